@@ -1,0 +1,78 @@
+"""Ornstein: learn to undo noise on any kind of data, say what you know, get calibrated samples of what you don't."""
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+__version__ = version("ornstein")
+
+# Names are imported on first use: the command line answers before torch has loaded.
+_HOMES = {
+    "Belief": "beliefs",
+    "Joint": "beliefs",
+    "Normal": "beliefs",
+    "Probs": "beliefs",
+    "Denoiser": "denoisers",
+    "NeuralDenoiser": "denoisers",
+    "with_covariance": "denoisers",
+    "InputError": "errors",
+    "Guide": "factors",
+    "Prompt": "factors",
+    "Predictor": "kernels",
+    "Walk": "kernels",
+    "Keys": "keys",
+    "load": "runs",
+    "shipped": "runs",
+    "Sampler": "samplers",
+    "log_snr_grid": "samplers",
+    "uniform_grid": "samplers",
+    "Samples": "samples",
+    "sample": "samples",
+    "EDM": "schedules",
+    "Cosine": "schedules",
+    "Linear": "schedules",
+    "RectifiedFlow": "schedules",
+    "Schedule": "schedules",
+    "VarianceExploding": "schedules",
+    "Categorical": "spaces",
+    "Centered": "spaces",
+    "Euclidean": "spaces",
+    "Product": "spaces",
+    "Space": "spaces",
+    "Transition": "spaces",
+}
+_MODULES = ("oracles", "testing")
+
+__all__ = [*_HOMES, *_MODULES]  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    if name in _MODULES:
+        return import_module(f".{name}", __name__)
+    from .tasks import domains
+
+    if name in domains():
+        return import_module(f".domains.{name}", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+if TYPE_CHECKING:
+    from . import oracles, testing
+    from .beliefs import Belief, Joint, Normal, Probs
+    from .denoisers import Denoiser, NeuralDenoiser, with_covariance
+    from .domains import images
+    from .errors import InputError
+    from .factors import Guide, Prompt
+    from .kernels import Predictor, Walk
+    from .keys import Keys
+    from .runs import load, shipped
+    from .samplers import Sampler, log_snr_grid, uniform_grid
+    from .samples import Samples, sample
+    from .schedules import EDM, Cosine, Linear, RectifiedFlow, Schedule, VarianceExploding
+    from .spaces import Categorical, Centered, Euclidean, Product, Space, Transition

@@ -1,0 +1,213 @@
+"""The command line: a handful of commands, their flags generated from typed configurations.
+
+Exit codes: 0 done, 1 failed, 2 the input is not what it must be, 3 stopped early with everything saved.
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+from tyro.conf import Positional, arg
+
+from .errors import InputError, Interrupted, TrainingError
+
+PROGRAM = "One diffusion engine for science: learn to undo noise, say what you know, get calibrated samples."
+
+
+def tour(out: Path = Path("tour"), seed: int = 0) -> None:
+    """Draw from every shipped model, score it, and write one self-contained page.
+
+    Args:
+        out: the folder to write; index.html is the page.
+        seed: of all the samples.
+    """
+    from .report.tour import tour as build
+
+    print(build(out, seed))
+
+
+def score(folder: Positional[Path]) -> None:
+    """Score a folder of samples as its field does; the result goes to scores.json there.
+
+    Args:
+        folder: what `ornstein sample` wrote.
+    """
+    from . import runs
+    from .terminal import console, score_table
+
+    console.print(score_table(runs.score(folder), str(folder)))
+
+
+def show(path: Positional[str]) -> None:
+    """Show a folder of samples, a training run or a shipped model: in words here, and as report.html beside it.
+
+    Args:
+        path: a folder, or a shipped model's name.
+    """
+    from .report.show import show as build
+    from .terminal import console
+
+    for part in build(path):
+        console.print(part)
+
+
+def models() -> None:
+    """List the shipped models."""
+    from .report.show import shipped_table
+    from .terminal import console
+
+    console.print(shipped_table())
+
+
+def doctor() -> None:
+    """Check the installation: versions, devices, extras, shipped weights, and a draw from a known distribution."""
+    from .doctor import examine
+
+    raise SystemExit(examine())
+
+
+def _train_command(argv: Sequence[str]) -> Callable[..., None]:
+    """`train`, with the flags of the domain that the arguments name."""
+    target = _target(argv, "train")
+    if target is None:
+        return _train_what
+    from . import runs
+
+    domain, _, name = target.partition("/")
+    default = runs.recipe(domain, name or None, _config_file(argv))
+
+    def train(
+        target: Positional[str],
+        settings: Annotated[type(default), arg(name="")] = default,  # pyright: ignore[reportInvalidTypeForm]
+        config: Path | None = None,
+        out: Path | None = None,
+        resume: bool = False,
+    ) -> None:
+        """Train a model.
+
+        Args:
+            target: a domain, or domain/recipe, such as images/digits.
+            settings: every setting of the domain.
+            config: a TOML file laid over the recipe; flags are laid over both.
+            out: the run folder; runs/DOMAIN-RECIPE if not given.
+            resume: go on with the run in that folder.
+        """
+        from .terminal import training_progress
+
+        folder = out or Path("runs") / target.replace("/", "-")
+        with training_progress(settings.train.steps) as progress:
+            print(runs.train(domain, name or folder.name, settings, folder, resume, progress))
+
+    return train
+
+
+def _train_what(target: Positional[str]) -> None:
+    """Train a model on a domain's data; `ornstein train DOMAIN --help` lists what can be set.
+
+    Args:
+        target: a domain, or domain/recipe, such as images/digits.
+    """
+
+
+def _sample_command(argv: Sequence[str]) -> Callable[..., None]:
+    """`sample`, with the flags of the model that the arguments name."""
+    named = _target(argv, "sample")
+    if named is None:
+        return _sample_what
+    from . import runs
+
+    ask_type = runs.task_of(named).ask
+
+    def sample(
+        model: Positional[str],
+        ask: Annotated[ask_type, arg(name="")] = ask_type(),  # noqa: B008  # pyright: ignore[reportInvalidTypeForm]
+        n: int = 16,
+        steps: int = 50,
+        seed: int = 0,
+        eta: float = 0.0,
+        order: Literal[1, 2] = 2,
+        batch_size: int | None = None,
+        film: bool = False,
+        out: Path | None = None,
+    ) -> None:
+        """Draw samples into a new folder, in the field's own files, with a manifest.
+
+        Args:
+            model: a shipped model's name, a run folder or a weights file.
+            ask: what to draw.
+            n: how many.
+            steps: of the sampler, one network call each (two with guidance).
+            seed: the same seed gives the same samples, whatever the batch size.
+            eta: fresh noise a step: 0 deterministic, 1 ancestral.
+            order: of the solver.
+            batch_size: samples drawn at once; all if not given.
+            film: keep the steps, too.
+            out: the folder; samples/MODEL-SEED if not given.
+        """
+        from .samples import require_absent
+        from .terminal import sampling_progress
+
+        if n < 1 or steps < 1:
+            raise InputError(f"--n {n} --steps {steps}: both must be at least 1")
+        folder = out or Path("samples") / f"{Path(model).name}-{seed}"
+        require_absent(folder)
+        chosen = {
+            "steps": steps,
+            "seed": seed,
+            "eta": eta,
+            "order": order,
+            "batch_size": batch_size,
+            "film": film,
+        }
+        with sampling_progress(steps * -(-n // (batch_size or n))) as watch:
+            samples = runs.draw(runs.load(model), ask, n, watch=watch, **chosen)
+        print(samples)
+        print(samples.save(folder))
+
+    return sample
+
+
+def _sample_what(model: Positional[str]) -> None:
+    """Draw samples from a model; `ornstein sample MODEL --help` lists what can be asked of it.
+
+    Args:
+        model: a shipped model's name, a run folder or a weights file.
+    """
+
+
+def _config_file(argv: Sequence[str]) -> Path | None:
+    """The file after --config: needed before the other flags are read, whose defaults it sets."""
+    words = [part for word in argv for part in word.split("=", 1)]
+    return next((Path(value) for flag, value in pairwise(words) if flag == "--config"), None)
+
+
+def _target(argv: Sequence[str], command: str) -> str | None:
+    """The word after the command, if it is there and not a flag."""
+    return argv[1] if len(argv) > 1 and argv[0] == command and not argv[1].startswith("-") else None
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command; returns its exit code."""
+    argv = list(sys.argv[1:] if argv is None else argv) or ["--help"]
+    try:
+        commands = {
+            "tour": tour,
+            "train": _train_command(argv),
+            "sample": _sample_command(argv),
+            "score": score,
+            "show": show,
+            "models": models,
+            "doctor": doctor,
+        }
+        tyro.extras.subcommand_cli_from_dict(commands, prog="ornstein", description=PROGRAM, args=argv)
+    except (InputError, TrainingError, Interrupted) as error:
+        print(f"ornstein: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

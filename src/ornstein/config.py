@@ -1,0 +1,160 @@
+"""Configurations are frozen dataclasses; TOML files and flags fill them, and an unknown key is an error.
+
+No torch here: the command line must answer before torch is imported.
+"""
+
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
+from difflib import get_close_matches
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from .errors import InputError
+
+Config = TypeVar("Config")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How any domain is trained.
+
+    Attributes:
+        steps: optimiser updates.
+        batch_size: records an update, over all devices together.
+        learning_rate: peak learning rate of AdamW.
+        decay: of the learning rate after the warm-up.
+        warmup: steps of linear warm-up.
+        weight_decay: of AdamW.
+        clip: largest norm of the gradient.
+        ema: decay of the weights' running average, which is what samples are drawn with.
+        times: how noise levels are drawn: independently, stratified over the batch (low discrepancy), or stratified
+            with a density that follows the loss (importance sampling; the objective stays the same).
+        min_time: the smallest time trained on.
+        condition_dropout: how often a record's condition is hidden, for classifier-free guidance.
+        precision: Lightning Fabric's name, such as 32-true or bf16-mixed.
+        device: auto, cpu, cuda or mps.
+        seed: decides weights, order, noise and times.
+        validate_every: steps between validation losses.
+        save_every: steps between checkpoints.
+        log_every: steps between rows of metrics.jsonl.
+    """
+
+    steps: int = 2000
+    batch_size: int = 128
+    learning_rate: float = 1e-3
+    decay: Literal["cosine", "constant"] = "cosine"
+    warmup: int = 100
+    weight_decay: float = 0.0
+    clip: float = 1.0
+    ema: float = 0.999
+    times: Literal["uniform", "stratified", "importance"] = "stratified"
+    min_time: float = 1e-3
+    condition_dropout: float = 0.1
+    precision: str = "32-true"
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    seed: int = 0
+    validate_every: int = 250
+    save_every: int = 250
+    log_every: int = 10
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "validate_every", "save_every", "log_every"):
+            if getattr(self, name) < 1:
+                raise InputError(f"train.{name} is {getattr(self, name)}, expected at least 1")
+        if not 0 <= self.ema < 1:
+            raise InputError(f"train.ema is {self.ema}, expected a decay in [0, 1)")
+        if not 0 < self.min_time < 1:
+            raise InputError(f"train.min_time is {self.min_time}, expected a time in (0, 1)")
+
+
+RESUMABLE = frozenset({"steps", "precision", "device", "validate_every", "save_every", "log_every"})
+"""The training settings that may change when a run is resumed."""
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The values of a TOML file; InputError if it is missing or malformed."""
+    try:
+        return tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such configuration file") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not valid TOML: {error}") from None
+
+
+def update(config: Config, values: Mapping[str, Any], where: str) -> Config:
+    """`config` with `values` laid over it, nested tables included; InputError on an unknown key or a wrong type."""
+    assert is_dataclass(config)
+    hints = get_type_hints(type(config))
+    known = [field.name for field in fields(config)]
+    changes = {}
+    for key, value in values.items():
+        if key not in known:
+            raise InputError(f"{where}: unknown key {key!r}{suggestion(key, known)}")
+        here = getattr(config, key)
+        if is_dataclass(here):
+            if not isinstance(value, Mapping):
+                raise InputError(f"{where}: {key} must be a table, found {value!r}")
+            changes[key] = update(here, value, f"{where}: {key}")
+        else:
+            changes[key] = _coerce(value, hints[key], f"{where}: {key}")
+    return replace(config, **changes)  # pyright: ignore[reportReturnType, reportArgumentType]
+
+
+def suggestion(key: str, known: list[str]) -> str:
+    """ ", did you mean ...?" with the nearest valid name, or all of them."""
+    near = get_close_matches(key, known, n=1, cutoff=0.5)
+    return f", did you mean {near[0]!r}?" if near else f"; valid: {', '.join(known)}"
+
+
+def _coerce(value: Any, hint: Any, where: str) -> Any:
+    """value as the annotated type, without guessing: only int → float and list → tuple are converted."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        if value not in arguments:
+            raise InputError(f"{where} is {value!r}, expected one of {', '.join(map(str, arguments))}")
+        return value
+    if origin in (Union, UnionType):
+        if value is None and NoneType in arguments:
+            return None
+        return _coerce(value, next(a for a in arguments if a is not NoneType), where)
+    if origin is tuple:
+        if not isinstance(value, list | tuple):
+            raise InputError(f"{where} is {value!r}, expected a list")
+        return tuple(_coerce(item, arguments[0], where) for item in value)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if hint is Path and isinstance(value, str):
+        return Path(value)
+    if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
+        raise InputError(f"{where} is {value!r}, expected {hint.__name__}")
+    return value
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """A configuration as plain values that JSON and TOML can hold."""
+    return _plain(asdict(config))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def to_toml(config: Any) -> str:
+    """A configuration as TOML, tables last."""
+    return "\n".join(_toml_lines(to_dict(config), ())) + "\n"
+
+
+def _toml_lines(values: Mapping[str, Any], path: tuple[str, ...]) -> list[str]:
+    lines = [f"[{'.'.join(path)}]"] if path else []
+    lines += [f"{key} = {json.dumps(value)}" for key, value in values.items() if not isinstance(value, Mapping)]
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            lines += ["", *_toml_lines(value, (*path, key))]
+    return lines

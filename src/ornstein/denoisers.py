@@ -1,0 +1,105 @@
+"""A denoiser maps (x_t, t, condition) to a belief about x₀; guided and exact ones share the signature.
+
+`condition` is a dictionary of what is given sample by sample (a label, a caption, coarse fields); a missing name
+means "not said". Its name "mask" is reserved: (batch, positions), true where a position exists.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from .beliefs import Belief
+from .spaces import Space
+from .states import State, Time, batch_size, leaves, map_state
+
+if TYPE_CHECKING:
+    from .factors import Guide
+
+Condition = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a denoiser comes from, for manifests: domain, model name, its configuration and the hash of its weights."""
+
+    domain: str
+    name: str
+    config: Mapping[str, Any]
+    facts: Mapping[str, Any]
+    weights: str
+
+
+class Denoiser(ABC):
+    """p(x₀ | x_t) as a callable.
+
+    Attributes:
+        space: the data and noise it was made for.
+        origin: the trained model behind it, if there is one.
+        device: where its states must be.
+        calls: network evaluations a call.
+    """
+
+    space: Space
+    origin: Origin | None = None
+    device: torch.device = torch.device("cpu")
+    calls: int = 1
+
+    @abstractmethod
+    def __call__(self, x_t: State, t: Time, condition: Condition | None = None) -> Belief:
+        """The belief about x₀ given x_t at time t: a number, (batch,) or (batch, positions)."""
+
+    def __and__(self, guide: "Guide") -> "Denoiser":
+        """This denoiser, knowing more: again a denoiser."""
+        return guide.guide(self)
+
+
+@dataclass(frozen=True)
+class NeuralDenoiser(Denoiser):
+    """A network with its preconditioning.
+
+    Attributes:
+        network: called with (inputs, times (batch, ...), condition); returns what `space.belief` understands.
+        null: for every condition the value of one sample that stands for "not said".
+    """
+
+    network: nn.Module
+    space: Space
+    null: Mapping[str, Tensor] = field(default_factory=dict)
+    origin: Origin | None = None
+
+    @property
+    def device(self) -> torch.device:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return next(self.network.parameters()).device
+
+    def __call__(self, x_t: State, t: Time, condition: Condition | None = None) -> Belief:
+        condition = condition or {}
+        space = self.space.where(condition.get("mask"))
+        output = self.network(space.inputs(x_t, t), times(t, x_t), self.complete(condition, x_t))
+        return space.belief(output, x_t, t)
+
+    def complete(self, condition: Condition, x_t: State) -> dict[str, Tensor]:
+        """The condition with "not said" in the place of every name it lacks."""
+        device, n = leaves(x_t)[0].device, batch_size(x_t)
+        unsaid = {name: value.to(device).expand(n, *value.shape) for name, value in self.null.items()}
+        return {**unsaid, **condition}
+
+
+def times(t: Time, x_t: State) -> Tensor:
+    """t as a float32 tensor with the batch of x_t as its first axis."""
+    first = leaves(x_t)[0]
+    if isinstance(t, Tensor) and t.ndim:
+        return t.to(first.device, torch.float32)
+    return torch.full((batch_size(x_t),), float(t), device=first.device)
+
+
+def with_covariance(denoiser: Denoiser, x_t: State, t: Time, condition: Condition | None = None) -> Belief:
+    """The belief with its covariance: the denoiser's own, else Tweedie's, through the gradient of the network."""
+    x_t = map_state(lambda x: x.detach().requires_grad_() if x.is_floating_point() else x, x_t)
+    with torch.enable_grad():
+        belief = denoiser(x_t, t, condition)
+    mask = (condition or {}).get("mask")
+    return denoiser.space.where(mask).second_moment(belief, x_t, t)

@@ -1,0 +1,118 @@
+"""What the data is: pictures as (channels, height, width) with values from −1 (black) to 1 (white), and class labels.
+
+`digits` are scikit-learn's 1,797 handwritten digits (8 × 8, 17 grey levels; UCI Optical Recognition of Handwritten
+Digits, CC BY 4.0). A path names a NumPy .npz with `images` (n, height, width[, channels]), uint8 or floats in [0, 1],
+and optionally `labels` (n,), integers from 0.
+"""
+
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from ...datasets import Arrays
+from ...errors import InputError
+from ...keys import Keys
+
+HELD_OUT = 0.2
+
+
+def load(source: str) -> tuple[Arrays, Arrays]:
+    """Training and held-out pictures, split by class with a fixed seed."""
+    images, labels = _digits() if source == "digits" else _npz(Path(source))
+    held_out = _held_out(labels)
+    classes = int(labels.max()) + 1
+    train = images[~held_out]
+    facts: dict[str, Any] = {
+        "shape": list(images.shape[1:]),
+        "classes": classes if classes > 1 else 0,
+        "std": round(float(train.std()), 4),
+        "records": len(train),
+        "sha256": sha256(images.numpy().tobytes() + labels.numpy().tobytes()).hexdigest(),
+    }
+    return _part(images, labels, ~held_out, facts), _part(images, labels, held_out, facts)
+
+
+def _part(images: Tensor, labels: Tensor, chosen: Tensor, facts: dict[str, Any]) -> Arrays:
+    condition = {"label": labels[chosen]} if facts["classes"] else {}
+    return Arrays(images[chosen], condition, facts)
+
+
+def _held_out(labels: Int64[Tensor, " n"]) -> Tensor:
+    """A fifth of every class, by a fixed shuffle."""
+    rank = Keys.of(0, 1).bits(len(labels))[0].argsort().argsort()
+    chosen = torch.zeros(len(labels), dtype=torch.bool)
+    for label in labels.unique():
+        members = (labels == label).nonzero().flatten()
+        order = members[rank[members].argsort()]
+        chosen[order[: round(HELD_OUT * len(members))]] = True
+    return chosen
+
+
+def _digits() -> tuple[Float[Tensor, "n 1 8 8"], Int64[Tensor, " n"]]:
+    from sklearn.datasets import load_digits  # a second to import, so only when asked for
+
+    digits: Any = load_digits()
+    images = torch.tensor(digits.images, dtype=torch.float32)[:, None] / 8 - 1
+    return images, torch.tensor(digits.target, dtype=torch.int64)
+
+
+def _npz(path: Path) -> tuple[Float[Tensor, "n c h w"], Int64[Tensor, " n"]]:
+    arrays = _read(path)
+    if "images" not in arrays:
+        raise InputError(f"{path}: has no array 'images', found {', '.join(sorted(arrays)) or 'none'}")
+    images = _scaled(arrays["images"], path)
+    labels = arrays.get("labels", np.zeros(len(images), dtype=np.int64))
+    if labels.shape != (len(images),) or labels.dtype.kind not in "iu" or labels.min() < 0:
+        raise InputError(
+            f"{path}: labels must be {len(images)} integers from 0, found {labels.dtype} of shape {labels.shape}"
+        )
+    return torch.from_numpy(images).movedim(-1, 1).contiguous(), torch.tensor(labels.astype(np.int64))
+
+
+def _read(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            if not isinstance(file, np.lib.npyio.NpzFile):
+                raise InputError(f"{path}: a single array, expected an .npz with 'images' and 'labels'")
+            return dict(file)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file, and not the name of a data set (digits)") from None
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"{path}: not a readable .npz file without pickles ({error})") from None
+
+
+def _scaled(images: np.ndarray, path: Path) -> np.ndarray:
+    """(n, height, width, channels), float32, −1 to 1."""
+    if images.ndim == 3:
+        images = images[..., None]
+    if images.ndim != 4 or len(images) < 10:
+        raise InputError(f"{path}: images must be 10 or more of (n, height, width[, channels]), found {images.shape}")
+    if images.dtype == np.uint8:
+        return images.astype(np.float32) / 127.5 - 1
+    if images.dtype.kind != "f":
+        raise InputError(f"{path}: images must be uint8, or floats in [0, 1], found {images.dtype}")
+    if not np.isfinite(images).all():
+        record, *pixel = np.argwhere(~np.isfinite(images))[0].tolist()
+        value = images[record, *pixel]
+        raise InputError(
+            f"{path}: images, record {record}, pixel {tuple(pixel)} is {value}, expected a number in [0, 1]"
+        )
+    if images.min() < 0 or images.max() > 1:
+        raise InputError(f"{path}: images must lie in [0, 1], found {images.min():.4g} to {images.max():.4g}")
+    return images.astype(np.float32) * 2 - 1
+
+
+def to_bytes(x: Float[Tensor, "n c h w"]) -> np.ndarray:
+    """(n, height, width, channels) uint8 of pictures in [−1, 1]; values outside are clipped."""
+    levels = ((x.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+    return levels.movedim(1, -1).numpy()
+
+
+def from_bytes(pixels: np.ndarray) -> Float[Tensor, "n c h w"]:
+    """The inverse of `to_bytes`, up to its 256 levels."""
+    return torch.from_numpy(pixels.astype(np.float32)).movedim(-1, 1) / 127.5 - 1

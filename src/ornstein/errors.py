@@ -1,0 +1,19 @@
+"""What goes wrong, and the exit code that the command line gives it."""
+
+
+class InputError(ValueError):
+    """The user's data, configuration or files are not what they must be: says what, where, and what was expected."""
+
+    exit_code = 2
+
+
+class TrainingError(RuntimeError):
+    """Training cannot go on; the last checkpoint is intact."""
+
+    exit_code = 1
+
+
+class Interrupted(RuntimeError):
+    """Training was asked to stop (SIGTERM, Ctrl-C), finished its step and saved: resume to go on."""
+
+    exit_code = 3

@@ -1,0 +1,63 @@
+"""Chapters to one self-contained HTML page: pictures are inside it, nothing is fetched."""
+
+from base64 import b64encode
+from collections.abc import Sequence
+from html import escape
+
+from ..tasks import Chapter, Figure, Score
+
+_STYLE = """
+body { font: 16px/1.55 system-ui, sans-serif; color: #1c2430; max-width: 60rem; margin: 3rem auto; padding: 0 1.2rem }
+h1 { font-weight: 650; letter-spacing: -.02em }
+h2 { margin-top: 3rem; border-top: 1px solid #d8dde4; padding-top: 1.4rem }
+figure { margin: 1.4rem 0 }
+figcaption { color: #5b6675; font-size: .88rem; margin-top: .4rem }
+img { max-width: 100%; height: auto }
+table { border-collapse: collapse; font-size: .92rem; margin: 1rem 0 }
+td, th { padding: .4rem .9rem .4rem 0; text-align: left; vertical-align: top; border-bottom: 1px solid #e6e9ee }
+td.number { font-variant-numeric: tabular-nums; white-space: nowrap }
+code { background: #f3f5f8; border-radius: 4px; padding: .1rem .35rem }
+footer { color: #5b6675; font-size: .85rem; margin-top: 4rem }
+"""
+
+
+def page(title: str, lead: str, chapters: Sequence[Chapter], footer: str = "") -> str:
+    """The whole page. `lead`, chapter texts and the footer are HTML; titles and captions are plain text."""
+    body = "".join(_chapter(chapter) for chapter in chapters)
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
+        f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head>'
+        f"<body><h1>{escape(title)}</h1><p>{lead}</p>{body}<footer>{footer}</footer></body></html>\n"
+    )
+
+
+def figure_html(figure: Figure) -> str:
+    """A figure with its picture inside it."""
+    data = b64encode(figure.image).decode()
+    width = f' width="{figure.width}"' if figure.width else ""
+    caption = escape(figure.caption)
+    image = f'<img alt="{caption}"{width} src="data:image/{figure.kind};base64,{data}">'
+    return f"<figure>{image}<figcaption>{caption}</figcaption></figure>"
+
+
+def _chapter(chapter: Chapter) -> str:
+    figures = "".join(figure_html(figure) for figure in chapter.figures)
+    return f"<h2>{escape(chapter.title)}</h2><p>{chapter.text}</p>{figures}{_scores(chapter.scores)}"
+
+
+def _scores(scores: Sequence[Score]) -> str:
+    if not scores:
+        return ""
+    head = "<tr><th>Score</th><th>Value</th><th>Yardstick</th><th>What it means</th></tr>"
+    return f"<table>{head}{''.join(_row(score) for score in scores)}</table>"
+
+
+def _row(score: Score) -> str:
+    yardstick = "" if score.reference is None else f"{score.reference:.4g} ({escape(score.reference_name)})"
+    cells = [
+        f"<td>{escape(score.name)}<br><small>{score.better} is better</small></td>",
+        f'<td class="number">{score.value:.4g}</td>',
+        f'<td class="number">{yardstick}</td>',
+        f"<td>{escape(score.meaning)}</td>",
+    ]
+    return f"<tr>{''.join(cells)}</tr>"

@@ -1,0 +1,56 @@
+"""Pixels to files and back: PNG, GIF, tiles."""
+
+from collections.abc import Iterable, Sequence
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from ..errors import InputError
+
+
+def png(pixels: np.ndarray) -> bytes:
+    """A PNG file of (height, width, 1 or 3 channels) uint8."""
+    buffer = BytesIO()
+    _image(pixels).save(buffer, "png", optimize=True)
+    return buffer.getvalue()
+
+
+def gif(frames: Sequence[np.ndarray], seconds: float = 0.08, rest: float = 1.5) -> bytes:
+    """An endless animation that rests on its last frame."""
+    buffer = BytesIO()
+    first, *others = [_image(frame) for frame in frames]
+    durations = [round(1000 * seconds)] * len(others) + [round(1000 * rest)]
+    first.save(buffer, "gif", save_all=True, append_images=others, duration=durations, loop=0)
+    return buffer.getvalue()
+
+
+def read(paths: Iterable[Path]) -> np.ndarray:
+    """(n, height, width, channels) uint8 of picture files of one size; InputError names one that is not a picture."""
+    pictures = []
+    for path in paths:
+        try:
+            with Image.open(path) as image:
+                pixels = np.asarray(image)
+        except (UnidentifiedImageError, OSError) as error:
+            raise InputError(f"{path}: not a readable picture ({error})") from None
+        pictures.append(pixels[..., None] if pixels.ndim == 2 else pixels)
+    return np.stack(pictures)
+
+
+def tile(pixels: np.ndarray, columns: int, zoom: int = 1, gap: int = 2) -> np.ndarray:
+    """(n, height, width, channels) pictures in rows of `columns`, each pixel `zoom` wide, on a white ground."""
+    n, height, width, channels = pixels.shape
+    rows = -(-n // columns)
+    pixels = pixels.repeat(zoom, 1).repeat(zoom, 2)
+    cell = (height * zoom + gap, width * zoom + gap)
+    canvas = np.full((rows * cell[0] - gap, columns * cell[1] - gap, channels), 255, dtype=np.uint8)
+    for k, picture in enumerate(pixels):
+        top, left = (k // columns) * cell[0], (k % columns) * cell[1]
+        canvas[top : top + height * zoom, left : left + width * zoom] = picture
+    return canvas
+
+
+def _image(pixels: np.ndarray) -> Image.Image:
+    return Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)

@@ -1,0 +1,97 @@
+"""`ornstein show` and `ornstein models`: what a folder or a model is, in words and as report.html."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from .. import checkpoints, runs
+from ..errors import InputError
+from ..files import read_json, write_text
+from ..samples import MANIFEST, read_samples
+from ..tasks import Chapter, Figure, task
+from ..terminal import pairs_table, score_table
+from ..training import read_metrics
+from . import plots
+from .page import page
+
+
+def show(path: str) -> Sequence[Any]:
+    """What rich should print about a folder of samples, a run folder or a model; writes report.html for a folder."""
+    folder = Path(path)
+    if (folder / MANIFEST).is_file():
+        return _show_samples(folder)
+    if (folder / "metrics.jsonl").is_file():
+        return _show_run(folder)
+    if path in runs.shipped():
+        return _show_model(path)
+    raise InputError(f"{path}: neither samples ({MANIFEST}), nor a run (metrics.jsonl), nor a shipped model")
+
+
+def shipped_table() -> Table:
+    """The shipped models: size, training steps, first score."""
+    table = Table(title="Shipped models", title_justify="left")
+    for column in ("model", "domain", "size", "steps", "measured"):
+        table.add_column(column)
+    for name, folder in runs.shipped().items():
+        path = folder / runs.MODEL
+        _, meta = checkpoints.load(path, "model")
+        measured = ", ".join(f"{score.name} {score.value:.3g}" for score in runs.latest_scores(folder))
+        size = f"{path.stat().st_size / 1e6:.1f} MB"
+        table.add_row(name, task(meta["domain"]).summary, size, str(meta["step"]), measured)
+    return table
+
+
+def _show_samples(folder: Path) -> Sequence[Any]:
+    manifest, samples = read_json(folder / MANIFEST, "a manifest"), read_samples(folder)
+    assert samples.origin is not None
+    scores = runs.latest_scores(folder)
+    rows = [
+        ("model", f"{samples.origin.domain}/{samples.origin.name}"),
+        ("weights", samples.origin.weights[:16]),
+        ("samples", str(manifest["n"])),
+        ("network evaluations", f"{samples.nfe} a sample"),
+        ("seconds", f"{samples.seconds:.2f}"),
+        *((name, str(value)) for name, value in samples.settings.items()),
+        ("created", manifest["created"]),
+    ]
+    chapter = Chapter("Samples", _html(rows), task(samples.origin.domain).figures(samples), scores)
+    report = _write(folder, chapter)
+    tables = [pairs_table(rows, str(folder))] + ([score_table(scores, "scores")] if scores else [])
+    return [*tables, report]
+
+
+def _show_run(folder: Path) -> Sequence[Any]:
+    metrics = read_metrics(folder / "metrics.jsonl")
+    if not metrics:
+        raise InputError(f"{folder / 'metrics.jsonl'}: no finished row yet")
+    validated = [row for row in metrics if "validation" in row]
+    lines = {"training": _line(metrics, "loss"), "validation (average)": _line(validated, "validation")}
+    rows = [(name, f"{value:.5g}") for name, value in metrics[-1].items()]
+    figure = Figure(plots.curves(lines, "step", "loss", "y"), "Loss while training", "svg+xml", 520)
+    report = _write(folder, Chapter("Training run", _html(rows), [figure]))
+    return [pairs_table(rows, f"{folder}: last row of metrics.jsonl"), report]
+
+
+def _show_model(name: str) -> Sequence[Any]:
+    folder = runs.shipped()[name]
+    card = folder / "card.md"
+    scores = runs.latest_scores(folder)
+    return [
+        card.read_text() if card.exists() else name,
+        *([score_table(scores, "measured")] if scores else []),
+    ]
+
+
+def _line(rows: list[dict[str, Any]], name: str) -> tuple[list[float], list[float]]:
+    return [row["step"] for row in rows], [row[name] for row in rows]
+
+
+def _html(rows: Sequence[tuple[str, str]]) -> str:
+    return "<table>" + "".join(f"<tr><td>{name}</td><td>{value}</td></tr>" for name, value in rows) + "</table>"
+
+
+def _write(folder: Path, chapter: Chapter) -> str:
+    write_text(folder / "report.html", page(str(folder.name), "", [chapter]))
+    return str(folder / "report.html")

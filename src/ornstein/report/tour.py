@@ -1,0 +1,75 @@
+"""`ornstein tour`: draw from every shipped model, score it, and tell it on one page."""
+
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from .. import runs
+from ..errors import InputError
+from ..files import write_text
+from ..samples import MANIFEST
+from ..tasks import Chapter, task
+from . import exactness
+from .page import page
+
+SAMPLES = 200
+
+
+def tour(folder: Path, seed: int = 0) -> Path:
+    """Writes index.html and the samples of every shipped model into `folder`; returns the page's path.
+
+    A folder that an earlier tour wrote is replaced; InputError if it is anything else.
+    """
+    if folder.exists() and not (folder / "index.html").exists():
+        raise InputError(f"{folder}: exists already and is not an earlier tour; choose another folder (--out)")
+    started = time.perf_counter()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as name:
+        work = Path(name) / folder.name
+        work.mkdir()
+        chapters = [exactness.chapter(seed)]
+        chapters += [model_chapter(model, work / model.replace("/", "-"), seed) for model in runs.shipped()]
+        write_text(work / "index.html", _page(chapters, time.perf_counter() - started))
+        if folder.exists():
+            folder.rename(Path(name) / "earlier")
+        work.rename(folder)
+    return folder / "index.html"
+
+
+def model_chapter(model: str, folder: Path, seed: int) -> Chapter:
+    """Samples of one shipped model with its film, saved and scored like any user's."""
+    denoiser = runs.load(model)
+    assert denoiser.origin is not None
+    this = task(denoiser.origin.domain)
+    samples = runs.draw(denoiser, this.ask(), SAMPLES, seed=seed, steps=50, film=True)
+    samples.save(folder)
+    scores = runs.score(folder)
+    text = (
+        f"{this.summary.capitalize()}. {SAMPLES} samples, {samples.nfe} network evaluations each, "
+        f"{samples.seconds:.1f} s; files and {MANIFEST} are in <code>{folder.name}/</code>. Draw your own: "
+        f"<code>ornstein sample {model} --n 16</code>"
+    )
+    return Chapter(model, text, this.figures(samples), scores)
+
+
+def _page(chapters: list[Chapter], seconds: float) -> str:
+    lead = (
+        "A diffusion model learns to undo noise. Ornstein does that on any kind of data with one core, and says how "
+        "exact and how calibrated the result is. Everything on this page was drawn, scored and written just now by "
+        f"<code>ornstein tour</code>, in {seconds:.0f} seconds."
+    )
+    return page("Ornstein: the tour", lead, chapters, footer=_footer())
+
+
+def _footer() -> str:
+    import torch
+
+    from .. import __version__
+
+    facts: dict[str, Any] = {
+        "ornstein": __version__,
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+    }
+    return ", ".join(f"{name} {value}" for name, value in facts.items())

@@ -1,0 +1,164 @@
+"""From a configuration to a trained model, and from a name to a loaded one."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import reduce
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from . import checkpoints
+from .config import read_toml, suggestion, to_dict, to_toml, update
+from .datasets import Dataset
+from .denoisers import Denoiser, NeuralDenoiser, Origin
+from .errors import InputError
+from .files import read_json, sha256, write_json, write_text
+from .samples import Samples, read_samples, sample
+from .spaces import Space
+from .tasks import Score, Task, domains, task
+from .training import Progress, Trainer
+
+MODEL, LAST, CONFIG, SCORES = "model.safetensors", "last.safetensors", "config.toml", "scores.json"
+
+
+def recipe(domain: str, name: str | None, file: Path | None = None) -> Any:
+    """A domain's configuration: the named recipe (the first, if none is named) with a TOML file laid over it."""
+    this = task(domain)
+    known = sorted(path.stem for path in (this.folder / "recipes").glob("*.toml"))
+    if name is not None and name not in known:
+        raise InputError(f"the domain {domain!r} has no recipe {name!r}{suggestion(name, known)}")
+    path = this.folder / "recipes" / f"{name or known[0]}.toml"
+    config = update(this.config(), read_toml(path), str(path))
+    return update(config, read_toml(file), str(file)) if file else config
+
+
+def train(
+    domain: str,
+    name: str,
+    config: Any,
+    folder: Path,
+    resume: bool = False,
+    progress: Progress = lambda row: None,
+) -> Path:
+    """Trains a model of `config` in `folder` and returns the path of its weights.
+
+    Nothing is written before the data has been checked. InputError if the folder holds a run and resume is false.
+    """
+    this = task(domain)
+    path = folder / LAST
+    if path.exists() and not resume:
+        raise InputError(f"{folder}: holds a run already; resume it (--resume) or choose another folder")
+    if resume and not path.exists():
+        raise InputError(f"{folder}: nothing to resume, there is no {LAST}")
+    data, validation = this.data(config)
+    denoiser = this.denoiser(config, data.facts)
+    check_all(denoiser.space, data, "training data")
+    check_all(denoiser.space, validation, "validation data")
+    meta = {"domain": domain, "name": name, "config": to_dict(config), "facts": dict(data.facts)}
+    trainer = Trainer(denoiser, data, validation, config.train, folder, meta, progress)
+    if resume:
+        trainer.resume()
+    write_text(folder / CONFIG, to_toml(config))
+    trainer.fit()
+    return folder / MODEL
+
+
+def check_all(space: Space, data: Dataset, where: str) -> None:
+    """Every record must be clean data of the space: InputError names the first that is not."""
+    for first in range(0, len(data), 4096):
+        index = torch.arange(first, min(first + 4096, len(data)))
+        x0, condition = data.batch(index)
+        space.where(condition.get("mask")).check(x0, f"{where} from record {first} on" if first else where)
+
+
+def shipped() -> dict[str, Path]:
+    """The models that come with the installed domains: "domain/name" → folder."""
+    found = {}
+    for domain in domains():
+        try:
+            folder = task(domain).folder / "models"
+        except InputError:  # its extra is not installed
+            continue
+        found |= {f"{domain}/{path.parent.name}": path.parent for path in sorted(folder.glob(f"*/{MODEL}"))}
+    return found
+
+
+def locate(model: Path | str) -> Path:
+    """The weights file of a shipped model's name, a run folder, or a file; InputError if there is none."""
+    path = Path(model)
+    if str(model) in shipped():
+        return shipped()[str(model)] / MODEL
+    if path.is_dir():
+        return path / MODEL
+    if path.is_file():
+        return path
+    raise InputError(
+        f"{model}: no file, run folder or shipped model of that name{suggestion(str(model), list(shipped()))}"
+    )
+
+
+def load(model: Path | str) -> NeuralDenoiser:
+    """A trained denoiser, ready to sample, from a shipped model's name ("images/digits"), a run folder or a file."""
+    path = locate(model)
+    tensors, meta = checkpoints.load(path, "model")
+    this = task(meta["domain"])
+    config = update(this.config(), meta["config"], f"{path}: config")
+    origin = Origin(meta["domain"], meta["name"], meta["config"], meta["facts"], sha256(path))
+    denoiser = this.denoiser(config, meta["facts"], origin)
+    checkpoints.load_into(denoiser.network, tensors, path)
+    denoiser.network.requires_grad_(False).eval()
+    return denoiser
+
+
+def draw(model: NeuralDenoiser, ask: Any, n: int, **options: Any) -> Samples:
+    """Samples of what a domain's `ask` means; the options are those of `sample`."""
+    assert model.origin is not None
+    request = task(model.origin.domain).request(ask, n, model.origin.facts)
+    guided = reduce(Denoiser.__and__, request.guides, model)
+    return sample(guided, n, condition=request.condition, settings=request.record, **options)
+
+
+def ship(model: Path | str) -> Path:
+    """Copies a trained model in half precision, with its configuration, into its domain package's models."""
+    path = locate(model)
+    tensors, meta = checkpoints.load(path, "model")
+    this = task(meta["domain"])
+    folder = this.folder / "models" / meta["name"]
+    checkpoints.save(folder / MODEL, "model", {name: half(tensor) for name, tensor in tensors.items()}, meta)
+    write_text(folder / CONFIG, to_toml(update(this.config(), meta["config"], str(path))))
+    return folder
+
+
+def half(tensor: torch.Tensor) -> torch.Tensor:
+    """float16, which the weights' range allows and 10 bits of mantissa serve better than bfloat16's 7."""
+    return tensor.half() if tensor.is_floating_point() else tensor
+
+
+def score(folder: Path | str) -> list[Score]:
+    """Scores a folder of samples as its field does and appends the result to scores.json there."""
+    folder = Path(folder)
+    samples = read_samples(folder)
+    assert samples.origin is not None
+    scores = task(samples.origin.domain).score(samples)
+    path = folder / SCORES
+    rows = read_json(path, "earlier scores") if path.exists() else []
+    rows.append({"created": datetime.now(UTC).isoformat(timespec="seconds"), "scores": [vars(row) for row in scores]})
+    write_json(path, rows)
+    return scores
+
+
+def latest_scores(folder: Path) -> list[Score]:
+    """The scores last written in a folder of samples or beside a shipped model; none if there are none."""
+    path = folder / SCORES
+    return [Score(**row) for row in read_json(path, "scores")[-1]["scores"]] if path.exists() else []
+
+
+def with_train(config: Any, **changes: Any) -> Any:
+    """A domain's configuration with some of its training settings changed."""
+    return replace(config, train=replace(config.train, **changes))
+
+
+def task_of(model: Path | str) -> Task:
+    """The domain of a model, read from its weights file."""
+    return task(checkpoints.load(locate(model), "model")[1]["domain"])

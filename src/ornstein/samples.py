@@ -1,0 +1,178 @@
+"""Drawing samples, and the samples with everything that made them."""
+
+import platform
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .denoisers import Condition, Denoiser, Origin
+from .errors import InputError
+from .files import read_json, sha256, write_json
+from .kernels import Predictor, Walk
+from .keys import Keys
+from .samplers import Sampler, uniform_grid
+from .states import State, batch_size, concatenate, leaves, take, to_device
+from .tasks import task
+
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Samples and where they come from.
+
+    Attributes:
+        x: the clean states, (n, ...).
+        condition: what each was given.
+        origin: the model.
+        film: the states at every step, noise first, if asked for.
+        nfe: network evaluations a sample.
+        seconds: wall time.
+        settings: seed, steps, eta, ..., and the user's request, in JSON values.
+    """
+
+    x: Any
+    condition: Condition = field(default_factory=dict)
+    origin: Origin | None = None
+    film: Sequence[State] = ()
+    nfe: int = 0
+    seconds: float = 0.0
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return batch_size(self.x)
+
+    def __repr__(self) -> str:
+        shapes = ", ".join(str(tuple(leaf.shape)) for leaf in leaves(self.x))
+        name = f"{self.origin.domain}/{self.origin.name}" if self.origin else "a denoiser of your own"
+        return f"Samples of {name}: {shapes}, {self.nfe} NFE, {self.seconds:.2f} s"
+
+    def _repr_html_(self) -> str:
+        from .report.page import figure_html  # the report is built on the core, not under it
+
+        figures = task(self.origin.domain).figures(self) if self.origin else []
+        return "".join(figure_html(figure) for figure in figures) + f"<p>{self!r}</p>"
+
+    def save(self, folder: Path | str) -> Path:
+        """Writes native files and manifest.json into a new folder, which appears whole or not at all."""
+        folder = Path(folder)
+        if self.origin is None:
+            raise InputError("only samples of a trained model know their field's format; these are yours to write")
+        require_absent(folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as name:
+            work = Path(name) / folder.name
+            work.mkdir()
+            task(self.origin.domain).write(self, work)
+            write_json(work / MANIFEST, self._manifest(work))
+            work.rename(folder)
+        return folder
+
+    def _manifest(self, work: Path) -> dict[str, Any]:
+        assert self.origin is not None
+        return {
+            "model": vars(self.origin),
+            "settings": dict(self.settings),
+            "n": len(self),
+            "nfe": self.nfe,
+            "seconds": round(self.seconds, 3),
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "versions": {
+                "ornstein": version("ornstein"),
+                "torch": torch.__version__,
+                "python": platform.python_version(),
+            },
+            "files": {str(file.relative_to(work)): sha256(file) for file in sorted(work.rglob("*")) if file.is_file()},
+        }
+
+
+def require_absent(folder: Path) -> None:
+    """InputError if the folder is already there: nobody's results are written over."""
+    if folder.exists():
+        raise InputError(f"{folder}: exists already; choose another folder or remove it")
+
+
+def read_samples(folder: Path | str) -> Samples:
+    """Samples from the folder that `save` wrote; InputError if a file has changed since."""
+    folder = Path(folder)
+    manifest = read_json(folder / MANIFEST, "the manifest of a folder of samples")
+    for name, digest in manifest["files"].items():
+        if not (folder / name).is_file():
+            raise InputError(f"{folder / name}: named in the manifest, but not there")
+        if sha256(folder / name) != digest:
+            raise InputError(f"{folder / name}: changed since the manifest was written")
+    return task(manifest["model"]["domain"]).read(folder, manifest)
+
+
+def sample(
+    denoiser: Denoiser,
+    n: int,
+    steps: int = 50,
+    *,
+    seed: int = 0,
+    eta: float = 0.0,
+    order: int = 2,
+    sampler: Sampler | None = None,
+    condition: Condition | None = None,
+    batch_size: int | None = None,
+    first: int = 0,
+    film: bool = False,
+    settings: Mapping[str, Any] | None = None,
+    watch: Callable[[Walk], None] = lambda walk: None,
+) -> Samples:
+    """Draws n samples.
+
+    The same seed gives the same samples whatever the batch size or the split between workers.
+
+    Args:
+        steps: intervals of the uniform time grid, one denoiser call each (two with classifier-free guidance).
+        eta: fresh noise a step, 0 = deterministic flow, 1 = ancestral; categories are always ancestral.
+        order: 1, or 2 for the second-order multistep solver.
+        sampler: replaces the three above.
+        condition: what each sample is given, (n, ...) a name.
+        batch_size: samples drawn at once; all if not given.
+        first: the number of the first sample: worker w of n samples each passes w·n.
+        film: keep the states of every step.
+        settings: further JSON values for the manifest.
+        watch: called after every step, for progress; raise in it to cancel.
+    """
+    sampler = sampler or Sampler(uniform_grid(steps), (Predictor(eta, order),))
+    started, device = time.perf_counter(), denoiser.device
+    finished, films, nfe = [], [], 0
+    for start in range(0, n, batch_size or n):
+        part = slice(start, min(start + (batch_size or n), n))
+        keys = Keys.of(seed, range(first + part.start, first + part.stop), device)
+        given = to_device(take(condition or {}, part), device)
+        walk, frames = None, []
+        with torch.no_grad():
+            for walk in sampler.steps(denoiser, keys, given):
+                watch(walk)
+                if film:
+                    frames.append(to_device(walk.x, "cpu"))
+        assert walk is not None
+        finished.append(to_device(walk.x, "cpu"))
+        films.append(frames)
+        nfe = walk.nfe
+    return Samples(
+        concatenate(finished),
+        condition or {},
+        denoiser.origin,
+        [concatenate(frame) for frame in zip(*films, strict=True)],
+        nfe,
+        time.perf_counter() - started,
+        {
+            "seed": seed,
+            "steps": len(sampler.grid) - 1,
+            "eta": eta,
+            "order": order,
+            "first": first,
+            **(settings or {}),
+        },
+    )

@@ -1,0 +1,83 @@
+"""A space is one kind of data and what noise means for it; everything else in the engine is written against this page.
+
+    x_t ~ q(x_t | x₀)                      noise
+    x_s ~ p(x_s | x_t) = ∫ q(x_s | x_t, x₀) belief(dx₀)      step, for s < t; at s = 0 it is a draw from the data
+
+`where(mask)` binds a space to one batch of unequal sizes (molecules, sequences): positions that do not exist are
+neither noised, nor moved, nor counted.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, Self
+
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from ..beliefs import Belief
+from ..keys import Keys
+from ..states import State, Time
+
+Mask = Bool[Tensor, "batch *positions"]
+
+
+class Transition(ABC):
+    """The distribution of the next state given this one."""
+
+    @abstractmethod
+    def sample(self, keys: Keys) -> Any:
+        """One next state a sample."""
+
+    @abstractmethod
+    def log_prob(self, x: State) -> Float[Tensor, " batch"]:
+        """Log-density (continuous parts) or log-probability (categories) of x, nats.
+
+        A deterministic move is a point mass: 0 at its point, −∞ elsewhere.
+        """
+
+
+class Space(ABC):
+    """One kind of data under one noise process. Immutable; the noise schedule is part of it."""
+
+    @abstractmethod
+    def where(self, mask: Mask | None) -> Self:
+        """This space for one batch in which only the positions under the mask exist."""
+
+    @abstractmethod
+    def prior(self, keys: Keys) -> Any:
+        """States of pure noise (t = 1), one a key."""
+
+    @abstractmethod
+    def noise(self, x0: State, t: Time, keys: Keys) -> Any:
+        """x_t ~ q(x_t | x₀) for t a number, (batch,), or (batch, positions)."""
+
+    def ahead(self, past: Sequence[tuple[Time, Belief]], s: Time) -> Belief:
+        """The belief to step with to time s, given the (time, belief) pairs so far: the latest, or extrapolated."""
+        return past[-1][1]
+
+    @abstractmethod
+    def step(self, x_t: State, belief: Belief, t: Time, s: Time, eta: float = 1.0) -> Transition:
+        """The move from time t to s ≤ t under a belief about x₀.
+
+        eta: how much fresh noise, 1 = ancestral, 0 = deterministic where the space has a deterministic flow.
+        """
+
+    @abstractmethod
+    def loss(self, belief: Belief, x0: State, x_t: State, t: Time) -> Float[Tensor, " batch"]:
+        """Training loss a sample, weighted by noise level; proper: smallest in expectation for the true belief."""
+
+    @abstractmethod
+    def inputs(self, x_t: State, t: Time) -> Any:
+        """x_t as a network should see it (unit variance)."""
+
+    @abstractmethod
+    def belief(self, output: Any, x_t: State, t: Time) -> Belief:
+        """The belief that a network's raw output stands for (preconditioning; states ruled out by x_t)."""
+
+    @abstractmethod
+    def second_moment(self, belief: Belief, x_t: State, t: Time) -> Belief:
+        """The belief with Tweedie's covariance, where it was differentiably computed from x_t."""
+
+    @abstractmethod
+    def check(self, x0: State, where: str = "data") -> None:
+        """Raises InputError, naming record and field, if x0 is not clean data of this space."""

@@ -1,0 +1,172 @@
+"""Categories: tokens, residues, atom types. A Markov chain corrupts every position on its own; α(t) is its survival.
+
+The move from t to s under a belief p(x₀ | x_t) is Bayes' rule, position by position, with a = α_t/α_s:
+
+    p(x_s = j | x_t) ∝ Q_a[j, x_t] Σ_i p(i | x_t) / Q_{α_t}[i, x_t] · Q_{α_s}[i, j]
+
+At s = 0 this is a draw from the belief itself. Draws and probabilities are float64: a float32 Gumbel draw lowers the
+temperature without saying so.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Self
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from ..beliefs import Belief, Probs
+from ..errors import InputError
+from ..keys import Keys
+from ..schedules import RectifiedFlow, Schedule
+from ..states import State, Time, as_time, left, per_sample_sum
+from .base import Mask, Space, Transition
+from .markov import Markov, Resample, Substitution
+
+
+def draw(probs: Float[Tensor, "batch *positions states"], keys: Keys) -> Int[Tensor, "batch *positions"]:
+    """One state a position by inverting the cumulative distribution; never one of probability 0."""
+    cumulative = probs.double().cumsum(-1)
+    u = keys.uniform(*probs.shape[1:-1])[..., None] * cumulative[..., -1:]
+    return (cumulative <= u).sum(-1)
+
+
+@dataclass(frozen=True)
+class Choice(Transition):
+    """An independent categorical draw at every position that exists; the others stay as they are.
+
+    Attributes:
+        log_probs: (batch, *positions, states), float64.
+        x_t: the state moved from.
+    """
+
+    log_probs: Float[Tensor, "batch *positions states"]
+    x_t: Int[Tensor, "batch *positions"]
+    mask: Tensor | None = None
+
+    def sample(self, keys: Keys) -> Int[Tensor, "batch *positions"]:
+        drawn = draw(self.log_probs.exp(), keys)
+        return drawn if self.mask is None else torch.where(left(self.mask, drawn), drawn, self.x_t)
+
+    def log_prob(self, x: State) -> Float[Tensor, " batch"]:
+        assert isinstance(x, Tensor)
+        chosen = self.log_probs.gather(-1, x[..., None]).squeeze(-1)
+        return per_sample_sum(chosen if self.mask is None else chosen.where(left(self.mask, chosen), 0.0))
+
+
+@dataclass(frozen=True)
+class Categorical(Space):
+    """`size` categories at every position of `shape`. Build it with `masked`, `uniform` or `substitution`.
+
+    Attributes:
+        chain: how categories are corrupted; it may have one state more than the data, the mask, numbered `size`.
+        weighting: of the cross-entropy by time: "elbo" = −α′/(1 − α), with which masked noise gives the negative
+            log-likelihood bound in nats a position, or "unit".
+    """
+
+    shape: tuple[int, ...]
+    size: int
+    chain: Markov
+    schedule: Schedule = RectifiedFlow()
+    weighting: Literal["elbo", "unit"] = "unit"
+    mask: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if self.schedule.alpha(1.0) > 0.05:
+            raise ValueError(f"{self.schedule} keeps the signal at t = 1, so categories would never be forgotten")
+
+    @classmethod
+    def masked(cls, shape: tuple[int, ...], size: int, schedule: Schedule = RectifiedFlow()) -> Self:
+        """Absorbing noise: a token stays or becomes the mask, which is state `size`."""
+        stationary = torch.zeros(size + 1, dtype=torch.float64)
+        stationary[size] = 1.0
+        return cls(shape, size, Resample(stationary), schedule, "elbo")
+
+    @classmethod
+    def uniform(cls, shape: tuple[int, ...], size: int, schedule: Schedule = RectifiedFlow()) -> Self:
+        """A token stays or becomes any category."""
+        return cls(shape, size, Resample(torch.full((size,), 1 / size, dtype=torch.float64)), schedule)
+
+    @classmethod
+    def substitution(
+        cls, shape: tuple[int, ...], rate: Float[Tensor, "size size"], schedule: Schedule = RectifiedFlow()
+    ) -> Self:
+        """Tokens mutate at the given rates (BLOSUM, transitions and transversions)."""
+        return cls(shape, len(rate), Substitution(rate), schedule)
+
+    @property
+    def states(self) -> int:
+        """The number of states of a noisy position: `size`, or one more with a mask."""
+        return len(self.chain.stationary)
+
+    def where(self, mask: Mask | None) -> Self:
+        return replace(self, mask=mask)
+
+    def prior(self, keys: Keys) -> Int[Tensor, "batch *positions"]:
+        stationary = self.chain.stationary.to(keys.key.device)
+        return self._existing(draw(stationary.expand(len(keys), *self.shape, -1), keys))
+
+    def noise(self, x0: State, t: Time, keys: Keys) -> Int[Tensor, "batch *positions"]:
+        assert isinstance(x0, Tensor)
+        clean = torch.nn.functional.one_hot(x0, self.states).double()
+        return self._existing(draw(self.chain.push(self._alpha(t, x0), clean), keys))
+
+    def step(self, x_t: State, belief: Belief, t: Time, s: Time, eta: float = 1.0) -> Choice:
+        """Ancestral for every eta: categories have no deterministic flow."""
+        assert isinstance(x_t, Tensor)
+        alpha_t, alpha_s = self._alpha(t, x_t), self._alpha(s, x_t)
+        seen = self.chain.column(alpha_t, x_t)
+        origin = torch.where(seen > 0, belief.mean.double() / seen.where(seen > 0, 1.0), 0.0)
+        onward = self.chain.column((alpha_t / alpha_s).nan_to_num(1.0), x_t)
+        joint = self.chain.push(alpha_s, origin) * onward
+        return Choice((joint / joint.sum(-1, keepdim=True)).log(), x_t, self.mask)
+
+    def loss(self, belief: Belief, x0: State, x_t: State, t: Time) -> Float[Tensor, " batch"]:
+        assert isinstance(belief, Probs)
+        assert isinstance(x0, Tensor)
+        nats = -belief.log_probs.gather(-1, x0[..., None]).squeeze(-1) * self._weight(t, x0)
+        if self.mask is None:
+            return per_sample_sum(nats) / nats[0].numel()
+        exists = left(self.mask, nats)
+        return per_sample_sum(nats.where(exists, 0.0)) / per_sample_sum(exists.expand_as(nats))
+
+    def inputs(self, x_t: State, t: Time) -> Int[Tensor, "batch *positions"]:
+        assert isinstance(x_t, Tensor)
+        return x_t
+
+    def belief(self, output: Any, x_t: State, t: Time) -> Probs:
+        """Logits over the data's categories, less those that cannot have become x_t (kept tokens are certain)."""
+        assert isinstance(x_t, Tensor)
+        logits = torch.nn.functional.pad(output, (0, self.states - self.size), value=-torch.inf)
+        impossible = self.chain.column(self._alpha(t, x_t), x_t) == 0
+        return Probs(logits.masked_fill(impossible, -torch.inf))
+
+    def second_moment(self, belief: Belief, x_t: State, t: Time) -> Belief:
+        """Probabilities carry their own second moment."""
+        return belief
+
+    def check(self, x0: State, where: str = "data") -> None:
+        if not isinstance(x0, Tensor) or x0.shape[1:] != self.shape:
+            found = tuple(x0.shape[1:]) if isinstance(x0, Tensor) else type(x0).__name__
+            raise InputError(f"{where}: records must have shape {self.shape}, found {found}")
+        if x0.dtype != torch.int64:
+            raise InputError(f"{where}: categories must be int64, found {x0.dtype}")
+        wrong = ((x0 < 0) | (x0 >= self.size)).nonzero()
+        if len(wrong):
+            record, *position = wrong[0].tolist()
+            value = x0[tuple(wrong[0])].item()
+            place = f"record {record}, position {tuple(position)}"
+            raise InputError(f"{where}: {place} is category {value}, expected 0 to {self.size - 1}")
+
+    def _alpha(self, t: Time, like: Tensor) -> Tensor:
+        return left(self.schedule.alpha(as_time(t, like)), like)
+
+    def _weight(self, t: Time, like: Tensor) -> Tensor:
+        times = as_time(t, like)
+        if self.weighting == "unit":
+            return torch.ones_like(left(times, like))
+        alpha, slope = torch.func.jvp(self.schedule.alpha, (times,), (torch.ones_like(times),))[:2]
+        return left(-slope / (1 - alpha), like)
+
+    def _existing(self, x: Tensor) -> Tensor:
+        return x if self.mask is None else x * left(self.mask, x)

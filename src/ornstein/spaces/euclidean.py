@@ -1,0 +1,243 @@
+"""Continuous data: x_t = α x₀ + σ ε with ε ~ N(0, I), and its centred version, in which translation drops out.
+
+The move from t to s under x̂ = E[x₀ | x_t] (Song et al. 2021, DDIM):
+
+    x_s = α_s x̂ + √(σ_s² − τ²) (x_t − α_t x̂)/σ_t + τ z,     τ² = η² σ_s² (1 − α_t² σ_s² / α_s² σ_t²)
+
+which is the exact posterior of a Gaussian forward process at η = 1 and the probability flow's exponential Euler step at
+η = 0. Preconditioning (Karras et al. 2022, for any α and σ), with v = α² σ_d² + σ² the variance of x_t:
+
+    x̂ = (α σ_d² x_t + σ σ_d √v F(x_t/√v, t)) / v
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from math import log, pi
+from typing import Any, Literal, Self
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..beliefs import Belief, Normal, Tweedie
+from ..errors import InputError
+from ..keys import Keys
+from ..schedules import Cosine, Schedule
+from ..states import State, Time, as_time, left, per_sample_sum
+from .base import Mask, Space, Transition
+
+Weighting = Literal["edm", "unit", "snr", "min-snr"]
+
+
+def _step_coefficients(schedule: Schedule, t: Tensor, s: Tensor, eta: float) -> tuple[Tensor, Tensor, Tensor]:
+    alpha_t, sigma_t = schedule.alpha(t), schedule.sigma(t)
+    alpha_s, sigma_s = schedule.alpha(s), schedule.sigma(s)
+    clean = sigma_t == 0  # nothing left to remove: stay
+    sigma_t = torch.where(clean, 1.0, sigma_t)
+    tau_squared = eta**2 * sigma_s**2 * (1 - (alpha_t * sigma_s / (alpha_s * sigma_t)) ** 2).clamp(min=0)
+    keep = (sigma_s**2 - tau_squared).clamp(min=0).sqrt() / sigma_t
+    x0_weight = alpha_s - keep * alpha_t
+    stay = torch.ones_like(keep), torch.zeros_like(keep), torch.zeros_like(keep)
+    pair = zip(stay, (keep, x0_weight, tau_squared.sqrt()), strict=True)
+    kept, weight, std = (torch.where(clean, a, b) for a, b in pair)
+    return kept, weight, std
+
+
+@lru_cache(maxsize=4096)
+def _planned(schedule: Schedule, t: float, s: float, eta: float) -> tuple[float, float, float]:
+    times = torch.tensor([t, s], dtype=torch.float64)
+    keep, weight, std = _step_coefficients(schedule, times[0], times[1], eta)
+    return keep.item(), weight.item(), std.item()
+
+
+def step_coefficients(schedule: Schedule, t: Time, s: Time, eta: float) -> tuple[Time, Time, Time]:
+    """(a, b, τ) of x_s = a x_t + b x̂ + τ z: plain floats, planned once, for numbers t, s; tensors for tensors."""
+    if isinstance(t, Tensor) or isinstance(s, Tensor):
+        t, s = (torch.as_tensor(time, dtype=torch.float64) for time in (t, s))
+        return _step_coefficients(schedule, t, s, eta)
+    return _planned(schedule, t, s, eta)
+
+
+def _ahead_weight(schedule: Schedule, before: Tensor, t: Tensor, s: Tensor) -> Tensor:
+    half_log_snr = [schedule.log_snr(time) / 2 for time in (before, t, s)]
+    h_before, h = half_log_snr[1] - half_log_snr[0], half_log_snr[2] - half_log_snr[1]
+    weight = h / (2 * h_before)
+    return torch.where(weight.isfinite(), weight, 0.0)  # no extrapolation into the data or away from pure noise
+
+
+@lru_cache(maxsize=4096)
+def _planned_weight(schedule: Schedule, before: float, t: float, s: float) -> float:
+    return _ahead_weight(schedule, *torch.tensor([before, t, s], dtype=torch.float64)).item()
+
+
+def ahead_weight(schedule: Schedule, before: Time, t: Time, s: Time) -> Time:
+    """c of x̂ + c (x̂ − x̂_before), the belief half-way, in log α/σ, through the step from t to s (DPM-Solver++ 2M)."""
+    if any(isinstance(time, Tensor) for time in (before, t, s)):
+        return _ahead_weight(schedule, *(torch.as_tensor(time, dtype=torch.float64) for time in (before, t, s)))
+    return _planned_weight(schedule, before, t, s)
+
+
+@dataclass(frozen=True)
+class Gaussian(Transition):
+    """Isotropic normal noise of width std in the degrees of freedom of a space."""
+
+    mean: Float[Tensor, "batch ..."]
+    std: Time
+    space: "Euclidean"
+
+    def sample(self, keys: Keys) -> Float[Tensor, "batch ..."]:
+        if isinstance(self.std, float) and self.std == 0:
+            return self.mean
+        z = keys.normal(*self.mean.shape[1:]).to(self.mean)
+        return self.mean + self.space.project(_like(self.std, z) * z)
+
+    def log_prob(self, x: State) -> Float[Tensor, " batch"]:
+        assert isinstance(x, Tensor)
+        residual = (x - self.mean).double()
+        residual = residual * (self.space.freedom(residual) > 0)  # what does not exist is not counted
+        std = left(self.std, residual).double().expand_as(residual)
+        fixed = std == 0
+        std = torch.where(fixed, 1.0, std)
+        inside = torch.where(fixed & (residual != 0), -torch.inf, -0.5 * (residual / std) ** 2)
+        volume = torch.where(fixed, 0.0, std.log() + 0.5 * log(2 * pi))
+        return per_sample_sum(inside - self.space.freedom(residual) * volume)
+
+
+@dataclass(frozen=True)
+class Euclidean(Space):
+    """Real numbers of a fixed shape under Gaussian noise.
+
+    Attributes:
+        shape: of one sample.
+        schedule: α(t), σ(t).
+        data_std: standard deviation of the clean data, for the preconditioning.
+        weighting: of the squared error by noise level: "edm" = SNR + 1/σ_d² (unit weight on the network's own output),
+            "snr" (on the noise), "min-snr" (SNR capped at 5), "unit" (on x₀).
+    """
+
+    shape: tuple[int, ...]
+    schedule: Schedule = Cosine()
+    data_std: float = 1.0
+    weighting: Weighting = "edm"
+    mask: Tensor | None = None
+
+    def where(self, mask: Mask | None) -> Self:
+        return replace(self, mask=mask)
+
+    def project(self, x: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
+        """The orthogonal projection onto the degrees of freedom: zero where nothing exists."""
+        return x if self.mask is None else x * left(self.mask, x)
+
+    def freedom(self, x: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
+        """Degrees of freedom an element; sums to the rank of `project`, sample by sample."""
+        return torch.ones_like(x) if self.mask is None else left(self.mask, x).to(x).expand_as(x)
+
+    def prior(self, keys: Keys) -> Float[Tensor, "batch ..."]:
+        noise = keys.normal(*self.shape).to(torch.get_default_dtype())
+        return self.project(self.schedule.sigma(1.0).item() * noise)
+
+    def noise(self, x0: State, t: Time, keys: Keys) -> Float[Tensor, "batch ..."]:
+        assert isinstance(x0, Tensor)
+        alpha, sigma = self._levels(t, x0)
+        noise = self.project(keys.normal(*x0.shape[1:]).to(x0))
+        return alpha * self.project(x0) + sigma * noise
+
+    def ahead(self, past: Sequence[tuple[Time, Belief]], s: Time) -> Belief:
+        if len(past) < 2:
+            return past[-1][1]
+        (before, earlier), (t, belief) = past[-2:]
+        return belief.extrapolate([earlier], [ahead_weight(self.schedule, before, t, s)])
+
+    def step(self, x_t: State, belief: Belief, t: Time, s: Time, eta: float = 1.0) -> Gaussian:
+        assert isinstance(x_t, Tensor)
+        keep, weight, std = step_coefficients(self.schedule, t, s, eta)
+        mean = _like(keep, x_t) * x_t + _like(weight, x_t) * belief.mean
+        return Gaussian(self.project(mean), std, self)
+
+    def loss(self, belief: Belief, x0: State, x_t: State, t: Time) -> Float[Tensor, " batch"]:
+        assert isinstance(x0, Tensor)
+        freedom = self.freedom(x0)
+        error = (belief.mean - self.project(x0)) ** 2 * self._weight(t, x0)
+        return per_sample_sum(error * (freedom > 0)) / per_sample_sum(freedom)
+
+    def inputs(self, x_t: State, t: Time) -> Float[Tensor, "batch ..."]:
+        assert isinstance(x_t, Tensor)
+        alpha, sigma = self._levels(t, x_t)
+        return x_t * (alpha**2 * self.data_std**2 + sigma**2) ** -0.5
+
+    def belief(self, output: Any, x_t: State, t: Time) -> Normal:
+        assert isinstance(x_t, Tensor)
+        alpha, sigma = self._levels(t, x_t)
+        variance = alpha**2 * self.data_std**2 + sigma**2
+        skip = alpha * self.data_std**2 / variance
+        out = sigma * self.data_std * variance**-0.5
+        return Normal(self.project(skip * x_t + out * output))
+
+    def second_moment(self, belief: Belief, x_t: State, t: Time) -> Normal:
+        assert isinstance(x_t, Tensor)
+        assert isinstance(belief, Normal)
+        if belief.cov is not None:
+            return belief
+        alpha, sigma = self._levels(t, x_t)
+        return Normal(belief.mean, Tweedie(belief.mean, x_t, sigma**2 / alpha))
+
+    def check(self, x0: State, where: str = "data") -> None:
+        if not isinstance(x0, Tensor) or x0.shape[1:] != self.shape:
+            found = tuple(x0.shape[1:]) if isinstance(x0, Tensor) else type(x0).__name__
+            raise InputError(f"{where}: records must have shape {self.shape}, found {found}")
+        if not x0.is_floating_point():
+            raise InputError(f"{where}: records must be floating point, found {x0.dtype}")
+        wrong = (~x0.isfinite()).nonzero()
+        if len(wrong):
+            record, *element = wrong[0].tolist()
+            value = x0[tuple(wrong[0])].item()
+            raise InputError(f"{where}: record {record}, element {tuple(element)} is {value}, expected a finite number")
+
+    def _levels(self, t: Time, like: Tensor) -> tuple[Tensor, Tensor]:
+        t = as_time(t, like)
+        return left(self.schedule.alpha(t), like).to(like), left(self.schedule.sigma(t), like).to(like)
+
+    def _weight(self, t: Time, like: Tensor) -> Tensor:
+        snr = left(self.schedule.log_snr(as_time(t, like)).exp(), like)
+        weights = {
+            "edm": snr + self.data_std**-2,
+            "unit": torch.ones_like(snr),
+            "snr": snr,
+            "min-snr": snr.clamp(max=5.0),
+        }
+        return weights[self.weighting].to(like)
+
+
+@dataclass(frozen=True)
+class Centered(Euclidean):
+    """Point clouds (points, dimension) with zero centre of mass (Hoogeboom et al. 2022).
+
+    The projector takes each sample's mean over its existing points, so densities live on (points − 1)·dimension degrees
+    of freedom. Centring couples the points, hence one time a sample, not a point.
+    """
+
+    def project(self, x: Float[Tensor, "batch points dim"]) -> Float[Tensor, "batch points dim"]:
+        if self.mask is None:
+            return x - x.mean(1, keepdim=True)
+        exists = left(self.mask, x).to(x)
+        return (x - (x * exists).sum(1, keepdim=True) / self._points(x)) * exists
+
+    def freedom(self, x: Float[Tensor, "batch points dim"]) -> Float[Tensor, "batch points dim"]:
+        points = self._points(x)
+        return super().freedom(x) * (points - 1) / points
+
+    def step(self, x_t: State, belief: Belief, t: Time, s: Time, eta: float = 1.0) -> Gaussian:
+        for time in (t, s):
+            if isinstance(time, Tensor) and time.ndim > 1:
+                raise ValueError(f"centred points share one time a sample; got times of shape {tuple(time.shape)}")
+        return super().step(x_t, belief, t, s, eta)
+
+    def _points(self, x: Tensor) -> Tensor:
+        if self.mask is None:
+            return torch.full((len(x), 1, 1), x.shape[1]).to(x)
+        return left(self.mask.sum(1), x).to(x)
+
+
+def _like(value: Time, x: Tensor) -> Tensor | float:
+    return left(value, x).to(x) if isinstance(value, Tensor) else value

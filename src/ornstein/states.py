@@ -1,0 +1,76 @@
+"""What a sampler moves: one tensor, or a dictionary of named states (a molecule: positions and atoms).
+
+The first axis of every tensor is the batch. Times, masks and weights have fewer axes than the data and line up with it
+from the left: `left(t, x)` gives a per-sample t of shape (batch,), or a per-position one of shape (batch, positions),
+the trailing axes that broadcasting against x needs.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+State = Tensor | Mapping[str, Any]
+Time = float | Tensor
+
+
+def as_time(t: Time, like: Tensor) -> Tensor:
+    """t as a float64 tensor on the device of `like`."""
+    return torch.as_tensor(t, dtype=torch.float64, device=like.device)
+
+
+def left(t: Time, like: Tensor) -> Tensor:
+    """t with trailing axes of length 1 appended until it broadcasts against `like`; floats become 0-d float64."""
+    t = t if isinstance(t, Tensor) else as_time(t, like)
+    return t.reshape(t.shape + (1,) * (like.ndim - t.ndim)) if t.ndim else t
+
+
+def map_state(function: Callable[..., Any], *states: State) -> Any:
+    """function applied tensor by tensor over states of one structure."""
+    first, *others = states
+    if isinstance(first, Mapping):
+        return {
+            name: map_state(function, part, *(dict(other)[name] for other in others)) for name, part in first.items()
+        }
+    return function(*states)
+
+
+def leaves(state: State) -> list[Tensor]:
+    """The tensors of a state, in the order of its names."""
+    if isinstance(state, Mapping):
+        return [leaf for part in state.values() for leaf in leaves(part)]
+    return [state]
+
+
+def batch_size(state: State) -> int:
+    """The length of the first axis, which all tensors of a state share."""
+    sizes = {len(leaf) for leaf in leaves(state)}
+    if len(sizes) != 1:
+        raise ValueError(f"the tensors of a state must share one batch size, these have {sorted(sizes)}")
+    return sizes.pop()
+
+
+def take(state: State, index: Any) -> Any:
+    """The samples `index` (a slice or integer tensor over the batch) of a state."""
+    return map_state(lambda leaf: leaf[index], state)
+
+
+def concatenate(states: Sequence[State]) -> Any:
+    """States of one structure joined along the batch."""
+    return map_state(lambda *parts: torch.cat(parts), *states)
+
+
+def to_device(state: State, device: torch.device | str) -> Any:
+    """The state with every tensor on `device`."""
+    return map_state(lambda leaf: leaf.to(device), state)
+
+
+def per_sample_sum(x: Tensor) -> Tensor:
+    """(batch, ...) summed over everything but the batch."""
+    return x.flatten(1).sum(1) if x.ndim > 1 else x
+
+
+def where_samples(keep: Tensor, yes: State, no: State) -> Any:
+    """Sample by sample the state `yes` where `keep` (batch,) holds, else `no`."""
+    return map_state(lambda a, b: torch.where(left(keep, a), a, b), yes, no)

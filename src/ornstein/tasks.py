@@ -1,0 +1,161 @@
+"""What a domain answers: the seam between the engine and a field of science.
+
+A domain package registers one `Task` under the entry-point group "ornstein.domains"; the trainer, the sampler, the
+command line and the report work through it and know nothing else of the domain.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import import_module
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from .config import suggestion
+from .datasets import Dataset
+from .denoisers import Condition, NeuralDenoiser, Origin
+from .errors import InputError
+from .factors import Guide
+from .spaces import Space
+
+if TYPE_CHECKING:
+    from .samples import Samples
+
+
+@dataclass(frozen=True)
+class Score:
+    """One measured number and how to read it.
+
+    Attributes:
+        better: which way is better.
+        meaning: one sentence for a reader from the field.
+        reference: the value that real data reach, or another yardstick; `reference_name` says which.
+    """
+
+    name: str
+    value: float
+    better: Literal["higher", "lower", "closer"]
+    meaning: str
+    reference: float | None = None
+    reference_name: str = "real data"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A picture and its caption. `image` is a whole PNG, GIF or SVG file."""
+
+    image: bytes
+    caption: str
+    kind: Literal["png", "gif", "svg+xml"] = "png"
+    width: int | None = None
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A chapter of the tour or of a report."""
+
+    title: str
+    text: str
+    figures: Sequence[Figure] = ()
+    scores: Sequence[Score] = ()
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to draw: guides to put on the model and what each sample is given.
+
+    Attributes:
+        record: the request in JSON values, for the manifest.
+    """
+
+    guides: Sequence[Guide] = ()
+    condition: Condition = field(default_factory=dict)
+    record: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Task(ABC):
+    """A domain.
+
+    Attributes:
+        name: the domain's name on the command line.
+        summary: one line on it.
+        config: the frozen dataclass of its settings; its field `train` is a TrainConfig.
+        ask: the frozen dataclass of what a user may ask of a sample; every field has a default.
+    """
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    config: ClassVar[type]
+    ask: ClassVar[type]
+
+    @abstractmethod
+    def data(self, config: Any) -> tuple[Dataset, Dataset]:
+        """Training and validation data; InputError if the user's files are not what they must be."""
+
+    @abstractmethod
+    def space(self, config: Any, facts: Mapping[str, Any]) -> Space:
+        """The space of the data."""
+
+    @abstractmethod
+    def network(self, config: Any, facts: Mapping[str, Any]) -> nn.Module:
+        """A fresh network."""
+
+    @abstractmethod
+    def null(self, config: Any, facts: Mapping[str, Any]) -> Mapping[str, Tensor]:
+        """For every condition of the network the value that stands for "not said"."""
+
+    @abstractmethod
+    def request(self, ask: Any, n: int, facts: Mapping[str, Any]) -> Request:
+        """What the user's flags mean for n samples; InputError if the model cannot know what they ask for."""
+
+    @abstractmethod
+    def write(self, samples: "Samples", folder: Path) -> None:
+        """Writes the samples in the field's own formats into an existing folder."""
+
+    @abstractmethod
+    def read(self, folder: Path, manifest: Mapping[str, Any]) -> "Samples":
+        """Reads back what `write` wrote."""
+
+    @abstractmethod
+    def score(self, samples: "Samples") -> list[Score]:
+        """How the field judges these samples."""
+
+    @abstractmethod
+    def figures(self, samples: "Samples") -> list[Figure]:
+        """The samples as a person wants to see them; with the film, if they carry one."""
+
+    def denoiser(self, config: Any, facts: Mapping[str, Any], origin: Origin | None = None) -> NeuralDenoiser:
+        """A fresh denoiser, its weights a function of config.train.seed."""
+        with torch.random.fork_rng():
+            torch.manual_seed(config.train.seed)
+            network = self.network(config, facts)
+        return NeuralDenoiser(network, self.space(config, facts), self.null(config, facts), origin)
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the domain package: its recipes (recipes/NAME.toml) and shipped models (models/NAME/)."""
+        source = import_module(type(self).__module__).__file__
+        assert source is not None
+        return Path(source).parent
+
+
+@cache
+def domains() -> dict[str, Any]:
+    """The installed domains, by name; nothing of them is imported yet."""
+    return {point.name: point for point in sorted(entry_points(group="ornstein.domains"), key=lambda p: p.name)}
+
+
+@cache
+def task(domain: str) -> Task:
+    """The task of a domain; InputError if there is none or its extra is not installed."""
+    if domain not in domains():
+        raise InputError(f"no domain {domain!r}{suggestion(domain, list(domains()))}")
+    try:
+        return domains()[domain].load()()
+    except ModuleNotFoundError as error:
+        raise InputError(f"the domain {domain!r} needs {error.name!r}: pip install 'ornstein[{domain}]'") from None
