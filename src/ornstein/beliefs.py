@@ -53,17 +53,19 @@ class Dense:
 class Tweedie:
     """Cov[x₀ | x_t] = (σ²/α) ∂x̂₀/∂x_t, applied by a vector–Jacobian product (the Jacobian is symmetric).
 
-    x_t must have been the input of a differentiable computation of mean. Source: Tweedie's second-order formula, e.g.
-    Boys et al. 2023 (arXiv 2310.06721).
+    x_t must have been the input of a differentiable computation of mean. Where α = 0 the formula is 0/0 and x_t says
+    nothing: there scale is 0 and `prior`, the variance of the data, takes its place. Source: Tweedie's second-order
+    formula, e.g. Boys et al. 2023 (arXiv 2310.06721).
     """
 
     mean: Tensor
     x_t: Tensor
     scale: Tensor
+    prior: Tensor | float = 0.0
 
     def __call__(self, v: Tensor) -> Tensor:
         (product,) = torch.autograd.grad(self.mean, self.x_t, v, retain_graph=True)
-        return self.scale * product
+        return self.scale * product + self.prior * v
 
 
 class Belief(ABC):

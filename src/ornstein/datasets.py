@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Int64
 from torch import Tensor
@@ -11,6 +11,7 @@ from .denoisers import Condition
 from .states import State, batch_size, take
 
 
+@runtime_checkable
 class Dataset(Protocol):
     """A finite set of records."""
 

@@ -98,7 +98,7 @@ def times(t: Time, x_t: State) -> Tensor:
 
 def with_covariance(denoiser: Denoiser, x_t: State, t: Time, condition: Condition | None = None) -> Belief:
     """The belief with its covariance: the denoiser's own, else Tweedie's, through the gradient of the network."""
-    x_t = map_state(lambda x: x.detach().requires_grad_() if x.is_floating_point() else x, x_t)
+    x_t = map_state(lambda x: x.detach().requires_grad_() if x.is_floating_point() and not x.requires_grad else x, x_t)
     with torch.enable_grad():
         belief = denoiser(x_t, t, condition)
     mask = (condition or {}).get("mask")

@@ -39,6 +39,7 @@ class Walk:
 
 
 @runtime_checkable
+@runtime_checkable
 class Kernel(Protocol):
     """A move. Correctors leave t at s; the predictor is what brings it there."""
 

@@ -178,7 +178,7 @@ class Mixture(Denoiser):
         if condition and self.labels is not None and "label" in condition:
             other = self.labels != rearrange(condition["label"], "b -> b 1")
             log_weights = log_weights.masked_fill(other, -torch.inf)
-        return self.components.belief(log_weights.softmax(-1), x_t, t)
+        return self.components.belief(_share(log_weights, self.weights), x_t, t)
 
     def draw(self, keys: Keys) -> Any:
         """Exact samples of the clean data."""
@@ -233,6 +233,12 @@ def ring(modes: int = 8, radius: float = 1.0, std: float = 0.1, schedule: Schedu
     angle = torch.arange(modes, dtype=torch.float64) * (2 * torch.pi / modes)
     means = radius * torch.stack([angle.cos(), angle.sin()], -1)
     return gaussian_mixture(means, (std**2 * torch.eye(2, dtype=torch.float64)).expand(modes, 2, 2), schedule=schedule)
+
+
+def _share(log_weights: Float[Tensor, "batch k"], prior: Float[Tensor, " k"]) -> Float[Tensor, "batch k"]:
+    """Normalised weights; the prior's where x_t cannot have come from any component (as parallel draws can make it)."""
+    impossible = log_weights.isneginf().all(-1, keepdim=True)
+    return torch.where(impossible, prior.log(), log_weights).softmax(-1)
 
 
 def _weights(weights: Float[Tensor, " k"] | Sequence[float] | None, k: int) -> Tensor:

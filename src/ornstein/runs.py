@@ -119,22 +119,6 @@ def draw(model: NeuralDenoiser, ask: Any, n: int, **options: Any) -> Samples:
     return sample(guided, n, condition=request.condition, settings=request.record, **options)
 
 
-def ship(model: Path | str) -> Path:
-    """Copies a trained model in half precision, with its configuration, into its domain package's models."""
-    path = locate(model)
-    tensors, meta = checkpoints.load(path, "model")
-    this = task(meta["domain"])
-    folder = this.folder / "models" / meta["name"]
-    checkpoints.save(folder / MODEL, "model", {name: half(tensor) for name, tensor in tensors.items()}, meta)
-    write_text(folder / CONFIG, to_toml(update(this.config(), meta["config"], str(path))))
-    return folder
-
-
-def half(tensor: torch.Tensor) -> torch.Tensor:
-    """float16, which the weights' range allows and 10 bits of mantissa serve better than bfloat16's 7."""
-    return tensor.half() if tensor.is_floating_point() else tensor
-
-
 def score(folder: Path | str) -> list[Score]:
     """Scores a folder of samples as its field does and appends the result to scores.json there."""
     folder = Path(folder)

@@ -26,13 +26,10 @@ def left(t: Time, like: Tensor) -> Tensor:
     return t.reshape(t.shape + (1,) * (like.ndim - t.ndim)) if t.ndim else t
 
 
-def map_state(function: Callable[..., Any], *states: State) -> Any:
+def map_state(function: Callable[..., Any], *states: Any) -> Any:
     """function applied tensor by tensor over states of one structure."""
-    first, *others = states
-    if isinstance(first, Mapping):
-        return {
-            name: map_state(function, part, *(dict(other)[name] for other in others)) for name, part in first.items()
-        }
+    if isinstance(states[0], Mapping):
+        return {name: map_state(function, *(state[name] for state in states)) for name in states[0]}
     return function(*states)
 
 

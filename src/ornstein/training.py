@@ -154,6 +154,7 @@ class Trainer:
 
     def fit(self) -> None:
         """Runs to config.steps. Raises Interrupted after SIGTERM or SIGINT, once the state is saved."""
+        self._forget_after(self.step)
         started, before = time.monotonic(), self.step
         with self._listening():
             while self.step < self.config.steps and not self._stopping():
@@ -311,7 +312,6 @@ class Trainer:
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
         self.times.squares = tensors["times/squares"]
         self.step = meta["step"]
-        self._forget_after(self.step)
 
     def _log(self, row: dict[str, Any]) -> None:
         if self.fabric.is_global_zero:
@@ -320,9 +320,13 @@ class Trainer:
                 file.write(json.dumps(row) + "\n")
 
     def _forget_after(self, step: int) -> None:
-        """Drops the metrics of steps that a crash undid."""
+        """Drops what a crash left behind: metrics of steps that are undone, files that were never finished."""
         path = self.folder / "metrics.jsonl"
-        if self.fabric.is_global_zero and path.exists():
+        if not self.fabric.is_global_zero:
+            return
+        for unfinished in self.folder.glob(".*.tmp"):
+            unfinished.unlink()
+        if path.exists():
             write_text(path, "".join(f"{json.dumps(row)}\n" for row in read_metrics(path) if row["step"] <= step))
 
     def _stopping(self) -> bool:

@@ -22,7 +22,7 @@ def chapter(seed: int) -> Chapter:
         [
             Figure(
                 _film(seed),
-                "Eight Gaussians: from noise to samples in 20 steps; last, exact samples",
+                "Eight Gaussians: from noise to samples in 60 steps; last, exact samples",
                 "svg+xml",
                 900,
             ),

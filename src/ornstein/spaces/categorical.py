@@ -119,7 +119,9 @@ class Categorical(Space):
         origin = torch.where(seen > 0, belief.mean.double() / seen.where(seen > 0, 1.0), 0.0)
         onward = self.chain.column((alpha_t / alpha_s).nan_to_num(1.0), x_t)
         joint = self.chain.push(alpha_s, origin) * onward
-        return Choice((joint / joint.sum(-1, keepdim=True)).log(), x_t, self.mask)
+        total = joint.sum(-1, keepdim=True)
+        stay = torch.nn.functional.one_hot(x_t, self.states).double()  # where the belief contradicts x_t altogether
+        return Choice(torch.where(total > 0, joint / total.where(total > 0, 1.0), stay).log(), x_t, self.mask)
 
     def loss(self, belief: Belief, x0: State, x_t: State, t: Time) -> Float[Tensor, " batch"]:
         assert isinstance(belief, Probs)

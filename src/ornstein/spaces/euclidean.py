@@ -180,7 +180,9 @@ class Euclidean(Space):
         if belief.cov is not None:
             return belief
         alpha, sigma = self._levels(t, x_t)
-        return Normal(belief.mean, Tweedie(belief.mean, x_t, sigma**2 / alpha))
+        blind = alpha == 0
+        scale = torch.where(blind, 0.0, sigma**2 / torch.where(blind, 1.0, alpha))
+        return Normal(belief.mean, Tweedie(belief.mean, x_t, scale, blind * self.data_std**2))
 
     def check(self, x0: State, where: str = "data") -> None:
         if not isinstance(x0, Tensor) or x0.shape[1:] != self.shape:

@@ -19,15 +19,18 @@ from ...errors import InputError
 from ...keys import Keys
 
 HELD_OUT = 0.2
+_DIGITS = "scikit-learn's digits (UCI Optical Recognition of Handwritten Digits), CC BY 4.0"
 
 
 def load(source: str) -> tuple[Arrays, Arrays]:
     """Training and held-out pictures, split by class with a fixed seed."""
     images, labels = _digits() if source == "digits" else _npz(Path(source))
+    origin = _DIGITS if source == "digits" else f"{Path(source).name}, the user's own"
     held_out = _held_out(labels)
     classes = int(labels.max()) + 1
     train = images[~held_out]
     facts: dict[str, Any] = {
+        "source": origin,
         "shape": list(images.shape[1:]),
         "classes": classes if classes > 1 else 0,
         "std": round(float(train.std()), 4),

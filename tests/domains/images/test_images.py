@@ -1,0 +1,144 @@
+"""Digits: the data, the judge, the shipped model, and arrays of one's own."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+import ornstein as on
+from ornstein import InputError, runs
+from ornstein.datasets import Arrays
+from ornstein.domains.images import data, scores
+from ornstein.networks import UNet, UNetConfig
+from ornstein.samples import read_samples
+from ornstein.tasks import task
+
+
+@pytest.fixture(scope="module")
+def digits() -> tuple[Arrays, Arrays]:
+    return data.load("digits")
+
+
+@pytest.fixture(scope="module")
+def drawn() -> on.Samples:
+    return runs.draw(on.load("images/digits"), task("images").ask(), 300, steps=30)
+
+
+def pixels(arrays: Arrays) -> Tensor:
+    assert isinstance(arrays.x, Tensor)
+    return arrays.x
+
+
+def test_the_split_is_by_class_and_disjoint(digits: tuple[Arrays, Arrays]) -> None:
+    train, held_out = digits
+    assert len(train) + len(held_out) == 1797
+    counts = [part.condition["label"].bincount() for part in digits]
+    assert ((counts[1] / (counts[0] + counts[1]) - 0.2).abs() < 0.005).all()
+    together = torch.cat([pixels(train), pixels(held_out)]).flatten(1)
+    assert len(together.unique(dim=0)) == 1797
+    assert pixels(train).min() == -1
+    assert pixels(train).max() == 1
+
+
+def test_the_judge_knows_unseen_real_digits(digits: tuple[Arrays, Arrays]) -> None:
+    train, held_out = digits
+    accuracy = scores.agreement(scores.judge(train), pixels(held_out), held_out.condition["label"])
+    assert accuracy >= 0.97
+    wrong = scores.agreement(scores.judge(train), pixels(held_out), (held_out.condition["label"] + 1) % 10)
+    assert wrong <= 0.05  # the broken twin
+
+
+def test_the_shipped_model_draws_the_class_asked_for(digits: tuple[Arrays, Arrays], drawn: on.Samples) -> None:
+    agreement, distance, new = scores.judged(drawn.x, drawn.condition["label"], *digits)
+    assert agreement.value >= 0.95
+    assert distance.reference is not None
+    assert new.reference is not None
+    assert distance.value < 1.5 * distance.reference
+    assert new.value > 0.7 * new.reference  # not copies
+
+
+def test_the_scores_reject_noise_and_copies(digits: tuple[Arrays, Arrays], drawn: on.Samples) -> None:
+    """Broken twins of the test above."""
+    noise = on.Keys.of(0, 300).normal(1, 8, 8).float()
+    agreement, distance, _ = scores.judged(noise, drawn.condition["label"], *digits)
+    assert distance.reference is not None
+    assert agreement.value < 0.5
+    assert distance.value > 1.5 * distance.reference
+    copies = scores.matched(drawn.condition["label"], digits[0], 0)
+    assert scores.judged(copies, drawn.condition["label"], *digits)[2].value == 0
+
+
+def test_guidance_sharpens(digits: tuple[Arrays, Arrays]) -> None:
+    """Stronger guidance: less spread within a class."""
+    model = on.load("images/digits")
+
+    def spread(scale: float) -> float:
+        x = on.sample(model & on.images.label(3, scale), n=60, steps=15).x
+        return x.std(0).mean().item()
+
+    assert spread(4.0) < 0.9 * spread(1.0)
+
+
+def test_batches_do_not_change_samples() -> None:
+    model = on.load("images/digits") & on.images.label(5)
+    whole = on.sample(model, n=7, steps=6, seed=3).x
+    parts = on.sample(model, n=7, steps=6, seed=3, batch_size=2).x
+    worker = on.sample(model, n=3, steps=6, seed=3, first=4).x
+    assert torch.allclose(whole, parts, atol=2e-5)
+    assert torch.allclose(whole[4:], worker, atol=2e-5)
+
+
+def test_save_and_read(drawn: on.Samples, tmp_path: Path) -> None:
+    folder = drawn.save(tmp_path / "out")
+    again = read_samples(folder)
+    assert torch.equal(again.condition["label"], drawn.condition["label"])
+    assert (again.x - drawn.x.clamp(-1, 1)).abs().max() < 1 / 255 + 1e-6
+    assert again.origin == drawn.origin
+    with pytest.raises(InputError, match="exists already"):
+        drawn.save(folder)
+    assert "Samples of images/digits: (300, 1, 8, 8), 30 NFE" in repr(drawn)
+    assert "data:image/png;base64" in drawn._repr_html_()
+
+
+def test_arrays_of_your_own(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (50, 6, 4, 3), dtype=np.uint8)
+    np.savez(tmp_path / "mine.npz", images=images, labels=np.arange(50) % 3)
+    train, held_out = data.load(str(tmp_path / "mine.npz"))
+    assert train.facts["shape"] == [3, 6, 4]
+    assert train.facts["classes"] == 3
+    assert len(held_out) == 9
+    assert np.array_equal(data.to_bytes(data.from_bytes(images)), images)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"pictures": np.zeros((20, 4, 4))}, "no array 'images', found pictures"),
+        ({"images": np.zeros((20, 4))}, r"expected|must be 10 or more of \(n, height, width"),
+        ({"images": np.zeros((20, 4, 4)) + 3}, r"must lie in \[0, 1\], found 3 to 3"),
+        ({"images": np.zeros((20, 4, 4), dtype=int)}, "must be uint8, or floats"),
+        ({"images": np.zeros((20, 4, 4)), "labels": np.zeros(3, dtype=int)}, "labels must be 20 integers"),
+        ({"images": np.zeros((20, 4, 4)), "labels": np.zeros(20)}, "labels must be 20 integers"),
+        ({"images": np.array([{}] * 20)}, "without pickles"),
+    ],
+)
+def test_arrays_that_are_refused(arrays: dict[str, np.ndarray], message: str, tmp_path: Path) -> None:
+    np.savez(tmp_path / "mine.npz", **arrays)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(InputError, match=message):
+        data.load(str(tmp_path / "mine.npz"))
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (16, 8), (12, 20)])
+def test_the_network_keeps_shapes_and_hears_labels(shape: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    network = UNet(UNetConfig(16, (1, 2, 2), 1, (2,)), 3, 4)
+    for parameter in network.parameters():  # the last layers start at 0
+        torch.nn.init.normal_(parameter, std=0.1)
+    x, t = torch.randn(2, 3, *shape), torch.rand(2)
+    out = [network(x, t, {"label": torch.full((2,), label)}) for label in (-1, 0)]
+    assert out[0].shape == x.shape
+    assert not torch.allclose(out[0], out[1])
+    with pytest.raises(ValueError, match="divisible by 4"):
+        network(torch.randn(2, 3, 9, 8), t, {"label": torch.zeros(2, dtype=torch.long)})

@@ -1,0 +1,173 @@
+"""The command line as a user meets it: what it prints, what it writes, and the exit codes."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ornstein.cli import main
+
+SMALL = [
+    "--network.channels", "8", "--network.blocks", "1", "--train.steps", "6",
+    "--train.batch-size", "16", "--train.save-every", "3", "--train.validate-every", "6",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cli") / "run"
+    assert main(["train", "images/digits", *SMALL, "--out", str(folder)]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def drawn(run: Path) -> Path:
+    folder = run.parent / "drawn"
+    command = ["sample", str(run), "--n", "12", "--steps", "4", "--label", "3", "7", "--film", "--out", str(folder)]
+    assert main([*command, "--guidance", "2"]) == 0
+    return folder
+
+
+def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """Runs a command that must end with exit code 2 and returns what it said."""
+    code: object = None
+    try:
+        code = main(arguments)
+    except SystemExit as stop:  # tyro's own refusals
+        code = stop.code
+    assert code == 2
+    return " ".join(capsys.readouterr().err.replace("│", "").split())
+
+
+def test_help_does_not_import_torch() -> None:
+    program = "import sys, ornstein.cli as c\ntry: c.main(['--help'])\nexcept SystemExit: print('torch' in sys.modules)"
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert result.stdout.strip().endswith("False")
+    assert all(command in result.stdout for command in ("tour", "train", "sample", "score", "show", "models", "doctor"))
+
+
+def test_train_leaves_a_run(run: Path) -> None:
+    names = {path.name for path in run.iterdir()}
+    assert names == {"config.toml", "last.safetensors", "metrics.jsonl", "model.safetensors"}
+
+
+def test_train_takes_its_own_configuration_back(run: Path, tmp_path: Path) -> None:
+    command = ["train", "images/digits", "--config", str(run / "config.toml"), "--out", str(tmp_path / "again")]
+    assert main(command) == 0
+    assert (tmp_path / "again" / "config.toml").read_text() == (run / "config.toml").read_text()
+
+
+def test_train_does_not_write_over_a_run(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "holds a run already" in refused(["train", "images/digits", *SMALL, "--out", str(run)], capsys)
+
+
+def test_train_resumes_with_more_steps(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "last.safetensors").write_bytes((run / "last.safetensors").read_bytes())
+    command = ["train", "images/digits", *SMALL, "--out", str(folder), "--resume"]
+    assert main([*command, "--train.steps", "8"]) == 0
+    assert "train.learning_rate = 0.001, now 0.1" in refused([*command, "--train.learning-rate", "0.1"], capsys)
+
+
+def test_samples_come_with_a_manifest(drawn: Path) -> None:
+    manifest = json.loads((drawn / "manifest.json").read_text())
+    assert manifest["n"] == 12
+    assert manifest["nfe"] == 8  # two calls a step with guidance
+    assert manifest["settings"]["guidance"] == 2
+    assert sorted(manifest["files"])[:2] == ["00000-3.png", "00001-7.png"]
+    assert {"grid.png", "film.gif", "film.png"} < manifest["files"].keys()
+
+
+def test_the_same_seed_gives_the_same_files(run: Path, drawn: Path, tmp_path: Path) -> None:
+    command = ["sample", str(run), "--n", "12", "--steps", "4", "--label", "3", "7", "--film", "--guidance", "2"]
+    assert main([*command, "--batch-size", "5", "--out", str(tmp_path / "again")]) == 0
+    ours, theirs = (json.loads((folder / "manifest.json").read_text()) for folder in (drawn, tmp_path / "again"))
+    assert ours["files"] == theirs["files"]
+
+
+def test_score_appends(drawn: Path) -> None:
+    assert main(["score", str(drawn)]) == 0
+    assert main(["score", str(drawn)]) == 0
+    rows = json.loads((drawn / "scores.json").read_text())
+    assert len(rows) == 2
+    assert rows[0]["scores"][0]["name"] == "class agreement"
+    assert rows[0]["scores"][0]["reference"] >= 0.97  # the judge on held-out real digits
+
+
+def test_show(run: Path, drawn: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for path in (str(run), str(drawn), "images/digits"):
+        assert main(["show", path]) == 0
+    assert "report.html" in capsys.readouterr().out
+    assert b"data:image/png;base64" in (drawn / "report.html").read_bytes()
+
+
+def test_models_and_doctor(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models"]) == 0
+    with pytest.raises(SystemExit, match="0"):
+        main(["doctor"])
+    printed = capsys.readouterr().out
+    assert "images/digits" in printed
+    assert "wrong" not in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "imagse"], "no domain 'imagse', did you mean 'images'?"),
+        (["train", "images/digit"], "no recipe 'digit', did you mean 'digits'?"),
+        (["train", "images", "--network.chanels", "3"], "--network.channels INT"),
+        (["train", "images", "--data", "absent.npz"], "absent.npz: no such file"),
+        (["sample", "images/digit"], "did you mean 'images/digits'?"),
+        (["sample", "images/digits", "--label", "11"], "--label 11: this model knows the classes 0 to 9"),
+        (["sample", "images/digits", "--n", "0"], "must be at least 1"),
+        (["score", "absent"], "absent/manifest.json: not found"),
+        (["show", "absent"], "absent: neither samples"),
+        (["fly"], "Available subcommands"),
+    ],
+)
+def test_refusals(
+    arguments: list[str],
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert message in refused(arguments, capsys)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_misspelt_key_in_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "c.toml").write_text("[train]\nstep = 3\n")
+    command = ["train", "images", "--config", str(tmp_path / "c.toml"), "--out", str(tmp_path / "run")]
+    assert "c.toml: train: unknown key 'step', did you mean 'steps'?" in refused(command, capsys)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_bad_checkpoint(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "model.safetensors"
+    path.write_bytes((run / "model.safetensors").read_bytes()[:-10])
+    assert "truncated" in refused(["sample", str(path), "--out", str(tmp_path / "out")], capsys)
+    assert not (tmp_path / "out").exists()
+
+
+def test_nan_in_the_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    images = np.zeros((20, 8, 8), dtype=np.float32)
+    images[7, 2, 3] = np.nan
+    np.savez(tmp_path / "mine.npz", images=images)
+    command = ["train", "images", "--data", str(tmp_path / "mine.npz"), "--out", str(tmp_path / "run")]
+    assert "mine.npz: images, record 7, pixel (2, 3, 0) is nan, expected a number in [0, 1]" in refused(command, capsys)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_changed_sample(drawn: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for file in drawn.iterdir():
+        (copy / file.name).write_bytes(file.read_bytes())
+    (copy / "00001-7.png").write_bytes((copy / "00000-3.png").read_bytes())
+    assert "00001-7.png: changed since the manifest was written" in refused(["score", str(copy)], capsys)

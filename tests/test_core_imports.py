@@ -1,0 +1,57 @@
+"""The core stands alone: outside of the domains, only the surface of the package knows of them."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[1] / "src" / "ornstein"
+SURFACE = ("__init__.py", "cli.py", "report", "domains")
+CORE = sorted(path for path in SOURCE.rglob("*.py") if path.relative_to(SOURCE).parts[0] not in SURFACE)
+
+
+def imported(source: str, package: tuple[str, ...]) -> Iterator[str]:
+    """The full names of the modules that a module of `package` imports, and of what it takes from them."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        if isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else ()
+            base = ".".join((*above, *filter(None, [node.module])))
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def assert_independent_of_domains(source: str, package: tuple[str, ...]) -> None:
+    found = [name for name in imported(source, package) if name.startswith("ornstein.domains")]
+    assert not found, f"the core imports {found}"
+
+
+def package_of(path: Path) -> tuple[str, ...]:
+    return ("ornstein", *path.relative_to(SOURCE).parts[:-1])
+
+
+def test_there_is_a_core() -> None:
+    names = {path.name for path in CORE}
+    assert {"states.py", "keys.py", "beliefs.py", "kernels.py", "samplers.py", "euclidean.py"} <= names
+
+
+@pytest.mark.parametrize("path", CORE, ids=lambda path: path.relative_to(SOURCE).as_posix())
+def test_core_never_imports_domains(path: Path) -> None:
+    assert_independent_of_domains(path.read_text(), package_of(path))
+
+
+@pytest.mark.parametrize(
+    ("source", "package"),
+    [
+        ("import ornstein.domains.images", ("ornstein",)),
+        ("from ornstein.domains import images", ("ornstein",)),
+        ("from ornstein import domains", ("ornstein",)),
+        ("from .domains.images import task", ("ornstein",)),
+        ("from . import domains", ("ornstein",)),
+        ("def f():\n    from ..domains import images", ("ornstein", "spaces")),
+    ],
+)
+def test_every_spelling_of_the_import_is_rejected(source: str, package: tuple[str, ...]) -> None:
+    with pytest.raises(AssertionError, match="core imports"):
+        assert_independent_of_domains(source, package)

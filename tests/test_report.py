@@ -1,0 +1,37 @@
+"""The page is one file that fetches nothing, and the tour tells of every shipped model."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from ornstein import InputError, runs
+from ornstein.report.page import page
+from ornstein.report.tour import tour
+from ornstein.tasks import Chapter, Figure, Score
+
+
+def test_a_page_escapes_and_embeds() -> None:
+    score = Score("<a>", 0.5, "higher", "x < y", 1.0)
+    html = page("T", "lead", [Chapter("<b>", "text", [Figure(b"png", '"quoted"')], [score])])
+    assert "&lt;b&gt;" in html
+    assert "&lt;a&gt;" in html
+    assert "data:image/png;base64,cG5n" in html
+    assert "<b>" not in html
+
+
+def test_the_tour(tmp_path: Path) -> None:
+    folder = tmp_path / "tour"
+    for _ in range(2):  # the second replaces the first
+        html = tour(folder).read_text()
+    assert not re.search(r"""(src|href)=["']?https?:""", html)
+    assert all(model in html for model in runs.shipped())
+    assert html.count("<figure>") >= 6
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["tour"]
+
+
+def test_the_tour_spares_other_folders(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("results")
+    with pytest.raises(InputError, match="not an earlier tour"):
+        tour(tmp_path)
+    assert (tmp_path / "mine.txt").read_text() == "results"

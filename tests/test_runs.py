@@ -1,0 +1,45 @@
+"""The public names, the domains' seam, and what a domain that is not there says."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import ornstein as on
+from ornstein import InputError, tasks
+
+
+def test_every_public_name_loads_and_is_known_to_type_checkers() -> None:
+    tree = ast.parse(Path(on.__file__).read_text())
+    block = next(node for node in tree.body if isinstance(node, ast.If))
+    typed = {alias.name for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+    assert typed == {*on.__all__, "images"}
+    assert all(getattr(on, name) is not None for name in on.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = on.nonsense
+
+
+def test_every_domain_has_the_five_files() -> None:
+    for name in tasks.domains():
+        files = {path.name for path in tasks.task(name).folder.glob("*.py")}
+        assert files == {"__init__.py", "data.py", "network.py", "factors.py", "scores.py", "task.py"}
+
+
+def test_every_shipped_model_has_its_papers() -> None:
+    assert "images/digits" in on.shipped()
+    for folder in on.shipped().values():
+        names = {path.name for path in folder.iterdir()}
+        assert names == {"model.safetensors", "config.toml", "scores.json", "card.md"}
+        assert (folder / "model.safetensors").stat().st_size < 20e6
+
+
+def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Point:
+        def load(self) -> None:
+            raise ModuleNotFoundError("No module named 'rdkit'", name="rdkit")
+
+    monkeypatch.setattr(tasks, "domains", lambda: {"molecules": Point()})
+    tasks.task.cache_clear()
+    with pytest.raises(InputError, match=r"needs 'rdkit': pip install 'ornstein\[molecules\]'"):
+        tasks.task("molecules")
+    tasks.task.cache_clear()

@@ -1,0 +1,297 @@
+"""Sampled marginals are exact; solvers converge with their order; a run is a pure function of its keys."""
+
+from functools import lru_cache
+from itertools import pairwise
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from ornstein.kernels import Predictor, Walk
+from ornstein.keys import Keys
+from ornstein.oracles import Mixture
+from ornstein.samplers import Sampler, log_snr_grid, uniform_grid
+from ornstein.schedules import EDM, Cosine, Linear, RectifiedFlow, Schedule, VarianceExploding
+from ornstein.states import concatenate, leaves, map_state, take
+from worlds import (
+    JOINT_WEIGHTS,
+    TooLoose,
+    Uncoupled,
+    anisotropic,
+    assert_close,
+    assert_frequencies,
+    assert_same_law,
+    convergence_order,
+    coupled,
+    double,
+    draw_samples,
+    rejected,
+    sequences,
+    smooth,
+    table,
+)
+
+N = 4000
+
+
+# Marginals ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("eta", "order"), [(0.0, 1), (0.0, 2), (1.0, 1), (0.5, 1)])
+def test_mixture_marginal_is_exact(eta: float, order: int) -> None:
+    world = anisotropic()
+    assert_same_law(draw_samples(world, log_snr_grid(100, Cosine()), N, eta=eta, order=order), world)
+
+
+@pytest.mark.parametrize("schedule", [Linear(), RectifiedFlow(), VarianceExploding(), EDM()], ids=repr)
+def test_every_schedule_reaches_the_same_marginal(schedule: Schedule) -> None:
+    world = anisotropic(schedule)
+    assert_same_law(draw_samples(world, log_snr_grid(60, schedule), N, eta=0.0, order=2), world)
+
+
+def test_marginal_test_rejects_noise_too_wide_and_too_few_steps() -> None:
+    world = anisotropic()
+    grid = log_snr_grid(100, Cosine())
+    rejected(assert_same_law, Sampler(grid, (TooLoose(),)).run(world, Keys.of(0, N)), world)
+    rejected(assert_same_law, draw_samples(world, uniform_grid(3), N), world)
+
+
+@pytest.mark.parametrize("kind", ["masked", "uniform", "substitution"])
+def test_categorical_frequencies_are_exact_on_all_states(kind: str) -> None:
+    """Positions move independently within a step, exact only as the steps grow many; 200 hide it."""
+    world = sequences(kind)
+    assert_frequencies(draw_samples(world, uniform_grid(200), 8000), table(3, 2))
+
+
+@pytest.mark.parametrize("kind", ["masked", "uniform", "substitution"])
+def test_frequency_test_rejects_one_parallel_step(kind: str) -> None:
+    rejected(assert_frequencies, draw_samples(sequences(kind), uniform_grid(1), 8000), table(3, 2))
+
+
+def assert_coupled(sample: Any, world: Mixture) -> None:
+    """Both margins, and where the positions are on average for each pair of tokens."""
+    x, tokens = sample["x"].double(), sample["tokens"]
+    parts: Any = world.components
+    assert_same_law(x, Mixture(world.weights, parts.parts["x"]))
+    assert_frequencies(tokens, JOINT_WEIGHTS.reshape(2, 2))
+    for pair, mean in zip(parts.parts["tokens"].sequences, parts.parts["x"].means, strict=True):
+        near = x[(tokens == pair).all(1)]
+        error = (near.mean(0) - mean).abs() / (near.std(0) / len(near) ** 0.5)
+        assert (error < 4).all(), f"tokens {pair.tolist()}: mean {near.mean(0).tolist()}, expected {mean.tolist()}"
+
+
+def test_joint_margins_and_coupling_are_exact() -> None:
+    world = coupled()
+    assert_coupled(draw_samples(world, uniform_grid(150), N), world)
+    assert_coupled(world.draw(Keys.of(5, N)), world)
+
+
+def test_joint_test_rejects_parts_that_ignore_each_other() -> None:
+    world = coupled()
+    sample = draw_samples(Uncoupled(world), uniform_grid(150), N)
+    assert_same_law(sample["x"], Mixture(world.weights, world.components.parts["x"]))  # pyright: ignore[reportAttributeAccessIssue]
+    rejected(assert_coupled, sample, world)
+
+
+# Order of convergence -----------------------------------------------------------------------------
+
+
+def solve(world: Mixture, schedule: Schedule, steps: int, order: int) -> Tensor:
+    """The probability flow between log-SNR −6 and 6 from given states, in equal steps of log-SNR."""
+    grid = schedule.time(torch.linspace(-6, 6, steps + 1, dtype=torch.float64)).tolist()
+    keys = Keys.of(3, 64)
+    start = world.space.noise(world.draw(keys.fold("data")).double(), grid[0], keys)
+    return Sampler(grid, (Predictor(0.0, order),)).run(world, keys, start=start)
+
+
+@lru_cache
+def reference(schedule: Schedule) -> Tensor:
+    return solve(smooth(schedule), schedule, 2048, 2)
+
+
+STEPS = (16, 32, 64, 128)
+SOLVED = [Cosine(), Linear(), RectifiedFlow(), VarianceExploding(), EDM()]
+
+
+def assert_order(schedule: Schedule, used: int, claimed: int, tolerance: float) -> None:
+    """The solver of order `used` converges with the order `claimed`."""
+    world = smooth(schedule)
+    exact = reference(schedule)
+    errors = [(solve(world, schedule, n, used) - exact).norm(dim=1).mean().item() for n in STEPS]
+    found = convergence_order(STEPS, errors)
+    assert abs(found - claimed) < tolerance, f"order {found:.3f} from errors {errors}"
+
+
+@pytest.mark.parametrize("schedule", SOLVED, ids=lambda s: type(s).__name__)
+def test_ddim_is_of_first_order(schedule: Schedule) -> None:
+    assert_order(schedule, used=1, claimed=1, tolerance=0.15)
+
+
+@pytest.mark.parametrize("schedule", SOLVED, ids=lambda s: type(s).__name__)
+def test_extrapolated_belief_is_of_second_order(schedule: Schedule) -> None:
+    assert_order(schedule, used=2, claimed=2, tolerance=0.2)
+
+
+def test_order_test_rejects_a_first_order_solver_claimed_second() -> None:
+    rejected(assert_order, Cosine(), used=1, claimed=2, tolerance=0.2)
+
+
+# Purity -------------------------------------------------------------------------------------------
+
+WORLDS = {"euclidean": anisotropic, "categorical": lambda: sequences("masked"), "product": coupled}
+
+
+def assert_split_free(world: Mixture, seeds_of_parts: tuple[int, int] = (8, 8)) -> None:
+    """Twelve samples at once are the same as five and then seven, to the last bit or two of float64."""
+    sampler = Sampler(uniform_grid(9), (Predictor(eta=0.7),))
+    start = world.space.prior(Keys.of(8, 12).fold("prior"))
+    whole = sampler.run(world, Keys.of(8, 12), start=doubled(start))
+    spans = zip(seeds_of_parts, pairwise((0, 5, 12)), strict=True)
+    runs = [
+        sampler.run(world, Keys.of(seed, range(a, b)), start=doubled(take(start, slice(a, b))))
+        for seed, (a, b) in spans
+    ]
+    for one, other in zip(leaves(whole), leaves(concatenate(runs)), strict=True):
+        assert_close(one, other, 1e-12)
+
+
+def doubled(state: Any) -> Any:
+    return map_state(lambda x: x.double() if x.is_floating_point() else x, state)
+
+
+@pytest.mark.parametrize("kind", WORLDS)
+def test_samples_do_not_depend_on_the_batch(kind: str) -> None:
+    assert_split_free(WORLDS[kind]())
+
+
+@pytest.mark.parametrize("kind", WORLDS)
+def test_batch_test_rejects_a_seed_a_chunk(kind: str) -> None:
+    rejected(assert_split_free, WORLDS[kind](), seeds_of_parts=(8, 9))
+
+
+@pytest.mark.parametrize("kind", WORLDS)
+def test_the_prior_draw_does_not_depend_on_the_batch(kind: str) -> None:
+    space = WORLDS[kind]().space
+    parts = concatenate([space.prior(Keys.of(8, range(a, b))) for a, b in pairwise((0, 3, 4, 12))])
+    for one, other in zip(leaves(space.prior(Keys.of(8, 12))), leaves(parts), strict=True):
+        assert one.equal(other)
+
+
+def test_a_run_repeats_itself_and_obeys_its_seed() -> None:
+    world = anisotropic()
+    first, again, other = (draw_samples(world, uniform_grid(5), 6, seed) for seed in (1, 1, 2))
+    assert first.equal(again)
+    assert not first.isclose(other).any()
+
+
+# Few steps, exact ends ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("eta", [0.0, 1.0])
+def test_one_step_from_pure_noise_returns_the_mean_of_the_data(eta: float) -> None:
+    world = anisotropic()
+    mean = (world.weights[:, None] * world.components.means).sum(0)  # pyright: ignore[reportAttributeAccessIssue]
+    assert_close(draw_samples(world, (1.0, 0.0), 5, eta=eta).double(), mean.expand(5, 2), 1e-6)
+
+
+@pytest.mark.parametrize("eta", [0.0, 0.6, 1.0])
+def test_two_steps_are_the_written_out_expression(eta: float) -> None:
+    world, s = anisotropic(), 0.5
+    keys, schedule = Keys.of(4, 5), world.space.schedule  # pyright: ignore[reportAttributeAccessIssue]
+    x1 = world.space.prior(keys.fold("prior")).double()
+    alpha, sigma, x0 = schedule.alpha(s), schedule.sigma(s), world(x1, 1.0).mean
+    fresh = eta * sigma  # τ at t = 1, where α_t = 0
+    noise = keys.fold("steps").fold(0).fold(0).normal(2)
+    xs = alpha * x0 + (sigma**2 - fresh**2).clamp(min=0).sqrt() * x1 + fresh * noise
+    found = Sampler((1.0, s, 0.0), (Predictor(eta),)).run(world, keys, start=x1)
+    assert_close(found, world(xs, s).mean, 1e-12)
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_the_last_step_lands_on_the_belief(order: int) -> None:
+    *_, last = Sampler(uniform_grid(7), (Predictor(1.0, order),)).steps(anisotropic(), Keys.of(0, 5))
+    assert last.t == 0
+    assert last.x.equal(last.belief.mean)
+
+
+def test_steps_yield_every_interval_and_count_evaluations() -> None:
+    walks = list(Sampler(uniform_grid(6)).steps(anisotropic(), Keys.of(0, 3)))
+    assert [walk.nfe for walk in walks] == [1, 2, 3, 4, 5, 6]
+    assert [walk.t for walk in walks] == pytest.approx([5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6, 0])
+
+
+def test_kernels_of_one_interval_run_in_turn_with_their_own_noise() -> None:
+    seen: list[int] = []
+
+    def spy(walk: Walk, s: Any, denoiser: Any, condition: Any, keys: Keys) -> Walk:
+        seen.append(int(keys.key[0]))
+        return walk
+
+    Sampler(uniform_grid(3), (spy, spy)).run(anisotropic(), Keys.of(0, 2))
+    assert len(seen) == len(set(seen)) == 6
+
+
+# Times --------------------------------------------------------------------------------------------
+
+
+def test_times_per_sample_are_as_many_separate_runs() -> None:
+    world, keys = smooth(), Keys.of(6, 3)
+    grids = double([[1.0, 0.5, 0.2, 0.0], [0.9, 0.3, 0.1, 0.0], [0.4, 0.3, 0.05, 0.0]])
+    start = world.space.noise(world.draw(keys).double(), grids[:, 0], keys)
+    together = Sampler(grids.T, (Predictor(0.3, 2),)).run(world, keys, start=start)
+    for i, grid in enumerate(grids.tolist()):
+        alone = Sampler(grid, (Predictor(0.3, 2),)).run(world, keys[i : i + 1], start=start[i : i + 1])
+        assert_close(together[i], alone[0], 1e-12)
+
+
+def test_a_sample_that_is_already_clean_stays() -> None:
+    world, keys = smooth(), Keys.of(6, 2)
+    start = world.draw(keys).double()
+    grid = [double([0.0, 1.0]), double([0.0, 0.5]), double([0.0, 0.0])]
+    assert_close(Sampler(grid).run(world, keys, start=start)[0], start[0], 0.0)
+
+
+def test_times_per_position_reveal_tokens_one_by_one_and_exactly() -> None:
+    """Revealing one position a step is exact with as few steps as positions, unlike parallel steps."""
+    grid = [double(times).expand(8000, 2) for times in ([1.0, 1.0], [0.0, 1.0], [0.0, 0.0])]
+    world = sequences("masked")
+    assert_frequencies(Sampler(grid).run(world, Keys.of(1, 8000)), table(3, 2))
+    rejected(assert_frequencies, Sampler((1.0, 0.5, 0.0)).run(world, Keys.of(1, 8000)), table(3, 2))
+
+
+# Gradients ----------------------------------------------------------------------------------------
+
+
+def test_the_gradient_flows_through_the_whole_loop() -> None:
+    world, keys = smooth(), Keys.of(2, 1)
+    sampler = Sampler(uniform_grid(6), (Predictor(0.0, 2),))
+
+    def endpoint(x: Tensor) -> Tensor:
+        return sampler.run(world, keys, start=x)
+
+    start = double([[0.4, -0.7]]).requires_grad_()
+    assert torch.autograd.gradcheck(endpoint, (start,))
+    (slope,) = torch.autograd.grad(endpoint(start).sum(), start)
+    assert slope.abs().min() > 0
+
+
+# Grids --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 10])
+def test_grids_fall_from_noise_to_data(steps: int) -> None:
+    for grid in (uniform_grid(steps), log_snr_grid(steps, Cosine())):
+        assert len(grid) == steps + 1
+        assert (grid[0], grid[-1]) == (1.0, 0.0)
+        assert all(t > s for t, s in pairwise(grid))
+
+
+def test_a_grid_needs_a_step() -> None:
+    with pytest.raises(ValueError, match="at least one step, not 0"):
+        uniform_grid(0)
+
+
+def test_log_snr_grid_is_uniform_inside() -> None:
+    inside = Cosine().log_snr(double(log_snr_grid(20, Cosine())[1:-1]))
+    assert_close(inside.diff(), torch.full((18,), 20 / 18, dtype=torch.float64), 1e-6)

@@ -1,0 +1,77 @@
+"""Schedules start clean, end in noise, keep their digits near the data, and equal their textbook forms."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ornstein.schedules import EDM, SCHEDULES, Cosine, Linear, RectifiedFlow, Schedule, VarianceExploding
+from worlds import assert_close, double
+
+EVERY = [schedule() for schedule in SCHEDULES.values()]
+every = pytest.mark.parametrize("schedule", EVERY, ids=lambda s: type(s).__name__)
+inside = st.floats(1e-3, 1 - 1e-3)
+
+
+@every
+def test_data_is_clean_exactly(schedule: Schedule) -> None:
+    assert schedule.sigma(0.0).item() == 0
+    assert schedule.alpha(0.0).item() == 1
+    assert schedule.log_snr(0.0).item() == torch.inf
+
+
+@every
+@given(t=inside)
+def test_time_inverts_log_snr(schedule: Schedule, t: float) -> None:
+    assert schedule.time(schedule.log_snr(t)).item() == pytest.approx(t, abs=1e-9)
+
+
+@every
+@given(t=inside, later=inside)
+def test_log_snr_falls(schedule: Schedule, t: float, later: float) -> None:
+    if t < later:
+        assert schedule.log_snr(t) > schedule.log_snr(later)
+
+
+@every
+def test_out_of_reach_log_snr_is_an_end(schedule: Schedule) -> None:
+    assert schedule.time(1e4).item() == pytest.approx(0, abs=1e-9)
+    assert schedule.time(-1e4).item() == pytest.approx(1, abs=1e-9)
+
+
+@pytest.mark.parametrize("schedule", [Cosine(), Linear()], ids=lambda s: type(s).__name__)
+@given(t=inside)
+def test_variance_is_preserved(schedule: Schedule, t: float) -> None:
+    assert (schedule.alpha(t) ** 2 + schedule.sigma(t) ** 2).item() == pytest.approx(1, abs=1e-12)
+
+
+@every
+def test_levels_are_float64_of_the_shape_of_t(schedule: Schedule) -> None:
+    for t in (0.3, torch.tensor(0.3), torch.rand(4), torch.rand(2, 3)):
+        for level in (schedule.alpha(t), schedule.sigma(t), schedule.log_snr(t)):
+            assert level.dtype == torch.float64
+            assert level.shape == torch.as_tensor(t).shape
+
+
+@pytest.mark.parametrize(
+    ("schedule", "slope"), [(Cosine(), torch.pi / 2), (RectifiedFlow(), 1.0)], ids=["cosine", "flow"]
+)
+def test_noise_keeps_its_digits_near_the_data(schedule: Schedule, slope: float) -> None:
+    assert (schedule.sigma(1e-12) / 1e-12).item() == pytest.approx(slope, rel=1e-6)
+
+
+def test_linear_keeps_its_digits_near_the_data() -> None:
+    """σ² = 1 − exp(−∫β) → β_min t, which 1 − α² would lose."""
+    assert (Linear().sigma(1e-14) ** 2 / 1e-14).item() == pytest.approx(0.1, rel=1e-6)
+
+
+def test_textbook_forms() -> None:
+    t = double([0.2, 0.5, 0.9])
+    beta = 0.1 * t + 0.5 * 19.9 * t**2
+    assert_close(Linear().alpha(t), (-0.5 * beta).exp())
+    assert_close(RectifiedFlow().alpha(t) + RectifiedFlow().sigma(t), torch.ones_like(t))
+    geometric = 0.01 * 5000**t
+    assert_close(VarianceExploding().sigma(t), (geometric**2 - 0.01**2).sqrt())
+    karras = (0.002 ** (1 / 7) + t * (80 ** (1 / 7) - 0.002 ** (1 / 7))) ** 7
+    assert_close(EDM().sigma(t), (karras**2 - 0.002**2).sqrt())
+    assert Cosine().log_snr(0.5).item() == pytest.approx(0, abs=1e-12)

@@ -1,0 +1,70 @@
+"""States are tensors or dictionaries of them, and what lines up with them lines up from the left."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ornstein.states import (
+    as_time,
+    batch_size,
+    concatenate,
+    leaves,
+    left,
+    map_state,
+    per_sample_sum,
+    take,
+    to_device,
+    where_samples,
+)
+
+STATE = {"x": torch.arange(6.0).reshape(3, 2), "inner": {"tokens": torch.arange(3)}}
+shapes = st.lists(st.integers(1, 3), min_size=1, max_size=4)
+
+
+@given(shapes, st.data())
+def test_left_broadcasts_from_the_left(shape: list[int], data: st.DataObject) -> None:
+    axes = data.draw(st.integers(0, len(shape)))
+    x, t = torch.ones(shape), torch.rand(shape[:axes])
+    product = left(t, x) * x
+    assert product.shape == x.shape
+    assert product.flatten(axes)[..., 0].equal(t) if axes < len(shape) else product.equal(t)
+
+
+def test_floats_become_float64_without_axes() -> None:
+    t = left(0.1, torch.ones(2, 3))
+    assert (t.shape, t.dtype, t.item()) == ((), torch.float64, 0.1)
+    assert as_time(0.1, torch.ones(2)).item() == 0.1
+
+
+def test_map_keeps_the_structure() -> None:
+    doubled = map_state(lambda a, b: a + b, STATE, STATE)
+    assert doubled["x"].equal(2 * STATE["x"])
+    assert doubled["inner"]["tokens"].tolist() == [0, 2, 4]
+    assert [leaf.shape for leaf in leaves(STATE)] == [(3, 2), (3,)]
+
+
+@given(st.integers(0, 3))
+def test_parts_join_to_the_whole(cut: int) -> None:
+    joined = concatenate([take(STATE, slice(0, cut)), take(STATE, slice(cut, 3))])
+    assert all(a.equal(b) for a, b in zip(leaves(joined), leaves(STATE), strict=True))
+
+
+def test_batch_size_is_shared() -> None:
+    assert batch_size(STATE) == 3
+    with pytest.raises(ValueError, match=r"share one batch size, these have \[2, 3\]"):
+        batch_size({"a": torch.ones(2), "b": torch.ones(3)})
+
+
+def test_sums_and_choices_are_per_sample() -> None:
+    assert per_sample_sum(torch.ones(2, 3, 4)).tolist() == [12, 12]
+    assert per_sample_sum(torch.ones(2)).tolist() == [1, 1]
+    keep = torch.tensor([True, False, True])
+    chosen = where_samples(keep, STATE, map_state(torch.zeros_like, STATE))
+    assert chosen["inner"]["tokens"].tolist() == [0, 0, 2]
+    assert chosen["x"][1].tolist() == [0, 0]
+
+
+def test_devices_keep_the_structure() -> None:
+    moved = to_device(STATE, "meta")
+    assert all(leaf.device.type == "meta" for leaf in leaves(moved))
