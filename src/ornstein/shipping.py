@@ -57,7 +57,9 @@ Data: {data}.
 Weights: Apache-2.0. Made to show and test the engine; judge its scores below before any other use.
 
 Trained with `ornstein train {name}`: {last["step"]} steps in {minutes:.1f} minutes on {machine()}; validation loss
-{last["validation"]:.4f}. Scores of {SAMPLES} samples at seed 0 (`ornstein sample {name} --n {SAMPLES}`, then `ornstein score`):
+{last["validation"]:.4f}.
+
+Scores of {SAMPLES} samples at seed 0 (`ornstein sample {name} --n {SAMPLES}`, then `ornstein score`):
 
 | score | value | yardstick |
 |---|---|---|
