@@ -12,9 +12,10 @@ from torch import Tensor
 
 from ornstein.beliefs import Normal
 from ornstein.errors import InputError
+from ornstein.grids import uniform
 from ornstein.keys import Keys
 from ornstein.oracles import GaussianComponents, Mixture
-from ornstein.samplers import Sampler, uniform_grid
+from ornstein.samplers import Sampler
 from ornstein.schedules import EDM, Cosine, RectifiedFlow, Schedule
 from ornstein.spaces import Centered, Euclidean, Gaussian
 from ornstein.states import left
@@ -177,7 +178,7 @@ def assert_stays_centred(space: Euclidean, mask: Tensor | None) -> None:
     assert centre(prior) < 1e-6
     assert centre(bound.noise(bound.project(KEYS.normal(*space.shape).float()), 0.6, KEYS)) < 1e-6
     world = spherical(space)
-    assert centre(Sampler(uniform_grid(25)).run(world, KEYS, condition)) < 1e-6
+    assert centre(Sampler(uniform(25)).run(world, KEYS, condition)) < 1e-6
     uncentred = Normal(prior + 1.0)
     assert centre(bound.step(prior, uncentred, 0.5, 0.3).sample(KEYS)) < 1e-6
 

@@ -12,11 +12,11 @@ from torch import Tensor
 from ornstein.beliefs import Belief, Normal
 from ornstein.denoisers import Condition, Denoiser, with_covariance
 from ornstein.factors import Guide, Prompt
+from ornstein.grids import log_snr, uniform
 from ornstein.kernels import Predictor
 from ornstein.keys import Keys
 from ornstein.oracles import Mixture
-from ornstein.samplers import Sampler, log_snr_grid, uniform_grid
-from ornstein.schedules import Cosine
+from ornstein.samplers import Sampler
 from ornstein.spaces import Space
 from ornstein.states import State, Time
 from worlds import MeanOnly, anisotropic, assert_close, double, rejected, single
@@ -89,7 +89,7 @@ def test_an_outer_prompt_answers_what_an_inner_one_leaves_open() -> None:
 
 
 def test_prompted_samples_keep_to_their_label() -> None:
-    sampler = Sampler(log_snr_grid(30, Cosine()), (Predictor(0.0, 2),))
+    sampler = Sampler(log_snr(30, WORLD.space), (Predictor(0.0, 2),))
     found = sampler.run(WORLD & Prompt({"label": 0}), Keys.of(0, 200))
     parts: Any = WORLD.components
     only = sampler.run(Mixture(double([1.0, 0, 0]), parts), Keys.of(0, 200))
@@ -98,7 +98,7 @@ def test_prompted_samples_keep_to_their_label() -> None:
 
 def test_evaluations_are_counted() -> None:
     for scale, calls in ((0.0, 3), (1.0, 3), (2.0, 6)):
-        *_, last = Sampler(uniform_grid(3)).steps(WORLD & Prompt({"label": 1}, scale), Keys.of(0, 2))
+        *_, last = Sampler(uniform(3)).steps(WORLD & Prompt({"label": 1}, scale), Keys.of(0, 2))
         assert last.nfe == calls
 
 
@@ -168,7 +168,7 @@ def test_conjugacy_rejects_the_plug_in_likelihood() -> None:
 
 def assert_samples_the_posterior(guided: Denoiser, n: int = 4000) -> None:
     """Sampling through the guided denoiser gives the mean and the covariance of p(x₀ | y)."""
-    sampler, start = Sampler(log_snr_grid(60, Cosine()), (Predictor(0.0, 2),)), Keys.of(0, n).normal(2)
+    sampler, start = Sampler(log_snr(60, guided.space), (Predictor(0.0, 2),)), Keys.of(0, n).normal(2)
     x = sampler.run(guided, Keys.of(0, n), start=start)
     parts: Any = single().components
     mean, cov = conjugate(parts.means[0], parts.axes[0] @ torch.diag(parts.variances[0]) @ parts.axes[0].T)

@@ -1,5 +1,7 @@
 """The predictor: what it keeps of the past, how many evaluations it takes, and what its transition says of its move."""
 
+from itertools import product
+
 import pytest
 import torch
 from hypothesis import given
@@ -8,8 +10,8 @@ from hypothesis import strategies as st
 from ornstein.denoisers import Denoiser
 from ornstein.kernels import Predictor, Walk
 from ornstein.keys import Keys
-from ornstein.schedules import Cosine, RectifiedFlow
-from ornstein.spaces.euclidean import ahead_weight, step_coefficients
+from ornstein.schedules import Cosine
+from ornstein.spaces.steps import average_weights, step_coefficients
 from ornstein.states import leaves
 from worlds import anisotropic, assert_close, coupled, sequences, smooth
 
@@ -18,9 +20,13 @@ WORLDS = {"euclidean": anisotropic(), "categorical": sequences("masked"), "produ
 inside = st.floats(0.05, 0.95)
 
 
-@pytest.mark.parametrize("order", [1, 2])
+def start(world: Denoiser) -> Walk:
+    return Walk(world.space.prior(KEYS), 1.0, world.space)
+
+
+@pytest.mark.parametrize("order", [1, 2, 3])
 def test_the_past_is_as_long_as_the_order(order: int) -> None:
-    walk = Walk(anisotropic().space.prior(KEYS), 1.0)
+    walk = start(anisotropic())
     for k, s in enumerate((0.8, 0.5, 0.2), start=1):
         walk = Predictor(0.0, order)(walk, s, anisotropic(), {}, KEYS)
         assert len(walk.past) == min(k, order)
@@ -31,7 +37,7 @@ def test_the_past_is_as_long_as_the_order(order: int) -> None:
 
 @pytest.mark.parametrize("world", WORLDS.values(), ids=WORLDS)
 def test_the_transition_is_the_law_of_the_move(world: Denoiser) -> None:
-    walk = Predictor()(Walk(world.space.prior(KEYS), 1.0), 0.4, world, {}, KEYS)
+    walk = Predictor()(start(world), 0.4, world, {}, KEYS)
     assert walk.transition is not None
     assert walk.transition.log_prob(walk.x).shape == (3,)
     assert walk.transition.log_prob(walk.x).isfinite().all()
@@ -45,30 +51,37 @@ def test_deterministic_first_order_is_ddim(t: float, ratio: float) -> None:
     x = KEYS.normal(2)
     x0 = world(x, t).mean
     noise = (x - schedule.alpha(t) * x0) / schedule.sigma(t)
-    found = Predictor(0.0)(Walk(x, t), s, world, {}, KEYS).x
+    found = Predictor(0.0)(Walk(x, t, world.space), s, world, {}, KEYS).x
     assert_close(found, schedule.alpha(s) * x0 + schedule.sigma(s) * noise, 1e-9)
 
 
-def test_second_order_is_dpm_solver_2m() -> None:
-    """Algorithm 2 of Lu et al. 2022 (DPM-Solver++), written out for one multistep."""
-    schedule, x = RectifiedFlow(), KEYS.normal(2)
-    world = smooth(schedule)
-    r, t, s = 0.8, 0.6, 0.35
-    first = Predictor(0.0, 2)(Walk(x, r), t, world, {}, KEYS)
-    found = Predictor(0.0, 2)(first, s, world, {}, KEYS).x
-    half = [(schedule.alpha(u) / schedule.sigma(u)).log() for u in (r, t, s)]
-    h_before, h = half[1] - half[0], half[2] - half[1]
-    ratio = h_before / h
-    x0_before, x0 = world(x, r).mean, world(first.x, t).mean
-    ahead = (1 + 1 / (2 * ratio)) * x0 - 1 / (2 * ratio) * x0_before
-    expected = schedule.sigma(s) / schedule.sigma(t) * first.x - schedule.alpha(s) * torch.expm1(-h) * ahead
-    assert_close(found, expected, 1e-9)
+def test_the_average_is_exact_for_beliefs_that_are_polynomials() -> None:
+    """M = ∫ x̂ e^{(1 + η²)ℓ} dℓ / ∫ e^{(1 + η²)ℓ} dℓ for x̂ a polynomial in z = asinh(σ/α), against a fine sum."""
+    schedule, nodes, t, s = Cosine(), (0.8, 0.7, 0.6), 0.6, 0.45
+    first, last = (schedule.log_snr(u).item() / 2 for u in (t, s))
+    ell = torch.linspace(first, last, 20_001, dtype=torch.float64)
+    for order, eta in product((1, 2, 3), (0.0, 0.5, 1.0)):
+        measure = ((1 + eta**2) * ell).exp()
+        measure[[0, -1]] /= 2
+        exact = (measure * torch.asinh((-ell).exp()) ** (order - 1)).sum() / measure.sum()
+        weights = average_weights(schedule, 1.0, eta, nodes[-order:], t, s)
+        at_nodes = [torch.asinh((-schedule.log_snr(u) / 2).exp()) ** (order - 1) for u in nodes[-order:]]
+        found = sum(weight * value for weight, value in zip(weights, at_nodes, strict=True))
+        assert_close(torch.as_tensor(found), exact, 1e-8)
+        assert sum(weights) == pytest.approx(1)
 
 
-def test_no_extrapolation_from_pure_noise_or_into_the_data() -> None:
-    assert ahead_weight(Cosine(), 1.0, 0.7, 0.4) == 0
-    assert ahead_weight(Cosine(), 0.7, 0.4, 0.0) == 0
-    assert ahead_weight(Cosine(), 0.8, 0.6, 0.4) > 0
+def test_the_step_into_the_data_does_not_extrapolate() -> None:
+    assert average_weights(Cosine(), 1.0, 0.0, (0.7, 0.4), 0.4, 0.0) == (0.0, 1.0)
+    assert average_weights(Cosine(), 1.0, 0.0, (0.8, 0.6), 0.6, 0.4)[1] > 1
+
+
+def test_planned_and_tensor_averages_agree() -> None:
+    times = torch.tensor([0.9, 0.8, 0.6, 0.3], dtype=torch.float64)
+    planned = average_weights(Cosine(), 0.7, 0.5, (0.9, 0.8, 0.6), 0.6, 0.3)
+    tensors = average_weights(Cosine(), 0.7, 0.5, list(times[:3]), times[2], times[3])
+    for one, other in zip(planned, tensors, strict=True):
+        assert_close(torch.as_tensor(one, dtype=torch.float64), torch.as_tensor(other), 1e-12)
 
 
 @given(t=inside, ratio=inside, eta=st.floats(0, 1))
@@ -80,7 +93,9 @@ def test_planned_and_tensor_coefficients_agree(t: float, ratio: float, eta: floa
         assert_close(torch.tensor(one, dtype=torch.float64), other, 1e-12)
 
 
-@pytest.mark.parametrize(("eta", "order"), [(-0.1, 1), (1.1, 1), (1.0, 3), (1.0, 0)])
+@pytest.mark.parametrize(("eta", "order"), [(-0.1, 1), (1.1, 1), (1.0, 4), (1.0, 0)])
 def test_impossible_predictors_are_refused(eta: float, order: int) -> None:
     with pytest.raises(ValueError, match=f"not order={order}, eta={eta}"):
         Predictor(eta, order)
+    with pytest.raises(ValueError, match="only a deterministic step can be corrected"):
+        Predictor(0.5, 2, correct=True)

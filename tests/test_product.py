@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from ornstein.beliefs import Joint, Normal, Probs
 from ornstein.denoisers import Condition, NeuralDenoiser
 from ornstein.errors import InputError
+from ornstein.grids import uniform
 from ornstein.kernels import Predictor
 from ornstein.keys import Keys
-from ornstein.samplers import Sampler, uniform_grid
+from ornstein.samplers import Sampler
 from ornstein.schedules import RectifiedFlow
 from ornstein.spaces import Categorical, Centered, Euclidean, Independent, Product, Space
 from ornstein.states import concatenate, leaves
@@ -46,7 +47,7 @@ def toy(space: Space = MOLECULES) -> NeuralDenoiser:
 def assert_walks_as_a_molecule(space: Space, eta: float, order: int) -> None:
     """Shapes, masked positions, the centre of mass and the alphabet hold after every step."""
     keys, condition = Keys.of(5, 3), {"mask": MASK}
-    walks = list(Sampler(uniform_grid(12), (Predictor(eta, order),)).steps(toy(space), keys, condition))
+    walks = list(Sampler(uniform(12), (Predictor(eta, order),)).steps(toy(space), keys, condition))
     for walk in walks:
         positions, atoms = walk.x["positions"], walk.x["atoms"]
         assert positions.shape == (3, 7, 3)
@@ -71,7 +72,7 @@ def test_the_walk_test_rejects_free_points() -> None:
 def test_molecules_do_not_depend_on_the_batch() -> None:
     def run(rows: slice) -> Any:
         keys = Keys.of(5, 3)[rows]
-        return Sampler(uniform_grid(12)).run(toy(), keys, {"mask": MASK[rows]})
+        return Sampler(uniform(12)).run(toy(), keys, {"mask": MASK[rows]})
 
     whole, alone = run(slice(0, 3)), concatenate([run(slice(i, i + 1)) for i in range(3)])
     assert whole["atoms"].equal(alone["atoms"])
@@ -82,7 +83,7 @@ def test_the_gradient_flows_through_the_positions() -> None:
     keys, space = Keys.of(5, 3), MOLECULES.where(MASK)
     start = space.prior(keys)
     start["positions"].requires_grad_()
-    x = Sampler(uniform_grid(6), (Predictor(0.0),)).run(toy(), keys, {"mask": MASK}, start)
+    x = Sampler(uniform(6), (Predictor(0.0),)).run(toy(), keys, {"mask": MASK}, start)
     (slope,) = torch.autograd.grad((x["positions"] ** 2).sum(), start["positions"])
     assert slope.isfinite().all()
     assert (slope[~MASK] == 0).all()
@@ -110,9 +111,9 @@ def test_order_two_extrapolates_the_continuous_part_alone() -> None:
     x, logits = torch.ones(3, 7, 3), torch.zeros(3, 7, 6)
     past = [(0.8, Joint({"positions": Normal(2 * x), "atoms": Probs(logits + torch.arange(6))}))]
     past.append((0.6, Joint({"positions": Normal(x), "atoms": Probs(logits)})))
-    ahead = MOLECULES.ahead(past, 0.4)
-    assert (ahead.mean["positions"] < 1).all()
-    assert ahead["atoms"] is past[1][1]["atoms"]
+    average = MOLECULES.average(past, 0.6, 0.4)
+    assert (average.mean["positions"] < 1).all()
+    assert average["atoms"] is past[1][1]["atoms"]
 
 
 def assert_sums_to_one(transition: Independent) -> None:

@@ -18,14 +18,13 @@ _HOMES = {
     "InputError": "errors",
     "Guide": "factors",
     "Prompt": "factors",
+    "Heun": "kernels",
     "Predictor": "kernels",
     "Walk": "kernels",
     "Keys": "keys",
     "load": "runs",
     "shipped": "runs",
     "Sampler": "samplers",
-    "log_snr_grid": "samplers",
-    "uniform_grid": "samplers",
     "Samples": "samples",
     "sample": "samples",
     "EDM": "schedules",
@@ -41,7 +40,7 @@ _HOMES = {
     "Space": "spaces",
     "Transition": "spaces",
 }
-_MODULES = ("oracles", "testing")
+_MODULES = ("grids", "oracles", "testing")
 
 __all__ = [*_HOMES, *_MODULES]  # pyright: ignore[reportUnsupportedDunderAll]
 
@@ -63,16 +62,16 @@ def __dir__() -> list[str]:
 
 
 if TYPE_CHECKING:
-    from . import oracles, testing
+    from . import grids, oracles, testing
     from .beliefs import Belief, Joint, Normal, Probs
     from .denoisers import Denoiser, NeuralDenoiser, with_covariance
     from .domains import images
     from .errors import InputError
     from .factors import Guide, Prompt
-    from .kernels import Predictor, Walk
+    from .kernels import Heun, Predictor, Walk
     from .keys import Keys
     from .runs import load, shipped
-    from .samplers import Sampler, log_snr_grid, uniform_grid
+    from .samplers import Sampler
     from .samples import Samples, sample
     from .schedules import EDM, Cosine, Linear, RectifiedFlow, Schedule, VarianceExploding
     from .spaces import Categorical, Centered, Euclidean, Product, Space, Transition

@@ -104,10 +104,10 @@ class Normal(Belief):
         return replace(self, mean=self.mean + self.cov(_tensor(gradient)))
 
     def extrapolate(self, others: Sequence[Any], weights: Sequence[Time]) -> Self:
-        mean = self.mean
+        mean = self.mean * _weight(1.0 + sum(weights), self.mean)
         for other, weight in zip(others, weights, strict=True):
-            mean = mean + _weight(weight, mean) * (self.mean - other.mean)
-        return replace(self, mean=mean)
+            mean = added(mean, other.mean, -weight)
+        return type(self)(mean, self.cov)
 
 
 @dataclass(frozen=True)
@@ -172,6 +172,11 @@ class Joint(Belief):
 def _tensor(state: State) -> Tensor:
     assert isinstance(state, Tensor), "a single belief is tilted by a single tensor"
     return state
+
+
+def added(x: Tensor, y: Tensor, weight: Time) -> Tensor:
+    """x + weight · y in one pass where weight is a number."""
+    return x + left(weight, y).to(y) * y if isinstance(weight, Tensor) else torch.add(x, y, alpha=weight)
 
 
 def _weight(weight: Time, like: Tensor) -> Tensor | float:

@@ -125,10 +125,11 @@ def _sample_command(argv: Sequence[str]) -> Callable[..., None]:
         model: Positional[str],
         ask: Annotated[ask_type, arg(name="")] = ask_type(),  # noqa: B008  # pyright: ignore[reportInvalidTypeForm]
         n: int = 16,
-        steps: int = 50,
+        steps: int = 20,
         seed: int = 0,
         eta: float = 0.0,
-        order: Literal[1, 2] = 2,
+        order: Literal[1, 2, 3] | None = None,
+        grid: Literal["auto", "uniform", "log-snr", "karras", "asinh"] = "auto",
         batch_size: int | None = None,
         film: bool = False,
         out: Path | None = None,
@@ -142,7 +143,8 @@ def _sample_command(argv: Sequence[str]) -> Callable[..., None]:
             steps: of the sampler, one network call each (two with guidance).
             seed: the same seed gives the same samples, whatever the batch size.
             eta: fresh noise a step: 0 deterministic, 1 ancestral.
-            order: of the solver.
+            order: of the solver; by default 3 with a corrector if deterministic, else 2.
+            grid: where the steps are: auto is the grid planned for the model.
             batch_size: samples drawn at once; all if not given.
             film: keep the steps, too.
             out: the folder; samples/MODEL-SEED if not given.
@@ -159,6 +161,7 @@ def _sample_command(argv: Sequence[str]) -> Callable[..., None]:
             "seed": seed,
             "eta": eta,
             "order": order,
+            "grid": grid,
             "batch_size": batch_size,
             "film": film,
         }

@@ -5,8 +5,9 @@ means "not said". Its name "mask" is reserved: (batch, positions), true where a 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -41,12 +42,14 @@ class Denoiser(ABC):
         origin: the trained model behind it, if there is one.
         device: where its states must be.
         calls: network evaluations a call.
+        grids: the time grids planned for it, by number of steps.
     """
 
     space: Space
     origin: Origin | None = None
     device: torch.device = torch.device("cpu")
     calls: int = 1
+    grids: Mapping[int, Sequence[float]] = MappingProxyType({})
 
     @abstractmethod
     def __call__(self, x_t: State, t: Time, condition: Condition | None = None) -> Belief:
@@ -70,6 +73,7 @@ class NeuralDenoiser(Denoiser):
     space: Space
     null: Mapping[str, Tensor] = field(default_factory=dict)
     origin: Origin | None = None
+    grids: Mapping[int, Sequence[float]] = field(default_factory=dict)
 
     @property
     def device(self) -> torch.device:  # pyright: ignore[reportIncompatibleVariableOverride]

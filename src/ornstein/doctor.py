@@ -5,12 +5,11 @@ from collections.abc import Callable, Iterator
 
 import torch
 
-from . import checkpoints, runs
+from . import checkpoints, grids, runs
 from .errors import InputError
-from .kernels import Predictor
 from .keys import Keys
 from .oracles import ring
-from .samplers import Sampler, uniform_grid
+from .samplers import Sampler
 from .samples import sample
 from .tasks import domains, task
 from .terminal import console
@@ -46,7 +45,7 @@ def _devices() -> list[str]:
 
 def _ring_comes_out_right() -> str:
     """Eight Gaussians of width .1 on the unit circle: E|x|² = 1.02."""
-    x = Sampler(uniform_grid(40), (Predictor(eta=0.0, order=2),)).run(ring(), Keys.of(0, 4000))
+    x = Sampler(grids.asinh(40, ring().space), (grids.SOLVER,)).run(ring(), Keys.of(0, 4000))
     second_moment = x.square().sum(1).mean().item()
     if abs(second_moment - 1.02) > 0.02:
         raise InputError(f"E|x|² of eight Gaussians on a ring is {second_moment:.4f}, expected 1.02 ± .02")

@@ -5,7 +5,7 @@ it, in natural parameters: b = b_said + (scale − 1)(b_said − b_unsaid).
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -59,6 +59,10 @@ class Guided(Denoiser):
     @property
     def device(self) -> torch.device:  # pyright: ignore[reportIncompatibleVariableOverride]
         return self.denoiser.device
+
+    @property
+    def grids(self) -> Mapping[int, Sequence[float]]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.denoiser.grids
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,20 @@
 """One move of a sampler: a function from where the samples stand to where they stand next, without hidden state.
 
-The predictor walks from time t to s. It is DDIM on an extrapolated belief: with the change of the belief since the last
-step carried forward, DDIM becomes the second-order multistep solver DPM-Solver++(2M) (Lu et al. 2022), in every space.
+The predictor walks from time t to s: DDIM on the belief averaged over the step (spaces/steps.py), which is a multistep
+solver of any order in every space that has a flow. Its corrector repeats the step that led here with the belief found
+here, at no further call (UniPC, Zhao et al. 2023).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
+
+from torch import Tensor
 
 from .beliefs import Belief
 from .denoisers import Condition, Denoiser
 from .keys import Keys
-from .spaces import Transition
-from .states import State, Time
+from .spaces import Space, Transition
+from .states import Time
 
 
 @dataclass(frozen=True)
@@ -21,15 +24,19 @@ class Walk:
     Attributes:
         x: the state at time t.
         t: the time, 1 = noise, 0 = data.
+        space: the denoiser's space, bound to this batch.
         past: the (time, belief) pairs of the moves so far, latest last, as many as the kernels keep.
         nfe: network evaluations a sample so far.
-        transition: the distribution x was drawn from; None at the start.
+        before: the state the last step started from; None at the start.
+        transition: the distribution x was drawn from, if it was drawn.
     """
 
     x: Any
     t: Time
+    space: Space
     past: tuple[tuple[Time, Belief], ...] = ()
     nfe: int = 0
+    before: Any = None
     transition: Transition | None = None
 
     @property
@@ -39,7 +46,6 @@ class Walk:
 
 
 @runtime_checkable
-@runtime_checkable
 class Kernel(Protocol):
     """A move. Correctors leave t at s; the predictor is what brings it there."""
 
@@ -48,25 +54,43 @@ class Kernel(Protocol):
 
 @dataclass(frozen=True)
 class Predictor:
-    """Denoise, then step to s.
+    """Denoise, then step to s: one call a step.
 
     Attributes:
-        eta: fresh noise, 0 = deterministic (DDIM), 1 = ancestral; categories are always ancestral.
-        order: 1, or 2 to extrapolate the belief from the previous step.
+        eta: fresh noise, 0 = deterministic, 1 = ancestral; categories are always ancestral.
+        order: how many beliefs the average over the step is made from.
+        correct: repeat the previous step with the new belief before taking the next; deterministic only.
     """
 
     eta: float = 1.0
     order: int = 1
+    correct: bool = False
 
     def __post_init__(self) -> None:
-        if self.order not in (1, 2) or not 0 <= self.eta <= 1:
-            raise ValueError(f"order must be 1 or 2 and eta in [0, 1], not order={self.order}, eta={self.eta}")
+        if self.order not in (1, 2, 3) or not 0 <= self.eta <= 1:
+            raise ValueError(f"order must be 1, 2 or 3 and eta in [0, 1], not order={self.order}, eta={self.eta}")
+        if self.correct and self.eta > 0:
+            raise ValueError(f"only a deterministic step can be corrected, not eta={self.eta}")
 
     def __call__(self, walk: Walk, s: Time, denoiser: Denoiser, condition: Condition, keys: Keys) -> Walk:
-        space = denoiser.space.where(condition.get("mask"))
-        belief = denoiser(walk.x, walk.t, condition)
-        past = (*walk.past, (walk.t, belief))[-self.order :]
-        ahead = space.ahead(past, s)
-        transition = space.step(walk.x, ahead, walk.t, s, self.eta)
-        x: State = transition.sample(keys)
-        return Walk(x, s, past, walk.nfe + denoiser.calls, transition)
+        t, space = walk.t, walk.space
+        past = (*walk.past, (t, denoiser(walk.x, t, condition)))
+        x = walk.x
+        if self.correct and walk.past:
+            x = space.correct(walk.before, x, past[-max(self.order, 2) :], past[-2][0], t)
+        past = past[-self.order :]
+        transition = space.step(x, space.average(past, t, s, self.eta), t, s, self.eta)
+        return Walk(transition.sample(keys), s, space, past, walk.nfe + denoiser.calls, x, transition)
+
+
+@dataclass(frozen=True)
+class Heun:
+    """Heun's method in exponential form (cf. Karras et al. 2022): order 2 in two calls a step, for reference."""
+
+    def __call__(self, walk: Walk, s: Time, denoiser: Denoiser, condition: Condition, keys: Keys) -> Walk:
+        walk = Predictor(eta=0.0)(replace(walk, past=()), s, denoiser, condition, keys)
+        if not isinstance(s, Tensor) and s == 0:
+            return walk
+        (t, _), end = walk.past[0], denoiser(walk.x, s, condition)
+        x = walk.space.correct(walk.before, walk.x, (*walk.past, (s, end)), t, s)
+        return replace(walk, x=x, nfe=walk.nfe + denoiser.calls, transition=None)

@@ -1,5 +1,6 @@
 """From a configuration to a trained model, and from a name to a loaded one."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import reduce
@@ -8,12 +9,13 @@ from typing import Any
 
 import torch
 
-from . import checkpoints
+from . import checkpoints, grids
 from .config import read_toml, suggestion, to_dict, to_toml, update
 from .datasets import Dataset
 from .denoisers import Denoiser, NeuralDenoiser, Origin
 from .errors import InputError
 from .files import read_json, sha256, write_json, write_text
+from .keys import Keys
 from .samples import Samples, read_samples, sample
 from .spaces import Space
 from .tasks import Score, Task, domains, task
@@ -61,7 +63,19 @@ def train(
         trainer.resume()
     write_text(folder / CONFIG, to_toml(config))
     trainer.fit()
+    if trainer.fabric.is_global_zero:
+        plan_grids(folder / MODEL, data)
     return folder / MODEL
+
+
+def plan_grids(path: Path, data: Dataset, steps: Sequence[int] = (5, 10, 20, 40), pilots: int = 64) -> None:
+    """Plans the model's time grids on pilot samples with conditions from the data, and saves them with its weights."""
+    model = load(path)
+    tensors, meta = checkpoints.load(path, "model")
+    keys = Keys.of(1_000_003, pilots)
+    condition = data.batch(keys.uniform().mul(len(data)).long())[1]
+    planned = {n: grids.plan(model, n, keys, condition) for n in steps if model.space.clock}
+    checkpoints.save(path, "model", tensors, {**meta, "grids": planned})
 
 
 def check_all(space: Space, data: Dataset, where: str) -> None:
@@ -108,7 +122,7 @@ def load(model: Path | str) -> NeuralDenoiser:
     denoiser = this.denoiser(config, meta["facts"], origin)
     checkpoints.load_into(denoiser.network, tensors, path)
     denoiser.network.requires_grad_(False).eval()
-    return denoiser
+    return replace(denoiser, grids={int(steps): grid for steps, grid in meta.get("grids", {}).items()})
 
 
 def draw(model: NeuralDenoiser, ask: Any, n: int, **options: Any) -> Samples:

@@ -12,12 +12,13 @@ from typing import Any
 
 import torch
 
+from . import grids
 from .denoisers import Condition, Denoiser, Origin
 from .errors import InputError
 from .files import read_json, sha256, write_json
 from .kernels import Predictor, Walk
 from .keys import Keys
-from .samplers import Sampler, uniform_grid
+from .samplers import Sampler
 from .states import State, batch_size, concatenate, leaves, take, to_device
 from .tasks import task
 
@@ -114,11 +115,12 @@ def read_samples(folder: Path | str) -> Samples:
 def sample(
     denoiser: Denoiser,
     n: int,
-    steps: int = 50,
+    steps: int = 20,
     *,
     seed: int = 0,
     eta: float = 0.0,
-    order: int = 2,
+    order: int | None = None,
+    grid: str = "auto",
     sampler: Sampler | None = None,
     condition: Condition | None = None,
     batch_size: int | None = None,
@@ -132,10 +134,11 @@ def sample(
     The same seed gives the same samples whatever the batch size or the split between workers.
 
     Args:
-        steps: intervals of the uniform time grid, one denoiser call each (two with classifier-free guidance).
+        steps: of the time grid, one denoiser call each.
         eta: fresh noise a step, 0 = deterministic flow, 1 = ancestral; categories are always ancestral.
-        order: 1, or 2 for the second-order multistep solver.
-        sampler: replaces the three above.
+        order: of the solver, 1 to 3; by default 3 with a corrector if deterministic, else 2.
+        grid: auto (the one planned for the model, else asinh), uniform, log-snr, karras or asinh.
+        sampler: replaces the four above.
         condition: what each sample is given, (n, ...) a name.
         batch_size: samples drawn at once; all if not given.
         first: the number of the first sample: worker w of n samples each passes w·n.
@@ -143,7 +146,7 @@ def sample(
         settings: further JSON values for the manifest.
         watch: called after every step, for progress; raise in it to cancel.
     """
-    sampler = sampler or Sampler(uniform_grid(steps), (Predictor(eta, order),))
+    sampler = sampler or default_sampler(denoiser, steps, eta, order, grid)
     started, device = time.perf_counter(), denoiser.device
     finished, films, nfe = [], [], 0
     for start in range(0, n, batch_size or n):
@@ -167,12 +170,14 @@ def sample(
         [concatenate(frame) for frame in zip(*films, strict=True)],
         nfe,
         time.perf_counter() - started,
-        {
-            "seed": seed,
-            "steps": len(sampler.grid) - 1,
-            "eta": eta,
-            "order": order,
-            "first": first,
-            **(settings or {}),
-        },
+        {"seed": seed, "first": first, "sampler": repr(sampler), **(settings or {})},
     )
+
+
+def default_sampler(
+    denoiser: Denoiser, steps: int, eta: float = 0.0, order: int | None = None, grid: str = "auto"
+) -> Sampler:
+    """The sampler that `sample` uses."""
+    order = order or (3 if eta == 0 else 2)
+    times = grids.fit(denoiser, steps) if grid == "auto" else grids.named(grid, steps, denoiser.space)
+    return Sampler(times, (Predictor(eta, order, correct=eta == 0 and order > 1),))

@@ -308,7 +308,8 @@ def _kernel_claims(
     kernel: Kernel, denoiser: Denoiser, n: int, condition: Condition, tolerance: float, t: float, s: float
 ) -> Iterator[Claim]:
     keys, counted = Keys.of(0, n, denoiser.device), _Counted(denoiser, [])
-    start = Walk(denoiser.space.where(condition.get("mask")).prior(keys), t)
+    space = denoiser.space.where(condition.get("mask"))
+    start = Walk(space.prior(keys), t, space)
     before, after = map_state(torch.clone, start.x), kernel(start, s, counted, condition, keys)
     yield "a move leads to s or stays at t", after.t in (s, t)
     yield "a move leaves the walk it is given as it is", _same(start.x, before)
@@ -319,7 +320,7 @@ def _kernel_claims(
     alone = [_moved(kernel, denoiser, start.x, t, s, condition, keys, i) for i in range(n)]
     yield "a move does not depend on the rest of the batch", _near(concatenate(alone), after.x, tolerance)
     times = (torch.full((n,), time, dtype=torch.float64) for time in (t, s))
-    timed = Walk(start.x, next(times))
+    timed = Walk(start.x, next(times), space)
     found = kernel(timed, next(times), denoiser, condition, keys)
     yield "a number and a time a sample agree", _near(found.x, after.x, tolerance)
 
@@ -329,7 +330,9 @@ def _moved(
 ) -> Any:
     """Sample i moved in a batch of its own."""
     one = slice(i, i + 1)
-    return kernel(Walk(take(x, one), t), s, denoiser, take(condition, one), keys[one]).x
+    given = take(condition, one)
+    space = denoiser.space.where(given.get("mask"))
+    return kernel(Walk(take(x, one), t, space), s, denoiser, given, keys[one]).x
 
 
 # Comparing states -------------------------------------------------------------------------------------

@@ -233,7 +233,7 @@ class Trainer:
             to_device(condition, device),
             t.to(device),
             weight.to(device),
-            Keys(keys.key.to(device)),
+            keys.to(device),
             records,
         )
 

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 import torch
 
+from .. import grids
 from ..kernels import Predictor
 from ..keys import Keys
 from ..oracles import Mixture, enumerated, gaussian_mixture, ring
-from ..samplers import Sampler, uniform_grid
+from ..samplers import Sampler
 from ..spaces import Categorical
 from ..tasks import Chapter, Figure
 from . import plots
@@ -22,7 +23,7 @@ def chapter(seed: int) -> Chapter:
         [
             Figure(
                 _film(seed),
-                "Eight Gaussians: from noise to samples in 60 steps; last, exact samples",
+                "Eight Gaussians: from noise to samples in 25 steps; last, exact samples",
                 "svg+xml",
                 900,
             ),
@@ -44,8 +45,8 @@ def chapter(seed: int) -> Chapter:
 
 def _film(seed: int) -> bytes:
     world, keys = ring(), Keys.of(seed, 2000)
-    walks = list(Sampler(uniform_grid(60), (Predictor(eta=0.0, order=2),)).steps(world, keys))
-    panels = {f"t = {walks[k].t:.2f}": walks[k].x.numpy() for k in (0, 29, 44, 51, 59)}
+    walks = list(Sampler(grids.asinh(25, world.space), (grids.SOLVER,)).steps(world, keys))
+    panels = {f"t = {walks[k].t:.2f}": walks[k].x.numpy() for k in (4, 10, 13, 16, 24)}
     return plots.clouds({**panels, "exact": world.draw(keys).numpy()}, 2.2)
 
 
@@ -54,9 +55,10 @@ def _order(seed: int) -> bytes:
     means = torch.tensor([[-1.0, 0.0], [1.0, 0.5]], dtype=torch.float64)
     world = gaussian_mixture(means, torch.stack([0.5 * identity, 0.3 * identity]))
     start = Keys.of(seed, 256).normal(2)
-    reference, counts = _end(world, start, 2048, 2), (8, 16, 32, 64, 128)
+    reference, counts = _end(world, start, 2048, 3), (8, 16, 32, 64, 128)
     lines = {
-        f"order {order}": (counts, [_rms(_end(world, start, n, order) - reference) for n in counts]) for order in (1, 2)
+        f"order {order}": (counts, [_rms(_end(world, start, n, order) - reference) for n in counts])
+        for order in (1, 2, 3)
     }
     return plots.curves(lines, "steps", "root mean square error", "xy")
 
@@ -75,7 +77,7 @@ def _words(seed: int, letters: str = "ACG", n: int = 20_000) -> bytes:
     size = len(letters)
     probs = Keys.of(1, 1).uniform(size, size, size)[0] ** 2
     world = enumerated(Categorical.masked((3,), size), probs / probs.sum())
-    x = Sampler(uniform_grid(100), (Predictor(),)).run(world, Keys.of(seed, n))
+    x = Sampler(grids.uniform(100), (Predictor(),)).run(world, Keys.of(seed, n))
     code = (x * torch.tensor([size**2, size, 1])).sum(1)
     drawn = torch.bincount(code, minlength=size**3) / n
     words = [a + b + c for a in letters for b in letters for c in letters]

@@ -42,7 +42,7 @@ def model_chapter(model: str, folder: Path, seed: int) -> Chapter:
     denoiser = runs.load(model)
     assert denoiser.origin is not None
     this = task(denoiser.origin.domain)
-    samples = runs.draw(denoiser, this.ask(), SAMPLES, seed=seed, steps=50, film=True)
+    samples = runs.draw(denoiser, this.ask(), SAMPLES, seed=seed, film=True)
     samples.save(folder)
     scores = runs.score(folder)
     text = (

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ..beliefs import Belief
 from ..keys import Keys
+from ..schedules import Schedule
 from ..states import State, Time
 
 Mask = Bool[Tensor, "batch *positions"]
@@ -39,6 +40,11 @@ class Transition(ABC):
 class Space(ABC):
     """One kind of data under one noise process. Immutable; the noise schedule is part of it."""
 
+    @property
+    def clock(self) -> tuple[Schedule, float] | None:
+        """The schedule and the data's spread by which a flow's time is measured; None where there is no flow."""
+        return None
+
     @abstractmethod
     def where(self, mask: Mask | None) -> Self:
         """This space for one batch in which only the positions under the mask exist."""
@@ -51,9 +57,20 @@ class Space(ABC):
     def noise(self, x0: State, t: Time, keys: Keys) -> Any:
         """x_t ~ q(x_t | x₀) for t a number, (batch,), or (batch, positions)."""
 
-    def ahead(self, past: Sequence[tuple[Time, Belief]], s: Time) -> Belief:
-        """The belief to step with to time s, given the (time, belief) pairs so far: the latest, or extrapolated."""
+    def average(self, past: Sequence[tuple[Time, Belief]], t: Time, s: Time, eta: float = 0.0) -> Belief:
+        """The belief averaged over the step from t to s, for solvers of higher order.
+
+        past: (time, belief) pairs to interpolate, latest last; it may hold the belief at s itself (a corrector).
+        The latest, where a space has no flow to integrate.
+        """
         return past[-1][1]
+
+    def correct(self, before: State, x: State, past: Sequence[tuple[Time, Belief]], t: Time, s: Time) -> Any:
+        """The deterministic step from `before` at t to x at s, taken again with beliefs that include the one at s.
+
+        x itself, where a space has no flow to integrate.
+        """
+        return x
 
     @abstractmethod
     def step(self, x_t: State, belief: Belief, t: Time, s: Time, eta: float = 1.0) -> Transition:

@@ -103,7 +103,7 @@ class Categorical(Space):
         return replace(self, mask=mask)
 
     def prior(self, keys: Keys) -> Int[Tensor, "batch *positions"]:
-        stationary = self.chain.stationary.to(keys.key.device)
+        stationary = self.chain.stationary.to(keys.root.device)
         return self._existing(draw(stationary.expand(len(keys), *self.shape, -1), keys))
 
     def noise(self, x0: State, t: Time, keys: Keys) -> Int[Tensor, "batch *positions"]:

@@ -5,14 +5,14 @@ The move from t to s under x̂ = E[x₀ | x_t] (Song et al. 2021, DDIM):
     x_s = α_s x̂ + √(σ_s² − τ²) (x_t − α_t x̂)/σ_t + τ z,     τ² = η² σ_s² (1 − α_t² σ_s² / α_s² σ_t²)
 
 which is the exact posterior of a Gaussian forward process at η = 1 and the probability flow's exponential Euler step at
-η = 0. Preconditioning (Karras et al. 2022, for any α and σ), with v = α² σ_d² + σ² the variance of x_t:
+η = 0; `average` makes it a step of higher order (see steps.py). Preconditioning (Karras et al. 2022, for any α and σ),
+with v = α² σ_d² + σ² the variance of x_t:
 
     x̂ = (α σ_d² x_t + σ σ_d √v F(x_t/√v, t)) / v
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from math import log, pi
 from typing import Any, Literal, Self
 
@@ -20,62 +20,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..beliefs import Belief, Normal, Tweedie
+from ..beliefs import Belief, Normal, Tweedie, added
 from ..errors import InputError
 from ..keys import Keys
 from ..schedules import Cosine, Schedule
 from ..states import State, Time, as_time, left, per_sample_sum
 from .base import Mask, Space, Transition
+from .steps import average_weights, levels, step_coefficients
 
 Weighting = Literal["edm", "unit", "snr", "min-snr"]
-
-
-def _step_coefficients(schedule: Schedule, t: Tensor, s: Tensor, eta: float) -> tuple[Tensor, Tensor, Tensor]:
-    alpha_t, sigma_t = schedule.alpha(t), schedule.sigma(t)
-    alpha_s, sigma_s = schedule.alpha(s), schedule.sigma(s)
-    clean = sigma_t == 0  # nothing left to remove: stay
-    sigma_t = torch.where(clean, 1.0, sigma_t)
-    tau_squared = eta**2 * sigma_s**2 * (1 - (alpha_t * sigma_s / (alpha_s * sigma_t)) ** 2).clamp(min=0)
-    keep = (sigma_s**2 - tau_squared).clamp(min=0).sqrt() / sigma_t
-    x0_weight = alpha_s - keep * alpha_t
-    stay = torch.ones_like(keep), torch.zeros_like(keep), torch.zeros_like(keep)
-    pair = zip(stay, (keep, x0_weight, tau_squared.sqrt()), strict=True)
-    kept, weight, std = (torch.where(clean, a, b) for a, b in pair)
-    return kept, weight, std
-
-
-@lru_cache(maxsize=4096)
-def _planned(schedule: Schedule, t: float, s: float, eta: float) -> tuple[float, float, float]:
-    times = torch.tensor([t, s], dtype=torch.float64)
-    keep, weight, std = _step_coefficients(schedule, times[0], times[1], eta)
-    return keep.item(), weight.item(), std.item()
-
-
-def step_coefficients(schedule: Schedule, t: Time, s: Time, eta: float) -> tuple[Time, Time, Time]:
-    """(a, b, τ) of x_s = a x_t + b x̂ + τ z: plain floats, planned once, for numbers t, s; tensors for tensors."""
-    if isinstance(t, Tensor) or isinstance(s, Tensor):
-        t, s = (torch.as_tensor(time, dtype=torch.float64) for time in (t, s))
-        return _step_coefficients(schedule, t, s, eta)
-    return _planned(schedule, t, s, eta)
-
-
-def _ahead_weight(schedule: Schedule, before: Tensor, t: Tensor, s: Tensor) -> Tensor:
-    half_log_snr = [schedule.log_snr(time) / 2 for time in (before, t, s)]
-    h_before, h = half_log_snr[1] - half_log_snr[0], half_log_snr[2] - half_log_snr[1]
-    weight = h / (2 * h_before)
-    return torch.where(weight.isfinite(), weight, 0.0)  # no extrapolation into the data or away from pure noise
-
-
-@lru_cache(maxsize=4096)
-def _planned_weight(schedule: Schedule, before: float, t: float, s: float) -> float:
-    return _ahead_weight(schedule, *torch.tensor([before, t, s], dtype=torch.float64)).item()
-
-
-def ahead_weight(schedule: Schedule, before: Time, t: Time, s: Time) -> Time:
-    """c of x̂ + c (x̂ − x̂_before), the belief half-way, in log α/σ, through the step from t to s (DPM-Solver++ 2M)."""
-    if any(isinstance(time, Tensor) for time in (before, t, s)):
-        return _ahead_weight(schedule, *(torch.as_tensor(time, dtype=torch.float64) for time in (before, t, s)))
-    return _planned_weight(schedule, before, t, s)
 
 
 @dataclass(frozen=True)
@@ -90,7 +43,9 @@ class Gaussian(Transition):
         if isinstance(self.std, float) and self.std == 0:
             return self.mean
         z = keys.normal(*self.mean.shape[1:]).to(self.mean)
-        return self.mean + self.space.project(_like(self.std, z) * z)
+        if isinstance(self.std, Tensor):
+            return self.mean + self.space.project(_like(self.std, z) * z)
+        return added(self.mean, self.space.project(z), self.std)
 
     def log_prob(self, x: State) -> Float[Tensor, " batch"]:
         assert isinstance(x, Tensor)
@@ -122,8 +77,12 @@ class Euclidean(Space):
     weighting: Weighting = "edm"
     mask: Tensor | None = None
 
+    @property
+    def clock(self) -> tuple[Schedule, float]:
+        return self.schedule, self.data_std
+
     def where(self, mask: Mask | None) -> Self:
-        return replace(self, mask=mask)
+        return self if mask is None and self.mask is None else replace(self, mask=mask)
 
     def project(self, x: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
         """The orthogonal projection onto the degrees of freedom: zero where nothing exists."""
@@ -143,16 +102,20 @@ class Euclidean(Space):
         noise = self.project(keys.normal(*x0.shape[1:]).to(x0))
         return alpha * self.project(x0) + sigma * noise
 
-    def ahead(self, past: Sequence[tuple[Time, Belief]], s: Time) -> Belief:
-        if len(past) < 2:
-            return past[-1][1]
-        (before, earlier), (t, belief) = past[-2:]
-        return belief.extrapolate([earlier], [ahead_weight(self.schedule, before, t, s)])
+    def average(self, past: Sequence[tuple[Time, Belief]], t: Time, s: Time, eta: float = 0.0) -> Belief:
+        if len(past) == 1:
+            return past[0][1]
+        times, (*earlier, latest) = zip(*past, strict=True)
+        *weights, _ = average_weights(self.schedule, self.data_std, eta, times, t, s)
+        return latest.extrapolate(earlier, [-weight for weight in weights])
+
+    def correct(self, before: State, x: State, past: Sequence[tuple[Time, Belief]], t: Time, s: Time) -> Tensor:
+        return self.step(before, self.average(past, t, s), t, s, 0.0).mean
 
     def step(self, x_t: State, belief: Belief, t: Time, s: Time, eta: float = 1.0) -> Gaussian:
         assert isinstance(x_t, Tensor)
         keep, weight, std = step_coefficients(self.schedule, t, s, eta)
-        mean = _like(keep, x_t) * x_t + _like(weight, x_t) * belief.mean
+        mean = added(belief.mean * _like(weight, x_t), x_t, keep)
         return Gaussian(self.project(mean), std, self)
 
     def loss(self, belief: Belief, x0: State, x_t: State, t: Time) -> Float[Tensor, " batch"]:
@@ -180,8 +143,9 @@ class Euclidean(Space):
         if belief.cov is not None:
             return belief
         alpha, sigma = self._levels(t, x_t)
+        alpha, sigma = (torch.as_tensor(level, dtype=torch.float64) for level in (alpha, sigma))
         blind = alpha == 0
-        scale = torch.where(blind, 0.0, sigma**2 / torch.where(blind, 1.0, alpha))
+        scale = torch.where(blind, 0.0, sigma**2 / torch.where(blind, 1.0, alpha)).to(x_t)
         return Normal(belief.mean, Tweedie(belief.mean, x_t, scale, blind * self.data_std**2))
 
     def check(self, x0: State, where: str = "data") -> None:
@@ -196,9 +160,11 @@ class Euclidean(Space):
             value = x0[tuple(wrong[0])].item()
             raise InputError(f"{where}: record {record}, element {tuple(element)} is {value}, expected a finite number")
 
-    def _levels(self, t: Time, like: Tensor) -> tuple[Tensor, Tensor]:
-        t = as_time(t, like)
-        return left(self.schedule.alpha(t), like).to(like), left(self.schedule.sigma(t), like).to(like)
+    def _levels(self, t: Time, like: Tensor) -> Sequence[Any]:
+        """α and σ at t: floats where t is one, else tensors that broadcast against `like`."""
+        if not isinstance(t, Tensor):
+            return levels(self.schedule, t)
+        return [left(level(as_time(t, like)), like).to(like) for level in (self.schedule.alpha, self.schedule.sigma)]
 
     def _weight(self, t: Time, like: Tensor) -> Tensor:
         snr = left(self.schedule.log_snr(as_time(t, like)).exp(), like)

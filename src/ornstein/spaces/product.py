@@ -15,6 +15,7 @@ from torch import Tensor
 from ..beliefs import Belief, Joint
 from ..errors import InputError
 from ..keys import Keys
+from ..schedules import Schedule
 from ..states import State, Time
 from .base import Mask, Space, Transition
 
@@ -45,6 +46,10 @@ class Product(Space):
     parts: Mapping[str, Space]
     weights: Mapping[str, float] = field(default_factory=dict)
 
+    @property
+    def clock(self) -> tuple[Schedule, float] | None:
+        return next((part.clock for part in self.parts.values() if part.clock), None)
+
     def where(self, mask: Mask | None) -> Self:
         return replace(self, parts={name: part.where(mask) for name, part in self.parts.items()})
 
@@ -54,11 +59,11 @@ class Product(Space):
     def noise(self, x0: State, t: Time, keys: Keys) -> dict[str, Any]:
         return {name: part.noise(x0[name], t, keys.fold(name)) for name, part in self._with(x0)}
 
-    def ahead(self, past: Sequence[tuple[Time, Belief]], s: Time) -> Joint:
-        def of(name: str) -> list[tuple[Time, Belief]]:
-            return [(time, belief[name]) for time, belief in past if isinstance(belief, Joint)]
+    def correct(self, before: State, x: State, past: Sequence[tuple[Time, Belief]], t: Time, s: Time) -> dict[str, Any]:
+        return {name: part.correct(before[name], x[name], _of(past, name), t, s) for name, part in self._with(x)}
 
-        return Joint({name: part.ahead(of(name), s) for name, part in self.parts.items()})
+    def average(self, past: Sequence[tuple[Time, Belief]], t: Time, s: Time, eta: float = 0.0) -> Joint:
+        return Joint({name: part.average(_of(past, name), t, s, eta) for name, part in self.parts.items()})
 
     def step(self, x_t: State, belief: Belief, t: Time, s: Time, eta: float = 1.0) -> Independent:
         assert isinstance(belief, Joint)
@@ -92,3 +97,8 @@ class Product(Space):
     def _with(self, state: State) -> Any:
         assert isinstance(state, Mapping), f"a state of this space is a dictionary with the names {list(self.parts)}"
         return self.parts.items()
+
+
+def _of(past: Sequence[tuple[Time, Belief]], name: str) -> list[tuple[Time, Belief]]:
+    """The history of one part."""
+    return [(time, belief[name]) for time, belief in past if isinstance(belief, Joint)]

@@ -1,0 +1,115 @@
+"""The coefficients of a Gaussian step, planned once as plain floats.
+
+With the signal-to-noise ratio as clock, ℓ = log α/σ, the probability flow under beliefs x̂(ℓ) is solved by
+
+    x_s = (σ_s/σ_t) x_t + (α_s − α_t σ_s/σ_t) M,      M = ∫ x̂ e^ℓ dℓ / ∫ e^ℓ dℓ   over [ℓ_t, ℓ_s],
+
+so a step of any order is DDIM (Song et al. 2021) on an averaged belief M. M is the exact average of the polynomial
+through the beliefs at hand: exponential Adams–Bashforth, and its corrector when the belief at s is among them (UniPC,
+Zhao et al. 2023). The polynomial is in z = asinh(σ/(α c)), c the spread of the data, in which beliefs change evenly:
+ℓ itself stretches to infinity at both ends, where beliefs stand still. With fresh noise η the weight is e^{(1 + η²)ℓ}.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache, wraps
+from typing import ParamSpec, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..schedules import Schedule
+from ..states import Time
+
+P = ParamSpec("P")
+R = TypeVar("R")
+_NODES, _WEIGHTS = (torch.from_numpy(array) for array in np.polynomial.legendre.leggauss(48))
+_REACH = 40.0  # e^{-40}: what lies further back has no weight in float64
+
+
+def _planned(function: Callable[P, R]) -> Callable[P, R]:
+    """Computes a plan once for its arguments; torch.compile takes it for a constant."""
+    remembered = lru_cache(maxsize=65536)(function)
+
+    @torch.compiler.assume_constant_result
+    @wraps(function)
+    def plan(*arguments: P.args, **named: P.kwargs) -> R:
+        return remembered(*arguments, **named)
+
+    return plan
+
+
+def _step(schedule: Schedule, eta: float, t: Tensor, s: Tensor) -> list[Tensor]:
+    """(a, b, τ) of x_s = a x_t + b x̂ + τ z with τ² = η² σ_s² (1 − α_t² σ_s² / α_s² σ_t²)."""
+    alpha_t, sigma_t = schedule.alpha(t), schedule.sigma(t)
+    alpha_s, sigma_s = schedule.alpha(s), schedule.sigma(s)
+    clean = sigma_t == 0  # nothing left to remove: stay
+    sigma_t = torch.where(clean, 1.0, sigma_t)
+    tau_squared = eta**2 * sigma_s**2 * (1 - (alpha_t * sigma_s / (alpha_s * sigma_t)) ** 2).clamp(min=0)
+    keep = (sigma_s**2 - tau_squared).clamp(min=0).sqrt() / sigma_t
+    moved = keep, alpha_s - keep * alpha_t, tau_squared.sqrt()
+    return [torch.where(clean, float(k == 0), value) for k, value in enumerate(moved)]
+
+
+def _average(schedule: Schedule, scale: float, eta: float, *times: Tensor) -> list[Tensor]:
+    """The weight in M of the belief at each of times[:-2], for the step from times[-2] to times[-1]."""
+    *nodes, t, s = ((schedule.log_snr(time) / 2)[..., None] for time in times)
+    power = 1 + eta**2
+    start = torch.maximum(t, s - _REACH / power)
+    at = start + (s - start) * (_NODES.to(s.device) + 1) / 2
+    measure = _WEIGHTS.to(s.device) * (power * (at - s)).exp()
+    measure = measure / measure.sum(-1, keepdim=True)
+    z, *places = (torch.asinh((-ell.clamp(min=-15.0)).exp() / scale) for ell in (at, *nodes))
+    weights = [(_lagrange(z, places, j) * measure).sum(-1) for j in range(len(nodes))]
+    settled = s.isinf()[..., 0]  # a step into the data: its belief is the latest, not extrapolated
+    return [torch.where(settled, float(j == len(nodes) - 1), weight) for j, weight in enumerate(weights)]
+
+
+def _lagrange(z: Tensor, places: Sequence[Tensor], j: int) -> Tensor:
+    """The polynomial that is 1 at places[j] and 0 at the others."""
+    value = torch.ones_like(z)
+    for k, place in enumerate(places):
+        if k != j:
+            value = value * (z - place) / (places[j] - place)
+    return value
+
+
+@_planned
+def levels(schedule: Schedule, t: float) -> tuple[float, float]:
+    """α(t) and σ(t) as floats."""
+    return schedule.alpha(t).item(), schedule.sigma(t).item()
+
+
+@_planned
+def _step_floats(schedule: Schedule, eta: float, t: float, s: float) -> tuple[float, ...]:
+    return tuple(value.item() for value in _step(schedule, eta, *torch.tensor([t, s], dtype=torch.float64)))
+
+
+@_planned
+def _average_floats(schedule: Schedule, scale: float, eta: float, *times: float) -> tuple[float, ...]:
+    values = _average(schedule, scale, eta, *torch.tensor(times, dtype=torch.float64))
+    return tuple(value.item() for value in values)
+
+
+def step_coefficients(schedule: Schedule, t: Time, s: Time, eta: float) -> Sequence[Time]:
+    """(a, b, τ) of x_s = a x_t + b x̂ + τ z; plain floats, planned once, where the times are; else tensors."""
+    if isinstance(t, Tensor) or isinstance(s, Tensor):
+        return _step(schedule, eta, *_tensors(t, s))
+    return _step_floats(schedule, eta, t, s)
+
+
+def average_weights(
+    schedule: Schedule, scale: float, eta: float, nodes: Sequence[Time], t: Time, s: Time
+) -> Sequence[Time]:
+    """The weights, which sum to 1, of the beliefs at `nodes` in the averaged belief of the step from t to s.
+
+    scale: the spread c of the data.
+    """
+    if isinstance(t, Tensor) or isinstance(s, Tensor) or isinstance(nodes[0], Tensor):
+        return _average(schedule, scale, eta, *_tensors(*nodes, t, s))
+    return _average_floats(schedule, scale, eta, *nodes, t, s)  # pyright: ignore[reportArgumentType]
+
+
+def _tensors(*times: Time) -> list[Tensor]:
+    tensors = [torch.as_tensor(time, dtype=torch.float64) for time in times]
+    return list(torch.broadcast_tensors(*tensors))

@@ -1,0 +1,82 @@
+"""Grids fall from noise to data, and the planned one is the best or close to it, on worlds it was not chosen for."""
+
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import Tensor
+
+from ornstein import grids
+from ornstein.grids import FAR, Grid
+from ornstein.keys import Keys
+from ornstein.oracles import Mixture
+from ornstein.samplers import Sampler
+from ornstein.schedules import EDM, Cosine, RectifiedFlow, Schedule
+from ornstein.spaces import Euclidean
+from worlds import anisotropic, assert_close, coupled, double, sequences
+
+SCHEDULES = [Cosine(), RectifiedFlow(), EDM()]
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=repr)
+@pytest.mark.parametrize("name", grids.NAMED)
+@pytest.mark.parametrize("steps", [1, 2, 3, 10])
+def test_grids_fall_from_noise_to_data(name: str, steps: int, schedule: Schedule) -> None:
+    grid = grids.named(name, steps, Euclidean((2,), schedule, 0.5))
+    assert len(grid) == steps + 1
+    assert (grid[0], grid[-1]) == (1.0, 0.0)
+    assert all(t > s for t, s in pairwise(grid))
+
+
+@pytest.mark.parametrize("name", grids.NAMED)
+def test_grids_do_not_depend_on_units(name: str) -> None:
+    """Data ten times as large under noise ten times as large: the same times."""
+    small, large = (grids.named(name, 9, Euclidean((1,), EDM(0.002 * c, 80 * c), c)) for c in (1.0, 10.0))
+    assert_close(double(small), double(large), 1e-9)
+
+
+def test_spacings() -> None:
+    space = Euclidean((1,))
+    sigma = (-space.schedule.log_snr(double(grids.log_snr(20, space)[1:-1])) / 2).exp()
+    assert_close(sigma.log().diff(), torch.log(double(0.02 / FAR)).expand(18) / 19, 1e-6)
+    sigma = (-space.schedule.log_snr(double(grids.asinh(20, space)[1:-1])) / 2).exp()
+    assert_close(torch.asinh(sigma / 0.05).diff(), -torch.asinh(double(FAR / 0.05)).expand(18) / 20, 1e-6)
+
+
+def test_what_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one step, not 0"):
+        grids.uniform(0)
+    with pytest.raises(ValueError, match="no grid 'best'; there are uniform, log-snr, karras, asinh"):
+        grids.named("best", 5, Euclidean((1,)))
+
+
+def test_spaces_without_a_flow_are_walked_uniformly() -> None:
+    world = sequences("masked")
+    assert grids.plan(world, 7) == grids.fit(world, 7) == grids.uniform(7)
+    assert grids.fit(coupled(), 7) == grids.asinh(7, coupled().space)
+
+
+def error(world: Mixture, grid: Grid, start: Tensor, exact: Tensor) -> float:
+    end = Sampler(grid, (grids.SOLVER,)).run(world, Keys.of(0, len(start)), start=start)
+    return (end - exact).square().mean(1).sqrt().median().item()
+
+
+@pytest.mark.parametrize("steps", [10, 20])
+def test_the_plan_beats_every_named_grid(steps: int) -> None:
+    """On starts that the plan has not seen; a plan for another number of steps, resampled, comes close."""
+    world, start = anisotropic(), Keys.of(5, 256).normal(2)
+    exact = Sampler(grids.asinh(600, world.space), (grids.SOLVER,)).run(world, Keys.of(0, 256), start=start)
+    named = [error(world, grids.named(name, steps, world.space), start, exact) for name in grids.NAMED]
+    planned = error(world, grids.plan(world, steps), start, exact)
+    assert planned < 1.05 * min(named)
+    assert planned < 0.7 * sorted(named)[1]
+
+
+def test_plans_are_found_again_by_number_of_steps() -> None:
+    space = Euclidean((2,))
+    saved = {10: grids.asinh(10, space), 40: grids.asinh(40, space)}
+    assert grids.nearest(saved, 10, space) == saved[10]
+    near = grids.nearest(saved, 12, space)
+    assert len(near) == 13
+    assert (near[0], near[-1]) == (1.0, 0.0)
+    assert_close(double(grids.resampled(saved[40], 40, space)), double(saved[40]), 1e-6)
