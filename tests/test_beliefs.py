@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ornstein.beliefs import Dense, Diagonal, Joint, Normal, Probs, Tweedie, outer
+from ornstein.beliefs import Dense, Diagonal, Joint, Normal, Probs, Tweedie
 from ornstein.keys import Keys
 from worlds import assert_close, double, rotated
 
@@ -104,5 +104,5 @@ def test_covariances_agree_on_a_linear_belief() -> None:
 
 def test_dense_acts_on_flattened_events() -> None:
     v = KEYS.normal(2, 2)
-    matrix = outer(v.flatten(1))
+    matrix = torch.einsum("bi,bj->bij", v.flatten(1), v.flatten(1))
     assert_close(Dense(matrix)(v), v * (v**2).sum((1, 2), keepdim=True))

@@ -279,3 +279,25 @@ def test_schedules_that_never_forget_are_refused() -> None:
 def test_check_names_what_is_wrong(x0: Tensor, message: str) -> None:
     with pytest.raises(InputError, match=f"proteins.fasta: .*{message}"):
         SPACES["masked"].check(x0, "proteins.fasta")
+
+
+@pytest.mark.parametrize(
+    "rate",
+    [
+        [[-1.0, 1.0], [0.0, 0.0]],
+        [[-1.0, 1.0, 0.0, 0.0], [1.0, -1.0, 0.0, 0.0], [0.0, 0.0, -1.0, 1.0], [0.0, 0.0, 1.0, -1.0]],
+        [[-1.0, 1.0, 0.0], [1.0, -1.001, 0.001], [0.0, 0.001, -0.001]],
+    ],
+    ids=["absorbing", "two islands", "hardly connected"],
+)
+def test_rates_that_never_forget_are_refused(rate: list[list[float]]) -> None:
+    with pytest.raises(ValueError, match="never forget where they started"):
+        Categorical.substitution((1,), torch.tensor(rate))
+
+
+def test_clean_tokens_do_not_count_in_the_loss() -> None:
+    space, x0 = Categorical.masked((2,), 3), torch.zeros(1, 2, dtype=torch.int64)
+    x_t = torch.tensor([[0, 3]])
+    belief = space.belief(torch.zeros(1, 2, 3), x_t, torch.tensor([[0.0, 0.5]]))
+    assert space.loss(belief, x0, x_t, torch.tensor([[0.0, 0.5]])).item() > 0
+    assert space.loss(belief, x0, x_t, torch.tensor([[0.0, 0.0]])).item() == 0

@@ -83,7 +83,7 @@ def test_a_failed_write_leaves_the_old_file(path: Path, monkeypatch: pytest.Monk
     def fail(*_: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(checkpoints, "save_file", fail)
+    monkeypatch.setattr(checkpoints, "to_bytes", fail)
     with pytest.raises(OSError, match="disk full"):
         checkpoints.save(path, "model", TENSORS, {"step": 4})
     assert checkpoints.load(path, "model")[1]["step"] == 3

@@ -1,6 +1,7 @@
 """The command line as a user meets it: what it prints, what it writes, and the exit codes."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -123,7 +124,21 @@ def test_models_and_doctor(capsys: pytest.CaptureFixture[str]) -> None:
         (["train", "images", "--data", "absent.npz"], "absent.npz: no such file"),
         (["sample", "images/digit"], "did you mean 'images/digits'?"),
         (["sample", "images/digits", "--label", "11"], "--label 11: this model knows the classes 0 to 9"),
-        (["sample", "images/digits", "--n", "0"], "must be at least 1"),
+        (["sample", "images/digits", "--label"], "--label is empty, expected one class or more"),
+        (["sample", "images/digits", "--guidance", "nan"], "--guidance is nan, expected a number in [0, inf)"),
+        (["sample", "images/digits", "--guidance", "-1"], "--guidance is -1.0"),
+        (["sample", "images/digits", "--guidance", "inf"], "--guidance is inf"),
+        (["sample", "images/digits", "--n", "0"], "n is 0, expected a number in [1, inf)"),
+        (["sample", "images/digits", "--steps", "0"], "steps is 0, expected a number in [1, inf)"),
+        (["sample", "images/digits", "--eta", "3"], "eta is 3.0, expected a number in [0, 1]"),
+        (["sample", "images/digits", "--batch-size", "-1"], "batch_size is -1, expected a number in [1, inf)"),
+        (["sample", "images/digits", "--out", "/dev/null/x"], "/dev/null/x: nothing can be written in /dev/null"),
+        (["sample", "--n", "3", "images/digits"], "sample: the model comes first"),
+        (["train", "--train.steps", "3", "images"], "train: the domain comes first"),
+        (["train", "images", "--train.steps", "0"], "train.steps is 0, expected a number in [1, inf)"),
+        (["train", "images", "--config", "."], ".: no such configuration file (Is a directory)"),
+        (["train", "images", "--train.steps", "1", "--out", "/dev/null/x"], "/dev/null/x: Not a directory"),
+        (["score", "/dev/null"], "ornstein: /dev/null/manifest.json: Not a directory"),
         (["score", "absent"], "absent/manifest.json: not found"),
         (["show", "absent"], "absent: neither samples"),
         (["fly"], "Available subcommands"),
@@ -139,6 +154,42 @@ def test_refusals(
     monkeypatch.chdir(tmp_path)
     assert message in refused(arguments, capsys)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("command", ["sample", "train"])
+def test_help_without_a_target(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main([command, "--help"])
+    assert f"usage: ornstein {command}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["score", "show"])
+def test_a_manifest_of_something_else(command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "manifest.json").write_text("{}")
+    assert "manifest.json: has no entry 'model'" in refused([command, str(tmp_path)], capsys)
+
+
+def test_a_report_escapes_what_it_shows(drawn: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(drawn, tmp_path / "copy")
+    manifest = json.loads((copy / "manifest.json").read_text())
+    manifest["settings"]["<b>"] = "<script>"
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    assert main(["show", str(copy)]) == 0
+    assert "<td>&lt;b&gt;</td><td>&lt;script&gt;</td>" in (copy / "report.html").read_text()
+
+
+def test_pictures_without_labels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """No label can be asked for; and scores are against the pictures trained on, or not at all."""
+    images = np.random.default_rng(0).random((20, 8, 8))
+    source, run, drawn = tmp_path / "mine.npz", str(tmp_path / "run"), str(tmp_path / "drawn")
+    np.savez(source, images=images)
+    assert main(["train", "images", "--data", str(source), *SMALL, "--out", run]) == 0
+    for flags in (["--label", "3"], ["--guidance", "2"]):
+        assert "this one has none" in refused(["sample", run, *flags, "--out", drawn], capsys)
+    assert main(["sample", run, "--n", "2", "--steps", "2", "--out", drawn]) == 0
+    assert main(["score", drawn]) == 0
+    np.savez(source, images=images[::-1])
+    assert "mine.npz: changed since the training: SHA-256" in refused(["score", drawn], capsys)
 
 
 def test_a_misspelt_key_in_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,13 +1,16 @@
 """Configurations: strict TOML, nearest valid names, and a round trip."""
 
 from dataclasses import dataclass, field
+from math import inf, nan
 from pathlib import Path
 from typing import Literal
 
 import pytest
+import torch
 
 from ornstein import InputError
-from ornstein.config import TrainConfig, read_toml, to_dict, to_toml, update
+from ornstein.config import SampleConfig, TrainConfig, read_toml, to_dict, to_toml, update
+from ornstein.networks import UNet, UNetConfig
 
 
 @dataclass(frozen=True)
@@ -58,15 +61,85 @@ def test_what_is_refused(values: dict, message: str) -> None:
 def test_files(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such configuration"):
         read_toml(tmp_path / "absent.toml")
+    with pytest.raises(InputError, match=r"no such configuration file \(Is a directory\)"):
+        read_toml(tmp_path)
     (tmp_path / "bad.toml").write_text("a = ")
     with pytest.raises(InputError, match=r"bad.toml: not valid TOML"):
         read_toml(tmp_path / "bad.toml")
 
 
-@pytest.mark.parametrize("change", [{"steps": 0}, {"ema": 1.0}, {"min_time": 0.0}, {"batch_size": -1}])
-def test_training_settings_out_of_range(change: dict) -> None:
-    with pytest.raises(InputError, match=next(iter(change))):
-        update(TrainConfig(), change, "c")
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("steps", 0),
+        ("batch_size", -1),
+        ("learning_rate", 0.0),
+        ("learning_rate", nan),
+        ("learning_rate", inf),
+        ("warmup", -1),
+        ("weight_decay", -0.1),
+        ("clip", 0.0),
+        ("clip", -1.0),
+        ("clip", nan),
+        ("ema", 1.0),
+        ("ema", nan),
+        ("min_time", 0.0),
+        ("condition_dropout", 1.1),
+        ("seed", 2**64),
+        ("validate_every", 0),
+        ("save_every", 0),
+        ("log_every", 0),
+    ],
+)
+def test_training_settings_out_of_range(name: str, value: float) -> None:
+    with pytest.raises(InputError, match=rf"train.{name} is {value}, expected a number in [\[(]"):
+        update(TrainConfig(), {name: value}, "c")
+
+
+def test_training_settings_at_the_edge() -> None:
+    edge = {"warmup": 0, "weight_decay": 0.0, "ema": 0.0, "condition_dropout": 1.0, "seed": -3}
+    assert update(TrainConfig(), edge, "c") == TrainConfig(**edge)
+
+
+def test_an_unknown_precision() -> None:
+    with pytest.raises(InputError, match="c: precision is '16', expected one of 32-true, bf16-mixed"):
+        update(TrainConfig(), {"precision": "16"}, "c")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"channels": 0}, "network.channels is 0"),
+        ({"blocks": 0}, "network.blocks is 0"),
+        ({"multipliers": []}, "network.multipliers is empty"),
+        ({"multipliers": [1, 0]}, "network.multipliers is 0"),
+        ({"attention": [2]}, r"network.attention is 2, expected a number in \[0, 1\]"),
+        ({"attention": [-1]}, r"network.attention is -1"),
+        ({"channels": 50}, "the 100 channels of level 1 cannot be split into 3 heads"),
+        ({"dropout": 1.0}, "network.dropout is 1.0"),
+        ({"dropout": nan}, "network.dropout is nan"),
+    ],
+)
+def test_networks_that_cannot_be(change: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        update(UNetConfig(), change, "c")
+
+
+@pytest.mark.parametrize("channels", [1, 3, 7, 36, 80])
+def test_odd_widths_work(channels: int) -> None:
+    UNet(UNetConfig(channels, (1,), 1, (0,)), 1)(torch.zeros(2, 1, 4, 4), torch.zeros(2), {})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("n", 0), ("steps", 0), ("eta", 3.0), ("eta", nan), ("batch_size", 0), ("batch_size", -1)]
+)
+def test_sampler_settings_out_of_range(name: str, value: float) -> None:
+    with pytest.raises(InputError, match=f"^{name} is {value}, expected a number in"):
+        update(SampleConfig(), {name: value}, "c")
+
+
+def test_batches_of_samples() -> None:
+    assert [SampleConfig(n=7, batch_size=size).batches for size in (None, 1, 3, 7, 20)] == [1, 7, 3, 1, 1]
 
 
 def test_the_training_flags_are_these() -> None:

@@ -18,6 +18,7 @@ from ornstein.oracles import GaussianComponents, Mixture
 from ornstein.samplers import Sampler
 from ornstein.schedules import EDM, Cosine, RectifiedFlow, Schedule
 from ornstein.spaces import Centered, Euclidean, Gaussian
+from ornstein.spaces.euclidean import Weighting
 from ornstein.states import left
 from worlds import assert_close, double, rejected
 
@@ -277,3 +278,61 @@ def test_check_names_the_record_and_the_element() -> None:
     x0[1, 2, 0] = torch.nan
     with pytest.raises(InputError, match=r"record 1, element \(2, 0\) is nan, expected a finite number"):
         Euclidean((4, 3)).check(x0)
+
+
+# Edges ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("eta", [0.0, 1.0])
+@pytest.mark.parametrize("schedule", [Cosine(), RectifiedFlow(), EDM()], ids=repr)
+def test_a_step_to_where_one_is_stays(schedule: Schedule, eta: float) -> None:
+    """Also at t = 1, where α may be 0: positions revealed one at a time wait there."""
+    space, x = Euclidean((3,), schedule), Keys.of(0, 2).normal(3)
+    wait = torch.tensor([[1.0, 0.5, 0.0], [1.0, 1.0, 0.2]], dtype=torch.float64)
+    stayed = space.step(x, Normal(0 * x), wait, wait, eta).sample(Keys.of(1, 2))
+    assert stayed.equal(x)
+    assert space.step(x, Normal(0 * x), 1.0, 1.0, eta).sample(Keys.of(1, 2)).equal(x)
+
+
+@pytest.mark.parametrize("weighting", ["edm", "unit", "snr", "min-snr"])
+def test_clean_positions_do_not_count_in_the_loss(weighting: Weighting) -> None:
+    space, x = Euclidean((2,), weighting=weighting), torch.zeros(1, 2)
+    times = torch.tensor([[0.0, 0.5]])
+    assert space.loss(Normal(x + torch.tensor([5.0, 0.0])), x, x, times).item() == 0
+    assert space.loss(Normal(x + torch.tensor([0.0, 5.0])), x, x, times).item() > 0
+
+
+@pytest.mark.parametrize(
+    ("weighting", "expected"), [("edm", 3.0 + 1 / 0.25), ("unit", 1.0), ("snr", 3.0), ("min-snr", 3.0)]
+)
+def test_weightings_by_hand(weighting: Weighting, expected: float) -> None:
+    """At t with α²/σ² = 3 and data of spread ½, on an error of 1."""
+    space, x = Euclidean((1,), Cosine(), 0.5, weighting), torch.zeros(1, 1)
+    t = space.schedule.time(torch.tensor(3.0).log()).item()
+    assert space.loss(Normal(x + 1), x, x, t).item() == pytest.approx(expected, rel=1e-5)
+    near = space.schedule.time(torch.tensor(50.0).log()).item()
+    if weighting == "min-snr":
+        assert space.loss(Normal(x + 1), x, x, near).item() == pytest.approx(5.0, rel=1e-5)
+
+
+def test_a_lone_point_has_no_freedom_and_no_loss() -> None:
+    space = Centered((3, 2)).where(torch.tensor([[True, False, False]]))
+    assert space.loss(Normal(torch.zeros(1, 3, 2)), torch.ones(1, 3, 2), torch.zeros(1, 3, 2), 0.5).item() == 0
+
+
+def test_centred_points_share_a_time() -> None:
+    for call in (Centered((3, 2)).noise, lambda x, t, k: Centered((3, 2)).step(x, Normal(x), t, 0.5 * t)):
+        with pytest.raises(ValueError, match="one time a sample"):
+            call(torch.ones(1, 3, 2), torch.full((1, 3), 0.5), Keys.of(0, 1))
+
+
+def test_tweedie_stays_in_the_space() -> None:
+    """Whatever the network does, the covariance maps into the centred, existing points."""
+    space = Centered((4, 2)).where(torch.tensor([[True, True, True, False]]))
+    x = space.prior(Keys.of(0, 1)).double().requires_grad_()
+    mean = space.project(x + 0.3 * x.sin().cumsum(1).roll(1, 2))
+    belief = space.second_moment(Normal(mean), x, 0.5)
+    assert belief.cov is not None
+    moved = belief.cov(torch.rand(1, 4, 2, dtype=torch.float64))
+    assert_close(moved, space.project(moved), 1e-12)
+    assert moved.abs().max() > 0.01

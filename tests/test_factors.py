@@ -17,6 +17,7 @@ from ornstein.kernels import Predictor
 from ornstein.keys import Keys
 from ornstein.oracles import Mixture
 from ornstein.samplers import Sampler
+from ornstein.samples import sample
 from ornstein.spaces import Space
 from ornstein.states import State, Time
 from worlds import MeanOnly, anisotropic, assert_close, double, rejected, single
@@ -184,3 +185,14 @@ def test_samples_of_a_guided_denoiser_follow_the_posterior(wrap: Any) -> None:
 def test_posterior_test_rejects_the_plug_in_likelihood_and_no_guidance() -> None:
     rejected(assert_samples_the_posterior, single())
     rejected(assert_samples_the_posterior, MeanOnly(single()) & Measured(marginal=False))
+
+
+def test_a_guided_denoiser_says_what_it_was_told() -> None:
+    guided = WORLD & Prompt({"label": 1}, 2.0)
+    assert guided.given["label"].item() == 1
+    assert guided.record == ({"prompt": {"label": 1}, "scale": 2.0},)
+    drawn = sample(guided, n=3, steps=4)
+    assert drawn.condition["label"].tolist() == [1, 1, 1]
+    assert drawn.settings["guides"] == [{"prompt": {"label": 1}, "scale": 2.0}]
+    with pytest.raises(ValueError, match="'label' is said already"):
+        _ = guided & Prompt({"label": 0})

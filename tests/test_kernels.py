@@ -1,19 +1,26 @@
 """The predictor: what it keeps of the past, how many evaluations it takes, and what its transition says of its move."""
 
+from dataclasses import dataclass, replace
 from itertools import product
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
 from ornstein.denoisers import Denoiser
-from ornstein.kernels import Predictor, Walk
+from ornstein.grids import uniform
+from ornstein.kernels import Kernel, Predictor, Renoise, Walk
 from ornstein.keys import Keys
+from ornstein.oracles import enumerated
+from ornstein.samplers import Sampler
 from ornstein.schedules import Cosine
+from ornstein.spaces import Categorical
 from ornstein.spaces.steps import average_weights, step_coefficients
 from ornstein.states import leaves
-from worlds import anisotropic, assert_close, coupled, sequences, smooth
+from worlds import anisotropic, assert_close, coupled, rejected, sequences, sliced_wasserstein, smooth
 
 KEYS = Keys.of(2, 3)
 WORLDS = {"euclidean": anisotropic(), "categorical": sequences("masked"), "product": coupled()}
@@ -99,3 +106,53 @@ def test_impossible_predictors_are_refused(eta: float, order: int) -> None:
         Predictor(eta, order)
     with pytest.raises(ValueError, match="only a deterministic step can be corrected"):
         Predictor(0.5, 2, correct=True)
+
+
+def assert_leaves_the_law(world: Any, kernel: Kernel, s: float = 0.3, n: int = 4000) -> None:
+    """Exact states at time s, moved by the kernel, are again exact states at time s."""
+    keys = Keys.of(3, n)
+    clean = world.draw(keys)
+    x = world.space.noise(clean, s, keys.fold("noise"))
+    walk = Walk(x, s, world.space, past=((s + 0.02, world(x, s)),))
+    for k in range(5):
+        walk = kernel(walk, s, world, {}, keys.fold(k))
+    again = world.space.noise(world.draw(keys.fold("other")), s, keys.fold("fresh"))
+    if isinstance(world.space, Categorical):
+        observed = torch.stack(
+            [(row[:, 0] * world.space.states + row[:, 1]).bincount(minlength=16) for row in (walk.x, again)]
+        )
+        seen = observed.sum(0) > 0
+        assert stats.chi2_contingency(observed[:, seen].numpy()).pvalue > 1e-3
+    else:
+        assert sliced_wasserstein(walk.x, again) < 1.5 * sliced_wasserstein(x, again)
+
+
+@dataclass(frozen=True)
+class OnlyBack:
+    """A broken twin: noise is added and never removed."""
+
+    def __call__(self, walk: Walk, s: Any, denoiser: Any, condition: Any, keys: Keys) -> Walk:
+        back = walk.past[-1][0]
+        return replace(walk, x=walk.space.noise(walk.x, back, keys, since=s))
+
+
+@pytest.mark.parametrize(
+    "world", [anisotropic(), sequences("masked"), sequences("uniform")], ids=["normal", "masked", "uniform"]
+)
+def test_renoising_leaves_the_law(world: Any) -> None:
+    assert_leaves_the_law(world, Renoise())
+    rejected(assert_leaves_the_law, world, OnlyBack())
+
+
+def test_renoising_mends_parallel_draws() -> None:
+    """Two letters that determine each other, revealed together in one of four steps: a second look repairs pairs."""
+    table = torch.eye(4, dtype=torch.float64) / 4
+    world = enumerated(Categorical.masked((2,), 4), table)
+
+    def valid(*kernels: Kernel) -> float:
+        x = Sampler(uniform(4), kernels).run(world, Keys.of(0, 4000))
+        return (x[:, 0] == x[:, 1]).double().mean().item()
+
+    alone = valid(Predictor())
+    assert alone == pytest.approx(1 - 0.75 / 4, abs=0.03)  # the law of masked ancestral sampling
+    assert valid(Predictor(), Renoise()) > alone + 0.005

@@ -172,3 +172,16 @@ def test_check_names_the_part() -> None:
 
 def test_leaves_are_the_parts() -> None:
     assert [leaf.shape for leaf in leaves(MOLECULES.prior(Keys.of(0, 2)))] == [(2, 7, 3), (2, 7)]
+
+
+def test_parts_may_have_their_own_times_and_masks() -> None:
+    """A field of five numbers and one class a record: only the field has positions."""
+    space = Product({"field": Euclidean((5,)), "kind": Categorical.uniform((), 3)})
+    x0 = {"field": torch.ones(5, 5), "kind": torch.zeros(5, dtype=torch.int64)}
+    mask = torch.rand(5, 5) < 0.5
+    with pytest.raises(ValueError, match="does not fit"):
+        space.where(mask).noise(x0, 0.5, Keys.of(0, 5))
+    x_t = space.where({"field": mask}).noise(x0, {"field": 0.0, "kind": 1.0}, Keys.of(0, 5))
+    assert x_t["field"].equal(mask.float())
+    assert x_t["kind"].shape == (5,)
+    assert set(x_t["kind"].tolist()) > {0}

@@ -31,7 +31,13 @@ def test_the_tour(tmp_path: Path) -> None:
 
 
 def test_the_tour_spares_other_folders(tmp_path: Path) -> None:
-    (tmp_path / "mine.txt").write_text("results")
-    with pytest.raises(InputError, match="not an earlier tour"):
-        tour(tmp_path)
-    assert (tmp_path / "mine.txt").read_text() == "results"
+    folder = tmp_path / "site"
+    folder.mkdir()
+    (folder / "index.html").write_text("mine")
+    with pytest.raises(InputError, match="not just an earlier tour"):
+        tour(folder)
+    assert (folder / "index.html").read_text() == "mine"
+    (folder / "tour.json").write_text('["index.html"]')
+    (folder / "notes.txt").write_text("added by hand")
+    with pytest.raises(InputError, match="not just an earlier tour"):
+        tour(folder)

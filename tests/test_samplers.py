@@ -1,18 +1,24 @@
 """Sampled marginals are exact; solvers converge with their order; a run is a pure function of its keys."""
 
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from ornstein.errors import InputError
 from ornstein.grids import log_snr, uniform
 from ornstein.kernels import Heun, Kernel, Predictor, Walk
 from ornstein.keys import Keys
 from ornstein.oracles import Mixture
 from ornstein.samplers import Sampler
+from ornstein.samples import sample
 from ornstein.schedules import EDM, Cosine, Linear, RectifiedFlow, Schedule, VarianceExploding
 from ornstein.states import concatenate, leaves, map_state, take
 from worlds import (
@@ -300,3 +306,50 @@ def test_the_gradient_flows_through_the_whole_loop() -> None:
     assert torch.autograd.gradcheck(endpoint, (start,))
     (slope,) = torch.autograd.grad(endpoint(start).sum(), start)
     assert slope.abs().min() > 0
+
+
+# What is refused --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("grid", [(0.0, 1.0), (1.0, 0.5, 0.7), (1.2, 0.0), (0.5, -0.1)])
+def test_grids_that_do_not_fall(grid: tuple[float, ...]) -> None:
+    with pytest.raises(ValueError, match="times fall from noise"):
+        Sampler(grid)
+
+
+def test_a_grid_of_one_time() -> None:
+    with pytest.raises(ValueError, match="at least two times"):
+        Sampler((1.0,))
+
+
+def test_conditions_must_be_there_for_each_sample() -> None:
+    with pytest.raises(InputError, match="'label' has 2 values, expected one for each of 3 samples"):
+        sample(anisotropic(), 3, condition={"label": torch.zeros(2)})
+    with pytest.raises(InputError, match="n is 0"):
+        sample(anisotropic(), 0)
+
+
+def test_the_film_starts_with_noise() -> None:
+    drawn = sample(anisotropic(), 4, steps=5, film=True)
+    assert len(drawn.film) == 6
+    prior = anisotropic().space.prior(Keys.of(0, 4).fold("prior"))
+    assert_close(drawn.film[0], prior, 0.0)
+    assert_close(drawn.film[-1], drawn.x, 0.0)
+
+
+# Compilation ------------------------------------------------------------------------------------------
+
+
+def test_the_loop_compiles_whole_with_its_gradient() -> None:
+    """In a process of its own: the run-time shape checks of the tests cannot be compiled."""
+    program = Path(__file__).with_name("compiled_loop.py")
+    result = subprocess.run([sys.executable, str(program)], capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stderr[-2000:]
+    assert result.stdout.count("same end, same gradient") == 3
+
+
+def test_one_sampler_serves_two_threads() -> None:
+    world, sampler = anisotropic(), Sampler(uniform(20), (Predictor(0.7, 2),))
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(lambda seed: sampler.run(world, Keys.of(seed, 50)), range(8)))
+    assert all(x.equal(sampler.run(world, Keys.of(seed, 50))) for seed, x in enumerate(found))

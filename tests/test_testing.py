@@ -90,7 +90,7 @@ def test_spaces_conform(case: str) -> None:
 class Sequential(Euclidean):
     """Draws one stream for the whole batch."""
 
-    def noise(self, x0: State, t: Time, keys: Keys) -> Tensor:
+    def noise(self, x0: State, t: Time, keys: Keys, since: Time = 0.0) -> Tensor:
         assert isinstance(x0, Tensor)
         alpha, sigma = self._levels(t, x0)
         return alpha * x0 + sigma * keys[:1].normal(*x0.shape).reshape(x0.shape).to(x0)
@@ -99,7 +99,7 @@ class Sequential(Euclidean):
 class Global(Euclidean):
     """Draws from a generator that remembers."""
 
-    def noise(self, x0: State, t: Time, keys: Keys) -> Tensor:
+    def noise(self, x0: State, t: Time, keys: Keys, since: Time = 0.0) -> Tensor:
         assert isinstance(x0, Tensor)
         alpha, sigma = self._levels(t, x0)
         return alpha * x0 + sigma * torch.randn_like(x0)
@@ -108,7 +108,7 @@ class Global(Euclidean):
 class Frozen(Euclidean):
     """Gives every sample the same noise."""
 
-    def noise(self, x0: State, t: Time, keys: Keys) -> Tensor:
+    def noise(self, x0: State, t: Time, keys: Keys, since: Time = 0.0) -> Tensor:
         assert isinstance(x0, Tensor)
         return super().noise(x0, t, Keys.of(0, [0] * len(x0)))
 

@@ -36,11 +36,12 @@ def child(folder: Path, *options: str) -> subprocess.Popen[str]:
 
 
 def assert_same_run(a: Path, b: Path) -> None:
-    """Weights, average, moments, importance density and metrics are equal bit for bit."""
-    ours, theirs = (checkpoints.load(folder / "last.safetensors", "training") for folder in (a, b))
-    assert ours[1] == theirs[1]
-    assert ours[0].keys() == theirs[0].keys()
-    assert all(torch.equal(ours[0][name], theirs[0][name]) for name in ours[0])
+    """Weights, average, moments, importance density, model and metrics are equal bit for bit."""
+    for name, kind in (("last.safetensors", "training"), ("model.safetensors", "model")):
+        ours, theirs = (checkpoints.load(folder / name, kind) for folder in (a, b))
+        assert ours[1] == theirs[1]
+        assert ours[0].keys() == theirs[0].keys()
+        assert all(torch.equal(ours[0][key], theirs[0][key]) for key in ours[0])
     assert losses(a) == losses(b)
     assert sorted(p.name for p in a.iterdir()) == sorted(p.name for p in b.iterdir())
 
@@ -63,7 +64,7 @@ def test_resume_after_kill_at_random_moments_is_bitwise(uninterrupted: Path, tmp
     assert_same_run(uninterrupted, tmp_path)
 
 
-@pytest.mark.parametrize("flush", [1, 4, 6, 7])  # before and after the rename, of the first and the second checkpoint
+@pytest.mark.parametrize("flush", [1, 4, 6, 7, 31])  # before and after renames; 31 is between the last two files
 def test_resume_after_kill_during_a_checkpoint_is_bitwise(uninterrupted: Path, tmp_path: Path, flush: int) -> None:
     assert child(tmp_path, "--die-at", str(flush)).wait() == -signal.SIGKILL
     for path in tmp_path.glob("*.safetensors"):
@@ -190,3 +191,64 @@ def test_two_workers_train_as_one(tmp_path: Path) -> None:
     one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
     assert [step for step, _ in one] == [step for step, _ in two]
     assert [loss for _, loss in one] == pytest.approx([loss for _, loss in two], rel=1e-4)
+
+
+# What a step does, by hand ----------------------------------------------------------------------------
+
+
+def test_the_average_follows_the_weights_with_a_growing_decay(tmp_path: Path) -> None:
+    run = trainer(tmp_path, replace(CONFIG, ema=0.2))
+    mean = {name: value.clone() for name, value in run.network.state_dict().items()}
+    for step in (1, 2, 3):
+        run._update()
+        decay = min(0.2, (1 + step) / (10 + step))
+        now = run.network.state_dict()
+        mean = {name: decay * mean[name] + (1 - decay) * now[name] for name in mean}
+        assert any(not torch.equal(mean[name], now[name]) for name in mean)
+    assert all(torch.allclose(run.average.state_dict()[name], mean[name], atol=1e-6) for name in mean)
+
+
+def test_models_and_validation_use_the_average(tmp_path: Path) -> None:
+    run = trainer(tmp_path, replace(CONFIG, steps=12))
+    run.fit()
+    saved, _ = checkpoints.load(tmp_path / "model.safetensors", "model")
+    assert all(torch.equal(saved[name], value) for name, value in run.average.state_dict().items())
+    assert any(not torch.equal(saved[name], value) for name, value in run.network.state_dict().items())
+    before = run.validate()
+    with torch.no_grad():
+        for parameter in run.network.parameters():
+            parameter.zero_()
+    assert run.validate() == before
+
+
+def test_clipping_bounds_the_gradient(tmp_path: Path) -> None:
+    run = trainer(tmp_path, replace(CONFIG, clip=1e-3))
+    assert run._update()["gradient_norm"] > 1e-3  # what is reported is the norm before
+    gradients = torch.cat([p.grad.flatten() for p in run.network.parameters() if p.grad is not None])
+    assert gradients.norm() <= 1.001e-3
+
+
+def test_weight_decay_shrinks(tmp_path: Path) -> None:
+    def size(decay: float) -> float:
+        run = trainer(tmp_path, replace(CONFIG, weight_decay=decay, warmup=0))
+        run._update()
+        return sum(p.detach().norm().item() for p in run.network.parameters())
+
+    assert size(10.0) < 0.95 * size(0.0)
+
+
+@pytest.mark.parametrize("rate", [0.0, 1.0])
+def test_the_trainer_hides_conditions(tmp_path: Path, rate: float) -> None:
+    run = trainer(tmp_path, replace(CONFIG, condition_dropout=rate))
+    hidden = run._training_batch().condition["label"] == -1
+    assert hidden.all() if rate else not hidden.any()
+
+
+def test_a_finished_run_without_its_model_gets_it_back(tmp_path: Path) -> None:
+    config = replace(CONFIG, steps=5)
+    trainer(tmp_path, config).fit()
+    (tmp_path / "model.safetensors").unlink()
+    run = trainer(tmp_path, config)
+    run.resume()
+    run.fit()
+    assert checkpoints.load(tmp_path / "model.safetensors", "model")[1]["step"] == 5

@@ -20,6 +20,7 @@ _HOMES = {
     "Prompt": "factors",
     "Heun": "kernels",
     "Predictor": "kernels",
+    "Renoise": "kernels",
     "Walk": "kernels",
     "Keys": "keys",
     "load": "runs",
@@ -68,7 +69,7 @@ if TYPE_CHECKING:
     from .domains import images
     from .errors import InputError
     from .factors import Guide, Prompt
-    from .kernels import Heun, Predictor, Walk
+    from .kernels import Heun, Predictor, Renoise, Walk
     from .keys import Keys
     from .runs import load, shipped
     from .samplers import Sampler

@@ -10,12 +10,11 @@ For a Normal the mean moves by Cov·g (the covariance is held fixed); for Probs 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, Self, runtime_checkable
 
 import torch
-from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
@@ -54,18 +53,20 @@ class Tweedie:
     """Cov[x₀ | x_t] = (σ²/α) ∂x̂₀/∂x_t, applied by a vector–Jacobian product (the Jacobian is symmetric).
 
     x_t must have been the input of a differentiable computation of mean. Where α = 0 the formula is 0/0 and x_t says
-    nothing: there scale is 0 and `prior`, the variance of the data, takes its place. Source: Tweedie's second-order
-    formula, e.g. Boys et al. 2023 (arXiv 2310.06721).
+    nothing: there scale is 0 and `prior`, the variance of the data, takes its place. `project` is the space's projector
+    onto its degrees of freedom. Source: Tweedie's second-order formula, e.g. Boys et al. 2023 (arXiv 2310.06721).
     """
 
     mean: Tensor
     x_t: Tensor
     scale: Tensor
     prior: Tensor | float = 0.0
+    project: Callable[[Tensor], Tensor] = lambda v: v
 
     def __call__(self, v: Tensor) -> Tensor:
+        v = self.project(v)
         (product,) = torch.autograd.grad(self.mean, self.x_t, v, retain_graph=True)
-        return self.scale * product + self.prior * v
+        return self.project(self.scale * product + self.prior * v)
 
 
 class Belief(ABC):
@@ -181,8 +182,3 @@ def added(x: Tensor, y: Tensor, weight: Time) -> Tensor:
 
 def _weight(weight: Time, like: Tensor) -> Tensor | float:
     return weight if isinstance(weight, int | float) else left(weight, like).to(like.dtype)
-
-
-def outer(v: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch d d"]:
-    """v vᵀ over the last axis."""
-    return rearrange(v, "... d -> ... d 1") * rearrange(v, "... d -> ... 1 d")

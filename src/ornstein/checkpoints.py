@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from .errors import InputError
@@ -22,7 +22,7 @@ def save(path: Path, kind: str, tensors: Mapping[str, Tensor], meta: Mapping[str
     """Atomically writes tensors with `meta` (JSON values) as a checkpoint of one `kind`: "model" or "training"."""
     header = {_KEY: json.dumps({"kind": kind, **meta})}
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_atomic(path, lambda temporary: save_file(contiguous, temporary, header))
+    write_atomic(path, lambda temporary: temporary.write_bytes(to_bytes(contiguous, header)))
 
 
 def load(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:

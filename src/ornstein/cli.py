@@ -4,14 +4,16 @@ Exit codes: 0 done, 1 failed, 2 the input is not what it must be, 3 stopped earl
 """
 
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import tyro
 from tyro.conf import Positional, arg
 
+from .config import SampleConfig
 from .errors import InputError, Interrupted, TrainingError
 
 PROGRAM = "One diffusion engine for science: learn to undo noise, say what you know, get calibrated samples."
@@ -70,8 +72,8 @@ def doctor() -> None:
 
 
 def _train_command(argv: Sequence[str]) -> Callable[..., None]:
-    """`train`, with the flags of the domain that the arguments name."""
-    target = _target(argv, "train")
+    """`train`, with the flags of the domain that the arguments name; InputError if they name it after a flag."""
+    target = _target(argv, "train", "the domain")
     if target is None:
         return _train_what
     from . import runs
@@ -113,8 +115,8 @@ def _train_what(target: Positional[str]) -> None:
 
 
 def _sample_command(argv: Sequence[str]) -> Callable[..., None]:
-    """`sample`, with the flags of the model that the arguments name."""
-    named = _target(argv, "sample")
+    """`sample`, with the flags of the model that the arguments name; InputError if they name it after a flag."""
+    named = _target(argv, "sample", "the model")
     if named is None:
         return _sample_what
     from . import runs
@@ -124,14 +126,7 @@ def _sample_command(argv: Sequence[str]) -> Callable[..., None]:
     def sample(
         model: Positional[str],
         ask: Annotated[ask_type, arg(name="")] = ask_type(),  # noqa: B008  # pyright: ignore[reportInvalidTypeForm]
-        n: int = 16,
-        steps: int = 20,
-        seed: int = 0,
-        eta: float = 0.0,
-        order: Literal[1, 2, 3] | None = None,
-        grid: Literal["auto", "uniform", "log-snr", "karras", "asinh"] = "auto",
-        batch_size: int | None = None,
-        film: bool = False,
+        how: Annotated[SampleConfig, arg(name="")] = SampleConfig(),  # noqa: B008
         out: Path | None = None,
     ) -> None:
         """Draw samples into a new folder, in the field's own files, with a manifest.
@@ -139,34 +134,17 @@ def _sample_command(argv: Sequence[str]) -> Callable[..., None]:
         Args:
             model: a shipped model's name, a run folder or a weights file.
             ask: what to draw.
-            n: how many.
-            steps: of the sampler, one network call each (two with guidance).
-            seed: the same seed gives the same samples, whatever the batch size.
-            eta: fresh noise a step: 0 deterministic, 1 ancestral.
-            order: of the solver; by default 3 with a corrector if deterministic, else 2.
-            grid: where the steps are: auto is the grid planned for the model.
-            batch_size: samples drawn at once; all if not given.
-            film: keep the steps, too.
+            how: the settings of the sampler.
             out: the folder; samples/MODEL-SEED if not given.
         """
         from .samples import require_absent
         from .terminal import sampling_progress
 
-        if n < 1 or steps < 1:
-            raise InputError(f"--n {n} --steps {steps}: both must be at least 1")
-        folder = out or Path("samples") / f"{Path(model).name}-{seed}"
+        folder = out or Path("samples") / f"{Path(model).name}-{how.seed}"
         require_absent(folder)
-        chosen = {
-            "steps": steps,
-            "seed": seed,
-            "eta": eta,
-            "order": order,
-            "grid": grid,
-            "batch_size": batch_size,
-            "film": film,
-        }
-        with sampling_progress(steps * -(-n // (batch_size or n))) as watch:
-            samples = runs.draw(runs.load(model), ask, n, watch=watch, **chosen)
+        _require_writable(folder)
+        with sampling_progress(how.steps * how.batches) as watch:
+            samples = runs.draw(runs.load(model), ask, watch=watch, **vars(how))
         print(samples)
         print(samples.save(folder))
 
@@ -187,9 +165,25 @@ def _config_file(argv: Sequence[str]) -> Path | None:
     return next((Path(value) for flag, value in pairwise(words) if flag == "--config"), None)
 
 
-def _target(argv: Sequence[str], command: str) -> str | None:
-    """The word after the command, if it is there and not a flag."""
-    return argv[1] if len(argv) > 1 and argv[0] == command and not argv[1].startswith("-") else None
+def _target(argv: Sequence[str], command: str, what: str) -> str | None:
+    """The word after the command; None if there is none, or help is wanted. InputError if it is a flag.
+
+    The target decides which flags there are, so it comes first. what: the target, in words.
+    """
+    if argv[0] != command or len(argv) == 1 or argv[1] in ("-h", "--help"):
+        return None
+    if argv[1].startswith("-"):
+        raise InputError(f"{command}: {what} comes first, as in ornstein {command} images/digits; found {argv[1]}")
+    return argv[1]
+
+
+def _require_writable(folder: Path) -> None:
+    """InputError if a new folder could not be made there: better known before any work than after."""
+    place = next(parent for parent in folder.absolute().parents if parent.exists())
+    try:
+        tempfile.TemporaryFile(dir=place).close()
+    except OSError as error:
+        raise InputError(f"{folder}: nothing can be written in {place} ({error.strerror})") from None
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -207,9 +201,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         }
         tyro.extras.subcommand_cli_from_dict(commands, prog="ornstein", description=PROGRAM, args=argv)
     except (InputError, TrainingError, Interrupted) as error:
-        print(f"ornstein: {error}", file=sys.stderr)
-        return error.exit_code
+        return _stopped(error, error.exit_code)
+    except OSError as error:
+        return _stopped(f"{error.filename}: {error.strerror}" if error.filename else error, InputError.exit_code)
     return 0
+
+
+def _stopped(why: object, exit_code: int) -> int:
+    print(f"ornstein: {why}", file=sys.stderr)
+    return exit_code
 
 
 if __name__ == "__main__":

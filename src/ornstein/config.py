@@ -17,6 +17,75 @@ from .errors import InputError
 Config = TypeVar("Config")
 
 
+def require_in(config: Any, prefix: str, intervals: Mapping[str, str]) -> None:
+    """InputError unless each named number, or every item of a tuple, is in its interval, such as "[0, 1)"; None may.
+
+    prefix: of the name in the error, such as "train.".
+    """
+    for name, interval in intervals.items():
+        value = getattr(config, name)
+        for number in value if isinstance(value, tuple) else (value,):
+            if number is not None and not _within(number, interval):
+                raise InputError(f"{prefix}{name} is {number}, expected a number in {interval}")
+
+
+def _within(number: float, interval: str) -> bool:
+    lowest, highest = map(float, interval[1:-1].split(","))
+    above = number >= lowest if interval[0] == "[" else number > lowest
+    below = number <= highest if interval[-1] == "]" else number < highest
+    return above and below  # neither holds for nan
+
+
+@dataclass(frozen=True)
+class SampleConfig:
+    """How samples of any domain are drawn.
+
+    Attributes:
+        n: how many.
+        steps: of the sampler, one network call each (two with guidance).
+        seed: the same seed gives the same samples, whatever the batch size.
+        eta: fresh noise a step: 0 deterministic, 1 ancestral.
+        order: of the solver; by default 3 with a corrector if deterministic, else 2.
+        grid: where the steps are: auto is the grid planned for the model.
+        batch_size: samples drawn at once; all if not given.
+        film: keep the steps, too.
+    """
+
+    n: int = 16
+    steps: int = 20
+    seed: int = 0
+    eta: float = 0.0
+    order: Literal[1, 2, 3] | None = None
+    grid: Literal["auto", "uniform", "log-snr", "karras", "asinh"] = "auto"
+    batch_size: int | None = None
+    film: bool = False
+
+    def __post_init__(self) -> None:
+        require_in(self, "", {"n": "[1, inf)", "steps": "[1, inf)", "eta": "[0, 1]", "batch_size": "[1, inf)"})
+
+    @property
+    def batches(self) -> int:
+        """How often the sampler walks all its steps."""
+        return -(-self.n // (self.batch_size or self.n))
+
+
+_TRAIN_INTERVALS = {
+    "steps": "[1, inf)",
+    "batch_size": "[1, inf)",
+    "learning_rate": "(0, inf)",
+    "warmup": "[0, inf)",
+    "weight_decay": "[0, inf)",
+    "clip": "(0, inf)",
+    "ema": "[0, 1)",
+    "min_time": "(0, 1)",
+    "condition_dropout": "[0, 1]",
+    "seed": "[-9e18, 9e18]",  # what torch takes
+    "validate_every": "[1, inf)",
+    "save_every": "[1, inf)",
+    "log_every": "[1, inf)",
+}
+
+
 @dataclass(frozen=True)
 class TrainConfig:
     """How any domain is trained.
@@ -34,7 +103,7 @@ class TrainConfig:
             with a density that follows the loss (importance sampling; the objective stays the same).
         min_time: the smallest time trained on.
         condition_dropout: how often a record's condition is hidden, for classifier-free guidance.
-        precision: Lightning Fabric's name, such as 32-true or bf16-mixed.
+        precision: of the network's arithmetic; bf16-mixed is faster on recent GPUs.
         device: auto, cpu, cuda or mps.
         seed: decides weights, order, noise and times.
         validate_every: steps between validation losses.
@@ -53,7 +122,7 @@ class TrainConfig:
     times: Literal["uniform", "stratified", "importance"] = "stratified"
     min_time: float = 1e-3
     condition_dropout: float = 0.1
-    precision: str = "32-true"
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     seed: int = 0
     validate_every: int = 250
@@ -61,13 +130,7 @@ class TrainConfig:
     log_every: int = 10
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "validate_every", "save_every", "log_every"):
-            if getattr(self, name) < 1:
-                raise InputError(f"train.{name} is {getattr(self, name)}, expected at least 1")
-        if not 0 <= self.ema < 1:
-            raise InputError(f"train.ema is {self.ema}, expected a decay in [0, 1)")
-        if not 0 < self.min_time < 1:
-            raise InputError(f"train.min_time is {self.min_time}, expected a time in (0, 1)")
+        require_in(self, "train.", _TRAIN_INTERVALS)
 
 
 RESUMABLE = frozenset({"steps", "precision", "device", "validate_every", "save_every", "log_every"})
@@ -75,11 +138,11 @@ RESUMABLE = frozenset({"steps", "precision", "device", "validate_every", "save_e
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """The values of a TOML file; InputError if it is missing or malformed."""
+    """The values of a TOML file; InputError if it is missing, not a file or malformed."""
     try:
         return tomllib.loads(path.read_text())
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such configuration file") from None
+    except OSError as error:
+        raise InputError(f"{path}: no such configuration file ({error.strerror})") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not valid TOML: {error}") from None
 

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from .beliefs import Belief
+from .config import suggestion
+from .errors import InputError
 from .spaces import Space
 from .states import State, Time, batch_size, leaves, map_state
 
@@ -43,6 +45,8 @@ class Denoiser(ABC):
         device: where its states must be.
         calls: network evaluations a call.
         grids: the time grids planned for it, by number of steps.
+        given: the condition that guides fix, one value for all samples.
+        record: what its guides are, in JSON values.
     """
 
     space: Space
@@ -50,6 +54,8 @@ class Denoiser(ABC):
     device: torch.device = torch.device("cpu")
     calls: int = 1
     grids: Mapping[int, Sequence[float]] = MappingProxyType({})
+    given: Condition = MappingProxyType({})
+    record: Sequence[Mapping[str, Any]] = ()
 
     @abstractmethod
     def __call__(self, x_t: State, t: Time, condition: Condition | None = None) -> Belief:
@@ -81,6 +87,9 @@ class NeuralDenoiser(Denoiser):
 
     def __call__(self, x_t: State, t: Time, condition: Condition | None = None) -> Belief:
         condition = condition or {}
+        for name in condition:
+            if name != "mask" and name not in self.null:
+                raise InputError(f"this model knows no condition {name!r}{suggestion(name, list(self.null))}")
         space = self.space.where(condition.get("mask"))
         output = self.network(space.inputs(x_t, t), times(t, x_t), self.complete(condition, x_t))
         return space.belief(output, x_t, t)

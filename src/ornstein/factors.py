@@ -7,6 +7,7 @@ it, in natural parameters: b = b_said + (scale − 1)(b_said − b_unsaid).
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -39,6 +40,9 @@ class Prompt(Guide):
     scale: float = 1.0
 
     def guide(self, denoiser: Denoiser) -> "Prompted":
+        for name, value in self.condition.items():
+            if value is not None and name in denoiser.given:
+                raise ValueError(f"{name!r} is said already: a denoiser takes one prompt of a name")
         return Prompted(denoiser, self)
 
 
@@ -61,6 +65,14 @@ class Guided(Denoiser):
         return self.denoiser.device
 
     @property
+    def given(self) -> Condition:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.denoiser.given
+
+    @property
+    def record(self) -> Sequence[Mapping[str, Any]]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.denoiser.record
+
+    @property
     def grids(self) -> Mapping[int, Sequence[float]]:  # pyright: ignore[reportIncompatibleVariableOverride]
         return self.denoiser.grids
 
@@ -70,6 +82,16 @@ class Prompted(Guided):
     """A denoiser under a prompt: two calls a step, one at scale 0 or 1."""
 
     prompt: Prompt
+
+    @property
+    def given(self) -> Condition:  # pyright: ignore[reportIncompatibleVariableOverride]
+        fixed = {name: torch.as_tensor(value) for name, value in self.prompt.condition.items() if value is not None}
+        return {**self.denoiser.given, **fixed}
+
+    @property
+    def record(self) -> Sequence[Mapping[str, Any]]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        said = {name: _plain(value) for name, value in self.prompt.condition.items()}
+        return (*self.denoiser.record, {"prompt": said, "scale": self.prompt.scale})
 
     @property
     def calls(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -96,3 +118,10 @@ class Prompted(Guided):
                 one = torch.as_tensor(value, device=device)
                 values[name] = one.expand(n, *one.shape)
         return values
+
+
+def _plain(value: Tensor | float | int | None) -> Any:
+    """A prompt's value for a manifest: numbers as they are, long tensors by their shape."""
+    if not isinstance(value, Tensor):
+        return "each sample's own" if value is None else value
+    return value.tolist() if value.numel() <= 16 else f"tensor of shape {tuple(value.shape)}"

@@ -80,7 +80,33 @@ class Predictor:
             x = space.correct(walk.before, x, past[-max(self.order, 2) :], past[-2][0], t)
         past = past[-self.order :]
         transition = space.step(x, space.average(past, t, s, self.eta), t, s, self.eta)
-        return Walk(transition.sample(keys), s, space, past, walk.nfe + denoiser.calls, x, transition)
+        moved = transition.sample(keys)
+        nfe = walk.nfe + denoiser.calls
+        return replace(walk, x=moved, t=s, past=past, nfe=nfe, before=x, transition=transition)
+
+
+@dataclass(frozen=True)
+class Renoise:
+    """A corrector for every space: add noise back, and step down again from there with a fresh belief; one call.
+
+    If belief and step were exact it would leave the law at s as it is; with parallel draws of categories it is a second
+    look at what was revealed too soon (remasking; cf. ReMDM, Wang et al. 2025, and Restart, Xu et al. 2023).
+
+    Attributes:
+        depth: how far back towards the previous time, 1 = all the way.
+        eta: fresh noise of the step down.
+    """
+
+    depth: float = 1.0
+    eta: float = 1.0
+
+    def __call__(self, walk: Walk, s: Time, denoiser: Denoiser, condition: Condition, keys: Keys) -> Walk:
+        if not walk.past or (not isinstance(s, Tensor) and s == 0):
+            return walk  # data stay as they are
+        back = s + self.depth * (walk.past[-1][0] - s)
+        x = walk.space.noise(walk.x, back, keys.fold("back"), since=s)
+        transition = walk.space.step(x, denoiser(x, back, condition), back, s, self.eta)
+        return replace(walk, x=transition.sample(keys), nfe=walk.nfe + denoiser.calls, transition=transition)
 
 
 @dataclass(frozen=True)

@@ -112,7 +112,7 @@ def locate(model: Path | str) -> Path:
     )
 
 
-def load(model: Path | str) -> NeuralDenoiser:
+def load(model: Path | str, device: torch.device | str = "cpu") -> NeuralDenoiser:
     """A trained denoiser, ready to sample, from a shipped model's name ("images/digits"), a run folder or a file."""
     path = locate(model)
     tensors, meta = checkpoints.load(path, "model")
@@ -121,7 +121,7 @@ def load(model: Path | str) -> NeuralDenoiser:
     origin = Origin(meta["domain"], meta["name"], meta["config"], meta["facts"], sha256(path))
     denoiser = this.denoiser(config, meta["facts"], origin)
     checkpoints.load_into(denoiser.network, tensors, path)
-    denoiser.network.requires_grad_(False).eval()
+    denoiser.network.requires_grad_(False).eval().to(device)
     return replace(denoiser, grids={int(steps): grid for steps, grid in meta.get("grids", {}).items()})
 
 
@@ -150,11 +150,6 @@ def latest_scores(folder: Path) -> list[Score]:
     """The scores last written in a folder of samples or beside a shipped model; none if there are none."""
     path = folder / SCORES
     return [Score(**row) for row in read_json(path, "scores")[-1]["scores"]] if path.exists() else []
-
-
-def with_train(config: Any, **changes: Any) -> Any:
-    """A domain's configuration with some of its training settings changed."""
-    return replace(config, train=replace(config.train, **changes))
 
 
 def task_of(model: Path | str) -> Task:

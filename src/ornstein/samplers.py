@@ -31,6 +31,13 @@ class Sampler:
     grid: Grid
     kernels: tuple[Kernel, ...] = (Predictor(),)
 
+    def __post_init__(self) -> None:
+        if len(self.grid) < 2:
+            raise ValueError(f"a grid needs at least two times, not {len(self.grid)}")
+        for t, s in pairwise(self.grid):
+            if not isinstance(t, Tensor) and not isinstance(s, Tensor) and not 1 >= t >= s >= 0:
+                raise ValueError(f"times fall from noise (1) to data (0); this grid goes from {t} to {s}")
+
     def steps(
         self, denoiser: Denoiser, keys: Keys, condition: Condition | None = None, start: State | None = None
     ) -> Iterator[Walk]:

@@ -19,7 +19,8 @@ from .files import read_json, sha256, write_json
 from .kernels import Predictor, Walk
 from .keys import Keys
 from .samplers import Sampler
-from .states import State, batch_size, concatenate, leaves, take, to_device
+from .states import State, concatenate, leaves, take, to_device
+from .states import batch_size as batch_size_of
 from .tasks import task
 
 MANIFEST = "manifest.json"
@@ -48,7 +49,7 @@ class Samples:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
-        return batch_size(self.x)
+        return batch_size_of(self.x)
 
     def __repr__(self) -> str:
         shapes = ", ".join(str(tuple(leaf.shape)) for leaf in leaves(self.x))
@@ -100,10 +101,19 @@ def require_absent(folder: Path) -> None:
         raise InputError(f"{folder}: exists already; choose another folder or remove it")
 
 
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a folder of samples; InputError if it is not one."""
+    manifest = read_json(folder / MANIFEST, "the manifest of a folder of samples")
+    missing = [key for key in ("model", "settings", "n", "nfe", "seconds", "created", "files") if key not in manifest]
+    if missing:
+        raise InputError(f"{folder / MANIFEST}: has no entry {missing[0]!r}; not the manifest of a folder of samples")
+    return manifest
+
+
 def read_samples(folder: Path | str) -> Samples:
     """Samples from the folder that `save` wrote; InputError if a file has changed since."""
     folder = Path(folder)
-    manifest = read_json(folder / MANIFEST, "the manifest of a folder of samples")
+    manifest = read_manifest(folder)
     for name, digest in manifest["files"].items():
         if not (folder / name).is_file():
             raise InputError(f"{folder / name}: named in the manifest, but not there")
@@ -147,31 +157,65 @@ def sample(
         watch: called after every step, for progress; raise in it to cancel.
     """
     sampler = sampler or default_sampler(denoiser, steps, eta, order, grid)
-    started, device = time.perf_counter(), denoiser.device
-    finished, films, nfe = [], [], 0
-    for start in range(0, n, batch_size or n):
-        part = slice(start, min(start + (batch_size or n), n))
-        keys = Keys.of(seed, range(first + part.start, first + part.stop), device)
-        given = to_device(take(condition or {}, part), device)
-        walk, frames = None, []
-        with torch.no_grad():
-            for walk in sampler.steps(denoiser, keys, given):
-                watch(walk)
-                if film:
-                    frames.append(to_device(walk.x, "cpu"))
-        assert walk is not None
-        finished.append(to_device(walk.x, "cpu"))
-        films.append(frames)
-        nfe = walk.nfe
+    condition = _for_all(denoiser, n, condition or {})
+    if batch_size is not None and batch_size < 1:
+        raise InputError(f"batch_size is {batch_size}, expected at least 1")
+    started, size = time.perf_counter(), batch_size or n
+    parts = [range(k, min(k + size, n)) for k in range(0, n, size)]
+    drawn = [_draw(denoiser, sampler, seed, first, part, condition, film, watch) for part in parts]
     return Samples(
-        concatenate(finished),
-        condition or {},
+        concatenate([x for x, _, _ in drawn]),
+        condition,
         denoiser.origin,
-        [concatenate(frame) for frame in zip(*films, strict=True)],
-        nfe,
+        [concatenate(frame) for frame in zip(*(frames for _, frames, _ in drawn), strict=True)],
+        drawn[0][2],
         time.perf_counter() - started,
-        {"seed": seed, "first": first, "sampler": repr(sampler), **(settings or {})},
+        {
+            "seed": seed,
+            "first": first,
+            "steps": len(sampler.grid) - 1,
+            "kernels": [repr(kernel) for kernel in sampler.kernels],
+            "grid": [round(time, 6) if isinstance(time, float) else "per sample" for time in sampler.grid],
+            "guides": list(denoiser.record),
+            **(settings or {}),
+        },
     )
+
+
+def _for_all(denoiser: Denoiser, n: int, condition: Condition) -> Condition:
+    """What each of n samples is given, guides included; InputError if a value is not there for each."""
+    if n < 1:
+        raise InputError(f"n is {n}, expected at least 1 sample")
+    for name, value in condition.items():
+        if batch_size_of(value) != n:
+            raise InputError(
+                f"condition {name!r} has {batch_size_of(value)} values, expected one for each of {n} samples"
+            )
+    fixed = {name: value.expand(n, *value.shape) for name, value in denoiser.given.items()}
+    return {**condition, **fixed}
+
+
+def _draw(
+    denoiser: Denoiser,
+    sampler: Sampler,
+    seed: int,
+    first: int,
+    part: range,
+    condition: Condition,
+    film: bool,
+    watch: Callable[[Walk], None],
+) -> tuple[Any, list[Any], int]:
+    """The final states of the samples numbered `part`, their film and the network evaluations of each."""
+    keys = Keys.of(seed, range(first + part.start, first + part.stop), denoiser.device)
+    given = to_device(take(condition, slice(part.start, part.stop)), denoiser.device)
+    walk, frames = None, []
+    with torch.no_grad():
+        for walk in sampler.steps(denoiser, keys, given):
+            watch(walk)
+            if film:
+                frames += [to_device(x, "cpu") for x in ([walk.x] if frames else [walk.before, walk.x])]
+    assert walk is not None
+    return to_device(walk.x, "cpu"), frames, walk.nfe
 
 
 def default_sampler(

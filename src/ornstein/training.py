@@ -168,6 +168,8 @@ class Trainer:
                 if self.step % self.config.save_every == 0 or last:
                     self.save()
                 self.progress(row)
+        if self.step == before:  # nothing left to do, but a crash may have taken the model
+            self.save()
         if self.step < self.config.steps:
             self.save()
             raise Interrupted(f"stopped at step {self.step} of {self.config.steps}, saved in {self.folder}")
@@ -281,8 +283,8 @@ class Trainer:
         if self.fabric.is_global_zero:
             self.folder.mkdir(parents=True, exist_ok=True)
             meta = {**self.meta, "step": self.step}
-            checkpoints.save(self.folder / "last.safetensors", "training", self._tensors(), meta)
             checkpoints.save(self.folder / "model.safetensors", "model", self.average.state_dict(), meta)
+            checkpoints.save(self.folder / "last.safetensors", "training", self._tensors(), meta)
         self.fabric.barrier()
 
     def _tensors(self) -> dict[str, Tensor]:

@@ -13,6 +13,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..config import require_in
+from ..errors import InputError
 from .embeddings import LabelEmbedding, TimeEmbedding
 
 
@@ -33,6 +35,28 @@ class UNetConfig:
     blocks: int = 2
     attention: tuple[int, ...] = (1,)
     dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not self.multipliers:
+            raise InputError("network.multipliers is empty, expected one number a level")
+        levels = f"[0, {len(self.multipliers) - 1}]"
+        sizes = dict.fromkeys(("channels", "multipliers", "blocks"), "[1, inf)")
+        require_in(self, "network.", {**sizes, "attention": levels, "dropout": "[0, 1)"})
+        for level in self.attention:
+            _require_heads(level, self.channels * self.multipliers[level])
+
+
+def _heads(channels: int) -> int:
+    """How many attention heads share the channels, 32 or a few more each."""
+    return max(1, channels // 32)
+
+
+def _require_heads(level: int, channels: int) -> None:
+    if channels % _heads(channels):
+        raise InputError(
+            f"network.attention: the {channels} channels of level {level} cannot be split into {_heads(channels)} "
+            "heads; expected fewer than 64 channels there, or a multiple of 32"
+        )
 
 
 def _zeroed(layer: nn.Conv2d) -> nn.Conv2d:
@@ -69,10 +93,10 @@ class Block(nn.Module):
 class Attention(nn.Module):
     """Residual self-attention between all pixels."""
 
-    def __init__(self, channels: int, head: int = 32) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
         self.norm = _norm(channels)
-        self.heads = max(1, channels // head)
+        self.heads = _heads(channels)
         self.qkv = nn.Conv2d(channels, 3 * channels, 1)
         self.out = _zeroed(nn.Conv2d(channels, channels, 1))
 

@@ -1,6 +1,7 @@
 """`ornstein show` and `ornstein models`: what a folder or a model is, in words and as report.html."""
 
 from collections.abc import Sequence
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,8 @@ from rich.table import Table
 
 from .. import checkpoints, runs
 from ..errors import InputError
-from ..files import read_json, write_text
-from ..samples import MANIFEST, read_samples
+from ..files import write_text
+from ..samples import MANIFEST, read_manifest, read_samples
 from ..tasks import Chapter, Figure, task
 from ..terminal import pairs_table, score_table
 from ..training import read_metrics
@@ -44,7 +45,7 @@ def shipped_table() -> Table:
 
 
 def _show_samples(folder: Path) -> Sequence[Any]:
-    manifest, samples = read_json(folder / MANIFEST, "a manifest"), read_samples(folder)
+    manifest, samples = read_manifest(folder), read_samples(folder)
     assert samples.origin is not None
     scores = runs.latest_scores(folder)
     rows = [
@@ -89,7 +90,8 @@ def _line(rows: list[dict[str, Any]], name: str) -> tuple[list[float], list[floa
 
 
 def _html(rows: Sequence[tuple[str, str]]) -> str:
-    return "<table>" + "".join(f"<tr><td>{name}</td><td>{value}</td></tr>" for name, value in rows) + "</table>"
+    cells = (f"<tr><td>{escape(name)}</td><td>{escape(value)}</td></tr>" for name, value in rows)
+    return f"<table>{''.join(cells)}</table>"
 
 
 def _write(folder: Path, chapter: Chapter) -> str:

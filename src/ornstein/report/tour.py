@@ -7,13 +7,14 @@ from typing import Any
 
 from .. import runs
 from ..errors import InputError
-from ..files import write_text
+from ..files import read_json, write_json, write_text
 from ..samples import MANIFEST
 from ..tasks import Chapter, task
 from . import exactness
 from .page import page
 
 SAMPLES = 200
+_CONTENTS = "tour.json"
 
 
 def tour(folder: Path, seed: int = 0) -> Path:
@@ -21,8 +22,8 @@ def tour(folder: Path, seed: int = 0) -> Path:
 
     A folder that an earlier tour wrote is replaced; InputError if it is anything else.
     """
-    if folder.exists() and not (folder / "index.html").exists():
-        raise InputError(f"{folder}: exists already and is not an earlier tour; choose another folder (--out)")
+    if folder.exists() and not _is_a_tour(folder):
+        raise InputError(f"{folder}: exists and is not just an earlier tour; choose another folder (--out)")
     started = time.perf_counter()
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as name:
@@ -31,10 +32,17 @@ def tour(folder: Path, seed: int = 0) -> Path:
         chapters = [exactness.chapter(seed)]
         chapters += [model_chapter(model, work / model.replace("/", "-"), seed) for model in runs.shipped()]
         write_text(work / "index.html", _page(chapters, time.perf_counter() - started))
+        write_json(work / _CONTENTS, sorted(path.name for path in work.iterdir()))
         if folder.exists():
             folder.rename(Path(name) / "earlier")
         work.rename(folder)
     return folder / "index.html"
+
+
+def _is_a_tour(folder: Path) -> bool:
+    """Whether a folder holds what a tour wrote, and nothing else that could be lost."""
+    listed = folder / _CONTENTS
+    return listed.is_file() and {path.name for path in folder.iterdir()} == {_CONTENTS, *read_json(listed, "a tour")}
 
 
 def model_chapter(model: str, folder: Path, seed: int) -> Chapter:

@@ -54,8 +54,11 @@ class Space(ABC):
         """States of pure noise (t = 1), one a key."""
 
     @abstractmethod
-    def noise(self, x0: State, t: Time, keys: Keys) -> Any:
-        """x_t ~ q(x_t | x₀) for t a number, (batch,), or (batch, positions)."""
+    def noise(self, x0: State, t: Time, keys: Keys, since: Time = 0.0) -> Any:
+        """x_t ~ q(x_t | x₀) for t a number, (batch,), or (batch, positions).
+
+        With `since` > 0, x0 is a state at that earlier time and noise is added from there on.
+        """
 
     def average(self, past: Sequence[tuple[Time, Belief]], t: Time, s: Time, eta: float = 0.0) -> Belief:
         """The belief averaged over the step from t to s, for solvers of higher order.

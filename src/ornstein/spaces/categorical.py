@@ -106,10 +106,11 @@ class Categorical(Space):
         stationary = self.chain.stationary.to(keys.root.device)
         return self._existing(draw(stationary.expand(len(keys), *self.shape, -1), keys))
 
-    def noise(self, x0: State, t: Time, keys: Keys) -> Int[Tensor, "batch *positions"]:
+    def noise(self, x0: State, t: Time, keys: Keys, since: Time = 0.0) -> Int[Tensor, "batch *positions"]:
         assert isinstance(x0, Tensor)
-        clean = torch.nn.functional.one_hot(x0, self.states).double()
-        return self._existing(draw(self.chain.push(self._alpha(t, x0), clean), keys))
+        survival = (self._alpha(t, x0) / self._alpha(since, x0)).nan_to_num(1.0)
+        before = torch.nn.functional.one_hot(x0, self.states).double()
+        return self._existing(draw(self.chain.push(survival, before), keys))
 
     def step(self, x_t: State, belief: Belief, t: Time, s: Time, eta: float = 1.0) -> Choice:
         """Ancestral for every eta: categories have no deterministic flow."""
@@ -168,7 +169,7 @@ class Categorical(Space):
         if self.weighting == "unit":
             return torch.ones_like(left(times, like))
         alpha, slope = torch.func.jvp(self.schedule.alpha, (times,), (torch.ones_like(times),))[:2]
-        return left(-slope / (1 - alpha), like)
+        return left(torch.where(alpha == 1, 0.0, -slope / (1 - alpha)), like)  # clean data teach nothing
 
     def _existing(self, x: Tensor) -> Tensor:
         return x if self.mask is None else x * left(self.mask, x)

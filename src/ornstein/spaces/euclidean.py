@@ -96,11 +96,13 @@ class Euclidean(Space):
         noise = keys.normal(*self.shape).to(torch.get_default_dtype())
         return self.project(self.schedule.sigma(1.0).item() * noise)
 
-    def noise(self, x0: State, t: Time, keys: Keys) -> Float[Tensor, "batch ..."]:
+    def noise(self, x0: State, t: Time, keys: Keys, since: Time = 0.0) -> Float[Tensor, "batch ..."]:
         assert isinstance(x0, Tensor)
         alpha, sigma = self._levels(t, x0)
-        noise = self.project(keys.normal(*x0.shape[1:]).to(x0))
-        return alpha * self.project(x0) + sigma * noise
+        earlier_alpha, earlier_sigma = self._levels(since, x0)
+        kept = alpha / earlier_alpha
+        added = torch.as_tensor(sigma**2 - (kept * earlier_sigma) ** 2).clamp(min=0).sqrt().to(x0)
+        return kept * self.project(x0) + added * self.project(keys.normal(*x0.shape[1:]).to(x0))
 
     def average(self, past: Sequence[tuple[Time, Belief]], t: Time, s: Time, eta: float = 0.0) -> Belief:
         if len(past) == 1:
@@ -122,7 +124,7 @@ class Euclidean(Space):
         assert isinstance(x0, Tensor)
         freedom = self.freedom(x0)
         error = (belief.mean - self.project(x0)) ** 2 * self._weight(t, x0)
-        return per_sample_sum(error * (freedom > 0)) / per_sample_sum(freedom)
+        return per_sample_sum(error * (freedom > 0)) / per_sample_sum(freedom).clamp(min=1)
 
     def inputs(self, x_t: State, t: Time) -> Float[Tensor, "batch ..."]:
         assert isinstance(x_t, Tensor)
@@ -146,7 +148,7 @@ class Euclidean(Space):
         alpha, sigma = (torch.as_tensor(level, dtype=torch.float64) for level in (alpha, sigma))
         blind = alpha == 0
         scale = torch.where(blind, 0.0, sigma**2 / torch.where(blind, 1.0, alpha)).to(x_t)
-        return Normal(belief.mean, Tweedie(belief.mean, x_t, scale, blind * self.data_std**2))
+        return Normal(belief.mean, Tweedie(belief.mean, x_t, scale, blind * self.data_std**2, self.project))
 
     def check(self, x0: State, where: str = "data") -> None:
         if not isinstance(x0, Tensor) or x0.shape[1:] != self.shape:
@@ -174,7 +176,7 @@ class Euclidean(Space):
             "snr": snr,
             "min-snr": snr.clamp(max=5.0),
         }
-        return weights[self.weighting].to(like)
+        return torch.where(snr.isinf(), 0.0, weights[self.weighting]).to(like)  # clean data teach nothing
 
 
 @dataclass(frozen=True)
@@ -195,16 +197,24 @@ class Centered(Euclidean):
         points = self._points(x)
         return super().freedom(x) * (points - 1) / points
 
+    def noise(self, x0: State, t: Time, keys: Keys, since: Time = 0.0) -> Float[Tensor, "batch points dim"]:
+        _one_time_a_sample(t, since)
+        return super().noise(x0, t, keys, since)
+
     def step(self, x_t: State, belief: Belief, t: Time, s: Time, eta: float = 1.0) -> Gaussian:
-        for time in (t, s):
-            if isinstance(time, Tensor) and time.ndim > 1:
-                raise ValueError(f"centred points share one time a sample; got times of shape {tuple(time.shape)}")
+        _one_time_a_sample(t, s)
         return super().step(x_t, belief, t, s, eta)
 
     def _points(self, x: Tensor) -> Tensor:
         if self.mask is None:
             return torch.full((len(x), 1, 1), x.shape[1]).to(x)
         return left(self.mask.sum(1), x).to(x)
+
+
+def _one_time_a_sample(*times: Time) -> None:
+    for time in times:
+        if isinstance(time, Tensor) and time.ndim > 1:
+            raise ValueError(f"centred points share one time a sample; got times of shape {tuple(time.shape)}")
 
 
 def _like(value: Time, x: Tensor) -> Tensor | float:

@@ -50,7 +50,10 @@ class Resample(Markov):
 
 @dataclass(frozen=True, eq=False)
 class Substitution(Markov):
-    """Q_α = exp(−log α · R) for a rate matrix R (rows sum to 0), scaled to one substitution a unit of −log α."""
+    """Q_α = exp(−log α · R) for a rate matrix R (rows sum to 0), scaled to one substitution a unit of −log α.
+
+    ValueError if R is not a rate matrix, or does not mix by α = 0 (taken as 1e-16).
+    """
 
     rate: Float[Tensor, "states states"]
 
@@ -62,6 +65,12 @@ class Substitution(Markov):
         stationary = _stationary(rate)
         object.__setattr__(self, "stationary", stationary)
         object.__setattr__(self, "rate", rate / -(stationary * rate.diagonal()).sum())
+        forgotten = self._kernels(torch.zeros(1, dtype=torch.float64))[0]
+        if not (forgotten - stationary).abs().max() < 1e-3:
+            raise ValueError(
+                "these rates never forget where they started: some states cannot, or can hardly, be reached from "
+                "others, so noise would not be the same for all data"
+            )
 
     def column(self, alpha: Tensor, x: Int[Tensor, "*shape"]) -> Float[Tensor, "*shape states"]:
         kernels = self._kernels(alpha.to(x.device).broadcast_to(x.shape))

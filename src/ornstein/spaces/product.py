@@ -1,7 +1,7 @@
 """Several kinds of data at once: positions and atoms, a field and a class. Each part has its own rule and schedule.
 
 The parts are noised independently and believed independently given the whole x_t; they inform each other through the
-denoiser, which sees all of them.
+denoiser, which sees all of them. A time or a mask is for all parts, or a dictionary with one a part.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,6 +18,8 @@ from ..keys import Keys
 from ..schedules import Schedule
 from ..states import State, Time
 from .base import Mask, Space, Transition
+
+Times = Time | Mapping[str, Time]
 
 
 @dataclass(frozen=True)
@@ -50,55 +52,70 @@ class Product(Space):
     def clock(self) -> tuple[Schedule, float] | None:
         return next((part.clock for part in self.parts.values() if part.clock), None)
 
-    def where(self, mask: Mask | None) -> Self:
-        return replace(self, parts={name: part.where(mask) for name, part in self.parts.items()})
+    def where(self, mask: Mask | Mapping[str, Mask] | None) -> Self:
+        if mask is None:
+            return self
+        own = mask if isinstance(mask, Mapping) else dict.fromkeys(self.parts, mask)
+        return replace(self, parts={name: part.where(own.get(name)) for name, part in self.parts.items()})
 
     def prior(self, keys: Keys) -> dict[str, Any]:
         return {name: part.prior(keys.fold(name)) for name, part in self.parts.items()}
 
-    def noise(self, x0: State, t: Time, keys: Keys) -> dict[str, Any]:
-        return {name: part.noise(x0[name], t, keys.fold(name)) for name, part in self._with(x0)}
+    def noise(self, x0: State, t: Times, keys: Keys, since: Times = 0.0) -> dict[str, Any]:
+        each = self._each(x0, t, since)
+        return {name: part.noise(x, at, keys.fold(name), begun) for name, part, x, at, begun in each}
 
-    def correct(self, before: State, x: State, past: Sequence[tuple[Time, Belief]], t: Time, s: Time) -> dict[str, Any]:
-        return {name: part.correct(before[name], x[name], _of(past, name), t, s) for name, part in self._with(x)}
+    def average(self, past: Sequence[tuple[Times, Belief]], t: Times, s: Times, eta: float = 0.0) -> Joint:
+        parts = self.parts.items()
+        return Joint({name: part.average(_of(past, name), _at(t, name), _at(s, name), eta) for name, part in parts})
 
-    def average(self, past: Sequence[tuple[Time, Belief]], t: Time, s: Time, eta: float = 0.0) -> Joint:
-        return Joint({name: part.average(_of(past, name), t, s, eta) for name, part in self.parts.items()})
+    def correct(
+        self, before: State, x: State, past: Sequence[tuple[Times, Belief]], t: Times, s: Times
+    ) -> dict[str, Any]:
+        each = self._each(x, t, s)
+        return {name: part.correct(before[name], y, _of(past, name), at, to) for name, part, y, at, to in each}
 
-    def step(self, x_t: State, belief: Belief, t: Time, s: Time, eta: float = 1.0) -> Independent:
+    def step(self, x_t: State, belief: Belief, t: Times, s: Times, eta: float = 1.0) -> Independent:
         assert isinstance(belief, Joint)
-        return Independent({name: part.step(x_t[name], belief[name], t, s, eta) for name, part in self._with(x_t)})
+        each = self._each(x_t, t, s)
+        return Independent({name: part.step(x, belief[name], at, to, eta) for name, part, x, at, to in each})
 
-    def loss(self, belief: Belief, x0: State, x_t: State, t: Time) -> Float[Tensor, " batch"]:
+    def loss(self, belief: Belief, x0: State, x_t: State, t: Times) -> Float[Tensor, " batch"]:
         assert isinstance(belief, Joint)
         losses = [
-            self.weights.get(name, 1.0) * part.loss(belief[name], x0[name], x_t[name], t)
-            for name, part in self._with(x0)
+            self.weights.get(name, 1.0) * part.loss(belief[name], x, x_t[name], at)
+            for name, part, x, at in self._each(x0, t)
         ]
         return torch.stack(losses).sum(0)
 
-    def inputs(self, x_t: State, t: Time) -> dict[str, Any]:
-        return {name: part.inputs(x_t[name], t) for name, part in self._with(x_t)}
+    def inputs(self, x_t: State, t: Times) -> dict[str, Any]:
+        return {name: part.inputs(x, at) for name, part, x, at in self._each(x_t, t)}
 
-    def belief(self, output: Any, x_t: State, t: Time) -> Joint:
-        return Joint({name: part.belief(output[name], x_t[name], t) for name, part in self._with(x_t)})
+    def belief(self, output: Any, x_t: State, t: Times) -> Joint:
+        return Joint({name: part.belief(output[name], x, at) for name, part, x, at in self._each(x_t, t)})
 
-    def second_moment(self, belief: Belief, x_t: State, t: Time) -> Joint:
+    def second_moment(self, belief: Belief, x_t: State, t: Times) -> Joint:
         assert isinstance(belief, Joint)
-        return Joint({name: part.second_moment(belief[name], x_t[name], t) for name, part in self._with(x_t)})
+        return Joint({name: part.second_moment(belief[name], x, at) for name, part, x, at in self._each(x_t, t)})
 
     def check(self, x0: State, where: str = "data") -> None:
         found = sorted(x0) if isinstance(x0, Mapping) else type(x0).__name__
         if found != sorted(self.parts):
             raise InputError(f"{where}: expected the parts {sorted(self.parts)}, found {found}")
-        for name, part in self._with(x0):
-            part.check(x0[name], f"{where}: {name}")
+        for name, part, x in self._each(x0):
+            part.check(x, f"{where}: {name}")
 
-    def _with(self, state: State) -> Any:
+    def _each(self, state: State, *times: Times) -> list[Any]:
+        """(name, space, state, times …) of every part."""
         assert isinstance(state, Mapping), f"a state of this space is a dictionary with the names {list(self.parts)}"
-        return self.parts.items()
+        return [(name, part, state[name], *(_at(time, name) for time in times)) for name, part in self.parts.items()]
 
 
-def _of(past: Sequence[tuple[Time, Belief]], name: str) -> list[tuple[Time, Belief]]:
+def _of(past: Sequence[tuple[Times, Belief]], name: str) -> list[tuple[Time, Belief]]:
     """The history of one part."""
-    return [(time, belief[name]) for time, belief in past if isinstance(belief, Joint)]
+    return [(_at(time, name), belief[name]) for time, belief in past if isinstance(belief, Joint)]
+
+
+def _at(time: Times, name: str) -> Time:
+    """The time of one part."""
+    return time[name] if isinstance(time, Mapping) else time

@@ -43,12 +43,13 @@ def _step(schedule: Schedule, eta: float, t: Tensor, s: Tensor) -> list[Tensor]:
     """(a, b, τ) of x_s = a x_t + b x̂ + τ z with τ² = η² σ_s² (1 − α_t² σ_s² / α_s² σ_t²)."""
     alpha_t, sigma_t = schedule.alpha(t), schedule.sigma(t)
     alpha_s, sigma_s = schedule.alpha(s), schedule.sigma(s)
-    clean = sigma_t == 0  # nothing left to remove: stay
-    sigma_t = torch.where(clean, 1.0, sigma_t)
-    tau_squared = eta**2 * sigma_s**2 * (1 - (alpha_t * sigma_s / (alpha_s * sigma_t)) ** 2).clamp(min=0)
+    still = (sigma_t == 0) | (t == s)  # nothing to remove, or nowhere to go
+    sigma_t = torch.where(sigma_t == 0, 1.0, sigma_t)
+    remaining = alpha_t / torch.where(alpha_s == 0, 1.0, alpha_s)
+    tau_squared = eta**2 * sigma_s**2 * (1 - (remaining * sigma_s / sigma_t) ** 2).clamp(min=0)
     keep = (sigma_s**2 - tau_squared).clamp(min=0).sqrt() / sigma_t
     moved = keep, alpha_s - keep * alpha_t, tau_squared.sqrt()
-    return [torch.where(clean, float(k == 0), value) for k, value in enumerate(moved)]
+    return [torch.where(still, float(k == 0), value) for k, value in enumerate(moved)]
 
 
 def _average(schedule: Schedule, scale: float, eta: float, *times: Tensor) -> list[Tensor]:

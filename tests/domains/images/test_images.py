@@ -1,6 +1,8 @@
 """Digits: the data, the judge, the shipped model, and arrays of one's own."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -121,13 +123,78 @@ def test_arrays_of_your_own(tmp_path: Path) -> None:
         ({"images": np.zeros((20, 4, 4), dtype=int)}, "must be uint8, or floats"),
         ({"images": np.zeros((20, 4, 4)), "labels": np.zeros(3, dtype=int)}, "labels must be 20 integers"),
         ({"images": np.zeros((20, 4, 4)), "labels": np.zeros(20)}, "labels must be 20 integers"),
-        ({"images": np.array([{}] * 20)}, "without pickles"),
+        ({"images": np.array([{}] * 20)}, "damaged, or not of plain numbers"),
+        ({"images": np.zeros((60, 0, 8))}, r"in 1 or 3 channels, found \(60, 0, 8\)"),
+        ({"images": np.zeros((20, 8, 8, 5))}, r"in 1 or 3 channels, found \(20, 8, 8, 5\)"),
+        ({"images": np.full((20, 4, 4), 0.3)}, "all pixels of the training pictures are equal"),
+        ({"images": np.zeros((20, 4, 4)), "labels": np.arange(20) - 1}, "labels must be 20 integers from 0, found -1"),
+        ({"images": np.zeros((20, 4, 4)), "labels": np.arange(20) % 3 + 2}, "must be 0 to 4, .* class 0 has 0"),
+        ({"images": np.zeros((20, 4, 4)), "labels": np.arange(20) % 2 * 2}, "must be 0 to 2, .* class 1 has 0"),
+        ({"images": np.zeros((20, 4, 4)), "labels": np.arange(20) // 19}, "must be 0 to 1, .* class 1 has 1"),
     ],
 )
 def test_arrays_that_are_refused(arrays: dict[str, np.ndarray], message: str, tmp_path: Path) -> None:
     np.savez(tmp_path / "mine.npz", **arrays)  # pyright: ignore[reportArgumentType]
     with pytest.raises(InputError, match=message):
         data.load(str(tmp_path / "mine.npz"))
+
+
+def flipped(content: bytes) -> bytes:
+    """One bit of the first array is the other one."""
+    return content[:200] + bytes([content[200] ^ 1]) + content[201:]
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda content: content[:-100], "damaged"),
+        (lambda content: content[:300], "damaged"),
+        (flipped, "damaged"),
+        (lambda content: content[128:], "not an .npz file, as numpy.savez writes it"),
+        (lambda content: b"pictures\n", "not an .npz file, as numpy.savez writes it"),
+        (lambda content: b"", "not an .npz file, as numpy.savez writes it"),
+    ],
+    ids=["truncated", "very truncated", "flipped", "beheaded", "text", "empty"],
+)
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_files_that_are_refused(save: Any, damage: Callable[[bytes], bytes], message: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.npz"
+    save(path, images=np.random.default_rng(0).random((20, 4, 4)))
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(InputError, match=message):
+        data.load(str(path))
+
+
+def test_a_single_array_is_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "mine.npy", np.zeros((20, 4, 4)))
+    with pytest.raises(InputError, match=r"not an \.npz file"):
+        data.load(str(tmp_path / "mine.npy"))
+
+
+def test_small_contrasts_survive(digits: tuple[Arrays, Arrays], tmp_path: Path) -> None:
+    np.savez(tmp_path / "mine.npz", images=np.linspace(0, 2e-5, 320).reshape(20, 4, 4))
+    assert data.load(str(tmp_path / "mine.npz"))[0].facts["std"] == pytest.approx(2e-5 / 3**0.5, rel=0.1)
+    assert digits[0].facts["std"] == 0.7532  # what the shipped model was trained with
+
+
+def test_a_rare_class_is_held_out_too(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).random((20, 4, 4))
+    np.savez(tmp_path / "mine.npz", images=images, labels=np.arange(20) // 18)
+    for part in data.load(str(tmp_path / "mine.npz")):
+        assert part.condition["label"].unique().tolist() == [0, 1]
+
+
+def test_requests_that_are_refused(digits: tuple[Arrays, Arrays]) -> None:
+    images, facts = task("images"), digits[0].facts
+    with pytest.raises(InputError, match="--label is empty"):
+        images.ask(label=())
+    for guidance in (float("nan"), float("inf"), -1.0):
+        with pytest.raises(InputError, match="--guidance is"):
+            images.ask(guidance=guidance)
+    for ask in (images.ask(label=(3,)), images.ask(guidance=2.0)):
+        assert images.request(ask, 4, facts).condition["label"].tolist()[0] in (0, 3)
+        with pytest.raises(InputError, match="for models trained with labels"):
+            images.request(ask, 4, {**facts, "classes": 0})
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (16, 8), (12, 20)])

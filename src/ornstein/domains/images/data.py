@@ -2,7 +2,7 @@
 
 `digits` are scikit-learn's 1,797 handwritten digits (8 × 8, 17 grey levels; UCI Optical Recognition of Handwritten
 Digits, CC BY 4.0). A path names a NumPy .npz with `images` (n, height, width[, channels]), uint8 or floats in [0, 1],
-and optionally `labels` (n,), integers from 0.
+in 1 or 3 channels, and optionally `labels` (n,), integers 0, 1, ..., each at least twice.
 """
 
 from hashlib import sha256
@@ -23,17 +23,19 @@ _DIGITS = "scikit-learn's digits (UCI Optical Recognition of Handwritten Digits)
 
 
 def load(source: str) -> tuple[Arrays, Arrays]:
-    """Training and held-out pictures, split by class with a fixed seed."""
+    """Training and held-out pictures, split by class with a fixed seed; InputError if a file is not as said above."""
     images, labels = _digits() if source == "digits" else _npz(Path(source))
     origin = _DIGITS if source == "digits" else f"{Path(source).name}, the user's own"
     held_out = _held_out(labels)
     classes = int(labels.max()) + 1
     train = images[~held_out]
+    if train.min() == train.max():
+        raise InputError(f"{source}: all pixels of the training pictures are equal, so there is nothing to learn")
     facts: dict[str, Any] = {
         "source": origin,
         "shape": list(images.shape[1:]),
         "classes": classes if classes > 1 else 0,
-        "std": round(float(train.std()), 4),
+        "std": float(f"{train.double().std():.4g}"),
         "records": len(train),
         "sha256": sha256(images.numpy().tobytes() + labels.numpy().tobytes()).hexdigest(),
     }
@@ -46,13 +48,13 @@ def _part(images: Tensor, labels: Tensor, chosen: Tensor, facts: dict[str, Any])
 
 
 def _held_out(labels: Int64[Tensor, " n"]) -> Tensor:
-    """A fifth of every class, by a fixed shuffle."""
+    """A fifth of every class, and at least one record, by a fixed shuffle."""
     rank = Keys.of(0, 1).bits(len(labels))[0].argsort().argsort()
     chosen = torch.zeros(len(labels), dtype=torch.bool)
     for label in labels.unique():
         members = (labels == label).nonzero().flatten()
         order = members[rank[members].argsort()]
-        chosen[order[: round(HELD_OUT * len(members))]] = True
+        chosen[order[: max(1, round(HELD_OUT * len(members)))]] = True
     return chosen
 
 
@@ -70,31 +72,49 @@ def _npz(path: Path) -> tuple[Float[Tensor, "n c h w"], Int64[Tensor, " n"]]:
         raise InputError(f"{path}: has no array 'images', found {', '.join(sorted(arrays)) or 'none'}")
     images = _scaled(arrays["images"], path)
     labels = arrays.get("labels", np.zeros(len(images), dtype=np.int64))
-    if labels.shape != (len(images),) or labels.dtype.kind not in "iu" or labels.min() < 0:
-        raise InputError(
-            f"{path}: labels must be {len(images)} integers from 0, found {labels.dtype} of shape {labels.shape}"
-        )
+    _require_labels(labels, len(images), path)
     return torch.from_numpy(images).movedim(-1, 1).contiguous(), torch.tensor(labels.astype(np.int64))
 
 
+def _require_labels(labels: np.ndarray, n: int, path: Path) -> None:
+    """InputError unless there are n labels, and each of 0, 1, ... up to the largest is that of two records or more."""
+    if labels.shape != (n,) or labels.dtype.kind not in "iu":
+        raise InputError(f"{path}: labels must be {n} integers from 0, found {labels.dtype} of shape {labels.shape}")
+    if labels.min() < 0:
+        raise InputError(f"{path}: labels must be {n} integers from 0, found {labels.min()}")
+    present, counts = np.unique(labels, return_counts=True)
+    wrong = (present != np.arange(len(present))) | (counts < 2)
+    if wrong.any():
+        label = int(wrong.argmax())
+        records = counts[label] if present[label] == label else 0
+        raise InputError(
+            f"{path}: labels must be 0 to {present[-1]}, each of 2 records or more; class {label} has {records}"
+        )
+
+
 def _read(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an .npz file; InputError if it is missing, something else, damaged, or in need of pickle."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such file, and not the name of a data set (digits)")
+    with path.open("rb") as file:
+        if file.read(2) != b"PK":  # the mark of a zip archive
+            raise InputError(f"{path}: not an .npz file, as numpy.savez writes it")
     try:
-        with np.load(path, allow_pickle=False) as file:
-            if not isinstance(file, np.lib.npyio.NpzFile):
-                raise InputError(f"{path}: a single array, expected an .npz with 'images' and 'labels'")
-            return dict(file)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file, and not the name of a data set (digits)") from None
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{path}: not a readable .npz file without pickles ({error})") from None
+        with np.load(path, allow_pickle=False) as arrays:
+            return {name: np.asarray(array) for name, array in arrays.items()}
+    except Exception as error:  # a damaged archive can break anything that decodes it
+        raise InputError(f"{path}: damaged, or not of plain numbers ({error!r})") from None
 
 
 def _scaled(images: np.ndarray, path: Path) -> np.ndarray:
     """(n, height, width, channels), float32, −1 to 1."""
+    shape = images.shape
     if images.ndim == 3:
         images = images[..., None]
-    if images.ndim != 4 or len(images) < 10:
-        raise InputError(f"{path}: images must be 10 or more of (n, height, width[, channels]), found {images.shape}")
+    if images.ndim != 4 or len(images) < 10 or not images.size or images.shape[-1] not in (1, 3):
+        raise InputError(
+            f"{path}: images must be 10 or more of (n, height, width[, channels]), in 1 or 3 channels, found {shape}"
+        )
     if images.dtype == np.uint8:
         return images.astype(np.float32) / 127.5 - 1
     if images.dtype.kind != "f":

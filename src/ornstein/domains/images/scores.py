@@ -50,13 +50,38 @@ def matched(label: Int64[Tensor, " n"], real: Arrays, seed: int) -> Tensor:
     return real.x[chosen]
 
 
-def judged(
-    x: Float[Tensor, "n c h w"], label: Int64[Tensor, " n"] | None, train: Arrays, held_out: Arrays
-) -> list[Score]:
-    """All scores of a set of pictures."""
+def class_agreement(x: Tensor, label: Tensor, train: Arrays, held_out: Arrays) -> Score:
+    """`agreement` beside that of held-out real pictures."""
+    assert isinstance(held_out.x, Tensor)
+    classifier = judge(train)
+    return Score(
+        "class agreement",
+        agreement(classifier, x, label),
+        "higher",
+        "Share of samples that a classifier trained on real pictures takes for the class asked for.",
+        agreement(classifier, held_out.x, held_out.condition["label"]),
+        "held-out real pictures",
+    )
+
+
+def distribution(x: Tensor, label: Tensor, train: Arrays, held_out: Arrays) -> Score:
+    """`sliced_wasserstein` to real pictures of the same classes, beside that between two sets of them."""
+    real = matched(label, held_out, 0)
+    return Score(
+        "sliced Wasserstein distance",
+        sliced_wasserstein(x, real),
+        "lower",
+        "From samples to held-out real pictures of the same classes; the yardstick is another set of real ones.",
+        sliced_wasserstein(matched(label, train, 1), real),
+        "training pictures",
+    )
+
+
+def novelty(x: Tensor, train: Arrays, held_out: Arrays) -> Score:
+    """`nearest` among the training pictures, beside that of held-out real ones."""
     assert isinstance(train.x, Tensor)
     assert isinstance(held_out.x, Tensor)
-    new = Score(
+    return Score(
         "distance to the nearest training picture",
         nearest(x, train.x),
         "closer",
@@ -64,26 +89,13 @@ def judged(
         nearest(held_out.x, train.x),
         "held-out real pictures",
     )
+
+
+def judged(
+    x: Float[Tensor, "n c h w"], label: Int64[Tensor, " n"] | None, train: Arrays, held_out: Arrays
+) -> list[Score]:
+    """All scores of a set of pictures; of those without labels, only whether they are new."""
+    new = novelty(x, train, held_out)
     if label is None or not len(train.condition):
         return [new]
-    classifier = judge(train)
-    real = matched(label, held_out, 0)
-    return [
-        Score(
-            "class agreement",
-            agreement(classifier, x, label),
-            "higher",
-            "Share of samples that a classifier trained on real pictures takes for the class asked for.",
-            agreement(classifier, held_out.x, held_out.condition["label"]),
-            "held-out real pictures",
-        ),
-        Score(
-            "sliced Wasserstein distance",
-            sliced_wasserstein(x, real),
-            "lower",
-            "From samples to held-out real pictures of the same classes; the yardstick is another set of real ones.",
-            sliced_wasserstein(matched(label, train, 1), real),
-            "training pictures",
-        ),
-        new,
-    ]
+    return [class_agreement(x, label, train, held_out), distribution(x, label, train, held_out), new]

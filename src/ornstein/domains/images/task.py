@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from ...config import TrainConfig
+from ...config import TrainConfig, require_in
 from ...datasets import Arrays
 from ...denoisers import Origin
 from ...errors import InputError
@@ -51,6 +51,11 @@ class ImagesAsk:
     label: tuple[int, ...] | None = None
     guidance: float = 1.0
 
+    def __post_init__(self) -> None:
+        require_in(self, "--", {"guidance": "[0, inf)"})
+        if self.label == ():
+            raise InputError("--label is empty, expected one class or more")
+
 
 class Images(Task):
     """Pictures of classes."""
@@ -75,6 +80,8 @@ class Images(Task):
     def request(self, ask: ImagesAsk, n: int, facts: Mapping[str, Any]) -> Request:
         classes = facts["classes"]
         if not classes:
+            if ask != ImagesAsk():
+                raise InputError("--label and --guidance are for models trained with labels; this one has none")
             return Request()
         wanted = ask.label if ask.label is not None else tuple(range(classes))
         for value in wanted:
@@ -101,7 +108,11 @@ class Images(Task):
 
     def score(self, samples: Samples) -> list[Score]:
         assert samples.origin is not None
-        train, held_out = data.load(samples.origin.config["data"])
+        source = samples.origin.config["data"]
+        train, held_out = data.load(source)
+        found, expected = train.facts["sha256"], samples.origin.facts["sha256"]
+        if found != expected:
+            raise InputError(f"{source}: changed since the training: SHA-256 {found[:16]}, expected {expected[:16]}")
         return scores.judged(samples.x, samples.condition.get("label"), train, held_out)
 
     def figures(self, samples: Samples) -> list[Figure]:
