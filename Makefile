@@ -3,13 +3,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help tour test test-all lint format clean
+.PHONY: help tour test test-all lint format bench bench-env clean
 
 help:
 	@echo "make tour      draw from every shipped model, score it, write tour/index.html"
 	@echo "make test      lint, types and the default test suite"
 	@echo "make test-all  the same with the long tests"
 	@echo "make format    let ruff rewrite what it can"
+	@echo "make bench     compare the solvers with other libraries' (makes .bench-env; see benchmarks/README.md)"
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -34,5 +35,24 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# The peers live apart from the package. azula and k-diffusion are installed without their dependencies: both ask for
+# torchvision, which would replace the pinned torch, and the parts compared here do not need it.
+BENCH := .bench-env/bin
+BENCH_READY := .bench-env/.ready
+BENCH_PIP := $(BENCH)/python -m pip install --quiet --disable-pip-version-check \
+	-c constraints.txt -c benchmarks/constraints.txt
+
+$(BENCH_READY): pyproject.toml constraints.txt benchmarks/constraints.txt
+	$(PYTHON) -m venv .bench-env
+	@echo '*' > .bench-env/.gitignore
+	$(BENCH_PIP) -e '.[report]' diffusers scipy torchdiffeq torchsde tqdm
+	$(BENCH_PIP) --no-deps azula k-diffusion
+	@touch $(BENCH_READY)
+
+bench-env: $(BENCH_READY)
+
+bench: $(BENCH_READY)
+	$(BENCH)/python benchmarks/solvers.py
+
 clean:
-	rm -rf .venv tour runs
+	rm -rf .venv .bench-env tour runs

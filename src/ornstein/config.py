@@ -56,7 +56,7 @@ class SampleConfig:
     seed: int = 0
     eta: float = 0.0
     order: Literal[1, 2, 3] | None = None
-    grid: Literal["auto", "uniform", "log-snr", "karras", "asinh"] = "auto"
+    grid: Literal["auto", "uniform", "log-snr", "karras", "asinh", "flow"] = "auto"
     batch_size: int | None = None
     film: bool = False
 

@@ -147,7 +147,7 @@ def sample(
         steps: of the time grid, one denoiser call each.
         eta: fresh noise a step, 0 = deterministic flow, 1 = ancestral; categories are always ancestral.
         order: of the solver, 1 to 3; by default 3 with a corrector if deterministic, else 2.
-        grid: auto (the one planned for the model, else asinh), uniform, log-snr, karras or asinh.
+        grid: auto (the one planned for the model, else asinh), uniform, log-snr, karras, asinh or flow.
         sampler: replaces the four above.
         condition: what each sample is given, (n, ...) a name.
         batch_size: samples drawn at once; all if not given.
