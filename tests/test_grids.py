@@ -70,7 +70,7 @@ def test_the_plan_beats_every_named_grid(steps: int) -> None:
     named = [error(world, grids.named(name, steps, world.space), start, exact) for name in grids.NAMED]
     planned = error(world, grids.plan(world, steps), start, exact)
     assert planned < 1.05 * min(named)
-    assert planned < 0.8 * sorted(named)[1]
+    assert planned < (0.5 if steps == 20 else 0.8) * sorted(named)[1]
 
 
 def test_plans_are_found_again_by_number_of_steps() -> None:

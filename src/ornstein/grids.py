@@ -95,14 +95,14 @@ def plan(
     """The best grid of `steps` steps for this denoiser and solver, from pilot samples.
 
     Args:
-        keys: of the pilots, 256 if not given.
+        keys: of the pilots, 1024 if not given.
         condition: what each pilot is given.
         fine: steps of the reference paths.
     """
     space = denoiser.space
     if space.clock is None or steps < 3:
         return uniform(steps)
-    keys = keys or Keys.of(1_000_003, 256, denoiser.device)
+    keys = keys or Keys.of(1_000_003, 1024, denoiser.device)
     with torch.no_grad():
         paths = _Pilots(denoiser, keys, condition, solver, fine)
         candidates = [asinh(steps, space, knee) for knee in (0.02, 0.05, 0.1, 0.2, 0.4)]
