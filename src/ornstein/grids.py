@@ -137,7 +137,7 @@ class _Pilots:
         self.change = [_norms(after - before).square().mean().sqrt().item() for before, after in pairwise(beliefs)]
 
     def cost(self, grid: Grid) -> float:
-        """log of the root mean square error at the end, and a little of the median's: the first hangs on few samples."""
+        """log of the RMS error at the end, with a little of the median's: the first hangs on a few samples."""
         end = Sampler(grid, (self.solver,)).run(self.denoiser, self.keys, self.condition, self.start)
         errors = _norms(_continuous(end) - self.end) + 1e-12
         return errors.square().mean().log().item() / 2 + 0.3 * errors.median().log().item()

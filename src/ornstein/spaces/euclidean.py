@@ -101,7 +101,7 @@ class Euclidean(Space):
         alpha, sigma = self._levels(t, x0)
         earlier_alpha, earlier_sigma = self._levels(since, x0)
         kept = alpha / earlier_alpha
-        added = torch.as_tensor(sigma**2 - (kept * earlier_sigma) ** 2).clamp(min=0).sqrt().to(x0)
+        added = torch.as_tensor(sigma**2 - (kept * earlier_sigma) ** 2, dtype=torch.float64).clamp(min=0).sqrt().to(x0)
         return kept * self.project(x0) + added * self.project(keys.normal(*x0.shape[1:]).to(x0))
 
     def average(self, past: Sequence[tuple[Time, Belief]], t: Time, s: Time, eta: float = 0.0) -> Belief:
