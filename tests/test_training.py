@@ -14,10 +14,11 @@ import pytest
 import torch
 
 from ornstein import InputError, checkpoints
+from ornstein.batches import NoiseTimes, hide, learning_rate, record_numbers
 from ornstein.config import TrainConfig
 from ornstein.errors import Interrupted, TrainingError
 from ornstein.keys import Keys
-from ornstein.training import NoiseTimes, hide, learning_rate, read_metrics, record_numbers
+from ornstein.training import read_metrics
 from small_training import CONFIG, data, trainer
 
 CHILD = Path(__file__).with_name("small_training.py")

@@ -57,10 +57,8 @@ class Samples:
         return f"Samples of {name}: {shapes}, {self.nfe} NFE, {self.seconds:.2f} s"
 
     def _repr_html_(self) -> str:
-        from .report.page import figure_html  # the report is built on the core, not under it
-
         figures = task(self.origin.domain).figures(self) if self.origin else []
-        return "".join(figure_html(figure) for figure in figures) + f"<p>{self!r}</p>"
+        return "".join(figure.html() for figure in figures) + f"<p>{self!r}</p>"
 
     def save(self, folder: Path | str) -> Path:
         """Writes native files and manifest.json into a new folder, which appears whole or not at all."""

@@ -5,9 +5,11 @@ command line and the report work through it and know nothing else of the domain.
 """
 
 from abc import ABC, abstractmethod
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from html import escape
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -53,6 +55,13 @@ class Figure:
     caption: str
     kind: Literal["png", "gif", "svg+xml"] = "png"
     width: int | None = None
+
+    def html(self) -> str:
+        """The figure with its picture inside it."""
+        data, caption = b64encode(self.image).decode(), escape(self.caption)
+        width = f' width="{self.width}"' if self.width else ""
+        image = f'<img alt="{caption}"{width} src="data:image/{self.kind};base64,{data}">'
+        return f"<figure>{image}<figcaption>{caption}</figcaption></figure>"
 
 
 @dataclass(frozen=True)

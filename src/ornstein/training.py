@@ -12,9 +12,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from functools import lru_cache
-from math import cos, isfinite, pi
+from dataclasses import dataclass, replace
+from math import isfinite
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,69 +23,16 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from . import checkpoints
+from .batches import NoiseTimes, hide, learning_rate, record_numbers
 from .config import RESUMABLE, TrainConfig
 from .datasets import Dataset
 from .denoisers import Condition, NeuralDenoiser
 from .errors import InputError, Interrupted, TrainingError
 from .files import write_text
 from .keys import Keys
-from .states import State, left, to_device
+from .states import State, to_device
 
 Progress = Callable[[dict[str, Any]], None]
-
-
-def learning_rate(config: TrainConfig, step: int) -> float:
-    """Linear warm-up, then constant or a half cosine that reaches 0 at the last step."""
-    rate = config.learning_rate * min(1.0, (step + 1) / max(1, config.warmup))
-    return rate * 0.5 * (1 + cos(pi * step / config.steps)) if config.decay == "cosine" else rate
-
-
-@lru_cache(maxsize=2)
-def _permutation(seed: int, epoch: int, records: int) -> Tensor:
-    return Keys.of(seed, 1).fold("epoch").fold(epoch).bits(records)[0].argsort()
-
-
-def record_numbers(seed: int, step: int, batch_size: int, records: int) -> Int64[Tensor, " batch"]:
-    """Which records make the batch of a step: every epoch is a new permutation, and batches run on across epochs."""
-    places = range(step * batch_size, (step + 1) * batch_size)
-    return torch.stack([_permutation(seed, place // records, records)[place % records] for place in places])
-
-
-@dataclass
-class NoiseTimes:
-    """The times trained on, and 1/density so that their average stays the average over uniform t.
-
-    Importance sampling draws bin b of [0, 1] with probability ∝ √E[loss²] (Nichol & Dhariwal 2021), mixed with uniform.
-    """
-
-    config: TrainConfig
-    squares: Float[Tensor, " bins"] = field(default_factory=lambda: torch.ones(32, dtype=torch.float64))
-
-    def draw(self, step: int) -> tuple[Float[Tensor, " batch"], Float[Tensor, " batch"]]:
-        """Times and weights of one step's whole batch, float32."""
-        n, keys = self.config.batch_size, Keys.of(self.config.seed, 1).fold("times").fold(step)
-        independent = self.config.times == "uniform"
-        u = keys.uniform(n)[0] if independent else (torch.arange(n) + keys.uniform(1)[0]) / n
-        t, weight = self._warp(u) if self.config.times == "importance" else (u, torch.ones_like(u))
-        return t.clamp(min=self.config.min_time).float(), weight.float()
-
-    def observe(self, t: Tensor, loss: Tensor) -> None:
-        """Learns how large the loss is at which time."""
-        bins = (t.double() * len(self.squares)).long().clamp(max=len(self.squares) - 1)
-        total, count = torch.zeros_like(self.squares), torch.zeros_like(self.squares)
-        total.index_add_(0, bins, loss.double() ** 2)
-        count.index_add_(0, bins, torch.ones_like(t, dtype=torch.float64))
-        seen = count > 0
-        self.squares[seen] = self.squares[seen].lerp(total[seen] / count[seen], 0.02)
-
-    def _warp(self, u: Tensor) -> tuple[Tensor, Tensor]:
-        """The piecewise linear inverse of the cumulative distribution."""
-        share = self.squares.sqrt() / self.squares.sqrt().sum()
-        share = 0.9 * share + 0.1 / len(share)
-        cumulative = share.cumsum(0)
-        bin = torch.searchsorted(cumulative, u * cumulative[-1]).clamp(max=len(share) - 1)
-        inside = 1 - (cumulative[bin] - u * cumulative[-1]) / share[bin]
-        return (bin + inside) / len(share), 1 / (share[bin] * len(share))
 
 
 @dataclass(frozen=True)
@@ -107,16 +53,6 @@ def losses(denoiser: NeuralDenoiser, batch: Batch) -> Float[Tensor, " batch"]:
     x_t = space.noise(batch.x0, batch.t, batch.keys.fold("noise"))
     belief = denoiser(x_t, batch.t, batch.condition)
     return space.loss(belief, batch.x0, x_t, batch.t) * batch.weight
-
-
-def hide(condition: Condition, null: Condition, rate: float, keys: Keys) -> dict[str, Tensor]:
-    """The condition with a random share of the records' values replaced by "not said", name by name."""
-    hidden = dict(condition)
-    for name in null.keys() & condition.keys():
-        drop = keys.fold(f"hide {name}").uniform() < rate
-        value = condition[name]
-        hidden[name] = torch.where(left(drop, value), null[name].to(value), value)
-    return hidden
 
 
 class Trainer:

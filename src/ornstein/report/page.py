@@ -1,10 +1,9 @@
 """Chapters to one self-contained HTML page: pictures are inside it, nothing is fetched."""
 
-from base64 import b64encode
 from collections.abc import Sequence
 from html import escape
 
-from ..tasks import Chapter, Figure, Score
+from ..tasks import Chapter, Score
 
 _STYLE = """
 body { font: 16px/1.55 system-ui, sans-serif; color: #1c2430; max-width: 60rem; margin: 3rem auto; padding: 0 1.2rem }
@@ -31,17 +30,8 @@ def page(title: str, lead: str, chapters: Sequence[Chapter], footer: str = "") -
     )
 
 
-def figure_html(figure: Figure) -> str:
-    """A figure with its picture inside it."""
-    data = b64encode(figure.image).decode()
-    width = f' width="{figure.width}"' if figure.width else ""
-    caption = escape(figure.caption)
-    image = f'<img alt="{caption}"{width} src="data:image/{figure.kind};base64,{data}">'
-    return f"<figure>{image}<figcaption>{caption}</figcaption></figure>"
-
-
 def _chapter(chapter: Chapter) -> str:
-    figures = "".join(figure_html(figure) for figure in chapter.figures)
+    figures = "".join(figure.html() for figure in chapter.figures)
     return f"<h2>{escape(chapter.title)}</h2><p>{chapter.text}</p>{figures}{_scores(chapter.scores)}"
 
 
