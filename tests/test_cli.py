@@ -128,6 +128,7 @@ def test_models_and_doctor(capsys: pytest.CaptureFixture[str]) -> None:
         (["sample", "images/digits", "--guidance", "nan"], "--guidance is nan, expected a number in [0, inf)"),
         (["sample", "images/digits", "--guidance", "-1"], "--guidance is -1.0"),
         (["sample", "images/digits", "--guidance", "inf"], "--guidance is inf"),
+        (["sample", "images/digits", "--device", "cuda"], "no CUDA device"),
         (["sample", "images/digits", "--n", "0"], "n is 0, expected a number in [1, inf)"),
         (["sample", "images/digits", "--steps", "0"], "steps is 0, expected a number in [1, inf)"),
         (["sample", "images/digits", "--eta", "3"], "eta is 3.0, expected a number in [0, 1]"),

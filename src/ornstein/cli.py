@@ -144,7 +144,9 @@ def _sample_command(argv: Sequence[str]) -> Callable[..., None]:
         require_absent(folder)
         _require_writable(folder)
         with sampling_progress(how.steps * how.batches) as watch:
-            samples = runs.draw(runs.load(model), ask, watch=watch, **vars(how))
+            options = dict(vars(how))
+            denoiser = runs.load(model, runs.pick_device(options.pop("device")))
+            samples = runs.draw(denoiser, ask, watch=watch, **options)
         print(samples)
         print(samples.save(folder))
 

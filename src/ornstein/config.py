@@ -49,6 +49,7 @@ class SampleConfig:
         grid: where the steps are: auto is the grid planned for the model.
         batch_size: samples drawn at once; all if not given.
         film: keep the steps, too.
+        device: auto takes a CUDA device if there is one.
     """
 
     n: int = 16
@@ -59,6 +60,7 @@ class SampleConfig:
     grid: Literal["auto", "uniform", "log-snr", "karras", "asinh", "flow"] = "auto"
     batch_size: int | None = None
     film: bool = False
+    device: Literal["auto", "cpu", "cuda"] = "auto"
 
     def __post_init__(self) -> None:
         require_in(self, "", {"n": "[1, inf)", "steps": "[1, inf)", "eta": "[0, 1]", "batch_size": "[1, inf)"})
@@ -104,7 +106,7 @@ class TrainConfig:
         min_time: the smallest time trained on.
         condition_dropout: how often a record's condition is hidden, for classifier-free guidance.
         precision: of the network's arithmetic; bf16-mixed is faster on recent GPUs.
-        device: auto, cpu, cuda or mps.
+        device: auto takes the CUDA devices if there are any.
         seed: decides weights, order, noise and times.
         validate_every: steps between validation losses.
         save_every: steps between checkpoints.
@@ -123,7 +125,7 @@ class TrainConfig:
     min_time: float = 1e-3
     condition_dropout: float = 0.1
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
     seed: int = 0
     validate_every: int = 250
     save_every: int = 250

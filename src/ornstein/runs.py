@@ -125,6 +125,13 @@ def load(model: Path | str, device: torch.device | str = "cpu") -> NeuralDenoise
     return replace(denoiser, grids={int(steps): grid for steps, grid in meta.get("grids", {}).items()})
 
 
+def pick_device(name: str) -> str:
+    """The device of that name, with "auto" for CUDA if there is one; InputError if it is not there."""
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError("--device cuda: this machine has no CUDA device")
+    return name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+
+
 def draw(model: NeuralDenoiser, ask: Any, n: int, **options: Any) -> Samples:
     """Samples of what a domain's `ask` means; the options are those of `sample`."""
     assert model.origin is not None

@@ -308,8 +308,11 @@ def _fabric(config: TrainConfig) -> Fabric:
     if config.batch_size % workers:
         raise InputError(f"train.batch_size {config.batch_size} is not divisible by the {workers} workers")
     strategy = "ddp" if workers > 1 else "auto"
+    if config.device == "cuda" and not torch.cuda.is_available():
+        raise InputError("train.device is cuda: this machine has no CUDA device")
+    accelerator = "cuda" if config.device != "cpu" and torch.cuda.is_available() else "cpu"
     fabric = Fabric(
-        accelerator=config.device,
+        accelerator=accelerator,
         devices=local,
         num_nodes=workers // local,
         strategy=strategy,
