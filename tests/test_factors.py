@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ornstein.beliefs import Belief, Normal
 from ornstein.denoisers import Condition, Denoiser, with_covariance
-from ornstein.factors import Guide, Prompt
+from ornstein.factors import Guide, Guided, Prompt
 from ornstein.grids import log_snr, uniform
 from ornstein.kernels import Predictor
 from ornstein.keys import Keys
@@ -60,14 +60,8 @@ def test_a_missing_label_is_a_clear_error(scale: float) -> None:
 
 
 @dataclass(frozen=True)
-class Shifted(Denoiser):
+class Shifted(Guided):
     """A denoiser with a second condition, which shifts its mean."""
-
-    denoiser: Denoiser
-
-    @property
-    def space(self) -> Space:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.denoiser.space
 
     def __call__(self, x_t: State, t: Time, condition: Condition | None = None) -> Normal:
         mean = self.denoiser(x_t, t, condition).mean

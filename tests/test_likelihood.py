@@ -7,9 +7,9 @@ from torch import Tensor
 from ornstein.denoisers import Denoiser
 from ornstein.keys import Keys
 from ornstein.likelihood import bits_per_dimension, elbo, log_prob, log_prob_estimate
-from ornstein.oracles import GaussianComponents, Mixture
+from ornstein.oracles import GaussianComponents, Mixture, enumerated
 from ornstein.schedules import EDM, Cosine, RectifiedFlow, Schedule
-from ornstein.spaces import Centered
+from ornstein.spaces import Categorical, Centered
 from worlds import anisotropic, coupled, double, line, rejected, sequences, single, table
 
 
@@ -84,3 +84,10 @@ def test_units_and_what_has_no_density() -> None:
         log_prob(cloud, torch.zeros(1, 1, 2))
     with pytest.raises(AssertionError, match="continuous data have log_prob"):
         elbo(coupled(), torch.zeros(1, 2, dtype=torch.int64), Keys.of(0, 1))
+
+
+def test_data_that_the_model_rules_out_have_no_probability() -> None:
+    world = enumerated(Categorical.masked((2,), 2), double([[0.5, 0.0], [0.0, 0.5]]))
+    bound = elbo(world, torch.tensor([[0, 0], [0, 1]]), Keys.of(0, 2), 20)
+    assert bound[0].isfinite()
+    assert bound[1] == -torch.inf

@@ -18,7 +18,7 @@ from ornstein.kernels import Heun, Kernel, Predictor, Walk
 from ornstein.keys import Keys
 from ornstein.oracles import Mixture
 from ornstein.samplers import Sampler
-from ornstein.samples import sample
+from ornstein.samples import read_samples, sample
 from ornstein.schedules import EDM, Cosine, Linear, RectifiedFlow, Schedule, VarianceExploding
 from ornstein.states import concatenate, leaves, map_state, take
 from worlds import (
@@ -353,3 +353,10 @@ def test_one_sampler_serves_two_threads() -> None:
     with ThreadPoolExecutor(2) as pool:
         found = list(pool.map(lambda seed: sampler.run(world, Keys.of(seed, 50)), range(8)))
     assert all(x.equal(sampler.run(world, Keys.of(seed, 50))) for seed, x in enumerate(found))
+
+
+@pytest.mark.parametrize("text", ["3", "[]", "{}", '{"model": {}}'])
+def test_what_is_not_a_manifest(text: str, tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text(text)
+    with pytest.raises(InputError, match="not the manifest of a folder of samples"):
+        read_samples(tmp_path)

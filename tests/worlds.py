@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ornstein.beliefs import Belief, Joint, Normal, Probs
 from ornstein.denoisers import Condition, Denoiser
+from ornstein.factors import Guided
 from ornstein.kernels import Predictor, Walk
 from ornstein.keys import Keys
 from ornstein.oracles import Mixture, enumerated, gaussian_mixture, joint_mixture
@@ -169,14 +170,8 @@ def draw_samples(world: Denoiser, grid: Any, n: int, seed: int = 0, **options: A
 
 
 @dataclass(frozen=True)
-class MeanOnly(Denoiser):
+class MeanOnly(Guided):
     """A denoiser that keeps its covariance to itself, as a trained network does."""
-
-    denoiser: Denoiser
-
-    @property
-    def space(self) -> Space:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.denoiser.space
 
     def __call__(self, x_t: State, t: Time, condition: Condition | None = None) -> Normal:
         return Normal(self.denoiser(x_t, t, condition).mean)

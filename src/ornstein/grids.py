@@ -10,7 +10,7 @@ Named grids are laid out in σ/α (noise to signal), in units of the data's spre
 
 `plan` finds the grid of one model: the paths of a few pilot samples are followed finely, the change of the belief along
 them gives candidate densities, and the candidate whose few steps end nearest to the fine paths' ends is then bent until
-no bend helps. It costs some hundreds of calls, once; the grid is saved with the model.
+no bend helps. It costs about fifty runs of the sampler, once; the grid is saved with the model.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -83,7 +83,10 @@ def elbo(
     steps: int = 100,
     condition: Condition | None = None,
 ) -> Float[Tensor, " batch"]:
-    """A lower bound on log p(x₀) in nats: that of ancestral sampling on the uniform grid, one draw of x_t a step."""
+    """A lower bound on log p(x₀) in nats: that of ancestral sampling on the uniform grid, one draw of x_t a step.
+
+    −∞ where the model rules the data out.
+    """
     condition = condition or {}
     space = denoiser.space.where(condition.get("mask"))
     assert isinstance(space, Categorical), "the bound is of categories; continuous data have log_prob"
@@ -102,9 +105,10 @@ def bits_per_dimension(nats: Float[Tensor, " batch"], x0: Tensor) -> Float[Tenso
 
 
 def _divergence(p: Choice, q: Choice) -> Tensor:
-    """KL(p ‖ q) a sample, summed over the positions that exist."""
-    each = (p.log_probs.exp() * (p.log_probs - q.log_probs).nan_to_num(0.0, posinf=torch.inf)).nan_to_num(0.0).sum(-1)
-    return per_sample_sum(each if p.mask is None else each * p.mask)
+    """KL(p ‖ q) a sample, summed over the positions that exist; +∞ where q rules out what p does not."""
+    gap = (p.log_probs - q.log_probs).nan_to_num(0.0, posinf=torch.inf)  # −∞ and NaN belong to states without weight
+    each = (p.log_probs.exp() * gap).sum(-1)
+    return per_sample_sum(each if p.mask is None else each.where(p.mask, 0.0))
 
 
 def _flow(denoiser: Denoiser, condition: Condition | None) -> Euclidean:

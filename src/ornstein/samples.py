@@ -102,6 +102,8 @@ def require_absent(folder: Path) -> None:
 def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of a folder of samples; InputError if it is not one."""
     manifest = read_json(folder / MANIFEST, "the manifest of a folder of samples")
+    if not isinstance(manifest, dict):
+        raise InputError(f"{folder / MANIFEST}: not the manifest of a folder of samples, which is a JSON object")
     missing = [key for key in ("model", "settings", "n", "nfe", "seconds", "created", "files") if key not in manifest]
     if missing:
         raise InputError(f"{folder / MANIFEST}: has no entry {missing[0]!r}; not the manifest of a folder of samples")
