@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ornstein.beliefs import Dense, Diagonal, Joint, Normal, Probs, Tweedie
+from ornstein.beliefs import Joint, Normal, Probs
+from ornstein.covariances import Dense, Diagonal, Tweedie
 from ornstein.keys import Keys
 from worlds import assert_close, double, rotated
 

@@ -16,7 +16,7 @@ from ornstein.keys import Keys
 from ornstein.schedules import Cosine, RectifiedFlow, VarianceExploding
 from ornstein.spaces import Categorical, Choice, Resample, Substitution
 from ornstein.spaces.categorical import draw
-from worlds import RATES, assert_close, assert_frequencies, certain, double, rejected
+from worlds import RATES, assert_close, assert_frequencies, double, rejected
 
 RATE = RATES - torch.diag(RATES.sum(1))
 PI = double([0.5, 0.2, 0.3])
@@ -162,7 +162,7 @@ def assert_undoes_noise(space: Categorical, step: Step) -> None:
     """x₀ noised to t and moved to s under certainty is distributed as x₀ noised to s, on all pairs of states."""
     x0 = torch.tensor([[0, 2]]).expand(N, 2)
     x_t = space.noise(x0, 0.7, Keys.of(4, N))
-    x_s = step(space, x_t, certain(space, x0), 0.7, 0.4).sample(Keys.of(5, N))
+    x_s = step(space, x_t, space.certain(x0), 0.7, 0.4).sample(Keys.of(5, N))
     q = matrix(space.chain, space.schedule.alpha(0.4))
     expected = q[0][:, None] * q[2][None, :]
     floor = torch.where(expected > 0, 0.0, 1e-9)  # what is impossible must not occur: any count there is infinite

@@ -48,7 +48,7 @@ def test_step_undoes_noise_for_every_eta(schedule: Schedule, t: float, ratio: fl
     """x_s keeps the marginal N(α_s x₀, σ_s²): the mean and the variance of noise at t, moved to s, are those at s."""
     s, x0, one = ratio * t, double([[0.7]]), double([[1.0]])
     space, n = Euclidean((1,), schedule), Normal(x0)
-    at_zero = space.step(0 * one, n, t, s, eta)
+    at_zero: Any = space.step(0 * one, n, t, s, eta)
     slope = space.step(one, n, t, s, eta).mean - at_zero.mean
     mean = slope * schedule.alpha(t) * x0 + at_zero.mean
     variance = slope**2 * schedule.sigma(t) ** 2 + at_zero.std**2
@@ -65,7 +65,7 @@ def test_ancestral_step_is_the_gaussian_posterior(t: float, ratio: float) -> Non
     fresh = schedule.sigma(t) ** 2 - keep**2 * schedule.sigma(s) ** 2
     precision = schedule.sigma(s) ** -2 + keep**2 / fresh
     mean = (schedule.alpha(s) * x0 / schedule.sigma(s) ** 2 + keep * x_t / fresh) / precision
-    found = Euclidean((1,)).step(x_t, Normal(x0), t, s, 1.0)
+    found: Any = Euclidean((1,)).step(x_t, Normal(x0), t, s, 1.0)
     assert_close(found.mean, mean, 1e-9)
     assert found.std == pytest.approx(precision.rsqrt().item(), rel=1e-9)
 
@@ -73,10 +73,10 @@ def test_ancestral_step_is_the_gaussian_posterior(t: float, ratio: float) -> Non
 def test_times_per_position_are_positions_moved_on_their_own() -> None:
     space, x_t, belief = Euclidean((3, 2)), KEYS.normal(3, 2), Normal(KEYS.fold(1).normal(3, 2))
     t, s = KEYS.fold(2).uniform(3), 0.5 * KEYS.fold(2).uniform(3)
-    found = space.step(x_t, belief, t, s, 0.7)
+    found: Any = space.step(x_t, belief, t, s, 0.7)
     for i in range(3):
         for p in range(3):
-            alone = space.step(x_t, belief, t[i, p].item(), s[i, p].item(), 0.7)
+            alone: Any = space.step(x_t, belief, t[i, p].item(), s[i, p].item(), 0.7)
             assert_close(found.mean[i, p], alone.mean[i, p], 1e-12)
             assert_close(left(found.std, x_t)[i, p, 0], double(alone.std), 1e-12)
 

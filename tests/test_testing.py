@@ -131,7 +131,7 @@ class Counting(Euclidean):
 class Short(Euclidean):
     """Stops short of the data."""
 
-    def step(self, x_t: State, belief: Belief, t: Time, s: Time, eta: float = 1.0) -> Gaussian:
+    def step(self, x_t: State, belief: Belief, t: Time, s: Time, eta: float = 1.0) -> Any:
         return super().step(x_t, belief, t, 0.9 * s + 0.05, eta)
 
 

@@ -14,7 +14,7 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from ornstein.beliefs import Belief, Joint, Normal, Probs
+from ornstein.beliefs import Joint, Normal
 from ornstein.denoisers import Condition, Denoiser
 from ornstein.factors import Guided
 from ornstein.kernels import Predictor, Walk
@@ -156,13 +156,6 @@ def rejected(test: Callable[..., None], *args: Any, **options: Any) -> None:
 
 
 # Parts --------------------------------------------------------------------------------------------
-
-
-def certain(space: Space, x0: Tensor) -> Belief:
-    """The belief that has no doubt about x0."""
-    if isinstance(space, Categorical):
-        return Probs(torch.nn.functional.one_hot(x0, space.states).double().log())
-    return Normal(x0)
 
 
 def draw_samples(world: Denoiser, grid: Any, n: int, seed: int = 0, **options: Any) -> Any:

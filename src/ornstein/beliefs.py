@@ -2,7 +2,7 @@
 
 Beliefs are exponential families, and everything the engine does to them is linear in their natural parameters:
 
-    tilt         p(x₀) exp(g·x₀)           guidance by a gradient g
+    tilt         p(x₀) exp(g·x₀)           guidance by a gradient g; its size is the cumulant log E exp g·(x₀ − mean)
     extrapolate  b + Σ w_i (b − b_i)       a higher-order solver (b_i: earlier beliefs), classifier-free guidance
                                            (b_i: the belief without the condition)
 
@@ -10,63 +10,16 @@ For a Normal the mean moves by Cov·g (the covariance is held fixed); for Probs 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Any, Self
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .states import State, Time, left
-
-
-@runtime_checkable
-class Covariance(Protocol):
-    """A symmetric linear map on tensors shaped like the mean, sample by sample."""
-
-    def __call__(self, v: Tensor) -> Tensor: ...
-
-
-@dataclass(frozen=True)
-class Diagonal:
-    """Independent coordinates with the given variance, which broadcasts against the mean."""
-
-    variance: Tensor
-
-    def __call__(self, v: Tensor) -> Tensor:
-        return self.variance * v
-
-
-@dataclass(frozen=True)
-class Dense:
-    """A matrix a sample over the flattened event."""
-
-    matrix: Float[Tensor, "batch d d"]
-
-    def __call__(self, v: Tensor) -> Tensor:
-        return torch.einsum("bij,bj->bi", self.matrix, v.flatten(1)).reshape(v.shape)
-
-
-@dataclass(frozen=True)
-class Tweedie:
-    """Cov[x₀ | x_t] = (σ²/α) ∂x̂₀/∂x_t, applied by a vector–Jacobian product (the Jacobian is symmetric).
-
-    x_t must have been the input of a differentiable computation of mean. Where α = 0 the formula is 0/0 and x_t says
-    nothing: there scale is 0 and `prior`, the variance of the data, takes its place. `project` is the space's projector
-    onto its degrees of freedom. Source: Tweedie's second-order formula, e.g. Boys et al. 2023 (arXiv 2310.06721).
-    """
-
-    mean: Tensor
-    x_t: Tensor
-    scale: Tensor
-    prior: Tensor | float = 0.0
-    project: Callable[[Tensor], Tensor] = lambda v: v
-
-    def __call__(self, v: Tensor) -> Tensor:
-        v = self.project(v)
-        (product,) = torch.autograd.grad(self.mean, self.x_t, v, retain_graph=True)
-        return self.project(self.scale * product + self.prior * v)
+from .covariances import Covariance, dense
+from .states import State, Time, left, per_sample_sum
 
 
 class Belief(ABC):
@@ -81,6 +34,10 @@ class Belief(ABC):
     @abstractmethod
     def tilt(self, gradient: State) -> Self:
         """The belief times exp(gradient · x₀), renormalised."""
+
+    @abstractmethod
+    def cumulant(self, gradient: State) -> Float[Tensor, " batch"]:
+        """log E exp(gradient · (x₀ − mean)), nats: what a tilt by that gradient gains over its value at the mean."""
 
     @abstractmethod
     def extrapolate(self, others: Sequence[Any], weights: Sequence[Time]) -> Self:
@@ -100,9 +57,22 @@ class Normal(Belief):
     cov: Covariance | None = None
 
     def tilt(self, gradient: State) -> Self:
+        return replace(self, mean=self.mean + self.spread(_tensor(gradient)))
+
+    def cumulant(self, gradient: State) -> Float[Tensor, " batch"]:
+        g = _tensor(gradient)
+        return per_sample_sum(g * self.spread(g)) / 2
+
+    @property
+    def spread(self) -> Covariance:
+        """The covariance; ValueError if only the mean is known."""
         if self.cov is None:
             raise ValueError("tilting a Normal belief needs its covariance: see ornstein.with_covariance")
-        return replace(self, mean=self.mean + self.cov(_tensor(gradient)))
+        return self.cov
+
+    def spelled_out(self) -> "Normal":
+        """The belief with its covariance as a matrix a sample, from which it can be drawn."""
+        return Normal(self.mean, dense(self.spread, self.mean))
 
     def extrapolate(self, others: Sequence[Any], weights: Sequence[Time]) -> Self:
         mean = self.mean * _weight(1.0 + sum(weights), self.mean)
@@ -134,6 +104,10 @@ class Probs(Belief):
     def tilt(self, gradient: State) -> Self:
         return replace(self, logits=self.logits + _tensor(gradient))
 
+    def cumulant(self, gradient: State) -> Float[Tensor, " batch"]:
+        g = _tensor(gradient)
+        return per_sample_sum((self.log_probs + g).logsumexp(-1) - (self.mean * g).sum(-1))
+
     def extrapolate(self, others: Sequence[Any], weights: Sequence[Time]) -> Self:
         start = total = self.log_probs
         for other, weight in zip(others, weights, strict=True):
@@ -161,6 +135,10 @@ class Joint(Belief):
         assert isinstance(gradient, Mapping), "the gradient of a joint belief is a dictionary"
         tilted = {name: self.parts[name].tilt(part) for name, part in gradient.items()}
         return replace(self, parts={**self.parts, **tilted})
+
+    def cumulant(self, gradient: State) -> Float[Tensor, " batch"]:
+        assert isinstance(gradient, Mapping), "the gradient of a joint belief is a dictionary"
+        return torch.stack([self.parts[name].cumulant(part) for name, part in gradient.items()]).sum(0)
 
     def extrapolate(self, others: Sequence[Any], weights: Sequence[Time]) -> Self:
         parts = {

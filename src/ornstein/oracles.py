@@ -60,6 +60,16 @@ class MixtureCovariance:
         between = einsum(self.offset, self.share * einsum(self.offset, flat, "b k d, b d -> b k"), "b k d, b k -> b d")
         return (within + between).reshape(v.shape).to(v)
 
+    @property
+    def matrix(self) -> Float[Tensor, "batch d d"]:
+        """All of it, for small d."""
+        if self.spread.ndim == 2:  # the same for all samples
+            within = einsum(self.share, (self.axes * self.spread[:, None]) @ self.axes.mT, "b k, k i j -> b i j")
+        else:
+            along = self.axes * (self.share[..., None] * self.spread)[:, :, None]
+            within = einsum(along, self.axes, "b k i j, k l j -> b i l")
+        return within + einsum(self.share[..., None] * self.offset, self.offset, "b k i, b k j -> b i j")
+
 
 @dataclass(frozen=True, eq=False)
 class GaussianComponents(Components):

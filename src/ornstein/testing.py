@@ -7,24 +7,23 @@ Each check raises AssertionError with the sentence that does not hold, and retur
 verified: a test should assert that number too, so that a check that came to check nothing is noticed.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from .beliefs import Belief, Joint, Normal, Probs
+from .beliefs import Belief
 from .denoisers import Condition, Denoiser
 from .errors import InputError
 from .kernels import Kernel, Walk
 from .keys import Keys
 from .schedules import Schedule
-from .spaces import Categorical, Mask, Product, Space
+from .spaces import Mask, Space
 from .states import State, Time, batch_size, concatenate, leaves, left, map_state, take
 
 Claim = tuple[str, bool]
-Certain = Callable[[Space, Any], Belief]
 
 
 def check_schedule(schedule: Schedule) -> int:
@@ -37,7 +36,6 @@ def check_space(
     x0: State,
     mask: Mask | None = None,
     positions: tuple[int, ...] | None = None,
-    certain: "Certain | None" = None,
     tolerance: float = 1e-5,
 ) -> int:
     """Checks a space on a batch of clean data.
@@ -46,10 +44,9 @@ def check_space(
         x0: at least two different samples; zero where the mask says that nothing exists.
         mask: which positions of x0 exist, if the space is to be checked on unequal sizes.
         positions: the shape of times per position, if the space takes them.
-        certain: maps (space, x0) to the belief that has no doubt about x0; known for the spaces here.
         tolerance: of floating-point comparisons, absolute and relative.
     """
-    return _verify(space, _SpaceClaims(space, x0, mask, positions, certain or certainty, tolerance))
+    return _verify(space, _SpaceClaims(space, x0, mask, positions, tolerance))
 
 
 def check_denoiser(
@@ -74,15 +71,6 @@ def check_kernel(
 ) -> int:
     """Checks one move from time t to s of n states drawn from the prior."""
     return _verify(kernel, _kernel_claims(kernel, denoiser, n, condition or {}, tolerance, t, s))
-
-
-def certainty(space: Space, x0: Any) -> Belief:
-    """The belief that has no doubt about x0."""
-    if isinstance(space, Product):
-        return Joint({name: certainty(part, x0[name]) for name, part in space.parts.items()})
-    if isinstance(space, Categorical):
-        return Probs(torch.nn.functional.one_hot(x0, space.states).double().log())
-    return Normal(x0)
 
 
 def _verify(part: object, claims: Iterable[Claim]) -> int:
@@ -122,7 +110,6 @@ class _SpaceClaims:
     x0: Any
     mask: Mask | None
     positions: tuple[int, ...] | None
-    certain: Certain
     tolerance: float
 
     def __iter__(self) -> Iterator[Claim]:
@@ -157,7 +144,7 @@ class _SpaceClaims:
         return self.space.noise(self.x0, t, self.keys.fold("noise"))
 
     def stepped(self, x_t: Any, t: Time, s: Time, eta: float = 1.0) -> Any:
-        return self.space.step(x_t, self.certain(self.space, self.x0), t, s, eta).sample(self.keys.fold("step"))
+        return self.space.step(x_t, self.space.certain(self.x0), t, s, eta).sample(self.keys.fold("step"))
 
     def inputs(self) -> Iterator[Claim]:
         yield "check accepts the data", not _refused(self.space, self.x0)
@@ -196,7 +183,7 @@ class _SpaceClaims:
         """Prior, noise and step of sample i in a batch of its own."""
         space = self.whole.where(None if self.mask is None else self.mask[i : i + 1])
         x0, x_t, keys = take(self.x0, slice(i, i + 1)), take(x_t, slice(i, i + 1)), self.keys[i : i + 1]
-        move = space.step(x_t, self.certain(space, x0), 0.6, 0.3)
+        move = space.step(x_t, space.certain(x0), 0.6, 0.3)
         return space.prior(keys), space.noise(x0, 0.6, keys.fold("noise")), move.sample(keys.fold("step"))
 
     def times(self) -> Iterator[Claim]:
@@ -212,7 +199,7 @@ class _SpaceClaims:
         yield from self._agree("a number and a time a position", times)
 
     def _agree(self, what: str, t: Tensor) -> Iterator[Claim]:
-        x_t, belief = self.noisy(0.6), self.certain(self.space, self.x0)
+        x_t, belief = self.noisy(0.6), self.space.certain(self.x0)
         yield f"{what} agree in noise", self.near(self.noisy(t), x_t)
         yield f"{what} agree in step", self.near(self.stepped(x_t, t, t / 2), self.stepped(x_t, 0.6, 0.3))
         losses = [self.space.loss(belief, self.x0, x_t, time) for time in (t, 0.6)]
@@ -222,7 +209,7 @@ class _SpaceClaims:
         n = 256
         space, x0 = self.whole.where(_alike(self.mask, n)), _alike(self.x0, n)
         x_t = space.noise(x0, 0.6, Keys.of(2, n))
-        beliefs = (self.certain(space, x) for x in (x0, _alike(self._others(), n)))
+        beliefs = (space.certain(x) for x in (x0, _alike(self._others(), n)))
         move, other = (space.step(x_t, belief, 0.6, 0.3) for belief in beliefs)
         own = move.log_prob(move.sample(Keys.of(3, n)))
         yield "log_prob has the shape (batch,)", own.shape == (n,)
@@ -232,7 +219,7 @@ class _SpaceClaims:
 
     def losses(self) -> Iterator[Claim]:
         x_t = self.noisy(0.4)
-        beliefs = (self.certain(self.space, x) for x in (self.x0, self._others()))
+        beliefs = (self.space.certain(x) for x in (self.x0, self._others()))
         true, false = (self.space.loss(belief, self.x0, x_t, 0.4) for belief in beliefs)
         yield "loss has the shape (batch,)", true.shape == (self.n,)
         yield "loss is finite under certainty about x0", bool(true.isfinite().all())
@@ -245,12 +232,12 @@ class _SpaceClaims:
     def masked(self, mask: Mask) -> Iterator[Claim]:
         x_t, prior = self.noisy(0.6), self.space.prior(self.keys)
         changed = _astray(self.x0, mask)
-        belief, nothing = self.certain(self.space, self.x0), map_state(torch.zeros_like, self.x0)
+        belief, nothing = self.space.certain(self.x0), map_state(torch.zeros_like, self.x0)
         for name, state in (("the prior", prior), ("noise", x_t), ("a step", self.stepped(x_t, 0.6, 0.3))):
             yield f"{name} leaves masked positions at 0", _same(_outside(state, mask), nothing)
         losses = [self.space.loss(belief, x, x_t, 0.6) for x in (self.x0, changed)]
         yield "masked positions do not count in the loss", self.near(*losses)
-        move = self.space.step(x_t, self.certain(self.space, changed), 0.6, 0.3)
+        move = self.space.step(x_t, self.space.certain(changed), 0.6, 0.3)
         sample = move.sample(self.keys.fold("step"))
         yield "a belief about masked positions moves nothing", self.near(sample, self.stepped(x_t, 0.6, 0.3))
         densities = [move.log_prob(x) for x in (sample, _astray(sample, mask))]

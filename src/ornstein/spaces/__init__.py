@@ -2,7 +2,8 @@
 
 from .base import Mask, Space, Transition
 from .categorical import Categorical, Choice
-from .euclidean import Centered, Euclidean, Gaussian
+from .euclidean import Centered, Euclidean
+from .gaussians import Correlated, Gaussian
 from .markov import Markov, Resample, Substitution
 from .product import Independent, Product
 
@@ -10,6 +11,7 @@ __all__ = [
     "Categorical",
     "Centered",
     "Choice",
+    "Correlated",
     "Euclidean",
     "Gaussian",
     "Independent",

@@ -99,5 +99,9 @@ class Space(ABC):
         """The belief with Tweedie's covariance, where it was differentiably computed from x_t."""
 
     @abstractmethod
+    def certain(self, x0: State) -> Belief:
+        """The belief that has no doubt about x0; its mean is the code of x0 (itself, or one-hot)."""
+
+    @abstractmethod
     def check(self, x0: State, where: str = "data") -> None:
         """Raises InputError, naming record and field, if x0 is not clean data of this space."""

@@ -148,6 +148,10 @@ class Categorical(Space):
         """Probabilities carry their own second moment."""
         return belief
 
+    def certain(self, x0: State) -> Probs:
+        assert isinstance(x0, Tensor)
+        return Probs(torch.nn.functional.one_hot(x0, self.states).double().log())
+
     def check(self, x0: State, where: str = "data") -> None:
         if not isinstance(x0, Tensor) or x0.shape[1:] != self.shape:
             found = tuple(x0.shape[1:]) if isinstance(x0, Tensor) else type(x0).__name__

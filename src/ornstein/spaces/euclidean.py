@@ -13,50 +13,23 @@ with v = α² σ_d² + σ² the variance of x_t:
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import log, pi
 from typing import Any, Literal, Self
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..beliefs import Belief, Normal, Tweedie, added
+from ..beliefs import Belief, Normal, added
+from ..covariances import Dense, Tweedie
 from ..errors import InputError
 from ..keys import Keys
 from ..schedules import Cosine, Schedule
 from ..states import State, Time, as_time, left, per_sample_sum
-from .base import Mask, Space, Transition
+from .base import Mask, Space
+from .gaussians import Correlated, Gaussian
 from .steps import average_weights, levels, step_coefficients
 
 Weighting = Literal["edm", "unit", "snr", "min-snr"]
-
-
-@dataclass(frozen=True)
-class Gaussian(Transition):
-    """Isotropic normal noise of width std in the degrees of freedom of a space."""
-
-    mean: Float[Tensor, "batch ..."]
-    std: Time
-    space: "Euclidean"
-
-    def sample(self, keys: Keys) -> Float[Tensor, "batch ..."]:
-        if isinstance(self.std, float) and self.std == 0:
-            return self.mean
-        z = keys.normal(*self.mean.shape[1:]).to(self.mean)
-        if isinstance(self.std, Tensor):
-            return self.mean + self.space.project(_like(self.std, z) * z)
-        return added(self.mean, self.space.project(z), self.std)
-
-    def log_prob(self, x: State) -> Float[Tensor, " batch"]:
-        assert isinstance(x, Tensor)
-        residual = (x - self.mean).double()
-        residual = residual * (self.space.freedom(residual) > 0)  # what does not exist is not counted
-        std = left(self.std, residual).double().expand_as(residual)
-        fixed = std == 0
-        std = torch.where(fixed, 1.0, std)
-        inside = torch.where(fixed & (residual != 0), -torch.inf, -0.5 * (residual / std) ** 2)
-        volume = torch.where(fixed, 0.0, std.log() + 0.5 * log(2 * pi))
-        return per_sample_sum(inside - self.space.freedom(residual) * volume)
 
 
 @dataclass(frozen=True)
@@ -114,11 +87,18 @@ class Euclidean(Space):
     def correct(self, before: State, x: State, past: Sequence[tuple[Time, Belief]], t: Time, s: Time) -> Tensor:
         return self.step(before, self.average(past, t, s), t, s, 0.0).mean
 
-    def step(self, x_t: State, belief: Belief, t: Time, s: Time, eta: float = 1.0) -> Gaussian:
+    def step(self, x_t: State, belief: Belief, t: Time, s: Time, eta: float = 1.0) -> Gaussian | Correlated:
+        """Under a belief whose covariance C is a matrix, a stochastic step is as wide as x₀ is unsure: τ² I + b² C."""
         assert isinstance(x_t, Tensor)
         keep, weight, std = step_coefficients(self.schedule, t, s, eta)
-        mean = added(belief.mean * _like(weight, x_t), x_t, keep)
-        return Gaussian(self.project(mean), std, self)
+        mean = self.project(added(belief.mean * _like(weight, x_t), x_t, keep))
+        if eta > 0 and isinstance(belief, Normal) and isinstance(belief.cov, Dense):
+            return Correlated.of(mean, belief.cov.matrix, weight, std, self)
+        return Gaussian(mean, std, self)
+
+    def certain(self, x0: State) -> Normal:
+        assert isinstance(x0, Tensor)
+        return Normal(x0)
 
     def loss(self, belief: Belief, x0: State, x_t: State, t: Time) -> Float[Tensor, " batch"]:
         assert isinstance(x0, Tensor)
@@ -144,11 +124,15 @@ class Euclidean(Space):
         assert isinstance(belief, Normal)
         if belief.cov is not None:
             return belief
-        alpha, sigma = self._levels(t, x_t)
-        alpha, sigma = (torch.as_tensor(level, dtype=torch.float64) for level in (alpha, sigma))
+        blind = torch.as_tensor(self._levels(t, x_t)[0], dtype=torch.float64) == 0
+        prior = (blind * self.data_std**2).to(x_t)
+        return Normal(belief.mean, Tweedie(belief.mean, x_t, self.tweedie(t, x_t), prior, self.project))
+
+    def tweedie(self, t: Time, like: Tensor) -> Tensor:
+        """σ²/α, by which a gradient of log p(x_t) moves E[x₀ | x_t]; 0 where α = 0 and x_t says nothing."""
+        alpha, sigma = (torch.as_tensor(level, dtype=torch.float64) for level in self._levels(t, like))
         blind = alpha == 0
-        scale = torch.where(blind, 0.0, sigma**2 / torch.where(blind, 1.0, alpha)).to(x_t)
-        return Normal(belief.mean, Tweedie(belief.mean, x_t, scale, blind * self.data_std**2, self.project))
+        return torch.where(blind, 0.0, sigma**2 / torch.where(blind, 1.0, alpha)).to(like)
 
     def check(self, x0: State, where: str = "data") -> None:
         if not isinstance(x0, Tensor) or x0.shape[1:] != self.shape:
@@ -201,7 +185,7 @@ class Centered(Euclidean):
         _one_time_a_sample(t, since)
         return super().noise(x0, t, keys, since)
 
-    def step(self, x_t: State, belief: Belief, t: Time, s: Time, eta: float = 1.0) -> Gaussian:
+    def step(self, x_t: State, belief: Belief, t: Time, s: Time, eta: float = 1.0) -> Gaussian | Correlated:
         _one_time_a_sample(t, s)
         return super().step(x_t, belief, t, s, eta)
 

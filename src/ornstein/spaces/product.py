@@ -98,6 +98,10 @@ class Product(Space):
         assert isinstance(belief, Joint)
         return Joint({name: part.second_moment(belief[name], x, at) for name, part, x, at in self._each(x_t, t)})
 
+    def certain(self, x0: State) -> Joint:
+        assert isinstance(x0, Mapping)
+        return Joint({name: part.certain(x0[name]) for name, part in self.parts.items()})
+
     def check(self, x0: State, where: str = "data") -> None:
         found = sorted(x0) if isinstance(x0, Mapping) else type(x0).__name__
         if found != sorted(self.parts):

@@ -1,0 +1,115 @@
+"""Cov[x₀ | x_t] as a linear map, sample by sample: what guidance multiplies its gradients with.
+
+Of a network it is Tweedie's second-order formula, (σ²/α) ∂x̂₀/∂x_t, applied by vector–Jacobian products and never formed
+unless it is small. Conditioning on m numbers A x₀ seen with noise R takes away what they explain:
+
+    C ↦ C − G S⁻¹ Gᵀ,     G = C Aᵀ,     S = R + A C Aᵀ
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor
+
+
+@runtime_checkable
+class Covariance(Protocol):
+    """A symmetric linear map on tensors shaped like the mean, sample by sample."""
+
+    def __call__(self, v: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
+class Spelled(Covariance, Protocol):
+    """A covariance that can write itself down."""
+
+    @property
+    def matrix(self) -> Float[Tensor, "batch d d"]: ...
+
+
+@dataclass(frozen=True)
+class Diagonal:
+    """Independent coordinates with the given variance, which broadcasts against the mean."""
+
+    variance: Tensor
+
+    def __call__(self, v: Tensor) -> Tensor:
+        return self.variance * v
+
+
+@dataclass(frozen=True)
+class Dense:
+    """A matrix a sample over the flattened event."""
+
+    matrix: Float[Tensor, "batch d d"]
+
+    def __call__(self, v: Tensor) -> Tensor:
+        return torch.einsum("bij,bj->bi", self.matrix, v.flatten(1)).reshape(v.shape)
+
+
+@dataclass(frozen=True)
+class Tweedie:
+    """Cov[x₀ | x_t] = (σ²/α) ∂x̂₀/∂x_t, applied by a vector–Jacobian product (the Jacobian is symmetric).
+
+    x_t must have been the input of a differentiable computation of mean. Where α = 0 the formula is 0/0 and x_t says
+    nothing: there scale is 0 and `prior`, the variance of the data, takes its place. `project` is the space's projector
+    onto its degrees of freedom. Source: Tweedie's second-order formula, e.g. Boys et al. 2023 (arXiv 2310.06721).
+    """
+
+    mean: Tensor
+    x_t: Tensor
+    scale: Tensor
+    prior: Tensor | float = 0.0
+    project: Callable[[Tensor], Tensor] = lambda v: v
+    differentiable: bool = False
+
+    def __call__(self, v: Tensor) -> Tensor:
+        v = self.project(v)
+        (product,) = torch.autograd.grad(
+            self.mean, self.x_t, v, retain_graph=True, create_graph=self.differentiable, materialize_grads=True
+        )
+        return self.project(self.scale * product + self.prior * v)
+
+
+@dataclass(frozen=True)
+class Conditioned:
+    """A covariance after m numbers were seen: C − G S⁻¹ Gᵀ.
+
+    Attributes:
+        gain: G = C Aᵀ, (batch, m, *event).
+        precision: S⁻¹.
+    """
+
+    cov: Covariance
+    gain: Float[Tensor, "batch m ..."]
+    precision: Float[Tensor, "batch m m"]
+
+    def __call__(self, v: Tensor) -> Tensor:
+        gain = self.gain.flatten(2)
+        explained = torch.einsum("bmn,bnd,bd->bm", self.precision, gain, v.flatten(1))
+        return self.cov(v) - torch.einsum("bm,bmd->bd", explained, gain).reshape(v.shape)
+
+
+def conditioned(
+    cov: Covariance, gain: Float[Tensor, "batch m ..."], precision: Float[Tensor, "batch m m"]
+) -> Covariance:
+    """C − G S⁻¹ Gᵀ: a matrix again where C is one, else a map."""
+    if not isinstance(cov, Dense):
+        return Conditioned(cov, gain, precision)
+    flat = gain.flatten(2)
+    matrix = cov.matrix - flat.mT @ precision @ flat
+    return Dense((matrix + matrix.mT) / 2)
+
+
+def dense(cov: Covariance, like: Float[Tensor, "batch ..."]) -> Dense:
+    """A covariance as a matrix a sample: its own, or by d products with the basis vectors, d the size of `like`."""
+    if isinstance(cov, Spelled):
+        return Dense(cov.matrix.to(like))
+    basis = torch.eye(like[0].numel()).to(like)
+    columns = [cov(e.expand(len(like), -1).reshape(like.shape)).flatten(1) for e in basis]
+    matrix = rearrange(columns, "d b e -> b e d")
+    return Dense((matrix + matrix.mT) / 2)

@@ -1,0 +1,98 @@
+"""The moves of continuous data: normal noise of one width, or as wide as the belief about x₀ is unsure.
+
+Given x₀ the next state is x_s = a x_t + b x₀ + τ z. Under x₀ ~ N(x̂, C) that is N(a x_t + b x̂, τ² I + b² C): the reverse
+move with both moments right, where the plain one, N(a x_t + b x̂, τ² I), has only the mean, and needs smaller steps.
+"""
+
+from dataclasses import dataclass
+from math import log, pi
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..beliefs import added
+from ..keys import Keys
+from ..states import State, Time, left, per_sample_sum
+from .base import Transition
+
+if TYPE_CHECKING:
+    from .euclidean import Euclidean
+
+
+@dataclass(frozen=True)
+class Gaussian(Transition):
+    """Isotropic normal noise of width std in the degrees of freedom of a space."""
+
+    mean: Float[Tensor, "batch ..."]
+    std: Time
+    space: "Euclidean"
+
+    def sample(self, keys: Keys) -> Float[Tensor, "batch ..."]:
+        if isinstance(self.std, float) and self.std == 0:
+            return self.mean
+        z = keys.normal(*self.mean.shape[1:]).to(self.mean)
+        if isinstance(self.std, Tensor):
+            return self.mean + self.space.project(left(self.std, z).to(z) * z)
+        return added(self.mean, self.space.project(z), self.std)
+
+    def log_prob(self, x: State) -> Float[Tensor, " batch"]:
+        assert isinstance(x, Tensor)
+        residual = (x - self.mean).double()
+        residual = residual * (self.space.freedom(residual) > 0)  # what does not exist is not counted
+        std = left(self.std, residual).double().expand_as(residual)
+        fixed = std == 0
+        std = torch.where(fixed, 1.0, std)
+        inside = torch.where(fixed & (residual != 0), -torch.inf, -0.5 * (residual / std) ** 2)
+        volume = torch.where(fixed, 0.0, std.log() + 0.5 * log(2 * pi))
+        return per_sample_sum(inside - self.space.freedom(residual) * volume)
+
+
+@dataclass(frozen=True)
+class Correlated(Transition):
+    """Normal noise of any covariance Σ = L Lᵀ in the degrees of freedom of a space.
+
+    Attributes:
+        root: L over the flattened event, float64.
+        outside: log of the width that Σ was given in the directions that are not degrees of freedom.
+    """
+
+    mean: Float[Tensor, "batch ..."]
+    root: Float[Tensor, "batch d d"]
+    outside: Float[Tensor, " batch"]
+    space: "Euclidean"
+
+    @classmethod
+    def of(cls, mean: Tensor, cov: Tensor, weight: Time, std: Time, space: "Euclidean") -> "Correlated":
+        """The covariance std² I + weight² cov, with a floor: a millionth of its typical width."""
+        eye, cov = torch.eye(cov.shape[-1], dtype=torch.float64, device=cov.device), cov.double()
+        weight, std = (left(torch.as_tensor(a, dtype=torch.float64), cov) for a in (weight, std))
+        cov = weight**2 * cov
+        floor = std**2 + 1e-12 * cov.diagonal(dim1=1, dim2=2).mean(1)[:, None, None].clamp(min=0) + 1e-24
+        return cls(mean, _root(cov + floor * eye), floor.flatten().log() / 2, space)
+
+    def sample(self, keys: Keys) -> Float[Tensor, "batch ..."]:
+        z = torch.einsum("bij,bj->bi", self.root, keys.normal(self.root.shape[-1]))
+        return self.mean + self.space.project(z.reshape(self.mean.shape).to(self.mean))
+
+    def log_prob(self, x: State) -> Float[Tensor, " batch"]:
+        assert isinstance(x, Tensor)
+        residual = (x - self.mean).double()
+        freedom = self.space.freedom(residual)
+        residual = (residual * (freedom > 0)).flatten(1)[..., None]
+        white = torch.linalg.solve_triangular(self.root, residual, upper=False)[..., 0]
+        rank = per_sample_sum(freedom)
+        volume = self.root.diagonal(dim1=1, dim2=2).log().sum(1) - (self.root.shape[-1] - rank) * self.outside
+        return -0.5 * white.square().sum(1) - volume - rank / 2 * log(2 * pi)
+
+
+def _root(cov: Float[Tensor, "batch d d"]) -> Float[Tensor, "batch d d"]:
+    """A Cholesky root; of a network's covariance, which need not be positive, that of the nearest positive one."""
+    root, failed = torch.linalg.cholesky_ex(cov)
+    if not failed.any():
+        return root
+    values, axes = torch.linalg.eigh(cov)
+    values = torch.maximum(values, 1e-12 * values[..., -1:].clamp(min=1e-12))
+    positive = torch.where((failed > 0)[:, None, None], axes * values[:, None] @ axes.mT, cov)
+    return torch.linalg.cholesky(positive)
