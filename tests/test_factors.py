@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from ornstein.beliefs import Belief, Normal
-from ornstein.denoisers import Condition, Denoiser, with_covariance
-from ornstein.factors import Guide, Guided, Prompt
+from ornstein.composition import Prompt
+from ornstein.denoisers import Condition, Denoiser, Guide, Guided, with_covariance
 from ornstein.grids import log_snr, uniform
 from ornstein.kernels import Predictor
 from ornstein.keys import Keys

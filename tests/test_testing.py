@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from ornstein.beliefs import Belief, Normal
+from ornstein.composition import Prompt
 from ornstein.denoisers import Condition, Denoiser
-from ornstein.factors import Prompt
 from ornstein.kernels import Predictor, Walk
 from ornstein.keys import Keys
 from ornstein.schedules import SCHEDULES, Cosine, Schedule
-from ornstein.spaces import Categorical, Centered, Euclidean, Gaussian, Product, Space
+from ornstein.spaces import Categorical, Centered, Euclidean, Product, Space
 from ornstein.states import State, Time, map_state
 from ornstein.testing import check_denoiser, check_kernel, check_schedule, check_space
 from worlds import RATES, TooLoose, anisotropic, coupled, sequences

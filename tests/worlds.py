@@ -15,8 +15,7 @@ from scipy import stats
 from torch import Tensor
 
 from ornstein.beliefs import Joint, Normal
-from ornstein.denoisers import Condition, Denoiser
-from ornstein.factors import Guided
+from ornstein.denoisers import Condition, Denoiser, Guided
 from ornstein.kernels import Predictor, Walk
 from ornstein.keys import Keys
 from ornstein.oracles import Mixture, enumerated, gaussian_mixture, joint_mixture

@@ -12,17 +12,28 @@ _HOMES = {
     "Joint": "beliefs",
     "Normal": "beliefs",
     "Probs": "beliefs",
+    "Autoguide": "composition",
+    "Prompt": "composition",
+    "mixture": "composition",
+    "negation": "composition",
+    "product": "composition",
     "Denoiser": "denoisers",
+    "Guide": "denoisers",
     "NeuralDenoiser": "denoisers",
     "with_covariance": "denoisers",
     "InputError": "errors",
-    "Guide": "factors",
-    "Prompt": "factors",
+    "Energy": "factors",
+    "Factor": "factors",
+    "Fixed": "measurements",
+    "LogProb": "factors",
+    "Measurement": "measurements",
+    "NoisyLogProb": "factors",
     "Heun": "kernels",
     "Predictor": "kernels",
     "Renoise": "kernels",
     "Walk": "kernels",
     "Keys": "keys",
+    "Particles": "particles",
     "load": "runs",
     "shipped": "runs",
     "Sampler": "samplers",
@@ -41,7 +52,7 @@ _HOMES = {
     "Space": "spaces",
     "Transition": "spaces",
 }
-_MODULES = ("grids", "oracles", "testing")
+_MODULES = ("grids", "operators", "oracles", "testing")
 
 __all__ = [*_HOMES, *_MODULES]  # pyright: ignore[reportUnsupportedDunderAll]
 
@@ -63,14 +74,17 @@ def __dir__() -> list[str]:
 
 
 if TYPE_CHECKING:
-    from . import grids, oracles, testing
+    from . import grids, operators, oracles, testing
     from .beliefs import Belief, Joint, Normal, Probs
-    from .denoisers import Denoiser, NeuralDenoiser, with_covariance
+    from .composition import Autoguide, Prompt, mixture, negation, product
+    from .denoisers import Denoiser, Guide, NeuralDenoiser, with_covariance
     from .domains import images
     from .errors import InputError
-    from .factors import Guide, Prompt
+    from .factors import Energy, Factor, LogProb, NoisyLogProb
     from .kernels import Heun, Predictor, Renoise, Walk
     from .keys import Keys
+    from .measurements import Fixed, Measurement
+    from .particles import Particles
     from .runs import load, shipped
     from .samplers import Sampler
     from .samples import Samples, sample

@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .covariances import Covariance, dense
+from .covariances import Covariance, Weighted, dense
 from .states import State, Time, left, per_sample_sum
 
 
@@ -34,6 +34,10 @@ class Belief(ABC):
     @abstractmethod
     def tilt(self, gradient: State) -> Self:
         """The belief times exp(gradient · x₀), renormalised."""
+
+    @abstractmethod
+    def covary(self, v: State) -> Any:
+        """Cov · v."""
 
     @abstractmethod
     def cumulant(self, gradient: State) -> Float[Tensor, " batch"]:
@@ -57,11 +61,13 @@ class Normal(Belief):
     cov: Covariance | None = None
 
     def tilt(self, gradient: State) -> Self:
-        return replace(self, mean=self.mean + self.spread(_tensor(gradient)))
+        return replace(self, mean=self.mean + self.covary(gradient))
+
+    def covary(self, v: State) -> Tensor:
+        return self.spread(_tensor(v))
 
     def cumulant(self, gradient: State) -> Float[Tensor, " batch"]:
-        g = _tensor(gradient)
-        return per_sample_sum(g * self.spread(g)) / 2
+        return per_sample_sum(_tensor(gradient) * self.covary(gradient)) / 2
 
     @property
     def spread(self) -> Covariance:
@@ -104,6 +110,10 @@ class Probs(Belief):
     def tilt(self, gradient: State) -> Self:
         return replace(self, logits=self.logits + _tensor(gradient))
 
+    def covary(self, v: State) -> Tensor:
+        v = _tensor(v)
+        return self.mean * (v - (self.mean * v).sum(-1, keepdim=True))
+
     def cumulant(self, gradient: State) -> Float[Tensor, " batch"]:
         g = _tensor(gradient)
         return per_sample_sum((self.log_probs + g).logsumexp(-1) - (self.mean * g).sum(-1))
@@ -136,6 +146,10 @@ class Joint(Belief):
         tilted = {name: self.parts[name].tilt(part) for name, part in gradient.items()}
         return replace(self, parts={**self.parts, **tilted})
 
+    def covary(self, v: State) -> dict[str, Any]:
+        assert isinstance(v, Mapping), "a joint belief covaries with a dictionary"
+        return {name: self.parts[name].covary(part) for name, part in v.items()}
+
     def cumulant(self, gradient: State) -> Float[Tensor, " batch"]:
         assert isinstance(gradient, Mapping), "the gradient of a joint belief is a dictionary"
         return torch.stack([self.parts[name].cumulant(part) for name, part in gradient.items()]).sum(0)
@@ -146,6 +160,26 @@ class Joint(Belief):
             for name, part in self.parts.items()
         }
         return replace(self, parts=parts)
+
+
+def combined(terms: Sequence[tuple[Time, Belief]]) -> Belief:
+    """Σ_k w_k b_k in natural parameters, for weights of sum 1; a Normal's covariance is that of its mean's slope."""
+    (_, first), *rest = terms
+    if not rest:
+        return first
+    belief = first.extrapolate([other for _, other in rest], [-weight for weight, _ in rest])
+    return _with_slope(belief, terms)
+
+
+def _with_slope(belief: Any, terms: Sequence[tuple[Time, Any]]) -> Any:
+    """The combined belief with the covariance Σ w_k C_k, where all terms know theirs."""
+    if isinstance(belief, Joint):
+        parts = {name: [(weight, term[name]) for weight, term in terms] for name in belief.parts}
+        return Joint({name: _with_slope(part, parts[name]) for name, part in belief.parts.items()})
+    if not isinstance(belief, Normal):
+        return belief
+    covs = [(weight, term.cov) for weight, term in terms]
+    return Normal(belief.mean, None if any(cov is None for _, cov in covs) else Weighted(tuple(covs)))
 
 
 def _tensor(state: State) -> Tensor:

@@ -143,7 +143,7 @@ def _sample_command(argv: Sequence[str]) -> Callable[..., None]:
         folder = out or Path("samples") / f"{Path(model).name}-{how.seed}"
         require_absent(folder)
         _require_writable(folder)
-        with sampling_progress(how.steps * how.batches) as watch:
+        with sampling_progress(how.moves) as watch:
             options = dict(vars(how))
             denoiser = runs.load(model, runs.pick_device(options.pop("device")))
             samples = runs.draw(denoiser, ask, watch=watch, **options)

@@ -42,33 +42,43 @@ class SampleConfig:
 
     Attributes:
         n: how many.
-        steps: of the sampler, one network call each (two with guidance).
+        steps: of the sampler, one network call each (two with guidance); 20, or 100 with particles, if not given.
         seed: the same seed gives the same samples, whatever the batch size.
         eta: fresh noise a step: 0 deterministic, 1 ancestral.
         order: of the solver; by default 3 with a corrector if deterministic, else 2.
         grid: where the steps are: auto is the grid planned for the model.
         batch_size: samples drawn at once; all if not given.
         film: keep the steps, too.
+        exact: particles weighs and resamples guided samples until they follow the model times what is known.
+        particles: how many are weighed for the n samples; 512, or n if that is more.
         device: auto takes a CUDA device if there is one.
     """
 
     n: int = 16
-    steps: int = 20
+    steps: int | None = None
     seed: int = 0
     eta: float = 0.0
     order: Literal[1, 2, 3] | None = None
     grid: Literal["auto", "uniform", "log-snr", "karras", "asinh", "flow"] = "auto"
     batch_size: int | None = None
     film: bool = False
+    exact: Literal["off", "particles"] = "off"
+    particles: int | None = None
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
     def __post_init__(self) -> None:
         require_in(self, "", {"n": "[1, inf)", "steps": "[1, inf)", "eta": "[0, 1]", "batch_size": "[1, inf)"})
+        require_in(self, "", {"particles": "[2, inf)"})
 
     @property
     def batches(self) -> int:
         """How often the sampler walks all its steps."""
         return -(-self.n // (self.batch_size or self.n))
+
+    @property
+    def moves(self) -> int:
+        """Steps of all batches together."""
+        return self.batches * (self.steps or (20 if self.exact == "off" else 100))
 
 
 _TRAIN_INTERVALS = {

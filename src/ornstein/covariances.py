@@ -6,7 +6,8 @@ unless it is small. Conditioning on m numbers A x₀ seen with noise R takes awa
     C ↦ C − G S⁻¹ Gᵀ,     G = C Aᵀ,     S = R + A C Aᵀ
 """
 
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -14,6 +15,8 @@ import torch
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
+
+from .states import Time, left
 
 
 @runtime_checkable
@@ -23,12 +26,17 @@ class Covariance(Protocol):
     def __call__(self, v: Tensor) -> Tensor: ...
 
 
-@runtime_checkable
-class Spelled(Covariance, Protocol):
+class Spelled(ABC):
     """A covariance that can write itself down."""
 
     @property
-    def matrix(self) -> Float[Tensor, "batch d d"]: ...
+    @abstractmethod
+    def matrix(self) -> Float[Tensor, "batch d d"]:
+        """All of it over the flattened event; for small d."""
+
+    @abstractmethod
+    def __call__(self, v: Tensor) -> Tensor:
+        """C v."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +102,16 @@ class Conditioned:
         return self.cov(v) - torch.einsum("bm,bmd->bd", explained, gain).reshape(v.shape)
 
 
+@dataclass(frozen=True)
+class Weighted:
+    """Σ_k w_k C_k; weights are numbers or (batch,)."""
+
+    covs: Sequence[tuple[Time, Covariance]]
+
+    def __call__(self, v: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
+        return torch.stack([left(weight, v).to(v) * cov(v) for weight, cov in self.covs]).sum(0)
+
+
 def conditioned(
     cov: Covariance, gain: Float[Tensor, "batch m ..."], precision: Float[Tensor, "batch m m"]
 ) -> Covariance:
@@ -101,8 +119,7 @@ def conditioned(
     if not isinstance(cov, Dense):
         return Conditioned(cov, gain, precision)
     flat = gain.flatten(2)
-    matrix = cov.matrix - flat.mT @ precision @ flat
-    return Dense((matrix + matrix.mT) / 2)
+    return Dense(torch.baddbmm(cov.matrix, flat.mT, precision @ flat, alpha=-1.0))
 
 
 def dense(cov: Covariance, like: Float[Tensor, "batch ..."]) -> Dense:

@@ -8,19 +8,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from .beliefs import Belief
+from .beliefs import Belief, combined
 from .config import suggestion
 from .errors import InputError
+from .keys import Keys
 from .spaces import Space
 from .states import State, Time, batch_size, leaves, map_state
-
-if TYPE_CHECKING:
-    from .factors import Guide
 
 Condition = Mapping[str, Tensor]
 
@@ -61,9 +59,59 @@ class Denoiser(ABC):
     def __call__(self, x_t: State, t: Time, condition: Condition | None = None) -> Belief:
         """The belief about x₀ given x_t at time t: a number, (batch,) or (batch, positions)."""
 
+    def terms(self, x_t: State, t: Time, condition: Condition | None = None) -> list[tuple[Time, Belief]]:
+        """Beliefs b_k and weights w_k, of sum 1, for a denoiser of Π_k p_k(x₀)^{w_k}: most have one term."""
+        return [(1.0, self(x_t, t, condition))]
+
+    def latent(self, keys: Keys) -> Condition:
+        """What each sample draws for itself before it starts, such as its component of a mixture."""
+        return {}
+
     def __and__(self, guide: "Guide") -> "Denoiser":
         """This denoiser, knowing more: again a denoiser."""
         return guide.guide(self)
+
+
+class Guide(ABC):
+    """Anything that turns a denoiser into one that knows more."""
+
+    @abstractmethod
+    def guide(self, denoiser: Denoiser) -> Denoiser:
+        """The guided denoiser, with the signature of the one it is given."""
+
+
+@dataclass(frozen=True)
+class Guided(Denoiser):
+    """A denoiser built on another: same space, same origin, same device."""
+
+    denoiser: Denoiser
+
+    @property
+    def space(self) -> Space:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.denoiser.space
+
+    @property
+    def origin(self) -> Origin | None:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.denoiser.origin
+
+    @property
+    def device(self) -> torch.device:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.denoiser.device
+
+    @property
+    def given(self) -> Condition:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.denoiser.given
+
+    @property
+    def record(self) -> Sequence[Mapping[str, Any]]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.denoiser.record
+
+    @property
+    def grids(self) -> Mapping[int, Sequence[float]]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.denoiser.grids
+
+    def latent(self, keys: Keys) -> Condition:
+        return self.denoiser.latent(keys)
 
 
 @dataclass(frozen=True)
@@ -111,8 +159,16 @@ def times(t: Time, x_t: State) -> Tensor:
 
 def with_covariance(denoiser: Denoiser, x_t: State, t: Time, condition: Condition | None = None) -> Belief:
     """The belief with its covariance: the denoiser's own, else Tweedie's, through the gradient of the network."""
+    return terms_and_belief(denoiser, x_t, t, condition)[1]
+
+
+def terms_and_belief(
+    denoiser: Denoiser, x_t: State, t: Time, condition: Condition | None = None
+) -> tuple[list[tuple[Time, Belief]], Belief]:
+    """The denoiser's terms, and the belief they combine to with its covariance."""
     x_t = map_state(lambda x: x.detach().requires_grad_() if x.is_floating_point() and not x.requires_grad else x, x_t)
     with torch.enable_grad():
-        belief = denoiser(x_t, t, condition)
+        terms = denoiser.terms(x_t, t, condition)
+        belief = combined(terms)
     mask = (condition or {}).get("mask")
-    return denoiser.space.where(mask).second_moment(belief, x_t, t)
+    return terms, denoiser.space.where(mask).second_moment(belief, x_t, t)

@@ -1,127 +1,247 @@
-"""What is known or wanted about x₀. `denoiser & guide` is a denoiser again, so guides nest and compose.
+"""What is known or wanted about x₀, as a factor g(x₀). `denoiser & factor` is a denoiser of p(x₀) g(x₀), nearly.
 
-Classifier-free guidance (Ho & Salimans 2022) is an extrapolation from the belief without a condition to the belief with
-it, in natural parameters: b = b_said + (scale − 1)(b_said − b_unsaid).
+A factor answers two questions about a belief, and everything else follows from the answers:
+
+    log_expect     log E[g(x₀)] under the belief: how well x_t already agrees     weighs particles
+    update         the same, and the belief given g: ∝ belief · g                 moves samples
+
+Both are exact where the belief is right and the factor `conjugate` (measurements.py). Any other factor is expanded at
+the mean m: with slope d = ∇ log g(m) and the belief's covariance C
+
+    log E[g] ≈ log g(m) + log E exp d·(x₀ − m),      belief ∝ belief · exp d·x₀  (mean += C d, logits += d)
+
+which is exact for every g that is exponential in x₀, in every space. A bend of log g along C d, κ < 0, shortens the
+step to d/(1 − κ), as Newton's method would. The plug-in g(m) alone is biased: see docs/say-what-you-know.md.
 """
 
-from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
-from .beliefs import Belief
-from .denoisers import Condition, Denoiser, Origin
+from .beliefs import Belief, Joint
+from .denoisers import Condition, Denoiser, Guide, Guided, with_covariance
 from .spaces import Space
-from .states import State, Time, batch_size, leaves
+from .states import State, Time, leaves, left, map_state, per_sample_sum
+
+Updated = tuple[Float[Tensor, " batch"], Any]
 
 
-class Guide(ABC):
-    """Anything that turns a denoiser into one that knows more."""
+class Factor(Guide):
+    """log g(x₀)."""
+
+    @property
+    def conjugate(self) -> bool:
+        """Whether `update` is exact for the beliefs it is made for."""
+        return False
 
     @abstractmethod
-    def guide(self, denoiser: Denoiser) -> Denoiser:
-        """The guided denoiser, with the signature of the one it is given."""
+    def update(self, belief: Belief, x_t: State, t: Time, space: Space) -> Updated:
+        """log E[g(x₀)] under the belief (batch,) and the belief given g; x_t, t: where the belief was formed."""
+
+    @abstractmethod
+    def log_expect(self, belief: Belief) -> Float[Tensor, " batch"]:
+        """log E[g(x₀)], nats; of a belief without doubt it is log g(x₀)."""
+
+    @abstractmethod
+    def tempered(self, power: float) -> "Factor":
+        """g to a power, up to a constant."""
+
+    @property
+    def record(self) -> Mapping[str, Any]:
+        """The factor for a manifest."""
+        return {"factor": type(self).__name__}
+
+    def on(self, part: str) -> "Factor":
+        """The same about one part of a product space."""
+        return OnPart(part, self)
+
+    def guide(self, denoiser: Denoiser) -> "Factored":
+        if isinstance(denoiser, Factored):
+            return replace(denoiser, factors=(*denoiser.factors, self))
+        return Factored(denoiser, (self,))
 
 
 @dataclass(frozen=True)
-class Prompt(Guide):
-    """Condition on something, by classifier-free guidance.
+class Factored(Guided):
+    """A denoiser of the prior times its factors, the conjugate ones taken first."""
 
-    Attributes:
-        condition: name → the value for every sample (a number or the tensor of one sample), or None for the value that
-            each sample is given in `sample(..., condition={name: ...})`.
-        scale: 1 conditions without guidance, more sharpens, 0 ignores the condition.
-    """
+    factors: tuple[Factor, ...]
 
-    condition: Mapping[str, Tensor | float | int | None]
-    scale: float = 1.0
-
-    def guide(self, denoiser: Denoiser) -> "Prompted":
-        for name, value in self.condition.items():
-            if value is not None and name in denoiser.given:
-                raise ValueError(f"{name!r} is said already: a denoiser takes one prompt of a name")
-        return Prompted(denoiser, self)
-
-
-@dataclass(frozen=True)
-class Guided(Denoiser):
-    """A denoiser built on another: same space, same origin, same device."""
-
-    denoiser: Denoiser
-
-    @property
-    def space(self) -> Space:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.denoiser.space
-
-    @property
-    def origin(self) -> Origin | None:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.denoiser.origin
-
-    @property
-    def device(self) -> torch.device:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.denoiser.device
-
-    @property
-    def given(self) -> Condition:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.denoiser.given
-
-    @property
-    def record(self) -> Sequence[Mapping[str, Any]]:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.denoiser.record
-
-    @property
-    def grids(self) -> Mapping[int, Sequence[float]]:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.denoiser.grids
-
-
-@dataclass(frozen=True)
-class Prompted(Guided):
-    """A denoiser under a prompt: two calls a step, one at scale 0 or 1."""
-
-    prompt: Prompt
-
-    @property
-    def given(self) -> Condition:  # pyright: ignore[reportIncompatibleVariableOverride]
-        fixed = {name: torch.as_tensor(value) for name, value in self.prompt.condition.items() if value is not None}
-        return {**self.denoiser.given, **fixed}
-
-    @property
-    def record(self) -> Sequence[Mapping[str, Any]]:  # pyright: ignore[reportIncompatibleVariableOverride]
-        said = {name: _plain(value) for name, value in self.prompt.condition.items()}
-        return (*self.denoiser.record, {"prompt": said, "scale": self.prompt.scale})
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "factors", tuple(sorted(self.factors, key=lambda factor: not factor.conjugate)))
 
     @property
     def calls(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.denoiser.calls * (1 if self.prompt.scale in (0, 1) else 2)
+        return self.denoiser.calls
+
+    @property
+    def record(self) -> Sequence[Mapping[str, Any]]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return (*self.denoiser.record, *(factor.record for factor in self.factors))
 
     def __call__(self, x_t: State, t: Time, condition: Condition | None = None) -> Belief:
-        condition = condition or {}
-        said = {**condition, **self._values(condition, x_t)}
-        unsaid = {name: value for name, value in condition.items() if name not in self.prompt.condition}
-        if self.prompt.scale == 0:
-            return self.denoiser(x_t, t, unsaid)
-        belief = self.denoiser(x_t, t, said)
-        if self.prompt.scale == 1:
-            return belief
-        return belief.extrapolate([self.denoiser(x_t, t, unsaid)], [self.prompt.scale - 1])
-
-    def _values(self, condition: Condition, x_t: State) -> dict[str, Tensor]:
-        n, device = batch_size(x_t), leaves(x_t)[0].device
-        values = {}
-        for name, value in self.prompt.condition.items():
-            if value is None and name not in condition:
-                raise ValueError(f"the prompt leaves {name!r} to each sample: pass condition={{{name!r}: ...}}")
-            if value is not None:
-                one = torch.as_tensor(value, device=device)
-                values[name] = one.expand(n, *one.shape)
-        return values
+        belief = with_covariance(self.denoiser, x_t, t, condition)
+        space = self.space.where((condition or {}).get("mask"))
+        _, updated = update(self.factors, belief, x_t, t, space)
+        return updated
 
 
-def _plain(value: Tensor | float | int | None) -> Any:
-    """A prompt's value for a manifest: numbers as they are, long tensors by their shape."""
-    if not isinstance(value, Tensor):
-        return "each sample's own" if value is None else value
-    return value.tolist() if value.numel() <= 16 else f"tensor of shape {tuple(value.shape)}"
+def update(
+    factors: Sequence[Factor], belief: Belief, x_t: State, t: Time, space: Space
+) -> tuple[Float[Tensor, "factors batch"], Belief]:
+    """log E of each factor given the ones before it, and the belief given them all."""
+    values = []
+    for factor in factors:
+        value, belief = factor.update(belief, x_t, t, space)
+        values.append(value)
+    return torch.stack(values), belief
+
+
+# Smooth factors ---------------------------------------------------------------------------------------
+
+
+class Smooth(Factor):
+    """A factor with a differentiable log g on the code of x₀ (numbers as they are, categories one-hot)."""
+
+    @abstractmethod
+    def log_g(self, code: Any) -> Float[Tensor, " batch"]:
+        """log g(x₀), differentiable in the code."""
+
+    def log_expect(self, belief: Belief) -> Float[Tensor, " batch"]:
+        return self._expand(belief)[0]
+
+    def update(self, belief: Belief, x_t: State, t: Time, space: Space) -> Updated:
+        value, slope = self._expand(belief)
+        return value, belief.tilt(slope)
+
+    def _expand(self, belief: Belief) -> tuple[Tensor, Any]:
+        """log E[g] and the shortened slope."""
+        with torch.enable_grad():
+            mean = map_state(lambda x: x.detach().requires_grad_(), belief.mean)
+            value = self.log_g(mean)
+            slope = _gradient(value.sum(), mean, create_graph=True)
+            held = map_state(torch.Tensor.detach, slope)
+            towards = belief.covary(held)
+            bend = _gradient(_inner(slope, towards).sum(), mean)
+        rise, curvature = _inner(held, towards).clamp(min=1e-30), _inner(bend, towards)
+        short = 1 / (1 - (curvature / rise).clamp(max=0.0))
+        slope = map_state(lambda x: x * left(short, x).to(x), held)
+        return value.detach() + belief.cumulant(slope) / short + short.log() / 2, slope
+
+
+@dataclass(frozen=True)
+class Energy(Smooth):
+    """g = exp(−weight · E(x₀)): a property or an energy to push down, or up with a negative weight.
+
+    Attributes:
+        energy: of the code of x₀, (batch, ...) → (batch,), differentiable.
+        weight: 1/kT, if E is an energy.
+    """
+
+    energy: Callable[[Any], Tensor]
+    weight: float = 1.0
+
+    def log_g(self, code: Any) -> Float[Tensor, " batch"]:
+        return -self.weight * self.energy(code)
+
+    def tempered(self, power: float) -> "Energy":
+        return replace(self, weight=self.weight * power)
+
+    @property
+    def record(self) -> Mapping[str, Any]:
+        return {"factor": "Energy", "of": name_of(self.energy), "weight": self.weight}
+
+
+@dataclass(frozen=True)
+class LogProb(Smooth):
+    """g = p(c | x₀)^weight, of a classifier or a regressor of clean data.
+
+    Attributes:
+        log_prob: of the code of x₀, (batch, ...) → (batch,), differentiable.
+    """
+
+    log_prob: Callable[[Any], Tensor]
+    weight: float = 1.0
+
+    def log_g(self, code: Any) -> Float[Tensor, " batch"]:
+        return self.weight * self.log_prob(code)
+
+    def tempered(self, power: float) -> "LogProb":
+        return replace(self, weight=self.weight * power)
+
+    @property
+    def record(self) -> Mapping[str, Any]:
+        return {"factor": "LogProb", "of": name_of(self.log_prob), "weight": self.weight}
+
+
+@dataclass(frozen=True)
+class NoisyLogProb(LogProb):
+    """g = p(c | x₀)^weight by a classifier of noisy data, log p(c | x_t, t): (code of x_t, t) → (batch,)."""
+
+    log_prob: Callable[..., Tensor]
+
+    def log_expect(self, belief: Belief) -> Float[Tensor, " batch"]:
+        """Of a belief without doubt: the classifier at t = 0."""
+        return self.weight * self.log_prob(belief.mean, 0.0)
+
+    def update(self, belief: Belief, x_t: State, t: Time, space: Space) -> Updated:
+        with torch.enable_grad():
+            code = map_state(lambda x: x.detach().requires_grad_(), space.certain(x_t).mean)
+            value = self.weight * self.log_prob(code, t)
+            slope = _gradient(value.sum(), code)
+        return value.detach(), space.steer(belief, slope, t)
+
+
+@dataclass(frozen=True)
+class OnPart(Factor):
+    """A factor about one part of a product space."""
+
+    part: str
+    factor: Factor
+
+    @property
+    def conjugate(self) -> bool:
+        return self.factor.conjugate
+
+    @property
+    def record(self) -> Mapping[str, Any]:
+        return {**self.factor.record, "part": self.part}
+
+    def tempered(self, power: float) -> "OnPart":
+        return replace(self, factor=self.factor.tempered(power))
+
+    def log_expect(self, belief: Belief) -> Float[Tensor, " batch"]:
+        assert isinstance(belief, Joint)
+        return self.factor.log_expect(belief[self.part])
+
+    def update(self, belief: Belief, x_t: State, t: Time, space: Any) -> Updated:
+        assert isinstance(belief, Joint)
+        assert isinstance(x_t, Mapping)
+        time: Any = t[self.part] if isinstance(t, Mapping) else t  # pyright: ignore[reportArgumentType]
+        value, part = self.factor.update(belief[self.part], x_t[self.part], time, space.parts[self.part])
+        return value, replace(belief, parts={**belief.parts, self.part: part})
+
+
+# Gradients of states ----------------------------------------------------------------------------------
+
+
+def _gradient(value: Tensor, at: Any, create_graph: bool = False) -> Any:
+    """∂value/∂at, tensor by tensor; zero where value does not depend on it."""
+    if not value.requires_grad:
+        return map_state(torch.zeros_like, at)
+    found = torch.autograd.grad(value, leaves(at), create_graph=create_graph, materialize_grads=True)
+    gradients = iter(found)
+    return map_state(lambda _: next(gradients), at)
+
+
+def _inner(a: Any, b: Any) -> Float[Tensor, " batch"]:
+    """a · b, sample by sample."""
+    return torch.stack([per_sample_sum(x * y).double() for x, y in zip(leaves(a), leaves(b), strict=True)]).sum(0)
+
+
+def name_of(part: object) -> str:
+    return getattr(part, "__name__", type(part).__name__)

@@ -18,6 +18,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from .beliefs import Belief, Joint, Normal, Probs
+from .covariances import Spelled
 from .denoisers import Condition, Denoiser
 from .keys import Keys
 from .schedules import Cosine, RectifiedFlow, Schedule
@@ -45,7 +46,7 @@ class Components(ABC):
 
 
 @dataclass(frozen=True, eq=False)
-class MixtureCovariance:
+class MixtureCovariance(Spelled):
     """Σ_k share_k (C_k + δ_k δ_kᵀ) without forming it: C_k = U_k diag(spread_k) U_kᵀ, δ_k = m_k − m."""
 
     share: Float[Tensor, "batch k"]
@@ -62,7 +63,6 @@ class MixtureCovariance:
 
     @property
     def matrix(self) -> Float[Tensor, "batch d d"]:
-        """All of it, for small d."""
         if self.spread.ndim == 2:  # the same for all samples
             within = einsum(self.share, (self.axes * self.spread[:, None]) @ self.axes.mT, "b k, k i j -> b i j")
         else:

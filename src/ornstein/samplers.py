@@ -48,7 +48,7 @@ class Sampler:
             condition: what each sample is given, (batch, ...) a name.
             start: states at grid[0]; drawn from the prior if not given.
         """
-        condition = condition or {}
+        condition = {**denoiser.latent(keys.fold("latent")), **(condition or {})}
         space = denoiser.space.where(condition.get("mask"))
         x = space.prior(keys.fold("prior")) if start is None else start
         walk = Walk(x, self.grid[0], space)
@@ -62,5 +62,14 @@ class Sampler:
         self, denoiser: Denoiser, keys: Keys, condition: Condition | None = None, start: State | None = None
     ) -> Any:
         """The final state alone."""
-        *_, last = self.steps(denoiser, keys, condition, start)
-        return last.x
+        return self.end(denoiser, keys, condition, start).x
+
+    def end(
+        self, denoiser: Denoiser, keys: Keys, condition: Condition | None = None, start: State | None = None
+    ) -> Walk:
+        """Where the samples stand at last."""
+        walk = None
+        for walk in self.steps(denoiser, keys, condition, start):  # noqa: B007 — one at a time: walks hold beliefs
+            pass
+        assert walk is not None
+        return walk

@@ -8,17 +8,20 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
 from . import grids
 from .denoisers import Condition, Denoiser, Origin
 from .errors import InputError
+from .exactness import Exactness
 from .files import read_json, sha256, write_json
 from .kernels import Predictor, Walk
 from .keys import Keys
+from .particles import Particles
 from .samplers import Sampler
+from .spaces import Product
 from .states import State, concatenate, leaves, take, to_device
 from .states import batch_size as batch_size_of
 from .tasks import task
@@ -38,6 +41,7 @@ class Samples:
         nfe: network evaluations a sample.
         seconds: wall time.
         settings: seed, steps, eta, ..., and the user's request, in JSON values.
+        exactness: how exactly they follow what was asked for, if that was measured.
     """
 
     x: Any
@@ -47,6 +51,7 @@ class Samples:
     nfe: int = 0
     seconds: float = 0.0
     settings: Mapping[str, Any] = field(default_factory=dict)
+    exactness: Exactness | None = None
 
     def __len__(self) -> int:
         return batch_size_of(self.x)
@@ -54,7 +59,8 @@ class Samples:
     def __repr__(self) -> str:
         shapes = ", ".join(str(tuple(leaf.shape)) for leaf in leaves(self.x))
         name = f"{self.origin.domain}/{self.origin.name}" if self.origin else "a denoiser of your own"
-        return f"Samples of {name}: {shapes}, {self.nfe} NFE, {self.seconds:.2f} s"
+        exact = f"; {self.exactness}" if self.exactness else ""
+        return f"Samples of {name}: {shapes}, {self.nfe} NFE, {self.seconds:.2f} s{exact}"
 
     def _repr_html_(self) -> str:
         figures = task(self.origin.domain).figures(self) if self.origin else []
@@ -83,6 +89,7 @@ class Samples:
             "n": len(self),
             "nfe": self.nfe,
             "seconds": round(self.seconds, 3),
+            "exactness": self.exactness.record() if self.exactness else None,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "versions": {
                 "ornstein": version("ornstein"),
@@ -125,9 +132,12 @@ def read_samples(folder: Path | str) -> Samples:
 def sample(
     denoiser: Denoiser,
     n: int,
-    steps: int = 20,
+    steps: int | None = None,
     *,
     seed: int = 0,
+    exact: Literal["off", "particles"] = "off",
+    particles: int | None = None,
+    temper: float = 0.0,
     eta: float = 0.0,
     order: int | None = None,
     grid: str = "auto",
@@ -144,7 +154,11 @@ def sample(
     The same seed gives the same samples whatever the batch size or the split between workers.
 
     Args:
-        steps: of the time grid, one denoiser call each.
+        steps: of the time grid, one denoiser call each; 20, or 100 with particles, if not given.
+        exact: off = guided samples as they come; particles = weighed and resampled until they follow the prior times
+            its factors, as `exactness` then measures (particles.py). The samples of one call are one population.
+        particles: the size of the population, of which n samples are taken; 512, or n if that is more.
+        temper: weakens the factors on the way where a population loses too many particles; see Particles.
         eta: fresh noise a step, 0 = deterministic flow, 1 = ancestral; categories are always ancestral.
         order: of the solver, 1 to 3; by default 3 with a corrector if deterministic, else 2.
         grid: auto (the one planned for the model, else asinh), uniform, log-snr, karras, asinh or flow.
@@ -156,8 +170,13 @@ def sample(
         settings: further JSON values for the manifest.
         watch: called after every step, for progress; raise in it to cancel.
     """
-    sampler = sampler or default_sampler(denoiser, steps, eta, order, grid)
     condition = _for_all(denoiser, n, condition or {})
+    if exact != "off":
+        _require_one_population(batch_size, film, eta, order, sampler)
+        size = max(n, particles or 512)
+        sampler = Sampler(_particle_grid(denoiser, steps or 100, grid), (Particles(temper=temper),))
+        return _population(denoiser, sampler, n, size, seed, first, condition, settings or {}, watch)
+    sampler = sampler or default_sampler(denoiser, steps or 20, eta, order, grid)
     if batch_size is not None and batch_size < 1:
         raise InputError(f"batch_size is {batch_size}, expected at least 1")
     started, size = time.perf_counter(), batch_size or n
@@ -170,16 +189,79 @@ def sample(
         [concatenate(frame) for frame in zip(*(frames for _, frames, _ in drawn), strict=True)],
         drawn[0][2],
         time.perf_counter() - started,
-        {
-            "seed": seed,
-            "first": first,
-            "steps": len(sampler.grid) - 1,
-            "kernels": [repr(kernel) for kernel in sampler.kernels],
-            "grid": [round(time, 6) if isinstance(time, float) else "per sample" for time in sampler.grid],
-            "guides": list(denoiser.record),
-            **(settings or {}),
-        },
+        _settings(denoiser, sampler, seed, first, settings or {}),
     )
+
+
+def _settings(
+    denoiser: Denoiser, sampler: Sampler, seed: int, first: int, settings: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    return {
+        "seed": seed,
+        "first": first,
+        "steps": len(sampler.grid) - 1,
+        "kernels": [repr(kernel) for kernel in sampler.kernels],
+        "grid": [round(time, 6) if isinstance(time, float) else "per sample" for time in sampler.grid],
+        "guides": list(denoiser.record),
+        **settings,
+    }
+
+
+def _population(
+    denoiser: Denoiser,
+    sampler: Sampler,
+    n: int,
+    size: int,
+    seed: int,
+    first: int,
+    condition: Condition,
+    settings: Mapping[str, Any],
+    watch: Callable[[Walk], None],
+) -> Samples:
+    """n samples spread evenly over a population of `size` particles; each keeps the condition of its family."""
+    started, walk = time.perf_counter(), None
+    keys = Keys.of(seed, range(first, first + size), denoiser.device)
+    given = to_device(take(condition, torch.arange(size) % n), denoiser.device)
+    given = {**denoiser.latent(keys.fold("latent")), **given}
+    with torch.no_grad():
+        for walk in sampler.steps(denoiser, keys, given):
+            watch(walk)
+    assert walk is not None
+    assert walk.population is not None
+    index = torch.arange(n, device=denoiser.device) * size // n
+    x, given = take(walk.x, index), take(given, walk.population.eve[index])
+    return Samples(
+        to_device(x, "cpu"),
+        to_device(given, "cpu"),
+        denoiser.origin,
+        (),
+        walk.nfe,
+        time.perf_counter() - started,
+        _settings(denoiser, sampler, seed, first, settings),
+        walk.population.exactness(),
+    )
+
+
+def _particle_grid(denoiser: Denoiser, steps: int, name: str) -> grids.Grid:
+    """Even in log σ/α for continuous data, where exact samples do not ask for the grid of a flow."""
+    continuous = denoiser.space.clock is not None and not isinstance(denoiser.space, Product)
+    return grids.named(name if name != "auto" else "log-snr" if continuous else "uniform", steps, denoiser.space)
+
+
+def _require_one_population(
+    batch_size: int | None, film: bool, eta: float, order: int | None, sampler: Sampler | None
+) -> None:
+    """InputError where a setting of independent samples is asked of a population."""
+    asked = {
+        "batch_size": batch_size is not None,
+        "film": film,
+        "eta": eta != 0,
+        "order": order is not None,
+        "sampler": sampler is not None,
+    }
+    for name, given in asked.items():
+        if given:
+            raise InputError(f"{name} is for independent samples; with exact they are one population")
 
 
 def _for_all(denoiser: Denoiser, n: int, condition: Condition) -> Condition:
@@ -208,6 +290,7 @@ def _draw(
     """The final states of the samples numbered `part`, their film and the network evaluations of each."""
     keys = Keys.of(seed, range(first + part.start, first + part.stop), denoiser.device)
     given = to_device(take(condition, slice(part.start, part.stop)), denoiser.device)
+    given = {**denoiser.latent(keys.fold("latent")), **given}
     walk, frames = None, []
     with torch.no_grad():
         for walk in sampler.steps(denoiser, keys, given):

@@ -20,9 +20,8 @@ from torch import Tensor, nn
 
 from .config import suggestion
 from .datasets import Dataset
-from .denoisers import Condition, NeuralDenoiser, Origin
+from .denoisers import Condition, Guide, NeuralDenoiser, Origin
 from .errors import InputError
-from .factors import Guide
 from .spaces import Space
 
 if TYPE_CHECKING:

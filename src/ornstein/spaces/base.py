@@ -103,5 +103,9 @@ class Space(ABC):
         """The belief that has no doubt about x0; its mean is the code of x0 (itself, or one-hot)."""
 
     @abstractmethod
+    def steer(self, belief: Belief, slope: State, t: Time) -> Belief:
+        """The belief given c, by the slope of log p(c | x_t) with respect to the code of x_t."""
+
+    @abstractmethod
     def check(self, x0: State, where: str = "data") -> None:
         """Raises InputError, naming record and field, if x0 is not clean data of this space."""

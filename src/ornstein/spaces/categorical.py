@@ -152,6 +152,10 @@ class Categorical(Space):
         assert isinstance(x0, Tensor)
         return Probs(torch.nn.functional.one_hot(x0, self.states).double().log())
 
+    def steer(self, belief: Belief, slope: State, t: Time) -> Belief:
+        """To first order in the change of one token."""
+        return belief.tilt(slope)
+
     def check(self, x0: State, where: str = "data") -> None:
         if not isinstance(x0, Tensor) or x0.shape[1:] != self.shape:
             found = tuple(x0.shape[1:]) if isinstance(x0, Tensor) else type(x0).__name__

@@ -20,7 +20,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..beliefs import Belief, Normal, added
-from ..covariances import Dense, Tweedie
+from ..covariances import Dense, Diagonal, Tweedie
 from ..errors import InputError
 from ..keys import Keys
 from ..schedules import Cosine, Schedule
@@ -98,7 +98,11 @@ class Euclidean(Space):
 
     def certain(self, x0: State) -> Normal:
         assert isinstance(x0, Tensor)
-        return Normal(x0)
+        return Normal(x0, Diagonal(torch.zeros_like(x0)))
+
+    def steer(self, belief: Belief, slope: State, t: Time) -> Normal:
+        assert isinstance(slope, Tensor)
+        return Normal(belief.mean + self.tweedie(t, slope) * self.project(slope), getattr(belief, "cov", None))
 
     def loss(self, belief: Belief, x0: State, x_t: State, t: Time) -> Float[Tensor, " batch"]:
         assert isinstance(x0, Tensor)

@@ -66,11 +66,12 @@ class Correlated(Transition):
     @classmethod
     def of(cls, mean: Tensor, cov: Tensor, weight: Time, std: Time, space: "Euclidean") -> "Correlated":
         """The covariance std² I + weight² cov, with a floor: a millionth of its typical width."""
-        eye, cov = torch.eye(cov.shape[-1], dtype=torch.float64, device=cov.device), cov.double()
         weight, std = (left(torch.as_tensor(a, dtype=torch.float64), cov) for a in (weight, std))
-        cov = weight**2 * cov
-        floor = std**2 + 1e-12 * cov.diagonal(dim1=1, dim2=2).mean(1)[:, None, None].clamp(min=0) + 1e-24
-        return cls(mean, _root(cov + floor * eye), floor.flatten().log() / 2, space)
+        cov = weight**2 * cov.double()
+        diagonal = cov.diagonal(dim1=1, dim2=2)
+        floor = std.flatten() ** 2 + 1e-12 * diagonal.mean(1).clamp(min=0) + 1e-24
+        diagonal.add_(floor[:, None])
+        return cls(mean, _root(cov), floor.log() / 2, space)
 
     def sample(self, keys: Keys) -> Float[Tensor, "batch ..."]:
         z = torch.einsum("bij,bj->bi", self.root, keys.normal(self.root.shape[-1]))

@@ -102,6 +102,10 @@ class Product(Space):
         assert isinstance(x0, Mapping)
         return Joint({name: part.certain(x0[name]) for name, part in self.parts.items()})
 
+    def steer(self, belief: Belief, slope: State, t: Times) -> Joint:
+        assert isinstance(belief, Joint)
+        return Joint({name: part.steer(belief[name], own, at) for name, part, own, at in self._each(slope, t)})
+
     def check(self, x0: State, where: str = "data") -> None:
         found = sorted(x0) if isinstance(x0, Mapping) else type(x0).__name__
         if found != sorted(self.parts):

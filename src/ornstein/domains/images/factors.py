@@ -1,6 +1,6 @@
 """What can be known or wanted of a picture."""
 
-from ...factors import Prompt
+from ...composition import Prompt
 
 
 def label(value: int | None = None, scale: float = 1.0) -> Prompt:
