@@ -105,9 +105,9 @@ class Normal(Belief):
         return replace(self, mean=self.mean + self.cov(_tensor(gradient)))
 
     def extrapolate(self, others: Sequence[Any], weights: Sequence[Time]) -> Self:
-        mean = self.mean * _weight(1.0 + sum(weights), self.mean)
+        mean = self.mean
         for other, weight in zip(others, weights, strict=True):
-            mean = added(mean, other.mean, -weight)
+            mean = added(mean, self.mean - other.mean, weight)  # exactly 0 where all agree: constraints stay exact
         return type(self)(mean, self.cov)
 
 
