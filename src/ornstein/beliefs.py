@@ -105,9 +105,10 @@ class Normal(Belief):
         return replace(self, mean=self.mean + self.cov(_tensor(gradient)))
 
     def extrapolate(self, others: Sequence[Any], weights: Sequence[Time]) -> Self:
-        mean = self.mean
-        for other, weight in zip(others, weights, strict=True):
-            mean = added(mean, self.mean - other.mean, weight)  # exactly 0 where all agree: constraints stay exact
+        # by differences, 0 where all agree, so that hard constraints stay to the last bit; lerp spares a pass
+        mean = torch.lerp(self.mean, others[0].mean, _weight(-weights[0], self.mean))
+        for other, weight in zip(others[1:], weights[1:], strict=True):
+            mean = added(mean, self.mean - other.mean, weight)
         return type(self)(mean, self.cov)
 
 
