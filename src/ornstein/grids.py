@@ -182,6 +182,7 @@ class _Pilots:
         return (1.0, *times[1:-1].tolist(), 0.0)
 
 
+@torch.enable_grad()
 def _descended(grid: Grid, cost: Callable[[Sequence[Time]], Tensor], space: Space, rounds: int) -> Grid:
     """The grid of the lowest cost on Adam's way down in the logarithms of the steps of asinh(σ/α)."""
     heights = np.arcsinh(_ratios(space, grid) / KNEE)
