@@ -152,9 +152,9 @@ class NeuralDenoiser(Denoiser):
 def times(t: Time, x_t: State) -> Tensor:
     """t as a float32 tensor with the batch of x_t as its first axis."""
     first = leaves(x_t)[0]
-    if isinstance(t, Tensor) and t.ndim:
-        return t.to(first.device, torch.float32)
-    return torch.full((batch_size(x_t),), float(t), device=first.device)
+    if isinstance(t, Tensor):
+        return (t if t.ndim else t.expand(batch_size(x_t))).to(first.device, torch.float32)
+    return torch.full((batch_size(x_t),), t, device=first.device)
 
 
 def with_covariance(denoiser: Denoiser, x_t: State, t: Time, condition: Condition | None = None) -> Belief:
