@@ -5,8 +5,8 @@ unguided model, so unguided samples predict it:
 
     E_γ[w] = μ + σ² γ + κ₃ γ²/2 + …
 
-the line holds for all γ if w is Gaussian, and to 5 % while |κ₃ γ| < σ²/10. Beyond, unguided samples are reweighted, while
-a fifth of them still counts; farther out, a ladder of populations (particles.py), each reweighted from the last.
+the line holds for all γ if w is Gaussian, and to 5 % while |κ₃ γ| < σ²/10. Beyond, unguided samples are reweighted,
+while a fifth of them still counts; farther out, a ladder of populations (particles.py), each reweighted from the last.
 
 For w = a · x₀ the tilt needs no approximation at all: exp(γ a·x₀) only shifts what x_t says, and the tilted belief is
 b(x_t + γ a σ²/α, t).
@@ -96,6 +96,23 @@ class Shifted(Guided):
 
 
 @dataclass(frozen=True)
+class Target(Guide):
+    """Calibrated on the spot: `denoiser & Target(w, 0.4)` finds the strength for a mean of 0.4 and applies it.
+
+    Attributes:
+        w, target, n, steps: as of `calibrate`.
+    """
+
+    w: Property
+    target: float
+    n: int = 2048
+    steps: int | None = None
+
+    def guide(self, denoiser: Denoiser) -> Denoiser:
+        return denoiser & calibrate(denoiser, self.w, self.target, n=self.n, steps=self.steps).guide
+
+
+@dataclass(frozen=True)
 class Calibration:
     """The strength that brings the mean of a property to its target, and how well it was found to do so.
 
@@ -124,10 +141,9 @@ class Calibration:
     def __str__(self) -> str:
         low, high = self.interval
         trust = "within" if abs(self.gamma) <= self.law.trusted else "beyond"
-        return (
-            f"γ = {self.gamma:.4g} for a mean of {self.target:g}: measured {self.measured:.4g} [{low:.4g}, {high:.4g}] "
-            f"(by {self.method}; the line says {self.law(self.gamma):.4g}, {trust} its range |γ| ≤ {self.law.trusted:.3g})"
-        )
+        line = f"the line says {self.law(self.gamma):.4g}, {trust} its range |γ| ≤ {self.law.trusted:.3g}"
+        measured = f"measured {self.measured:.4g} [{low:.4g}, {high:.4g}]"
+        return f"γ = {self.gamma:.4g} for a mean of {self.target:g}: {measured} (by {self.method}; {line})"
 
 
 def calibrate(
@@ -175,13 +191,12 @@ def _measured(
     knob: "Knob", gamma: float, target: float, law: Law, method: str, predicted: float, seed: int, tries: int = 4
 ) -> Calibration:
     """Measures at γ on fresh draws, and corrects γ by Newton's step while the target is off by two errors."""
-    for attempt in range(tries):
-        values, family = knob.draw(gamma, seed + attempt)
-        measured, error = mean_and_error(values, family)
-        if abs(measured - target) < 2 * error or attempt == tries - 1:
-            break
-        gamma += (target - measured) / values.var().item()
-    return Calibration(target, gamma, predicted, method, measured, error, law, knob.guide(gamma))
+    values, family = knob.draw(gamma, seed)
+    measured, error = mean_and_error(values, family)
+    if abs(measured - target) < 2 * error or tries == 1:
+        return Calibration(target, gamma, predicted, method, measured, error, law, knob.guide(gamma))
+    corrected = gamma + (target - measured) / values.var().item()
+    return _measured(knob, corrected, target, law, method, predicted, seed + 1, tries - 1)
 
 
 @dataclass(frozen=True)
