@@ -10,15 +10,15 @@ from torch import Tensor
 
 from ...config import TrainConfig, require_in
 from ...datasets import Arrays
-from ...denoisers import Guide, Origin
+from ...denoisers import Guide, NeuralDenoiser, Origin
 from ...errors import InputError
 from ...networks import UNet, UNetConfig
 from ...report import pictures
 from ...samples import Samples
 from ...schedules import SCHEDULES
 from ...spaces import Euclidean
-from ...tasks import Figure, Request, Score, Task
-from . import data, network, scores
+from ...tasks import Chapter, Figure, Request, Score, Task
+from . import data, network, playground, scores
 from .factors import Ink, blurred, coarse, inpainted, label
 
 
@@ -147,6 +147,10 @@ class Images(Task):
             return [grid]
         film = torch.stack([frame[:10] for frame in samples.film if isinstance(frame, Tensor)])
         return [grid, *self._film_figures(film)]
+
+    def chapters(self, denoiser: NeuralDenoiser, seed: int) -> list[Chapter]:
+        assert denoiser.origin is not None
+        return [playground.chapter(denoiser, data.load(denoiser.origin.config["data"])[1], seed)]
 
     def _summary(self, x: Tensor) -> Figure:
         """The mean and, pixel by pixel, the standard deviation."""
