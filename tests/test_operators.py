@@ -1,4 +1,4 @@
-"""Operators and their adjoints belong together; whitening makes noise white; every sample's equations are solved alone."""
+"""Operators have their adjoints; whitening makes noise white; every sample's equations are solved on their own."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
