@@ -177,7 +177,15 @@ class Fixed(Factor):
         seen = Measurement(value[where], Subset(where), self.slack)
         log_prob, posterior = seen._posterior(belief)
         mean = torch.where(where, value, posterior.mean)
-        return log_prob, Normal(mean, _Free(posterior.cov, ~where))
+        return log_prob, Normal(mean, _within(posterior.spread, ~where))
+
+
+def _within(cov: Covariance, free: Tensor) -> Covariance:
+    """The covariance of the free elements, 0 elsewhere: a matrix again where it is one."""
+    if not isinstance(cov, Dense):
+        return _Free(cov, free)
+    flat = free.flatten().to(cov.matrix)
+    return Dense(cov.matrix * flat[:, None] * flat)
 
 
 @dataclass(frozen=True)
