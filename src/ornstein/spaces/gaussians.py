@@ -69,7 +69,7 @@ class Correlated(Transition):
     def of(cls, mean: Tensor, cov: Tensor, weight: Time, std: Time, space: "Euclidean") -> "Correlated":
         """The covariance std² I + weight² cov, with a floor: a millionth of its typical width."""
         weight, std = (left(torch.as_tensor(a, dtype=torch.float64), cov) for a in (weight, std))
-        cov = weight**2 * cov.double()
+        cov = weight**2 * space.within(cov.double(), mean)
         diagonal = cov.diagonal(dim1=1, dim2=2)
         moving = (diagonal > 0) | (std.flatten()[:, None] > 0)
         floor = std.flatten() ** 2 + 1e-12 * diagonal.mean(1).clamp(min=0) + 1e-24
