@@ -81,9 +81,10 @@ class Normal(Belief):
         return Normal(self.mean, dense(self.spread, self.mean))
 
     def extrapolate(self, others: Sequence[Any], weights: Sequence[Time]) -> Self:
-        mean = self.mean * _weight(1.0 + sum(weights), self.mean)
-        for other, weight in zip(others, weights, strict=True):
-            mean = added(mean, other.mean, -weight)
+        # by differences, 0 where all agree, so that hard constraints stay to the last bit; lerp spares a pass
+        mean = torch.lerp(self.mean, others[0].mean, _weight(-weights[0], self.mean))
+        for other, weight in zip(others[1:], weights[1:], strict=True):
+            mean = added(mean, self.mean - other.mean, weight)
         return type(self)(mean, self.cov)
 
 

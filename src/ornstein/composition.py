@@ -152,6 +152,10 @@ class Composed(Denoiser):
         return self.parts[0][1].grids
 
     @property
+    def reach(self) -> float:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return min(part.reach for _, part in self.parts)
+
+    @property
     def calls(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
         return sum(part.calls for _, part in self.parts)
 

@@ -39,6 +39,13 @@ def family_error(log_weights: Float[Tensor, " n"], eve: Int[Tensor, " n"]) -> Fl
     return (shares - 1 / len(shares)).square().sum().sqrt()
 
 
+def mean_and_error(values: Float[Tensor, " n"], family: Int[Tensor, " n"]) -> tuple[float, float]:
+    """The mean of samples and its standard error, where samples of one family are not independent."""
+    mean = values.mean()
+    shares = torch.zeros_like(values).index_add(0, family, (values - mean) / len(values))
+    return mean.item(), shares.square().sum().sqrt().item()
+
+
 @dataclass(frozen=True)
 class Exactness:
     """How the samples were made exact, and how well that went.
