@@ -91,7 +91,7 @@ def test_the_same_seed_gives_the_same_files(run: Path, drawn: Path, tmp_path: Pa
 
 
 def test_exact_samples_say_how_exact_they_are(run: Path, tmp_path: Path) -> None:
-    """A product of prompts as it comes is not exact; here there is nothing to weigh, so the population stays whole."""
+    """Nothing is to be weighed here, so the population stays whole."""
     command = ["sample", str(run), "--n", "4", "--steps", "3", "--exact", "particles", "--particles", "12"]
     assert main([*command, "--out", str(tmp_path / "exact")]) == 0
     found = json.loads((tmp_path / "exact" / "manifest.json").read_text())
