@@ -1,6 +1,7 @@
 """How exact samples are: effective sample sizes, evidence and its error."""
 
 from dataclasses import asdict, dataclass
+from math import log
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ def effective_sample_size(log_weights: Float[Tensor, " n"]) -> Float[Tensor, ""]
 
 def log_mean_exp(log_weights: Float[Tensor, " n"]) -> Float[Tensor, ""]:
     """log of the mean weight."""
-    return log_weights.logsumexp(0) - torch.tensor(len(log_weights)).log()
+    return log_weights.logsumexp(0) - log(len(log_weights))
 
 
 def systematic(log_weights: Float[Tensor, " n"], u: Tensor, count: int | None = None) -> Int[Tensor, " count"]:

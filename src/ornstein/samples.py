@@ -174,7 +174,9 @@ def sample(
         watch: called after every step, for progress; raise in it to cancel.
     """
     condition = _for_all(denoiser, n, condition or {})
-    if exact != "off":
+    if exact not in ("off", "particles"):
+        raise InputError(f"exact is {exact!r}, expected off or particles")
+    if exact == "particles":
         _require_one_population(batch_size, film, eta, order, sampler)
         size = max(n, particles or 512)
         sampler = Sampler(_particle_grid(denoiser, steps or 100, grid), (Particles(temper=temper),))

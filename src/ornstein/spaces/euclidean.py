@@ -66,6 +66,15 @@ class Euclidean(Space):
         """Degrees of freedom an element; sums to the rank of `project`, sample by sample."""
         return torch.ones_like(x) if self.mask is None else left(self.mask, x).to(x).expand_as(x)
 
+    def within(self, cov: Float[Tensor, "batch d d"], like: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch d d"]:
+        """P C Pᵀ: a covariance over the flattened event, cut to the degrees of freedom."""
+        if self.project(like) is like:
+            return cov
+        basis = torch.eye(cov.shape[-1]).to(cov)
+        columns = [self.project(e.expand(len(like), -1).reshape(like.shape)).flatten(1) for e in basis]
+        onto = torch.stack(columns, 2)
+        return onto @ cov @ onto.mT
+
     def prior(self, keys: Keys) -> Float[Tensor, "batch ..."]:
         noise = keys.normal(*self.shape).to(torch.get_default_dtype())
         return self.project(self.schedule.sigma(1.0).item() * noise)
