@@ -1,6 +1,6 @@
 """The knob of guidance: the mean of w under p(x₀) exp(γ w), exact and by every method, on three modes.
 
-    python -m benchmarks.guidance
+python -m benchmarks.guidance
 """
 
 from collections.abc import Mapping

@@ -14,6 +14,7 @@ from ornstein.cli import main
 SMALL = [
     "--network.channels", "8", "--network.blocks", "1", "--train.steps", "6",
     "--train.batch-size", "16", "--train.save-every", "3", "--train.validate-every", "6",
+    "--train.plan", "4",
 ]  # fmt: skip
 
 

@@ -95,6 +95,7 @@ _TRAIN_INTERVALS = {
     "validate_every": "[1, inf)",
     "save_every": "[1, inf)",
     "log_every": "[1, inf)",
+    "plan": "[2, inf)",
 }
 
 
@@ -121,6 +122,7 @@ class TrainConfig:
         validate_every: steps between validation losses.
         save_every: steps between checkpoints.
         log_every: steps between rows of metrics.jsonl.
+        plan: the numbers of sampling steps for which time grids are planned after the training; others resample them.
     """
 
     steps: int = 2000
@@ -140,12 +142,13 @@ class TrainConfig:
     validate_every: int = 250
     save_every: int = 250
     log_every: int = 10
+    plan: tuple[int, ...] = (5, 10, 20, 40)
 
     def __post_init__(self) -> None:
         require_in(self, "train.", _TRAIN_INTERVALS)
 
 
-RESUMABLE = frozenset({"steps", "precision", "device", "validate_every", "save_every", "log_every"})
+RESUMABLE = frozenset({"steps", "precision", "device", "validate_every", "save_every", "log_every", "plan"})
 """The training settings that may change when a run is resumed."""
 
 

@@ -64,13 +64,11 @@ def train(
     write_text(folder / CONFIG, to_toml(config))
     trainer.fit()
     if trainer.fabric.is_global_zero:
-        plan_grids(folder / MODEL, data)
+        plan_grids(folder / MODEL, data, config.train.plan)
     return folder / MODEL
 
 
-def plan_grids(
-    path: Path, data: Dataset, steps: Sequence[int] = (5, 10, 20, 40), pilots: int = 64, rounds: int = 20
-) -> None:
+def plan_grids(path: Path, data: Dataset, steps: Sequence[int], pilots: int = 64, rounds: int = 20) -> None:
     """Plans the model's time grids on pilot samples with conditions from the data, and saves them with its weights."""
     model = load(path)
     tensors, meta = checkpoints.load(path, "model")
