@@ -114,7 +114,7 @@ class PluggedIn(Guided):
 
 
 def calibration(seed: int, repetitions: int) -> Iterator[Row]:
-    """Ranks of x* ~ prior among draws given y = A x* + noise, along random directions; uniform if the draws are right."""
+    """Ranks of x* ~ prior among draws given y = A x* + noise, by direction; uniform if the draws are right."""
     world, keys = problem(8, 2, seed), Keys.of(seed, repetitions).fold("calibration")
     truths = world.prior.draw(keys)
     seen = truths @ world.matrix.T + world.std * keys.fold("noise").normal(len(world.y))

@@ -1,8 +1,8 @@
 """azula's samplers of linear inverse problems as installed from PyPI, in the configurations that did best in tuning.
 
-Tried on tuning problems: MMPS under DDIM, DDPM and second-order Adams–Bashforth steps; DPS with ζ from 1 to 100; TDS with
-four twists; each with the variance-exploding schedule in its default range and in one that fits the data, and with the
-cosine schedule; 200 to 400 steps. deepinv cannot be compared here: it does not import without torchvision.
+Tried on tuning problems: MMPS under DDIM, DDPM and second-order Adams–Bashforth steps; DPS with ζ from 1 to 100; TDS
+with four twists; each with the variance-exploding schedule in its default range and in one that fits the data, and with
+the cosine schedule; 200 to 400 steps. deepinv cannot be compared here: it does not import without torchvision.
 """
 
 from collections.abc import Callable, Iterator

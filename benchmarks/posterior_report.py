@@ -170,12 +170,11 @@ def missed(table: Table, calibration: Iterable[Row]) -> list[str]:
         rms, high = float(np.square(z).mean() ** 0.5), scatter(len(z))[1]
         if rms > high:
             lines.append(
-                f"- {setting}: the log evidence is off by {rms:.2f} × its stated error (RMS; honest errors stay below "
-                f"{high:.2f} 39 times of 40), {z.mean():+.2f} × on average: the steps' own bias, which is not stated."
+                f"- {setting}: the log evidence is off by {rms:.2f} × its stated error, {z.mean():+.2f} × on average."
             )
     for row in calibration:
         uniform, wanted = min(pvalues(row)) > LEVEL / len(row["ranks"]), row["calibration"] == "particles"
-        if uniform != wanted:
+        if uniform != wanted and row["calibration"] != "off":
             lines.append(f"- Calibration: the ranks of {row['calibration']} are {'' if uniform else 'not '}uniform.")
     return lines or ["- Nowhere in these tables."]
 
@@ -190,71 +189,89 @@ def page(rows: Sequence[Row]) -> str:
     problems = sorted({row["seed"] for row in rows if "method" in row})
     failed = sorted({(row["library"], row["method"], row["failed"]) for row in rows if "failed" in row})
     low, high = scatter(len(problems))
-    tried = ", ".join(f"{name} {number}" for name, number in about["versions"].items())
-    lines = f"""# Exact posteriors, side by side
+    return TEXT.format(
+        minutes=about["seconds"] / 60,
+        versions=", ".join(f"{name} {number}" for name, number in about["versions"].items()),
+        first=problems[0],
+        last=problems[-1],
+        distance="\n".join(distance_table(table)),
+        methods="\n".join(method_table(table)),
+        low=low,
+        high=high,
+        evidence="\n".join(evidence_table(table)),
+        measured=calibration[0]["seed"],
+        times=len(calibration[0]["ranks"][0]),
+        directions=len(calibration[0]["ranks"]),
+        calibration="\n".join(calibration_table(calibration)),
+        missed="\n".join(missed(table, calibration)),
+        failed="\n".join(f"- {library} {name}: {what}" for library, name, what in failed) or "- None.",
+    )
+
+
+TEXT = """\
+# Exact posteriors, side by side
 
 Written by `benchmarks/posterior.py`; do not edit. Made by
 
     make bench-env && .bench-env/bin/python benchmarks/posterior.py
 
-on one thread in {about["seconds"] / 60:.0f} minutes, with {tried}.
+on one thread in {minutes:.0f} minutes, with {versions}.
 
 The prior is a mixture of 25 Gaussians in d dimensions, of which m noisy combinations are measured (MCGdiff, Cardoso et
-al. 2023), so that the posterior is known. Problems {problems[0]} – {problems[-1]} of each size; settings were chosen on problems 0 – 9. Every
-method gets the same exact E[x₀ | x_t] and nothing else, and draws 1000 samples.
+al. 2023), so that the posterior is known. Problems {first} – {last} of each size; settings were chosen on problems
+0 – 9. Every method gets the same exact E[x₀ | x_t] and nothing else, and draws 1000 samples.
 
 ## Distance to the posterior
 
 ![Distance to the posterior](posterior.svg)
 
 Mean Wasserstein-1 distance along 100 random directions to 1000 exact draws, mean over the problems (± its standard
-error). *{FLOOR}*: what other exact draws are from the same ones; nothing can be told apart below it. *particles* is
-`ornstein.sample(denoiser & Measurement(y, Matrix(A), sigma), n=1000, steps=…, exact="particles")` with
-{STEPS[8]} steps in 8 dimensions and {STEPS[80]} in 80; *off* is the same without particles. Of azula's methods the
-best configuration counts, chosen afterwards for each size.
+error). *exact draws*: what other exact draws are from the same ones; nothing can be told apart below it. *particles*:
 
-{{distance}}
+    ornstein.sample(denoiser & Measurement(y, Matrix(A), sigma), n=1000, steps=…, exact="particles")
 
-All configurations, with evaluations of the denoiser a sample and the median time of 1000 samples, on a machine that
-was shared. Gradients are not counted: particles, MMPS, TDS and DPS all differentiate the denoiser.
+with 1000 particles and 100 steps in 8 dimensions, 300 in 80. *off* is the same without particles. Of each of azula's
+methods the best configuration counts, chosen afterwards for each size; *closer on*: the problems on which particles
+come closer than azula's best.
 
-{{methods}}
+{distance}
+
+All configurations, with evaluations of the denoiser a sample and the median time of 1000 samples on a machine that was
+shared. Gradients of the denoiser, which every method takes, are not among the evaluations.
+
+{methods}
 
 deepinv is not compared: it does not import without torchvision, which would replace the pinned torch.
 
 ## Evidence
 
 log p(y) as the particles tell it, less the exact one, beside the error that they state; z is their ratio. Honest errors
-have an RMS of z between {low:.2f} and {high:.2f} 19 times of 20. *smallest ESS* is the smallest effective sample size
-of a run, as a share of the particles, mean over the problems. Bold: the steps of the first table.
+have an RMS of z between {low:.2f} and {high:.2f} 19 times of 20. The error stated is that of chance, not of the steps:
+the bias of a chain of few steps shows in the mean of z. *smallest ESS* is the smallest effective sample size of a run,
+as a share of the particles, mean over the problems. Bold: the steps of the first table.
 
-{{evidence}}
+{evidence}
 
 ## Calibration
 
-x* is drawn from the prior and measured by the (8, 2) problem {calibration[0]["seed"]}, {len(calibration[0]["ranks"][0])} times; the rank of x* among 99 draws, along each
-of {len(calibration[0]["ranks"])} random directions, is uniform if the draws follow the posterior (simulation-based calibration, Talts et al. 2018).
-*particles*: 500, in 100 steps. *off*: guided by the moment-matched likelihood, without particles. *plug-in*: guided by the likelihood of the mean
-alone, as if there were no doubt.
+x* is drawn from the prior and measured as in the (8, 2) problem {measured}, {times} times; the rank of x* among 99
+draws, along each of {directions} random directions, is uniform if the draws follow the posterior (simulation-based
+calibration, Talts et al. 2018). *particles*: 500, in 100 steps. *off*: guided by the moment-matched likelihood, without
+particles. *plug-in*: guided by the likelihood of the mean alone, as if there were no doubt.
 
-{{calibration}}
+{calibration}
 
 ## Where we miss
 
-{{missed}}
+The goals: the distances of the first table, half of azula's best, errors of the evidence as stated (RMS of z up to
+{high:.2f}), uniform ranks of the particles and not of the plug-in.
+
+{missed}
 
 ## Configurations that failed
 
-{{failed}}
+{failed}
 """
-    return lines.format(
-        distance="\n".join(distance_table(table)),
-        methods="\n".join(method_table(table)),
-        evidence="\n".join(evidence_table(table)),
-        calibration="\n".join(calibration_table(calibration)),
-        missed="\n".join(missed(table, calibration)),
-        failed="\n".join(f"- {library} {name}: {what}" for library, name, what in failed) or "- None.",
-    )
 
 
 def plot(rows: Sequence[Row], path: Path) -> None:
