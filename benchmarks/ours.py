@@ -31,6 +31,7 @@ STOCHASTIC = {
     "η=0.5": Predictor(eta=0.5, order=1),
     "η=0.5 order 2": Predictor(eta=0.5, order=2),
 }
+PILOTS = {2: 512, 16: 512, 64: 256}
 DEFAULT = "order 3 corrected planned"
 """What a user gets: one solver, one grid, nothing chosen after the fact."""
 
@@ -48,9 +49,15 @@ def solvers(world: World, names: tuple[str, ...] = GRIDS) -> Iterator[Solver]:
 def grid_of(world: World, name: str, steps: int) -> tuple[float, ...]:
     """A named grid or the one planned for this denoiser, with σ/α = 80 in the place of pure noise at its start."""
     space = world.mixture.space
-    times = grids.plan(world.mixture, steps) if name == "planned" else grids.named(name, steps, space)
+    times = planned(world, steps) if name == "planned" else grids.named(name, steps, space)
     start = time_of(FAR)
     return tuple(start * t for t in times) if name == "uniform" else (start, *times[1:])
+
+
+def planned(world: World, steps: int) -> tuple[float, ...]:
+    """The plan for the world's denoiser, from pilots of its own."""
+    pilots = Keys.of(1_000_003, PILOTS[world.d])
+    return grids.plan(Exact(world.mixture.space, world.denoise), steps, pilots, checkpoint=False)
 
 
 def _run(
@@ -74,6 +81,5 @@ class Exact(Denoiser):
 
     def __call__(self, x_t: State, t: Time, condition: Condition | None = None) -> Normal:
         assert isinstance(x_t, Tensor)
-        assert isinstance(t, float)
-        sigma = tan(pi / 2 * t)
+        sigma = (pi / 2 * t).tan() if isinstance(t, Tensor) else tan(pi / 2 * t)
         return Normal(self.denoise(x_t * (1 + sigma**2) ** 0.5, sigma))

@@ -1,5 +1,7 @@
 """Tilting is multiplying by exp(g·x₀) and renormalising; extrapolating is linear in the natural parameters."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from hypothesis import given
@@ -9,7 +11,7 @@ from torch import Tensor
 from ornstein.beliefs import Joint, Normal, Probs
 from ornstein.covariances import Dense, Diagonal, Tweedie
 from ornstein.keys import Keys
-from worlds import assert_close, double, rotated
+from worlds import assert_close, double, rejected, rotated
 
 KEYS = Keys.of(0, 3)
 MEAN, GRADIENT = KEYS.normal(2), KEYS.fold(1).normal(2)
@@ -74,6 +76,24 @@ def test_weights_may_differ_by_sample_and_others_add_up() -> None:
     weights = double([0.0, 1.0, -0.5])
     found = Normal(MEAN).extrapolate([Normal(GRADIENT), Normal(2 * MEAN)], [weights, 0.5]).mean
     assert_close(found, MEAN + weights[:, None] * (MEAN - GRADIENT) - 0.5 * MEAN)
+
+
+def assert_agreed_elements_stay(mean: Callable[[Tensor, list[Tensor], list[float]], Tensor]) -> None:
+    """Where all beliefs agree the extrapolated one is the same to the last bit, whatever the weights."""
+    agreed, weights = Keys.of(1, 500).normal(3), [0.7312, -0.1931]
+    others = [torch.cat([agreed[:, :2], agreed[:, 2:] + shift], 1) for shift in (0.3, -0.5)]
+    assert mean(agreed, others, weights)[:, :2].equal(agreed[:, :2])
+
+
+def test_what_beliefs_agree_on_stays_to_the_last_bit() -> None:
+    def found(mean: Tensor, others: list[Tensor], weights: list[float]) -> Tensor:
+        return Normal(mean).extrapolate([Normal(other) for other in others], weights).mean
+
+    def expanded(mean: Tensor, others: list[Tensor], weights: list[float]) -> Tensor:
+        return mean * (1 + sum(weights)) - sum(w * other for w, other in zip(weights, others, strict=True))
+
+    assert_agreed_elements_stay(found)
+    rejected(assert_agreed_elements_stay, expanded)
 
 
 def test_what_is_ruled_out_stays_ruled_out() -> None:

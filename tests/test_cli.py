@@ -90,6 +90,26 @@ def test_the_same_seed_gives_the_same_files(run: Path, drawn: Path, tmp_path: Pa
     assert ours["files"] == theirs["files"]
 
 
+def test_exact_samples_say_how_exact_they_are(run: Path, tmp_path: Path) -> None:
+    """Nothing is to be weighed here, so the population stays whole."""
+    command = ["sample", str(run), "--n", "4", "--steps", "3", "--exact", "particles", "--particles", "12"]
+    assert main([*command, "--out", str(tmp_path / "exact")]) == 0
+    found = json.loads((tmp_path / "exact" / "manifest.json").read_text())
+    assert found["exactness"]["method"] == "particles"
+    assert found["exactness"]["particles"] == 12
+    assert len(found["exactness"]["ess"]) == found["settings"]["steps"] == 3
+    assert min(found["exactness"]["ess"]) > 0.99
+
+
+def test_exact_samples_are_one_population(
+    run: Path, drawn: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert json.loads((drawn / "manifest.json").read_text())["exactness"] is None
+    command = ["sample", str(run), "--exact", "particles", "--batch-size", "3", "--out", str(tmp_path / "out")]
+    assert "batch_size is for independent samples" in refused(command, capsys)
+    assert not (tmp_path / "out").exists()
+
+
 def test_score_appends(drawn: Path) -> None:
     assert main(["score", str(drawn)]) == 0
     assert main(["score", str(drawn)]) == 0

@@ -45,6 +45,12 @@ def test_every_kind_of_time_gives_the_same_belief(t: Any) -> None:
     assert times(t, x).shape[0] == 3
 
 
+def test_a_time_keeps_its_gradient() -> None:
+    t = torch.tensor(0.25, dtype=torch.float64, requires_grad=True)
+    (slope,) = torch.autograd.grad(times(t, torch.zeros(3, 2)).sum(), t)
+    assert slope == 3
+
+
 def test_a_mask_binds_the_space() -> None:
     denoiser = NeuralDenoiser(Echo(), Euclidean((2, 1)))
     mask = torch.tensor([[True, False]])

@@ -1,19 +1,23 @@
 """Grids fall from noise to data, and the planned one is the best or close to it, on worlds it was not chosen for."""
 
+from functools import cache
 from itertools import pairwise
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
 from ornstein import grids
+from ornstein.beliefs import Normal
+from ornstein.denoisers import Denoiser
 from ornstein.grids import FAR, Grid
 from ornstein.keys import Keys
 from ornstein.oracles import Mixture
 from ornstein.samplers import Sampler
 from ornstein.schedules import EDM, Cosine, RectifiedFlow, Schedule
 from ornstein.spaces import Euclidean
-from worlds import anisotropic, assert_close, coupled, double, sequences
+from worlds import anisotropic, assert_close, coupled, double, rejected, sequences
 
 SCHEDULES = [Cosine(), RectifiedFlow(), EDM()]
 
@@ -62,15 +66,63 @@ def error(world: Mixture, grid: Grid, start: Tensor, exact: Tensor) -> float:
     return (errors.square().mean().sqrt() * errors.median() ** 0.3).item()  # the measure it plans by
 
 
+@cache
+def seen_by_nobody() -> tuple[Mixture, Tensor, Tensor]:
+    """A world, starts that no plan has seen, and where they end."""
+    world, start = anisotropic(), Keys.of(5, 256).normal(2)
+    exact = Sampler(grids.asinh(600, world.space), (grids.SOLVER,)).run(world, Keys.of(0, 256), start=start)
+    return world, start, exact
+
+
+def assert_plan_beats_named_grids(steps: int, rounds: int) -> None:
+    world, start, exact = seen_by_nobody()
+    named = [error(world, grids.named(name, steps, world.space), start, exact) for name in grids.NAMED]
+    with torch.no_grad():  # as callers may have it
+        plan = grids.plan(world, steps, Keys.of(9, 128), rounds=rounds, checkpoint=False)
+    assert error(world, plan, start, exact) < 0.6 * min(named)
+
+
 @pytest.mark.parametrize("steps", [10, 20])
 def test_the_plan_beats_every_named_grid(steps: int) -> None:
     """On starts that the plan has not seen."""
-    world, start = anisotropic(), Keys.of(5, 256).normal(2)
-    exact = Sampler(grids.asinh(600, world.space), (grids.SOLVER,)).run(world, Keys.of(0, 256), start=start)
-    named = [error(world, grids.named(name, steps, world.space), start, exact) for name in grids.NAMED]
-    planned = error(world, grids.plan(world, steps), start, exact)
-    assert planned < 1.05 * min(named)
-    assert planned < (0.5 if steps == 20 else 0.8) * sorted(named)[1]
+    assert_plan_beats_named_grids(steps, rounds=40)
+
+
+@pytest.mark.parametrize("steps", [10, 20])
+def test_a_plan_without_descent_does_not(steps: int) -> None:
+    rejected(assert_plan_beats_named_grids, steps, rounds=0)
+
+
+def test_times_follow_their_steps() -> None:
+    """The grid laid out again from its steps is the same, and its derivative is right."""
+    space, grid = Euclidean((2,), data_std=0.5), grids.asinh(8, Euclidean((2,), data_std=0.5))
+    steps = torch.asinh(double([FAR / 0.05])).expand(8) / 8
+    assert_close(double(grids._laid(space, steps)), double(grid), 1e-9)
+
+    def laid(steps: Tensor) -> Tensor:
+        return torch.stack(grids._laid(space, steps)[1:-1])  # pyright: ignore[reportArgumentType]
+
+    assert torch.autograd.gradcheck(laid, (steps.clone().requires_grad_(),))
+
+
+def test_a_denoiser_without_gradients_keeps_the_best_candidate() -> None:
+    world = anisotropic()
+
+    class Detached(Denoiser):
+        space = world.space
+
+        def __call__(self, x_t: Any, t: Any, condition: Any = None) -> Normal:
+            return Normal(world(x_t, torch.as_tensor(t).item()).mean.detach())
+
+    keys = Keys.of(0, 16)
+    plan = grids.plan(Detached(), 6, keys, rounds=3)
+    assert plan == pytest.approx(grids.plan(world, 6, keys, rounds=0))
+
+
+def test_products_with_categories_are_planned() -> None:
+    grid = grids.plan(coupled(), 6, Keys.of(0, 32), rounds=3)
+    assert len(grid) == 7
+    assert all(t > s for t, s in pairwise(grid))
 
 
 def test_plans_are_found_again_by_number_of_steps() -> None:

@@ -12,6 +12,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from ornstein.beliefs import Normal
+from ornstein.denoisers import Denoiser
 from ornstein.errors import InputError
 from ornstein.grids import log_snr, uniform
 from ornstein.kernels import Heun, Kernel, Predictor, Walk
@@ -20,6 +22,7 @@ from ornstein.oracles import Mixture
 from ornstein.samplers import Sampler
 from ornstein.samples import read_samples, sample
 from ornstein.schedules import EDM, Cosine, Linear, RectifiedFlow, Schedule, VarianceExploding
+from ornstein.spaces import Euclidean
 from ornstein.states import concatenate, leaves, map_state, take
 from worlds import (
     JOINT_WEIGHTS,
@@ -306,6 +309,71 @@ def test_the_gradient_flows_through_the_whole_loop() -> None:
     assert torch.autograd.gradcheck(endpoint, (start,))
     (slope,) = torch.autograd.grad(endpoint(start).sum(), start)
     assert slope.abs().min() > 0
+
+
+def test_the_gradient_flows_to_the_times() -> None:
+    world, start = smooth(), Keys.of(2, 3).normal(2)
+
+    def endpoint(times: Tensor) -> Tensor:
+        return Sampler((1.0, *times, 0.0), (Predictor(0.0, 3, correct=True),)).run(world, Keys.of(2, 3), start=start)
+
+    assert torch.autograd.gradcheck(endpoint, (double([0.8, 0.6, 0.4, 0.1]).requires_grad_(),))
+
+
+class Wide(Denoiser):
+    """A network with many activations."""
+
+    space = Euclidean((2,))
+
+    def __call__(self, x_t: Any, t: Any, condition: Any = None) -> Normal:
+        hidden = (x_t @ double([[1.0] * 128, [-0.5] * 128])).tanh().sin()
+        return Normal(hidden.unflatten(1, (2, 64)).mean(-1) + 0.2 * x_t)
+
+
+def differentiated(predictor: Predictor, checkpoint: bool) -> tuple[Tensor, Tensor, int]:
+    """The end of a loop, its gradient, and the bytes that were kept for it."""
+    start, kept = Keys.of(2, 64).normal(2).requires_grad_(), 0
+
+    def count(x: Tensor) -> Tensor:
+        nonlocal kept
+        kept += x.nbytes
+        return x
+
+    with torch.autograd.graph.saved_tensors_hooks(count, lambda x: x):
+        walks = list(Sampler(uniform(12), (predictor,), checkpoint).steps(Wide(), Keys.of(2, 64), start=start))
+    if checkpoint:  # what each move starts from stays too: its state, the one before, and new beliefs
+        kept += sum(3 * walk.x.nbytes for walk in walks)
+    end = walks[-1].x
+    return end.detach(), torch.autograd.grad(end.square().sum(), start)[0], kept
+
+
+@pytest.mark.parametrize("predictor", [Predictor(0.0, 3, correct=True), Predictor(0.6, 2)], ids=repr)
+def test_checkpoints_save_memory_and_change_nothing(predictor: Predictor) -> None:
+    (end, slope, kept), (same, again, fewer) = (differentiated(predictor, save) for save in (False, True))
+    assert end.equal(same)
+    assert slope.equal(again)
+    assert fewer < kept / 10
+
+
+class Holds(Denoiser):
+    """A denoiser that knows the first coordinate of every sample."""
+
+    def __init__(self, world: Mixture, known: Tensor) -> None:
+        self.world, self.space, self.known = world, world.space, known
+
+    def __call__(self, x_t: Any, t: Any, condition: Any = None) -> Normal:
+        mean = self.world(x_t, t).mean.clone()
+        mean[:, 0] = self.known
+        return Normal(mean)
+
+
+@pytest.mark.parametrize(("order", "correct"), [(1, False), (2, False), (2, True), (3, False), (3, True)])
+def test_hard_constraints_survive_every_order(order: int, correct: bool) -> None:
+    keys = Keys.of(4, 200)
+    known = keys.fold("known").normal().float()
+    grid = log_snr(11, anisotropic().space)
+    walks = list(Sampler(grid, (Predictor(0.0, order, correct),)).steps(Holds(anisotropic(), known), keys))
+    assert walks[-1].x[:, 0].equal(known)
 
 
 # What is refused --------------------------------------------------------------------------------------

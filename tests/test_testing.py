@@ -11,12 +11,22 @@ from torch import Tensor
 from ornstein.beliefs import Belief, Normal
 from ornstein.composition import Prompt
 from ornstein.denoisers import Condition, Denoiser
+from ornstein.factors import Energy, Factor, LogProb, NoisyLogProb
 from ornstein.kernels import Predictor, Walk
 from ornstein.keys import Keys
+from ornstein.measurements import Fixed, Measurement
+from ornstein.operators import Blur, Coarse, Fourier, Matrix, Operator, Subset
 from ornstein.schedules import SCHEDULES, Cosine, Schedule
 from ornstein.spaces import Categorical, Centered, Euclidean, Product, Space
 from ornstein.states import State, Time, map_state
-from ornstein.testing import check_denoiser, check_kernel, check_schedule, check_space
+from ornstein.testing import (
+    check_denoiser,
+    check_factor,
+    check_kernel,
+    check_operator,
+    check_schedule,
+    check_space,
+)
 from worlds import RATES, TooLoose, anisotropic, coupled, sequences
 
 KEYS = Keys.of(11, 3)
@@ -260,3 +270,108 @@ def test_the_predictor_conforms_in_every_space(world: Denoiser) -> None:
 def test_broken_kernels_are_rejected(change: Callable[..., Walk], sentence: str) -> None:
     with pytest.raises(AssertionError, match=sentence):
         check_kernel(AlteredKernel(change), anisotropic())
+
+
+# Operators --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "operator",
+    [Coarse(2), Fourier(), Blur.gaussian(0.6), Matrix(Keys.of(0, 3).normal(24), (4, 6)), Subset(torch.ones(4, 6) > 0)],
+    ids=lambda operator: type(operator).__name__,
+)
+def test_operators_conform(operator: Operator) -> None:
+    assert check_operator(operator, (4, 6)) == 9
+
+
+@dataclass(frozen=True)
+class Loose(Operator):
+    """An operator whose shapes nobody checks."""
+
+    forward: Callable[[Tensor], Tensor]
+    backward: Callable[[Tensor], Tensor]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.forward(x)
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        return self.backward(y)
+
+
+@pytest.mark.parametrize(
+    ("forward", "backward", "sentence"),
+    [
+        (lambda x: x[:1], lambda y: y, "one measurement a sample"),
+        (lambda x: x, lambda y: y[:, :2], "shape of x"),
+        (lambda x: x / 0.0, lambda y: y, "finite"),
+        (lambda x: x.mul_(2.0), lambda y: 2 * y, "leaves x as it is"),
+        (lambda x: x + 1.0, lambda y: y, "is linear"),
+        (lambda x: 2 * x, lambda y: y / 2, "⟨A x, y⟩"),
+        (lambda x: x * len(x), lambda y: y * len(y), "rest of the batch"),
+        (lambda x: x.double(), lambda y: y.double(), "stays single"),
+    ],
+)
+def test_broken_operators_are_rejected(forward: Any, backward: Any, sentence: str) -> None:
+    with pytest.raises(AssertionError, match=sentence):
+        check_operator(Loose(forward, backward), (4,))
+
+
+# Factors ----------------------------------------------------------------------------------------------
+
+
+def squares(code: Tensor) -> Tensor:
+    return (code**2).flatten(1).sum(1)
+
+
+SEEN = Measurement(torch.tensor([0.3]), Subset(torch.tensor([True, False])), 0.5)
+
+
+def test_factors_conform() -> None:
+    world, tokens, joint = anisotropic(), sequences("masked"), coupled()
+    for factor in (Energy(squares), LogProb(lambda x: -squares(x)), NoisyLogProb(lambda x, t: -squares(x)), SEEN):
+        assert check_factor(factor, world) == 21
+        assert check_factor(factor.on("x"), joint) == 21
+    fixed = Fixed(torch.tensor([1, 0]), torch.tensor([True, False]))
+    assert check_factor(fixed, tokens) == check_factor(fixed.on("tokens"), joint) == 21
+    assert check_factor(Energy(squares), tokens) == 21
+    assert check_factor(SEEN, world, condition={"label": torch.tensor([0, 1, 1])}) == 20
+
+
+@dataclass(frozen=True)
+class AlteredFactor(Energy):
+    """An energy whose answer passes through a function."""
+
+    energy: Callable[[Any], Tensor] = squares
+    change: Callable[[Tensor, Any, Any], Any] = lambda value, belief, x_t: (value, belief)
+    said: tuple[str, Any] = ("factor", "altered")
+
+    @property
+    def record(self) -> Any:
+        return dict([self.said])
+
+    def update(self, belief: Belief, x_t: State, t: Time, space: Space) -> Any:
+        value, updated = super().update(belief, x_t, t, space)
+        return self.change(value, updated, x_t)
+
+    def tempered(self, power: float) -> "AlteredFactor":
+        return self if self.weight == 1 else replace(self, weight=1.0)
+
+
+@pytest.mark.parametrize(
+    ("broken", "sentence"),
+    [
+        (AlteredFactor(change=lambda value, belief, x: (value[:2], belief)), "one number a sample"),
+        (AlteredFactor(change=lambda value, belief, x: (value / 0.0, belief)), "is finite"),
+        (AlteredFactor(change=lambda value, belief, x: (value, Normal(belief.mean.double()))), "same kind and shape"),
+        (AlteredFactor(change=lambda value, belief, x: (value, Normal(belief.mean / 0.0))), "finite mean"),
+        (AlteredFactor(change=lambda value, belief, x: (value + x.mul_(2.0).sum(1), belief)), "as they are"),
+        (AlteredFactor(change=lambda value, belief, x: (value + torch.rand(()), belief)), "the same call"),
+        (AlteredFactor(change=lambda value, belief, x: (value - value.mean(), belief)), "rest of the batch"),
+        (AlteredFactor(weight=2.0), "to the power 1"),
+        (AlteredFactor(said=("factor", torch.ones(1))), "not JSON serializable"),
+        (AlteredFactor(said=("name", "altered")), "the record is JSON"),
+    ],
+)
+def test_broken_factors_are_rejected(broken: Factor, sentence: str) -> None:
+    with pytest.raises((AssertionError, TypeError), match=sentence):
+        check_factor(broken, anisotropic())

@@ -118,6 +118,15 @@ def assert_same_law(x: Tensor, world: Mixture, slack: float = 1.5) -> None:
     assert distance <= slack * floor, f"sliced Wasserstein {distance:.4f}, floor {floor:.4f}"
 
 
+def assert_moments(x: Tensor, mean: Tensor, cov: Tensor, sigmas: float = 4.5) -> None:
+    """The mean and the covariance of independent x, (n, d), within their standard errors under a Gaussian."""
+    x, variances = x.double(), cov.diagonal()
+    mean_error = (x.mean(0) - mean) / (variances / len(x)).sqrt()
+    cov_error = (torch.cov(x.T) - cov) / ((variances[:, None] * variances + cov**2) / len(x)).sqrt()
+    worst = torch.cat([mean_error, cov_error.flatten()]).abs().max().item()
+    assert worst < sigmas, f"mean off by {mean_error.tolist()}, covariance by {cov_error.tolist()} standard errors"
+
+
 def counts_of(x: Tensor, size: int) -> Tensor:
     """How often each sequence occurs, in the order of the flattened table."""
     powers = size ** torch.arange(x.shape[1] - 1, -1, -1)

@@ -12,6 +12,10 @@ _HOMES = {
     "Joint": "beliefs",
     "Normal": "beliefs",
     "Probs": "beliefs",
+    "Calibration": "calibration",
+    "Shift": "calibration",
+    "Target": "calibration",
+    "calibrate": "calibration",
     "Autoguide": "composition",
     "Prompt": "composition",
     "mixture": "composition",
@@ -76,6 +80,7 @@ def __dir__() -> list[str]:
 if TYPE_CHECKING:
     from . import grids, operators, oracles, testing
     from .beliefs import Belief, Joint, Normal, Probs
+    from .calibration import Calibration, Shift, Target, calibrate
     from .composition import Autoguide, Prompt, mixture, negation, product
     from .denoisers import Denoiser, Guide, NeuralDenoiser, with_covariance
     from .domains import images

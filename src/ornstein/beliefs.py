@@ -81,9 +81,10 @@ class Normal(Belief):
         return Normal(self.mean, dense(self.spread, self.mean))
 
     def extrapolate(self, others: Sequence[Any], weights: Sequence[Time]) -> Self:
-        mean = self.mean * _weight(1.0 + sum(weights), self.mean)
-        for other, weight in zip(others, weights, strict=True):
-            mean = added(mean, other.mean, -weight)
+        # by differences, 0 where all agree, so that hard constraints stay to the last bit; lerp spares a pass
+        mean = torch.lerp(self.mean, others[0].mean, _weight(-weights[0], self.mean))
+        for other, weight in zip(others[1:], weights[1:], strict=True):
+            mean = added(mean, self.mean - other.mean, weight)
         return type(self)(mean, self.cov)
 
 
@@ -121,10 +122,10 @@ class Probs(Belief):
     def extrapolate(self, others: Sequence[Any], weights: Sequence[Time]) -> Self:
         start = total = self.log_probs
         for other, weight in zip(others, weights, strict=True):
-            change = start - other.log_probs
-            change = torch.where(change.isfinite(), change, 0.0)  # −∞ − (−∞): ruled out in both, stays so
-            total = total + _weight(weight, total) * change
-        return replace(self, logits=total)
+            change = _weight(weight, total) * (start - other.log_probs)
+            total = total + torch.where(change < torch.inf, change, 0.0)  # −∞ − (−∞): ruled out in both, stays so
+        nothing = total.isneginf().all(-1, keepdim=True)  # they contradict one another: the first is believed
+        return replace(self, logits=torch.where(nothing, start, total))
 
 
 @dataclass(frozen=True)

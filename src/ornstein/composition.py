@@ -24,7 +24,7 @@ from .covariances import Weighted
 from .denoisers import Condition, Denoiser, Guide, Guided
 from .factors import Factored
 from .keys import Keys
-from .spaces import Space
+from .spaces import Categorical, Product, Space
 from .spaces.categorical import draw
 from .states import State, Time, batch_size, leaves
 
@@ -152,6 +152,10 @@ class Composed(Denoiser):
         return self.parts[0][1].grids
 
     @property
+    def reach(self) -> float:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return min(part.reach for _, part in self.parts)
+
+    @property
     def calls(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
         return sum(part.calls for _, part in self.parts)
 
@@ -253,8 +257,20 @@ def _scaled(weight: Time, terms: Sequence[Term]) -> list[Term]:
 
 def _same_space(parts: Sequence[Denoiser]) -> None:
     for part in parts[1:]:
-        if type(part.space) is not type(parts[0].space) or part.space.clock != parts[0].space.clock:
+        if not _agree(parts[0].space, part.space):
             raise ValueError(f"denoisers compose in one space, not in {parts[0].space} and {part.space}")
+
+
+def _agree(a: Any, b: Any) -> bool:
+    """The same data under the same noise."""
+    if type(a) is not type(b) or a.clock != b.clock:
+        return False
+    if isinstance(a, Product):
+        return a.parts.keys() == b.parts.keys() and all(_agree(a.parts[name], b.parts[name]) for name in a.parts)
+    if isinstance(a, Categorical):
+        same = a.shape == b.shape and a.schedule == b.schedule and type(a.chain) is type(b.chain)
+        return same and a.chain.stationary.equal(b.chain.stationary)
+    return getattr(a, "shape", None) == getattr(b, "shape", None)
 
 
 def _plain(value: Tensor | float | int | None) -> Any:

@@ -7,6 +7,7 @@ means "not said". Its name "mask" is reserved: (batch, positions), true where a 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from types import MappingProxyType
 from typing import Any
 
@@ -45,6 +46,7 @@ class Denoiser(ABC):
         grids: the time grids planned for it, by number of steps.
         given: the condition that guides fix, one value for all samples.
         record: what its guides are, in JSON values.
+        reach: the noise up to which its gradient is trusted for covariances; see Space.second_moment.
     """
 
     space: Space
@@ -54,6 +56,7 @@ class Denoiser(ABC):
     grids: Mapping[int, Sequence[float]] = MappingProxyType({})
     given: Condition = MappingProxyType({})
     record: Sequence[Mapping[str, Any]] = ()
+    reach: float = inf
 
     @abstractmethod
     def __call__(self, x_t: State, t: Time, condition: Condition | None = None) -> Belief:
@@ -110,6 +113,10 @@ class Guided(Denoiser):
     def grids(self) -> Mapping[int, Sequence[float]]:  # pyright: ignore[reportIncompatibleVariableOverride]
         return self.denoiser.grids
 
+    @property
+    def reach(self) -> float:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.denoiser.reach
+
     def latent(self, keys: Keys) -> Condition:
         return self.denoiser.latent(keys)
 
@@ -121,6 +128,8 @@ class NeuralDenoiser(Denoiser):
     Attributes:
         network: called with (inputs, times (batch, ...), condition); returns what `space.belief` understands.
         null: for every condition the value of one sample that stands for "not said".
+        reach: see Denoiser. On the digits the trace of the covariance agrees with the squared error up to 10 and is
+            noise from 20 on.
     """
 
     network: nn.Module
@@ -128,6 +137,7 @@ class NeuralDenoiser(Denoiser):
     null: Mapping[str, Tensor] = field(default_factory=dict)
     origin: Origin | None = None
     grids: Mapping[int, Sequence[float]] = field(default_factory=dict)
+    reach: float = 5.0
 
     @property
     def device(self) -> torch.device:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -152,9 +162,9 @@ class NeuralDenoiser(Denoiser):
 def times(t: Time, x_t: State) -> Tensor:
     """t as a float32 tensor with the batch of x_t as its first axis."""
     first = leaves(x_t)[0]
-    if isinstance(t, Tensor) and t.ndim:
-        return t.to(first.device, torch.float32)
-    return torch.full((batch_size(x_t),), float(t), device=first.device)
+    if isinstance(t, Tensor):
+        return (t if t.ndim else t.expand(batch_size(x_t))).to(first.device, torch.float32)
+    return torch.full((batch_size(x_t),), t, device=first.device)
 
 
 def with_covariance(denoiser: Denoiser, x_t: State, t: Time, condition: Condition | None = None) -> Belief:
@@ -171,4 +181,4 @@ def terms_and_belief(
         terms = denoiser.terms(x_t, t, condition)
         belief = combined(terms)
     mask = (condition or {}).get("mask")
-    return terms, denoiser.space.where(mask).second_moment(belief, x_t, t)
+    return terms, denoiser.space.where(mask).second_moment(belief, x_t, t, denoiser.reach)

@@ -1,6 +1,7 @@
 """How exact samples are: effective sample sizes, evidence and its error."""
 
 from dataclasses import asdict, dataclass
+from math import log
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ def effective_sample_size(log_weights: Float[Tensor, " n"]) -> Float[Tensor, ""]
 
 def log_mean_exp(log_weights: Float[Tensor, " n"]) -> Float[Tensor, ""]:
     """log of the mean weight."""
-    return log_weights.logsumexp(0) - torch.tensor(len(log_weights)).log()
+    return log_weights.logsumexp(0) - log(len(log_weights))
 
 
 def systematic(log_weights: Float[Tensor, " n"], u: Tensor, count: int | None = None) -> Int[Tensor, " count"]:
@@ -37,6 +38,13 @@ def family_error(log_weights: Float[Tensor, " n"], eve: Int[Tensor, " n"]) -> Fl
     """
     shares = torch.zeros_like(log_weights).index_add(0, eve, log_weights.softmax(0))
     return (shares - 1 / len(shares)).square().sum().sqrt()
+
+
+def mean_and_error(values: Float[Tensor, " n"], family: Int[Tensor, " n"]) -> tuple[float, float]:
+    """The mean of samples and its standard error, where samples of one family are not independent."""
+    mean = values.mean()
+    shares = torch.zeros_like(values).index_add(0, family, (values - mean) / len(values))
+    return mean.item(), shares.square().sum().sqrt().item()
 
 
 @dataclass(frozen=True)

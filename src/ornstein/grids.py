@@ -8,9 +8,14 @@ Named grids are laid out in σ/α (noise to signal), in units of the data's spre
     asinh      σ/α = c sinh(·): log-uniform in the noise, linear near the data
     flow       σ/α = s u/(1 − u), equal intervals of u: few steps far from the data
 
-`plan` finds the grid of one model: the paths of a few pilot samples are followed finely, the change of the belief along
-them gives candidate densities, and the candidate whose few steps end nearest to the fine paths' ends is then bent until
-no bend helps. It costs about fifty runs of the sampler, once; the grid is saved with the model.
+`plan` finds the grid of one model by gradient descent on the times themselves. A few pilot samples are followed finely,
+to ends x*; the loop of the solver is differentiable in its times, so with q = mean (x − x*)² / spread² of each pilot
+
+    cost = (1 − a)/2 · mean log(q + ε²) + a/2 · log mean q/(1 + q/h²)
+
+falls by Adam from the best of the candidates: the named grids and those on which the belief changes evenly. The first
+part is of the typical error, the second of the tail, in which no pilot that ends in another mode counts more than h.
+Learning the times of a sampler by descent: Watson et al. 2022, Sabour et al. 2024 (Align Your Steps).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -27,12 +32,16 @@ from .kernels import Predictor
 from .keys import Keys
 from .samplers import Sampler
 from .spaces import Space
-from .states import leaves
+from .states import Time, leaves
 
 Grid = tuple[float, ...]
 FAR = 80.0
 """The σ/α, in units of the data's spread, from which grids are laid out; their first time is t = 1 all the same."""
 SOLVER = Predictor(eta=0.0, order=3, correct=True)
+KNEE = 0.05
+"""The c of asinh(σ/(α c)) in which steps are measured."""
+TAIL, CAP, FLOOR = 0.75, 0.3, 1e-5
+"""a, h and ε of the cost that `plan` lowers."""
 
 
 def uniform(steps: int, start: float = 1.0) -> Grid:
@@ -56,7 +65,7 @@ def karras(steps: int, space: Space, least: float = 0.02, rho: float = 7.0) -> G
     )
 
 
-def asinh(steps: int, space: Space, knee: float = 0.05) -> Grid:
+def asinh(steps: int, space: Space, knee: float = KNEE) -> Grid:
     """Equal intervals of asinh(σ/(α c)), c = `knee`: down to the data without a smallest noise level."""
     return _times(space, knee * np.sinh(np.linspace(np.arcsinh(_far(space) / knee), 0, steps + 1)[:-1]))
 
@@ -91,27 +100,26 @@ def plan(
     condition: Condition | None = None,
     solver: Predictor = SOLVER,
     fine: int = 160,
+    rounds: int = 60,
+    checkpoint: bool = True,
 ) -> Grid:
     """The best grid of `steps` steps for this denoiser and solver, from pilot samples.
 
     Args:
-        keys: of the pilots, 1024 if not given.
+        keys: of the pilots, 512 if not given.
         condition: what each pilot is given.
         fine: steps of the reference paths.
+        rounds: of gradient descent; each costs about three runs of the sampler, four with `checkpoint`.
+        checkpoint: keep the memory of one step for the gradient, not of all.
     """
     space = denoiser.space
-    if space.clock is None or steps < 3:
+    if space.clock is None or steps < 2:
         return uniform(steps)
-    keys = keys or Keys.of(1_000_003, 1024, denoiser.device)
+    keys = keys or Keys.of(1_000_003, 512, denoiser.device)
+    paths = _Pilots(denoiser, keys, condition, solver, fine, checkpoint)
     with torch.no_grad():
-        paths = _Pilots(denoiser, keys, condition, solver, fine)
-        candidates = [asinh(steps, space, knee) for knee in (0.02, 0.05, 0.1, 0.2, 0.4)]
-        candidates += [log_snr(steps, space, least) for least in (0.01, 0.02, 0.04, 0.08)]
-        candidates += [karras(steps, space, least) for least in (0.005, 0.02)]
-        candidates += [flow(steps, space, shift) for shift in (0.15, 0.25, 0.5, 1.0, 2.0)]
-        candidates += [uniform(steps)]
-        candidates += [paths.even(steps, power) for power in (0.25, 0.4)]
-        return _bent(min(candidates, key=paths.cost), paths.cost, space)
+        best = min(_candidates(space, steps) + paths.candidates(steps), key=paths.cost)
+    return _descended(best, paths.cost, space, rounds)
 
 
 def fit(denoiser: Denoiser, steps: int) -> Grid:
@@ -122,28 +130,51 @@ def fit(denoiser: Denoiser, steps: int) -> Grid:
     return named("asinh", steps, space)
 
 
+def _candidates(space: Space, steps: int) -> list[Grid]:
+    """Named grids to start from."""
+    return [
+        *(asinh(steps, space, knee) for knee in (0.05, 0.1, 0.2, 0.4)),
+        *(log_snr(steps, space, least) for least in (0.02, 0.04)),
+        *(flow(steps, space, shift) for shift in (0.25, 0.5, 1.0, 2.0)),
+        uniform(steps),
+    ]
+
+
 class _Pilots:
     """Reference paths of a few samples, and how far from their ends a coarse grid comes out."""
 
     def __init__(
-        self, denoiser: Denoiser, keys: Keys, condition: Condition | None, solver: Predictor, fine: int
+        self,
+        denoiser: Denoiser,
+        keys: Keys,
+        condition: Condition | None,
+        solver: Predictor,
+        fine: int,
+        checkpoint: bool,
     ) -> None:
         self.denoiser, self.keys, self.condition, self.solver = denoiser, keys, condition, solver
-        self.grid = asinh(fine, denoiser.space)
-        self.start = denoiser.space.prior(keys.fold("pilot"))
-        walks = list(Sampler(self.grid, (solver,)).steps(denoiser, keys, condition, self.start))
+        self.checkpoint, self.grid = checkpoint, asinh(fine, denoiser.space)
+        with torch.no_grad():
+            self.start = denoiser.space.prior(keys.fold("pilot"))
+            walks = list(Sampler(self.grid, (solver,)).steps(denoiser, keys, condition, self.start))
         self.end = _continuous(walks[-1].x)
         beliefs = [_continuous(walk.belief.mean) for walk in walks]
-        self.change = [_norms(after - before).square().mean().sqrt().item() for before, after in pairwise(beliefs)]
+        self.change = [(after - before).square().mean().sqrt().item() for before, after in pairwise(beliefs)]
 
-    def cost(self, grid: Grid) -> float:
-        """log of the RMS error at the end, with a little of the median's: the first hangs on a few samples."""
-        end = Sampler(grid, (self.solver,)).run(self.denoiser, self.keys, self.condition, self.start)
-        errors = _norms(_continuous(end) - self.end) + 1e-12
-        return errors.square().mean().log().item() / 2 + 0.3 * errors.median().log().item()
+    def cost(self, grid: Sequence[Time]) -> Tensor:
+        """What is written above."""
+        sampler = Sampler(grid, (self.solver,), self.checkpoint)
+        end = _continuous(sampler.run(self.denoiser, self.keys, self.condition, self.start))
+        assert self.denoiser.space.clock is not None
+        q = ((end - self.end) / self.denoiser.space.clock[1]).square().mean(1)
+        tail = (q / (1 + q / CAP**2)).mean()
+        return (1 - TAIL) / 2 * (q + FLOOR**2).log().mean() + TAIL / 2 * (tail + FLOOR**2).log()
 
-    def even(self, steps: int, power: float) -> Grid:
-        """A grid on which |change of the belief|^power is the same in every step."""
+    def candidates(self, steps: int) -> list[Grid]:
+        """Grids on which |change of the belief|^power is the same in every step."""
+        return [self._even(steps, power) for power in (0.25, 0.4)]
+
+    def _even(self, steps: int, power: float) -> Grid:
         density = np.array(self.change) ** power
         density = np.concatenate([[0.0], np.cumsum(density + 0.05 * density.max())])
         places = np.interp(np.linspace(0, density[-1], steps + 1), density, np.arange(len(density)))
@@ -151,25 +182,37 @@ class _Pilots:
         return (1.0, *times[1:-1].tolist(), 0.0)
 
 
-def _bent(grid: Grid, cost: Callable[[Grid], float], space: Space, rounds: int = 3) -> Grid:
-    """The grid after smooth bends of asinh(σ/α), each kept if it lowers the cost; first and last time stay."""
-    best, lowest = grid, cost(grid)
-    for shrink in range(rounds):
-        for wave in range(1, 5):
-            for sign in (1.0, -1.0):
-                trial = _bend(best, wave, sign * 0.35 / 2**shrink, space)
-                if (found := cost(trial)) < lowest:
-                    best, lowest = trial, found
-                    break
+@torch.enable_grad()
+def _descended(grid: Grid, cost: Callable[[Sequence[Time]], Tensor], space: Space, rounds: int) -> Grid:
+    """The grid of the lowest cost on Adam's way down in the logarithms of the steps of asinh(σ/α)."""
+    heights = np.arcsinh(_ratios(space, grid) / KNEE)
+    logits = torch.from_numpy(-np.diff(heights)).log().requires_grad_()
+    adam = torch.optim.Adam([logits], lr=0.12, betas=(0.8, 0.95))
+    rate = torch.optim.lr_scheduler.CosineAnnealingLR(adam, rounds, eta_min=0.006)
+    best, lowest = grid, float("inf")
+    for _ in range(rounds):
+        trial = _laid(space, logits.softmax(0) * heights[0])
+        found = cost(trial)
+        if not found.requires_grad or not found.isfinite():
+            break  # a denoiser without gradients keeps the best candidate
+        if found < lowest:
+            best, lowest = tuple(torch.as_tensor(time).item() for time in trial), found.item()
+        adam.zero_grad()
+        found.backward()
+        adam.step()
+        rate.step()
     return best
 
 
-def _bend(grid: Grid, wave: int, height: float, space: Space) -> Grid:
-    """asinh(σ/α c) displaced by a half-wave of sines over the steps, by a share of the local step."""
-    z = np.arcsinh(_ratios(space, grid) / 0.05)
-    u = np.linspace(0, 1, len(z))
-    warped = u + height * np.sin(np.pi * wave * u) / (np.pi * wave)
-    return _times(space, 0.05 * np.sinh(np.interp(warped, u, z))[:-1])
+def _laid(space: Space, steps: Tensor) -> list[Time]:
+    """The times with the given steps of asinh(σ/α), differentiable: dt = dλ / λ'(t)."""
+    assert space.clock is not None
+    schedule, spread = space.clock
+    ratios = KNEE * (steps.sum() - steps[:-1].cumsum(0)).sinh()
+    target = -2 * (ratios * spread).log()
+    times = schedule.time(target.detach()).requires_grad_()
+    (slope,) = torch.autograd.grad(schedule.log_snr(times).sum(), times)
+    return [1.0, *(times.detach() + (target - target.detach()) / slope), 0.0]
 
 
 def _far(space: Space) -> float:
@@ -198,10 +241,6 @@ def _times(space: Space, ratios: Sequence[float] | np.ndarray) -> Grid:
 def _continuous(state: Any) -> Tensor:
     """The continuous part of a state, (batch, numbers)."""
     return torch.cat([leaf.flatten(1).double() for leaf in leaves(state) if leaf.is_floating_point()], 1)
-
-
-def _norms(x: Tensor) -> Tensor:
-    return x.square().mean(1).sqrt()
 
 
 def resampled(grid: Sequence[float], steps: int, space: Space) -> Grid:

@@ -85,9 +85,7 @@ class Predictor:
             x = space.correct(walk.before, x, past[-max(self.order, 2) :], past[-2][0], t)
         past = past[-self.order :]
         transition = space.step(x, space.average(past, t, s, self.eta), t, s, self.eta)
-        moved = transition.sample(keys)
-        nfe = walk.nfe + denoiser.calls
-        return replace(walk, x=moved, t=s, past=past, nfe=nfe, before=x, transition=transition)
+        return Walk(transition.sample(keys), s, space, past, walk.nfe + denoiser.calls, x, transition)
 
 
 @dataclass(frozen=True)

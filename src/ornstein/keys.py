@@ -117,7 +117,7 @@ class Keys:
         return Keys(self.root[index], self.path)
 
 
-_BLOCK = 1 << 14  # numbers made together at most: small tensors cost their calls, large ones their memory
+_BLOCK = 1 << 15  # numbers made together at most: small tensors cost their calls, large ones their memory
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from .beliefs import Belief, Normal, Probs
-from .covariances import Covariance, conditioned
+from .covariances import Covariance, Dense, conditioned
 from .factors import Factor, Updated, name_of
 from .operators import Operator, Subset, conjugate_gradients, tangent
 from .spaces import Space
@@ -29,9 +29,9 @@ from .states import State, Time, per_sample_sum
 class Measurement(Factor):
     """y = A x₀ + noise, for continuous data.
 
-    A function that is not an Operator is linearised at m in every step. Up to `direct` numbers, S is formed and solved
-    exactly; beyond, S⁻¹ is applied by conjugate gradients, and log_expect leaves out the part of log det S that comes
-    from C, which no longer matters when x₀ is certain.
+    A function that is not an Operator is linearised at m in every step. Up to `direct` numbers, or where C is a matrix,
+    S is formed and solved exactly; beyond, S⁻¹ is applied by conjugate gradients, and log_expect leaves out the part of
+    log det S that comes from C, which no longer matters when x₀ is certain.
 
     Attributes:
         y: what was measured, of the shape of A x₀ without the batch axis (or with it: one measurement a sample).
@@ -74,10 +74,11 @@ class Measurement(Factor):
             raise ValueError("a measurement is of continuous data: measure a part of a product with .on(name)")
         mean = belief.mean.detach()
         seen, operator = self._linear(mean)
-        std = torch.as_tensor(self.std).to(mean)
+        std = torch.as_tensor(self.std, dtype=mean.dtype, device=mean.device)
         white = _Whitened(operator, std)
         residual = (self.y.to(mean) - seen) / std
-        solve = _direct if residual[0].numel() <= self.direct else self._iterative
+        formed = residual[0].numel() <= self.direct or isinstance(belief.cov, Dense)
+        solve = _direct if formed else self._iterative
         value, moved, cov = solve(white, residual, belief.spread)
         volume = std.log().expand_as(residual[0]).sum() + residual[0].numel() / 2 * log(2 * pi)
         return value - volume, Normal(mean + moved, cov)
@@ -177,7 +178,15 @@ class Fixed(Factor):
         seen = Measurement(value[where], Subset(where), self.slack)
         log_prob, posterior = seen._posterior(belief)
         mean = torch.where(where, value, posterior.mean)
-        return log_prob, Normal(mean, _Free(posterior.cov, ~where))
+        return log_prob, Normal(mean, _within(posterior.spread, ~where))
+
+
+def _within(cov: Covariance, free: Tensor) -> Covariance:
+    """The covariance of the free elements, 0 elsewhere: a matrix again where it is one."""
+    if not isinstance(cov, Dense):
+        return _Free(cov, free)
+    flat = free.flatten().to(cov.matrix)
+    return Dense(cov.matrix * flat[:, None] * flat)
 
 
 @dataclass(frozen=True)

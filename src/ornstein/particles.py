@@ -110,7 +110,7 @@ class Particles:
             population = Population(look.values.sum(0), torch.arange(n, device=device), look.values.new_zeros(()))
         last = not isinstance(s, Tensor) and s == 0
         if last:
-            x, gained = _finish(_factors(denoiser), look, space, walk.x, t, s, keys)
+            x, gained = self._finish(_factors(denoiser), look, space, walk.x, t, s, keys)
         else:
             x, gained = _move(look, space, walk.x, t, s, keys)
             before, look = look, self.look(denoiser, x, s, given, space)
@@ -129,11 +129,28 @@ class Particles:
             terms = [(1.0, belief)]
         factors = _factors(denoiser)
         if self.temper:
-            factors = [factor.tempered((1 - float(t)) ** self.temper) for factor in factors]
+            power = max(1 - float(t), 1e-6) ** self.temper  # a power of 0 would be noise of infinite width
+            factors = [factor.tempered(power) for factor in factors]
         if not factors:
             return Look(terms, belief, torch.zeros(1, batch_size(x), device=leaves(x)[0].device).double(), belief)
         values, posterior = update(factors, belief, x, t, space)
         return Look(terms, belief, values.double(), _spelled(posterior, self.dense) if len(terms) == 1 else posterior)
+
+    def _finish(
+        self, factors: Sequence[Factor], look: Look, space: Space, x: State, t: Time, s: Time, keys: Keys
+    ) -> tuple[Any, Tensor]:
+        """x₀ by the belief given the conjugate factors; the others weigh it by their own values."""
+        known = [factor for factor in factors if factor.conjugate]  # these come first
+        values, belief = update(known, look.prior, x, t, space) if known else (look.values[:0], look.prior)
+        single = len(look.terms) == 1
+        x0 = space.step(x, _spelled(belief, self.dense) if single else belief, t, s, 1.0).sample(keys.fold("move"))
+        gained = values.double().sum(0) - look.values[: len(known)].sum(0)  # not 0 where these were tempered
+        if not single:
+            gained = gained + _log_chain(look, space, x, t, s, x0) - _density(space.step(x, look.prior, t, s, 1.0), x0)
+        certain = space.certain(x0)
+        for factor, foreseen in zip(factors[len(known) :], look.values[len(known) :], strict=False):
+            gained = gained + factor.log_expect(certain).double() - foreseen
+        return x0, gained
 
     def _resampled(self, x: State, population: Population, last: bool, keys: Keys) -> tuple[State, Population]:
         weights = population.log_weights
@@ -163,22 +180,6 @@ def _move(look: Look, space: Space, x: State, t: Time, s: Time, keys: Keys) -> t
     proposal = space.step(x, look.posterior, t, s, 1.0)
     moved = proposal.sample(keys.fold("move"))
     return moved, _log_chain(look, space, x, t, s, moved) - proposal.log_prob(moved)
-
-
-def _finish(
-    factors: Sequence[Factor], look: Look, space: Space, x: State, t: Time, s: Time, keys: Keys
-) -> tuple[Any, Tensor]:
-    """x₀ by the belief given the conjugate factors; the others weigh it by their own values."""
-    known = [factor for factor in factors if factor.conjugate]
-    belief = update(known, look.prior, x, t, space)[1] if known else look.prior
-    x0 = space.step(x, belief, t, s, 1.0).sample(keys.fold("move"))
-    prior = _density(space.step(x, look.prior, t, s, 1.0), x0) if len(look.terms) > 1 else 0.0
-    gained = _log_chain(look, space, x, t, s, x0) - prior if len(look.terms) > 1 else torch.zeros(batch_size(x0))
-    certain = space.certain(x0)
-    for factor, foreseen in zip(factors, look.values, strict=False):
-        if not factor.conjugate:
-            gained = gained + factor.log_expect(certain).double() - foreseen
-    return x0, gained
 
 
 def _log_chain(look: Look, space: Space, x: State, t: Time, s: Time, moved: State) -> Tensor:

@@ -68,13 +68,15 @@ def train(
     return folder / MODEL
 
 
-def plan_grids(path: Path, data: Dataset, steps: Sequence[int] = (5, 10, 20, 40), pilots: int = 64) -> None:
+def plan_grids(
+    path: Path, data: Dataset, steps: Sequence[int] = (5, 10, 20, 40), pilots: int = 64, rounds: int = 20
+) -> None:
     """Plans the model's time grids on pilot samples with conditions from the data, and saves them with its weights."""
     model = load(path)
     tensors, meta = checkpoints.load(path, "model")
     keys = Keys.of(1_000_003, pilots)
     condition = data.batch(keys.uniform().mul(len(data)).long())[1]
-    planned = {n: grids.plan(model, n, keys, condition) for n in steps if model.space.clock}
+    planned = {n: grids.plan(model, n, keys, condition, rounds=rounds) for n in steps if model.space.clock}
     checkpoints.save(path, "model", tensors, {**meta, "grids": planned})
 
 

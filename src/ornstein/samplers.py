@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from .denoisers import Condition, Denoiser
 from .kernels import Kernel, Predictor, Walk
@@ -26,10 +28,12 @@ class Sampler:
     Attributes:
         grid: descending times, noise first; numbers, or tensors of times per sample or per position.
         kernels: the moves of one interval; the predictor first.
+        checkpoint: keep for the gradient only where each move starts, and take the move again on the way back.
     """
 
     grid: Grid
     kernels: tuple[Kernel, ...] = (Predictor(),)
+    checkpoint: bool = False
 
     def __post_init__(self) -> None:
         if len(self.grid) < 2:
@@ -55,8 +59,14 @@ class Sampler:
         streams = iter(keys.fold("steps").streams(len(self.kernels) * (len(self.grid) - 1)))
         for _, s in pairwise(self.grid):
             for kernel in self.kernels:
-                walk = kernel(walk, s, denoiser, condition, next(streams))
+                walk = self._move(kernel, walk, s, denoiser, condition, next(streams))
             yield walk
+
+    def _move(self, kernel: Kernel, walk: Walk, *arguments: Any) -> Walk:
+        if not self.checkpoint or not torch.is_grad_enabled():
+            return kernel(walk, *arguments)
+        # Moves are pure, so the state of torch's own generators need not be kept.
+        return checkpoint(kernel, walk, *arguments, use_reentrant=False, preserve_rng_state=False)
 
     def run(
         self, denoiser: Denoiser, keys: Keys, condition: Condition | None = None, start: State | None = None

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from torch import Tensor
 
 from . import grids
 from .denoisers import Condition, Denoiser, Origin
@@ -42,6 +43,7 @@ class Samples:
         seconds: wall time.
         settings: seed, steps, eta, ..., and the user's request, in JSON values.
         exactness: how exactly they follow what was asked for, if that was measured.
+        family: the first particle that each descends from, (n,): samples of one family are not independent.
     """
 
     x: Any
@@ -52,6 +54,7 @@ class Samples:
     seconds: float = 0.0
     settings: Mapping[str, Any] = field(default_factory=dict)
     exactness: Exactness | None = None
+    family: Tensor | None = None
 
     def __len__(self) -> int:
         return batch_size_of(self.x)
@@ -171,7 +174,9 @@ def sample(
         watch: called after every step, for progress; raise in it to cancel.
     """
     condition = _for_all(denoiser, n, condition or {})
-    if exact != "off":
+    if exact not in ("off", "particles"):
+        raise InputError(f"exact is {exact!r}, expected off or particles")
+    if exact == "particles":
         _require_one_population(batch_size, film, eta, order, sampler)
         size = max(n, particles or 512)
         sampler = Sampler(_particle_grid(denoiser, steps or 100, grid), (Particles(temper=temper),))
@@ -229,7 +234,8 @@ def _population(
     assert walk is not None
     assert walk.population is not None
     index = torch.arange(n, device=denoiser.device) * size // n
-    x, given = take(walk.x, index), take(given, walk.population.eve[index])
+    family = walk.population.eve[index]
+    x, given = take(walk.x, index), take(given, family)
     return Samples(
         to_device(x, "cpu"),
         to_device(given, "cpu"),
@@ -239,6 +245,7 @@ def _population(
         time.perf_counter() - started,
         _settings(denoiser, sampler, seed, first, settings),
         walk.population.exactness(),
+        family.cpu(),
     )
 
 

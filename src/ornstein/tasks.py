@@ -137,6 +137,10 @@ class Task(ABC):
     def figures(self, samples: "Samples") -> list[Figure]:
         """The samples as a person wants to see them; with the film, if they carry one."""
 
+    def chapters(self, denoiser: NeuralDenoiser, seed: int) -> list[Chapter]:
+        """What the domain has to show of a shipped model in the tour, beside its samples and their scores."""
+        return []
+
     def denoiser(self, config: Any, facts: Mapping[str, Any], origin: Origin | None = None) -> NeuralDenoiser:
         """A fresh denoiser, its weights a function of config.train.seed."""
         with torch.random.fork_rng():

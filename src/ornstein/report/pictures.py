@@ -39,6 +39,16 @@ def read(paths: Iterable[Path]) -> np.ndarray:
     return np.stack(pictures)
 
 
+def read_with_alpha(path: Path, channels: int) -> tuple[np.ndarray, np.ndarray]:
+    """(height, width, channels) uint8 of a picture, grey or colour as asked, and where it is not transparent."""
+    try:
+        with Image.open(path) as image:
+            both = np.asarray(image.convert("RGBA" if channels == 3 else "LA"))
+    except (UnidentifiedImageError, OSError) as error:
+        raise InputError(f"{path}: not a readable picture ({error})") from None
+    return both[..., :-1].copy(), both[..., -1] > 127
+
+
 def tile(pixels: np.ndarray, columns: int, zoom: int = 1, gap: int = 2) -> np.ndarray:
     """(n, height, width, channels) pictures in rows of `columns`, each pixel `zoom` wide, on a white ground."""
     n, height, width, channels = pixels.shape

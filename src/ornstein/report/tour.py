@@ -10,7 +10,7 @@ from ..errors import InputError
 from ..files import read_json, write_json, write_text
 from ..samples import MANIFEST
 from ..tasks import Chapter, task
-from . import exactness
+from . import exactness, posteriors
 from .page import page
 
 SAMPLES = 200
@@ -29,8 +29,9 @@ def tour(folder: Path, seed: int = 0) -> Path:
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as name:
         work = Path(name) / folder.name
         work.mkdir()
-        chapters = [exactness.chapter(seed)]
-        chapters += [model_chapter(model, work / model.replace("/", "-"), seed) for model in runs.shipped()]
+        chapters = [exactness.chapter(seed), posteriors.chapter(seed)]
+        for model in runs.shipped():
+            chapters += model_chapters(model, work / model.replace("/", "-"), seed)
         write_text(work / "index.html", _page(chapters, time.perf_counter() - started))
         write_json(work / _CONTENTS, sorted(path.name for path in work.iterdir()))
         if folder.exists():
@@ -45,8 +46,8 @@ def _is_a_tour(folder: Path) -> bool:
     return listed.is_file() and {path.name for path in folder.iterdir()} == {_CONTENTS, *read_json(listed, "a tour")}
 
 
-def model_chapter(model: str, folder: Path, seed: int) -> Chapter:
-    """Samples of one shipped model with its film, saved and scored like any user's."""
+def model_chapters(model: str, folder: Path, seed: int) -> list[Chapter]:
+    """Samples of one shipped model with its film, saved and scored like any user's, and what its domain adds."""
     denoiser = runs.load(model)
     assert denoiser.origin is not None
     this = task(denoiser.origin.domain)
@@ -58,7 +59,7 @@ def model_chapter(model: str, folder: Path, seed: int) -> Chapter:
         f"{samples.seconds:.1f} s; files and {MANIFEST} are in <code>{folder.name}/</code>. Draw your own: "
         f"<code>ornstein sample {model} --n 16</code>"
     )
-    return Chapter(model, text, this.figures(samples), scores)
+    return [Chapter(model, text, this.figures(samples), scores), *this.chapters(denoiser, seed)]
 
 
 def _page(chapters: list[Chapter], seconds: float) -> str:

@@ -9,6 +9,7 @@ neither noised, nor moved, nor counted.
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from math import inf
 from typing import Any, Self
 
 from jaxtyping import Bool, Float
@@ -95,8 +96,12 @@ class Space(ABC):
         """The belief that a network's raw output stands for (preconditioning; states ruled out by x_t)."""
 
     @abstractmethod
-    def second_moment(self, belief: Belief, x_t: State, t: Time) -> Belief:
-        """The belief with Tweedie's covariance, where it was differentiably computed from x_t."""
+    def second_moment(self, belief: Belief, x_t: State, t: Time, reach: float = inf) -> Belief:
+        """The belief with Tweedie's covariance, where it was differentiably computed from x_t.
+
+        reach: the σ/α, in units of the data's spread, up to which the gradient is trusted. Beyond, the covariance goes
+            over to that of Gaussian data: Tweedie's formula multiplies the gradient's error by σ²/α.
+        """
 
     @abstractmethod
     def certain(self, x0: State) -> Belief:

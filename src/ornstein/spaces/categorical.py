@@ -9,6 +9,7 @@ temperature without saying so.
 """
 
 from dataclasses import dataclass, replace
+from math import inf
 from typing import Any, Literal, Self
 
 import torch
@@ -144,7 +145,7 @@ class Categorical(Space):
         impossible = self.chain.column(self._alpha(t, x_t), x_t) == 0
         return Probs(logits.masked_fill(impossible, -torch.inf))
 
-    def second_moment(self, belief: Belief, x_t: State, t: Time) -> Belief:
+    def second_moment(self, belief: Belief, x_t: State, t: Time, reach: float = inf) -> Belief:
         """Probabilities carry their own second moment."""
         return belief
 

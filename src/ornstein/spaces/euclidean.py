@@ -13,6 +13,7 @@ with v = α² σ_d² + σ² the variance of x_t:
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import inf
 from typing import Any, Literal, Self
 
 import torch
@@ -64,6 +65,15 @@ class Euclidean(Space):
     def freedom(self, x: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
         """Degrees of freedom an element; sums to the rank of `project`, sample by sample."""
         return torch.ones_like(x) if self.mask is None else left(self.mask, x).to(x).expand_as(x)
+
+    def within(self, cov: Float[Tensor, "batch d d"], like: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch d d"]:
+        """P C Pᵀ: a covariance over the flattened event, cut to the degrees of freedom."""
+        if self.project(like) is like:
+            return cov
+        basis = torch.eye(cov.shape[-1]).to(cov)
+        columns = [self.project(e.expand(len(like), -1).reshape(like.shape)).flatten(1) for e in basis]
+        onto = torch.stack(columns, 2)
+        return onto @ cov @ onto.mT
 
     def prior(self, keys: Keys) -> Float[Tensor, "batch ..."]:
         noise = keys.normal(*self.shape).to(torch.get_default_dtype())
@@ -123,14 +133,18 @@ class Euclidean(Space):
         out = sigma * self.data_std * variance**-0.5
         return Normal(self.project(skip * x_t + out * output))
 
-    def second_moment(self, belief: Belief, x_t: State, t: Time) -> Normal:
+    def second_moment(self, belief: Belief, x_t: State, t: Time, reach: float = inf) -> Normal:
         assert isinstance(x_t, Tensor)
         assert isinstance(belief, Normal)
         if belief.cov is not None:
             return belief
-        blind = torch.as_tensor(self._levels(t, x_t)[0], dtype=torch.float64) == 0
-        prior = (blind * self.data_std**2).to(x_t)
-        return Normal(belief.mean, Tweedie(belief.mean, x_t, self.tweedie(t, x_t), prior, self.project))
+        alpha, sigma = (torch.as_tensor(level, dtype=torch.float64) for level in self._levels(t, x_t))
+        spread = self.data_std**2
+        ratio = sigma / (alpha * self.data_std).clamp(min=1e-30)
+        doubt = torch.where(alpha == 0, 1.0, 1 / (1 + (reach / ratio) ** 4))
+        gaussian = spread * sigma**2 / (alpha**2 * spread + sigma**2)
+        trusted, prior = ((1 - doubt) * self.tweedie(t, x_t)).to(x_t), (doubt * gaussian).to(x_t)
+        return Normal(belief.mean, Tweedie(belief.mean, x_t, trusted, prior, self.project))
 
     def tweedie(self, t: Time, like: Tensor) -> Tensor:
         """σ²/α, by which a gradient of log p(x_t) moves E[x₀ | x_t]; 0 where α = 0 and x_t says nothing."""

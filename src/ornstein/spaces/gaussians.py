@@ -9,7 +9,7 @@ from math import log, pi
 from typing import TYPE_CHECKING
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..beliefs import added
@@ -56,25 +56,28 @@ class Correlated(Transition):
     Attributes:
         root: L over the flattened event, float64.
         outside: log of the width that Σ was given in the directions that are not degrees of freedom.
+        moving: false for elements about which there is no doubt, which stay at the mean to the last bit.
     """
 
     mean: Float[Tensor, "batch ..."]
     root: Float[Tensor, "batch d d"]
     outside: Float[Tensor, " batch"]
+    moving: Bool[Tensor, "batch d"]
     space: "Euclidean"
 
     @classmethod
     def of(cls, mean: Tensor, cov: Tensor, weight: Time, std: Time, space: "Euclidean") -> "Correlated":
         """The covariance std² I + weight² cov, with a floor: a millionth of its typical width."""
         weight, std = (left(torch.as_tensor(a, dtype=torch.float64), cov) for a in (weight, std))
-        cov = weight**2 * cov.double()
+        cov = weight**2 * space.within(cov.double(), mean)
         diagonal = cov.diagonal(dim1=1, dim2=2)
+        moving = (diagonal > 0) | (std.flatten()[:, None] > 0)
         floor = std.flatten() ** 2 + 1e-12 * diagonal.mean(1).clamp(min=0) + 1e-24
         diagonal.add_(floor[:, None])
-        return cls(mean, _root(cov), floor.log() / 2, space)
+        return cls(mean, _root(cov), floor.log() / 2, moving, space)
 
     def sample(self, keys: Keys) -> Float[Tensor, "batch ..."]:
-        z = torch.einsum("bij,bj->bi", self.root, keys.normal(self.root.shape[-1]))
+        z = torch.einsum("bij,bj->bi", self.root, keys.normal(self.root.shape[-1])) * self.moving
         return self.mean + self.space.project(z.reshape(self.mean.shape).to(self.mean))
 
     def log_prob(self, x: State) -> Float[Tensor, " batch"]:

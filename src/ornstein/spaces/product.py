@@ -6,6 +6,7 @@ denoiser, which sees all of them. A time or a mask is for all parts, or a dictio
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import inf
 from typing import Any, Self
 
 import torch
@@ -94,9 +95,10 @@ class Product(Space):
     def belief(self, output: Any, x_t: State, t: Times) -> Joint:
         return Joint({name: part.belief(output[name], x, at) for name, part, x, at in self._each(x_t, t)})
 
-    def second_moment(self, belief: Belief, x_t: State, t: Times) -> Joint:
+    def second_moment(self, belief: Belief, x_t: State, t: Times, reach: float = inf) -> Joint:
         assert isinstance(belief, Joint)
-        return Joint({name: part.second_moment(belief[name], x, at) for name, part, x, at in self._each(x_t, t)})
+        each = self._each(x_t, t)
+        return Joint({name: part.second_moment(belief[name], x, at, reach) for name, part, x, at in each})
 
     def certain(self, x0: State) -> Joint:
         assert isinstance(x0, Mapping)

@@ -6,8 +6,9 @@ With the signal-to-noise ratio as clock, ℓ = log α/σ, the probability flow u
 
 so a step of any order is DDIM (Song et al. 2021) on an averaged belief M. M is the exact average of the polynomial
 through the beliefs at hand: exponential Adams–Bashforth, and its corrector when the belief at s is among them (UniPC,
-Zhao et al. 2023). The polynomial is in z = asinh(σ/(α c)), c the spread of the data, in which beliefs change evenly:
-ℓ itself stretches to infinity at both ends, where beliefs stand still. With fresh noise η the weight is e^{(1 + η²)ℓ}.
+Zhao et al. 2023). The polynomial is in z = asinh r, 1/r = α c/σ + 1/40, c the spread of the data, in which beliefs
+change evenly: ℓ itself stretches to infinity at both ends, where beliefs stand still. With fresh noise η the weight is
+e^{(1 + η²)ℓ}.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,6 +25,7 @@ from ..states import Time
 P = ParamSpec("P")
 R = TypeVar("R")
 _NODES, _WEIGHTS = (torch.from_numpy(array) for array in np.polynomial.legendre.leggauss(48))
+_NEAR = 1 / 40  # noise of many times the data's spread is almost pure: z stays finite
 _REACH = 40.0  # e^{-40}: what lies further back has no weight in float64
 
 
@@ -47,23 +49,25 @@ def _step(schedule: Schedule, eta: float, t: Tensor, s: Tensor) -> list[Tensor]:
     sigma_t = torch.where(sigma_t == 0, 1.0, sigma_t)
     remaining = alpha_t / torch.where(alpha_s == 0, 1.0, alpha_s)
     tau_squared = eta**2 * sigma_s**2 * (1 - (remaining * sigma_s / sigma_t) ** 2).clamp(min=0)
-    keep = (sigma_s**2 - tau_squared).clamp(min=0).sqrt() / sigma_t
-    moved = keep, alpha_s - keep * alpha_t, tau_squared.sqrt()
+    # without fresh noise no root of 0, which has no derivative
+    kept, tau = ((sigma_s**2 - tau_squared).clamp(min=0).sqrt(), tau_squared.sqrt()) if eta else (sigma_s, 0 * sigma_s)
+    keep = kept / sigma_t
+    moved = keep, alpha_s - keep * alpha_t, tau
     return [torch.where(still, float(k == 0), value) for k, value in enumerate(moved)]
 
 
 def _average(schedule: Schedule, scale: float, eta: float, *times: Tensor) -> list[Tensor]:
     """The weight in M of the belief at each of times[:-2], for the step from times[-2] to times[-1]."""
     *nodes, t, s = ((schedule.log_snr(time) / 2)[..., None] for time in times)
-    power = 1 + eta**2
+    settled = s.isinf()  # a step into the data: its belief is the latest, not extrapolated
+    s, power = torch.where(settled, 0.0, s), 1 + eta**2
     start = torch.maximum(t, s - _REACH / power)
     at = start + (s - start) * (_NODES.to(s.device) + 1) / 2
     measure = _WEIGHTS.to(s.device) * (power * (at - s)).exp()
     measure = measure / measure.sum(-1, keepdim=True)
-    z, *places = (torch.asinh((-ell.clamp(min=-15.0)).exp() / scale) for ell in (at, *nodes))
+    z, *places = (torch.asinh(1 / (ell.clamp(min=-15.0).exp() * scale + _NEAR)) for ell in (at, *nodes))
     weights = [(_lagrange(z, places, j) * measure).sum(-1) for j in range(len(nodes))]
-    settled = s.isinf()[..., 0]  # a step into the data: its belief is the latest, not extrapolated
-    return [torch.where(settled, float(j == len(nodes) - 1), weight) for j, weight in enumerate(weights)]
+    return [torch.where(settled[..., 0], float(j == len(nodes) - 1), weight) for j, weight in enumerate(weights)]
 
 
 def _lagrange(z: Tensor, places: Sequence[Tensor], j: int) -> Tensor:
@@ -95,7 +99,8 @@ def _average_floats(schedule: Schedule, scale: float, eta: float, *times: float)
 def step_coefficients(schedule: Schedule, t: Time, s: Time, eta: float) -> Sequence[Time]:
     """(a, b, τ) of x_s = a x_t + b x̂ + τ z; plain floats, planned once, where the times are; else tensors."""
     if isinstance(t, Tensor) or isinstance(s, Tensor):
-        return _step(schedule, eta, *_tensors(t, s))
+        keep, weight, tau = _step(schedule, eta, *_tensors(t, s))
+        return keep, weight, tau if eta else 0.0
     return _step_floats(schedule, eta, t, s)
 
 

@@ -1,5 +1,5 @@
 """Pictures: handwritten digits, or arrays of your own."""
 
-from .factors import label
+from .factors import Ink, blurred, coarse, inpainted, label
 
-__all__ = ["label"]
+__all__ = ["Ink", "blurred", "coarse", "inpainted", "label"]

@@ -5,18 +5,20 @@ Digits, CC BY 4.0). A path names a NumPy .npz with `images` (n, height, width[, 
 in 1 or 3 channels, and optionally `labels` (n,), integers 0, 1, ..., each at least twice.
 """
 
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from ...datasets import Arrays
 from ...errors import InputError
 from ...keys import Keys
+from ...report import pictures
 
 HELD_OUT = 0.2
 _DIGITS = "scikit-learn's digits (UCI Optical Recognition of Handwritten Digits), CC BY 4.0"
@@ -128,6 +130,33 @@ def _scaled(images: np.ndarray, path: Path) -> np.ndarray:
     if images.min() < 0 or images.max() > 1:
         raise InputError(f"{path}: images must lie in [0, 1], found {images.min():.4g} to {images.max():.4g}")
     return images.astype(np.float32) * 2 - 1
+
+
+def measured(path: Path, channels: int) -> tuple[Float[Tensor, "c h w"], Bool[Tensor, "c h w"]]:
+    """A measured picture and which of its values were seen: all but transparent ones. InputError if it is no PNG."""
+    pixels, opaque = pictures.read_with_alpha(path, channels)
+    picture, seen = from_bytes(pixels[None])[0], torch.from_numpy(opaque)[None].expand(channels, -1, -1)
+    if not seen.any():
+        raise InputError(f"{path}: all pixels are transparent, so nothing was seen")
+    return picture, seen
+
+
+def require_shape(picture: Tensor, shape: Sequence[int], path: Path) -> None:
+    """InputError unless the picture has the model's shape."""
+    if list(picture.shape) != list(shape):
+        raise InputError(f"{path}: is {_size(picture.shape)} pixels, expected {_size(shape)}")
+
+
+def block(picture: Tensor, shape: Sequence[int], path: Path) -> int:
+    """How many of the model's pixels are one of the picture's, along each side; InputError if it is not a number."""
+    size = shape[1] // picture.shape[1]
+    if not size or [picture.shape[0], size * picture.shape[1], size * picture.shape[2]] != list(shape):
+        raise InputError(f"{path}: is {_size(picture.shape)} pixels, expected {_size(shape)} divided by a whole number")
+    return size
+
+
+def _size(shape: Sequence[int]) -> str:
+    return f"{shape[1]} × {shape[2]}"
 
 
 def to_bytes(x: Float[Tensor, "n c h w"]) -> np.ndarray:

@@ -10,16 +10,16 @@ from torch import Tensor
 
 from ...config import TrainConfig, require_in
 from ...datasets import Arrays
-from ...denoisers import Origin
+from ...denoisers import Guide, NeuralDenoiser, Origin
 from ...errors import InputError
 from ...networks import UNet, UNetConfig
 from ...report import pictures
 from ...samples import Samples
 from ...schedules import SCHEDULES
 from ...spaces import Euclidean
-from ...tasks import Figure, Request, Score, Task
-from . import data, network, scores
-from .factors import label
+from ...tasks import Chapter, Figure, Request, Score, Task
+from . import data, network, playground, scores
+from .factors import Ink, blurred, coarse, inpainted, label
 
 
 @dataclass(frozen=True)
@@ -46,13 +46,25 @@ class ImagesAsk:
     Attributes:
         label: the classes, used in turn; all of them if not given.
         guidance: scale of classifier-free guidance, 1 = none.
+        measured: a PNG of what was seen of the picture; transparent pixels were not seen.
+        through: what it was seen through: pixels as they are, a blur, or means of blocks (a smaller PNG).
+        blur: width of the blur, pixels.
+        noise: standard deviation of the measurement, on the scale from 0 (black) to 1 (white); 0 holds pixels exactly.
+        ink: mean brightness that the pictures should have on average, from 0 to 1.
     """
 
     label: tuple[int, ...] | None = None
     guidance: float = 1.0
+    measured: Path | None = None
+    through: Literal["pixels", "blur", "blocks"] = "pixels"
+    blur: float = 1.0
+    noise: float = 0.05
+    ink: float | None = None
 
     def __post_init__(self) -> None:
-        require_in(self, "--", {"guidance": "[0, inf)"})
+        require_in(self, "--", {"guidance": "[0, inf)", "blur": "(0, inf)", "noise": "[0, inf)", "ink": "(0, 1)"})
+        if self.noise == 0 and self.through != "pixels":
+            raise InputError("--noise 0 holds pixels exactly; through a blur or blocks give the noise there was")
         if self.label == ():
             raise InputError("--label is empty, expected one class or more")
 
@@ -78,24 +90,35 @@ class Images(Task):
         return {"label": torch.tensor(-1)} if facts["classes"] else {}
 
     def request(self, ask: ImagesAsk, n: int, facts: Mapping[str, Any]) -> Request:
-        classes = facts["classes"]
-        if not classes:
-            if ask != ImagesAsk():
-                raise InputError("--label and --guidance are for models trained with labels; this one has none")
-            return Request()
-        wanted = ask.label if ask.label is not None else tuple(range(classes))
-        for value in wanted:
-            if not 0 <= value < classes:
-                raise InputError(f"--label {value}: this model knows the classes 0 to {classes - 1}")
-        labels = torch.tensor(wanted).repeat(-(-n // len(wanted)))[:n]
-        return Request([label(scale=ask.guidance)], {"label": labels}, {"guidance": ask.guidance})
+        classes = _classes(ask, facts)
+        known = self._known(ask, facts)
+        record = {"guidance": ask.guidance, "measured": str(ask.measured) if ask.measured else None, "ink": ask.ink}
+        if not known:
+            return _of_classes(ask, classes, n, record) if classes else Request()
+        if ask.label is not None and len(ask.label) > 1:
+            raise InputError("--measured and --ink are for one picture or property: give one --label, or none")
+        prompt = [label(value, ask.guidance) for value in ask.label or ()]
+        return Request([*prompt, *known], {}, record)
+
+    def _known(self, ask: ImagesAsk, facts: Mapping[str, Any]) -> list[Guide]:
+        """What the flags say is known of each picture; InputError if the measured one is not of the model's kind."""
+        ink = [Ink(ask.ink)] if ask.ink is not None else []
+        if ask.measured is None:
+            return list(ink)
+        picture, seen = data.measured(ask.measured, facts["shape"][0])
+        noise, shape = 2 * ask.noise, facts["shape"]  # the model's pictures go from −1 to 1
+        if ask.through == "blocks":
+            return [*ink, coarse(picture, data.block(picture, shape, ask.measured), noise)]
+        data.require_shape(picture, shape, ask.measured)
+        return [*ink, blurred(picture, ask.blur, noise) if ask.through == "blur" else inpainted(picture, seen, noise)]
 
     def write(self, samples: Samples, folder: Path) -> None:
-        """One PNG a sample, named by number and class, grid.png, and the film if the samples carry a film."""
+        """One PNG a sample, named by number and class, grid.png; the film, or mean and spread of a measured picture."""
         names = self._names(samples)
         for name, pixels in zip(names, data.to_bytes(samples.x), strict=True):
             (folder / name).write_bytes(pictures.png(pixels))
-        for figure, name in zip(self.figures(samples), ("grid.png", "film.gif", "film.png"), strict=False):
+        extra = ("mean-and-std.png",) if samples.settings.get("measured") else ("film.gif", "film.png")
+        for figure, name in zip(self.figures(samples), ("grid.png", *extra), strict=False):
             (folder / name).write_bytes(figure.image)
 
     def read(self, folder: Path, manifest: Mapping[str, Any]) -> Samples:
@@ -118,10 +141,22 @@ class Images(Task):
     def figures(self, samples: Samples) -> list[Figure]:
         columns = min(len(samples), 20)
         grid = Figure(pictures.png(self._tiled(samples.x, columns)), f"{len(samples)} samples", width=columns * 40)
+        if samples.settings.get("measured"):
+            return [grid, self._summary(samples.x)]
         if not samples.film:
             return [grid]
         film = torch.stack([frame[:10] for frame in samples.film if isinstance(frame, Tensor)])
         return [grid, *self._film_figures(film)]
+
+    def chapters(self, denoiser: NeuralDenoiser, seed: int) -> list[Chapter]:
+        assert denoiser.origin is not None
+        return [playground.chapter(denoiser, data.load(denoiser.origin.config["data"])[1], seed)]
+
+    def _summary(self, x: Tensor) -> Figure:
+        """The mean and, pixel by pixel, the standard deviation."""
+        both = torch.stack([x.mean(0), x.std(0) - 1])
+        caption = f"Mean of {len(x)} samples, and their standard deviation (white = 1, half of the range)"
+        return Figure(pictures.png(pictures.tile(data.to_bytes(both), 2, zoom=10)), caption, width=170)
 
     def _film_figures(self, film: Tensor) -> list[Figure]:
         """The film (steps, n, c, h, w) as an animation and as a strip in which time runs to the right."""
@@ -142,3 +177,20 @@ class Images(Task):
     def _tiled(self, x: Tensor, columns: int) -> Any:
         pixels = data.to_bytes(x)
         return pictures.tile(pixels, columns, zoom=max(1, 40 // pixels.shape[1]))
+
+
+def _classes(ask: ImagesAsk, facts: Mapping[str, Any]) -> tuple[int, ...]:
+    """The classes asked for, all if none are named; InputError if the model does not know them."""
+    classes = facts["classes"]
+    if not classes and (ask.label is not None or ask.guidance != 1):
+        raise InputError("--label and --guidance are for models trained with labels; this one has none")
+    wanted = ask.label if ask.label is not None else tuple(range(classes))
+    for value in wanted:
+        if not 0 <= value < classes:
+            raise InputError(f"--label {value}: this model knows the classes 0 to {classes - 1}")
+    return wanted
+
+
+def _of_classes(ask: ImagesAsk, classes: tuple[int, ...], n: int, record: Mapping[str, Any]) -> Request:
+    labels = torch.tensor(classes).repeat(-(-n // len(classes)))[:n]
+    return Request([label(scale=ask.guidance)], {"label": labels}, record)

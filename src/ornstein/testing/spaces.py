@@ -1,34 +1,23 @@
-"""Conformance checks for parts of your own: a schedule, a space, a denoiser, a kernel.
+"""Checks of schedules and spaces."""
 
-    from ornstein.testing import check_space
-    assert check_space(MySpace(), some_clean_data) == 25
-
-Each check raises AssertionError with the sentence that does not hold, and returns how many sentences it
-verified: a test should assert that number too, so that a check that came to check nothing is noticed.
-"""
-
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from .beliefs import Belief
-from .denoisers import Condition, Denoiser
-from .errors import InputError
-from .kernels import Kernel, Walk
-from .keys import Keys
-from .schedules import Schedule
-from .spaces import Mask, Space
-from .states import State, Time, batch_size, concatenate, leaves, left, map_state, take
-
-Claim = tuple[str, bool]
+from ..errors import InputError
+from ..keys import Keys
+from ..schedules import Schedule
+from ..spaces import Mask, Space
+from ..states import State, Time, batch_size, concatenate, leaves, left, map_state, take
+from .claims import Claim, near, same, shapes, verify
 
 
 def check_schedule(schedule: Schedule) -> int:
     """Checks that a schedule leads from clean data at t = 0 to noise at t = 1."""
-    return _verify(schedule, _schedule_claims(schedule))
+    return verify(schedule, _schedule_claims(schedule))
 
 
 def check_space(
@@ -46,40 +35,7 @@ def check_space(
         positions: the shape of times per position, if the space takes them.
         tolerance: of floating-point comparisons, absolute and relative.
     """
-    return _verify(space, _SpaceClaims(space, x0, mask, positions, tolerance))
-
-
-def check_denoiser(
-    denoiser: Denoiser,
-    n: int = 3,
-    condition: Condition | None = None,
-    tolerance: float = 1e-5,
-    t: float = 0.6,
-) -> int:
-    """Checks a denoiser on n states drawn from the prior; the values of `condition` have n samples."""
-    return _verify(denoiser, _denoiser_claims(denoiser, n, condition or {}, tolerance, t))
-
-
-def check_kernel(
-    kernel: Kernel,
-    denoiser: Denoiser,
-    n: int = 3,
-    condition: Condition | None = None,
-    tolerance: float = 1e-5,
-    t: float = 0.6,
-    s: float = 0.4,
-) -> int:
-    """Checks one move from time t to s of n states drawn from the prior."""
-    return _verify(kernel, _kernel_claims(kernel, denoiser, n, condition or {}, tolerance, t, s))
-
-
-def _verify(part: object, claims: Iterable[Claim]) -> int:
-    count = 0
-    for claim, holds in claims:
-        if not holds:
-            raise AssertionError(f"{type(part).__name__}: {claim}")
-        count += 1
-    return count
+    return verify(space, _SpaceClaims(space, x0, mask, positions, tolerance))
 
 
 # Schedules --------------------------------------------------------------------------------------------
@@ -88,15 +44,15 @@ def _verify(part: object, claims: Iterable[Claim]) -> int:
 def _schedule_claims(schedule: Schedule) -> Iterator[Claim]:
     t = torch.linspace(0, 1, 101, dtype=torch.float64)
     levels = alpha, sigma = schedule.alpha(t), schedule.sigma(t)
-    yield "levels are float64 and of the shape of t", all(_shapes(a) == _shapes(t) for a in levels)
+    yield "levels are float64 and of the shape of t", all(shapes(a) == shapes(t) for a in levels)
     yield "α and σ are finite and not negative", all(bool((a.isfinite() & (a >= 0)).all()) for a in levels)
     yield "data is clean at t = 0: α(0) = 1 and σ(0) = 0", alpha[0].item() == 1 and sigma[0].item() == 0
     yield "noise outweighs the data at t = 1: σ(1) > 5 α(1)", bool(sigma[-1] > 5 * alpha[-1])
     yield "α never grows", bool((alpha.diff() <= 0).all())
     yield "the log signal-to-noise ratio falls", bool((schedule.log_snr(t)[:-1].diff() < 0).all())
-    yield "a number and a tensor of times agree", _near(schedule.sigma(0.37), sigma[37], 1e-12)
+    yield "a number and a tensor of times agree", near(schedule.sigma(0.37), sigma[37], 1e-12)
     found = schedule.time(schedule.log_snr(t[5:-5]))
-    yield "time inverts the log signal-to-noise ratio", _near(found, t[5:-5], 1e-9)
+    yield "time inverts the log signal-to-noise ratio", near(found, t[5:-5], 1e-9)
 
 
 # Spaces -----------------------------------------------------------------------------------------------
@@ -138,7 +94,7 @@ class _SpaceClaims:
         return self.whole.where(self.mask)
 
     def near(self, a: Any, b: Any) -> bool:
-        return _near(a, b, self.tolerance)
+        return near(a, b, self.tolerance)
 
     def noisy(self, t: Time) -> Any:
         return self.space.noise(self.x0, t, self.keys.fold("noise"))
@@ -162,15 +118,15 @@ class _SpaceClaims:
 
     def purity(self) -> Iterator[Claim]:
         prior = self.space.prior(self.keys)
-        yield "the prior has the shape of the data", _shapes(prior) == _shapes(self.x0)
-        yield "the prior is a function of its keys", _same(prior, self.space.prior(self.keys))
-        yield "noise is a function of its keys", _same(self.noisy(0.5), self.noisy(0.5))
+        yield "the prior has the shape of the data", shapes(prior) == shapes(self.x0)
+        yield "the prior is a function of its keys", same(prior, self.space.prior(self.keys))
+        yield "noise is a function of its keys", same(self.noisy(0.5), self.noisy(0.5))
         crowd = _alike(self.x0, 64)
         noisy = self.whole.where(_alike(self.mask, 64)).noise(crowd, 0.5, Keys.of(1, 64))
-        yield "noise differs from key to key", not _same(noisy, _alike(noisy, 64))
+        yield "noise differs from key to key", not same(noisy, _alike(noisy, 64))
         before = map_state(torch.clone, self.x0)
         self.stepped(self.noisy(0.5), 0.5, 0.2)
-        yield "noise and step leave their arguments as they are", _same(self.x0, before)
+        yield "noise and step leave their arguments as they are", same(self.x0, before)
 
     def samples(self) -> Iterator[Claim]:
         x_t = self.noisy(0.6)
@@ -234,7 +190,7 @@ class _SpaceClaims:
         changed = _astray(self.x0, mask)
         belief, nothing = self.space.certain(self.x0), map_state(torch.zeros_like, self.x0)
         for name, state in (("the prior", prior), ("noise", x_t), ("a step", self.stepped(x_t, 0.6, 0.3))):
-            yield f"{name} leaves masked positions at 0", _same(_outside(state, mask), nothing)
+            yield f"{name} leaves masked positions at 0", same(_outside(state, mask), nothing)
         losses = [self.space.loss(belief, x, x_t, 0.6) for x in (self.x0, changed)]
         yield "masked positions do not count in the loss", self.near(*losses)
         move = self.space.step(x_t, self.space.certain(changed), 0.6, 0.3)
@@ -244,98 +200,7 @@ class _SpaceClaims:
         yield "masked positions do not count in log_prob", self.near(*densities)
 
 
-# Denoisers and kernels --------------------------------------------------------------------------------
-
-
-def _denoiser_claims(denoiser: Denoiser, n: int, condition: Condition, tolerance: float, t: float) -> Iterator[Claim]:
-    yield "space is a Space", isinstance(denoiser.space, Space)
-    keys, space = Keys.of(0, n, denoiser.device), denoiser.space.where(condition.get("mask"))
-    x_t = space.prior(keys)
-    before, belief = map_state(torch.clone, x_t), denoiser(x_t, t, condition)
-    yield "a call returns a Belief", isinstance(belief, Belief)
-    yield "a call leaves x_t as it is", _same(x_t, before)
-    yield "the belief's mean is finite", all(bool(x.isfinite().all()) for x in leaves(belief.mean))
-    yield "the belief has one mean a sample", batch_size(belief.mean) == n
-    moved = space.step(x_t, belief, t, t / 2).sample(keys)
-    yield "the space can step with the belief", _shapes(moved) == _shapes(x_t)
-    yield "the same call gives the same belief", _same(denoiser(x_t, t, condition).mean, belief.mean)
-    for name, time in (("a 0-d tensor", torch.tensor(t)), ("a time a sample", torch.full((n,), t))):
-        found = denoiser(x_t, time.double(), condition)
-        yield f"a number and {name} agree", _near(found.mean, belief.mean, tolerance)
-    alone = [denoiser(take(x_t, slice(i, i + 1)), t, take(condition, slice(i, i + 1))).mean for i in range(n)]
-    yield (
-        "a belief does not depend on the rest of the batch",
-        _near(concatenate(alone), belief.mean, tolerance),
-    )
-    if not condition:
-        yield "no condition and an empty one agree", _same(denoiser(x_t, t).mean, belief.mean)
-
-
-@dataclass(frozen=True)
-class _Counted(Denoiser):
-    """Notes the time of every call."""
-
-    denoiser: Denoiser
-    seen: list[Time]
-
-    @property
-    def space(self) -> Space:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.denoiser.space
-
-    @property
-    def calls(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.denoiser.calls
-
-    def __call__(self, x_t: State, t: Time, condition: Condition | None = None) -> Belief:
-        self.seen.append(t)
-        return self.denoiser(x_t, t, condition)
-
-
-def _kernel_claims(
-    kernel: Kernel, denoiser: Denoiser, n: int, condition: Condition, tolerance: float, t: float, s: float
-) -> Iterator[Claim]:
-    keys, counted = Keys.of(0, n, denoiser.device), _Counted(denoiser, [])
-    space = denoiser.space.where(condition.get("mask"))
-    start = Walk(space.prior(keys), t, space)
-    before, after = map_state(torch.clone, start.x), kernel(start, s, counted, condition, keys)
-    yield "a move leads to s or stays at t", after.t in (s, t)
-    yield "a move leaves the walk it is given as it is", _same(start.x, before)
-    yield "a move keeps shapes and types", _shapes(after.x) == _shapes(before)
-    yield "nfe counts network evaluations", after.nfe == len(counted.seen) * denoiser.calls
-    yield "the states stay finite", all(bool(x.isfinite().all()) for x in leaves(after.x))
-    yield "a move is a function of its keys", _same(kernel(start, s, denoiser, condition, keys).x, after.x)
-    alone = [_moved(kernel, denoiser, start.x, t, s, condition, keys, i) for i in range(n)]
-    yield "a move does not depend on the rest of the batch", _near(concatenate(alone), after.x, tolerance)
-    times = (torch.full((n,), time, dtype=torch.float64) for time in (t, s))
-    timed = Walk(start.x, next(times), space)
-    found = kernel(timed, next(times), denoiser, condition, keys)
-    yield "a number and a time a sample agree", _near(found.x, after.x, tolerance)
-
-
-def _moved(
-    kernel: Kernel, denoiser: Denoiser, x: Any, t: float, s: float, condition: Condition, keys: Keys, i: int
-) -> Any:
-    """Sample i moved in a batch of its own."""
-    one = slice(i, i + 1)
-    given = take(condition, one)
-    space = denoiser.space.where(given.get("mask"))
-    return kernel(Walk(take(x, one), t, space), s, denoiser, given, keys[one]).x
-
-
-# Comparing states -------------------------------------------------------------------------------------
-
-
-def _shapes(state: State) -> list[tuple[torch.Size, torch.dtype]]:
-    return [(x.shape, x.dtype) for x in leaves(state)]
-
-
-def _same(a: State, b: State) -> bool:
-    return all(x.equal(y) for x, y in zip(leaves(a), leaves(b), strict=True))
-
-
-def _near(a: State, b: State, tolerance: float) -> bool:
-    pairs = zip(leaves(a), leaves(b), strict=True)
-    return all(x.shape == y.shape and x.allclose(y.to(x), rtol=tolerance, atol=tolerance) for x, y in pairs)
+# States to compare with ------------------------------------------------------------------------------
 
 
 def _alike(state: Any, n: int) -> Any:

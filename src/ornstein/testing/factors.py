@@ -1,0 +1,97 @@
+"""Checks of operators and factors."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..beliefs import Belief, Joint, Normal, Probs
+from ..denoisers import Condition, Denoiser, with_covariance
+from ..factors import Factor
+from ..keys import Keys
+from ..operators import Operator
+from ..states import concatenate, leaves, map_state, per_sample_sum, take
+from .claims import Claim, near, same, shapes, verify
+from .denoisers import denoiser_claims
+
+
+def check_operator(operator: Operator, shape: tuple[int, ...], n: int = 3, tolerance: float = 1e-5) -> int:
+    """Checks a linear operator on n events of a shape, given without the batch axis."""
+    return verify(operator, _operator_claims(operator, shape, n, tolerance))
+
+
+def check_factor(
+    factor: Factor,
+    denoiser: Denoiser,
+    n: int = 3,
+    condition: Condition | None = None,
+    tolerance: float = 1e-4,
+    t: float = 0.6,
+) -> int:
+    """Checks a factor on the beliefs of a denoiser at n states drawn from the prior, and the denoiser it guides."""
+    return verify(factor, _factor_claims(factor, denoiser, n, condition or {}, tolerance, t))
+
+
+def _operator_claims(operator: Operator, shape: tuple[int, ...], n: int, tolerance: float) -> Iterator[Claim]:
+    x, other = (Keys.of(seed, n).normal(*shape) for seed in (0, 1))
+    before, seen = x.clone(), operator(x)
+    yield "A x has one measurement a sample", len(seen) == n
+    y = Keys.of(2, n).normal(*seen.shape[1:])
+    back = operator.adjoint(y)
+    yield "Aᵀ y has the shape of x", back.shape == x.shape
+    yield "A x and Aᵀ y are finite", bool(seen.isfinite().all() and back.isfinite().all())
+    yield "a call leaves x as it is", same(x, before)
+    yield "A is linear: A (2 x + z) = 2 A x + A z", near(operator(2 * x + other), 2 * seen + operator(other), tolerance)
+    yield "⟨A x, y⟩ = ⟨x, Aᵀ y⟩", near(per_sample_sum(seen * y), per_sample_sum(x * back), tolerance)
+    for name, apply, of, whole in (("A x", operator, x, seen), ("Aᵀ y", operator.adjoint, y, back)):
+        alone = torch.cat([apply(of[i : i + 1]) for i in range(n)])
+        yield f"{name} does not depend on the rest of the batch", near(alone, whole, tolerance)
+    single = operator(x.float()), operator.adjoint(y.float())
+    yield "single precision stays single", all(found.dtype == torch.float32 for found in single)
+
+
+def _factor_claims(
+    factor: Factor, denoiser: Denoiser, n: int, condition: Condition, tolerance: float, t: float
+) -> Iterator[Claim]:
+    keys, space = Keys.of(0, n, denoiser.device), denoiser.space.where(condition.get("mask"))
+    x_t = space.prior(keys)
+
+    def updated(of: Factor, rows: slice = slice(None)) -> tuple[Tensor, Any]:
+        given = take(condition, rows)
+        x, bound = take(x_t, rows), denoiser.space.where(given.get("mask"))
+        return of.update(with_covariance(denoiser, x, t, given), x, t, bound)
+
+    belief = with_covariance(denoiser, x_t, t, condition)
+    before, mean = map_state(torch.clone, x_t), map_state(torch.clone, belief.mean)
+    value, after = factor.update(belief, x_t, t, space)
+    yield "update returns log E[g], one number a sample", value.shape == (n,)
+    yield "log E[g] is finite", bool(value.isfinite().all())
+    yield "update returns a belief of the same kind and shape", _alike(after, belief)
+    yield "the updated belief has a finite mean", all(bool(x.isfinite().all()) for x in leaves(after.mean))
+    yield "update leaves x_t and the belief as they are", same(x_t, before) and same(belief.mean, mean)
+    again, repeated = updated(factor)
+    yield "the same call gives the same", same(again, value) and same(repeated.mean, after.mean)
+    parts = [updated(factor, slice(i, i + 1)) for i in range(n)]
+    yield (
+        "log E[g] and the updated belief do not depend on the rest of the batch",
+        near(torch.cat([part for part, _ in parts]), value, tolerance)
+        and near(concatenate([part.mean for _, part in parts]), after.mean, tolerance),
+    )
+    certain = space.certain(space.step(x_t, belief, t, 0.0).sample(keys))
+    yield "log_expect returns one number a sample", factor.log_expect(certain).shape == (n,)
+    kept, moved = updated(factor.tempered(1.0))
+    yield (
+        "g to the power 1 is g",
+        near(kept, value, tolerance) and near(moved.mean, after.mean, tolerance),
+    )
+    yield "the record is JSON, and names the factor", "factor" in json.loads(json.dumps(dict(factor.record)))
+    for claim, holds in denoiser_claims(denoiser & factor, n, condition, tolerance, t):
+        yield f"the guided denoiser conforms: {claim}", holds
+
+
+def _alike(a: Belief, b: Belief) -> bool:
+    kinds = (Joint, Normal, Probs)
+    same_kind = [isinstance(a, kind) for kind in kinds] == [isinstance(b, kind) for kind in kinds]
+    return same_kind and shapes(a.mean) == shapes(b.mean)

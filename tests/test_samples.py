@@ -1,0 +1,78 @@
+"""`sample` with exact="particles": one population, evenly shared out, which says how exact it is."""
+
+import json
+from typing import Any
+
+import pytest
+import torch
+
+from ornstein.errors import InputError
+from ornstein.factors import Energy
+from ornstein.grids import log_snr, uniform
+from ornstein.keys import Keys
+from ornstein.measurements import Measurement
+from ornstein.operators import Matrix
+from ornstein.particles import Particles
+from ornstein.samplers import Sampler
+from ornstein.samples import sample
+from worlds import coupled, double, sequences, single
+
+GUIDED = single() & Measurement(double([0.4]), Matrix(double([[1.0, 0.6]])), 0.3) & Energy(lambda x: x[:, 0].sin())
+
+
+def test_n_samples_are_spread_evenly_over_the_population() -> None:
+    """Systematic resampling leaves families side by side; every N/n-th particle meets as many of them as can be."""
+    with torch.no_grad():
+        walk = Sampler(log_snr(10, GUIDED.space), (Particles(),)).end(GUIDED, Keys.of(3, 40))
+    for n, index in ((10, range(0, 40, 4)), (16, [k * 40 // 16 for k in range(16)]), (40, range(40))):
+        assert sample(GUIDED, n, 10, seed=3, exact="particles", particles=40).x.equal(walk.x[list(index)])
+    drawn = sample(GUIDED, 50, 10, exact="particles", particles=20)
+    assert drawn.exactness is not None
+    assert drawn.exactness.particles == 50  # as many as are asked for
+
+
+@pytest.mark.parametrize(
+    "option",
+    [{"batch_size": 4}, {"film": True}, {"eta": 0.5}, {"order": 2}, {"sampler": Sampler(uniform(3))}],
+    ids=lambda option: next(iter(option)),
+)
+def test_settings_of_independent_samples_are_refused(option: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=f"{next(iter(option))} is for independent samples; with exact"):
+        sample(GUIDED, 4, 3, exact="particles", **option)
+
+
+def test_samples_say_how_exact_they_are() -> None:
+    drawn = sample(GUIDED, 8, 10, exact="particles", particles=64, temper=1.0)
+    assert drawn.exactness is not None
+    assert len(drawn.exactness.ess) == 10
+    assert "64 particles, ESS at least" in repr(drawn)
+    assert json.loads(json.dumps(drawn.exactness.record()))["method"] == "particles"
+    assert [guide["factor"] for guide in drawn.settings["guides"]] == ["Measurement", "Energy"]
+    assert "temper=1.0" in drawn.settings["kernels"][0]
+    assert sample(GUIDED, 8, 10).exactness is None
+
+
+@pytest.mark.parametrize("world", [sequences("masked"), coupled()], ids=["categorical", "product"])
+def test_every_space_has_its_particles(world: Any) -> None:
+    def first(code: Any) -> Any:
+        return (code if torch.is_tensor(code) else code["tokens"])[:, 0, 0]
+
+    drawn = sample(world & Energy(first), 6, 8, exact="particles")
+    assert drawn.exactness is not None
+    assert drawn.exactness.particles == 512
+    assert drawn.exactness.error < 0.2
+
+
+def test_a_prior_alone_has_full_size_and_no_evidence() -> None:
+    found = sample(sequences("uniform"), 6, 8, exact="particles", particles=32).exactness
+    assert found is not None
+    assert min(found.ess) > 0.999
+    assert abs(found.log_evidence) < 1e-9
+
+
+def test_the_seed_decides_and_the_first_number_too() -> None:
+    options: dict[str, Any] = {"exact": "particles", "particles": 32}
+    one, again = (sample(GUIDED, 8, 6, seed=5, **options) for _ in range(2))
+    assert one.x.equal(again.x)
+    assert not one.x.equal(sample(GUIDED, 8, 6, seed=6, **options).x)
+    assert not one.x.equal(sample(GUIDED, 8, 6, seed=5, first=32, **options).x)
