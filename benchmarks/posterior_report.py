@@ -242,7 +242,7 @@ error). *exact draws*: what other exact draws are from the same ones; nothing ca
 
 with 1000 particles and 100 steps in 8 dimensions, 300 in 80. *off* is the same without particles. Of each of azula's
 methods the best configuration counts, chosen afterwards for each size; *closer on*: the problems on which particles
-come closer than azula's best.
+come closer than the one in brackets, azula's best on the mean.
 
 {distance}
 
