@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help tour test test-all lint format bench bench-env clean
+.PHONY: help tour test test-all lint format bench bench-posterior bench-env clean
 
 help:
 	@echo "make tour      draw from every shipped model, score it, write tour/index.html"
@@ -11,6 +11,7 @@ help:
 	@echo "make test-all  the same with the long tests"
 	@echo "make format    let ruff rewrite what it can"
 	@echo "make bench     compare the solvers with other libraries' (makes .bench-env; see benchmarks/README.md)"
+	@echo "make bench-posterior  the same for posteriors of inverse problems"
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -53,6 +54,9 @@ bench-env: $(BENCH_READY)
 
 bench: $(BENCH_READY)
 	$(BENCH)/python benchmarks/solvers.py
+
+bench-posterior: $(BENCH_READY)
+	$(BENCH)/python benchmarks/posterior.py
 
 clean:
 	rm -rf .venv .bench-env tour runs

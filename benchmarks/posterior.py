@@ -1,0 +1,185 @@
+"""Exact posteriors beside azula's guided samplers, where the posterior is known: one run, one process, one thread.
+
+    make bench-env && .bench-env/bin/python benchmarks/posterior.py
+
+Wasserstein-1 distance to exact draws on the MCGdiff mixture, evidence against the exact one, and simulation-based
+calibration. Writes benchmarks/results/posterior.jsonl, docs/posterior.md and docs/posterior.svg. Problems 0–9 are for
+tuning; the reported ones are 100–119.
+"""
+
+import argparse
+import json
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import posterior_peers as peers
+import posterior_report as reporting
+from ornstein.beliefs import Belief, Normal
+from ornstein.denoisers import Condition, Denoiser, Guide, Guided, with_covariance
+from ornstein.keys import Keys
+from ornstein.measurements import Measurement
+from ornstein.samples import sample
+from ornstein.states import State, Time
+from posterior_worlds import F64, SETTINGS, Exact, Method, Outcome, Problem, problem, wasserstein
+
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "benchmarks" / "results" / "posterior.jsonl"
+TUNING, REPORTED = range(10), range(100, 120)
+DRAWS, FLOORS = 1000, 5
+REPETITIONS, RANKED, DIRECTIONS = 200, 99, 3
+Row = dict[str, Any]
+
+
+# Ours -------------------------------------------------------------------------------------------------
+
+
+def ours() -> Iterator[Method]:
+    """Particles, with the default number of steps and with more, and guidance without them."""
+    for steps in sorted(set(reporting.STEPS.values())):
+        run = partial(_sampled, exact="particles", particles=DRAWS, steps=steps)
+        yield Method("ornstein", reporting.particles(steps), run)
+    yield Method("ornstein", "off, 50 steps", partial(_sampled, steps=50))
+
+
+def _sampled(problem: Problem, n: int, seed: int, **options: Any) -> Outcome:
+    """One call of the package."""
+    found = sample(Exact(problem) & problem.measurement, n, seed=seed, **options)
+    return Outcome(found.x, found.nfe, found.exactness)
+
+
+# Distances --------------------------------------------------------------------------------------------
+
+
+def measured(method: Method, problem: Problem, exact: Tensor, seed: int) -> Row:
+    """Distance, evaluations and seconds of one method on one problem; or how it failed."""
+    torch.manual_seed(seed)
+    began = time.perf_counter()
+    try:
+        found = method.run(problem, DRAWS, seed)
+    except Exception as error:  # a peer's failure is a result, not the end of the run
+        return {"failed": f"{type(error).__name__}: {error}"[:100]}
+    if not found.x.isfinite().all():
+        return {"failed": "not finite"}
+    seconds = time.perf_counter() - began
+    row: Row = {"w1": wasserstein(found.x, exact), "nfe": found.nfe, "seconds": round(seconds, 2)}
+    if found.exactness is None:
+        return row
+    off = found.exactness.log_evidence - problem.log_evidence
+    return row | {"ess": min(found.exactness.ess), "evidence_off": off, "evidence_error": found.exactness.error}
+
+
+def distances(methods: Sequence[Method], seeds: Iterable[int], settings: Sequence[tuple[int, int]]) -> Iterator[Row]:
+    """Every method on every problem, and what other exact draws are apart from the same ones."""
+    for d, m in settings:
+        for seed in seeds:
+            world, where = problem(d, m, seed), {"d": d, "m": m, "seed": seed}
+            exact, *others = (world.draw(Keys.of(seed, DRAWS).fold(f"exact {k}")) for k in range(1 + FLOORS))
+            floor = sum(wasserstein(other, exact) for other in others) / FLOORS
+            yield {"library": "exact", "method": reporting.FLOOR, **where, "w1": floor}
+            for method in methods:
+                yield {"library": method.library, "method": method.name, **where} | measured(method, world, exact, seed)
+        log(f"({d}, {m}) done")
+
+
+# Calibration ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class PlugIn(Guide):
+    """The likelihood of the mean alone, N(y; A x̂, σ²), as if there were no doubt: the broken twin."""
+
+    seen: Measurement
+
+    def guide(self, denoiser: Denoiser) -> "PluggedIn":
+        return PluggedIn(denoiser, self.seen)
+
+
+@dataclass(frozen=True, eq=False)
+class PluggedIn(Guided):
+    seen: Measurement
+
+    def __call__(self, x_t: State, t: Time, condition: Condition | None = None) -> Belief:
+        belief = with_covariance(self.denoiser, x_t, t, condition)
+        assert isinstance(belief, Normal)
+        operator: Any = self.seen.operator
+        return belief.tilt(operator.adjoint(self.seen.y - operator(belief.mean)) / self.seen.std**2)
+
+
+def calibration(seed: int, repetitions: int) -> Iterator[Row]:
+    """Ranks of x* ~ prior among draws given y = A x* + noise, by direction; uniform if the draws are right."""
+    world, keys = problem(8, 2, seed), Keys.of(seed, repetitions).fold("calibration")
+    truths = world.prior.draw(keys)
+    seen = truths @ world.matrix.T + world.std * keys.fold("noise").normal(len(world.y))
+    directions = Keys.of(seed, DIRECTIONS).fold("directions").normal(world.d).T
+    particles = {"exact": "particles", "particles": 500, "steps": 100}
+    ways: dict[str, tuple[Callable[[Measurement], Guide], dict[str, Any]]] = {
+        "particles": (lambda seen: seen, particles),
+        "off": (lambda seen: seen, {"steps": 50}),
+        "plug-in": (PlugIn, {"steps": 50}),
+    }
+    for name, (guide, options) in ways.items():
+        ranks = []
+        for k, (truth, y) in enumerate(zip(truths, seen, strict=True)):
+            given = replace(world, y=y)
+            x = sample(Exact(given) & guide(given.measurement), RANKED, seed=k, **options).x
+            ranks.append((x @ directions < truth @ directions).sum(0).tolist())
+        yield {"calibration": name, "seed": seed, "ranks": [list(along) for along in zip(*ranks, strict=True)]}
+        log(f"calibration of {name} done")
+
+
+# The run ----------------------------------------------------------------------------------------------
+
+_BEGIN = time.perf_counter()
+
+
+def log(text: str) -> None:
+    print(f"[{time.perf_counter() - _BEGIN:4.0f} s] {text}", flush=True)
+
+
+def rounded(row: Row) -> Row:
+    return {name: float(f"{value:.5g}") if isinstance(value, float) else value for name, value in row.items()}
+
+
+def run(seeds: Sequence[int], settings: Sequence[tuple[int, int]], repetitions: int) -> list[Row]:
+    """All rows, the last one about the run itself."""
+    rows = [rounded(row) for row in calibration(seeds[0], repetitions)]
+    rows += [rounded(row) for row in distances([*ours(), *peers.methods()], seeds, settings)]
+    return [*rows, {"seconds": round(time.perf_counter() - _BEGIN), "versions": reporting.versions()}]
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    options.add_argument("--tuning", action="store_true", help="the tuning problems; prints, and writes no files")
+    options.add_argument("--quick", action="store_true", help="two problems in 8 dimensions; writes no files")
+    options.add_argument("--report", action="store_true", help="only write the page again, from the stored results")
+    chosen = options.parse_args()
+    torch.set_num_threads(1)
+    torch.set_default_dtype(F64)
+    warnings.filterwarnings("ignore")
+    seeds, settings, repetitions = TUNING if chosen.tuning else REPORTED, SETTINGS, REPETITIONS
+    if chosen.quick:
+        seeds, settings, repetitions = seeds[:2], SETTINGS[:3], 20
+    if chosen.report:
+        rows = [json.loads(line) for line in RESULTS.read_text().splitlines()]
+    else:
+        rows = run(seeds, settings, repetitions)
+    write = not (chosen.tuning or chosen.quick)
+    if write and not chosen.report:
+        RESULTS.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    text = reporting.page(rows)
+    print(text)
+    if write:
+        (ROOT / "docs" / "posterior.md").write_text(text)
+        reporting.plot(rows, ROOT / "docs" / "posterior.svg")
+
+
+if __name__ == "__main__":
+    main()
