@@ -15,7 +15,7 @@ from ornstein.operators import Matrix
 from ornstein.particles import Particles
 from ornstein.samplers import Sampler
 from ornstein.samples import sample
-from worlds import coupled, double, sequences, single
+from worlds import coupled, double, line, sequences, single
 
 GUIDED = single() & Measurement(double([0.4]), Matrix(double([[1.0, 0.6]])), 0.3) & Energy(lambda x: x[:, 0].sin())
 
@@ -39,6 +39,13 @@ def test_n_samples_are_spread_evenly_over_the_population() -> None:
 def test_settings_of_independent_samples_are_refused(option: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=f"{next(iter(option))} is for independent samples; with exact"):
         sample(GUIDED, 4, 3, exact="particles", **option)
+
+
+def test_one_population_has_one_measurement() -> None:
+    guided = line() & Measurement(double([[0.1], [0.2]]), Matrix(double([[1.0]])), 0.1)
+    assert len(sample(guided, 2, 4)) == 2
+    with pytest.raises(InputError, match="Measurement is of one sample each"):
+        sample(guided, 2, 4, exact="particles")
 
 
 def test_samples_say_how_exact_they_are() -> None:

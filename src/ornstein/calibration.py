@@ -181,8 +181,8 @@ def calibrate(
             return _measured(knob, gamma, target, law, method, tilted_mean(at, step), seed + 1000)
         method = f"a ladder of {rung + 1}"
         before, (at, _) = at.mean(), knob.draw(gamma, seed + rung + 1)
-        if abs(at.mean() - before) < 3 * (at.std() + 1e-12) / n**0.5:
-            break
+        if at.std() == 0 or abs(at.mean() - before) < 3 * at.std() / n**0.5:
+            break  # pushing harder leads no farther
     reach = f"at γ = {gamma:.3g} the mean is {at.mean():.4g}, the farthest of {n} samples {_farthest(at, target):.4g}"
     raise InputError(f"a mean of {target:g} is beyond what this model draws: {reach}")
 

@@ -51,6 +51,10 @@ class Factor(Guide):
     def tempered(self, power: float) -> "Factor":
         """g to a power, up to a constant."""
 
+    def shared(self, x: State) -> bool:
+        """Whether it says the same of every sample, so that they can be one population; x: any state of one sample."""
+        return True
+
     @property
     def record(self) -> Mapping[str, Any]:
         """The factor for a manifest."""
@@ -213,6 +217,10 @@ class OnPart(Factor):
 
     def tempered(self, power: float) -> "OnPart":
         return replace(self, factor=self.factor.tempered(power))
+
+    def shared(self, x: State) -> bool:
+        assert isinstance(x, Mapping)
+        return self.factor.shared(x[self.part])
 
     def log_expect(self, belief: Belief) -> Float[Tensor, " batch"]:
         assert isinstance(belief, Joint)

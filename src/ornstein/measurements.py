@@ -34,7 +34,8 @@ class Measurement(Factor):
     log det S that comes from C, which no longer matters when x₀ is certain.
 
     Attributes:
-        y: what was measured, of the shape of A x₀ without the batch axis (or with it: one measurement a sample).
+        y: what was measured, of the shape of A x₀ without the batch axis (or with it: one measurement a sample, which
+            cannot be one population of particles).
         operator: an Operator, or any differentiable function of a batch of events.
         std: of the noise, in the units of y: a number, or one an element (correlated noise: operators.whitener).
         direct: the largest number of measured values for which S is formed.
@@ -62,6 +63,10 @@ class Measurement(Factor):
 
     def tempered(self, power: float) -> "Measurement":
         return replace(self, std=self.std * power**-0.5)
+
+    def shared(self, x: State) -> bool:
+        assert isinstance(x, Tensor)
+        return self.y.ndim < self._linear(x)[0].ndim or len(self.y) == 1
 
     def log_expect(self, belief: Belief) -> Float[Tensor, " batch"]:
         return self._posterior(belief)[0]

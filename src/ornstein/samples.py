@@ -178,6 +178,7 @@ def sample(
         raise InputError(f"exact is {exact!r}, expected off or particles")
     if exact == "particles":
         _require_one_population(batch_size, film, eta, order, sampler)
+        _require_shared(denoiser)
         size = max(n, particles or 512)
         sampler = Sampler(_particle_grid(denoiser, steps or 100, grid), (Particles(temper=temper),))
         return _population(denoiser, sampler, n, size, seed, first, condition, settings or {}, watch)
@@ -253,6 +254,14 @@ def _particle_grid(denoiser: Denoiser, steps: int, name: str) -> grids.Grid:
     """Even in log σ/α for continuous data, where exact samples do not ask for the grid of a flow."""
     continuous = denoiser.space.clock is not None and not isinstance(denoiser.space, Product)
     return grids.named(name if name != "auto" else "log-snr" if continuous else "uniform", steps, denoiser.space)
+
+
+def _require_shared(denoiser: Denoiser) -> None:
+    """InputError if a factor says different things of different samples: those are as many posteriors."""
+    one = denoiser.space.prior(Keys.of(0, 1, denoiser.device))
+    for factor in getattr(denoiser, "factors", ()):
+        if not factor.shared(one):
+            raise InputError(f"{type(factor).__name__} is of one sample each; with exact, ask for one posterior a call")
 
 
 def _require_one_population(
