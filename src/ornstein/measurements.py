@@ -45,7 +45,7 @@ class Measurement(Factor):
     y: Float[Tensor, "..."]
     operator: Operator | Callable[[Tensor], Tensor]
     std: float | Float[Tensor, "..."]
-    direct: int = 32
+    direct: int = 64
     tolerance: float = 1e-4
 
     def __post_init__(self) -> None:

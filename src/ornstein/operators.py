@@ -188,12 +188,14 @@ def conjugate_gradients(
 ) -> Float[Tensor, "batch ..."]:
     """Solves system(x) = right for symmetric positive definite systems, each sample to its own relative tolerance.
 
-    A sample whose residual has shrunk by `tolerance`, or in which a direction of negative curvature shows up (the
-    covariance of a network need not be positive), stays as it is.
+    A sample whose residual has shrunk by `tolerance`, or in which a direction of negative curvature shows up, stays as
+    it is; the iterate with the smallest residual counts. (The covariance of a network need not be positive, nor quite
+    symmetric.)
     """
     x, residual, direction = torch.zeros_like(right), right, right
     power = per_sample_sum(right**2)
     enough = tolerance**2 * power
+    best, least = x, power
     going = power > enough
     for _ in range(most):
         if not going.any():
@@ -206,4 +208,6 @@ def conjugate_gradients(
         before, power = power, per_sample_sum(residual**2)
         direction = residual + left(power / before.clamp(min=torch.finfo(before.dtype).tiny), x) * direction
         going = going & (power > enough)
-    return x
+        better = power < least
+        best, least = torch.where(left(better, x), x, best), torch.where(better, power, least)
+    return best
