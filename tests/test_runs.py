@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import ornstein as on
-from ornstein import InputError, tasks
+from ornstein import InputError, runs, tasks
 
 
 def test_every_public_name_loads_and_is_known_to_type_checkers() -> None:
@@ -31,6 +31,13 @@ def test_every_shipped_model_has_its_papers() -> None:
         names = {path.name for path in folder.iterdir()}
         assert names == {"model.safetensors", "config.toml", "scores.json", "card.md"}
         assert (folder / "model.safetensors").stat().st_size < 20e6
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", '[{"scores": [{"name": "x"}]}]'])
+def test_damaged_scores_are_named(tmp_path: Path, content: str) -> None:
+    (tmp_path / "scores.json").write_text(content)
+    with pytest.raises(InputError, match=r"scores.json: not what `ornstein score` writes"):
+        runs.latest_scores(tmp_path)
 
 
 def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,10 +12,8 @@ from ornstein.states import (
     leaves,
     left,
     map_state,
-    per_sample_sum,
     take,
     to_device,
-    where_samples,
 )
 
 STATE = {"x": torch.arange(6.0).reshape(3, 2), "inner": {"tokens": torch.arange(3)}}
@@ -54,15 +52,6 @@ def test_batch_size_is_shared() -> None:
     assert batch_size(STATE) == 3
     with pytest.raises(ValueError, match=r"share one batch size, these have \[2, 3\]"):
         batch_size({"a": torch.ones(2), "b": torch.ones(3)})
-
-
-def test_sums_and_choices_are_per_sample() -> None:
-    assert per_sample_sum(torch.ones(2, 3, 4)).tolist() == [12, 12]
-    assert per_sample_sum(torch.ones(2)).tolist() == [1, 1]
-    keep = torch.tensor([True, False, True])
-    chosen = where_samples(keep, STATE, map_state(torch.zeros_like, STATE))
-    assert chosen["inner"]["tokens"].tolist() == [0, 0, 2]
-    assert chosen["x"][1].tolist() == [0, 0]
 
 
 def test_devices_keep_the_structure() -> None:

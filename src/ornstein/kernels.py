@@ -6,7 +6,7 @@ here, at no further call (UniPC, Zhao et al. 2023).
 """
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -15,9 +15,6 @@ from .denoisers import Condition, Denoiser
 from .keys import Keys
 from .spaces import Space, Transition
 from .states import Time
-
-if TYPE_CHECKING:
-    from .particles import Population
 
 
 @dataclass(frozen=True)
@@ -32,7 +29,7 @@ class Walk:
         nfe: network evaluations a sample so far.
         before: the state the last step started from; None at the start.
         transition: the distribution x was drawn from, if it was drawn.
-        population: the weights of the samples, where they are particles of one population.
+        population: the weights of the samples, where they are particles of one population (particles.py); else None.
     """
 
     x: Any
@@ -42,7 +39,7 @@ class Walk:
     nfe: int = 0
     before: Any = None
     transition: Transition | None = None
-    population: "Population | None" = None
+    population: Any = None
 
     @property
     def belief(self) -> Belief:

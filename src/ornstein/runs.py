@@ -156,7 +156,14 @@ def score(folder: Path | str) -> list[Score]:
 def latest_scores(folder: Path) -> list[Score]:
     """The scores last written in a folder of samples or beside a shipped model; none if there are none."""
     path = folder / SCORES
-    return [Score(**row) for row in read_json(path, "scores")[-1]["scores"]] if path.exists() else []
+    if not path.exists():
+        return []
+    try:
+        return [Score(**row) for row in read_json(path, "scores")[-1]["scores"]]
+    except (TypeError, KeyError, IndexError):
+        raise InputError(
+            f"{path}: not what `ornstein score` writes, a list of scores; remove it and score anew"
+        ) from None
 
 
 def task_of(model: Path | str) -> Task:

@@ -68,8 +68,3 @@ def to_device(state: State, device: torch.device | str) -> Any:
 def per_sample_sum(x: Tensor) -> Tensor:
     """(batch, ...) summed over everything but the batch."""
     return x.flatten(1).sum(1) if x.ndim > 1 else x
-
-
-def where_samples(keep: Tensor, yes: State, no: State) -> Any:
-    """Sample by sample the state `yes` where `keep` (batch,) holds, else `no`."""
-    return map_state(lambda a, b: torch.where(left(keep, a), a, b), yes, no)

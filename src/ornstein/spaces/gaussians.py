@@ -6,7 +6,7 @@ move with both moments right, where the plain one, N(a x_t + b x̂, τ² I), has
 
 from dataclasses import dataclass
 from math import log, pi
-from typing import TYPE_CHECKING
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
@@ -17,8 +17,16 @@ from ..keys import Keys
 from ..states import State, Time, left, per_sample_sum
 from .base import Transition
 
-if TYPE_CHECKING:
-    from .euclidean import Euclidean
+
+@runtime_checkable
+class Freedom(Protocol):
+    """The directions in which a space moves; see Euclidean."""
+
+    def project(self, x: Tensor) -> Tensor: ...
+
+    def freedom(self, x: Tensor) -> Tensor: ...
+
+    def within(self, cov: Tensor, like: Tensor) -> Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -27,7 +35,7 @@ class Gaussian(Transition):
 
     mean: Float[Tensor, "batch ..."]
     std: Time
-    space: "Euclidean"
+    space: Freedom
 
     def sample(self, keys: Keys) -> Float[Tensor, "batch ..."]:
         if isinstance(self.std, float) and self.std == 0:
@@ -63,10 +71,10 @@ class Correlated(Transition):
     root: Float[Tensor, "batch d d"]
     outside: Float[Tensor, " batch"]
     moving: Bool[Tensor, "batch d"]
-    space: "Euclidean"
+    space: Freedom
 
     @classmethod
-    def of(cls, mean: Tensor, cov: Tensor, weight: Time, std: Time, space: "Euclidean") -> "Correlated":
+    def of(cls, mean: Tensor, cov: Tensor, weight: Time, std: Time, space: Freedom) -> "Correlated":
         """The covariance std² I + weight² cov, with a floor: a millionth of its typical width."""
         weight, std = (left(torch.as_tensor(a, dtype=torch.float64), cov) for a in (weight, std))
         cov = weight**2 * space.within(cov.double(), mean)

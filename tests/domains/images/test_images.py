@@ -118,6 +118,7 @@ def test_arrays_of_your_own(tmp_path: Path) -> None:
     ("arrays", "message"),
     [
         ({"pictures": np.zeros((20, 4, 4))}, "no array 'images', found pictures"),
+        ({"images": np.zeros((20, 4, 4)), "label": np.zeros(20)}, "has an array 'label', expected 'images' and"),
         ({"images": np.zeros((20, 4))}, r"expected|must be 10 or more of \(n, height, width"),
         ({"images": np.zeros((20, 4, 4)) + 3}, r"must lie in \[0, 1\], found 3 to 3"),
         ({"images": np.zeros((20, 4, 4), dtype=int)}, "must be uint8, or floats"),

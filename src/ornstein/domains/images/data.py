@@ -72,6 +72,8 @@ def _npz(path: Path) -> tuple[Float[Tensor, "n c h w"], Int64[Tensor, " n"]]:
     arrays = _read(path)
     if "images" not in arrays:
         raise InputError(f"{path}: has no array 'images', found {', '.join(sorted(arrays)) or 'none'}")
+    if unknown := sorted(arrays.keys() - {"images", "labels"}):
+        raise InputError(f"{path}: has an array {unknown[0]!r}, expected 'images' and, if there are classes, 'labels'")
     images = _scaled(arrays["images"], path)
     labels = arrays.get("labels", np.zeros(len(images), dtype=np.int64))
     _require_labels(labels, len(images), path)
