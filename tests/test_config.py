@@ -138,6 +138,12 @@ def test_sampler_settings_out_of_range(name: str, value: float) -> None:
         update(SampleConfig(), {name: value}, "c")
 
 
+def test_a_population_needs_exactness() -> None:
+    assert SampleConfig(exact="particles", particles=8).moves == 100
+    with pytest.raises(InputError, match="only exact = particles has a population"):
+        SampleConfig(particles=8)
+
+
 def test_batches_of_samples() -> None:
     assert [SampleConfig(n=7, batch_size=size).batches for size in (None, 1, 3, 7, 20)] == [1, 7, 3, 1, 1]
 

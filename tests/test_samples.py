@@ -59,6 +59,16 @@ def test_samples_say_how_exact_they_are() -> None:
     assert sample(GUIDED, 8, 10).exactness is None
 
 
+def test_a_collapsed_population_says_so() -> None:
+    far = (
+        single()
+        & Measurement(double([9.0]), Matrix(double([[1.0, 0.6]])), 0.01)
+        & Energy(lambda x: 1e3 * x[:, 0].sin())
+    )
+    assert "COLLAPSED" in str(sample(far, 8, 4, exact="particles", particles=8))
+    assert "COLLAPSED" not in str(sample(GUIDED, 8, 30, exact="particles", particles=64))
+
+
 @pytest.mark.parametrize("world", [sequences("masked"), coupled()], ids=["categorical", "product"])
 def test_every_space_has_its_particles(world: Any) -> None:
     def first(code: Any) -> Any:

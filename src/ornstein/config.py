@@ -69,6 +69,8 @@ class SampleConfig:
     def __post_init__(self) -> None:
         require_in(self, "", {"n": "[1, inf)", "steps": "[1, inf)", "eta": "[0, 1]", "batch_size": "[1, inf)"})
         require_in(self, "", {"particles": "[2, inf)"})
+        if self.particles is not None and self.exact == "off":
+            raise InputError(f"particles is {self.particles}, but only exact = particles has a population")
 
     @property
     def batches(self) -> int:

@@ -69,12 +69,18 @@ class Exactness:
     log_evidence: float
     error: float
 
+    @property
+    def collapsed(self) -> bool:
+        """Whether a handful of particles carries the answer, so that neither it nor its error means much."""
+        return self.families < 5 or min(self.ess) * self.particles < 3
+
     def __str__(self) -> str:
+        warning = "; COLLAPSED: take more particles or steps" if self.collapsed else ""
         return (
             f"{self.particles} particles, ESS at least {min(self.ess):.0%}, resampled {self.resampled} ×, "
-            f"{self.families} families; log evidence {self.log_evidence:.3f} ± {self.error:.3f}"
+            f"{self.families} families; log evidence {self.log_evidence:.3f} ± {self.error:.3f}{warning}"
         )
 
     def record(self) -> dict[str, Any]:
         """In JSON values, for the manifest."""
-        return {**asdict(self), "ess": [round(share, 4) for share in self.ess]}
+        return {**asdict(self), "collapsed": self.collapsed, "ess": [round(share, 4) for share in self.ess]}

@@ -9,6 +9,7 @@ from torch import Tensor
 from ...calibration import Target
 from ...composition import Prompt
 from ...denoisers import Denoiser, Guide
+from ...errors import InputError
 from ...factors import Factor
 from ...measurements import Fixed, Measurement
 from ...operators import Blur, Coarse, Subset
@@ -54,4 +55,7 @@ class Ink(Guide):
         assert isinstance(denoiser.space, Euclidean)
         pixels = torch.tensor(denoiser.space.shape).prod().item()
         brightness = torch.full(denoiser.space.shape, 0.5 / pixels)
-        return denoiser & Target(brightness, self.target - 0.5, self.n)
+        try:
+            return denoiser & Target(brightness, self.target - 0.5, self.n)
+        except InputError:
+            raise InputError(f"a mean brightness of {self.target:g} is beyond what this model draws") from None
