@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 import torch
 
+from ornstein.calibration import Shift
+from ornstein.composition import Prompt, mixture, negation, product
 from ornstein.errors import InputError
 from ornstein.factors import Energy
 from ornstein.grids import log_snr, uniform
@@ -13,9 +15,10 @@ from ornstein.keys import Keys
 from ornstein.measurements import Measurement
 from ornstein.operators import Matrix
 from ornstein.particles import Particles
+from ornstein.report.posteriors import exact_mean, three_modes
 from ornstein.samplers import Sampler
 from ornstein.samples import sample
-from worlds import coupled, double, line, sequences, single
+from worlds import anisotropic, coupled, double, line, sequences, single
 
 GUIDED = single() & Measurement(double([0.4]), Matrix(double([[1.0, 0.6]])), 0.3) & Energy(lambda x: x[:, 0].sin())
 
@@ -24,7 +27,7 @@ def test_n_samples_are_spread_evenly_over_the_population() -> None:
     """Systematic resampling leaves families side by side; every N/n-th particle meets as many of them as can be."""
     with torch.no_grad():
         walk = Sampler(log_snr(10, GUIDED.space), (Particles(),)).end(GUIDED, Keys.of(3, 40))
-    for n, index in ((10, range(0, 40, 4)), (16, [k * 40 // 16 for k in range(16)]), (40, range(40))):
+    for n, index in ((10, range(0, 40, 4)), (16, [-(-k * 40 // 16) for k in range(16)]), (40, range(40))):
         assert sample(GUIDED, n, 10, seed=3, exact="particles", particles=40).x.equal(walk.x[list(index)])
     drawn = sample(GUIDED, 50, 10, exact="particles", particles=20)
     assert drawn.exactness is not None
@@ -57,6 +60,46 @@ def test_samples_say_how_exact_they_are() -> None:
     assert [guide["factor"] for guide in drawn.settings["guides"]] == ["Measurement", "Energy"]
     assert "temper=1.0" in drawn.settings["kernels"][0]
     assert sample(GUIDED, 8, 10).exactness is None
+
+
+def test_conditions_keep_their_order_where_nothing_is_weighed() -> None:
+    labels = torch.arange(10) % 2
+    drawn = sample(anisotropic() & Prompt({"label": None}), 10, 4, exact="particles", condition={"label": labels})
+    assert drawn.condition["label"].equal(labels)
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        lambda world, factor: mixture([world & factor, world]),
+        lambda world, factor: product(world & factor, world, world),
+        lambda world, factor: negation(world & factor, world) & factor,
+    ],
+    ids=["mixture", "product", "negation"],
+)
+def test_factors_that_particles_would_not_weigh_are_refused(hidden: Any) -> None:
+    denoiser = hidden(line(), Energy(lambda x: x[:, 0]))
+    with pytest.raises(InputError, match="factors go outside to be exact"):
+        sample(denoiser, 2, 4, exact="particles")
+
+
+def test_a_shift_goes_inside_of_factors() -> None:
+    """Half of a tilt by a shift, half by a factor, in either order."""
+    half, along = Energy(lambda x: x[:, 0], -0.5), double([0.5])
+    for guided in (three_modes() & half & Shift(along, 1.0), three_modes() & Shift(along, 1.0) & half):
+        x = sample(guided, 2000, 60, exact="particles", particles=2000).x
+        assert x.mean().item() == pytest.approx(exact_mean(three_modes(), 1.0), abs=0.12)
+
+
+@pytest.mark.parametrize("option", [{"steps": 0}, {"particles": 5}, {"temper": 1.0}, {"steps": -3}])
+def test_settings_without_a_meaning_are_refused(option: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=next(iter(option))):
+        sample(line(), 2, **option)
+
+
+def test_a_measurement_of_the_wrong_shape_is_refused() -> None:
+    with pytest.raises(InputError, match=r"y has the shape \(1,\), its operator gives \(2,\)"):
+        sample(single() & Measurement(double([5.0]), Matrix(double([[1.0, 0.0], [0.0, 1.0]])), 0.1), 2, 4)
 
 
 def test_a_collapsed_population_says_so() -> None:

@@ -13,18 +13,18 @@ b(x_t + γ a σ²/α, t).
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .beliefs import Belief
+from .beliefs import Belief, combined
 from .denoisers import Condition, Denoiser, Guide, Guided
 from .errors import InputError
 from .exactness import mean_and_error
-from .factors import Energy
+from .factors import Energy, Factored
 from .samples import sample
 from .spaces import Euclidean
 from .states import State, Time
@@ -67,7 +67,9 @@ class Shift(Guide):
     direction: Float[Tensor, "..."]
     gamma: float
 
-    def guide(self, denoiser: Denoiser) -> "Shifted":
+    def guide(self, denoiser: Denoiser) -> Denoiser:
+        if isinstance(denoiser, Factored):  # a shift changes the prior, factors stay on the outside
+            return replace(denoiser, denoiser=denoiser.denoiser & self)
         if not isinstance(denoiser.space, Euclidean):
             raise InputError(f"only Gaussian noise can be shifted, not that of {type(denoiser.space).__name__}")
         return Shifted(denoiser, self)
@@ -88,11 +90,14 @@ class Shifted(Guided):
         return (*self.denoiser.record, {"shift": "along a direction", "gamma": self.shift.gamma})
 
     def __call__(self, x_t: State, t: Time, condition: Condition | None = None) -> Belief:
+        return combined(self.terms(x_t, t, condition))
+
+    def terms(self, x_t: State, t: Time, condition: Condition | None = None) -> list[tuple[Time, Belief]]:
         space = self.space
         assert isinstance(x_t, Tensor)
         assert isinstance(space, Euclidean)
         along = space.project(self.shift.gamma * self.shift.direction.to(x_t).expand_as(x_t))
-        return self.denoiser(x_t + space.tweedie(t, x_t) * along, t, condition)
+        return self.denoiser.terms(x_t + space.tweedie(t, x_t) * along, t, condition)
 
 
 @dataclass(frozen=True)
@@ -166,6 +171,8 @@ def calibrate(
 
     InputError if the target lies beyond what the model draws.
     """
+    if n < 32:
+        raise InputError(f"n is {n}, expected at least 32 samples to calibrate on")
     knob = Knob(denoiser, w, n, steps)
     values = knob.draw(0.0, seed)[0]
     law, method = Law.of(values), "the line"
@@ -218,10 +225,10 @@ class Knob:
 
     def draw(self, gamma: float, seed: int) -> tuple[Float[Tensor, " n"], Tensor]:
         """w of n samples at γ, and which of them are of one family; independent where no particles are needed."""
-        if gamma == 0 or isinstance(self.w, Tensor):
+        if not isinstance(self.denoiser, Factored) and (gamma == 0 or isinstance(self.w, Tensor)):
             drawn = sample(self.denoiser & self.guide(gamma) if gamma else self.denoiser, self.n, self.steps, seed=seed)
             return self.value(drawn.x), torch.arange(self.n)
-        guided = self.denoiser & self.guide(gamma)
+        guided = self.denoiser & self.guide(gamma) if gamma else self.denoiser
         drawn = sample(guided, self.n, self.steps, seed=seed, exact="particles", particles=self.n)
         assert drawn.family is not None
         return self.value(drawn.x), drawn.family

@@ -230,9 +230,18 @@ class Mixed(Composed):
 def mixture(parts: Sequence[Denoiser], weights: Sequence[float] | None = None) -> Mixed:
     """Σ_k w_k p_k, with equal weights if none are given. Mixtures do not nest."""
     weights = weights or [1.0] * len(parts)
-    if min(weights) < 0:
-        raise ValueError(f"the weights of a mixture are not negative, these are {list(weights)}")
+    if any(isinstance(part, Mixed) for part in parts):
+        raise ValueError("mixtures do not nest: give all components, with their weights, at once")
+    if min(weights) < 0 or sum(weights) == 0:
+        raise ValueError(f"the weights of a mixture are not negative, nor all 0; these are {list(weights)}")
     return Mixed(tuple((weight / sum(weights), part) for weight, part in zip(weights, parts, strict=True)))
+
+
+def within(denoiser: Denoiser) -> list[Denoiser]:
+    """The denoisers that it is made of, itself left out."""
+    parts = [part for _, part in denoiser.parts] if isinstance(denoiser, Composed) else []
+    parts += [denoiser.denoiser] if isinstance(denoiser, Guided) else []
+    return [inner for part in parts for inner in (part, *within(part))]
 
 
 def _chosen(component: Tensor, beliefs: Sequence[Any]) -> Any:

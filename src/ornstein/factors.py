@@ -131,8 +131,9 @@ class Smooth(Factor):
             held = map_state(torch.Tensor.detach, slope)
             towards = belief.covary(held)
             bend = _gradient(_inner(slope, towards).sum(), mean)
-        rise, curvature = _inner(held, towards).clamp(min=1e-30), _inner(bend, towards)
-        short = 1 / (1 - (curvature / rise).clamp(max=0.0))
+        rise, curvature = _inner(held, towards), _inner(bend, towards)
+        bent = (rise > 0) & (curvature < 0)  # a network's covariance need not be positive
+        short = 1 / (1 - torch.where(bent, curvature / torch.where(bent, rise, 1.0), 0.0))
         slope = map_state(lambda x: x * left(short, x).to(x), held)
         return value.detach() + belief.cumulant(slope) / short + short.log() / 2, slope
 

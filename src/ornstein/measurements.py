@@ -19,6 +19,7 @@ from torch import Tensor
 
 from .beliefs import Belief, Normal, Probs
 from .covariances import Covariance, Dense, conditioned
+from .errors import InputError
 from .factors import Factor, Updated, name_of
 from .operators import Operator, Subset, conjugate_gradients, tangent
 from .spaces import Space
@@ -31,7 +32,7 @@ class Measurement(Factor):
 
     A function that is not an Operator is linearised at m in every step. Up to `direct` numbers, or where C is a matrix,
     S is formed and solved exactly; beyond, S⁻¹ is applied by conjugate gradients, and log_expect leaves out the part of
-    log det S that comes from C, which no longer matters when x₀ is certain.
+    log det S that comes from C: evidence is then log p(y) only up to what C still is at the last noisy time.
 
     Attributes:
         y: what was measured, of the shape of A x₀ without the batch axis (or with it: one measurement a sample, which
@@ -79,6 +80,8 @@ class Measurement(Factor):
             raise ValueError("a measurement is of continuous data: measure a part of a product with .on(name)")
         mean = belief.mean.detach()
         seen, operator = self._linear(mean)
+        if self.y.shape not in (seen.shape[1:], seen.shape, (1, *seen.shape[1:])):
+            raise InputError(f"y has the shape {tuple(self.y.shape)}, its operator gives {tuple(seen.shape[1:])}")
         std = torch.as_tensor(self.std, dtype=mean.dtype, device=mean.device)
         white = _Whitened(operator, std)
         residual = (self.y.to(mean) - seen) / std
@@ -146,6 +149,10 @@ class Fixed(Factor):
     value: Tensor
     where: Bool[Tensor, "..."]
     slack: float = 1e-3
+
+    def __post_init__(self) -> None:
+        if not self.where.any():
+            raise ValueError("nothing is fixed: `where` holds nowhere")
 
     @property
     def conjugate(self) -> bool:

@@ -14,9 +14,11 @@ import torch
 from torch import Tensor
 
 from . import grids
+from .composition import Composed, Mixed, within
 from .denoisers import Condition, Denoiser, Origin
 from .errors import InputError
 from .exactness import Exactness
+from .factors import Factored
 from .files import read_json, sha256, write_json
 from .kernels import Predictor, Walk
 from .keys import Keys
@@ -176,10 +178,18 @@ def sample(
     condition = _for_all(denoiser, n, condition or {})
     if exact not in ("off", "particles"):
         raise InputError(f"exact is {exact!r}, expected off or particles")
+    if steps is not None and steps < 1:
+        raise InputError(f"steps is {steps}, expected at least 1")
+    if exact == "off" and (particles is not None or temper):
+        raise InputError("particles and temper are for exact='particles'")
+    if exact == "particles" or (batch_size is not None and batch_size < n):
+        _require_shared(denoiser)
     if exact == "particles":
         _require_one_population(batch_size, film, eta, order, sampler)
-        _require_shared(denoiser)
-        size = max(n, particles or 512)
+        _require_factors_outside(denoiser)
+        if particles is not None and particles < 2:
+            raise InputError(f"particles is {particles}, expected at least 2")
+        size = max(n, 512 if particles is None else particles)
         sampler = Sampler(_particle_grid(denoiser, steps or 100, grid), (Particles(temper=temper),))
         return _population(denoiser, sampler, n, size, seed, first, condition, settings or {}, watch)
     sampler = sampler or default_sampler(denoiser, steps or 20, eta, order, grid)
@@ -224,17 +234,20 @@ def _population(
     settings: Mapping[str, Any],
     watch: Callable[[Walk], None],
 ) -> Samples:
-    """n samples spread evenly over a population of `size` particles; each keeps the condition of its family."""
+    """n samples spread evenly over a population of `size` particles.
+
+    A condition is part of its particle: where samples are given different ones, resampling weighs these, too.
+    """
     started, walk = time.perf_counter(), None
     keys = Keys.of(seed, range(first, first + size), denoiser.device)
-    given = to_device(take(condition, torch.arange(size) % n), denoiser.device)
+    given = to_device(take(condition, torch.arange(size) * n // size), denoiser.device)
     given = {**denoiser.latent(keys.fold("latent")), **given}
     with torch.no_grad():
         for walk in sampler.steps(denoiser, keys, given):
             watch(walk)
     assert walk is not None
     assert walk.population is not None
-    index = torch.arange(n, device=denoiser.device) * size // n
+    index = -(-torch.arange(n, device=denoiser.device) * size // n)  # the first particle of each sample's share
     family = walk.population.eve[index]
     x, given = take(walk.x, index), take(given, family)
     return Samples(
@@ -261,7 +274,19 @@ def _require_shared(denoiser: Denoiser) -> None:
     one = denoiser.space.prior(Keys.of(0, 1, denoiser.device))
     for factor in getattr(denoiser, "factors", ()):
         if not factor.shared(one):
-            raise InputError(f"{type(factor).__name__} is of one sample each; with exact, ask for one posterior a call")
+            raise InputError(
+                f"{type(factor).__name__} is of one sample each; ask for one posterior a call, in one batch"
+            )
+
+
+def _require_factors_outside(denoiser: Denoiser) -> None:
+    """InputError if a factor or a product hides where particles would not weigh it."""
+    inner = denoiser.denoiser if isinstance(denoiser, Factored) else denoiser
+    if any(isinstance(part, Factored) for part in within(inner)):
+        raise InputError("factors go outside to be exact: mixture([a, b]) & factor, not mixture([a & factor, b])")
+    mixed = [part for part in (inner, *within(inner)) if isinstance(part, Mixed)]
+    if any(isinstance(part, Composed) for whole in mixed for part in within(whole)):
+        raise InputError("particles cannot weigh a mixture of products")
 
 
 def _require_one_population(

@@ -65,6 +65,8 @@ class ImagesAsk:
     ink: float | None = None
 
     def __post_init__(self) -> None:
+        if self.ink is not None and self.measured is not None:
+            raise InputError("--ink is calibrated on the model, not on what was measured: give one of the two")
         require_in(self, "--", {"guidance": "[0, inf)", "blur": "(0, inf)", "noise": "[0, inf)", "ink": "(0, 1)"})
         if self.noise == 0 and self.through != "pixels":
             raise InputError("--noise 0 holds pixels exactly; through a blur or blocks give the noise there was")
@@ -110,6 +112,8 @@ class Images(Task):
             return list(ink)
         picture, seen = data.measured(ask.measured, facts["shape"][0])
         noise, shape = 2 * ask.noise, facts["shape"]  # the model's pictures go from −1 to 1
+        if ask.through != "pixels" and not seen.all():
+            raise InputError(f"{ask.measured}: has transparent pixels, which only --through pixels leaves out")
         if ask.through == "blocks":
             return [*ink, coarse(picture, data.block(picture, shape, ask.measured), noise)]
         data.require_shape(picture, shape, ask.measured)
@@ -157,7 +161,7 @@ class Images(Task):
 
     def _summary(self, x: Tensor) -> Figure:
         """The mean and, pixel by pixel, the standard deviation."""
-        both = torch.stack([x.mean(0), x.std(0) - 1])
+        both = torch.stack([x.mean(0), x.std(0, correction=0) - 1])
         caption = f"Mean of {len(x)} samples, and their standard deviation (white = 1, half of the range)"
         return Figure(pictures.png(pictures.tile(data.to_bytes(both), 2, zoom=10)), caption, width=170)
 
