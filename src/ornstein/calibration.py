@@ -13,7 +13,7 @@ b(x_t + γ a σ²/α, t).
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -64,12 +64,12 @@ class Law:
 class Shift(Guide):
     """exp(gamma · direction · x₀), exactly: continuous data, one call a step, through any sampler."""
 
+    of_prior = True
+
     direction: Float[Tensor, "..."]
     gamma: float
 
     def guide(self, denoiser: Denoiser) -> Denoiser:
-        if isinstance(denoiser, Factored):  # a shift changes the prior, factors stay on the outside
-            return replace(denoiser, denoiser=denoiser.denoiser & self)
         if not isinstance(denoiser.space, Euclidean):
             raise InputError(f"only Gaussian noise can be shifted, not that of {type(denoiser.space).__name__}")
         return Shifted(denoiser, self)
@@ -80,10 +80,6 @@ class Shifted(Guided):
     """The denoiser of p(x₀) exp(γ a·x₀)."""
 
     shift: Shift
-
-    @property
-    def calls(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.denoiser.calls
 
     @property
     def record(self) -> Sequence[Mapping[str, Any]]:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -123,8 +119,8 @@ class Calibration:
 
     Attributes:
         gamma: the strength; `guide` applies it.
-        predicted: E_γ[w] before it was measured, by the line, by reweighting or by a ladder of populations.
-        method: which of these.
+        predicted: E_γ[w] at the γ first tried, before measuring corrected it.
+        method: what predicted it: the line, reweighting, or a ladder of populations.
         measured, error: mean of w over a fresh draw at γ, and its standard error.
         law: the unguided cumulants.
     """

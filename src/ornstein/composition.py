@@ -13,7 +13,7 @@ every space. A mixture is exact as it is: each sample draws its component before
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -22,7 +22,6 @@ from torch import Tensor
 from .beliefs import Belief, Joint, Normal, Probs, combined
 from .covariances import Weighted
 from .denoisers import Condition, Denoiser, Guide, Guided
-from .factors import Factored
 from .keys import Keys
 from .spaces import Categorical, Product, Space
 from .spaces.categorical import draw
@@ -61,9 +60,9 @@ class Prompt(Guide):
     scale: float = 1.0
     interval: tuple[float, float] = (0.0, 1.0)
 
+    of_prior = True
+
     def guide(self, denoiser: Denoiser) -> Denoiser:
-        if isinstance(denoiser, Factored):  # a prompt changes the prior, factors stay on the outside
-            return replace(denoiser, denoiser=denoiser.denoiser & self)
         for name, value in self.condition.items():
             if value is not None and name in denoiser.given:
                 raise ValueError(f"{name!r} is said already: a denoiser takes one prompt of a name")
@@ -190,9 +189,9 @@ class Autoguide(Guide):
     scale: float
     interval: tuple[float, float] = (0.0, 1.0)
 
+    of_prior = True
+
     def guide(self, denoiser: Denoiser) -> Denoiser:
-        if isinstance(denoiser, Factored):
-            return replace(denoiser, denoiser=denoiser.denoiser & self)
         return Composed(((self.scale, denoiser), (1 - self.scale, self.weak)), self.interval)
 
 

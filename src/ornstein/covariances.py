@@ -73,13 +73,10 @@ class Tweedie:
     scale: Tensor
     prior: Tensor | float = 0.0
     project: Callable[[Tensor], Tensor] = lambda v: v
-    differentiable: bool = False
 
     def __call__(self, v: Tensor) -> Tensor:
         v = self.project(v)
-        (product,) = torch.autograd.grad(
-            self.mean, self.x_t, v, retain_graph=True, create_graph=self.differentiable, materialize_grads=True
-        )
+        (product,) = torch.autograd.grad(self.mean, self.x_t, v, retain_graph=True, materialize_grads=True)
         return self.project(self.scale * product + self.prior * v)
 
 

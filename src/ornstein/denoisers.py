@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
 from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -76,7 +76,13 @@ class Denoiser(ABC):
 
 
 class Guide(ABC):
-    """Anything that turns a denoiser into one that knows more."""
+    """Anything that turns a denoiser into one that knows more.
+
+    Attributes:
+        of_prior: it changes the prior, and so goes inside of factors, which stay on the outside.
+    """
+
+    of_prior: ClassVar[bool] = False
 
     @abstractmethod
     def guide(self, denoiser: Denoiser) -> Denoiser:
@@ -112,6 +118,10 @@ class Guided(Denoiser):
     @property
     def grids(self) -> Mapping[int, Sequence[float]]:  # pyright: ignore[reportIncompatibleVariableOverride]
         return self.denoiser.grids
+
+    @property
+    def calls(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.denoiser.calls
 
     @property
     def reach(self) -> float:  # pyright: ignore[reportIncompatibleVariableOverride]

@@ -79,9 +79,8 @@ class Factored(Guided):
     def __post_init__(self) -> None:
         object.__setattr__(self, "factors", tuple(sorted(self.factors, key=lambda factor: not factor.conjugate)))
 
-    @property
-    def calls(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.denoiser.calls
+    def __and__(self, guide: Guide) -> Denoiser:
+        return replace(self, denoiser=self.denoiser & guide) if guide.of_prior else super().__and__(guide)
 
     @property
     def record(self) -> Sequence[Mapping[str, Any]]:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -253,4 +252,5 @@ def _inner(a: Any, b: Any) -> Float[Tensor, " batch"]:
 
 
 def name_of(part: object) -> str:
+    """A function's name, or that of an object's class, for manifests."""
     return getattr(part, "__name__", type(part).__name__)

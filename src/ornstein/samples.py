@@ -176,25 +176,16 @@ def sample(
         watch: called after every step, for progress; raise in it to cancel.
     """
     condition = _for_all(denoiser, n, condition or {})
-    if exact not in ("off", "particles"):
-        raise InputError(f"exact is {exact!r}, expected off or particles")
-    if steps is not None and steps < 1:
-        raise InputError(f"steps is {steps}, expected at least 1")
-    if exact == "off" and (particles is not None or temper):
-        raise InputError("particles and temper are for exact='particles'")
+    _require_sense(exact, steps, particles, temper, batch_size)
     if exact == "particles" or (batch_size is not None and batch_size < n):
         _require_shared(denoiser)
     if exact == "particles":
         _require_one_population(batch_size, film, eta, order, sampler)
         _require_factors_outside(denoiser)
-        if particles is not None and particles < 2:
-            raise InputError(f"particles is {particles}, expected at least 2")
         size = max(n, 512 if particles is None else particles)
         sampler = Sampler(_particle_grid(denoiser, steps or 100, grid), (Particles(temper=temper),))
         return _population(denoiser, sampler, n, size, seed, first, condition, settings or {}, watch)
     sampler = sampler or default_sampler(denoiser, steps or 20, eta, order, grid)
-    if batch_size is not None and batch_size < 1:
-        raise InputError(f"batch_size is {batch_size}, expected at least 1")
     started, size = time.perf_counter(), batch_size or n
     parts = [range(k, min(k + size, n)) for k in range(0, n, size)]
     drawn = [_draw(denoiser, sampler, seed, first, part, condition, film, watch) for part in parts]
@@ -269,6 +260,17 @@ def _particle_grid(denoiser: Denoiser, steps: int, name: str) -> grids.Grid:
     return grids.named(name if name != "auto" else "log-snr" if continuous else "uniform", steps, denoiser.space)
 
 
+def _require_sense(exact: str, steps: int | None, particles: int | None, temper: float, batch_size: int | None) -> None:
+    """InputError where a setting is out of range, or would be ignored."""
+    if exact not in ("off", "particles"):
+        raise InputError(f"exact is {exact!r}, expected off or particles")
+    if exact == "off" and (particles is not None or temper):
+        raise InputError("particles and temper are for exact='particles'")
+    for name, value, least in (("steps", steps, 1), ("particles", particles, 2), ("batch_size", batch_size, 1)):
+        if value is not None and value < least:
+            raise InputError(f"{name} is {value}, expected at least {least}")
+
+
 def _require_shared(denoiser: Denoiser) -> None:
     """InputError if a factor says different things of different samples: those are as many posteriors."""
     one = denoiser.space.prior(Keys.of(0, 1, denoiser.device))
@@ -331,7 +333,6 @@ def _draw(
     """The final states of the samples numbered `part`, their film and the network evaluations of each."""
     keys = Keys.of(seed, range(first + part.start, first + part.stop), denoiser.device)
     given = to_device(take(condition, slice(part.start, part.stop)), denoiser.device)
-    given = {**denoiser.latent(keys.fold("latent")), **given}
     walk, frames = None, []
     with torch.no_grad():
         for walk in sampler.steps(denoiser, keys, given):

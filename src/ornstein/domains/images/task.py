@@ -147,7 +147,7 @@ class Images(Task):
 
     def figures(self, samples: Samples) -> list[Figure]:
         columns = min(len(samples), 20)
-        grid = Figure(pictures.png(self._tiled(samples.x, columns)), f"{len(samples)} samples", width=columns * 40)
+        grid = Figure(pictures.png(_tiled(samples.x, columns)), f"{len(samples)} samples", width=columns * 40)
         if samples.settings.get("measured"):
             return [grid, self._summary(samples.x)]
         if not samples.film:
@@ -169,8 +169,8 @@ class Images(Task):
         """The film (steps, n, c, h, w) as an animation and as a strip in which time runs to the right."""
         steps, n = film.shape[:2]
         shown = torch.linspace(0, steps - 1, min(steps, 14)).round().long()
-        strip = self._tiled(film[shown].transpose(0, 1).flatten(0, 1), len(shown))
-        frames = [self._tiled(frame, n) for frame in film[:: max(1, steps // 30)]] + [self._tiled(film[-1], n)]
+        strip = _tiled(film[shown].transpose(0, 1).flatten(0, 1), len(shown))
+        frames = [_tiled(frame, n) for frame in film[:: max(1, steps // 30)]] + [_tiled(film[-1], n)]
         return [
             Figure(pictures.gif(frames), "From static to picture", "gif", n * 40),
             Figure(pictures.png(strip), f"The same step by step: {len(shown)} of {steps}", width=len(shown) * 40),
@@ -181,9 +181,11 @@ class Images(Task):
         kinds = [f"-{value}" for value in labels.tolist()] if labels is not None else [""] * len(samples)
         return [f"{number:05d}{kind}.png" for number, kind in enumerate(kinds)]
 
-    def _tiled(self, x: Tensor, columns: int) -> Any:
-        pixels = data.to_bytes(x)
-        return pictures.tile(pixels, columns, zoom=max(1, 40 // pixels.shape[1]))
+
+def _tiled(x: Tensor, columns: int) -> Any:
+    """The pictures x in rows of `columns`, each about 40 pixels high."""
+    pixels = data.to_bytes(x)
+    return pictures.tile(pixels, columns, zoom=max(1, 40 // pixels.shape[1]))
 
 
 def _classes(ask: ImagesAsk, facts: Mapping[str, Any]) -> tuple[int, ...]:
@@ -218,12 +220,12 @@ def _playground(model: Denoiser, held_out: Arrays, seed: int) -> Chapter:
     smallest = min(min(samples.exactness.ess) for samples in found if samples.exactness)
     return Chapter(
         "Digits from a quarter of their pixels",
-        f"Held-out digits, one pixel in four seen. From the left: the truth, what was seen, the mean of 64 exact "
-        f"samples, their standard deviation, and {SHOWN} of them (64 particles of 25 steps, effective sample size at "
-        f"least {smallest:.0%}). Below, the same model told other things.",
+        f"Held-out digits, one pixel in four seen. From the left: the truth, what was seen, the mean of 64 particles "
+        f"after 25 steps, their standard deviation, and {SHOWN} of them; the effective sample size is at least "
+        f"{smallest:.0%} of 64. Below, the same model told other things.",
         [
-            Figure(_tiles(rows, SHOWN + 4), "truth · seen · mean · standard deviation · samples", width=640),
-            *(Figure(_tiles(x[:SHOWN], SHOWN), caption, width=480) for caption, x in _said(model, truths[0], seed)),
+            _shown(rows, SHOWN + 4, "truth · seen · mean · standard deviation · samples"),
+            *(_shown(x, SHOWN, caption) for caption, x in _said(model, truths[0], seed)),
         ],
         [
             Score(
@@ -271,5 +273,5 @@ def _inside(truth: Tensor, samples: Samples) -> Tensor:
     return (truth - samples.x.mean(0)).abs() < 2 * samples.x.std(0)
 
 
-def _tiles(x: Tensor, columns: int) -> bytes:
-    return pictures.png(pictures.tile(data.to_bytes(x), columns, zoom=max(1, 40 // x.shape[-1])))
+def _shown(x: Tensor, columns: int, caption: str) -> Figure:
+    return Figure(pictures.png(_tiled(x, columns)), caption, width=40 * columns)
