@@ -302,6 +302,41 @@ def test_what_one_factor_of_a_product_rules_out_is_ruled_out(kind: str) -> None:
         assert x[:, 0].unique().tolist() == [0, 1]
 
 
+# Log-densities ----------------------------------------------------------------------------------------
+# that their slopes are the scores is in test_energetic.py
+
+
+def test_log_densities_add_up_with_their_weights() -> None:
+    a, b, base = (world.log_density(X, 0.4) for world in (A, B, BASE))
+    assert_close(product(A, B, BASE).log_density(X, 0.4), a + b - base)
+    assert_close(negation(A, B, 0.5).log_density(X, 0.4), 1.5 * a - 0.5 * b)
+    assert_close((A & Autoguide(B, 2.0, NARROW)).log_density(X, 0.2), A.log_density(X, 0.2))
+
+
+def test_the_log_density_under_a_prompt_extrapolates() -> None:
+    said, unsaid = WORLD.log_density(X, 0.5, ONE), WORLD.log_density(X, 0.5)
+    assert_close((WORLD & Prompt({"label": 1}, 2.5)).log_density(X, 0.5), unsaid + 2.5 * (said - unsaid))
+    t = double([0.2, 0.3, 0.5, 0.7])
+    together = (WORLD & Prompt({"label": 1}, 2.5, NARROW)).log_density(X, t)
+    for i in range(4):
+        alone = (WORLD & Prompt({"label": 1}, 2.5, NARROW)).log_density(X[i : i + 1], t[i].item())
+        assert_close(together[i], alone[0])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_log_density_of_a_product_of_enumerated_worlds(kind: str) -> None:
+    """At t = 0 that of the product itself; what one part rules out is out, whatever the others say."""
+    holes = FIRST.clone()
+    holes[2] = 0.0
+    first, second = enumerated(KINDS[kind], holes), enumerated(KINDS[kind], SECOND)
+    x = pairs(3)
+    found = product(first, second, first).log_density(x, 0.0).exp()
+    assert_close(found, torch.where(x[:, 0] == 2, 0.0, SECOND.flatten() / SECOND.sum()))
+    t = torch.full((9,), 0.2).double()
+    outside = Composed(((1.0, second), (1.0, first), (-1.0, first)), NARROW).log_density(x, t)
+    assert_close(outside, second.log_density(x, t))
+
+
 # Mixtures ---------------------------------------------------------------------------------------------
 
 

@@ -140,7 +140,7 @@ def test_sampler_settings_out_of_range(name: str, value: float) -> None:
 
 def test_a_population_needs_exactness() -> None:
     assert SampleConfig(exact="particles", particles=8).moves == 100
-    with pytest.raises(InputError, match="only exact = particles has a population"):
+    with pytest.raises(InputError, match="only exact = particles and mcmc have a population"):
         SampleConfig(particles=8)
 
 

@@ -106,6 +106,49 @@ def test_times_per_sample_are_separate_calls(schedule: Schedule) -> None:
         assert_close(together.cov(x_t)[i], alone.cov(x_t[i : i + 1])[0])
 
 
+@SCHEDULES
+def test_log_densities_are_those_of_the_noisy_mixture(schedule: Schedule) -> None:
+    """α means, α² covs + σ² I; up to (2π)^{d/2}, of a label too."""
+    world: Any = anisotropic(schedule)
+    parts, t = world.components, double([0.2, 0.5, 0.9])
+    alpha, sigma = schedule.alpha(t)[:, None, None], schedule.sigma(t)[:, None, None]
+    x = sigma[:, 0] * Keys.of(1, 3).normal(2) + 0.3
+    covs = parts.axes @ torch.diag_embed(parts.variances) @ parts.axes.mT
+    noisy = alpha[..., None] ** 2 * covs + sigma[..., None] ** 2 * torch.eye(2).double()
+    normals = torch.distributions.MultivariateNormal(alpha * parts.means, noisy).log_prob(x[:, None])
+    constant = torch.log(2 * torch.pi * torch.ones(1).double())
+    assert_close(world.log_density(x, t), (normals + world.weights.log()).logsumexp(1) + constant)
+    labelled = (normals[:, 1:] + (world.weights[1:] / world.weights[1:].sum()).log()).logsumexp(1)
+    assert_close(world.log_density(x, t, {"label": torch.ones(3, dtype=torch.int64)}), labelled + constant)
+
+
+@pytest.mark.parametrize("kind", ["masked", "uniform", "substitution"])
+def test_log_densities_of_tokens_are_log_probabilities(kind: str) -> None:
+    """p(x_t) = Σ p(x₀) q(x_t | x₀), over all noisy sequences, which sum to 1."""
+    world: Any = sequences(kind)
+    x = torch.cartesian_prod(*[torch.arange(world.space.states)] * 2)
+    found = world.log_density(x, 0.4).exp()
+    clean = torch.cartesian_prod(*[torch.arange(3)] * 2)
+    columns = world.space.chain.column(world.space.schedule.alpha(0.4), x)
+    moved = torch.stack([columns[:, 0, i] * columns[:, 1, j] for i, j in clean], 1)
+    assert_close(found, moved @ table(3, 2).flatten())
+    assert_close(found.sum().item(), 1.0)
+
+
+def test_what_cannot_be_has_no_density() -> None:
+    world = enumerated(Categorical.masked((2,), 2), double([[0.5, 0.0], [0.0, 0.5]]))
+    assert world.log_density(torch.tensor([[0, 1], [0, 2]]), 0.5).isneginf().tolist() == [True, False]
+
+
+def test_log_densities_of_joint_worlds() -> None:
+    """A clean token says which component it is."""
+    world: Any = coupled()
+    x_t = {"x": double([[0.2, 0.1]]), "tokens": torch.tensor([[1, 0]])}
+    alone = world.components.parts["x"].log_likelihood(x_t["x"], 0.6)[:, 2]
+    seen = world.components.parts["tokens"].log_likelihood(x_t["tokens"], 0.6)[:, 2]
+    assert_close(world.log_density(x_t, 0.6), alone + seen + JOINT_WEIGHTS[2].log())
+
+
 def test_times_per_position_are_refused() -> None:
     with pytest.raises(ValueError, match="one time a sample"):
         smooth()(torch.ones(3, 2), torch.full((3, 2), 0.5))

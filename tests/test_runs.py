@@ -13,7 +13,7 @@ def test_every_public_name_loads_and_is_known_to_type_checkers() -> None:
     tree = ast.parse(Path(on.__file__).read_text())
     block = next(node for node in tree.body if isinstance(node, ast.If))
     typed = {alias.name for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names}
-    assert typed == {*on.__all__, "images"}
+    assert typed == {*on.__all__, *tasks.domains()}
     assert all(getattr(on, name) is not None for name in on.__all__)
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         _ = on.nonsense

@@ -8,43 +8,60 @@ __version__ = version("ornstein")
 
 # Names are imported on first use: the command line answers before torch has loaded.
 _HOMES = {
+    "anneal": "annealing",
     "Belief": "beliefs",
     "Joint": "beliefs",
     "Normal": "beliefs",
     "Probs": "beliefs",
+    "calculated": "calculators",
+    "calibrate": "calibration",
     "Calibration": "calibration",
     "Shift": "calibration",
     "Target": "calibration",
-    "calibrate": "calibration",
+    "Chains": "chains",
     "Autoguide": "composition",
-    "Prompt": "composition",
     "mixture": "composition",
     "negation": "composition",
     "product": "composition",
+    "Prompt": "composition",
     "Denoiser": "denoisers",
     "Guide": "denoisers",
     "NeuralDenoiser": "denoisers",
     "with_covariance": "denoisers",
+    "Density": "densities",
+    "energy_difference": "energetic",
+    "EnergyDenoiser": "energetic",
+    "score": "energetic",
     "InputError": "errors",
     "Energy": "factors",
     "Factor": "factors",
-    "Fixed": "measurements",
     "LogProb": "factors",
-    "Measurement": "measurements",
     "NoisyLogProb": "factors",
+    "hybrid": "hybrid",
+    "refine": "hybrid",
     "Heun": "kernels",
     "Predictor": "kernels",
     "Renoise": "kernels",
     "Walk": "kernels",
     "Keys": "keys",
+    "draw_with_log_prob": "likelihood",
+    "elbo": "likelihood",
+    "log_prob": "likelihood",
+    "Fixed": "measurements",
+    "Measurement": "measurements",
+    "Gibbs": "moves",
+    "HMC": "moves",
+    "Independence": "moves",
+    "Informed": "moves",
+    "MALA": "moves",
     "Particles": "particles",
     "load": "runs",
     "shipped": "runs",
     "Sampler": "samplers",
-    "Samples": "samples",
     "sample": "samples",
-    "EDM": "schedules",
+    "Samples": "samples",
     "Cosine": "schedules",
+    "EDM": "schedules",
     "Linear": "schedules",
     "RectifiedFlow": "schedules",
     "Schedule": "schedules",
@@ -55,8 +72,10 @@ _HOMES = {
     "Product": "spaces",
     "Space": "spaces",
     "Transition": "spaces",
+    "Boltzmann": "targets",
+    "Tempering": "tempering",
 }
-_MODULES = ("grids", "operators", "oracles", "testing")
+_MODULES = ("chains", "grids", "operators", "oracles", "testing")
 
 __all__ = [*_HOMES, *_MODULES]  # pyright: ignore[reportUnsupportedDunderAll]
 
@@ -78,20 +97,30 @@ def __dir__() -> list[str]:
 
 
 if TYPE_CHECKING:
-    from . import grids, operators, oracles, testing
+    from . import chains, grids, operators, oracles, testing
+    from .annealing import anneal
     from .beliefs import Belief, Joint, Normal, Probs
+    from .calculators import calculated
     from .calibration import Calibration, Shift, Target, calibrate
+    from .chains import Chains
     from .composition import Autoguide, Prompt, mixture, negation, product
     from .denoisers import Denoiser, Guide, NeuralDenoiser, with_covariance
-    from .domains import images
+    from .densities import Density
+    from .domains import energies, images
+    from .energetic import EnergyDenoiser, energy_difference, score
     from .errors import InputError
     from .factors import Energy, Factor, LogProb, NoisyLogProb
+    from .hybrid import hybrid, refine
     from .kernels import Heun, Predictor, Renoise, Walk
     from .keys import Keys
+    from .likelihood import draw_with_log_prob, elbo, log_prob
     from .measurements import Fixed, Measurement
+    from .moves import HMC, MALA, Gibbs, Independence, Informed
     from .particles import Particles
     from .runs import load, shipped
     from .samplers import Sampler
     from .samples import Samples, sample
     from .schedules import EDM, Cosine, Linear, RectifiedFlow, Schedule, VarianceExploding
     from .spaces import Categorical, Centered, Euclidean, Product, Space, Transition
+    from .targets import Boltzmann
+    from .tempering import Tempering

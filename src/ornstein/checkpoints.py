@@ -19,7 +19,7 @@ _KEY = "ornstein"
 
 
 def save(path: Path, kind: str, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
-    """Atomically writes tensors with `meta` (JSON values) as a checkpoint of one `kind`: "model" or "training"."""
+    """Atomically writes tensors with `meta` (JSON values) as a checkpoint of a `kind`: "model", "training", "data"."""
     header = {_KEY: json.dumps({"kind": kind, **meta})}
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     write_atomic(path, lambda temporary: temporary.write_bytes(to_bytes(contiguous, header)))

@@ -17,11 +17,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from .beliefs import Belief, Joint, Normal, Probs, combined
 from .covariances import Weighted
 from .denoisers import Condition, Denoiser, Guide, Guided
+from .errors import InputError
 from .keys import Keys
 from .spaces import Categorical, Product, Space
 from .spaces.categorical import draw
@@ -41,7 +43,7 @@ class Interval:
     def at(self, t: Time) -> Time:
         low, high = self.interval
         if isinstance(t, Tensor):
-            return torch.where((t >= low) & (t <= high), self.scale, 1.0)
+            return 1.0 + (self.scale - 1.0) * ((t >= low) & (t <= high)).double()
         return self.scale if low <= t <= high else 1.0
 
 
@@ -93,14 +95,21 @@ class Prompted(Guided):
         return combined(self.terms(x_t, t, condition))
 
     def terms(self, x_t: State, t: Time, condition: Condition | None = None) -> list[Term]:
-        condition = condition or {}
+        asked = self._asked(x_t, t, condition or {})
+        return [term for weight, said in asked for term in _scaled(weight, self.denoiser.terms(x_t, t, said))]
+
+    def log_density(self, x_t: State, t: Time, condition: Condition | None = None) -> Float[Tensor, " batch"]:
+        asked = self._asked(x_t, t, condition or {})
+        return _weighted([(weight, self.denoiser.log_density(x_t, t, said)) for weight, said in asked])
+
+    def _asked(self, x_t: State, t: Time, condition: Condition) -> list[tuple[Time, Condition]]:
+        """The weight of each condition: what is said and what is not, or the one of them that counts alone."""
         said = {**condition, **self._values(condition, x_t)}
         unsaid = {name: value for name, value in condition.items() if name not in self.prompt.condition}
         scale = Interval(self.prompt.scale, self.prompt.interval).at(t)
         if not isinstance(scale, Tensor) and scale in (0, 1):
-            return self.denoiser.terms(x_t, t, said if scale else unsaid)
-        yes, no = self.denoiser.terms(x_t, t, said), self.denoiser.terms(x_t, t, unsaid)
-        return [*_scaled(scale, yes), *_scaled(1 - scale, no)]
+            return [(1.0, said if scale else unsaid)]
+        return [(scale, said), (1 - scale, unsaid)]
 
     def _values(self, condition: Condition, x_t: State) -> dict[str, Tensor]:
         n, device = batch_size(x_t), leaves(x_t)[0].device
@@ -166,13 +175,17 @@ class Composed(Denoiser):
         return combined(self.terms(x_t, t, condition))
 
     def terms(self, x_t: State, t: Time, condition: Condition | None = None) -> list[Term]:
-        active = Interval(0.0, self.interval).at(t)  # 0 inside, 1 outside
-        found = []
-        for k, (weight, part) in enumerate(self.parts):
-            weight = weight + active * (float(k == 0) - weight)
-            if isinstance(weight, Tensor) or weight != 0:
-                found += _scaled(weight, part.terms(x_t, t, condition))
-        return found
+        parts = self._active(t)
+        return [term for weight, part in parts for term in _scaled(weight, part.terms(x_t, t, condition))]
+
+    def log_density(self, x_t: State, t: Time, condition: Condition | None = None) -> Float[Tensor, " batch"]:
+        return _weighted([(weight, part.log_density(x_t, t, condition)) for weight, part in self._active(t)])
+
+    def _active(self, t: Time) -> list[tuple[Time, Denoiser]]:
+        """The parts that count at t, with their weights there."""
+        outside = Interval(0.0, self.interval).at(t)  # 0 inside, 1 outside
+        parts = [(weight + outside * (float(k == 0) - weight), part) for k, (weight, part) in enumerate(self.parts)]
+        return [(weight, part) for weight, part in parts if isinstance(weight, Tensor) or weight != 0]
 
 
 @dataclass(frozen=True)
@@ -225,6 +238,10 @@ class Mixed(Composed):
         component = condition.pop(COMPONENT)
         return [(1.0, _chosen(component, [part(x_t, t, condition) for _, part in self.parts]))]
 
+    def log_density(self, x_t: State, t: Time, condition: Condition | None = None) -> Float[Tensor, " batch"]:
+        """InputError: the parts know theirs up to a constant each, and the constants count in a sum."""
+        raise InputError("a mixture of denoisers has no log-density: its parts know theirs only up to a constant each")
+
 
 def mixture(parts: Sequence[Denoiser], weights: Sequence[float] | None = None) -> Mixed:
     """Σ_k w_k p_k, with equal weights if none are given. Mixtures do not nest."""
@@ -261,6 +278,14 @@ def _pick(component: Tensor, tensors: Sequence[Tensor]) -> Tensor:
 
 def _scaled(weight: Time, terms: Sequence[Term]) -> list[Term]:
     return [(weight * own, belief) for own, belief in terms]
+
+
+def _weighted(densities: Sequence[tuple[Time, Tensor]]) -> Tensor:
+    """Σ_k w_k log p_k; −∞ where a part of positive weight says so, whatever the others say."""
+    weights = [torch.as_tensor(weight, dtype=value.dtype, device=value.device) for weight, value in densities]
+    scaled = [torch.where(w == 0, 0.0, w * value) for w, (_, value) in zip(weights, densities, strict=True)]
+    ruled_out = torch.stack([value.isneginf() for value in scaled]).any(0)
+    return torch.where(ruled_out, -torch.inf, torch.stack(scaled).sum(0))
 
 
 def _same_space(parts: Sequence[Denoiser]) -> None:

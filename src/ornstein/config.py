@@ -49,8 +49,9 @@ class SampleConfig:
         grid: where the steps are: auto is the grid planned for the model.
         batch_size: samples drawn at once; all if not given.
         film: keep the steps, too.
-        exact: particles weighs and resamples guided samples until they follow the model times what is known.
-        particles: how many are weighed for the n samples; 512, or n if that is more.
+        exact: particles weighs and resamples guided samples until they follow the model times what is known; mcmc
+            weighs draws and moves them by Metropolis's rule until they follow the energy that the model was made for.
+        particles: how many are weighed for the n samples; 512 or n if that is more, with mcmc 4 n.
         device: auto takes a CUDA device if there is one.
     """
 
@@ -62,7 +63,7 @@ class SampleConfig:
     grid: Literal["auto", "uniform", "log-snr", "karras", "asinh", "flow"] = "auto"
     batch_size: int | None = None
     film: bool = False
-    exact: Literal["off", "particles"] = "off"
+    exact: Literal["off", "particles", "mcmc"] = "off"
     particles: int | None = None
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
@@ -70,7 +71,7 @@ class SampleConfig:
         require_in(self, "", {"n": "[1, inf)", "steps": "[1, inf)", "eta": "[0, 1]", "batch_size": "[1, inf)"})
         require_in(self, "", {"particles": "[2, inf)"})
         if self.particles is not None and self.exact == "off":
-            raise InputError(f"particles is {self.particles}, but only exact = particles has a population")
+            raise InputError(f"particles is {self.particles}, but only exact = particles and mcmc have a population")
 
     @property
     def batches(self) -> int:

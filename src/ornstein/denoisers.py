@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any, ClassVar
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from .beliefs import Belief, combined
@@ -65,6 +66,16 @@ class Denoiser(ABC):
     def terms(self, x_t: State, t: Time, condition: Condition | None = None) -> list[tuple[Time, Belief]]:
         """Beliefs b_k and weights w_k, of sum 1, for a denoiser of Π_k p_k(x₀)^{w_k}: most have one term."""
         return [(1.0, self(x_t, t, condition))]
+
+    def log_density(self, x_t: State, t: Time, condition: Condition | None = None) -> Float[Tensor, " batch"]:
+        """log p(x_t) up to a constant that may depend on t and the condition alone; differentiable in x_t.
+
+        InputError, where a denoiser knows only the slope of it.
+        """
+        raise InputError(
+            f"{type(self).__name__} knows no log-density of its noisy states, only the score: train an EnergyDenoiser, "
+            "or ask energy_difference for the difference of two states"
+        )
 
     def latent(self, keys: Keys) -> Condition:
         """What each sample draws for itself before it starts, such as its component of a mixture."""
@@ -154,13 +165,23 @@ class NeuralDenoiser(Denoiser):
         return next(self.network.parameters()).device
 
     def __call__(self, x_t: State, t: Time, condition: Condition | None = None) -> Belief:
+        output = self.output(x_t, t, condition)
+        return self.space.where((condition or {}).get("mask")).belief(output, x_t, t)
+
+    def output(self, x_t: State, t: Time, condition: Condition | None = None) -> Any:
+        """What the network itself says of x_t."""
         condition = condition or {}
         for name in condition:
             if name != "mask" and name not in self.null:
                 raise InputError(f"this model knows no condition {name!r}{suggestion(name, list(self.null))}")
         space = self.space.where(condition.get("mask"))
-        output = self.network(space.inputs(x_t, t), times(t, x_t), self.complete(condition, x_t))
-        return space.belief(output, x_t, t)
+        inputs = map_state(self._in_precision, space.inputs(x_t, t))
+        return self.network(inputs, times(t, x_t), self.complete(condition, x_t))
+
+    def _in_precision(self, x: Tensor) -> Tensor:
+        """Numbers in the precision of the network's weights, whatever that of the state."""
+        weight = next(self.network.parameters(), None)
+        return x if weight is None or not x.is_floating_point() else x.to(weight.dtype)
 
     def complete(self, condition: Condition, x_t: State) -> dict[str, Tensor]:
         """The condition with "not said" in the place of every name it lacks."""

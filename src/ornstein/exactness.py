@@ -1,12 +1,15 @@
-"""How exact samples are: effective sample sizes, evidence and its error."""
+"""How exact samples are: effective sample sizes, evidence and its error, the tails of weights, the mixing of chains."""
 
 from dataclasses import asdict, dataclass
 from math import log
 from typing import Any
+from warnings import catch_warnings, simplefilter
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+
+from .errors import InputError
 
 
 def effective_sample_size(log_weights: Float[Tensor, " n"]) -> Float[Tensor, ""]:
@@ -84,3 +87,36 @@ class Exactness:
     def record(self) -> dict[str, Any]:
         """In JSON values, for the manifest."""
         return {**asdict(self), "collapsed": self.collapsed, "ess": [round(share, 4) for share in self.ess]}
+
+
+# Diagnostics of weights and of chains: arviz -----------------------------------------------------------
+
+
+def pareto_smoothed(log_weights: Float[Tensor, " n"]) -> tuple[Float[Tensor, " n"], float]:
+    """Log-weights whose largest are replaced by quantiles of a fitted Pareto tail (normalised), and its shape k̂.
+
+    Below .7 the smoothed weights can be trusted; above, no number of samples helps. Source: Vehtari et al. 2024.
+    """
+    finite = log_weights.double().clamp(min=-1e300)
+    smoothed, shape = _arviz().psislw(finite.cpu().numpy())
+    return torch.as_tensor(smoothed, dtype=torch.float64, device=log_weights.device), float(shape)
+
+
+def r_hat(values: Float[Tensor, "chains draws"]) -> float:
+    """Between-chain against within-chain spread, rank-normalised and split; 1 where chains agree."""
+    return float(_arviz().rhat(values.cpu().numpy()))
+
+
+def chain_ess(values: Float[Tensor, "chains draws"]) -> float:
+    """Bulk effective sample size."""
+    return float(_arviz().ess(values.cpu().numpy()))
+
+
+def _arviz() -> Any:
+    with catch_warnings():
+        simplefilter("ignore", FutureWarning)  # it announces its next version on every import
+        try:
+            import arviz
+        except ModuleNotFoundError as error:
+            raise InputError(f"Markov chains are judged by {error.name!r}: pip install 'ornstein[energies]'") from None
+    return arviz

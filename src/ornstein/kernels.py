@@ -30,6 +30,7 @@ class Walk:
         before: the state the last step started from; None at the start.
         transition: the distribution x was drawn from, if it was drawn.
         population: the weights of the samples, where they are particles of one population (particles.py); else None.
+        acceptance: of the last Metropolis moves, a sample (moves.py); None if there were none.
     """
 
     x: Any
@@ -40,6 +41,7 @@ class Walk:
     before: Any = None
     transition: Transition | None = None
     population: Any = None
+    acceptance: Tensor | None = None
 
     @property
     def belief(self) -> Belief:

@@ -184,11 +184,20 @@ class Mixture(Denoiser):
         return self.components.space
 
     def __call__(self, x_t: State, t: Time, condition: Condition | None = None) -> Belief:
-        log_weights = self.weights.log() + self.components.log_likelihood(x_t, t)
-        if condition and self.labels is not None and "label" in condition:
-            other = self.labels != rearrange(condition["label"], "b -> b 1")
-            log_weights = log_weights.masked_fill(other, -torch.inf)
+        log_weights = self._log_weights(condition) + self.components.log_likelihood(x_t, t)
         return self.components.belief(_share(log_weights, self.weights), x_t, t)
+
+    def log_density(self, x_t: State, t: Time, condition: Condition | None = None) -> Float[Tensor, " batch"]:
+        """Of tokens the log-probability itself; −∞ where x_t is impossible."""
+        log_weights = self._log_weights(condition)
+        return (log_weights + self.components.log_likelihood(x_t, t)).logsumexp(-1) - log_weights.logsumexp(-1)
+
+    def _log_weights(self, condition: Condition | None) -> Float[Tensor, "*batch k"]:
+        """Of the components under the condition; those of other labels have none."""
+        if not condition or self.labels is None or "label" not in condition:
+            return self.weights.log()
+        other = self.labels != rearrange(condition["label"], "b -> b 1")
+        return self.weights.log().masked_fill(other, -torch.inf)
 
     def draw(self, keys: Keys) -> Any:
         """Exact samples of the clean data."""

@@ -11,7 +11,7 @@ import torch
 
 from . import checkpoints, grids
 from .config import read_toml, suggestion, to_dict, to_toml, update
-from .datasets import Dataset
+from .datasets import Arrays, Dataset
 from .denoisers import Denoiser, NeuralDenoiser, Origin
 from .errors import InputError
 from .files import read_json, sha256, write_json, write_text
@@ -62,10 +62,32 @@ def train(
     if resume:
         trainer.resume()
     write_text(folder / CONFIG, to_toml(config))
-    trainer.fit()
+    rounds = this.rounds(config)
+    for k in range(rounds):
+        trainer.data = _round(this, config, trainer, folder, k) if k else data
+        trainer.fit(config.train.steps * (k + 1) // rounds)
     if trainer.fabric.is_global_zero:
         plan_grids(folder / MODEL, data, config.train.plan)
     return folder / MODEL
+
+
+def _round(this: Task, config: Any, trainer: Trainer, folder: Path, k: int) -> Dataset:
+    """The data of round k: those in the folder, or made anew by the averaged weights, and kept there for a resume."""
+    path = folder / f"round-{k}.safetensors"
+    if not path.exists() and trainer.step <= config.train.steps * k // this.rounds(config):
+        data = this.renewed(config, trainer.averaged, trainer.data, k)
+        checkpoints.save(path, "data", _tensors(data), {"facts": dict(data.facts)})
+    if not path.exists():  # a later round has begun long since
+        return trainer.data
+    tensors, meta = checkpoints.load(path, "data")
+    return Arrays(tensors["x"], {}, meta["facts"])
+
+
+def _tensors(data: Dataset) -> dict[str, torch.Tensor]:
+    x, condition = data.batch(torch.arange(len(data)))
+    assert isinstance(x, torch.Tensor), "only plain tensors are renewed"
+    assert not condition, "only data without conditions are renewed"
+    return {"x": x}
 
 
 def plan_grids(path: Path, data: Dataset, steps: Sequence[int], pilots: int = 64, rounds: int = 20) -> None:

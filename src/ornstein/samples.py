@@ -15,18 +15,20 @@ from torch import Tensor
 
 from . import grids
 from .composition import Composed, Mixed, within
+from .correction import corrected, weighed
 from .denoisers import Condition, Denoiser, Origin
 from .errors import InputError
-from .exactness import Exactness
 from .factors import Factored
 from .files import read_json, sha256, write_json
 from .kernels import Predictor, Walk
 from .keys import Keys
 from .particles import Particles
+from .proposals import draw as propose
 from .samplers import Sampler
 from .spaces import Product
 from .states import State, concatenate, leaves, take, to_device
 from .states import batch_size as batch_size_of
+from .targets import target_of
 from .tasks import task
 
 MANIFEST = "manifest.json"
@@ -44,7 +46,8 @@ class Samples:
         nfe: network evaluations a sample.
         seconds: wall time.
         settings: seed, steps, eta, ..., and the user's request, in JSON values.
-        exactness: how exactly they follow what was asked for, if that was measured.
+        exactness: how exactly they follow what was asked for, if that was measured: an `Exactness` of
+            particles, or a `Corrected` of mcmc.
         family: the first particle that each descends from, (n,): samples of one family are not independent.
     """
 
@@ -55,7 +58,7 @@ class Samples:
     nfe: int = 0
     seconds: float = 0.0
     settings: Mapping[str, Any] = field(default_factory=dict)
-    exactness: Exactness | None = None
+    exactness: Any = None
     family: Tensor | None = None
 
     def __len__(self) -> int:
@@ -140,7 +143,7 @@ def sample(
     steps: int | None = None,
     *,
     seed: int = 0,
-    exact: Literal["off", "particles"] = "off",
+    exact: Literal["off", "particles", "mcmc"] = "off",
     particles: int | None = None,
     temper: float = 0.0,
     eta: float = 0.0,
@@ -159,10 +162,14 @@ def sample(
     The same seed gives the same samples whatever the batch size or the split between workers.
 
     Args:
-        steps: of the time grid, one denoiser call each; 20, or 100 with particles, if not given.
+        steps: of the time grid, one denoiser call each; 20, or 100 with particles, if not given; with mcmc see
+            proposals.draw.
         exact: off = guided samples as they come; particles = weighed and resampled until they follow the prior times
             its factors, as `exactness` then measures (particles.py). The samples of one call are one population.
-        particles: the size of the population, of which n samples are taken; 512, or n if that is more.
+            mcmc = drawn with their density, weighed, and moved by Metropolis's rule until they follow a Boltzmann
+            distribution (`denoiser & Boltzmann(E)`), or a model that has a density times its factors (correction.py).
+        particles: the size of the population, of which n samples are taken; 512, or n if that is more. With mcmc the
+            draws that are weighed, at least 2 n; 4 n if not given.
         temper: weakens the factors on the way where a population loses too many particles; see Particles.
         eta: fresh noise a step, 0 = deterministic flow, 1 = ancestral; categories are always ancestral.
         order: of the solver, 1 to 3; by default 3 with a corrector if deterministic, else 2.
@@ -177,7 +184,7 @@ def sample(
     """
     condition = _for_all(denoiser, n, condition or {})
     _require_sense(exact, steps, particles, temper, batch_size)
-    if exact == "particles" or (batch_size is not None and batch_size < n):
+    if exact != "off" or (batch_size is not None and batch_size < n):
         _require_shared(denoiser)
     if exact == "particles":
         _require_one_population(batch_size, film, eta, order, sampler)
@@ -185,6 +192,9 @@ def sample(
         size = max(n, 512 if particles is None else particles)
         sampler = Sampler(_particle_grid(denoiser, steps or 100, grid), (Particles(temper=temper),))
         return _population(denoiser, sampler, n, size, seed, first, condition, settings or {}, watch)
+    if exact == "mcmc":
+        _require_one_population(batch_size, film, eta, order, sampler)
+        return _corrected(denoiser, n, max(2 * n, particles or 4 * n), steps, seed, first, condition, settings or {})
     sampler = sampler or default_sampler(denoiser, steps or 20, eta, order, grid)
     started, size = time.perf_counter(), batch_size or n
     parts = [range(k, min(k + size, n)) for k in range(0, n, size)]
@@ -254,6 +264,43 @@ def _population(
     )
 
 
+def _corrected(
+    denoiser: Denoiser,
+    n: int,
+    proposals: int,
+    steps: int | None,
+    seed: int,
+    first: int,
+    condition: Condition,
+    settings: Mapping[str, Any],
+) -> Samples:
+    """n samples of the density behind a denoiser, proposed by it."""
+    started = time.perf_counter()
+    keys = Keys.of(seed, range(first, first + proposals), denoiser.device)
+    given = to_device(take(condition, torch.arange(proposals) % n), denoiser.device)
+    density, base = target_of(denoiser, take(given, slice(1)))
+    way = "chain" if isinstance(denoiser, Factored) else "auto"  # guided beliefs are not differentiated again
+    draws = propose(denoiser, keys, way, steps, given)
+    x, exactness = corrected(weighed(draws, density, n, keys.fold("weigh")), density, base, keys[:n].fold("correct"))
+    return Samples(
+        x.to("cpu", torch.get_default_dtype()),
+        to_device(take(given, slice(n)), "cpu"),
+        denoiser.origin,
+        (),
+        draws.nfe,
+        time.perf_counter() - started,
+        {
+            "seed": seed,
+            "first": first,
+            "proposals": proposals,
+            "way": draws.way,
+            "guides": list(denoiser.record),
+            **settings,
+        },
+        exactness,
+    )
+
+
 def _particle_grid(denoiser: Denoiser, steps: int, name: str) -> grids.Grid:
     """Even in log σ/α for continuous data, where exact samples do not ask for the grid of a flow."""
     continuous = denoiser.space.clock is not None and not isinstance(denoiser.space, Product)
@@ -262,10 +309,12 @@ def _particle_grid(denoiser: Denoiser, steps: int, name: str) -> grids.Grid:
 
 def _require_sense(exact: str, steps: int | None, particles: int | None, temper: float, batch_size: int | None) -> None:
     """InputError where a setting is out of range, or would be ignored."""
-    if exact not in ("off", "particles"):
-        raise InputError(f"exact is {exact!r}, expected off or particles")
-    if exact == "off" and (particles is not None or temper):
-        raise InputError("particles and temper are for exact='particles'")
+    if exact not in ("off", "particles", "mcmc"):
+        raise InputError(f"exact is {exact!r}, expected off, particles or mcmc")
+    if exact == "off" and particles is not None:
+        raise InputError("particles are for exact='particles' and exact='mcmc'")
+    if exact != "particles" and temper:
+        raise InputError("temper is for exact='particles'")
     for name, value, least in (("steps", steps, 1), ("particles", particles, 2), ("batch_size", batch_size, 1)):
         if value is not None and value < least:
             raise InputError(f"{name} is {value}, expected at least {least}")

@@ -124,6 +124,20 @@ class EDM(Schedule):
         return self.sigma_min * (2 * self.rho * (t * (high / low - 1)).log1p()).expm1().sqrt()
 
 
+@dataclass(frozen=True)
+class Scaled(Schedule):
+    """Another schedule with its noise in units of `scale`, such as the spread of data that are not of order 1."""
+
+    schedule: Schedule
+    scale: float
+
+    def _alpha(self, t: Tensor) -> Tensor:
+        return self.schedule._alpha(t)
+
+    def _sigma(self, t: Tensor) -> Tensor:
+        return self.scale * self.schedule._sigma(t)
+
+
 SCHEDULES: dict[str, type[Schedule]] = {
     "cosine": Cosine,
     "linear": Linear,

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from .config import suggestion
 from .datasets import Dataset
-from .denoisers import Condition, Guide, NeuralDenoiser, Origin
+from .denoisers import Condition, Denoiser, Guide, NeuralDenoiser, Origin
 from .errors import InputError
 from .spaces import Space
 
@@ -136,6 +136,14 @@ class Task(ABC):
     @abstractmethod
     def figures(self, samples: "Samples") -> list[Figure]:
         """The samples as a person wants to see them; with the film, if they carry one."""
+
+    def rounds(self, config: Any) -> int:
+        """How often the data are made anew in the course of a training; 1 = never."""
+        return 1
+
+    def renewed(self, config: Any, denoiser: Denoiser, data: Dataset, number: int) -> Dataset:
+        """The data of the next round, by the model so far: for domains that have an energy instead of data."""
+        return data
 
     def chapters(self, denoiser: NeuralDenoiser, seed: int) -> list[Chapter]:
         """What the domain has to show of a shipped model in the tour, beside its samples and their scores."""

@@ -88,14 +88,15 @@ class Trainer:
         self.denoiser = replace(denoiser, network=wrapped)
         self.averaged = replace(denoiser, network=self.average)
 
-    def fit(self) -> None:
-        """Runs to config.steps. Raises Interrupted after SIGTERM or SIGINT, once the state is saved."""
+    def fit(self, until: int | None = None) -> None:
+        """Runs to config.steps, or `until`. Raises Interrupted after SIGTERM or SIGINT, once the state is saved."""
+        until = until or self.config.steps
         self._forget_after(self.step)
         started, before = time.monotonic(), self.step
         with self._listening():
-            while self.step < self.config.steps and not self._stopping():
+            while self.step < until and not self._stopping():
                 row = self._update()
-                last = self.step == self.config.steps
+                last = self.step == until
                 if self.step % self.config.validate_every == 0 or last:
                     row["validation"] = self.validate()
                 if self.step % self.config.log_every == 0 or "validation" in row or last:
@@ -106,7 +107,7 @@ class Trainer:
                 self.progress(row)
         if self.step == before:  # nothing left to do, but a crash may have taken the model
             self.save()
-        if self.step < self.config.steps:
+        if self.step < until:
             self.save()
             raise Interrupted(f"stopped at step {self.step} of {self.config.steps}, saved in {self.folder}")
 

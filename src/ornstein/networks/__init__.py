@@ -1,5 +1,7 @@
 """Networks, called with (inputs, times, condition) and blind to what noise means: spaces do the preconditioning."""
 
+from .mlp import MLP, MLPConfig
+from .particles import Particles, ParticlesConfig
 from .unet import UNet, UNetConfig
 
-__all__ = ["UNet", "UNetConfig"]
+__all__ = ["MLP", "MLPConfig", "Particles", "ParticlesConfig", "UNet", "UNetConfig"]

@@ -1,12 +1,15 @@
 """Plots as SVG, drawn without a display."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+import torch
 from cycler import cycler
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure as Canvas
 
 mpl.rcParams.update(
@@ -66,5 +69,59 @@ def bars(groups: Mapping[str, Sequence[float]], labels: Sequence[str], ylabel: s
         axes.bar(np.arange(len(labels)) + (k - (len(groups) - 1) / 2) * width, heights, width, label=name)
     axes.set_xticks(range(len(labels)), labels, rotation=90, fontsize=7)
     axes.set_ylabel(ylabel)
+    axes.legend(frameon=False)
+    return svg(canvas)
+
+
+def landscape(
+    panels: Mapping[str, tuple[Callable[[torch.Tensor], torch.Tensor], np.ndarray | None]],
+    limits: tuple[float, float, float, float],
+    nats: float = 8.0,
+    size: float = 2.4,
+    resolution: int = 161,
+) -> bytes:
+    """Energies in the plane side by side, as filled contours from each one's lowest point up, with points on top.
+
+    Args:
+        panels: name → (energy, points): E = −log p of (n, 2) points, nats; (m, 2) to scatter, or None.
+        limits: left, right, bottom, top.
+        nats: what lies higher than this above the lowest point is one colour.
+        resolution: points of the grid along each axis.
+    """
+    canvas = Canvas(figsize=(size * len(panels) + 0.5, size))
+    every: Any = canvas.subplots(1, len(panels), squeeze=False)[0]
+    for axes, (name, (energy, points)) in zip(every, panels.items(), strict=True):
+        filled = axes.contourf(*_heights(energy, limits, nats, resolution), np.linspace(0, nats, 25), cmap="YlGnBu_r")
+        filled.set_rasterized(True)
+        if points is not None:
+            axes.scatter(points[:, 0], points[:, 1], s=1.5, color="#c8553d", alpha=0.6, linewidths=0, rasterized=True)
+        axes.set(xlim=limits[:2], ylim=limits[2:], xticks=[], yticks=[], aspect="equal")
+        axes.set_title(name, fontsize=8)
+    scale = ScalarMappable(Normalize(0, nats), "YlGnBu_r")
+    bar = canvas.colorbar(scale, ax=list(every), ticks=[0, nats], fraction=0.02, label="nats above the lowest")
+    bar.ax.set_yticklabels(["0", f"≥ {nats:g}"])
+    return svg(canvas)
+
+
+def _heights(
+    energy: Callable[[torch.Tensor], torch.Tensor], limits: tuple[float, float, float, float], nats: float, n: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The axes of a grid, and on it the energy above its lowest point, at most `nats`, where it is infinite too."""
+    x, y = np.linspace(*limits[:2], n), np.linspace(*limits[2:], n)
+    places = torch.from_numpy(np.stack(np.meshgrid(x, y), -1).reshape(-1, 2)).to(torch.get_default_dtype())
+    with torch.no_grad():
+        found = energy(places).double().cpu().nan_to_num(nan=torch.inf).reshape(n, n).numpy()
+    return x, y, np.minimum(found - found.min(), nats)
+
+
+def histograms(sets: Mapping[str, np.ndarray], xlabel: str, bins: int = 60) -> bytes:
+    """Densities of numbers as outlines, between the outermost hundredths of them all."""
+    canvas = Canvas(figsize=(5.0, 2.8))
+    axes: Any = canvas.add_subplot()
+    ends = np.array([np.quantile(values, [0.003, 0.997]) for values in sets.values()])
+    edges = np.linspace(ends[:, 0].min(), ends[:, 1].max(), bins + 1)
+    for name, values in sets.items():
+        axes.hist(values, edges, density=True, histtype="step", label=name, linewidth=1.2)
+    axes.set(xlabel=xlabel, ylabel="density")
     axes.legend(frameon=False)
     return svg(canvas)

@@ -80,12 +80,17 @@ class Euclidean(Space):
         return self.project(self.schedule.sigma(1.0).item() * noise)
 
     def noise(self, x0: State, t: Time, keys: Keys, since: Time = 0.0) -> Float[Tensor, "batch ..."]:
+        noising = self.noising(x0, t, since)
+        return noising.mean + noising.std * self.project(keys.normal(*noising.mean.shape[1:]).to(noising.mean))
+
+    def noising(self, x0: State, t: Time, since: Time = 0.0) -> Gaussian:
+        """q(x_t | x₀), or q(x_t | x_since)."""
         assert isinstance(x0, Tensor)
         alpha, sigma = self._levels(t, x0)
         earlier_alpha, earlier_sigma = self._levels(since, x0)
         kept = alpha / earlier_alpha
         added = torch.as_tensor(sigma**2 - (kept * earlier_sigma) ** 2, dtype=torch.float64).clamp(min=0).sqrt().to(x0)
-        return kept * self.project(x0) + added * self.project(keys.normal(*x0.shape[1:]).to(x0))
+        return Gaussian(kept * self.project(x0), added, self)
 
     def average(self, past: Sequence[tuple[Time, Belief]], t: Time, s: Time, eta: float = 0.0) -> Belief:
         if len(past) == 1:
@@ -199,9 +204,9 @@ class Centered(Euclidean):
         points = self._points(x)
         return super().freedom(x) * (points - 1) / points
 
-    def noise(self, x0: State, t: Time, keys: Keys, since: Time = 0.0) -> Float[Tensor, "batch points dim"]:
+    def noising(self, x0: State, t: Time, since: Time = 0.0) -> Gaussian:
         _one_time_a_sample(t, since)
-        return super().noise(x0, t, keys, since)
+        return super().noising(x0, t, since)
 
     def step(self, x_t: State, belief: Belief, t: Time, s: Time, eta: float = 1.0) -> Gaussian | Correlated:
         _one_time_a_sample(t, s)

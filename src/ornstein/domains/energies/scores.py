@@ -1,0 +1,134 @@
+"""How samples of exp(−E) are judged: by what is known exactly of the system, else by identities that always hold.
+
+⟨x · ∇E⟩ is the number of degrees of freedom, whatever the energy (integrate by parts): the virial theorem.
+"""
+
+from collections.abc import Mapping
+from html import escape
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ...correction import Corrected
+from ...denoisers import NeuralDenoiser
+from ...errors import InputError
+from ...keys import Keys
+from ...report import plots
+from ...samples import sample
+from ...tasks import Chapter, Figure, Score
+from .data import System
+from .factors import boltzmann
+
+
+def judged(x: Float[Tensor, "n ..."], system: System, exactness: Any = None) -> list[Score]:
+    """All scores that apply to a system."""
+    found = [virial(x, system), *mean_energy(x, system), *shares(x, system), *wasserstein(x, system)]
+    if isinstance(exactness, Corrected) and "log_z" in system.facts:
+        meaning = f"log of the integral of exp(−E), nats; its stated error is {exactness.error:.3g}."
+        found.append(Score("log Z", exactness.log_evidence, "closer", meaning, system.facts["log_z"], "exact"))
+    return found
+
+
+def virial(x: Float[Tensor, "n ..."], system: System) -> Score:
+    """⟨x · ∇E⟩ beside the number of degrees of freedom."""
+    x = x.double().requires_grad_()
+    (slope,) = torch.autograd.grad(system.energy(x).sum(), x)
+    products = (x * slope).detach().flatten(1).sum(1)
+    space = system.space()
+    rank = float(space.freedom(torch.zeros(1, *system.shape)).sum())
+    error = float(products.std() / len(x) ** 0.5)
+    meaning = f"Mean of x · ∇E, of any exp(−E) the degrees of freedom; standard error {error:.2g}."
+    return Score("virial", products.mean().item(), "closer", meaning, rank, "exact")
+
+
+def mean_energy(x: Float[Tensor, "n ..."], system: System) -> list[Score]:
+    """⟨E⟩, with the exact one if it is known."""
+    energy = system.energy(x.double())
+    meaning = f"In units of kT; standard error {float(energy.std()) / len(x) ** 0.5:.2g}."
+    return [Score("mean energy", energy.mean().item(), "closer", meaning, system.facts.get("energy"), "exact")]
+
+
+def shares(x: Float[Tensor, "n ..."], system: System) -> list[Score]:
+    """How far the shares of modes or classes are from the exact ones."""
+    if system.group is None or system.shares is None:
+        return []
+    distance = total_variation(system.group(x), system.shares)
+    floor = (2 / torch.pi * system.shares * (1 - system.shares) / len(x)).sqrt().sum().item() / 2
+    meaning = "Total variation between the shares of modes and the exact ones; the yardstick is that of exact draws."
+    return [Score("shares of modes", distance, "lower", meaning, floor, "exact draws, expected")]
+
+
+def total_variation(groups: Tensor, shares: Float[Tensor, " k"]) -> float:
+    """½ Σ |found − exact|, the mean over independent copies, (n,) or (n, copies)."""
+    copies = groups.reshape(len(groups), -1).T
+    found = torch.stack([torch.bincount(copy, minlength=len(shares)) / len(copy) for copy in copies])
+    return ((found - shares).abs().sum(1) / 2).mean().item()
+
+
+def wasserstein(x: Float[Tensor, "n ..."], system: System, most: int = 1000) -> list[Score]:
+    """The exact W₂ between up to 1,000 samples and as many exact draws, beside that of two exact draws."""
+    if system.draw is None:
+        return []
+    n = min(len(x), most)
+    first, second = (system.draw(Keys.of(seed, n)) for seed in (7, 8))
+    meaning = f"Exact 2-Wasserstein distance of {n} samples to exact draws; the yardstick is two sets of exact draws."
+    return [Score("Wasserstein-2", w2(x[:n], first), "lower", meaning, w2(second, first), "exact draws")]
+
+
+def w2(a: Float[Tensor, "n ..."], b: Float[Tensor, "m ..."]) -> float:
+    """The 2-Wasserstein distance between two sets of points, by linear programming (POT)."""
+    try:
+        import ot
+    except ModuleNotFoundError as error:
+        raise InputError(f"the Wasserstein distance needs {error.name!r}: pip install 'ornstein[energies]'") from None
+    cost = torch.cdist(a.double().flatten(1), b.double().flatten(1)).square().numpy()
+    even = (np.full(len(points), 1 / len(points)) for points in (a, b))
+    squared: Any = ot.emd2(next(even), next(even), cost, numItermax=1_000_000)
+    return float(squared) ** 0.5
+
+
+# Figures ----------------------------------------------------------------------------------------------
+
+
+def figures(x: Float[Tensor, "n ..."], system: System) -> list[Figure]:
+    """The samples on the energy, if it is of the plane, and their energies."""
+    plane = [_on_landscape({"samples": x}, system)] if system.shape == (2,) else []
+    return [*plane, _energies({"samples": x}, system)]
+
+
+def chapters(denoiser: NeuralDenoiser, system: System, seed: int, n: int = 500) -> list[Chapter]:
+    """What the model proposes, and what becomes of it."""
+    found = sample(denoiser & boltzmann(system), n, seed=seed, exact="mcmc")
+    sets = {"proposed": sample(denoiser, n, seed=seed).x, "corrected": found.x}
+    plane = [_on_landscape(sets, system)] if system.shape == (2,) else []
+    assert denoiser.origin is not None
+    training = f"{denoiser.origin.facts['gradients']:,}"
+    return [
+        Chapter(
+            f"{system.name}: from proposals to exp(−E)",
+            f"{n} samples, {escape(str(found.exactness))}. The first data of the training took {training} gradients. "
+            f"Draw your own: <code>ornstein sample energies/{denoiser.origin.name} --n 1000 --exact mcmc</code>",
+            [*plane, _energies(sets, system)],
+            judged(found.x, system, found.exactness),
+        )
+    ]
+
+
+def _energies(sets: Mapping[str, Tensor], system: System) -> Figure:
+    energies = {name: system.energy(x.double()).numpy() for name, x in sets.items()}
+    if system.draw is not None:
+        energies["exact draws"] = system.energy(system.draw(Keys.of(7, 2000)).double()).numpy()
+    elif len(system.energies):
+        quantiles, at = np.array(system.energies), (np.arange(4000) + 0.5) / 4000
+        energies["long chains"] = np.interp(at, np.linspace(0, 1, len(quantiles)), quantiles)
+    return Figure(plots.histograms(energies, "E / kT"), "Energies", "svg+xml", 520)
+
+
+def _on_landscape(sets: Mapping[str, Tensor], system: System) -> Figure:
+    panels = {name: (system.energy, x[:1000].numpy()) for name, x in sets.items()}
+    limit = 1.6 * system.width
+    image = plots.landscape(panels, (-limit, limit, -limit, limit), nats=16.0, size=3.2)
+    return Figure(image, "Samples on the energy", "svg+xml", 400 * len(sets))

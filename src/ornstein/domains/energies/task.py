@@ -1,0 +1,132 @@
+"""Energies, bound to the engine: continuous space, data that annealing and the model itself make, NumPy files."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...config import TrainConfig, require_in
+from ...correction import Corrected
+from ...datasets import Arrays, Dataset
+from ...denoisers import Denoiser, NeuralDenoiser, Origin
+from ...energetic import EnergyDenoiser
+from ...errors import InputError
+from ...learning import renewed
+from ...samples import Samples
+from ...schedules import SCHEDULES, Scaled
+from ...spaces import Euclidean
+from ...tasks import Chapter, Figure, Request, Score, Task
+from . import data, network, scores
+from .data import System
+from .data import system as of
+from .factors import boltzmann
+from .network import NetworkConfig
+
+
+@dataclass(frozen=True)
+class EnergiesConfig:
+    """A model that proposes samples of exp(−E).
+
+    Attributes:
+        system: gmm-40, many-well-32, dw-4, lj-13, funnel-10, or path/to/file.py:name of a System of your own.
+        particles: of the annealed population that the training starts from; no data are needed.
+        draws: kept of each of them, in chains that go on from there.
+        rounds: of training; before each but the first the model's own draws, corrected, are added to the data.
+        belief: what the network gives: the mean, or an energy (whose score is conservative, at twice the cost).
+        schedule: the noise schedule.
+        network: the network.
+        train: the training.
+    """
+
+    system: str = "gmm-40"
+    particles: int = 5000
+    draws: int = 4
+    rounds: int = 2
+    belief: Literal["mean", "energy"] = "mean"
+    schedule: Literal["cosine", "linear", "flow"] = "cosine"
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+
+    def __post_init__(self) -> None:
+        require_in(self, "", {"particles": "[100, inf)", "draws": "[1, inf)", "rounds": "[1, inf)"})
+
+
+@dataclass(frozen=True)
+class EnergiesAsk:
+    """What to draw: nothing can be asked but samples; `--exact mcmc` makes them exact."""
+
+
+class Energies(Task):
+    """Boltzmann distributions."""
+
+    name = "energies"
+    summary = "samples of exp(−E), where there is an energy and no data"
+    config = EnergiesConfig
+    ask = EnergiesAsk
+
+    def data(self, config: EnergiesConfig) -> tuple[Arrays, Arrays]:
+        return data.annealed(config.system, config.particles, config.draws, config.train.seed)
+
+    def space(self, config: EnergiesConfig, facts: Mapping[str, Any]) -> Euclidean:
+        schedule = Scaled(SCHEDULES[config.schedule](), facts["std"])
+        return of(config.system).space(schedule, facts["std"])
+
+    def network(self, config: EnergiesConfig, facts: Mapping[str, Any]) -> torch.nn.Module:
+        return network.build(config.network, facts)
+
+    def null(self, config: EnergiesConfig, facts: Mapping[str, Any]) -> Mapping[str, Tensor]:
+        return {}
+
+    def denoiser(
+        self, config: EnergiesConfig, facts: Mapping[str, Any], origin: Origin | None = None
+    ) -> NeuralDenoiser:
+        plain = super().denoiser(config, facts, origin)
+        if config.belief == "mean":
+            return plain
+        return EnergyDenoiser(plain.network, plain.space, plain.null, plain.origin)
+
+    def rounds(self, config: EnergiesConfig) -> int:
+        return config.rounds
+
+    def renewed(self, config: EnergiesConfig, denoiser: Denoiser, data: Dataset, number: int) -> Arrays:
+        system = of(config.system)
+        assert isinstance(data, Arrays)
+        return renewed(denoiser, system.energy, system.width, data, config.particles, config.train.seed + number)
+
+    def request(self, ask: EnergiesAsk, n: int, facts: Mapping[str, Any]) -> Request:
+        return Request([boltzmann(of(facts["system"]))])
+
+    def write(self, samples: Samples, folder: Path) -> None:
+        """samples.npz: x (n, ...) and energy (n,), in units of kT; the figures."""
+        system = _system(samples)
+        energy = system.energy(samples.x.double())
+        np.savez(folder / "samples.npz", x=samples.x.numpy(), energy=energy.numpy())
+        for k, figure in enumerate(self.figures(samples)):
+            (folder / f"figure-{k}.{figure.kind.removesuffix('+xml')}").write_bytes(figure.image)
+
+    def read(self, folder: Path, manifest: Mapping[str, Any]) -> Samples:
+        with np.load(folder / "samples.npz") as arrays:
+            x = torch.from_numpy(arrays["x"])
+        found, origin = manifest.get("exactness"), Origin(**manifest["model"])
+        exactness = Corrected.from_record(found) if found and "k_hat" in found else None
+        return Samples(x, {}, origin, (), manifest["nfe"], manifest["seconds"], manifest["settings"], exactness)
+
+    def score(self, samples: Samples) -> list[Score]:
+        return scores.judged(samples.x, _system(samples), samples.exactness)
+
+    def figures(self, samples: Samples) -> list[Figure]:
+        return scores.figures(samples.x, _system(samples))
+
+    def chapters(self, denoiser: NeuralDenoiser, seed: int) -> list[Chapter]:
+        assert denoiser.origin is not None
+        return scores.chapters(denoiser, of(denoiser.origin.facts["system"]), seed)
+
+
+def _system(samples: Samples) -> System:
+    if samples.origin is None:
+        raise InputError("these samples do not say of which system they are")
+    return of(samples.origin.facts["system"])
