@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help tour test test-all lint format bench bench-posterior bench-env clean
+.PHONY: help tour test test-all lint format bench bench-posterior bench-energies bench-env clean
 
 help:
 	@echo "make tour      draw from every shipped model, score it, write tour/index.html"
@@ -12,6 +12,7 @@ help:
 	@echo "make format    let ruff rewrite what it can"
 	@echo "make bench     compare the solvers with other libraries' (makes .bench-env; see benchmarks/README.md)"
 	@echo "make bench-posterior  the same for posteriors of inverse problems"
+	@echo "make bench-energies   the same for Boltzmann distributions"
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -46,7 +47,7 @@ BENCH_PIP := $(BENCH)/python -m pip install --quiet --disable-pip-version-check 
 $(BENCH_READY): pyproject.toml constraints.txt benchmarks/constraints.txt
 	$(PYTHON) -m venv .bench-env
 	@echo '*' > .bench-env/.gitignore
-	$(BENCH_PIP) -e '.[report]' diffusers scipy torchdiffeq torchsde tqdm
+	$(BENCH_PIP) -e '.[energies]' blackjax diffusers scipy torchdiffeq torchsde tqdm
 	$(BENCH_PIP) --no-deps azula k-diffusion
 	@touch $(BENCH_READY)
 
@@ -57,6 +58,9 @@ bench: $(BENCH_READY)
 
 bench-posterior: $(BENCH_READY)
 	$(BENCH)/python benchmarks/posterior.py
+
+bench-energies: $(BENCH_READY)
+	$(BENCH)/python benchmarks/energies.py
 
 clean:
 	rm -rf .venv .bench-env tour runs

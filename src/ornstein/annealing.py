@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from .densities import Density, Point
+from .errors import InputError
 from .exactness import effective_sample_size, family_error, log_mean_exp, systematic
 from .keys import Keys
 from .moves import HMC, repeated
@@ -61,6 +62,7 @@ def anneal(
     """Walks a population of one particle a key from the base to the density.
 
     Args:
+        density: InputError if it is finite at none of the first particles.
         base: normalised, and wide enough: what it does not reach is not found.
         move: HMC of five steps if not given; its first step is in units of the base's spread, and after each β it
             follows the acceptance.
@@ -69,6 +71,8 @@ def anneal(
     """
     path = density.from_base(lambda x: base.log_prob(x))
     point = path.at(base.sample(keys.fold("base")).to(dtype))
+    if not point.values[1].isfinite().any():
+        raise InputError(f"the energy is infinite or not a number at each of {len(keys)} points to start from")
     move = move or HMC(step=0.3, leaps=5)
     move, eve = move.with_step(move.step_size * point.x.std()), torch.arange(len(keys), device=point.x.device)
     ladder, rates, log_z, error = [0.0], [], torch.zeros((), dtype=torch.float64), 0.0

@@ -6,6 +6,7 @@ chains.r_hat            ≤ 1.01, or they have not forgotten where they started
 """
 
 from dataclasses import dataclass
+from math import nan
 
 import torch
 from jaxtyping import Float
@@ -40,16 +41,20 @@ class Chains:
 
     @property
     def r_hat(self) -> float:
-        """The largest of log p and all coordinates (rank-normalised, split; Vehtari et al. 2021)."""
-        return max(r_hat(values) for values in self._quantities())
+        """The largest of log p and all coordinates that vary (rank-normalised, split; Vehtari et al. 2021).
+
+        NaN if nothing varies at all.
+        """
+        return max((r_hat(values) for values in self._quantities()), default=nan)
 
     @property
     def ess(self) -> float:
-        """The smallest effective sample size (bulk) of log p and all coordinates."""
-        return min(chain_ess(values) for values in self._quantities())
+        """The smallest effective sample size (bulk) of log p and all coordinates that vary; NaN if nothing does."""
+        return min((chain_ess(values) for values in self._quantities()), default=nan)
 
     def _quantities(self) -> list[Float[Tensor, "chains draws"]]:
-        return [self.log_p.T, *self.x.double().flatten(2).permute(2, 1, 0)]
+        every = [self.log_p.T, *self.x.double().flatten(2).permute(2, 1, 0)]
+        return [values for values in every if (values != values[0, 0]).any()]
 
 
 def run(move: Move, density: Density, x: Tensor, keys: Keys, draws: int, warmup: int = 0, thin: int = 1) -> Chains:
@@ -60,9 +65,13 @@ def run(move: Move, density: Density, x: Tensor, keys: Keys, draws: int, warmup:
         draws: kept of each chain, every `thin` moves.
         warmup: moves in which the step is learnt, not kept.
     """
-    before = density.tally.gradients + density.tally.values
-    move, point = warmed(move, density, density.at(x, move.needs_slopes), keys.fold("warmup"), warmup)
     levels = len(move.ladder) if isinstance(move, Tempering) else 1
+    if draws < 1 or thin < 1 or len(x) % levels:
+        raise ValueError(
+            f"draws and thin are 1 or more, and x {levels} levels: not {draws}, {thin} and {len(x)} states"
+        )
+    before = density.tally.evaluations
+    move, point = warmed(move, density, density.at(x, move.needs_slopes), keys.fold("warmup"), warmup)
     chains, kept, log_p, rates, swaps = len(x) // levels, [], [], [], []
     for k in range(draws):
         moved = repeated(move, point, density, keys.fold("draws").fold(k), thin)
@@ -78,7 +87,7 @@ def run(move: Move, density: Density, x: Tensor, keys: Keys, draws: int, warmup:
         acceptance if levels > 1 else acceptance[0],
         torch.stack(swaps).nanmean(0) if swaps else None,
         move,
-        density.tally.gradients + density.tally.values - before,
+        density.tally.evaluations - before,
     )
 
 

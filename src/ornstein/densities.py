@@ -57,6 +57,11 @@ class Tally:
     values: int = 0
     gradients: int = 0
 
+    @property
+    def evaluations(self) -> int:
+        """With or without a gradient."""
+        return self.values + self.gradients
+
 
 @dataclass(frozen=True)
 class Density:
@@ -88,6 +93,12 @@ class Density:
         if isinstance(space, Categorical):
             return cls(space, (lambda code: denoiser.log_density(code.argmax(-1), t, condition),), noisy=True)
         return cls(space, (lambda x: denoiser.log_density(x, t, condition),), noisy=True)
+
+    @property
+    def states(self) -> int:
+        """Of a position with categories: a mask is one only where states are noisy."""
+        assert isinstance(self.space, Categorical), "states are of categories"
+        return self.space.states if self.noisy else self.space.size
 
     def from_base(self, base: Term) -> "Density":
         """The path base^{1 − β} self^β, at β = 0; `at_weights(1 − β, β)` walks it."""

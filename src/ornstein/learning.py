@@ -32,7 +32,7 @@ Energy = Callable[[Tensor], Tensor]
 def first_data(
     energy: Energy, space: Euclidean, width: float, particles: int, draws: int, seed: int
 ) -> tuple[Float[Tensor, "draws particles ..."], int]:
-    """Samples of exp(−E), and the gradients they took.
+    """Samples of exp(−E), the latest first, and the gradients they took.
 
     Args:
         width: of the wide noise about 0 that the annealing starts from.
@@ -42,19 +42,20 @@ def first_data(
     start = anneal(density, wide(space, width), keys)
     move = HMC(step=0.1 * float(start.point.x.std()), leaps=5)
     chains = run(move, density, start.point.x, keys.fold("chains"), draws, warmup=50, thin=10)
-    return chains.x, density.tally.gradients
+    return chains.x.flip(0), density.tally.gradients
 
 
 def renewed(denoiser: Denoiser, energy: Energy, width: float, data: Arrays, n: int, seed: int) -> Arrays:
-    """The data with n corrected draws of the model before them, of which the oldest give way; as they are if refused.
+    """The data, the latest first, with n corrected draws of the model before them, for which the oldest give way.
 
-    Its facts count the gradients so far, and say of each round how it went.
+    They stay as they are if the correction does not pass. Their facts count the energies evaluated so far
+    ("gradients"), and say of each round how it went.
     """
     drawn = hybrid(denoiser, energy, n, width=width, seed=seed)
     found: Any = drawn.exactness
     facts = {
         **data.facts,
-        "gradients": data.facts["gradients"] + found.gradients + found.values,
+        "gradients": data.facts.get("gradients", 0) + found.gradients + found.values,
         "rounds": [*data.facts.get("rounds", []), str(found)],
     }
     assert isinstance(data.x, Tensor)

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from .adaptation import warmed
@@ -27,6 +27,7 @@ from .densities import Density, Point
 from .kernels import Walk
 from .keys import Keys
 from .spaces import Categorical, Euclidean, Transition
+from .spaces.categorical import draw
 from .states import Time, left, per_sample_sum
 
 
@@ -36,7 +37,8 @@ class Moved:
 
     Attributes:
         acceptance: the probability with which each sample's proposal was accepted.
-        swaps: of neighbouring temperatures, if there were any: the same for each pair, NaN where none was tried.
+        swaps: the mean probability of exchange of each pair of neighbouring temperatures, NaN where none was tried;
+            None without temperatures.
     """
 
     point: Point
@@ -61,6 +63,10 @@ class Move(ABC):
     goal = 1.0
     needs_slopes = True
 
+    def __post_init__(self) -> None:
+        if self.count < 1 or self.warmup < 0:
+            raise ValueError(f"a kernel takes 1 move or more, not count={self.count}, warmup={self.warmup}")
+
     @abstractmethod
     def move(self, point: Point, density: Density, keys: Keys) -> Moved:
         """One move of every sample."""
@@ -72,7 +78,8 @@ class Move(ABC):
             scaled = self.scaled(walk) if self.density is None else self
             move, point = warmed(scaled, density, point, keys.fold("warmup"), self.warmup)
             moved = repeated(move, point, density, keys.fold("moves"), self.count)
-        return replace(walk, x=moved.point.x, acceptance=moved.acceptance)
+        calls = 0 if self.density else density.tally.evaluations // len(walk.x) * denoiser.calls
+        return replace(walk, x=moved.point.x, nfe=walk.nfe + calls, transition=None, acceptance=moved.acceptance)
 
     @property
     def step_size(self) -> Tensor | None:
@@ -105,6 +112,11 @@ class HMC(Move):
     jitter: float = 0.3
     scale: float | Tensor = 1.0
     goal: float = 0.8
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.leaps < 1 or not 0 <= self.jitter < 1:
+            raise ValueError(f"leaps are 1 or more and jitter in [0, 1), not leaps={self.leaps}, jitter={self.jitter}")
 
     def move(self, point: Point, density: Density, keys: Keys) -> Moved:
         step = self._step(point.x, keys)
@@ -168,23 +180,23 @@ class Independence(Move):
     proposal: Transition
 
     def move(self, point: Point, density: Density, keys: Keys) -> Moved:
-        proposed = density.at(self.proposal.sample(keys.fold("proposal")), point.slopes is not None)
+        drawn = self.proposal.sample(keys.fold("proposal")).to(point.x)
+        proposed = density.at(drawn, point.slopes is not None)
         gain = density.log_p(proposed) - self.proposal.log_prob(proposed.x)
         return metropolis(point, proposed, gain - (density.log_p(point) - self.proposal.log_prob(point.x)), keys)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Gibbs(Move):
-    """One position of each sequence, chosen at random, is drawn anew given all others: one value a category."""
+    """One position of each sequence, chosen at random, is drawn anew given all others: one value a state."""
 
     needs_slopes = False
 
     def move(self, point: Point, density: Density, keys: Keys) -> Moved:
-        space = _categories(density)
-        place = (keys.fold("place").uniform() * _positions(point.x)).long()
-        values = torch.stack([self._with(point.x, place, c, density) for c in range(space.size)])  # (c, terms, n)
+        place = draw(_existing(point.x, density).double(), keys.fold("place"))
+        values = torch.stack([self._with(point.x, place, c, density) for c in range(density.states)])  # (c, terms, n)
         log_p = torch.stack([density.log_p(Point(point.x, value)) for value in values], 1)
-        noise = -(-keys.fold("category").uniform(space.size).log()).log()
+        noise = -(-keys.fold("category").uniform(density.states).log()).log()
         chosen = (log_p + noise.to(log_p)).argmax(1)
         x = _replaced(point.x, place, chosen)
         moved = Point(x, values[chosen, :, torch.arange(len(x), device=x.device)].T)
@@ -199,22 +211,21 @@ class Informed(Move):
     """One position and its new category, chosen by what the gradient says of every change, then accepted or not."""
 
     def move(self, point: Point, density: Density, keys: Keys) -> Moved:
-        space = _categories(density)
-        forward = self._log_proposal(point, density, space)
+        forward = self._log_proposal(point, density)
         noise = -(-keys.fold("change").uniform(forward.shape[1]).log()).log()
         change = (forward + noise).argmax(1)
-        place, category = change // space.size, change % space.size
+        place, category = change // density.states, change % density.states
         proposed = density.at(_replaced(point.x, place, category))
-        backward = self._log_proposal(proposed, density, space)
-        undone = place * space.size + point.x.flatten(1).gather(1, place[:, None])[:, 0]
+        backward = self._log_proposal(proposed, density)
+        undone = place * density.states + point.x.flatten(1).gather(1, place[:, None])[:, 0]
         ratio = backward.gather(1, undone[:, None]) - forward.gather(1, change[:, None])
         return metropolis(point, proposed, density.log_p(proposed) - density.log_p(point) + ratio[:, 0], keys)
 
-    def _log_proposal(self, point: Point, density: Density, space: Categorical) -> Float[Tensor, "batch changes"]:
-        slope = density.slope(point).double().flatten(1, -2)[..., : space.size]
+    def _log_proposal(self, point: Point, density: Density) -> Float[Tensor, "batch changes"]:
+        slope = density.slope(point).double().flatten(1, -2)[..., : density.states]
         here = point.x.flatten(1)[..., None]
         logits = ((slope - slope.gather(2, here)) / 2).scatter(2, here, -torch.inf)
-        return logits.flatten(1).log_softmax(1)
+        return logits.where(_existing(point.x, density)[..., None], -torch.inf).flatten(1).log_softmax(1)
 
 
 def repeated(move: Move, point: Point, density: Density, keys: Keys, count: int) -> Moved:
@@ -240,13 +251,11 @@ def _kinetic(momentum: Tensor) -> Float[Tensor, " batch"]:
     return per_sample_sum(momentum.double().square()) / 2
 
 
-def _categories(density: Density) -> Categorical:
+def _existing(x: Tensor, density: Density) -> Bool[Tensor, "batch positions"]:
+    """Which of the flattened positions exist."""
     assert isinstance(density.space, Categorical), "Gibbs and informed moves are of categories"
-    return density.space
-
-
-def _positions(x: Tensor) -> int:
-    return x[0].numel()
+    mask = density.space.mask
+    return (torch.ones_like(x, dtype=torch.bool) if mask is None else left(mask, x).expand_as(x)).flatten(1)
 
 
 def _replaced(x: Tensor, place: Tensor, category: Tensor) -> Any:

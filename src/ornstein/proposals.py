@@ -22,8 +22,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from . import grids
+from .composition import within
 from .denoisers import Condition, Denoiser
 from .errors import InputError
+from .factors import Factored
 from .keys import Keys
 from .likelihood import draw_with_log_prob
 from .samplers import Sampler
@@ -34,6 +36,12 @@ from .states import per_sample_sum, take
 Way = Literal["auto", "flow", "chain"]
 FLOW_REACH = 32
 """The most degrees of freedom for which the determinant is worth its gradients."""
+TOGETHER = 128
+"""Draws that walk together: larger batches of particles no longer fit the cache."""
+PILOTS = 256
+"""The draws that the widths of the chain's moves are learnt from."""
+NEIGHBOURS = 10
+"""The points that a kernel about one of them reaches."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +50,7 @@ class Draws:
 
     Attributes:
         log_q: their log-density, nats.
-        nfe: network evaluations a sample, gradients counted as one.
+        nfe: network evaluations a sample, gradients counted as one, pilots shared out.
         way: how they were drawn.
     """
 
@@ -58,18 +66,21 @@ def draw(
     """Draws with their log-density, one a key; InputError where the space has none.
 
     Args:
-        way: auto takes the flow up to 32 degrees of freedom, and the chain beyond.
+        way: auto takes the flow up to 32 degrees of freedom, and the chain beyond or where factors guide, whose updates
+            have no derivative.
         steps: 20 of the flow, one call and d gradients each; 200 of the chain, one call each.
     """
     space = denoiser.space
     if not isinstance(space, Euclidean) or (condition and "mask" in condition):
         raise InputError(f"draws with a density are of whole continuous data, not of {type(space).__name__}")
+    if denoiser.latent(keys[:1]):
+        raise InputError("each draw of a mixture has the density of its component alone: propose from one denoiser")
     rank = int(space.freedom(torch.zeros(1, *space.shape)).sum().round())
-    way = way if way != "auto" else "flow" if rank <= FLOW_REACH else "chain"
-    if way == "chain":
+    guided = any(isinstance(part, Factored) for part in (denoiser, *within(denoiser)))
+    if way == "chain" or (way == "auto" and (guided or rank > FLOW_REACH)):
         return chain(denoiser, space, keys, steps or 200, condition or {})
     x, log_q = draw_with_log_prob(denoiser, keys, steps or 20, condition)
-    return Draws(x, log_q, (steps or 20) * (1 + rank) * denoiser.calls, way)
+    return Draws(x, log_q, (steps or 20) * (1 + rank) * denoiser.calls, "flow")
 
 
 def chain(
@@ -81,7 +92,22 @@ def chain(
         least: the last noise level, in units of the data's spread: the data must look smooth at that scale.
     """
     grid = grids.log_snr(steps, space, least)
-    doubt = _doubts(denoiser, space, grid, keys[:256], take(condition, slice(256)))
+    doubt, calls = _doubts(denoiser, space, grid, keys[:PILOTS], take(condition, slice(PILOTS)))
+    parts = [slice(first, first + TOGETHER) for first in range(0, len(keys), TOGETHER)]
+    walked = [_walked(denoiser, space, keys[part], grid, doubt, take(condition, part)) for part in parts]
+    x, log_q = (torch.cat(found) for found in zip(*walked, strict=True))
+    return Draws(x, log_q, (steps + -(-calls // len(keys))) * denoiser.calls, "chain")
+
+
+def _walked(
+    denoiser: Denoiser,
+    space: Euclidean,
+    keys: Keys,
+    grid: Sequence[float],
+    doubt: Sequence[float],
+    condition: Condition,
+) -> tuple[Tensor, Tensor]:
+    """Ends of paths, and the log-density of each path over the noising of its end."""
     x = space.prior(keys.fold("prior"))
     log_q = Gaussian(torch.zeros_like(x), space.schedule.sigma(1.0).item(), space).log_prob(x)
     with torch.no_grad():
@@ -92,21 +118,22 @@ def chain(
             y = move.sample(keys.fold("steps").fold(k))
             log_q = log_q + move.log_prob(y) - space.noising(y, t, s).log_prob(x)
             x = y
-    return Draws(x, log_q, (steps + 1) * denoiser.calls, "chain")
+    return x, log_q
 
 
 def _doubts(
     denoiser: Denoiser, space: Euclidean, grid: Sequence[float], keys: Keys, condition: Condition
-) -> list[float]:
-    """The mean variance of x₀ given x_t, a degree of freedom, at each time but the last, of pilot draws."""
+) -> tuple[list[float], int]:
+    """The mean variance of x₀ given x_t, a degree of freedom, at each time but the last; how many calls that took."""
+    coarse = (*grid[:: max(1, len(grid) // 50)][:-1], 0.0)
     with torch.no_grad():
-        x0 = Sampler((*grid[:: max(1, len(grid) // 50)][:-1], 0.0), (grids.SOLVER,)).run(denoiser, keys, condition)
+        x0 = Sampler(coarse, (grids.SOLVER,)).run(denoiser, keys, condition)
         rank, found = per_sample_sum(space.freedom(x0)).mean(), []
         for k, t in enumerate(grid[:-1]):
             noisy = space.noise(x0, t, keys.fold("pilot").fold(k))
             error = per_sample_sum((denoiser(noisy, t, condition).mean - space.project(x0)).square())
             found.append(float(error.mean() / rank))
-    return found
+    return found, len(keys) * (len(coarse) + len(grid) - 2)
 
 
 @dataclass(frozen=True)
@@ -123,10 +150,16 @@ class Kernels(Transition):
 
     @classmethod
     def of(cls, points: Float[Tensor, "m ..."], space: Euclidean) -> "Kernels":
-        """As wide as the way from a point to its nearest neighbour, typically, by degree of freedom."""
-        rank = float(space.freedom(points[:1]).sum())
-        near = torch.cdist(points.flatten(1), points.flatten(1)).fill_diagonal_(torch.inf).min(1).values
-        return cls(points, max(float(near.median()) / rank**0.5, 1e-6), space)
+        """As wide as the way from a point to the tenth nearest, typically, by degree of freedom: no gaps in between.
+
+        InputError unless most points differ.
+        """
+        rank, flat = float(space.freedom(points[:1]).sum()), points.flatten(1)
+        ways = torch.cdist(flat, flat, compute_mode="donot_use_mm_for_euclid_dist")
+        near = ways.kthvalue(min(NEIGHBOURS + 1, len(points)), 1).values.median()  # the first is the point itself
+        if not near > 0:
+            raise InputError(f"most of {len(points)} points are the same as others, expected different ones")
+        return cls(points, float(near) / rank**0.5, space)
 
     def sample(self, keys: Keys) -> Tensor:
         index = (keys.fold("centre").uniform() * len(self.points)).long()
@@ -141,6 +174,6 @@ class Kernels(Transition):
         return (-0.5 * square / self.width**2).logsumexp(1) - volume
 
 
-def wide(space: Euclidean, width: float) -> Gaussian:
+def wide(space: Euclidean, width: float, device: torch.device | str = "cpu") -> Gaussian:
     """A normal distribution about 0 with that standard deviation."""
-    return Gaussian(torch.zeros(1, *space.shape, dtype=torch.float64), width, space)
+    return Gaussian(torch.zeros(1, *space.shape, dtype=torch.float64, device=device), width, space)

@@ -65,6 +65,7 @@ def train(
     rounds = this.rounds(config)
     for k in range(rounds):
         trainer.data = _round(this, config, trainer, folder, k) if k else data
+        trainer.meta = {**trainer.meta, "data": dict(trainer.data.facts)}
         trainer.fit(config.train.steps * (k + 1) // rounds)
     if trainer.fabric.is_global_zero:
         plan_grids(folder / MODEL, data, config.train.plan)

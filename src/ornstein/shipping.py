@@ -5,8 +5,9 @@ Beside the weights (half precision) stand the configuration that made them, the 
 
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -30,11 +31,13 @@ def ship(run: Path) -> Path:
     write_text(folder / runs.CONFIG, recipe)
     name = f"{meta['domain']}/{meta['name']}"
     with tempfile.TemporaryDirectory() as work:
-        drawn = runs.draw(runs.load(name), this.ask(), SAMPLES).save(Path(work) / "samples")
+        samples = runs.draw(runs.load(name), this.ask(), SAMPLES, **this.sampling)
+        drawn = samples.save(Path(work) / "samples")
         scores = runs.score(drawn)
         write_text(folder / runs.SCORES, (drawn / runs.SCORES).read_text())
     last = read_metrics(run / "metrics.jsonl")[-1]
-    write_text(folder / "card.md", card(name, meta["facts"]["source"], recipe, scores, last))
+    command = " ".join([f"ornstein sample {name} --n {SAMPLES}", *(f"--{k} {v}" for k, v in this.sampling.items())])
+    write_text(folder / "card.md", card(name, command, meta, recipe, scores, last, samples.exactness))
     return folder
 
 
@@ -43,7 +46,15 @@ def half(tensor: Tensor) -> Tensor:
     return tensor.half() if tensor.is_floating_point() else tensor
 
 
-def card(name: str, data: str, recipe: str, scores: Sequence[Score], last: dict[str, float]) -> str:
+def card(
+    name: str,
+    command: str,
+    meta: Mapping[str, Any],
+    recipe: str,
+    scores: Sequence[Score],
+    last: Mapping[str, float],
+    exactness: object = None,
+) -> str:
     """What the model is, what it was made from, and what it measured."""
     rows = "\n".join(
         f"| {score.name} ({score.better} is better) | {score.value:.4g} | "
@@ -51,20 +62,23 @@ def card(name: str, data: str, recipe: str, scores: Sequence[Score], last: dict[
         for score in scores
     )
     minutes = last["step"] / last["steps_per_second"] / 60
+    exact = f"\nHow exact these samples are: {exactness}.\n" if exactness else ""
+    rounds = "".join(f"- Round {k}: {said}.\n" for k, said in enumerate(meta.get("data", {}).get("rounds", ()), 1))
+    renewed = f"\nThe model made its own data in rounds; their evaluations of the energy are cumulative.\n\n{rounds}"
     return f"""# {name}
 
-Data: {data}.
+Data: {meta["facts"]["source"]}.
 Weights: Apache-2.0. Made to show and test the engine; judge its scores below before any other use.
 
 Trained with `ornstein train {name}`: {last["step"]} steps in {minutes:.1f} minutes on {machine()}; validation loss
 {last["validation"]:.4f}.
-
-Scores of {SAMPLES} samples at seed 0 (`ornstein sample {name} --n {SAMPLES}`, then `ornstein score`):
+{renewed if rounds else ""}
+Scores of {SAMPLES} samples at seed 0 (`{command}`, then `ornstein score`):
 
 | score | value | yardstick |
 |---|---|---|
 {rows}
-
+{exact}
 ```toml
 {recipe.strip()}
 ```

@@ -8,6 +8,7 @@ The batch holds the levels one after another, the coldest first: with K levels, 
 """
 
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Self
 
 import torch
@@ -23,8 +24,10 @@ from .moves import HMC, Move, Moved
 class Tempering(Move):
     """A move within every level, then exchanges between neighbours, even and odd pairs in turn by chance.
 
+    The density has one term, or base and target (`Density.from_base`); their weights are those of the ladder.
+
     Attributes:
-        ladder: β of the levels, falling from 1.
+        ladder: β of the levels, falling from 1, to 0 at least.
         inner: the move within; its step is learnt level by level.
     """
 
@@ -32,8 +35,9 @@ class Tempering(Move):
     inner: HMC = field(default_factory=lambda: HMC(step=0.1))
 
     def __post_init__(self) -> None:
-        if self.ladder[0] != 1 or any(a <= b for a, b in zip(self.ladder, self.ladder[1:], strict=False)):
-            raise ValueError(f"a ladder falls from 1, level by level; this is {self.ladder}")
+        super().__post_init__()
+        if max(self.ladder, default=0) != 1 or any(a <= b for a, b in pairwise((*self.ladder, -1e-300))):
+            raise ValueError(f"a ladder falls from 1, level by level, to 0 at least; this is {self.ladder}")
 
     @property
     def goal(self) -> float:

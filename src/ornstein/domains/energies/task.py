@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -67,6 +67,7 @@ class Energies(Task):
     summary = "samples of exp(−E), where there is an energy and no data"
     config = EnergiesConfig
     ask = EnergiesAsk
+    sampling: ClassVar[Mapping[str, Any]] = {"exact": "mcmc"}
 
     def data(self, config: EnergiesConfig) -> tuple[Arrays, Arrays]:
         return data.annealed(config.system, config.particles, config.draws, config.train.seed)
