@@ -119,6 +119,7 @@ class Start:
 
     Attributes:
         point: where n samples stand, those of one family side by side.
+        sources: how many independent draws they stem from, about.
     """
 
     point: Point
@@ -126,6 +127,7 @@ class Start:
     log_evidence: float
     error: float
     proposals: int
+    sources: int
     ess: float = float("nan")
     k_hat: float = float("nan")
     jumps: float | None = None
@@ -145,7 +147,8 @@ def weighed(draws: Draws, density: Density, n: int, keys: Keys) -> Start:
         return replace(start, ess=size / proposals, k_hat=k_hat, notes=(why, *start.notes))
     point, jumps = _jumped(points, weights, smoothed, n, keys)
     error = max(0.0, 1 / size - 1 / proposals) ** 0.5
-    return Start(point, "weights", float(log_mean_exp(weights)), error, proposals, size / proposals, k_hat, jumps)
+    sources, log_z = min(n, int(size)), float(log_mean_exp(weights))
+    return Start(point, "weights", log_z, error, proposals, sources, size / proposals, k_hat, jumps)
 
 
 def clouded(x: Float[Tensor, "m ..."], density: Density, n: int, keys: Keys, most: int = 1000) -> Start:
@@ -198,7 +201,7 @@ def corrected(
         start.concerns,
         start.notes,
     )
-    found = replace(found, concerns=(*found.concerns, *_concerns(found, len(point.x))))
+    found = replace(found, concerns=(*found.concerns, *_concerns(found, start.sources)))
     return point.x[keys[:1].fold("shuffle").uniform(len(point.x))[0].argsort()], found
 
 
@@ -218,7 +221,8 @@ def _jumped(points: Point, weights: Tensor, smoothed: Tensor, n: int, keys: Keys
 def _annealed(found: Annealed, method: str, n: int, proposals: int) -> Start:
     index = _spread(len(found.eve), n, found.eve.device)
     concerns = (f"only {found.families} families survived the annealing",) if found.collapsed else ()
-    return Start(found.point[index], method, found.log_evidence, found.error, proposals, concerns=concerns)
+    sources = len(found.eve[index].unique())
+    return Start(found.point[index], method, found.log_evidence, found.error, proposals, sources, concerns=concerns)
 
 
 def _doubted(start: Start, second: Annealed) -> Start:
@@ -258,10 +262,10 @@ def _mended(start: Start, move: HMC, density: Density, keys: Keys, moves: int) -
     return moved.point, moved, float(change.mean() / (change.std() / len(change) ** 0.5).clamp(min=1e-12))
 
 
-def _concerns(found: Corrected, n: int) -> list[str]:
-    """What speaks against the samples."""
-    most = max(1.01, 1 + 12 * GROUPS / n)  # few samples differ by chance
-    r_hat, drift = (found.r_hat, found.drift) if n >= JUDGED else (1.0, 0.0)
+def _concerns(found: Corrected, sources: int) -> list[str]:
+    """What speaks against the samples, which stem from so many independent draws."""
+    most = max(1.01, 1 + 12 * GROUPS / sources)  # few differ by chance
+    r_hat, drift = (found.r_hat, found.drift) if sources >= JUDGED else (1.0, 0.0)
     gates = {
         f"R̂ {r_hat:.3f} is above {most:.3f}": not r_hat <= most,
         f"the energy drifts under exact moves, by {drift:+.1f} standard errors": not abs(drift) <= 5,
