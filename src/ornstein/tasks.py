@@ -94,7 +94,7 @@ class Task(ABC):
         summary: one line on it.
         config: the frozen dataclass of its settings; its field `train` is a TrainConfig.
         ask: the frozen dataclass of what a user may ask of a sample; every field has a default.
-        sampling: the options of `sample` with which a model is shown and judged, in the tour and on its card.
+        sampling: the options of `sample` with which a model is judged on its card.
     """
 
     name: ClassVar[str]

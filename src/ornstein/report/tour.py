@@ -51,7 +51,7 @@ def model_chapters(model: str, folder: Path, seed: int) -> list[Chapter]:
     denoiser = runs.load(model)
     assert denoiser.origin is not None
     this = task(denoiser.origin.domain)
-    samples = runs.draw(denoiser, this.ask(), SAMPLES, seed=seed, film=not this.sampling, **this.sampling)
+    samples = runs.draw(denoiser, this.ask(), SAMPLES, seed=seed, film=True)
     samples.save(folder)
     scores = runs.score(folder)
     text = (

@@ -99,7 +99,7 @@ def figures(x: Float[Tensor, "n ..."], system: System) -> list[Figure]:
     return [*plane, _energies({"samples": x}, system)]
 
 
-def chapters(denoiser: NeuralDenoiser, system: System, seed: int, n: int = 500) -> list[Chapter]:
+def chapters(denoiser: NeuralDenoiser, system: System, seed: int, n: int = 300) -> list[Chapter]:
     """What the model proposes, and what becomes of it."""
     found = sample(denoiser & boltzmann(system), n, seed=seed, exact="mcmc")
     sets = {"proposed": sample(denoiser, n, seed=seed).x, "corrected": found.x}
