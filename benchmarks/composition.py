@@ -69,7 +69,7 @@ def trained(world: Mixture, seed: int, steps: int = 4000, batch: int = 512) -> E
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         denoiser = EnergyDenoiser(MLP(MLPConfig(64, 3, 6, 8.0), (2,)), Euclidean((2,)))
-    optimizer = torch.optim.Adam(denoiser.network.parameters(), 3e-3)
+    optimizer = torch.optim.Adam(denoiser.network.parameters(), 1e-3)
     rate = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     for step in range(steps):
         keys = Keys.of(seed, range(step * batch, (step + 1) * batch))

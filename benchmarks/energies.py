@@ -23,19 +23,18 @@ import energies_peers as peers
 import energies_report as reporting
 import energies_worlds as worlds
 from energies_worlds import SETTINGS, Reference, Row, Setting
-from ornstein import Density, Keys, Tempering, chains, checkpoints, load, oracles
+from ornstein import Density, Keys, Tempering, chains, checkpoints, load, oracles, runs
 from ornstein.annealing import anneal
+from ornstein.bridge import hybrid
 from ornstein.correction import grouped_r_hat
 from ornstein.denoisers import Denoiser
 from ornstein.domains.energies.data import System
-from ornstein.errors import InputError
 from ornstein.exactness import chain_ess, mean_and_error, r_hat
-from ornstein.hybrid import hybrid
 from ornstein.moves import HMC
 from ornstein.proposals import wide
-from ornstein.runs import locate
 from ornstein.samples import Samples
 from ornstein.schedules import Cosine, Scaled
+from ornstein.tasks import task
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "energies.jsonl"
@@ -126,23 +125,17 @@ def worst_r_hat(x: Tensor, log_p: Tensor) -> float:
 # The hybrid -------------------------------------------------------------------------------------------
 
 
-def model_of(name: str, folder: Path | None) -> Denoiser | None:
-    """The shipped model, else the one of a run in the folder; None if there is neither."""
-    for where in (f"energies/{name}", *([folder / name] if folder else [])):
-        try:
-            return load(where)
-        except InputError:
-            continue
-    return None
+def folder_of(name: str, models: Path | None) -> Path | None:
+    """Of the shipped model, else of a run among `models`; None if there is neither."""
+    folders = [task("energies").folder / "models" / name, *([models / name] if models else [])]
+    return next((folder for folder in folders if (folder / runs.MODEL).exists()), None)
 
 
-def training_cost(model: Denoiser, folder: Path | None) -> tuple[int, str]:
-    """Evaluations of the energy that went into the training, all rounds together."""
-    assert model.origin is not None
-    path = locate(f"energies/{model.origin.name}" if folder is None else folder / model.origin.name)
-    _, said = checkpoints.load(path, "model")
-    data = said.get("data", said["facts"])
-    return data["gradients"], f"{len(data.get('rounds', [])) + 1} rounds"
+def training_cost(folder: Path) -> tuple[int, int]:
+    """Evaluations of the energy that went into the training, and its rounds."""
+    _, meta = checkpoints.load(folder / runs.MODEL, "model")
+    data = meta.get("data", meta["facts"])
+    return data["gradients"], 1 + len(data.get("rounds", ()))
 
 
 def corrected(system: System, model: Denoiser, n: int) -> tuple[Samples, Outcome]:
@@ -224,13 +217,13 @@ def classical(system: System, setting: Setting, right: Reference) -> Iterator[Ro
             yield row_of(system, reporting.NUTS, f"{count} chains", outcome, right, part == 1)
 
 
-def hybrids(system: System, setting: Setting, right: Reference, folder: Path | None) -> Iterator[Row]:
-    """Every size, then chains from the largest on, then the failure."""
-    model = model_of(system.name, folder)
-    if model is None:
+def hybrids(system: System, setting: Setting, right: Reference, models: Path | None) -> Iterator[Row]:
+    """Every size, then chains from the largest on."""
+    folder = folder_of(system.name, models)
+    if folder is None:
         return
-    cost, of = training_cost(model, folder)
-    about = {"training": cost, "training_of": of}
+    model = load(str(folder))
+    about = dict(zip(("training", "rounds"), training_cost(folder), strict=True))
     start, outcome = None, None
     for n in setting.hybrid:
         start, outcome = corrected(system, model, n)
@@ -246,18 +239,18 @@ def failure(system: System, n: int, right: Reference) -> Row:
     return row_of(system, reporting.BLIND, f"{n:,}", found, right, False)
 
 
-def rows_of(name: str, setting: Setting, folder: Path | None, quick: bool) -> Iterator[Row]:
+def rows_of(name: str, setting: Setting, models: Path | None, quick: bool) -> Iterator[Row]:
     """All lines of one system, the last about the run."""
     began, system = timed(), worlds.named(name)
     peers.check(system)
     right = worlds.reference(system, quick)
     log(f"{name}: {'exact draws' if right.exact else right.said}")
     yield from classical(system, setting, right)
-    yield from hybrids(system, setting, right, folder)
+    yield from hybrids(system, setting, right, models)
     if name == "gmm-40":
         yield failure(system, 500 if quick else 4000, right)
-    about = {"system": name, "exact": right.exact, "floors": rounded(worlds.floors(system, right))}
-    yield about | {"seconds": round(timed() - began), "versions": reporting.versions()}
+    about: Row = {"system": name, "exact": right.exact, "reference": right.said, "versions": reporting.versions()}
+    yield about | {"floors": rounded(worlds.floors(system, right)), "seconds": round(timed() - began)}
 
 
 def stored() -> list[Row]:
@@ -277,7 +270,7 @@ def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--only", choices=list(SETTINGS), help="one system, whose stored results are replaced")
     parser.add_argument("--quick", action="store_true", help="small sizes, to see whether it runs; writes no files")
-    parser.add_argument("--models", type=Path, help="run folders of models that are not shipped, and of all rounds")
+    parser.add_argument("--models", type=Path, help="run folders of models that are not shipped")
     parser.add_argument("--reference", choices=list(SETTINGS), help="only print quantiles of E of long chains")
     parser.add_argument("--report", action="store_true", help="only write the page again, from the stored results")
     return parser.parse_args()

@@ -100,9 +100,11 @@ def section(name: str, rows: Sequence[Row]) -> str:
     about, whole = rows[-1], [row for row in rows if row.get("whole")]
     floors = about["floors"]
     compared = f"Two sets of right draws: W₂ {floors['w2']:.2f}, KS {floors['ks']:.3f}."
-    right = "" if about["exact"] else f" No exact draws are known: W₂ and KS are to ours, {floors['said']}."
+    right = "" if about["exact"] else f" No exact draws are known: W₂ and KS are to ours, {about['reference']}."
     training = {row["method"]: row for row in rows if "training" in row}.get(HYBRID)
-    cost = f" Training took {short(training['training'])} evaluations ({training['training_of']})." if training else ""
+    cost = (
+        f" Training took {short(training['training'])} evaluations ({training['rounds']} rounds)." if training else ""
+    )
     says = [f"- {row['method']}, {row['size']}: {row['verdict']}." for row in whole if row.get("verdict")]
     parts = [f"## {name}", WORDS[name] + " " + compared + right + cost, table(whole), "\n".join(says)]
     return "\n\n".join(part for part in parts if part)

@@ -1,18 +1,25 @@
-"""The tutorial runs, block by block, as a reader would."""
+"""The tutorials run, block by block, as a reader would."""
 
 import re
 from pathlib import Path
 
 import pytest
 
-TUTORIAL = Path(__file__).parent.parent / "docs" / "say-what-you-know.md"
+DOCS = Path(__file__).parent.parent / "docs"
 
 
 @pytest.mark.slow
-def test_the_tutorial_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    blocks = re.findall(r"```python\n(.*?)```", TUTORIAL.read_text(), re.DOTALL)
-    assert len(blocks) == 7
+@pytest.mark.parametrize(
+    ("tutorial", "count", "said"),
+    [
+        ("say-what-you-know.md", 7, "beyond what this model draws"),
+        ("from-energy-to-samples.md", 13, "the draws have lost part of the density"),
+    ],
+)
+def test_the_tutorials_run(tutorial: str, count: int, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (DOCS / tutorial).read_text(), re.DOTALL)
+    assert len(blocks) == count
     names: dict[str, object] = {}
     for block in blocks:
         exec(block, names)
-    assert "beyond what this model draws" in capsys.readouterr().out
+    assert said in capsys.readouterr().out

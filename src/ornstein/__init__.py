@@ -37,8 +37,8 @@ _HOMES = {
     "Factor": "factors",
     "LogProb": "factors",
     "NoisyLogProb": "factors",
-    "hybrid": "hybrid",
-    "refine": "hybrid",
+    "hybrid": "bridge",
+    "refine": "bridge",
     "Heun": "kernels",
     "Predictor": "kernels",
     "Renoise": "kernels",
@@ -100,6 +100,7 @@ if TYPE_CHECKING:
     from . import chains, grids, operators, oracles, testing
     from .annealing import anneal
     from .beliefs import Belief, Joint, Normal, Probs
+    from .bridge import hybrid, refine
     from .calculators import calculated
     from .calibration import Calibration, Shift, Target, calibrate
     from .chains import Chains
@@ -110,7 +111,6 @@ if TYPE_CHECKING:
     from .energetic import EnergyDenoiser, energy_difference, score
     from .errors import InputError
     from .factors import Energy, Factor, LogProb, NoisyLogProb
-    from .hybrid import hybrid, refine
     from .kernels import Heun, Predictor, Renoise, Walk
     from .keys import Keys
     from .likelihood import draw_with_log_prob, elbo, log_prob

@@ -5,6 +5,7 @@ A population walks the path π_β ∝ base^{1 − β} p^β (Neal 2001; Del Moral
 allows (Jasra et al. 2011). The product of the mean weights estimates Z = ∫ p, whatever the moves achieve.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,6 +19,9 @@ from .exactness import effective_sample_size, family_error, log_mean_exp, system
 from .keys import Keys
 from .moves import HMC, repeated
 from .spaces import Transition
+
+LEVELS = 500
+"""The most temperatures on the way."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,7 @@ def anneal(
     """Walks a population of one particle a key from the base to the density.
 
     Args:
-        density: InputError if it is finite at none of the first particles.
+        density: InputError if it is finite at none of the first particles, or 500 temperatures do not lead to it.
         base: normalised, and wide enough: what it does not reach is not found.
         move: HMC of five steps if not given; its first step is in units of the base's spread, and after each β it
             follows the acceptance.
@@ -79,6 +83,7 @@ def anneal(
     while ladder[-1] < 1:
         gain = (point.values[1] - point.values[0]).nan_to_num(nan=-torch.inf, posinf=-torch.inf)
         ladder.append(ladder[-1] + _largest(gain, 1 - ladder[-1], share))
+        _require_progress(ladder)
         weights = (ladder[-1] - ladder[-2]) * gain
         k = keys.fold(len(ladder))
         index = systematic(weights, k[:1].fold("resample").uniform()[0])
@@ -89,6 +94,14 @@ def anneal(
         rates.append(moved.acceptance.mean().item())
         move = move.with_step(move.step_size * torch.tensor(2 * (rates[-1] - move.goal)).exp())
     return Annealed(_last(point), eve, float(log_z), error, tuple(ladder), tuple(rates))
+
+
+def _require_progress(ladder: Sequence[float]) -> None:
+    if len(ladder) > LEVELS or ladder[-1] == ladder[-2]:
+        raise InputError(
+            f"after {len(ladder) - 1} temperatures the population is at β = {ladder[-1]:.3g}, not 1: exp(−E) is too "
+            "far from where it starts, or has no integral"
+        )
 
 
 def _last(point: Point) -> Point:

@@ -16,11 +16,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from .annealing import anneal
+from .bridge import hybrid
 from .chains import run
 from .datasets import Arrays
 from .denoisers import Denoiser
 from .densities import Density
-from .hybrid import hybrid
 from .keys import Keys
 from .moves import HMC
 from .proposals import wide

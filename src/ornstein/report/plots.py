@@ -114,7 +114,7 @@ def _heights(
     return x, y, np.minimum(found - found.min(), nats)
 
 
-def histograms(sets: Mapping[str, np.ndarray], xlabel: str, bins: int = 60) -> bytes:
+def histograms(sets: Mapping[str, np.ndarray], xlabel: str, bins: int = 36) -> bytes:
     """Densities of numbers as outlines, between the outermost hundredths of them all."""
     canvas = Canvas(figsize=(5.0, 2.8))
     axes: Any = canvas.add_subplot()

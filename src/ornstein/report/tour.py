@@ -55,7 +55,7 @@ def model_chapters(model: str, folder: Path, seed: int) -> list[Chapter]:
     samples.save(folder)
     scores = runs.score(folder)
     text = (
-        f"{this.summary.capitalize()}. {SAMPLES} samples, {samples.nfe} network evaluations each, "
+        f"{this.summary[0].upper()}{this.summary[1:]}. {SAMPLES} samples, {samples.nfe} network evaluations each, "
         f"{samples.seconds:.1f} s; files and {MANIFEST} are in <code>{folder.name}/</code>. Draw your own: "
         f"<code>ornstein sample {model} --n 16</code>"
     )

@@ -101,7 +101,7 @@ def figures(x: Float[Tensor, "n ..."], system: System) -> list[Figure]:
 
 def chapters(denoiser: NeuralDenoiser, system: System, seed: int, n: int = 300) -> list[Chapter]:
     """What the model proposes, and what becomes of it."""
-    found = sample(denoiser & boltzmann(system), n, seed=seed, exact="mcmc")
+    found = sample(denoiser & boltzmann(system), n, seed=seed, exact="mcmc", particles=2000)
     sets = {"proposed": sample(denoiser, n, seed=seed).x, "corrected": found.x}
     plane = [_on_landscape(sets, system)] if system.shape == (2,) else []
     assert denoiser.origin is not None
@@ -122,7 +122,7 @@ def _energies(sets: Mapping[str, Tensor], system: System) -> Figure:
     if system.draw is not None:
         energies["exact draws"] = system.energy(system.draw(Keys.of(7, 2000)).double()).numpy()
     elif len(system.energies):
-        quantiles, at = np.array(system.energies), (np.arange(4000) + 0.5) / 4000
+        quantiles, at = np.array(system.energies), np.linspace(0.025, 0.975, 4000)  # not the tails between the last two
         energies["long chains"] = np.interp(at, np.linspace(0, 1, len(quantiles)), quantiles)
     return Figure(plots.histograms(energies, "E / kT"), "Energies", "svg+xml", 520)
 

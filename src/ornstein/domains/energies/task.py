@@ -64,7 +64,7 @@ class Energies(Task):
     """Boltzmann distributions."""
 
     name = "energies"
-    summary = "samples of exp(−E), where there is an energy and no data"
+    summary = "proposals for exp(−E), made exact by `--exact mcmc`: an energy, and no data"
     config = EnergiesConfig
     ask = EnergiesAsk
     sampling: ClassVar[Mapping[str, Any]] = {"exact": "mcmc"}
