@@ -192,14 +192,20 @@ def test_what_is_not_a_number_has_no_probability() -> None:
     assert found.exactness.log_evidence == pytest.approx(LOG_Z + left_over, abs=4 * found.exactness.error + 0.01)
 
 
+def assert_honest(found: Corrected, log_z: float) -> None:
+    """The answer is right within its error, or it is not to be trusted."""
+    right = abs(found.log_evidence - log_z) < 4 * found.error
+    assert right or not found.passed, found
+
+
 def test_an_energy_far_outside_of_the_width_is_doubted_or_found() -> None:
-    """Twenty widths away: either the answer is right within its error, or it is not to be trusted."""
-    far, expected = double([20.0, 0.0]), log(2 * pi)
-    for width in (1.0, 5.0):
-        found = hybrid(single(), lambda x: (x - far).square().sum(1) / 2, 100, width=width).exactness
-        right = abs(found.log_evidence - expected) < 4 * found.error
-        assert right or not found.passed, found
-    assert right
+    """Five widths away, along both axes."""
+    found = hybrid(single(), lambda x: (x - 5).square().sum(1) / 2, 100, width=1.0).exactness
+    assert_honest(found, log(2 * pi))
+    assert found.notes[0].startswith("the draws alone cannot be weighed")
+    x, blind = without_check(LOST)  # passed, and wrong
+    assert len(x) == N
+    rejected(assert_honest, blind, LOG_Z)
 
 
 @pytest.mark.parametrize(
@@ -246,8 +252,6 @@ def test_given_samples_without_half_of_the_density() -> None:
     [
         (torch.zeros(5, 2), {}, "samples must be 20 or more of finite floating-point numbers, found"),
         (torch.full((30, 2), torch.nan), {}, "samples must be 20 or more"),
-        (torch.zeros(30, 2, dtype=torch.int64), {}, "torch.int64"),
-        ([[0.0]] * 30, {}, "found list"),
         (torch.zeros(30, 2), {}, "most of 30 points are the same as others"),
         (torch.randn(30, 2, generator=torch.Generator().manual_seed(0)), {"n": 0}, "n is 0"),
         (torch.randn(30, 2, generator=torch.Generator().manual_seed(0)), {"moves": 0}, "moves is 0"),
@@ -348,7 +352,6 @@ def test_flows_and_paths_agree_on_log_z(name: str) -> None:
     flow = draw(world, Keys.of(1, 800), "flow")
     assert flow.way == "flow"
     assert_evidence(flow.log_q, flow.x, energy, log_z)
-    rejected(assert_evidence, 1.1 * flow.log_q, flow.x, energy, log_z)
     rejected(assert_evidence, flow.log_q, flow.x, energy, log_z + 0.5)
 
 
@@ -470,7 +473,7 @@ def test_samples_that_are_not_at_rest_are_a_concern() -> None:
     start = clouded(TARGET.draw(Keys.of(1, N)), density, N, keys)
     hot = gaussian_mixture(MEANS, 9 * COVS, TARGET.weights)
     wrong = replace(start, point=density.at(hot.draw(keys).double()))
-    _, found = corrected(wrong, density, wide(PLANE, 1.5), keys, moves=1, check=0)
+    _, found = corrected(wrong, density, wide(PLANE, 1.5), keys, moves=2, check=0)
     assert not found.passed
     assert any("the energy drifts under exact moves" in concern for concern in found.concerns)
     apart = replace(start, point=density.at(start.point.x[start.point.x[:, 0].argsort()]))

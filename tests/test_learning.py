@@ -32,7 +32,7 @@ from ornstein.oracles import Mixture, gaussian_mixture
 from ornstein.samples import read_samples
 from ornstein.spaces import Centered, Euclidean
 from ornstein.tasks import task
-from worlds import double, rejected
+from worlds import double, rejected, sliced_wasserstein
 
 MEANS, STDS, WEIGHTS = double([[-2.0, 0.0], [2.0, 1.0]]), double([0.5, 0.8]), double([0.7, 0.3])
 LOG_Z = log(2 * pi)
@@ -211,19 +211,28 @@ def test_a_run_learns_the_energy(place: Path, model: NeuralDenoiser) -> None:
     assert names == {"config.toml", "last.safetensors", "metrics.jsonl", "model.safetensors", "round-1.safetensors"}
     assert model.origin is not None
     assert model.origin.facts["system"] == "mine.py:wells"
-    x = runs.draw(model, task("energies").ask(), 1000).x
-    assert 0.15 < (x[:, 0] > 0.2).double().mean() < 0.45
-    assert energy(x).mean() < 4  # that of wide noise is 11
+    assert_learnt(model)
+    rejected(assert_learnt, runs.load(untrained(place)))
     rows = [json.loads(line) for line in (place / "run" / "metrics.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == list(range(5, 65, 5))
-    assert rows[-1]["validation"] < 0.8 * task_loss_of_nothing(model)
+    assert all(np.isfinite(row["loss"]) for row in rows)
 
 
-def task_loss_of_nothing(model: NeuralDenoiser) -> float:
-    """The mean squared error of a network that says 0, in the units of the loss."""
-    first = next(json.loads(line) for line in Path("run/metrics.jsonl").read_text().splitlines())
-    assert model.origin is not None
-    return first["loss"]
+def assert_learnt(model: NeuralDenoiser) -> None:
+    """Its own draws are about as far from exact ones as a small network gets in sixty steps."""
+    x = runs.draw(model, task("energies").ask(), 1000).x
+    distance = sliced_wasserstein(x, world().draw(Keys.of(8, len(x))))
+    assert distance < 0.2, distance
+
+
+def untrained(place: Path) -> Path:
+    """A broken twin: the run's weights, made so small that the network says next to nothing."""
+    folder = place / "untrained"
+    folder.mkdir()
+    tensors, meta = checkpoints.load(place / "run" / "model.safetensors", "model")
+    weights = {name: 0.01 * value for name, value in tensors.items()}
+    checkpoints.save(folder / "model.safetensors", "model", weights, {**meta, "untrained": True})
+    return folder
 
 
 def test_later_rounds_train_on_corrected_draws(place: Path) -> None:
@@ -236,9 +245,9 @@ def test_later_rounds_train_on_corrected_draws(place: Path) -> None:
     assert whole["data"]["rounds"][0].startswith("by weights: ESS")
 
 
-@pytest.mark.parametrize("stop", [14, 30, 47])
-def test_an_interrupted_run_resumes_bit_for_bit(place: Path, stop: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stopped within the first round, between the two, and within the second."""
+@pytest.mark.parametrize("stop", [30, 47])
+def test_an_interrupted_run_resumes_bit_for_bit(place: Path, stop: int) -> None:
+    """Stopped between the two rounds, before the data are renewed, and within the second."""
     folder = Path(f"stopped-{stop}")
 
     def progress(row: dict[str, Any]) -> None:
@@ -275,7 +284,7 @@ def altered(folder: Path) -> Path:
 def test_an_energy_network_trains_and_proposes() -> None:
     config = replace(CONFIG, belief="energy", rounds=1, train=replace(CONFIG.train, steps=30))
     runs.train("energies", "wells", config, Path("energetic"))
-    drawn = runs.draw(runs.load("energetic"), task("energies").ask(), 200, exact="mcmc")
+    drawn = runs.draw(runs.load("energetic"), task("energies").ask(), 100, steps=10, exact="mcmc")
     assert drawn.exactness.passed, drawn.exactness
     assert_share(drawn.x)
 

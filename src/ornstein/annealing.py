@@ -99,8 +99,8 @@ def anneal(
 def _require_progress(ladder: Sequence[float]) -> None:
     if len(ladder) > LEVELS or ladder[-1] == ladder[-2]:
         raise InputError(
-            f"after {len(ladder) - 1} temperatures the population is at β = {ladder[-1]:.3g}, not 1: exp(−E) is too "
-            "far from where it starts, or has no integral"
+            f"exp(−E) is not reached in {len(ladder) - 1} temperatures: it is too far from where the population "
+            "starts, or has no integral"
         )
 
 

@@ -49,7 +49,7 @@ class Chains:
 
     @property
     def ess(self) -> float:
-        """The smallest effective sample size (bulk) of log p and all coordinates that vary; NaN if nothing does."""
+        """The smallest effective sample size, bulk or tail, of log p and all coordinates that vary; else NaN."""
         return min((chain_ess(values) for values in self._quantities()), default=nan)
 
     def _quantities(self) -> list[Float[Tensor, "chains draws"]]:

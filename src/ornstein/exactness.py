@@ -108,8 +108,8 @@ def r_hat(values: Float[Tensor, "chains draws"]) -> float:
 
 
 def chain_ess(values: Float[Tensor, "chains draws"]) -> float:
-    """Bulk effective sample size."""
-    return float(_arviz().ess(values.cpu().numpy()))
+    """Effective sample size, the smaller of bulk and tail."""
+    return min(float(_arviz().ess(values.cpu().numpy(), method=how)) for how in ("bulk", "tail"))
 
 
 def _arviz() -> Any:

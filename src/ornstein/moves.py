@@ -100,7 +100,8 @@ class HMC(Move):
 
     Attributes:
         step: of the leapfrog, in units of `scale`: a number, or one for each of equally large groups of samples. As a
-            kernel without a density of its own, in units of the noise level, σ.
+            kernel without a density of its own, in units of the noise level, σ, which is far below the local width
+            where noise is low: let a warm-up find it.
         leaps: leapfrog steps a move, one gradient each.
         jitter: the step of each move is drawn within this share of `step`, which breaks periods.
         scale: typical widths, a number or of one sample's shape.
