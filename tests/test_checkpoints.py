@@ -26,6 +26,14 @@ def test_round_trip(path: Path) -> None:
     assert [file.name for file in path.parent.iterdir()] == ["model.safetensors"]
 
 
+def test_a_header_of_any_length_is_read(tmp_path: Path) -> None:
+    """Lengths whose first bytes are a pickle's mark among them: the length stands before the header."""
+    file = tmp_path / "model.safetensors"
+    for length in range(480, 560, 2):
+        checkpoints.save(file, "model", TENSORS, {"pad": "p" * length})
+        assert checkpoints.load(file, "model")[1]["pad"] == "p" * length
+
+
 @pytest.mark.parametrize("size", [0, 5, 100, 200])
 def test_truncated(path: Path, size: int) -> None:
     path.write_bytes(path.read_bytes()[:size])

@@ -30,8 +30,9 @@ def load(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if not path.is_file():
         raise InputError(f"{path}: no such checkpoint")
     with path.open("rb") as file:
-        start = file.read(2)
-    if start in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
+        start = file.read(9)
+    header = start[8:] == b"{"  # after its length, whose bytes may be those of a pickle's mark
+    if not header and start[:2] in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
         raise InputError(f"{path}: this is a pickle, which can run code when read; expected a safetensors file")
     try:
         with safe_open(path, framework="pt") as file:
