@@ -359,3 +359,17 @@ def test_an_energy_that_is_nowhere_finite_is_refused(value: float) -> None:
     density = Density.of(lambda x: torch.full_like(x[:, 0], value), Euclidean((2,)))
     with pytest.raises(InputError, match="infinite or not a number at each of 50 points"):
         anneal(density, wide(Euclidean((2,)), 1.0), Keys.of(0, 50))
+
+
+@pytest.mark.parametrize("sign", [0.0, -1.0], ids=["flat", "bottomless"])
+def test_an_energy_whose_integral_is_infinite_is_refused(sign: float) -> None:
+    density = Density.of(lambda x: sign * x.square().sum(1), Euclidean((2,)))
+    with pytest.raises(InputError, match=r"not reached in \d+ temperatures: .* or has no integral"):
+        anneal(density, wide(Euclidean((2,)), 1.5), Keys.of(0, 200))
+
+
+def test_what_is_too_far_away_is_refused() -> None:
+    """Six hundred widths from the base: thousands of temperatures."""
+    density = Density.of(lambda x: 5e4 * (x - 60).square().sum(1), Euclidean((2,)))
+    with pytest.raises(InputError, match="not reached in 200 temperatures: it is too far from where"):
+        anneal(density, wide(Euclidean((2,)), 0.05), Keys.of(0, 50), moves=1)

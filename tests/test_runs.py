@@ -2,6 +2,7 @@
 
 import ast
 from pathlib import Path
+from pkgutil import iter_modules
 
 import pytest
 
@@ -15,7 +16,7 @@ def test_every_public_name_loads_and_is_known_to_type_checkers() -> None:
     typed = {alias.name for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names}
     assert typed == {*on.__all__, *tasks.domains()}
     assert all(getattr(on, name) is not None for name in on.__all__)
-    modules = {path.stem for path in Path(on.__file__).parent.glob("*.py")}
+    modules = {found.name for found in iter_modules(on.__path__)}
     assert modules & set(on.__all__) == set(on._MODULES)  # importing a module puts it in the place of a name it shares
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         _ = on.nonsense

@@ -20,7 +20,7 @@ from .keys import Keys
 from .moves import HMC, repeated
 from .spaces import Transition
 
-LEVELS = 500
+LEVELS = 200
 """The most temperatures on the way."""
 
 
@@ -66,7 +66,7 @@ def anneal(
     """Walks a population of one particle a key from the base to the density.
 
     Args:
-        density: InputError if it is finite at none of the first particles, or 500 temperatures do not lead to it.
+        density: InputError if it is finite at none of the first particles, or 200 temperatures do not lead to it.
         base: normalised, and wide enough: what it does not reach is not found.
         move: HMC of five steps if not given; its first step is in units of the base's spread, and after each β it
             follows the acceptance.
