@@ -18,6 +18,7 @@ from ornstein.particles import Particles
 from ornstein.report.posteriors import exact_mean, three_modes
 from ornstein.samplers import Sampler
 from ornstein.samples import sample
+from ornstein.targets import Boltzmann
 from worlds import anisotropic, coupled, double, line, sequences, single
 
 GUIDED = single() & Measurement(double([0.4]), Matrix(double([[1.0, 0.6]])), 0.3) & Energy(lambda x: x[:, 0].sin())
@@ -136,3 +137,12 @@ def test_the_seed_decides_and_the_first_number_too() -> None:
     assert one.x.equal(again.x)
     assert not one.x.equal(sample(GUIDED, 8, 6, seed=6, **options).x)
     assert not one.x.equal(sample(GUIDED, 8, 6, seed=5, first=32, **options).x)
+
+
+def test_what_mcmc_and_particles_would_get_wrong_is_refused() -> None:
+    world = anisotropic()
+    labels = {"label": torch.tensor([0, 1] * 10)}
+    with pytest.raises(InputError, match="differs between samples"):
+        sample(world, 20, exact="mcmc", condition=labels)
+    with pytest.raises(InputError, match="for exact='mcmc'"):
+        sample(world & Boltzmann(lambda x: x.square().sum(1)), 20, exact="particles")

@@ -28,7 +28,7 @@ from .samplers import Sampler
 from .spaces import Product
 from .states import State, concatenate, leaves, take, to_device
 from .states import batch_size as batch_size_of
-from .targets import target_of
+from .targets import Targeted, target_of
 from .tasks import task
 
 MANIFEST = "manifest.json"
@@ -189,6 +189,8 @@ def sample(
     if exact == "particles":
         _require_one_population(batch_size, film, eta, order, sampler)
         _require_factors_outside(denoiser)
+        if isinstance(denoiser, Targeted):
+            raise InputError("a Boltzmann target is for exact='mcmc'; particles would weigh the model alone")
         size = max(n, 512 if particles is None else particles)
         sampler = Sampler(_particle_grid(denoiser, steps or 100, grid), (Particles(temper=temper),))
         return _population(denoiser, sampler, n, size, seed, first, condition, settings or {}, watch)
@@ -278,6 +280,9 @@ def _corrected(
     started = time.perf_counter()
     keys = Keys.of(seed, range(first, first + proposals), denoiser.device)
     given = to_device(take(condition, torch.arange(proposals) % n), denoiser.device)
+    for name, value in given.items():
+        if (value != value[:1]).any():
+            raise InputError(f"condition {name!r} differs between samples: mcmc corrects to one density a call")
     density, base = target_of(denoiser, take(given, slice(1)))
     way = "chain" if isinstance(denoiser, Factored) else "auto"  # guided beliefs are not differentiated again
     draws = propose(denoiser, keys, way, steps, given)

@@ -90,7 +90,7 @@ class Trainer:
 
     def fit(self, until: int | None = None) -> None:
         """Runs to config.steps, or `until`. Raises Interrupted after SIGTERM or SIGINT, once the state is saved."""
-        until = until or self.config.steps
+        until = self.config.steps if until is None else until
         self._forget_after(self.step)
         started, before = time.monotonic(), self.step
         with self._listening():
