@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help tour test test-all lint format bench bench-posterior bench-energies bench-env clean
+.PHONY: help tour test test-all lint format bench bench-posterior bench-energies bench-composition bench-env clean
 
 help:
 	@echo "make tour      draw from every shipped model, score it, write tour/index.html"
@@ -13,6 +13,7 @@ help:
 	@echo "make bench     compare the solvers with other libraries' (makes .bench-env; see benchmarks/README.md)"
 	@echo "make bench-posterior  the same for posteriors of inverse problems"
 	@echo "make bench-energies   the same for Boltzmann distributions"
+	@echo "make bench-composition  samples of products of energy networks, beside the exact product"
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -61,6 +62,9 @@ bench-posterior: $(BENCH_READY)
 
 bench-energies: $(BENCH_READY)
 	$(BENCH)/python benchmarks/energies.py
+
+bench-composition: $(READY)
+	$(BIN)/python -m benchmarks.composition
 
 clean:
 	rm -rf .venv .bench-env tour runs

@@ -1,6 +1,6 @@
 """Two energies multiplied: added scores, Metropolis moves at every noise level, weights; beside the exact product.
 
-    python -m benchmarks.composition
+    make bench-composition
 
 Two small energy networks learn a ring and two bars. Their product over a Gaussian, p_a p_b / p_base, is known exactly
 on a grid of the plane, from the learnt energies at t = 0, so that what differs from it is the sampler's doing. Every

@@ -14,21 +14,26 @@ import torch
 from torch import Tensor
 
 from . import grids
-from .composition import Composed, Mixed, within
 from .correction import corrected, weighed
 from .denoisers import Condition, Denoiser, Origin
 from .errors import InputError
-from .factors import Factored
 from .files import read_json, sha256, write_json
 from .kernels import Predictor, Walk
 from .keys import Keys
 from .particles import Particles
 from .proposals import draw as propose
+from .refusals import (
+    require_factors_outside,
+    require_one_condition,
+    require_one_population,
+    require_sense,
+    require_shared,
+)
 from .samplers import Sampler
 from .spaces import Product
 from .states import State, concatenate, leaves, take, to_device
 from .states import batch_size as batch_size_of
-from .targets import Targeted, target_of
+from .targets import target_of
 from .tasks import task
 
 MANIFEST = "manifest.json"
@@ -183,19 +188,17 @@ def sample(
         watch: called after every step, for progress; raise in it to cancel.
     """
     condition = _for_all(denoiser, n, condition or {})
-    _require_sense(exact, steps, particles, temper, batch_size)
+    require_sense(exact, steps, particles, temper, batch_size)
     if exact != "off" or (batch_size is not None and batch_size < n):
-        _require_shared(denoiser)
+        require_shared(denoiser)
     if exact == "particles":
-        _require_one_population(batch_size, film, eta, order, sampler)
-        _require_factors_outside(denoiser)
-        if isinstance(denoiser, Targeted):
-            raise InputError("a Boltzmann target is for exact='mcmc'; particles would weigh the model alone")
+        require_one_population(batch_size, film, eta, order, sampler)
+        require_factors_outside(denoiser)
         size = max(n, 512 if particles is None else particles)
         sampler = Sampler(_particle_grid(denoiser, steps or 100, grid), (Particles(temper=temper),))
         return _population(denoiser, sampler, n, size, seed, first, condition, settings or {}, watch)
     if exact == "mcmc":
-        _require_one_population(batch_size, film, eta, order, sampler)
+        require_one_population(batch_size, film, eta, order, sampler)
         return _corrected(denoiser, n, max(2 * n, particles or 4 * n), steps, seed, first, condition, settings or {})
     sampler = sampler or default_sampler(denoiser, steps or 20, eta, order, grid)
     started, size = time.perf_counter(), batch_size or n
@@ -280,12 +283,9 @@ def _corrected(
     started = time.perf_counter()
     keys = Keys.of(seed, range(first, first + proposals), denoiser.device)
     given = to_device(take(condition, torch.arange(proposals) % n), denoiser.device)
-    for name, value in given.items():
-        if (value != value[:1]).any():
-            raise InputError(f"condition {name!r} differs between samples: mcmc corrects to one density a call")
+    require_one_condition(given)
     density, base = target_of(denoiser, take(given, slice(1)))
-    way = "chain" if isinstance(denoiser, Factored) else "auto"  # guided beliefs are not differentiated again
-    draws = propose(denoiser, keys, way, steps, given)
+    draws = propose(denoiser, keys, "auto", steps, given)
     x, exactness = corrected(weighed(draws, density, n, keys.fold("weigh")), density, base, keys[:n].fold("correct"))
     return Samples(
         x.to("cpu", torch.get_default_dtype()),
@@ -310,55 +310,6 @@ def _particle_grid(denoiser: Denoiser, steps: int, name: str) -> grids.Grid:
     """Even in log σ/α for continuous data, where exact samples do not ask for the grid of a flow."""
     continuous = denoiser.space.clock is not None and not isinstance(denoiser.space, Product)
     return grids.named(name if name != "auto" else "log-snr" if continuous else "uniform", steps, denoiser.space)
-
-
-def _require_sense(exact: str, steps: int | None, particles: int | None, temper: float, batch_size: int | None) -> None:
-    """InputError where a setting is out of range, or would be ignored."""
-    if exact not in ("off", "particles", "mcmc"):
-        raise InputError(f"exact is {exact!r}, expected off, particles or mcmc")
-    if exact == "off" and particles is not None:
-        raise InputError("particles are for exact='particles' and exact='mcmc'")
-    if exact != "particles" and temper:
-        raise InputError("temper is for exact='particles'")
-    for name, value, least in (("steps", steps, 1), ("particles", particles, 2), ("batch_size", batch_size, 1)):
-        if value is not None and value < least:
-            raise InputError(f"{name} is {value}, expected at least {least}")
-
-
-def _require_shared(denoiser: Denoiser) -> None:
-    """InputError if a factor says different things of different samples: those are as many posteriors."""
-    one = denoiser.space.prior(Keys.of(0, 1, denoiser.device))
-    for factor in getattr(denoiser, "factors", ()):
-        if not factor.shared(one):
-            raise InputError(
-                f"{type(factor).__name__} is of one sample each; ask for one posterior a call, in one batch"
-            )
-
-
-def _require_factors_outside(denoiser: Denoiser) -> None:
-    """InputError if a factor or a product hides where particles would not weigh it."""
-    inner = denoiser.denoiser if isinstance(denoiser, Factored) else denoiser
-    if any(isinstance(part, Factored) for part in within(inner)):
-        raise InputError("factors go outside to be exact: mixture([a, b]) & factor, not mixture([a & factor, b])")
-    mixed = [part for part in (inner, *within(inner)) if isinstance(part, Mixed)]
-    if any(isinstance(part, Composed) for whole in mixed for part in within(whole)):
-        raise InputError("particles cannot weigh a mixture of products")
-
-
-def _require_one_population(
-    batch_size: int | None, film: bool, eta: float, order: int | None, sampler: Sampler | None
-) -> None:
-    """InputError where a setting of independent samples is asked of a population."""
-    asked = {
-        "batch_size": batch_size is not None,
-        "film": film,
-        "eta": eta != 0,
-        "order": order is not None,
-        "sampler": sampler is not None,
-    }
-    for name, given in asked.items():
-        if given:
-            raise InputError(f"{name} is for independent samples; with exact they are one population")
 
 
 def _for_all(denoiser: Denoiser, n: int, condition: Condition) -> Condition:
