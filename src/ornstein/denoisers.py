@@ -48,6 +48,7 @@ class Denoiser(ABC):
         given: the condition that guides fix, one value for all samples.
         record: what its guides are, in JSON values.
         reach: the noise up to which its gradient is trusted for covariances; see Space.second_moment.
+        timeless: it believes the same of a state at every time, so that a state that has not moved needs no new look.
     """
 
     space: Space
@@ -58,6 +59,7 @@ class Denoiser(ABC):
     given: Condition = MappingProxyType({})
     record: Sequence[Mapping[str, Any]] = ()
     reach: float = inf
+    timeless: bool = False
 
     @abstractmethod
     def __call__(self, x_t: State, t: Time, condition: Condition | None = None) -> Belief:
@@ -138,6 +140,10 @@ class Guided(Denoiser):
     def reach(self) -> float:  # pyright: ignore[reportIncompatibleVariableOverride]
         return self.denoiser.reach
 
+    @property
+    def timeless(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.denoiser.timeless
+
     def latent(self, keys: Keys) -> Condition:
         return self.denoiser.latent(keys)
 
@@ -163,6 +169,10 @@ class NeuralDenoiser(Denoiser):
     @property
     def device(self) -> torch.device:  # pyright: ignore[reportIncompatibleVariableOverride]
         return next(self.network.parameters()).device
+
+    @property
+    def timeless(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return getattr(self.network, "timeless", False)
 
     def __call__(self, x_t: State, t: Time, condition: Condition | None = None) -> Belief:
         output = self.output(x_t, t, condition)

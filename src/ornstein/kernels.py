@@ -8,13 +8,14 @@ here, at no further call (UniPC, Zhao et al. 2023).
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
+import torch
 from torch import Tensor
 
 from .beliefs import Belief
 from .denoisers import Condition, Denoiser
 from .keys import Keys
 from .spaces import Space, Transition
-from .states import Time
+from .states import Time, take
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,8 @@ class Walk:
         t: the time, 1 = noise, 0 = data.
         space: the denoiser's space, bound to this batch.
         past: the (time, belief) pairs of the moves so far, latest last, as many as the kernels keep.
-        nfe: network evaluations a sample so far.
-        before: the state the last step started from; None at the start.
+        nfe: network evaluations so far, of each sample; (batch,) where some were spared.
+        before: the state of the latest belief, which the last step started from; None at the start.
         transition: the distribution x was drawn from, if it was drawn.
         population: the weights of the samples, where they are particles of one population (particles.py); else None.
         acceptance: of the last Metropolis moves, a sample (moves.py); None if there were none.
@@ -37,7 +38,7 @@ class Walk:
     t: Time
     space: Space
     past: tuple[tuple[Time, Belief], ...] = ()
-    nfe: int = 0
+    nfe: int | Tensor = 0
     before: Any = None
     transition: Transition | None = None
     population: Any = None
@@ -54,6 +55,30 @@ class Kernel(Protocol):
     """A move. Correctors leave t at s; the predictor is what brings it there."""
 
     def __call__(self, walk: Walk, s: Time, denoiser: Denoiser, condition: Condition, keys: Keys) -> Walk: ...
+
+
+def look(walk: Walk, denoiser: Denoiser, condition: Condition) -> tuple[Any, int | Tensor]:
+    """The belief where the samples stand, and the calls that each cost: none where a look at another time is as good.
+
+    That is so for samples that have not moved since the latest belief, under a denoiser that does not see the time.
+    """
+    if not denoiser.timeless or not walk.past or not isinstance(walk.x, Tensor):
+        return denoiser(walk.x, walk.t, condition), denoiser.calls
+    return look_again(walk, (walk.x != walk.before).flatten(1).any(1), denoiser, condition)
+
+
+def look_again(walk: Walk, moved: Tensor, denoiser: Denoiser, condition: Condition) -> tuple[Any, Tensor]:
+    """The latest belief, renewed for the samples that have moved; what a factor says of one sample must be shared."""
+    if moved.all() or not all(factor.shared(walk.x[:1]) for factor in getattr(denoiser, "factors", ())):
+        return denoiser(walk.x, walk.t, condition), torch.full_like(moved, denoiser.calls, dtype=torch.int64)
+    belief: Any = walk.belief
+    if moved.any():
+        t = walk.t[moved] if isinstance(walk.t, Tensor) and walk.t.ndim else walk.t
+        fresh: Any = denoiser(walk.x[moved], t, take(condition, moved))
+        logits = belief.logits.clone()
+        logits[moved] = fresh.logits.to(logits)
+        belief = replace(belief, logits=logits)
+    return belief, denoiser.calls * moved.long()
 
 
 @dataclass(frozen=True)
@@ -78,13 +103,14 @@ class Predictor:
 
     def __call__(self, walk: Walk, s: Time, denoiser: Denoiser, condition: Condition, keys: Keys) -> Walk:
         t, space = walk.t, walk.space
-        past = (*walk.past, (t, denoiser(walk.x, t, condition)))
+        belief, calls = look(walk, denoiser, condition)
+        past = (*walk.past, (t, belief))
         x = walk.x
         if self.correct and walk.past:
             x = space.correct(walk.before, x, past[-max(self.order, 2) :], past[-2][0], t)
         past = past[-self.order :]
         transition = space.step(x, space.average(past, t, s, self.eta), t, s, self.eta)
-        return Walk(transition.sample(keys), s, space, past, walk.nfe + denoiser.calls, x, transition)
+        return Walk(transition.sample(keys), s, space, past, walk.nfe + calls, x, transition)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ A Gaussian mixture has Gaussian components, an enumerated distribution one compo
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -180,6 +180,11 @@ class Mixture(Denoiser):
     labels: Int[Tensor, " k"] | None = None
 
     @property
+    def timeless(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Masks hide tokens whatever the time."""
+        return isinstance(self.space, Categorical) and self.space.absorbing
+
+    @property
     def space(self) -> Space:  # pyright: ignore[reportIncompatibleVariableOverride]
         return self.components.space
 
@@ -245,6 +250,42 @@ def joint_mixture(
         "tokens": TokenComponents(categories, tokens),
     }
     return Mixture(_weights(weights, len(means)), JointComponents(parts))
+
+
+@dataclass(frozen=True, eq=False)
+class Blocks(Denoiser):
+    """Copies of one small world along a longer sequence, independent of one another: exact, and of any length.
+
+    Attributes:
+        space: of the whole sequence, one axis of positions.
+        world: of one block.
+        places: the positions of each block.
+    """
+
+    space: Categorical  # pyright: ignore[reportIncompatibleVariableOverride]
+    world: Mixture
+    places: Int[Tensor, "blocks positions"]
+
+    @property
+    def timeless(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.world.timeless
+
+    def __call__(self, x_t: State, t: Time, condition: Condition | None = None) -> Probs:
+        assert isinstance(x_t, Tensor)
+        x = rearrange(x_t[:, self.places], "b k n -> (b k) n")
+        each = torch.as_tensor(t).expand(len(x_t)).repeat_interleave(len(self.places)) if isinstance(t, Tensor) else t
+        belief = self.world(x, each)
+        assert isinstance(belief, Probs)
+        logits = rearrange(belief.logits, "(b k) n s -> b (k n) s", b=len(x_t))
+        return Probs(logits[:, self.places.flatten().argsort()])
+
+
+def coupled(pairs: int, table: Float[Tensor, "size size"], space: Categorical | None = None) -> Blocks:
+    """Pairs (i, L − 1 − i) with the joint law of the table: a hairpin of as many base pairs."""
+    space = space or Categorical.masked((2 * pairs,), len(table))
+    small = enumerated(replace(space, shape=(2,)), table)
+    first = torch.arange(pairs)
+    return Blocks(space, small, torch.stack([first, 2 * pairs - 1 - first], 1))
 
 
 def ring(modes: int = 8, radius: float = 1.0, std: float = 0.1, schedule: Schedule = Cosine()) -> Mixture:

@@ -160,6 +160,8 @@ def draw(model: NeuralDenoiser, ask: Any, n: int, **options: Any) -> Samples:
     assert model.origin is not None
     request = task(model.origin.domain).request(ask, n, model.origin.facts)
     guided = reduce(Denoiser.__and__, request.guides, model)
+    if request.sampler and options.get("exact", "off") == "off":
+        options["sampler"] = request.sampler(guided.space, options.get("steps"))
     return sample(guided, n, condition=request.condition, settings=request.record, **options)
 
 

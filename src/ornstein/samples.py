@@ -48,7 +48,7 @@ class Samples:
         condition: what each was given.
         origin: the model.
         film: the states at every step, noise first, if asked for.
-        nfe: network evaluations a sample.
+        nfe: network evaluations a sample, on average.
         seconds: wall time.
         settings: seed, steps, eta, ..., and the user's request, in JSON values.
         exactness: how exactly they follow what was asked for, if that was measured: an `Exactness` of
@@ -60,7 +60,7 @@ class Samples:
     condition: Condition = field(default_factory=dict)
     origin: Origin | None = None
     film: Sequence[State] = ()
-    nfe: int = 0
+    nfe: float = 0
     seconds: float = 0.0
     settings: Mapping[str, Any] = field(default_factory=dict)
     exactness: Any = None
@@ -73,7 +73,7 @@ class Samples:
         shapes = ", ".join(str(tuple(leaf.shape)) for leaf in leaves(self.x))
         name = f"{self.origin.domain}/{self.origin.name}" if self.origin else "a denoiser of your own"
         exact = f"; {self.exactness}" if self.exactness else ""
-        return f"Samples of {name}: {shapes}, {self.nfe} NFE, {self.seconds:.2f} s{exact}"
+        return f"Samples of {name}: {shapes}, {self.nfe:g} NFE, {self.seconds:.2f} s{exact}"
 
     def _repr_html_(self) -> str:
         figures = task(self.origin.domain).figures(self) if self.origin else []
@@ -209,7 +209,7 @@ def sample(
         condition,
         denoiser.origin,
         [concatenate(frame) for frame in zip(*(frames for _, frames, _ in drawn), strict=True)],
-        drawn[0][2],
+        _average([calls for _, _, calls in drawn]),
         time.perf_counter() - started,
         _settings(denoiser, sampler, seed, first, settings or {}),
     )
@@ -261,7 +261,7 @@ def _population(
         to_device(given, "cpu"),
         denoiser.origin,
         (),
-        walk.nfe,
+        _average([torch.as_tensor(walk.nfe).expand(size)]),
         time.perf_counter() - started,
         _settings(denoiser, sampler, seed, first, settings),
         walk.population.exactness(),
@@ -334,7 +334,7 @@ def _draw(
     condition: Condition,
     film: bool,
     watch: Callable[[Walk], None],
-) -> tuple[Any, list[Any], int]:
+) -> tuple[Any, list[Any], Tensor]:
     """The final states of the samples numbered `part`, their film and the network evaluations of each."""
     keys = Keys.of(seed, range(first + part.start, first + part.stop), denoiser.device)
     given = to_device(take(condition, slice(part.start, part.stop)), denoiser.device)
@@ -345,7 +345,13 @@ def _draw(
             if film:
                 frames += [to_device(x, "cpu") for x in ([walk.x] if frames else [walk.before, walk.x])]
     assert walk is not None
-    return to_device(walk.x, "cpu"), frames, walk.nfe
+    return to_device(walk.x, "cpu"), frames, torch.as_tensor(walk.nfe).expand(len(part)).cpu()
+
+
+def _average(calls: Sequence[Tensor]) -> float:
+    """Calls a sample; whole where all samples took as many."""
+    mean = float(torch.cat(list(calls)).double().mean())
+    return int(mean) if mean.is_integer() else round(mean, 2)
 
 
 def default_sampler(

@@ -8,6 +8,7 @@ Karras et al. 2022 (EDM), Liu et al. 2023 (rectified flow).
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import pi
 
@@ -41,13 +42,22 @@ class Schedule(ABC):
 
     def time(self, log_snr: Time) -> Float[Tensor, "..."]:
         """The t at which λ(t) = log_snr, by bisection; 0 or 1 where λ does not reach that far."""
-        target = torch.as_tensor(log_snr, dtype=torch.float64)
-        low, high = torch.zeros_like(target), torch.ones_like(target)
-        for _ in range(60):
-            middle = (low + high) / 2
-            noisier = self.log_snr(middle) < target
-            low, high = torch.where(noisier, low, middle), torch.where(noisier, middle, high)
-        return (low + high) / 2
+        return _bisected(self.log_snr, log_snr)
+
+    def when(self, alpha: Time) -> Float[Tensor, "..."]:
+        """The t at which α(t) = alpha, by bisection."""
+        return _bisected(self.alpha, alpha)
+
+
+def _bisected(falling: Callable[[Tensor], Tensor], value: Time) -> Float[Tensor, "..."]:
+    """The t in [0, 1] at which a falling function has the value."""
+    target = torch.as_tensor(value, dtype=torch.float64)
+    low, high = torch.zeros_like(target), torch.ones_like(target)
+    for _ in range(60):
+        middle = (low + high) / 2
+        beyond = falling(middle) < target
+        low, high = torch.where(beyond, low, middle), torch.where(beyond, middle, high)
+    return (low + high) / 2
 
 
 @dataclass(frozen=True)

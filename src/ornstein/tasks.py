@@ -6,7 +6,7 @@ command line and the report work through it and know nothing else of the domain.
 
 from abc import ABC, abstractmethod
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from html import escape
@@ -22,6 +22,7 @@ from .config import suggestion
 from .datasets import Dataset
 from .denoisers import Condition, Denoiser, Guide, NeuralDenoiser, Origin
 from .errors import InputError
+from .samplers import Sampler
 from .spaces import Space
 
 if TYPE_CHECKING:
@@ -79,11 +80,13 @@ class Request:
 
     Attributes:
         record: the request in JSON values, for the manifest.
+        sampler: for (space, number of steps, if said), where the domain draws independent samples in its own way.
     """
 
     guides: Sequence[Guide] = ()
     condition: Condition = field(default_factory=dict)
     record: Mapping[str, Any] = field(default_factory=dict)
+    sampler: Callable[[Any, int | None], Sampler] | None = None
 
 
 class Task(ABC):

@@ -50,7 +50,7 @@ class Batch:
 def losses(denoiser: NeuralDenoiser, batch: Batch) -> Float[Tensor, " batch"]:
     """The weighted denoising loss of each record."""
     space = denoiser.space.where(batch.condition.get("mask"))
-    x_t = space.noise(batch.x0, batch.t, batch.keys.fold("noise"))
+    x_t = space.shown(batch.x0, batch.t, batch.keys.fold("noise"))
     belief = denoiser(x_t, batch.t, batch.condition)
     return space.loss(belief, batch.x0, x_t, batch.t) * batch.weight
 

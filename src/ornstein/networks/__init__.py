@@ -2,6 +2,7 @@
 
 from .mlp import MLP, MLPConfig
 from .particles import Particles, ParticlesConfig
+from .transformer import Transformer, TransformerConfig
 from .unet import UNet, UNetConfig
 
-__all__ = ["MLP", "MLPConfig", "Particles", "ParticlesConfig", "UNet", "UNetConfig"]
+__all__ = ["MLP", "MLPConfig", "Particles", "ParticlesConfig", "Transformer", "TransformerConfig", "UNet", "UNetConfig"]

@@ -62,5 +62,10 @@ def tile(pixels: np.ndarray, columns: int, zoom: int = 1, gap: int = 2) -> np.nd
     return canvas
 
 
+def mosaic(cells: np.ndarray, palette: np.ndarray, width: int = 6, height: int = 10) -> np.ndarray:
+    """(rows · height, columns · width, 3) pixels of a table of numbers, each a colour of the palette (colours, 3)."""
+    return palette.astype(np.uint8)[cells].repeat(height, 0).repeat(width, 1)
+
+
 def _image(pixels: np.ndarray) -> Image.Image:
     return Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)

@@ -125,3 +125,21 @@ def histograms(sets: Mapping[str, np.ndarray], xlabel: str, bins: int = 36) -> b
     axes.set(xlabel=xlabel, ylabel="density")
     axes.legend(frameon=False)
     return svg(canvas)
+
+
+def matrices(
+    panels: Mapping[str, np.ndarray], label: str, marks: Sequence[tuple[int, int]] = (), size: float = 3.0
+) -> bytes:
+    """Square matrices side by side on one scale, with small circles around marked entries."""
+    canvas = Canvas(figsize=(size * len(panels) + 0.6, size))
+    every: Any = canvas.subplots(1, len(panels), squeeze=False)[0]
+    top = max(float(np.quantile(matrix, 0.999)) for matrix in panels.values())
+    for axes, (name, matrix) in zip(every, panels.items(), strict=True):
+        image = axes.imshow(matrix, cmap="Blues", vmin=0, vmax=top)
+        image.set_rasterized(True)
+        if marks:
+            rows, columns = zip(*marks, strict=True)
+            axes.scatter(columns, rows, s=14, facecolors="none", edgecolors="#c8553d", linewidths=0.5)
+        axes.set_title(name, fontsize=8)
+    canvas.colorbar(ScalarMappable(Normalize(0, top), "Blues"), ax=list(every), fraction=0.02, label=label)
+    return svg(canvas)

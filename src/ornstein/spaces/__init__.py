@@ -5,6 +5,7 @@ from .categorical import Categorical, Choice
 from .euclidean import Centered, Euclidean
 from .gaussians import Correlated, Gaussian
 from .markov import Markov, Resample, Substitution
+from .ordered import Ordered
 from .product import Independent, Product
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Independent",
     "Markov",
     "Mask",
+    "Ordered",
     "Product",
     "Resample",
     "Space",

@@ -83,6 +83,10 @@ class Space(ABC):
         eta: how much fresh noise, 1 = ancestral, 0 = deterministic where the space has a deterministic flow.
         """
 
+    def shown(self, x0: State, t: Time, keys: Keys) -> Any:
+        """What a network in training is shown of x₀ at time t: x_t."""
+        return self.noise(x0, t, keys)
+
     @abstractmethod
     def loss(self, belief: Belief, x0: State, x_t: State, t: Time) -> Float[Tensor, " batch"]:
         """Training loss a sample, weighted by noise level; proper: smallest in expectation for the true belief."""

@@ -6,6 +6,13 @@ The move from t to s under a belief p(x₀ | x_t) is Bayes' rule, position by po
 
 At s = 0 this is a draw from the belief itself. Draws and probabilities are float64: a float32 Gumbel draw lowers the
 temperature without saying so.
+
+The likelihood bound of continuous time is, for every chain, with σ = −log α and the ratios of neighbours y of x = x_t
+
+    −log p(x₀) ≤ ∫ dt σ′ E Σ_i Σ_{y≠x} R[y, x] (s_y − r_y log s_y + r_y log r_y − r_y),
+    r_y = q_t(y | x₀) / q_t(x | x₀),     s_y = Σ_v p(v | x_t) q_t(y | v) / q_t(x | v)
+
+(Campbell et al. 2022, Lou et al. 2024). For masks it is −α′/(1 − α) times the cross-entropy of what is hidden.
 """
 
 from dataclasses import dataclass, replace
@@ -13,7 +20,7 @@ from math import inf
 from typing import Any, Literal, Self
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ..beliefs import Belief, Probs
@@ -61,20 +68,23 @@ class Categorical(Space):
 
     Attributes:
         chain: how categories are corrupted; it may have one state more than the data, the mask, numbered `size`.
-        weighting: of the cross-entropy by time: "elbo" = −α′/(1 − α), with which masked noise gives the negative
-            log-likelihood bound in nats a position, or "unit".
+        weighting: "elbo" = the bound above, in nats a position; "counted" = the same for masks and α = 1 − t, with
+            1/t replaced by its mean (L + 1)/n given that n of L positions are hidden: less noise, the same mean;
+            "unit" = the cross-entropy at all times alike.
     """
 
     shape: tuple[int, ...]
     size: int
     chain: Markov
     schedule: Schedule = RectifiedFlow()
-    weighting: Literal["elbo", "unit"] = "unit"
+    weighting: Literal["elbo", "counted", "unit"] = "unit"
     mask: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.schedule.alpha(1.0) > 0.05:
             raise ValueError(f"{self.schedule} keeps the signal at t = 1, so categories would never be forgotten")
+        if self.weighting == "counted" and not (self.absorbing and isinstance(self.schedule, RectifiedFlow)):
+            raise ValueError("masks are counted under masked noise with α = 1 − t alone")
 
     @classmethod
     def masked(cls, shape: tuple[int, ...], size: int, schedule: Schedule = RectifiedFlow()) -> Self:
@@ -89,6 +99,15 @@ class Categorical(Space):
         return cls(shape, size, Resample(torch.full((size,), 1 / size, dtype=torch.float64)), schedule)
 
     @classmethod
+    def hybrid(
+        cls, shape: tuple[int, ...], size: int, uniform: float = 0.1, schedule: Schedule = RectifiedFlow()
+    ) -> Self:
+        """A token stays or is redrawn: any category with probability `uniform`, else the mask (GIDD, Rütte 2025)."""
+        stationary = torch.full((size + 1,), uniform / size, dtype=torch.float64)
+        stationary[size] = 1 - uniform
+        return cls(shape, size, Resample(stationary), schedule)
+
+    @classmethod
     def substitution(
         cls, shape: tuple[int, ...], rate: Float[Tensor, "size size"], schedule: Schedule = RectifiedFlow()
     ) -> Self:
@@ -99,6 +118,16 @@ class Categorical(Space):
     def states(self) -> int:
         """The number of states of a noisy position: `size`, or one more with a mask."""
         return len(self.chain.stationary)
+
+    @property
+    def absorbing(self) -> bool:
+        """Whether noise does nothing but mask: what is not masked is clean."""
+        return self.states > self.size and self.chain.stationary[self.size].item() == 1
+
+    def hidden(self, x_t: Int[Tensor, "batch *positions"]) -> Bool[Tensor, "batch *positions"]:
+        """Where there is a mask to be revealed."""
+        hidden = (x_t == self.size) & (self.states > self.size)
+        return hidden if self.mask is None else hidden & left(self.mask, hidden)
 
     def where(self, mask: Mask | None) -> Self:
         return replace(self, mask=mask)
@@ -128,11 +157,40 @@ class Categorical(Space):
     def loss(self, belief: Belief, x0: State, x_t: State, t: Time) -> Float[Tensor, " batch"]:
         assert isinstance(belief, Probs)
         assert isinstance(x0, Tensor)
-        nats = -belief.log_probs.gather(-1, x0[..., None]).squeeze(-1) * self._weight(t, x0)
+        assert isinstance(x_t, Tensor)
+        return self.mean(self._nats(belief, x0, x_t, t))
+
+    def mean(self, values: Float[Tensor, "batch *positions"]) -> Float[Tensor, " batch"]:
+        """Over the positions that exist."""
         if self.mask is None:
-            return per_sample_sum(nats) / nats[0].numel()
-        exists = left(self.mask, nats)
-        return per_sample_sum(nats.where(exists, 0.0)) / per_sample_sum(exists.expand_as(nats))
+            return per_sample_sum(values) / values[0].numel()
+        exists = left(self.mask, values)
+        return per_sample_sum(values.where(exists, 0.0)) / per_sample_sum(exists.expand_as(values))
+
+    def _nats(self, belief: Probs, x0: Tensor, x_t: Tensor, t: Time) -> Tensor:
+        """The loss of each position."""
+        if self.weighting == "elbo" and not self.absorbing:
+            return self._rate_loss(belief, x0, x_t, t)
+        cross_entropy = -belief.log_probs.gather(-1, x0[..., None]).squeeze(-1)
+        if self.weighting == "unit":
+            return cross_entropy
+        weight = self._weight(t, x0) if self.weighting == "elbo" else self._counted(x_t)
+        return cross_entropy * weight.to(cross_entropy.dtype)
+
+    def _rate_loss(self, belief: Probs, x0: Tensor, x_t: Tensor, t: Time) -> Tensor:
+        """The bound's integrand for any chain."""
+        alpha, slope = self._alpha_and_slope(t, x0)
+        other = self.chain.rates(x_t) * (1 - torch.nn.functional.one_hot(x_t, self.states).double())
+        r = self._ratios(alpha, torch.nn.functional.one_hot(x0, self.states).double(), x_t)
+        s = self._ratios(alpha, belief.mean.double(), x_t)
+        each = s - torch.special.xlogy(r, s) + torch.special.xlogy(r, r) - r
+        flow = torch.where(alpha > 0, -slope / alpha, 0.0)  # pure noise teaches nothing
+        return flow * torch.where(other > 0, other * each, 0.0).sum(-1)
+
+    def _ratios(self, alpha: Tensor, origin: Tensor, x_t: Tensor) -> Tensor:
+        """Σ_v origin_v q_t(y | v) / q_t(x_t | v) for every state y."""
+        seen = self.chain.column(alpha, x_t)
+        return self.chain.push(alpha, torch.where(seen > 0, origin / seen.where(seen > 0, 1.0), 0.0))
 
     def inputs(self, x_t: State, t: Time) -> Int[Tensor, "batch *positions"]:
         assert isinstance(x_t, Tensor)
@@ -174,11 +232,20 @@ class Categorical(Space):
         return left(self.schedule.alpha(as_time(t, like)), like)
 
     def _weight(self, t: Time, like: Tensor) -> Tensor:
+        alpha, slope = self._alpha_and_slope(t, like)
+        return torch.where(alpha == 1, 0.0, -slope / (1 - alpha))  # clean data teach nothing
+
+    def _counted(self, x_t: Tensor) -> Tensor:
+        """(L + 1)/n where a mask is."""
+        hidden = self.hidden(x_t).double()
+        n = per_sample_sum(hidden).clamp(min=1)
+        length = hidden[0].numel() if self.mask is None else per_sample_sum(left(self.mask, hidden).expand_as(hidden))
+        return hidden * left((length + 1) / n, hidden)
+
+    def _alpha_and_slope(self, t: Time, like: Tensor) -> tuple[Tensor, Tensor]:
         times = as_time(t, like)
-        if self.weighting == "unit":
-            return torch.ones_like(left(times, like))
         alpha, slope = torch.func.jvp(self.schedule.alpha, (times,), (torch.ones_like(times),))[:2]
-        return left(torch.where(alpha == 1, 0.0, -slope / (1 - alpha)), like)  # clean data teach nothing
+        return left(alpha, like), left(slope, like)
 
     def _existing(self, x: Tensor) -> Tensor:
         return x if self.mask is None else x * left(self.mask, x)

@@ -5,6 +5,7 @@ needs, so that a large vocabulary never becomes a matrix:
 
     column(α, x) = Q_α[·, x]     how likely each origin makes what is seen
     push(α, w)   = wᵀ Q_α        what becomes of a distribution over origins
+    rates(x)     = R[·, x]       how fast each other state turns into x, a unit of −log α:  Q_α = exp(−log α · R)
 
 References: Austin et al. 2021 (D3PM), Campbell et al. 2022, Sahoo et al. 2024 (MDLM).
 """
@@ -32,6 +33,10 @@ class Markov(ABC):
     def push(self, alpha: Tensor, w: Float[Tensor, "*shape states"]) -> Float[Tensor, "*shape states"]:
         """wᵀ Q_α, float64; alpha broadcasts against w less its last axis."""
 
+    @abstractmethod
+    def rates(self, x: Int[Tensor, "*shape"]) -> Float[Tensor, "*shape states"]:
+        """R[·, x], float64; the entry of x itself does not count."""
+
 
 @dataclass(frozen=True, eq=False)
 class Resample(Markov):
@@ -46,6 +51,10 @@ class Resample(Markov):
     def push(self, alpha: Tensor, w: Float[Tensor, "*shape states"]) -> Float[Tensor, "*shape states"]:
         pi, alpha = self.stationary.to(w.device), alpha.to(w.device)[..., None]
         return alpha * w + (1 - alpha) * w.sum(-1, keepdim=True) * pi
+
+    def rates(self, x: Int[Tensor, "*shape"]) -> Float[Tensor, "*shape states"]:
+        pi = self.stationary.to(x.device)
+        return pi[x][..., None].expand(*x.shape, len(pi))
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +89,9 @@ class Substitution(Markov):
     def push(self, alpha: Tensor, w: Float[Tensor, "*shape states"]) -> Float[Tensor, "*shape states"]:
         kernels = self._kernels(alpha.to(w.device).broadcast_to(w.shape[:-1]))
         return torch.einsum("...i,...ij->...j", w, kernels)
+
+    def rates(self, x: Int[Tensor, "*shape"]) -> Float[Tensor, "*shape states"]:
+        return self.rate.to(x.device).T[x]
 
     def _kernels(self, alpha: Tensor) -> Tensor:
         levels, which = alpha.clamp(min=1e-16).unique(return_inverse=True)  # usually one or a few

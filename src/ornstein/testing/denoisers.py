@@ -93,7 +93,7 @@ def _kernel_claims(
     yield "a move leads to s or stays at t", after.t in (s, t)
     yield "a move leaves the walk it is given as it is", same(start.x, before)
     yield "a move keeps shapes and types", shapes(after.x) == shapes(before)
-    yield "nfe counts network evaluations", after.nfe == len(counted.seen) * denoiser.calls
+    yield "nfe counts network evaluations", bool(after.nfe == len(counted.seen) * denoiser.calls)
     yield "the states stay finite", all(bool(x.isfinite().all()) for x in leaves(after.x))
     yield "a move is a function of its keys", same(kernel(start, s, denoiser, condition, keys).x, after.x)
     alone = [_moved(kernel, denoiser, start.x, t, s, condition, keys, i) for i in range(n)]

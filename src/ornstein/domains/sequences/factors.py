@@ -1,0 +1,276 @@
+"""What can be known or wanted of a sequence, and how it is written.
+
+| factor | known | the belief given it |
+|---|---|---|
+| fixed     | letters at places: scaffolds, infilling | exact |
+| motif     | a pattern of letter classes, at a place or anywhere | exact for independent letters |
+| pairing   | i pairs with j | exact marginals for independent letters; particles make the pairs exact |
+| fraction  | the share of some letters | to first order |
+| folds     | the structure that ViennaRNA predicts | not seen by the belief: particles weigh it |
+
+A property of your own is an `Energy`, a classifier or regressor a `LogProb`, on the one-hot code (batch, length, size).
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from ...beliefs import Belief, Probs
+from ...denoisers import Guide
+from ...errors import InputError
+from ...factors import Energy, Factor, Updated
+from ...measurements import Fixed
+from ...spaces import Space
+from ...states import State, Time
+
+IUPAC = {
+    "R": "AG", "Y": "CTU", "S": "CG", "W": "ATU", "K": "GTU", "M": "AC",
+    "B": "CGTU", "D": "AGTU", "H": "ACTU", "V": "ACG", "N": "ACGTU",
+}  # fmt: skip
+PAIRS = ("AU", "UA", "GC", "CG", "GU", "UG")
+
+
+# What is written ------------------------------------------------------------------------------------
+
+
+def known(said: Mapping[str, str | None], facts: Mapping[str, Any]) -> list[Guide]:
+    """The factors of what the user's flags say; InputError if they do not fit the data."""
+    makers: dict[str, Callable[[str, Mapping[str, Any]], Guide]] = {
+        "fixed": fixed,
+        "motif": motif,
+        "structure": structure,
+        "fold": fold,
+        "fraction": fraction,
+    }
+    if any(said.values()) and facts["lengths"]:
+        raise InputError("what is said of places is for sequences of one length: those of this model vary")
+    return [makers[name](text, facts) for name, text in said.items() if text is not None]
+
+
+def fixed(template: str, facts: Mapping[str, Any]) -> Guide:
+    """Letters that hold exactly; "?" is free. An autoregressive model in two orders starts where they do."""
+    alphabet, text = facts["alphabet"], template.upper()
+    _require_length(text, facts, "fixed")
+    for column, letter in enumerate(text, 1):
+        if letter not in alphabet + "?":
+            raise InputError(f"fixed: column {column} is {letter!r}, expected one of {alphabet} or ?")
+    where = torch.tensor([letter != "?" for letter in text])
+    if not where.any():
+        raise InputError("fixed: all columns are free, so nothing is fixed")
+    return Fixed(torch.tensor([max(alphabet.find(letter), 0) for letter in text]), where)
+
+
+def motif(pattern: str, facts: Mapping[str, Any]) -> "Motif":
+    """PROSITE (C-x(2)-[ST]-{P}) or IUPAC letters, at a column (@12, counted from 1) or anywhere."""
+    body, _, column = pattern.partition("@")
+    classes = classes_of(body, facts["alphabet"], facts["kind"])
+    places = facts["length"] - len(classes) + 1
+    if column and not (column.isdigit() and 1 <= int(column) <= places):
+        raise InputError(f"motif: begins at {column!r}, expected a column from 1 to {places}")
+    if places < 1:
+        raise InputError(f"motif: has {len(classes)} letters, the sequences {facts['length']}")
+    return Motif(classes, (int(column) - 1,) if column else tuple(range(places)))
+
+
+def classes_of(pattern: str, alphabet: str, kind: str) -> Bool[Tensor, "k size"]:
+    """Which letters each place of a pattern allows; InputError names the element that is not understood."""
+    elements = pattern.strip(".").split("-") if kind == "protein" else re.findall(r"[^\W\d_](?:\(\d+\))?", pattern)
+    if kind != "protein" and "".join(elements) != pattern:
+        raise InputError(f"motif: {pattern!r} is not IUPAC letters, such as TATAAT or AGGAGGN(7)ATG")
+    rows = []
+    for number, element in enumerate(elements, 1):
+        match = re.fullmatch(r"(\[[A-Z]+\]|\{[A-Z]+\}|[A-Za-z])(?:\((\d+)\))?", element)
+        if match is None:
+            raise InputError(f"motif: element {number} is {element!r}, expected such as C, x(2), [ST] or {{P}}")
+        rows += [_class(match[1], alphabet, kind)] * int(match[2] or 1)
+    return torch.tensor(rows)
+
+
+def _class(element: str, alphabet: str, kind: str) -> list[bool]:
+    """Which letters of the alphabet an element allows."""
+    letters = alphabet.rstrip("-")
+    inside = element.strip("[]{}").upper()
+    if inside == "X" and kind == "protein":
+        allowed = set(letters)
+    elif kind == "protein":
+        allowed = set(letters) - set(inside) if element[0] == "{" else set(inside)
+    else:
+        letter = inside.replace("T", "U") if "U" in letters else inside.replace("U", "T")
+        allowed = set(IUPAC.get(letter, letter)) & set(letters)
+    if not allowed or not allowed <= set(letters):
+        raise InputError(f"motif: {element!r} names a letter that is not one of {letters}")
+    return [letter in allowed for letter in alphabet]
+
+
+def structure(brackets: str, facts: Mapping[str, Any]) -> "Pairing":
+    """Base pairs that must be able to form: A–U, G–C, G–U."""
+    _require_bases(facts, "structure")
+    _require_length(brackets, facts, "structure")
+    return Pairing(torch.tensor(pairs_of(brackets)), pairable(facts["alphabet"]))
+
+
+def fold(brackets: str, facts: Mapping[str, Any]) -> Guide:
+    """The structure that ViennaRNA must predict."""
+    _require_bases(facts, "fold")
+    _require_length(brackets, facts, "fold")
+    pairs_of(brackets)
+    raise InputError("fold: to come")
+
+
+def fraction(said: str, facts: Mapping[str, Any]) -> Energy:
+    """Such as GC=0.6: the share of positions that hold one of the letters; within about .02."""
+    letters, _, value = said.upper().partition("=")
+    wrong = not letters or any(letter not in facts["alphabet"] for letter in letters)
+    if wrong or not re.fullmatch(r"0?\.\d+|0|1", value):
+        raise InputError(f"fraction: {said!r} is not letters of {facts['alphabet']} and a share, such as GC=0.6")
+    chosen = torch.tensor([facts["alphabet"].index(letter) for letter in letters])
+
+    def composition(code: Float[Tensor, "batch length states"]) -> Float[Tensor, " batch"]:
+        return (code[..., chosen].sum(-1).mean(1) - float(value)).square()
+
+    return Energy(composition, 0.5 / 0.02**2)
+
+
+def pairs_of(brackets: str) -> list[list[int]]:
+    """The base pairs of a dot-bracket, 0-based; InputError if it is none."""
+    stack, pairs = [], []
+    for column, mark in enumerate(brackets, 1):
+        if mark == "(":
+            stack.append(column - 1)
+        elif mark == ")" and stack:
+            pairs.append([stack.pop(), column - 1])
+        elif mark != ".":
+            raise InputError(
+                f"structure: column {column} is {mark!r}, expected a dot or a bracket that has its partner"
+            )
+    if stack:
+        raise InputError(f"structure: the bracket at column {stack[-1] + 1} is never closed")
+    if not pairs:
+        raise InputError("structure: has no pairs")
+    return sorted(pairs)
+
+
+def pairable(alphabet: str) -> Float[Tensor, "size size"]:
+    """1 where two letters form a base pair (T as U)."""
+    bases = alphabet.replace("T", "U")
+    return torch.tensor([[float(a + b in PAIRS) for b in bases] for a in bases], dtype=torch.float64)
+
+
+def _require_length(text: str, facts: Mapping[str, Any], what: str) -> None:
+    if len(text) != facts["length"]:
+        raise InputError(f"{what}: has {len(text)} columns, the model's sequences {facts['length']}")
+
+
+def _require_bases(facts: Mapping[str, Any], what: str) -> None:
+    if facts["kind"] == "protein":
+        raise InputError(f"{what}: is for RNA and DNA, this model draws proteins")
+
+
+# The factors ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Motif(Factor):
+    """g = how often the pattern occurs at the places, of which one occurrence is all that is needed.
+
+    Attributes:
+        classes: the letters that each of its k columns allows.
+        places: where it may begin.
+    """
+
+    classes: Bool[Tensor, "k size"]
+    places: tuple[int, ...]
+
+    @property
+    def conjugate(self) -> bool:
+        return len(self.places) == 1
+
+    @property
+    def record(self) -> Mapping[str, Any]:
+        return {"factor": "Motif", "columns": len(self.classes), "places": len(self.places)}
+
+    def tempered(self, power: float) -> "Motif":
+        return self
+
+    def log_expect(self, belief: Belief) -> Float[Tensor, " batch"]:
+        return self._matches(belief).logsumexp(1)
+
+    def update(self, belief: Belief, x_t: State, t: Time, space: Space) -> Updated:
+        """A mixture over the places, each with the letters outside of its class ruled out."""
+        assert isinstance(belief, Probs)
+        matches = self._matches(belief)
+        share = matches.softmax(1).nan_to_num(0.0)
+        probs = (1 - self._covered(share)[..., None]) * belief.mean.double()
+        for column, allowed in enumerate(self._allowed(belief)):
+            at = torch.tensor(self.places) + column
+            inside = belief.mean.double()[:, at] * allowed
+            probs[:, at] += share[..., None] * inside / inside.sum(-1, keepdim=True).clamp(min=1e-300)
+        possible = matches.logsumexp(1) > -torch.inf
+        return matches.logsumexp(1), Probs(torch.where(possible[:, None, None], probs.log(), belief.log_probs.double()))
+
+    def _allowed(self, belief: Belief) -> Float[Tensor, "k states"]:
+        states = belief.mean.shape[-1]
+        return torch.nn.functional.pad(self.classes.double(), (0, states - self.classes.shape[1])).to(
+            belief.mean.device
+        )
+
+    def _matches(self, belief: Belief) -> Float[Tensor, "batch places"]:
+        """log P(the pattern occurs) at each place."""
+        logs = torch.einsum("bls,ks->bkl", belief.mean.double(), self._allowed(belief)).log()
+        at = torch.tensor(self.places)
+        return torch.stack([logs[:, column, at + column] for column in range(len(self.classes))]).sum(0)
+
+    def _covered(self, share: Float[Tensor, "batch places"]) -> Float[Tensor, "batch length"]:
+        """The share of the mixture in which each position is inside of the pattern."""
+        length = self.places[-1] + len(self.classes)
+        covered = share.new_zeros(len(share), length)
+        for column in range(len(self.classes)):
+            covered[:, torch.tensor(self.places) + column] += share
+        return covered
+
+
+@dataclass(frozen=True, eq=False)
+class Pairing(Factor):
+    """g = Π M[x_i, x_j] over pairs of positions, no position in two of them.
+
+    Attributes:
+        pairs: (i, j) positions.
+        table: M ≥ 0, how well two letters go together.
+    """
+
+    pairs: Int[Tensor, "pairs 2"]
+    table: Float[Tensor, "size size"]
+
+    @property
+    def record(self) -> Mapping[str, Any]:
+        return {"factor": "Pairing", "pairs": len(self.pairs)}
+
+    def tempered(self, power: float) -> "Pairing":
+        return Pairing(self.pairs, self.table.clamp(min=1e-6) ** power)
+
+    def log_expect(self, belief: Belief) -> Float[Tensor, " batch"]:
+        return self._expect(belief)[0].log().sum(1)
+
+    def update(self, belief: Belief, x_t: State, t: Time, space: Space) -> Updated:
+        """Each letter weighed by how well it goes with what its partner may be."""
+        assert isinstance(belief, Probs)
+        each, left, right = self._expect(belief)
+        slope = torch.zeros_like(belief.logits, dtype=torch.float64)
+        slope[:, self.pairs[:, 0]], slope[:, self.pairs[:, 1]] = left.log(), right.log()
+        tilted = belief.log_probs.double() + slope
+        nothing = tilted.isneginf().all(-1, keepdim=True)
+        return each.log().sum(1), Probs(torch.where(nothing, belief.log_probs.double(), tilted))
+
+    def _expect(self, belief: Belief) -> tuple[Tensor, Tensor, Tensor]:
+        """E[M] of each pair, and M averaged over the one or the other partner."""
+        probs = belief.mean.double()
+        extra = probs.shape[-1] - len(self.table)
+        table = torch.nn.functional.pad(self.table.double(), (0, extra, 0, extra)).to(probs.device)
+        a, b = probs[:, self.pairs[:, 0]], probs[:, self.pairs[:, 1]]
+        left, right = b @ table.T, a @ table
+        return (a * left).sum(-1), left, right

@@ -1,0 +1,282 @@
+"""How sequences are judged: do they vary together as the family does, and are they new?
+
+pair-frequency agreement   Pearson's r of C_ij(a, b) = f_ij(a, b) − f_i(a) f_j(b) over all i < j, a, b, samples
+                           against held-out records (as in Trinquier et al. 2021)
+pairs satisfied            base pairs that can form; disulphides: both letters are C, or neither is
+nearest identity           to a training record: novelty;  diversity: the same among the samples
+coupling                   mutual information of two columns less the product of their averages (APC: Dunn 2008)
+ensemble defect            share of positions that are wrongly paired, averaged over ViennaRNA's ensemble
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from math import log
+from typing import Any
+
+import numpy as np
+import torch
+from einops import rearrange
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from ...datasets import Arrays
+from ...denoisers import NeuralDenoiser
+from ...keys import Keys
+from ...report import pictures, plots
+from ...tasks import Chapter, Figure, Score
+from ...training import Batch, losses
+from .data import identities, to_text
+from .factors import pairable
+
+FAR = 24  # columns: what counts as a long way
+_COLOURS = {
+    **dict.fromkeys("AVLIMC", "#7fa8d1"), **dict.fromkeys("FWYH", "#9c6fb0"), **dict.fromkeys("ST NQ", "#8cc49a"),
+    **dict.fromkeys("KR", "#d1605e"), **dict.fromkeys("DE", "#e59a5b"), "G": "#e8cf6a", "P": "#b5a48a",
+}  # fmt: skip
+_BASES = {"A": "#6fae7f", "C": "#5b8fc9", "G": "#e8b64c", "T": "#cf5f5b", "U": "#cf5f5b"}
+
+
+# Numbers --------------------------------------------------------------------------------------------
+
+
+def bits_per_letter(denoiser: NeuralDenoiser, records: Arrays, looks: int = 8, seed: int = 0) -> float:
+    """−log₂ p a position: the bound of the model's noise, exact for autoregression; `looks` noisy views a record."""
+    space: Any = denoiser.space
+    if not space.absorbing:
+        denoiser = replace(denoiser, space=replace(space, weighting="elbo"))
+    n, total = len(records), 0.0
+    for first in range(0, n, 64):
+        index = torch.arange(first, min(first + 64, n))
+        x0, condition = records.batch(index)
+        for look in range(looks):
+            keys = Keys.of(seed, index.tolist()).fold(look)
+            t = ((index * 0.6180339887498949 + look / looks) % 1.0).clamp(1e-3, 1).float()
+            with torch.no_grad():
+                total += losses(denoiser, Batch(x0, condition, t, torch.ones(len(t)), keys, index)).sum().item()
+    return total / (n * looks * log(2))
+
+
+def covariances(x: Int[Tensor, "n length"], size: int) -> Float[Tensor, "length length size size"]:
+    """C_ij(a, b)."""
+    code = torch.nn.functional.one_hot(x, size).float()
+    code = rearrange(code - code.mean(0), "n l a -> n (l a)")
+    return rearrange(code.T @ code / len(x), "(i a) (j b) -> i j a b", i=x.shape[1], j=x.shape[1])
+
+
+def pair_agreement(x: Tensor, real: Tensor, size: int) -> float:
+    """Pearson's r of the covariances of two sets."""
+    above = torch.triu(torch.ones(x.shape[1], x.shape[1], dtype=torch.bool), 1)
+    both = torch.stack([covariances(part, size)[above].flatten() for part in (x, real)])
+    return torch.corrcoef(both)[0, 1].item()
+
+
+def satisfied(x: Int[Tensor, "n length"], facts: Mapping[str, Any]) -> Bool[Tensor, "n pairs"]:
+    """Whether each known pair of each sequence goes together."""
+    pairs = torch.tensor(facts["pairs"])
+    a, b = x[:, pairs[:, 0]], x[:, pairs[:, 1]]
+    if facts["kind"] == "protein":
+        cysteine = facts["alphabet"].index("C")
+        return (a == cysteine) == (b == cysteine)
+    return pairable(facts["alphabet"])[a, b] > 0
+
+
+def couplings(x: Int[Tensor, "n length"], size: int) -> Float[Tensor, "length length"]:
+    """Mutual information of all pairs of columns, nats, less what their averages explain; 0 on the diagonal."""
+    single = torch.nn.functional.one_hot(x, size).float().mean(0)
+    independent = torch.einsum("ia,jb->ijab", single, single)
+    joint = (covariances(x, size) + independent).clamp(min=0)
+    information = torch.special.xlogy(joint, joint / independent.clamp(min=1e-12)).sum((2, 3)).fill_diagonal_(0)
+    means = information.mean(1)
+    return (information - torch.outer(means, means) / means.mean().clamp(min=1e-12)).fill_diagonal_(0)
+
+
+def nearest(x: Tensor, among: Tensor, alphabet: str, itself: bool = False) -> Float[Tensor, " n"]:
+    """The identity of each sequence to the most similar of the others."""
+    found = identities(x, among, alphabet)
+    if itself:
+        found.fill_diagonal_(0.0)
+    return found.amax(1)
+
+
+def defect(sequence: str, target: str) -> float:
+    """The normalised ensemble defect of an RNA for a structure (Zadeh et al. 2011): 0 = folds as it should."""
+    import RNA  # only where ViennaRNA is asked for
+
+    compound = RNA.fold_compound(sequence)
+    compound.pf()
+    return compound.ensemble_defect(target)
+
+
+def folds_into(sequence: str, target: str) -> bool:
+    """Whether the structure of least free energy is the target."""
+    import RNA
+
+    return RNA.fold(sequence)[0] == target
+
+
+# The table ------------------------------------------------------------------------------------------
+
+
+def judged(
+    x: Int[Tensor, "n length"],
+    condition: Mapping[str, Tensor],
+    train: Arrays,
+    held_out: Arrays,
+    settings: Mapping[str, Any],
+) -> list[Score]:
+    """What can be said of these sequences, beside as many held-out records."""
+    facts = train.facts
+    found = [] if facts["lengths"] else _columns(x, train, held_out)
+    if settings.get("fold"):
+        found += _folding(to_text(x, facts["alphabet"]), settings["fold"])
+    return found + _letters(x, condition, held_out)
+
+
+def _columns(x: Tensor, train: Arrays, held_out: Arrays) -> list[Score]:
+    """Scores of data that have columns."""
+    assert isinstance(train.x, Tensor)
+    assert isinstance(held_out.x, Tensor)
+    facts, size, real = train.facts, len(train.facts["alphabet"]), held_out.x
+    alike = train.x[Keys.of(0, 1).bits(len(train.x))[0].argsort()[: len(x)]]
+    rows = [
+        Score(
+            "pair-frequency agreement",
+            pair_agreement(x, real, size),
+            "higher",
+            "Correlation of the covariances of all pairs of columns with those of held-out records.",
+            pair_agreement(alike, real, size),
+            f"{len(alike)} training records",
+        )
+    ]
+    if facts["pairs"]:
+        rows += _pair_scores(x, real, facts)
+    novel, among = nearest(x, train.x, facts["alphabet"]), nearest(real, train.x, facts["alphabet"])
+    spread = nearest(x, x, facts["alphabet"], itself=True)
+    return [
+        *rows,
+        Score(
+            "nearest identity to training data",
+            novel.median().item(),
+            "closer",
+            "Median over the samples; 1 would be copies.",
+            among.median().item(),
+            "held-out records",
+        ),
+        Score("copies of training data", (novel == 1).double().mean().item(), "lower", "Share of the samples."),
+        Score(
+            "nearest identity among the samples",
+            spread.median().item(),
+            "closer",
+            "Median; 1 would be one sequence again and again.",
+            nearest(real, real, facts["alphabet"], itself=True).median().item(),
+            "held-out records",
+        ),
+    ]
+
+
+def _pair_scores(x: Tensor, real: Tensor, facts: Mapping[str, Any]) -> list[Score]:
+    """All pairs, and those a long way apart."""
+    far = torch.tensor([j - i > FAR for i, j in facts["pairs"]])
+    ours, theirs = satisfied(x, facts).double(), satisfied(real, facts).double()
+    meaning = "Both letters C, or neither." if facts["kind"] == "protein" else "Share that can form a base pair."
+    rows = [("pairs satisfied", slice(None))] + ([(f"pairs further apart than {FAR}", far)] if far.any() else [])
+    return [
+        Score(name, ours[:, which].mean().item(), "closer", meaning, theirs[:, which].mean().item(), "held-out records")
+        for name, which in rows
+    ]
+
+
+def _folding(texts: Sequence[str], target: str) -> list[Score]:
+    bare = [text.replace("-", "N") for text in texts]
+    solved = np.mean([folds_into(text, target) for text in bare])
+    mean_defect = np.mean([defect(text, target) for text in bare])
+    return [
+        Score("folds into the target", float(solved), "higher", "By ViennaRNA's least free energy."),
+        Score("normalised ensemble defect", float(mean_defect), "lower", "Share of positions wrongly paired."),
+    ]
+
+
+def _letters(x: Tensor, condition: Mapping[str, Tensor], held_out: Arrays) -> list[Score]:
+    """How far the letters' frequencies are from those of the data."""
+    assert isinstance(held_out.x, Tensor)
+    size = len(held_out.facts["alphabet"])
+    ours, theirs = (
+        torch.bincount(part[mask] if mask is not None else part.flatten(), minlength=size).double()
+        for part, mask in ((x, condition.get("mask")), (held_out.x, held_out.condition.get("mask")))
+    )
+    distance = (ours / ours.sum() - theirs / theirs.sum()).abs().sum().item() / 2
+    return [Score("letters misplaced", distance, "lower", "Total variation between the letters' frequencies.")]
+
+
+def headers(x: Int[Tensor, "n length"], facts: Mapping[str, Any], families: Sequence[str]) -> list[str]:
+    """What stands in the header of each sample: its family and how many of the known pairs it satisfies."""
+    words: list[list[str]] = [[] for _ in range(len(x))]
+    for line, name in zip(words, families, strict=False):
+        line.append(f"family={name}")
+    if facts["pairs"]:
+        for line, good in zip(words, satisfied(x, facts).sum(1).tolist(), strict=True):
+            line.append(f"pairs={good}/{len(facts['pairs'])}")
+    return [" ".join(line) for line in words]
+
+
+# Pictures -------------------------------------------------------------------------------------------
+
+
+def alignment(x: Int[Tensor, "n length"], facts: Mapping[str, Any], mask: Tensor | None = None) -> Figure:
+    """Sequences below one another, a colour a letter; gaps are white, hidden letters grey."""
+    cells = x if mask is None else torch.where(mask, x, len(facts["alphabet"]) + 1)
+    image = pictures.png(pictures.mosaic(cells.numpy(), _palette(facts), *_cell(facts)))
+    return Figure(image, f"{len(x)} sequences, a colour a kind of letter", width=min(900, _cell(facts)[0] * x.shape[1]))
+
+
+def film(frames: Sequence[Any], facts: Mapping[str, Any], rows: int = 10) -> list[Figure]:
+    """The same while they denoise: an animation, and one sequence step by step."""
+    chosen = [frames[k] for k in np.linspace(0, len(frames) - 1, min(len(frames), 40)).astype(int)]
+    palette, cell = _palette(facts), _cell(facts)
+    images = [pictures.mosaic(frame[:rows].numpy(), palette, *cell) for frame in chosen]
+    width = min(900, images[0].shape[1])
+    strip = pictures.mosaic(torch.stack([frame[0] for frame in chosen]).numpy(), palette, cell[0], cell[1] // 2)
+    return [
+        Figure(pictures.gif(images), "From hidden (grey) to sequence", "gif", width),
+        Figure(pictures.png(strip), "One sequence while it is revealed, step by step downwards", width=width),
+    ]
+
+
+def _cell(facts: Mapping[str, Any]) -> tuple[int, int]:
+    return max(3, min(8, 900 // facts["length"])), 8
+
+
+def _palette(facts: Mapping[str, Any]) -> np.ndarray:
+    """A colour a letter, grey for what is hidden, white for gaps and for what does not exist."""
+    colours = _COLOURS if facts["kind"] == "protein" else _BASES
+    named = [colours.get(letter, "#ffffff") for letter in facts["alphabet"]] + ["#c9ccd1", "#ffffff"]
+    return np.array([[int(name[k : k + 2], 16) for k in (1, 3, 5)] for name in named])
+
+
+def coupling_matrices(x: Tensor, real: Tensor, facts: Mapping[str, Any]) -> Figure:
+    """Which columns vary together, in the samples and in the data, with the known pairs marked."""
+    size = len(facts["alphabet"])
+    panels = {name: couplings(part, size).numpy() for name, part in (("samples", x), ("held-out records", real))}
+    marks = [(i, j) for i, j in facts["pairs"]]
+    return Figure(plots.matrices(panels, "coupling (nats)", marks), "Columns that vary together", "svg+xml", 640)
+
+
+def chapters(denoiser: NeuralDenoiser, x: Tensor, held_out: Arrays) -> list[Chapter]:
+    """How the columns of samples vary together, beside the data's, and how much held-out records surprise the model."""
+    assert denoiser.origin is not None
+    assert isinstance(held_out.x, Tensor)
+    facts = denoiser.origin.facts
+    surprise = Score(
+        "bits a column",
+        bits_per_letter(denoiser, held_out),
+        "lower",
+        "The likelihood bound of held-out records, gaps included.",
+        log(len(facts["alphabet"]), 2),
+        "letters at random",
+    )
+    text = (
+        "Mutual information of all pairs of columns less what their averages explain, in samples and in held-out "
+        f"records; known pairs are circled. Data: {facts['source']}."
+    )
+    figure = coupling_matrices(x, held_out.x, facts)
+    return [Chapter(f"What varies together in {denoiser.origin.name}", text, [figure], [surprise])]

@@ -1,0 +1,259 @@
+"""Sequences, bound to the engine: categories under the noise of your choice, a transformer, FASTA in and out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from ...composition import Prompt
+from ...config import TrainConfig, require_in, suggestion
+from ...datasets import Arrays
+from ...denoisers import Guide, NeuralDenoiser, Origin
+from ...errors import InputError
+from ...grids import uniform
+from ...kernels import Kernel, Predictor
+from ...networks import Transformer, TransformerConfig
+from ...samplers import Sampler
+from ...samples import Samples, sample
+from ...spaces import Categorical, Space
+from ...tasks import Chapter, Figure, Request, Score, Task
+from ...unmasking import FirstHitting, InformedCorrector, Remask, Sharpened, Unmask
+from . import data, network, scores
+from .data import Kind
+from .factors import known
+
+Reveal = Literal["entropy", "confidence", "first-hitting", "ancestral", "remask"]
+FASTA = "samples.fasta"
+CHAPTER = 200
+
+
+@dataclass(frozen=True)
+class SequencesConfig:
+    """A model of sequences.
+
+    Attributes:
+        data: a shipped family (trypsin, riboswitch, start-sites), or the path of a FASTA or A3M file.
+        alphabet: of the letters; auto finds out.
+        identity: records at least this similar are never on both sides of the split.
+        noise: what is undone; left-to-right and two-orders are autoregression, for comparison.
+        mixed: the share of redrawn letters in hybrid noise.
+        network: the transformer.
+        train: the training.
+    """
+
+    data: str = "trypsin"
+    alphabet: Kind = "auto"
+    identity: float = 0.8
+    noise: network.Noise = "masked"
+    mixed: float = 0.2
+    network: TransformerConfig = field(default_factory=TransformerConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+
+    def __post_init__(self) -> None:
+        require_in(self, "", {"identity": "(0, 1]", "mixed": "(0, 1)"})
+
+
+@dataclass(frozen=True)
+class SequencesAsk:
+    """What to draw.
+
+    Attributes:
+        reveal: the order in which a masked model reveals letters: entropy = as many a step as `bound` allows,
+            confidence = the surest first, first-hitting = one by one at random, ancestral = at random in `steps` steps,
+            remask = the same with second thoughts.
+        bound: nats that a step of entropy order may lose on the dependence of its letters; 0 = nothing.
+        rounds: of correction at the end, which draw anew what does not fit the rest; two calls each.
+        temperature: of every letter's distribution; below 1 = less varied.
+        top_p: only the likeliest letters that have this probability together.
+        length: letters of each sample, where lengths vary; as in the data if not given.
+        family: the families, used in turn; all of them if not given.
+        guidance: scale of classifier-free guidance by the family, 1 = none.
+        fixed: a template of the whole sequence, ? = free: scaffolds and infilling.
+        motif: a pattern that must be there, as in PROSITE (C-x(2)-[ST]) or IUPAC letters (TATAAT, AGGAGR); @12 after
+            it says where it begins, counted from 1.
+        structure: dot-bracket of base pairs that must be able to form.
+        fold: dot-bracket of the structure that ViennaRNA must predict, by `--exact particles`.
+        fraction: letters and the share of positions that they should have, such as GC=0.6.
+    """
+
+    reveal: Reveal = "entropy"
+    bound: float = 0.1
+    rounds: int = 0
+    temperature: float = 1.0
+    top_p: float = 1.0
+    length: int | None = None
+    family: tuple[str, ...] | None = None
+    guidance: float = 1.0
+    fixed: str | None = None
+    motif: str | None = None
+    structure: str | None = None
+    fold: str | None = None
+    fraction: str | None = None
+
+    def __post_init__(self) -> None:
+        require_in(self, "--", {"bound": "[0, inf)", "rounds": "[0, inf)", "length": "[1, inf)"})
+        require_in(self, "--", {"temperature": "(0, inf)", "top_p": "(0, 1]", "guidance": "[0, inf)"})
+
+
+class Sequences(Task):
+    """DNA, RNA and proteins."""
+
+    name = "sequences"
+    summary = "DNA, RNA and proteins of a family (shipped ones, or your own FASTA or A3M)"
+    config = SequencesConfig
+    ask = SequencesAsk
+
+    def data(self, config: SequencesConfig) -> tuple[Arrays, Arrays]:
+        parts = _load(config.data, config.alphabet, config.identity)
+        return parts if config.noise != "two-orders" else (_in_two_orders(parts[0]), _in_two_orders(parts[1]))
+
+    def space(self, config: SequencesConfig, facts: Mapping[str, Any]) -> Categorical:
+        return network.space(config.noise, facts, config.mixed)
+
+    def network(self, config: SequencesConfig, facts: Mapping[str, Any]) -> Transformer:
+        if config.noise in network.CAUSAL and facts["lengths"]:
+            raise InputError(f"noise {config.noise}: is for sequences of one length; those of {config.data} vary")
+        return network.build(config.network, config.noise, facts)
+
+    def null(self, config: SequencesConfig, facts: Mapping[str, Any]) -> Mapping[str, Tensor]:
+        family = {"family": torch.tensor(-1)} if facts["families"] else {}
+        return {**family, "start": torch.tensor(0)} if config.noise in network.CAUSAL else family
+
+    def request(self, ask: SequencesAsk, n: int, facts: Mapping[str, Any]) -> Request:
+        families, lengths = _families(ask, facts), _lengths(ask, n, facts)
+        condition = {"mask": torch.arange(facts["length"]) < lengths[:, None]} if facts["lengths"] else {}
+        guides: list[Guide] = []
+        if ask.temperature != 1 or ask.top_p != 1:
+            guides.append(Sharpened(ask.temperature, ask.top_p))
+        if families:
+            condition["family"] = torch.tensor(families).repeat(-(-n // len(families)))[:n]
+            guides.append(Prompt({"family": None}, ask.guidance))
+        said = {"fixed": ask.fixed, "motif": ask.motif, "structure": ask.structure, "fold": ask.fold}
+        factors = known({**said, "fraction": ask.fraction}, facts)
+        return Request([*guides, *factors], condition, vars(ask), partial(sampler, ask))
+
+    def write(self, samples: Samples, folder: Path) -> None:
+        """samples.fasta (gaps kept), its headers with each sample's scores; samples.npz where lengths vary; figures."""
+        facts = _facts(samples)
+        texts = data.to_text(samples.x, facts["alphabet"], samples.condition.get("mask"))
+        heads = scores.headers(samples.x, facts, _family_names(samples, facts))
+        both = enumerate(zip(heads, texts, strict=True))
+        records = [data.Record(f"sample-{k:05d}", head, text) for k, (head, text) in both]
+        data.write_fasta(folder / FASTA, records)
+        for k, figure in enumerate(self.figures(samples)):
+            (folder / f"figure-{k}.{figure.kind.removesuffix('+xml')}").write_bytes(figure.image)
+
+    def read(self, folder: Path, manifest: Mapping[str, Any]) -> Samples:
+        origin, records = Origin(**manifest["model"]), data.read(folder / FASTA)
+        facts, texts = origin.facts, [record.sequence for record in records]
+        padded = [text.ljust(facts["length"], facts["alphabet"][0]) for text in texts]
+        condition: dict[str, Tensor] = {}
+        if facts["lengths"]:
+            lengths = torch.tensor([len(text) for text in texts])
+            condition["mask"] = torch.arange(facts["length"]) < lengths[:, None]
+        names = [word[7:] for record in records for word in record.description.split() if word.startswith("family=")]
+        if names:
+            condition["family"] = torch.tensor([facts["families"].index(name) for name in names])
+        x = data.from_text(padded, facts["alphabet"], str(folder / FASTA))
+        x = x if "mask" not in condition else x * condition["mask"]
+        return Samples(x, condition, origin, (), manifest["nfe"], manifest["seconds"], manifest["settings"])
+
+    def score(self, samples: Samples) -> list[Score]:
+        assert samples.origin is not None
+        config = samples.origin.config
+        train, held_out = _load(config["data"], config["alphabet"], config["identity"])
+        return scores.judged(samples.x, samples.condition, train, held_out, samples.settings)
+
+    def figures(self, samples: Samples) -> list[Figure]:
+        facts = _facts(samples)
+        mask = samples.condition.get("mask")
+        found = [scores.alignment(samples.x[:24], facts, mask)]
+        if samples.film:
+            found += scores.film(samples.film, facts)
+        return found
+
+    def chapters(self, denoiser: NeuralDenoiser, seed: int) -> list[Chapter]:
+        assert denoiser.origin is not None
+        config, facts = denoiser.origin.config, denoiser.origin.facts
+        if facts["lengths"]:
+            return []
+        _, held_out = _load(config["data"], config["alphabet"], config["identity"])
+        request = self.request(SequencesAsk(), CHAPTER, facts)
+        way = sampler(SequencesAsk(), denoiser.space, None)
+        drawn = sample(denoiser, CHAPTER, seed=seed, condition=request.condition, sampler=way)
+        return scores.chapters(denoiser, drawn.x, held_out)
+
+
+@lru_cache(maxsize=4)
+def _load(source: str, alphabet: Kind, identity: float) -> tuple[Arrays, Arrays]:
+    """The two parts: kept, because clusters take a while to find."""
+    return data.load(source, alphabet, identity)
+
+
+def _in_two_orders(part: Arrays) -> Arrays:
+    """Every record from the left, and once more with its second half first."""
+    assert isinstance(part.x, Tensor)
+    n, length = part.x.shape
+    condition = {name: value.repeat(2) for name, value in part.condition.items()}
+    start = torch.tensor([0, length // 2]).repeat_interleave(n)
+    return Arrays(part.x.repeat(2, 1), {**condition, "start": start}, part.facts)
+
+
+def sampler(ask: SequencesAsk, space: Space, steps: int | None) -> Sampler:
+    """The sampler of a noise: InputError where letters cannot be revealed in the order asked for."""
+    assert isinstance(space, Categorical)
+    length = space.shape[0]
+    if not space.absorbing or isinstance(space, network.Ordered):
+        if ask.rounds:
+            raise InputError("--rounds are for masked models")
+        return Sampler(uniform(length if space.absorbing else steps or 100), (Predictor(eta=1.0),))
+    kernels: dict[str, tuple[int, Kernel]] = {
+        "entropy": (length, Unmask("entropy", ask.bound)),
+        "confidence": (length // 2, Unmask("confidence")),
+        "first-hitting": (1, FirstHitting()),
+        "ancestral": (64, Predictor(eta=1.0)),
+        "remask": (128, Remask()),
+    }
+    needed, kernel = kernels[ask.reveal]
+    grid = [*uniform(steps or needed), *[0.0] * ask.rounds]
+    return Sampler(grid, (kernel, InformedCorrector()) if ask.rounds else (kernel,))
+
+
+def _families(ask: SequencesAsk, facts: Mapping[str, Any]) -> list[int]:
+    """The numbers of the families asked for, all if none are named; InputError if the model does not know them."""
+    names = facts["families"]
+    if not names and (ask.family is not None or ask.guidance != 1):
+        raise InputError("--family and --guidance are for models trained with families; this one has none")
+    for name in ask.family or ():
+        if name not in names:
+            raise InputError(f"--family {name}: this model does not know it{suggestion(name, names)}")
+    return [names.index(name) for name in ask.family or names]
+
+
+def _lengths(ask: SequencesAsk, n: int, facts: Mapping[str, Any]) -> Tensor:
+    """A length a sample: the one asked for, or the quantiles of the data's, shuffled."""
+    if ask.length is not None and not facts["lengths"]:
+        raise InputError(f"--length: all sequences of this model have {facts['length']} positions")
+    if ask.length is not None:
+        if ask.length > facts["length"]:
+            raise InputError(f"--length {ask.length}: this model knows lengths up to {facts['length']}")
+        return torch.full((n,), ask.length)
+    if not facts["lengths"]:
+        return torch.full((n,), facts["length"])
+    lengths = torch.tensor([int(length) for length, count in facts["lengths"].items() for _ in range(count)]).sort()[0]
+    quantiles = (torch.arange(n) * 0.6180339887498949) % 1.0
+    return lengths[(quantiles * len(lengths)).long()]
+
+
+def _facts(samples: Samples) -> Mapping[str, Any]:
+    assert samples.origin is not None
+    return samples.origin.facts
+
+
+def _family_names(samples: Samples, facts: Mapping[str, Any]) -> list[str]:
+    numbers = samples.condition.get("family")
+    return [] if numbers is None else [facts["families"][k] for k in numbers.tolist()]
