@@ -33,6 +33,7 @@ _HOMES = {
     "EnergyDenoiser": "energetic",
     "score": "energetic",
     "InputError": "errors",
+    "BlackBox": "factors",
     "Energy": "factors",
     "Factor": "factors",
     "LogProb": "factors",
@@ -69,11 +70,17 @@ _HOMES = {
     "Categorical": "spaces",
     "Centered": "spaces",
     "Euclidean": "spaces",
+    "Ordered": "spaces",
     "Product": "spaces",
     "Space": "spaces",
     "Transition": "spaces",
     "Boltzmann": "targets",
     "Tempering": "tempering",
+    "FirstHitting": "unmasking",
+    "InformedCorrector": "unmasking",
+    "Remask": "unmasking",
+    "Sharpened": "unmasking",
+    "Unmask": "unmasking",
 }
 _MODULES = ("chains", "grids", "operators", "oracles", "testing")
 
@@ -107,10 +114,10 @@ if TYPE_CHECKING:
     from .composition import Autoguide, Prompt, mixture, negation, product
     from .denoisers import Denoiser, Guide, NeuralDenoiser, with_covariance
     from .densities import Density
-    from .domains import energies, images
+    from .domains import energies, images, sequences
     from .energetic import EnergyDenoiser, energy_difference, score
     from .errors import InputError
-    from .factors import Energy, Factor, LogProb, NoisyLogProb
+    from .factors import BlackBox, Energy, Factor, LogProb, NoisyLogProb
     from .kernels import Heun, Predictor, Renoise, Walk
     from .keys import Keys
     from .likelihood import draw_with_log_prob, elbo, log_prob
@@ -121,6 +128,7 @@ if TYPE_CHECKING:
     from .samplers import Sampler
     from .samples import Samples, sample
     from .schedules import EDM, Cosine, Linear, RectifiedFlow, Schedule, VarianceExploding
-    from .spaces import Categorical, Centered, Euclidean, Product, Space, Transition
+    from .spaces import Categorical, Centered, Euclidean, Ordered, Product, Space, Transition
     from .targets import Boltzmann
     from .tempering import Tempering
+    from .unmasking import FirstHitting, InformedCorrector, Remask, Sharpened, Unmask

@@ -23,7 +23,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .beliefs import Belief, Joint
+from .beliefs import Belief, Joint, Probs
 from .denoisers import Condition, Denoiser, Guide, Guided, with_covariance
 from .spaces import Space
 from .states import State, Time, leaves, left, map_state, per_sample_sum
@@ -50,6 +50,10 @@ class Factor(Guide):
     @abstractmethod
     def tempered(self, power: float) -> "Factor":
         """g to a power, up to a constant."""
+
+    def known(self, x_t: Any, space: Space) -> Any:
+        """x_t with what is certain filled in, where the denoiser may see it clean: letters under masks."""
+        return x_t
 
     def shared(self, x: State) -> bool:
         """Whether it says the same of every sample, so that they can be one population; x: any state of one sample."""
@@ -87,8 +91,10 @@ class Factored(Guided):
         return (*self.denoiser.record, *(factor.record for factor in self.factors))
 
     def __call__(self, x_t: State, t: Time, condition: Condition | None = None) -> Belief:
-        belief = with_covariance(self.denoiser, x_t, t, condition)
         space = self.space.where((condition or {}).get("mask"))
+        for factor in self.factors:
+            x_t = factor.known(x_t, space)
+        belief = with_covariance(self.denoiser, x_t, t, condition)
         _, updated = update(self.factors, belief, x_t, t, space)
         return updated
 
@@ -198,6 +204,34 @@ class NoisyLogProb(LogProb):
             value = self.weight * self.log_prob(code, t)
             slope = _gradient(value.sum(), code)
         return value.detach(), space.steer(belief, slope, t)
+
+
+@dataclass(frozen=True)
+class BlackBox(Factor):
+    """g = exp(weight · score(x₀)) of a program that has no gradient, such as a folding algorithm.
+
+    The belief does not see it: particles must weigh it, with its value at what is likeliest as their foresight.
+
+    Attributes:
+        score: of clean states, (batch, ...) → (batch,).
+    """
+
+    score: Callable[[Any], Tensor]
+    weight: float = 1.0
+
+    def log_expect(self, belief: Belief) -> Float[Tensor, " batch"]:
+        likeliest = belief.logits.argmax(-1) if isinstance(belief, Probs) else belief.mean
+        return self.weight * self.score(likeliest).double()
+
+    def update(self, belief: Belief, x_t: State, t: Time, space: Space) -> Updated:
+        return self.log_expect(belief), belief
+
+    def tempered(self, power: float) -> "BlackBox":
+        return replace(self, weight=self.weight * power)
+
+    @property
+    def record(self) -> Mapping[str, Any]:
+        return {"factor": "BlackBox", "of": name_of(self.score), "weight": self.weight}
 
 
 @dataclass(frozen=True)

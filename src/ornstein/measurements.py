@@ -22,7 +22,7 @@ from .covariances import Covariance, Dense, conditioned
 from .errors import InputError
 from .factors import Factor, Updated, name_of
 from .operators import Operator, Subset, conjugate_gradients, tangent
-from .spaces import Space
+from .spaces import Categorical, Space
 from .states import State, Time, per_sample_sum
 
 
@@ -170,6 +170,12 @@ class Fixed(Factor):
 
     def update(self, belief: Belief, x_t: State, t: Time, space: Space) -> Updated:
         return self._posterior(belief)
+
+    def known(self, x_t: Any, space: Space) -> Any:
+        """Under masks a token that is known is as good as one that was revealed: the belief about the rest is exact."""
+        if not isinstance(space, Categorical) or not space.absorbing:
+            return x_t
+        return torch.where(self.where.to(x_t.device), self.value.to(x_t.device), x_t)
 
     def _posterior(self, belief: Belief) -> Updated:
         if isinstance(belief, Probs):

@@ -115,7 +115,8 @@ class Particles:
             x, gained = _move(look, space, walk.x, t, s, keys)
             before, look = look, self.look(denoiser, x, s, given, space)
             gained, nfe = gained + look.values.sum(0) - before.values.sum(0), nfe + denoiser.calls
-        population = replace(population, log_weights=population.log_weights + gained, look=look)
+        log_weights = (population.log_weights + gained).nan_to_num(nan=-torch.inf)  # what is impossible stays so
+        population = replace(population, log_weights=log_weights, look=look)
         x, population = self._resampled(x, population, last, keys)
         past = ((t, look.posterior),)
         return replace(walk, x=x, t=s, past=past, nfe=nfe, before=walk.x, transition=None, population=population)

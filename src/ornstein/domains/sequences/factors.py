@@ -145,9 +145,7 @@ def pairs_of(brackets: str) -> list[list[int]]:
         elif mark == ")" and stack:
             pairs.append([stack.pop(), column - 1])
         elif mark != ".":
-            raise InputError(
-                f"structure: column {column} is {mark!r}, expected a dot or a bracket that has its partner"
-            )
+            raise InputError(f"structure: column {column} is {mark!r}, expected a dot or a matched bracket")
     if stack:
         raise InputError(f"structure: the bracket at column {stack[-1] + 1} is never closed")
     if not pairs:
@@ -205,7 +203,7 @@ class Motif(Factor):
         assert isinstance(belief, Probs)
         matches = self._matches(belief)
         share = matches.softmax(1).nan_to_num(0.0)
-        probs = (1 - self._covered(share)[..., None]) * belief.mean.double()
+        probs = (1 - self._covered(share, belief)[..., None]) * belief.mean.double()
         for column, allowed in enumerate(self._allowed(belief)):
             at = torch.tensor(self.places) + column
             inside = belief.mean.double()[:, at] * allowed
@@ -225,10 +223,9 @@ class Motif(Factor):
         at = torch.tensor(self.places)
         return torch.stack([logs[:, column, at + column] for column in range(len(self.classes))]).sum(0)
 
-    def _covered(self, share: Float[Tensor, "batch places"]) -> Float[Tensor, "batch length"]:
+    def _covered(self, share: Float[Tensor, "batch places"], belief: Probs) -> Float[Tensor, "batch length"]:
         """The share of the mixture in which each position is inside of the pattern."""
-        length = self.places[-1] + len(self.classes)
-        covered = share.new_zeros(len(share), length)
+        covered = share.new_zeros(belief.logits.shape[:-1])
         for column in range(len(self.classes)):
             covered[:, torch.tensor(self.places) + column] += share
         return covered
