@@ -279,6 +279,8 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     with options.out.open("a") as file:
+        for row in controls(1000) if options.only == list(ARMS) else ():
+            print(json.dumps(row), file=file)
         for seed in options.seeds:
             for arm in options.only:
                 for row in measured(arm, seed, options.steps, options.n, options.folder):

@@ -101,7 +101,7 @@ def _train_command(argv: Sequence[str]) -> Callable[..., None]:
 
         folder = out or Path("runs") / target.replace("/", "-")
         with training_progress(settings.train.steps) as progress:
-            print(runs.train(domain, name or folder.name, settings, folder, resume, progress))
+            print(runs.train(domain, name or folder.name, settings, folder, resume, progress, print))
 
     return train
 

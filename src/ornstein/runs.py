@@ -1,6 +1,6 @@
 """From a configuration to a trained model, and from a name to a loaded one."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import reduce
@@ -42,6 +42,7 @@ def train(
     folder: Path,
     resume: bool = False,
     progress: Progress = lambda row: None,
+    say: Callable[[str], None] = lambda text: None,
 ) -> Path:
     """Trains a model of `config` in `folder` and returns the path of its weights.
 
@@ -54,6 +55,7 @@ def train(
     if resume and not path.exists():
         raise InputError(f"{folder}: nothing to resume, there is no {LAST}")
     data, validation = this.data(config)
+    say(this.describe(data, validation))
     denoiser = this.denoiser(config, data.facts)
     check_all(denoiser.space, data, "training data")
     check_all(denoiser.space, validation, "validation data")

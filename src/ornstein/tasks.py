@@ -142,6 +142,10 @@ class Task(ABC):
     def figures(self, samples: "Samples") -> list[Figure]:
         """The samples as a person wants to see them; with the film, if they carry one."""
 
+    def describe(self, data: Dataset, validation: Dataset) -> str:
+        """What the data are, for a user who is about to train on them."""
+        return f"{len(data)} records to learn from, {len(validation)} held out"
+
     def rounds(self, config: Any) -> int:
         """How often the data are made anew in the course of a training; 1 = never."""
         return 1

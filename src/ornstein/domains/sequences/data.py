@@ -146,6 +146,7 @@ def _facts(data: _Set, clusters: np.ndarray, held_out: Tensor, about: dict[str, 
         "sha256": sha256(content.encode()).hexdigest(),
         "pairs": about.get("pairs", []),
         "structure": about.get("structure", ""),
+        "model": about.get("model", ""),
     }
 
 

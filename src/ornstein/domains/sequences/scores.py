@@ -8,9 +8,14 @@ coupling                   mutual information of two columns less the product of
 ensemble defect            share of positions that are wrongly paired, averaged over ViennaRNA's ensemble
 """
 
+import os
+import shutil
+import subprocess
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import log
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,7 +30,7 @@ from ...keys import Keys
 from ...report import pictures, plots
 from ...tasks import Chapter, Figure, Score
 from ...training import Batch, losses
-from .data import identities, to_text
+from .data import FAMILIES, Record, identities, to_text, ungapped, write_fasta
 from .factors import pairable
 
 FAR = 24  # columns: what counts as a long way
@@ -129,6 +134,8 @@ def judged(
     found = [] if facts["lengths"] else _columns(x, train, held_out)
     if settings.get("fold"):
         found += _folding(to_text(x, facts["alphabet"]), settings["fold"])
+    if facts["model"] and shutil.which("cmalign"):
+        found += _covariance(x, held_out)
     return found + _letters(x, condition, held_out)
 
 
@@ -196,6 +203,35 @@ def _folding(texts: Sequence[str], target: str) -> list[Score]:
     ]
 
 
+def _covariance(x: Tensor, held_out: Arrays) -> list[Score]:
+    """Scores by the family's covariance model."""
+    assert isinstance(held_out.x, Tensor)
+    model, alphabet = FAMILIES / held_out.facts["model"], held_out.facts["alphabet"]
+    ours, theirs = (covariance_bits(to_text(part, alphabet), model) for part in (x, held_out.x[: len(x)]))
+    meaning = "Median log-odds of Infernal's cmalign, structure and sequence together."
+    return [
+        Score(
+            "covariance model bits",
+            float(np.median(ours)),
+            "closer",
+            meaning,
+            float(np.median(theirs)),
+            "held-out records",
+        )
+    ]
+
+
+def covariance_bits(texts: Sequence[str], model: Path) -> list[float]:
+    """The bit score of each RNA under a covariance model, by Infernal's cmalign."""
+    with tempfile.TemporaryDirectory() as name:
+        fasta, table = Path(name) / "in.fasta", Path(name) / "scores"
+        write_fasta(fasta, [Record(str(k), "", ungapped(text)) for k, text in enumerate(texts)])
+        command = ["cmalign", "--cpu", "0", "-o", os.devnull, "--sfile", str(table), str(model), str(fasta)]
+        subprocess.run(command, check=True, capture_output=True)
+        rows = [line.split() for line in table.read_text().splitlines() if not line.startswith("#")]
+    return [float(row[6]) for row in rows]
+
+
 def _letters(x: Tensor, condition: Mapping[str, Tensor], held_out: Arrays) -> list[Score]:
     """How far the letters' frequencies are from those of the data."""
     assert isinstance(held_out.x, Tensor)
@@ -208,14 +244,19 @@ def _letters(x: Tensor, condition: Mapping[str, Tensor], held_out: Arrays) -> li
     return [Score("letters misplaced", distance, "lower", "Total variation between the letters' frequencies.")]
 
 
-def headers(x: Int[Tensor, "n length"], facts: Mapping[str, Any], families: Sequence[str]) -> list[str]:
-    """What stands in the header of each sample: its family and how many of the known pairs it satisfies."""
+def headers(
+    x: Int[Tensor, "n length"], facts: Mapping[str, Any], families: Sequence[str], train: Tensor | None = None
+) -> list[str]:
+    """What stands in the header of each sample: its family, the known pairs that it satisfies, its nearest relative."""
     words: list[list[str]] = [[] for _ in range(len(x))]
     for line, name in zip(words, families, strict=False):
         line.append(f"family={name}")
     if facts["pairs"]:
         for line, good in zip(words, satisfied(x, facts).sum(1).tolist(), strict=True):
             line.append(f"pairs={good}/{len(facts['pairs'])}")
+    if train is not None:
+        for line, identity in zip(words, nearest(x, train, facts["alphabet"]).tolist(), strict=True):
+            line.append(f"nearest={identity:.2f}")
     return [" ".join(line) for line in words]
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ...composition import Prompt
 from ...config import TrainConfig, require_in, suggestion
-from ...datasets import Arrays
+from ...datasets import Arrays, Dataset
 from ...denoisers import Guide, NeuralDenoiser, Origin
 from ...errors import InputError
 from ...grids import uniform
@@ -111,6 +111,14 @@ class Sequences(Task):
         parts = _load(config.data, config.alphabet, config.identity)
         return parts if config.noise != "two-orders" else (_in_two_orders(parts[0]), _in_two_orders(parts[1]))
 
+    def describe(self, data: Dataset, validation: Dataset) -> str:
+        facts = data.facts
+        return (
+            f"{super().describe(data, validation)} of {facts['kind']}, letters {facts['alphabet']}, "
+            f"{facts['length']} long at most; {facts['duplicates']} exact duplicates left out; {facts['clusters']} "
+            f"clusters, {facts['redundancy']:.0%} of the records in one with others, none on both sides"
+        )
+
     def space(self, config: SequencesConfig, facts: Mapping[str, Any]) -> Categorical:
         return network.space(config.noise, facts, config.mixed)
 
@@ -140,7 +148,7 @@ class Sequences(Task):
         """samples.fasta (gaps kept), its headers with each sample's scores; samples.npz where lengths vary; figures."""
         facts = _facts(samples)
         texts = data.to_text(samples.x, facts["alphabet"], samples.condition.get("mask"))
-        heads = scores.headers(samples.x, facts, _family_names(samples, facts))
+        heads = scores.headers(samples.x, facts, _family_names(samples, facts), _training_letters(samples))
         both = enumerate(zip(heads, texts, strict=True))
         records = [data.Record(f"sample-{k:05d}", head, text) for k, (head, text) in both]
         data.write_fasta(folder / FASTA, records)
@@ -252,6 +260,17 @@ def _lengths(ask: SequencesAsk, n: int, facts: Mapping[str, Any]) -> Tensor:
 def _facts(samples: Samples) -> Mapping[str, Any]:
     assert samples.origin is not None
     return samples.origin.facts
+
+
+def _training_letters(samples: Samples) -> Tensor | None:
+    """What the model was trained on, where that is at hand and has columns."""
+    assert samples.origin is not None
+    config = samples.origin.config
+    try:
+        train = _load(config["data"], config["alphabet"], config["identity"])[0]
+    except InputError:
+        return None
+    return train.x if isinstance(train.x, Tensor) and not train.facts["lengths"] else None
 
 
 def _family_names(samples: Samples, facts: Mapping[str, Any]) -> list[str]:

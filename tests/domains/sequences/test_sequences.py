@@ -1,0 +1,196 @@
+"""Sequences from a file to FASTA and back: training, sampling, scoring, and what must be refused."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import ornstein as on
+from ornstein import InputError, Keys, runs
+from ornstein.cli import main
+from ornstein.config import update
+from ornstein.datasets import Arrays
+from ornstein.domains.sequences import data, network, scores
+from ornstein.domains.sequences.task import FASTA, Sequences, SequencesAsk, SequencesConfig
+from ornstein.samples import Samples, read_samples
+from ornstein.spaces import Substitution
+from worlds import rejected
+
+SMALL = {
+    "network": {"width": 16, "layers": 1, "heads": 2},
+    "train": {"steps": 2, "batch_size": 4, "validate_every": 100},
+}
+NOISES = ("masked", "uniform", "hybrid", "substitution", "left-to-right", "two-orders")
+
+
+def trained(folder: Path, **settings: Any) -> Any:
+    config = update(SequencesConfig("start-sites"), {**SMALL, **settings}, "test")
+    return on.load(runs.train("sequences", "small", config, folder))
+
+
+def fasta(path: Path, texts: list[str], families: tuple[str, ...] = ()) -> Path:
+    labels = [f"family={families[k % len(families)]}" if families else "" for k in range(len(texts))]
+    records = [data.Record(f"r{k}", label, text) for k, (label, text) in enumerate(zip(labels, texts, strict=True))]
+    data.write_fasta(path, records)
+    return path
+
+
+def random_texts(n: int, least: int, most: int, alphabet: str = "ACGU") -> list[str]:
+    keys = Keys.of(5, n)
+    lengths = least + (keys.fold("length").uniform() * (most - least + 1)).long()
+    letters = (keys.uniform(most) * len(alphabet)).long()
+    return ["".join(alphabet[k] for k in row[:size]) for row, size in zip(letters, lengths, strict=True)]
+
+
+@pytest.mark.parametrize("noise", NOISES)
+def test_every_noise_trains_draws_and_comes_back(noise: str, tmp_path: Path) -> None:
+    model = trained(tmp_path / "run", noise=noise)
+    drawn = runs.draw(model, SequencesAsk(), 3, steps=8)
+    assert drawn.x.shape == (3, 60)
+    assert drawn.x.max() < 4
+    back = read_samples(drawn.save(tmp_path / "samples"))
+    assert (back.x == drawn.x).all()
+    names = [score.name for score in runs.score(tmp_path / "samples")]
+    assert {"pair-frequency agreement", "copies of training data", "letters misplaced"} <= set(names)
+    assert not torch.equal(drawn.x, runs.draw(model, SequencesAsk(), 3, steps=8, seed=1).x)
+
+
+def test_your_own_fasta_of_families_and_unequal_lengths(tmp_path: Path) -> None:
+    source = fasta(tmp_path / "my.fasta", random_texts(60, 20, 30), ("hairpin", "bulge"))
+    model = trained(tmp_path / "run", data=str(source), identity=0.9)
+    drawn = runs.draw(model, SequencesAsk(family=("bulge",), guidance=2.0), 12)
+    lengths = drawn.condition["mask"].sum(1)
+    assert 20 <= lengths.min() < lengths.max() <= 30
+    folder = drawn.save(tmp_path / "samples")
+    assert (folder / FASTA).read_text().count("family=bulge") == 12
+    back = read_samples(folder)
+    assert (back.x == drawn.x).all()
+    assert (back.condition["mask"] == drawn.condition["mask"]).all()
+    assert runs.draw(model, SequencesAsk(length=25), 2).condition["mask"].sum(1).tolist() == [25, 25]
+
+
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (SequencesAsk(family=("x",)), "--family and --guidance are for models trained with families"),
+        (SequencesAsk(length=10), "all sequences of this model have 60 positions"),
+        (SequencesAsk(fold="." * 60), "has no pairs"),
+        (SequencesAsk(structure="()"), "has 2 columns"),
+    ],
+)
+def test_what_cannot_be_asked_is_said(ask: SequencesAsk, message: str, tmp_path: Path) -> None:
+    model = trained(tmp_path / "run")
+    with pytest.raises(InputError, match=message):
+        runs.draw(model, ask, 2)
+
+
+def test_only_masked_models_have_second_thoughts(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="--rounds are for masked models"):
+        runs.draw(trained(tmp_path / "run", noise="uniform"), SequencesAsk(rounds=2), 2)
+
+
+@pytest.mark.parametrize("reveal", ["entropy", "confidence", "first-hitting", "ancestral", "remask"])
+def test_every_order_ends_without_masks(reveal: Any, tmp_path: Path) -> None:
+    drawn = runs.draw(trained(tmp_path / "run"), SequencesAsk(reveal=reveal, rounds=1, temperature=0.5, top_p=0.9), 3)
+    assert drawn.x.max() < 4
+
+
+def test_a_letter_outside_of_the_alphabet_stops_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing is written, and the message names the record and the column."""
+    texts = random_texts(20, 12, 12)
+    source = fasta(tmp_path / "bad.fasta", [*texts[:3], texts[3][:5] + "!" + texts[3][6:], *texts[4:]])
+    code = main(["train", "sequences", "--data", str(source), "--out", str(tmp_path / "run")])
+    said = capsys.readouterr().err
+    assert code == 2
+    assert "r3" in said
+    assert "column 6" in said
+    assert not (tmp_path / "run").exists()
+
+
+def test_substitutions_are_reversible_and_know_what_is_alike() -> None:
+    for facts in ({"alphabet": "ACDEFGHIKLMNPQRSTVWY-", "kind": "protein"}, {"alphabet": "ACGT", "kind": "dna"}):
+        chain = Substitution(network.rates(facts["alphabet"], facts["kind"]))
+        flow = chain.stationary[:, None] * chain.rate
+        assert (flow - flow.T).abs().max() < 1e-9
+        assert chain.stationary.sum() == pytest.approx(1)
+    protein = network.rates("ACDEFGHIKLMNPQRSTVWY", "protein")
+    letter = {name: k for k, name in enumerate("ACDEFGHIKLMNPQRSTVWY")}
+    assert protein[letter["I"], letter["V"]] > protein[letter["I"], letter["D"]]
+    dna = network.rates("ACGT", "dna")
+    assert dna[0, 2] == 2 * dna[0, 1]
+
+
+# Scores ---------------------------------------------------------------------------------------------
+
+
+def family(name: str = "riboswitch") -> tuple[Arrays, Arrays]:
+    return data.load(name)
+
+
+def letters_of(part: Arrays) -> Tensor:
+    assert isinstance(part.x, Tensor)
+    return part.x
+
+
+def shuffled(x: Tensor) -> Tensor:
+    """The broken twin: every column is as it was, and knows nothing of the others."""
+    order = Keys.of(1, x.shape[1]).bits(len(x)).argsort(1).T
+    return x.gather(0, order)
+
+
+def test_real_records_agree_and_shuffled_columns_do_not() -> None:
+    train, held_out = family()
+    found = {score.name: score for score in scores.judged(letters_of(train)[:600], {}, train, held_out, {})}
+    wrong = {score.name: score for score in scores.judged(shuffled(letters_of(train))[:600], {}, train, held_out, {})}
+    assert found["pair-frequency agreement"].value > 0.3
+    assert wrong["pair-frequency agreement"].value < 0.1
+    assert found["pairs satisfied"].value > 0.85
+    assert wrong["pairs satisfied"].value < 0.65
+    assert found["copies of training data"].value == 1
+    assert found["letters misplaced"].value < 0.01
+
+
+def test_couplings_find_the_pairs() -> None:
+    train, _ = family()
+    x, size = letters_of(train), len(train.facts["alphabet"])
+
+    def require_pairs(couplings: Tensor) -> None:
+        above = torch.triu(couplings, 4)
+        top = set(above.flatten().topk(30).indices.tolist())
+        hits = sum(i * x.shape[1] + j in top for i, j in train.facts["pairs"])
+        assert hits >= 20
+
+    require_pairs(scores.couplings(x, size))
+    rejected(require_pairs, scores.couplings(shuffled(x), size))
+
+
+def test_disulphides_are_both_or_neither() -> None:
+    train, _ = family("trypsin")
+    good = scores.satisfied(letters_of(train), train.facts).double().mean()
+    assert good > 0.93
+    assert scores.satisfied(shuffled(letters_of(train)), train.facts).double().mean() < good - 0.05
+
+
+def test_a_model_that_knows_nothing_needs_all_bits() -> None:
+    _, held_out = family("start-sites")
+    task, part = Sequences(), Arrays(letters_of(held_out)[:64], {}, held_out.facts)
+    for noise in ("masked", "left-to-right"):
+        denoiser = task.denoiser(update(SequencesConfig("start-sites", noise=noise), SMALL, "test"), held_out.facts)
+        torch.nn.init.zeros_(denoiser.network.get_parameter("out.weight"))
+        torch.nn.init.zeros_(denoiser.network.get_parameter("out.bias"))
+        assert scores.bits_per_letter(denoiser, part) == pytest.approx(2.0, abs=0.02)
+
+
+def test_figures_are_pictures() -> None:
+    train, _ = family()
+    film = [torch.full((4, 108), 5), letters_of(train)[:4]]
+    figures = [scores.alignment(film[1], train.facts), *scores.film(film, train.facts)]
+    assert [figure.image[:4] for figure in figures] == [b"\x89PNG", b"GIF8", b"\x89PNG"]
+
+
+def test_samples_print_how_many_calls_were_spared(tmp_path: Path) -> None:
+    drawn = runs.draw(trained(tmp_path / "run"), SequencesAsk(reveal="ancestral"), 4, steps=512)
+    assert isinstance(drawn, Samples)
+    assert drawn.nfe <= 61
