@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help tour test test-all lint format bench bench-posterior bench-energies bench-composition bench-env clean
+.PHONY: help tour test test-all lint format bench bench-posterior bench-energies bench-composition bench-sequences bench-env clean
 
 help:
 	@echo "make tour      draw from every shipped model, score it, write tour/index.html"
@@ -13,6 +13,7 @@ help:
 	@echo "make bench     compare the solvers with other libraries' (makes .bench-env; see benchmarks/README.md)"
 	@echo "make bench-posterior  the same for posteriors of inverse problems"
 	@echo "make bench-energies   the same for Boltzmann distributions"
+	@echo "make bench-sequences  long-range pairs against autoregression, and throughput (needs Infernal)"
 	@echo "make bench-composition  samples of products of energy networks, beside the exact product"
 
 $(READY): pyproject.toml constraints.txt
@@ -65,6 +66,12 @@ bench-energies: $(BENCH_READY)
 
 bench-composition: $(READY)
 	$(BIN)/python -m benchmarks.composition
+
+bench-sequences: $(READY)
+	rm -f benchmarks/results/long_range.jsonl
+	$(BIN)/python benchmarks/long_range.py
+	$(BIN)/python -m benchmarks.long_range_report benchmarks/results/long_range.jsonl
+	$(BIN)/python -m benchmarks.throughput
 
 clean:
 	rm -rf .venv .bench-env tour runs

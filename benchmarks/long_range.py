@@ -65,6 +65,7 @@ def trained(arm: str, rate: float, seed: int, steps: int, folder: Path) -> Neura
     task, (train, held_out) = Sequences(), records()
     plan = TrainConfig(
         steps=steps, batch_size=16, learning_rate=rate, warmup=100, decay="cosine", ema=0.995, seed=seed, device="cpu",
+        precision="bf16-mixed",
         validate_every=10**9, save_every=10**9, log_every=100,
     )  # fmt: skip
     config = SequencesConfig("riboswitch", noise=ARMS[arm], network=NETWORK, train=plan)  # pyright: ignore[reportArgumentType]

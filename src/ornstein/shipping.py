@@ -15,10 +15,9 @@ from torch import Tensor
 from . import checkpoints, runs
 from .config import to_toml, update
 from .files import write_text
+from .samples import Samples
 from .tasks import Score, task
 from .training import read_metrics
-
-SAMPLES = 1000
 
 
 def ship(run: Path) -> Path:
@@ -31,13 +30,13 @@ def ship(run: Path) -> Path:
     write_text(folder / runs.CONFIG, recipe)
     name = f"{meta['domain']}/{meta['name']}"
     with tempfile.TemporaryDirectory() as work:
-        samples = runs.draw(runs.load(name), this.ask(), SAMPLES, **this.sampling)
+        samples = runs.draw(runs.load(name), this.ask(), this.judged, **this.sampling)
         drawn = samples.save(Path(work) / "samples")
         scores = runs.score(drawn)
         write_text(folder / runs.SCORES, (drawn / runs.SCORES).read_text())
     last = read_metrics(run / "metrics.jsonl")[-1]
-    command = " ".join([f"ornstein sample {name} --n {SAMPLES}", *(f"--{k} {v}" for k, v in this.sampling.items())])
-    write_text(folder / "card.md", card(name, command, meta, recipe, scores, last, samples.exactness))
+    command = " ".join([f"ornstein sample {name} --n {this.judged}", *(f"--{k} {v}" for k, v in this.sampling.items())])
+    write_text(folder / "card.md", card(name, command, meta, recipe, scores, last, samples))
     return folder
 
 
@@ -53,7 +52,7 @@ def card(
     recipe: str,
     scores: Sequence[Score],
     last: Mapping[str, float],
-    exactness: object = None,
+    samples: Samples,
 ) -> str:
     """What the model is, what it was made from, and what it measured."""
     rows = "\n".join(
@@ -62,7 +61,7 @@ def card(
         for score in scores
     )
     minutes = last["step"] / last["steps_per_second"] / 60
-    exact = f"\nHow exact these samples are: {exactness}.\n" if exactness else ""
+    exact = f"\nHow exact these samples are: {samples.exactness}.\n" if samples.exactness else ""
     rounds = "".join(f"- Round {k}: {said}.\n" for k, said in enumerate(meta.get("data", {}).get("rounds", ()), 1))
     renewed = f"\nThe model made its own data in rounds; their evaluations of the energy are cumulative.\n\n{rounds}"
     return f"""# {name}
@@ -73,7 +72,7 @@ Weights: Apache-2.0. Made to show and test the engine; judge its scores below be
 Trained with `ornstein train {name}`: {last["step"]} steps in {minutes:.1f} minutes on {machine()}; validation loss
 {last["validation"]:.4f}.
 {renewed if rounds else ""}
-Scores of {SAMPLES} samples at seed 0 (`{command}`, then `ornstein score`):
+Scores of {len(samples)} samples at seed 0 (`{command}`, then `ornstein score`):
 
 | score | value | yardstick |
 |---|---|---|

@@ -98,6 +98,8 @@ class Task(ABC):
         config: the frozen dataclass of its settings; its field `train` is a TrainConfig.
         ask: the frozen dataclass of what a user may ask of a sample; every field has a default.
         sampling: the options of `sample` with which a model is judged on its card.
+        judged: how many samples it is judged on there.
+        shown: how many samples the tour draws.
     """
 
     name: ClassVar[str]
@@ -105,6 +107,8 @@ class Task(ABC):
     config: ClassVar[type]
     ask: ClassVar[type]
     sampling: ClassVar[Mapping[str, Any]] = {}
+    judged: ClassVar[int] = 1000
+    shown: ClassVar[int] = 200
 
     @abstractmethod
     def data(self, config: Any) -> tuple[Dataset, Dataset]:

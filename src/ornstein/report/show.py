@@ -52,7 +52,7 @@ def _show_samples(folder: Path) -> Sequence[Any]:
         ("model", f"{samples.origin.domain}/{samples.origin.name}"),
         ("weights", samples.origin.weights[:16]),
         ("samples", str(manifest["n"])),
-        ("network evaluations", f"{samples.nfe} a sample"),
+        ("network evaluations", f"{samples.nfe:g} a sample"),
         ("seconds", f"{samples.seconds:.2f}"),
         *((name, str(value)) for name, value in samples.settings.items()),
         ("created", manifest["created"]),

@@ -13,7 +13,6 @@ from ..tasks import Chapter, task
 from . import exactness, posteriors
 from .page import page
 
-SAMPLES = 200
 _CONTENTS = "tour.json"
 
 
@@ -51,11 +50,11 @@ def model_chapters(model: str, folder: Path, seed: int) -> list[Chapter]:
     denoiser = runs.load(model)
     assert denoiser.origin is not None
     this = task(denoiser.origin.domain)
-    samples = runs.draw(denoiser, this.ask(), SAMPLES, seed=seed, film=True)
+    samples = runs.draw(denoiser, this.ask(), this.shown, seed=seed, film=True)
     samples.save(folder)
     scores = runs.score(folder)
     text = (
-        f"{this.summary[0].upper()}{this.summary[1:]}. {SAMPLES} samples, {samples.nfe} network evaluations each, "
+        f"{this.summary[0].upper()}{this.summary[1:]}. {this.shown} samples, {samples.nfe:g} network evaluations each, "
         f"{samples.seconds:.1f} s; files and {MANIFEST} are in <code>{folder.name}/</code>. Draw your own: "
         f"<code>ornstein sample {model} --n 16</code>"
     )

@@ -194,3 +194,15 @@ def test_samples_print_how_many_calls_were_spared(tmp_path: Path) -> None:
     drawn = runs.draw(trained(tmp_path / "run"), SequencesAsk(reveal="ancestral"), 4, steps=512)
     assert isinstance(drawn, Samples)
     assert drawn.nfe <= 61
+
+
+def test_the_motif_stands_before_the_start() -> None:
+    train, held_out = family("start-sites")
+
+    def require_in_place(x: Tensor) -> None:
+        found = {score.name: score for score in scores.judged(x, {}, train, held_out, {})}["motif misplaced"]
+        assert found.reference is not None
+        assert found.value < found.reference + 0.05
+
+    require_in_place(letters_of(train)[-600:])
+    rejected(require_in_place, letters_of(train)[-600:].roll(9, 1))

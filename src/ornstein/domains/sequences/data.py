@@ -147,6 +147,7 @@ def _facts(data: _Set, clusters: np.ndarray, held_out: Tensor, about: dict[str, 
         "pairs": about.get("pairs", []),
         "structure": about.get("structure", ""),
         "model": about.get("model", ""),
+        "motif": about.get("motif", ""),
     }
 
 

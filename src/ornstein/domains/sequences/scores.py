@@ -134,6 +134,8 @@ def judged(
     found = [] if facts["lengths"] else _columns(x, train, held_out)
     if settings.get("fold"):
         found += _folding(to_text(x, facts["alphabet"]), settings["fold"])
+    if facts["motif"]:
+        found.append(_spacing(x, train, held_out))
     if facts["model"] and shutil.which("cmalign"):
         found += _covariance(x, held_out)
     return found + _letters(x, condition, held_out)
@@ -201,6 +203,28 @@ def _folding(texts: Sequence[str], target: str) -> list[Score]:
         Score("folds into the target", float(solved), "higher", "By ViennaRNA's least free energy."),
         Score("normalised ensemble defect", float(mean_defect), "lower", "Share of positions wrongly paired."),
     ]
+
+
+def motif_places(x: Int[Tensor, "n length"], motif: str, alphabet: str, fewest: int = 5) -> Float[Tensor, " places"]:
+    """How often the motif, with `fewest` of its letters right, is best at each column; the last entry: nowhere."""
+    letters = torch.tensor([alphabet.index(letter) for letter in motif])
+    right = (x.unfold(1, len(motif), 1) == letters).sum(-1)
+    best = torch.where(right.amax(1) >= fewest, right.argmax(1), right.shape[1])
+    return torch.bincount(best, minlength=right.shape[1] + 1).double() / len(x)
+
+
+def _spacing(x: Tensor, train: Arrays, held_out: Arrays) -> Score:
+    """Whether the motif is where it is in the family."""
+    facts = train.facts
+    ours, some, theirs = (
+        motif_places(part, facts["motif"], facts["alphabet"])
+        for part in (x, train.x[: len(x)], held_out.x)  # pyright: ignore[reportArgumentType]
+    )
+    meaning = (
+        f"Total variation between the columns of {facts['motif']} (one letter may be wrong) and held-out records'."
+    )
+    away, usual = ((places - theirs).abs().sum().item() / 2 for places in (ours, some))
+    return Score("motif misplaced", away, "lower", meaning, usual, f"{len(x)} training records")
 
 
 def _covariance(x: Tensor, held_out: Arrays) -> list[Score]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -28,7 +28,7 @@ from .factors import known
 
 Reveal = Literal["entropy", "confidence", "first-hitting", "ancestral", "remask"]
 FASTA = "samples.fasta"
-CHAPTER = 200
+CHAPTER = 100
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class SequencesAsk:
     """
 
     reveal: Reveal = "entropy"
-    bound: float = 0.1
+    bound: float = 0.5
     rounds: int = 0
     temperature: float = 1.0
     top_p: float = 1.0
@@ -106,6 +106,9 @@ class Sequences(Task):
     summary = "DNA, RNA and proteins of a family (shipped ones, or your own FASTA or A3M)"
     config = SequencesConfig
     ask = SequencesAsk
+    sampling: ClassVar[Mapping[str, Any]] = {"batch_size": 100}
+    judged = 200
+    shown = 48
 
     def data(self, config: SequencesConfig) -> tuple[Arrays, Arrays]:
         parts = _load(config.data, config.alphabet, config.identity)
