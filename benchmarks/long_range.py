@@ -121,9 +121,9 @@ def ways(arm: str, length: int) -> Ways:
         return Ways({**ancestral, "ancestral 27 + corrector": corrected})
     rounds = Sampler([*uniform(32), *[0.0] * 10], (Predictor(1.0), InformedCorrector(fit=0.02)))
     if arm == "hybrid":
-        return Ways({"ancestral 32 + 10 rounds": rounds, **ancestral})
+        return Ways({"ancestral 32 + 11 rounds": rounds, **ancestral})
     bounded = {f"entropy {g:g}": Sampler(uniform(length), (Unmask("entropy", g),)) for g in (0.05, 0.3)}
-    return Ways({"ancestral 32 + 10 rounds": rounds, **ancestral, **bounded})
+    return Ways({"ancestral 32 + 11 rounds": rounds, **ancestral, **bounded})
 
 
 def told(denoiser: Denoiser, where: Tensor, values: Tensor, start: int = 0) -> tuple[Any, dict[str, Tensor]]:

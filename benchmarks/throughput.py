@@ -69,7 +69,7 @@ def oracle_calls(n: int) -> list[dict[str, Any]]:
         "entropy-bounded": Sampler(uniform(LENGTH), (Unmask("entropy", 0.0),)),
     }
     for steps, rounds in ((16, 10), (16, 12), (12, 12), (8, 14)):
-        grid = [*uniform(steps), *[0.0] * rounds]
+        grid = [*uniform(steps), *[0.0] * (rounds - 1)]  # the first round is in the last step
         ways[f"{steps} steps + {rounds} rounds"] = Sampler(grid, (Unmask("random"), InformedCorrector()))
     rows = []
     for name, sampler in ways.items():

@@ -91,6 +91,10 @@ class Prompted(Guided):
     def calls(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
         return self.denoiser.calls * (1 if self.prompt.scale in (0, 1) else 2)
 
+    @property
+    def timeless(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.denoiser.timeless and self.prompt.interval == (0.0, 1.0)
+
     def __call__(self, x_t: State, t: Time, condition: Condition | None = None) -> Belief:
         return combined(self.terms(x_t, t, condition))
 

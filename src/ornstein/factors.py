@@ -17,7 +17,7 @@ step to d/(1 − κ), as Newton's method would. The plug-in g(m) alone is biased
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -32,7 +32,13 @@ Updated = tuple[Float[Tensor, " batch"], Any]
 
 
 class Factor(Guide):
-    """log g(x₀)."""
+    """log g(x₀).
+
+    Attributes:
+        timeless: what it makes of a belief does not depend on the time.
+    """
+
+    timeless: ClassVar[bool] = True
 
     @property
     def conjugate(self) -> bool:
@@ -89,6 +95,10 @@ class Factored(Guided):
     @property
     def record(self) -> Sequence[Mapping[str, Any]]:  # pyright: ignore[reportIncompatibleVariableOverride]
         return (*self.denoiser.record, *(factor.record for factor in self.factors))
+
+    @property
+    def timeless(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.denoiser.timeless and all(factor.timeless for factor in self.factors)
 
     def __call__(self, x_t: State, t: Time, condition: Condition | None = None) -> Belief:
         space = self.space.where((condition or {}).get("mask"))
@@ -193,6 +203,8 @@ class NoisyLogProb(LogProb):
     """g = p(c | x₀)^weight by a classifier of noisy data, log p(c | x_t, t): (code of x_t, t) → (batch,)."""
 
     log_prob: Callable[..., Tensor]
+
+    timeless = False
 
     def log_expect(self, belief: Belief) -> Float[Tensor, " batch"]:
         """Of a belief without doubt: the classifier at t = 0."""

@@ -189,6 +189,7 @@ class Mixture(Denoiser):
         return self.components.space
 
     def __call__(self, x_t: State, t: Time, condition: Condition | None = None) -> Belief:
+        t = 0.5 if self.timeless else t  # at t = 1 what is not hidden would be impossible
         log_weights = self._log_weights(condition) + self.components.log_likelihood(x_t, t)
         return self.components.belief(_share(log_weights, self.weights), x_t, t)
 

@@ -215,9 +215,11 @@ class Sharpened(Guide):
             raise InputError("temperature and top_p are for categories")
         return _Sharper(denoiser, self)
 
-    def probs(self, logits: Float[Tensor, "... states"]) -> Float[Tensor, "... states"]:
+    def log_probs(self, logits: Float[Tensor, "... states"]) -> Float[Tensor, "... states"]:
         """The sharpened log-probabilities."""
         logits = (logits.double() / self.temperature).log_softmax(-1)
+        if self.top_p == 1:
+            return logits
         ordered, index = logits.exp().sort(-1, descending=True)
         beyond = torch.zeros_like(logits).bool().scatter(-1, index, ordered.cumsum(-1) - ordered >= self.top_p)
         return logits.masked_fill(beyond, -torch.inf)
@@ -234,7 +236,7 @@ class _Sharper(Guided):
     def __call__(self, x_t: State, t: Time, condition: Condition | None = None) -> Probs:
         belief = self.denoiser(x_t, t, condition)
         assert isinstance(belief, Probs)
-        return Probs(self.sharpened.probs(belief.logits))
+        return Probs(self.sharpened.log_probs(belief.logits))
 
 
 def _masked(space: Any) -> Categorical:
@@ -260,7 +262,11 @@ def _looked(walk: Walk, hidden: Tensor, denoiser: Denoiser, condition: Condition
     if denoiser.timeless and walk.past:
         moved = moved & (walk.x != walk.before).flatten(1).any(1)
     space: Any = walk.space
-    known = walk if walk.past else replace(walk, past=((walk.t, space.certain(walk.x)),), before=walk.x)
+    known = (
+        walk
+        if walk.past
+        else replace(walk, past=((walk.t, space.certain(walk.x)),), before=torch.full_like(walk.x, -1))
+    )
     belief, calls = look_again(replace(known, t=_when(space, walk.x)), moved, denoiser, condition)
     before = torch.where(left(moved, walk.x), walk.x, known.before)
     return belief, replace(walk, past=((walk.t, belief),), nfe=walk.nfe + calls, before=before, transition=None)

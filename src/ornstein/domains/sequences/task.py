@@ -230,7 +230,7 @@ def sampler(ask: SequencesAsk, space: Space, steps: int | None) -> Sampler:
         "remask": (128, Remask()),
     }
     needed, kernel = kernels[ask.reveal]
-    grid = [*uniform(steps or needed), *[0.0] * ask.rounds]
+    grid = [*uniform(steps or needed), *[0.0] * (ask.rounds - 1)]  # the first round is in the last step
     return Sampler(grid, (kernel, InformedCorrector()) if ask.rounds else (kernel,))
 
 
