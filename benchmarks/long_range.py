@@ -246,12 +246,17 @@ def judged(x: Tensor, known: Tensor | None = None) -> Row:
 
 
 def controls(n: int) -> Iterator[Row]:
-    """The data, and what knows no pairs: letters of each column on their own, and the nearest record."""
+    """The data, what knows no pairs (a profile, columns on their own), and who only copies (nearest records)."""
     train, held_out = records()
     assert isinstance(train.x, Tensor)
     assert isinstance(held_out.x, Tensor)
     apart = torch.stack([column[torch.randperm(len(column))] for column in train.x[:n].T], 1)
     yield {"arm": "data", "task": "unconditional", "way": "", **judged(held_out.x)}
+    profile = data.emit(data.FAMILIES / "RF00162.cm", n, 3, profile=True)
+    profiled = data.from_text(profile, train.facts["alphabet"], "cmemit")
+    nearest = train.x[data.identities(held_out.x[:n], train.x, train.facts["alphabet"]).argmax(1)]
+    yield {"arm": "profile HMM", "task": "unconditional", "way": "", **judged(profiled)}
+    yield {"arm": "nearest training record", "task": "unconditional", "way": "", **judged(nearest)}
     yield {"arm": "independent columns", "task": "unconditional", "way": "", **judged(apart)}
 
 

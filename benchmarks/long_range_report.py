@@ -42,7 +42,7 @@ def unconditional(rows: Sequence[Row], steps: int) -> str:
             some = chosen(here, way=way)
             numbers = [said(some, key) for key in ("pairs", "near", "middle", "far", "agreement")]
             lines.append([arm, way, said(some, "calls", 0), said(some, "arithmetic", 0), said(some, "bits"), *numbers])
-    for arm in ("data", "independent columns"):
+    for arm in ("data", "nearest training record", "profile HMM", "independent columns"):
         some = chosen(rows, arm=arm)
         numbers = [said(some, key) for key in ("pairs", "near", "middle", "far", "agreement")]
         lines.append([arm, "", "", "", "", *numbers])

@@ -82,7 +82,7 @@ _HOMES = {
     "Sharpened": "unmasking",
     "Unmask": "unmasking",
 }
-_MODULES = ("chains", "grids", "operators", "oracles", "testing")
+_MODULES = ("chains", "folding", "grids", "operators", "oracles", "testing")
 
 __all__ = [*_HOMES, *_MODULES]  # pyright: ignore[reportUnsupportedDunderAll]
 
@@ -104,7 +104,7 @@ def __dir__() -> list[str]:
 
 
 if TYPE_CHECKING:
-    from . import chains, grids, operators, oracles, testing
+    from . import chains, folding, grids, operators, oracles, testing
     from .annealing import anneal
     from .beliefs import Belief, Joint, Normal, Probs
     from .bridge import hybrid, refine

@@ -76,7 +76,7 @@ def test_your_own_fasta_of_families_and_unequal_lengths(tmp_path: Path) -> None:
     [
         (SequencesAsk(family=("x",)), "--family and --guidance are for models trained with families"),
         (SequencesAsk(length=10), "all sequences of this model have 60 positions"),
-        (SequencesAsk(fold="." * 60), "has no pairs"),
+        (SequencesAsk(structure="." * 60), "has no pairs"),
         (SequencesAsk(structure="()"), "has 2 columns"),
     ],
 )

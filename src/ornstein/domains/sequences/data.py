@@ -417,11 +417,15 @@ def write_fasta(path: Path, records: Iterable[Record]) -> None:
     write_text(path, "".join(f"{line}\n" for record in lines for line in record))
 
 
-def emit(model: Path, n: int, seed: int = 0) -> list[str]:
-    """n fresh aligned records of an Infernal covariance model, in its consensus columns; they can repeat."""
+def emit(model: Path, n: int, seed: int = 0, profile: bool = False) -> list[str]:
+    """n fresh aligned records of an Infernal covariance model, in its consensus columns; they can repeat.
+
+    profile: of the profile hidden Markov model inside of it, which knows every column and no pairs.
+    """
     if not shutil.which("cmemit"):
         raise InputError("cmemit not found: install Infernal (apt install infernal; conda: bioconda::infernal)")
     command = ["cmemit", "-a", "--outformat", "A2M", "-N", str(n), "--seed", str(seed + 1)]  # its seed 0 is the clock
+    command += ["--hmmonly"] if profile else []
     done = subprocess.run([*command, str(model)], capture_output=True, text=True, check=False)
     if done.returncode:
         raise InputError(f"{model}: cmemit failed: {(done.stderr or done.stdout).strip()}")

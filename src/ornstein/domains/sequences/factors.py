@@ -13,7 +13,7 @@ A property of your own is an `Energy`, a classifier or regressor a `LogProb`, on
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -24,6 +24,7 @@ from ...beliefs import Belief, Probs
 from ...denoisers import Guide
 from ...errors import InputError
 from ...factors import Energy, Factor, Updated
+from ...folding.structures import KT, pairs_of, vienna
 from ...measurements import Fixed
 from ...spaces import Space
 from ...states import State, Time
@@ -111,7 +112,9 @@ def structure(brackets: str, facts: Mapping[str, Any]) -> "Pairing":
     """Base pairs that must be able to form: A–U, G–C, G–U."""
     _require_bases(facts, "structure")
     _require_length(brackets, facts, "structure")
-    return Pairing(torch.tensor(pairs_of(brackets)), pairable(facts["alphabet"]))
+    if not (pairs := pairs_of(brackets)):
+        raise InputError("structure: has no pairs")
+    return Pairing(torch.tensor(pairs), pairable(facts["alphabet"]))
 
 
 def fold(brackets: str, facts: Mapping[str, Any]) -> Guide:
@@ -119,7 +122,7 @@ def fold(brackets: str, facts: Mapping[str, Any]) -> Guide:
     _require_bases(facts, "fold")
     _require_length(brackets, facts, "fold")
     pairs_of(brackets)
-    raise InputError("fold: to come")
+    return Folds(brackets, facts["alphabet"])
 
 
 def fraction(said: str, facts: Mapping[str, Any]) -> Energy:
@@ -134,23 +137,6 @@ def fraction(said: str, facts: Mapping[str, Any]) -> Energy:
         return (code[..., chosen].sum(-1).mean(1) - float(value)).square()
 
     return Energy(composition, 0.5 / 0.02**2)
-
-
-def pairs_of(brackets: str) -> list[list[int]]:
-    """The base pairs of a dot-bracket, 0-based; InputError if it is none."""
-    stack, pairs = [], []
-    for column, mark in enumerate(brackets, 1):
-        if mark == "(":
-            stack.append(column - 1)
-        elif mark == ")" and stack:
-            pairs.append([stack.pop(), column - 1])
-        elif mark != ".":
-            raise InputError(f"structure: column {column} is {mark!r}, expected a dot or a matched bracket")
-    if stack:
-        raise InputError(f"structure: the bracket at column {stack[-1] + 1} is never closed")
-    if not pairs:
-        raise InputError("structure: has no pairs")
-    return sorted(pairs)
 
 
 def pairable(alphabet: str) -> Float[Tensor, "size size"]:
@@ -271,3 +257,41 @@ class Pairing(Factor):
         a, b = probs[:, self.pairs[:, 0]], probs[:, self.pairs[:, 1]]
         left, right = b @ table.T, a @ table
         return (a * left).sum(-1), left, right
+
+
+@dataclass(frozen=True)
+class Folds(Factor):
+    """g = p(target | x)^beta, the share of the target in the Boltzmann ensemble of structures at 37 °C.
+
+    The belief does not see it: it weighs particles and decides moves.
+
+    Attributes:
+        target: dot-bracket.
+        alphabet: of the letters; gaps are bases that pair with nothing.
+    """
+
+    target: str
+    alphabet: str = "ACGU"
+    beta: float = 1.0
+
+    @property
+    def record(self) -> Mapping[str, Any]:
+        return {"factor": "Folds", "target": self.target, "beta": self.beta}
+
+    def tempered(self, power: float) -> "Folds":
+        return replace(self, beta=self.beta * power)
+
+    def log_expect(self, belief: Belief) -> Float[Tensor, " batch"]:
+        """Of the likeliest sequence: with base pairs that must be able to form, that foresees much."""
+        probs = belief.mean[..., : len(self.alphabet)]
+        texts = ["".join(self.alphabet[k] for k in row) for row in probs.argmax(-1).tolist()]
+        values = [self.log_g(text) for text in texts]
+        return torch.tensor(values, dtype=torch.float64, device=probs.device)
+
+    def update(self, belief: Belief, x_t: State, t: Time, space: Space) -> Updated:
+        return self.log_expect(belief), belief
+
+    def log_g(self, text: str) -> float:
+        compound = vienna().fold_compound(text.replace("-", "N"))
+        _, free = compound.pf()
+        return self.beta * (free - compound.eval_structure(self.target)) / KT

@@ -217,7 +217,7 @@ def _spacing(x: Tensor, train: Arrays, held_out: Arrays) -> Score:
     """Whether the motif is where it is in the family."""
     facts = train.facts
     ours, some, theirs = (
-        motif_places(part, facts["motif"], facts["alphabet"])
+        motif_places(part, facts["motif"], facts["alphabet"])  # pyright: ignore[reportArgumentType]
         for part in (x, train.x[: len(x)], held_out.x)  # pyright: ignore[reportArgumentType]
     )
     meaning = (
