@@ -1,138 +1,116 @@
-"""RNA inverse folding beside RNAinverse: the same targets, the same seconds, one process on one core.
+"""RNA inverse folding: our design beside RNAinverse, the same time for both, on a file of target structures.
 
-python -m benchmarks.inverse_folding --targets FILE [--seconds 60] [--seed 0] [--out FILE.jsonl]
+python -m benchmarks.inverse_folding --targets FILE [--seconds 60] [--only our|RNAinverse] [--out FILE]
 
-The targets are a TSV with the columns puzzle, name, structure, such as Eterna100 (Lee et al. 2014; V2, for ViennaRNA 2:
-Koodli et al. 2021), which is not part of this repository. A target is solved if ViennaRNA's structure of least free
-energy, by its default parameters, is the target itself.
-
-RNAinverse (Hofacker et al. 1994) starts anew from random sequences until its time is up, and leaves a start as soon as
-it cannot succeed any more, as the program does that is asked to go on until it has a solution. It cannot be interrupted
-from Python, so that it runs in a process of its own.
-
-Every measurement is appended to the file at once; what is in it already, at the same seconds and seed, is not repeated.
+FILE is a table with the columns puzzle, name and structure (dot-bracket), such as Eterna100 V2's. Solved means that
+ViennaRNA's structure of least free energy is the target. RNAinverse (Hofacker et al. 1994) starts again from random
+sequences until its time is over. Each method has one core. Rows that are in the output already are not measured again.
 """
 
 import argparse
 import csv
 import json
-import multiprocessing
 import time
-from collections.abc import Callable, Sequence
-from math import inf
-from multiprocessing.connection import Connection
+from multiprocessing import Process, Queue
 from pathlib import Path
 from typing import Any
 
-import RNA
-import torch
+from ornstein import Keys
+from ornstein.folding import design, folded, pairs_of
+from ornstein.folding.structures import apart, vienna
 
-from ornstein.domains.sequences.folding_draft import BASES, apart, design
-from ornstein.domains.sequences.scores import defect
-from ornstein.keys import Keys
-
-Row = dict[str, Any]
-SHOWN = ((0, 50), (50, 100), (100, 200), (200, 10_000))
-"""Ranges of length in the table."""
+METHODS = ("ours", "RNAinverse")
 
 
-def ours(target: str, seconds: float, seed: int) -> str:
-    return design(target, Keys.of(seed, 1), folds=10**9, seconds=seconds).sequence
+def ours(target: str, seed: int, seconds: float) -> str:
+    return design(target, Keys.of(seed, 1), 10**9, seconds).sequence
 
 
-def rnainverse(target: str, seconds: float, seed: int) -> str:
-    """The sequence that came closest; a random one if no start came to an end."""
-    context = multiprocessing.get_context("fork")
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_restarts, args=(target, seed, sender), daemon=True)
-    end, best = time.monotonic() + seconds, (inf, _random(target, seed, 0))
-    process.start()
-    while best[0] > 0 and receiver.poll(max(0.0, end - time.monotonic())):
-        best = min(best, receiver.recv())
-    process.kill()
-    process.join()
-    return best[1]
+def rna_inverse(target: str, seed: int, seconds: float) -> str:
+    """Its best sequence; in a process of its own, because one start can outlast the time."""
+    found: Any = Queue()
+    child = Process(target=_starts, args=(target, seed, found))
+    child.start()
+    child.join(seconds)
+    if child.is_alive():
+        child.kill()
+        child.join()
+    best = "A" * len(target)
+    while not found.empty():
+        best = found.get()
+    return best
 
 
-def _restarts(target: str, seed: int, sender: Connection) -> None:
-    RNA.cvar.give_up = 1
-    for start in range(10**9):
-        text, _ = RNA.inverse_fold(_random(target, seed, start), target)
-        sender.send((apart(RNA.fold(text)[0], target), text))
+def _starts(target: str, seed: int, found: Any) -> None:
+    """Random starts until one is solved; every improvement is told."""
+    pairs, least = {i: j for i, j in pairs_of(target)}, float("inf")  # noqa: C416
+    for start in range(1_000_000):
+        numbers = (Keys.of(seed, 1).fold(start).uniform(len(target))[0] * 6).long().tolist()
+        letters = ["ACGUAC"[k] for k in numbers]
+        for i, j in pairs.items():
+            letters[i], letters[j] = ("GC", "CG", "AU", "UA", "GU", "UG")[numbers[i]]
+        sequence, distance = vienna().inverse_fold("".join(letters), target)
+        if distance < least:
+            least = distance
+            found.put(sequence.upper())
+        if distance == 0:
+            return
 
 
-def _random(target: str, seed: int, start: int) -> str:
-    numbers = Keys.of(seed, 1).fold(start).uniform(len(target))[0]
-    return "".join(BASES[int(4 * u)] for u in numbers.tolist())
-
-
-METHODS: dict[str, Callable[[str, float, int], str]] = {"ornstein": ours, "RNAinverse": rnainverse}
-
-
-def measured(puzzle: Row, method: str, seconds: float, seed: int) -> Row:
-    target = puzzle["structure"]
-    start = time.monotonic()
-    sequence = METHODS[method](target, seconds, seed)
-    spent = time.monotonic() - start
-    distance = apart(RNA.fold(sequence)[0], target)
+def measured(row: dict[str, str], method: str, seed: int, seconds: float) -> dict[str, Any]:
+    target, started = row["structure"], time.perf_counter()
+    sequence = (ours if method == "ours" else rna_inverse)(target, seed, seconds)
+    elapsed = time.perf_counter() - started
+    compound = vienna().fold_compound(sequence)
+    compound.pf()
+    distance = apart(folded(sequence, target)[0], target)
     return {
-        "puzzle": puzzle["puzzle"],
-        "name": puzzle["name"],
+        "puzzle": row["puzzle"],
+        "name": row["name"],
         "length": len(target),
         "method": method,
-        "solved": distance == 0,
-        "seconds": round(spent, 3),
-        "distance": distance,
-        "defect": round(defect(sequence, target), 5),
         "limit": seconds,
-        "seed": seed,
+        "solved": distance == 0,
+        "seconds": round(elapsed, 2),
+        "distance": distance,
+        "defect": round(compound.ensemble_defect(target), 4),
+        "sequence": sequence,
     }
 
 
-def identity(row: Row) -> tuple[Any, ...]:
-    return row["puzzle"], row["method"], row["limit"], row["seed"]
-
-
-def table(rows: Sequence[Row]) -> str:
-    """Solved of all, by method and length."""
-    names = [f"{low}–{high - 1}" for low, high in SHOWN[:-1]] + [f"{SHOWN[-1][0]}–"]
-    lines = [f"{'solved of':12}{'all':>10}" + "".join(f"{name:>10}" for name in names) + f"{'defect':>10}"]
+def summary(rows: list[dict[str, Any]]) -> str:
+    lines = ["| method | solved | of | median seconds, solved | mean ensemble defect |", "|---|---|---|---|---|"]
     for method in METHODS:
         mine = [row for row in rows if row["method"] == method]
-        if mine:
-            groups = [[row for row in mine if low <= row["length"] < high] for low, high in ((0, 10_000), *SHOWN)]
-            counts = [f"{sum(row['solved'] for row in group)}/{len(group)}" for group in groups]
-            mean = sum(row["defect"] for row in mine) / len(mine)
-            lines.append(f"{method:12}" + "".join(f"{count:>10}" for count in counts) + f"{mean:>10.3f}")
+        if not mine:
+            continue
+        times = sorted(row["seconds"] for row in mine if row["solved"]) or [float("nan")]
+        defect = sum(row["defect"] for row in mine) / len(mine)
+        solved = sum(row["solved"] for row in mine)
+        lines.append(f"| {method} | {solved} | {len(mine)} | {times[len(times) // 2]} | {defect:.3f} |")
     return "\n".join(lines)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--targets", type=Path, required=True)
-    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS))
-    parser.add_argument("--out", type=Path, default=Path("inverse_folding.jsonl"))
-    args = parser.parse_args()
-    torch.set_num_threads(1)
-    with args.targets.open(newline="") as file:
-        puzzles = list(csv.DictReader(file, delimiter="\t"))
-    rows = [json.loads(line) for line in args.out.read_text().splitlines()] if args.out.exists() else []
-    done = {identity(row) for row in rows}
-    for method in args.methods:
-        for puzzle in puzzles:
-            if (puzzle["puzzle"], method, args.seconds, args.seed) in done:
-                continue
-            row = measured(puzzle, method, args.seconds, args.seed)
-            rows.append(row)
-            with args.out.open("a") as file:
-                file.write(json.dumps(row) + "\n")
-            print(
-                f"{method:12}{row['puzzle']:>4} {row['length']:4} {row['solved']!s:6}{row['seconds']:8.2f} s",
-                flush=True,
-            )
-    print(table([row for row in rows if (row["limit"], row["seed"]) == (args.seconds, args.seed)]))
+    parser.add_argument("--only", choices=METHODS, nargs="+", default=METHODS)
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/inverse_folding.jsonl"))
+    options = parser.parse_args()
+    with options.targets.open() as file:
+        targets = list(csv.DictReader(file, delimiter="\t"))
+    text = options.out.read_text() if options.out.exists() else ""
+    rows = [json.loads(line) for line in text.splitlines()]
+    done = {(row["puzzle"], row["method"]) for row in rows}
+    with options.out.open("a") as file:
+        for target in targets:
+            for method in options.only:
+                if (target["puzzle"], method) not in done:
+                    rows.append(measured(target, method, options.seed, options.seconds))
+                    print(json.dumps(rows[-1]), file=file, flush=True)
+    print(summary(rows))
 
 
 if __name__ == "__main__":

@@ -107,7 +107,7 @@ class Outcome:
     """What a method drew, evaluations of the denoiser a sample, and how exact it says it is."""
 
     x: Tensor
-    nfe: int
+    nfe: float
     exactness: Exactness | None = None
 
 

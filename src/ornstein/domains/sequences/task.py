@@ -28,7 +28,7 @@ from .factors import known
 
 Reveal = Literal["entropy", "confidence", "first-hitting", "ancestral", "remask"]
 FASTA = "samples.fasta"
-CHAPTER = 100
+CHAPTER = 64
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class Sequences(Task):
     ask = SequencesAsk
     sampling: ClassVar[Mapping[str, Any]] = {"batch_size": 100}
     judged = 200
-    shown = 48
+    shown = 24
 
     def data(self, config: SequencesConfig) -> tuple[Arrays, Arrays]:
         parts = _load(config.data, config.alphabet, config.identity)
@@ -192,11 +192,11 @@ class Sequences(Task):
         config, facts = denoiser.origin.config, denoiser.origin.facts
         if facts["lengths"]:
             return []
-        _, held_out = _load(config["data"], config["alphabet"], config["identity"])
+        train, held_out = _load(config["data"], config["alphabet"], config["identity"])
         request = self.request(SequencesAsk(), CHAPTER, facts)
         way = sampler(SequencesAsk(), denoiser.space, None)
         drawn = sample(denoiser, CHAPTER, seed=seed, condition=request.condition, sampler=way)
-        return scores.chapters(denoiser, drawn.x, held_out)
+        return scores.chapters(denoiser, drawn.x, train, held_out)
 
 
 @lru_cache(maxsize=4)

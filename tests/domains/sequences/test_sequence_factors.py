@@ -88,8 +88,8 @@ def test_guided_particles_follow_the_exact_law(said: dict[str, str]) -> None:
     degrees = int(kept.sum()) - 1
     assert statistic < degrees + 5 * (2 * degrees) ** 0.5
     unguided = on.sample(world, n=300, steps=20).x
-    wrong = torch.bincount((unguided * 4 ** torch.arange(3, -1, -1)).sum(1), minlength=256).double()[kept]
-    assert ((wrong - expected) ** 2 / expected).sum().item() > degrees + 5 * (2 * degrees) ** 0.5
+    wrong = torch.bincount((unguided * 4 ** torch.arange(3, -1, -1)).sum(1), minlength=256)
+    assert wrong[~kept].sum() > 0  # the broken twin breaks what was said
 
 
 def test_fixed_letters_hold_and_their_partners_follow() -> None:
