@@ -7,7 +7,8 @@ an exact denoiser of masked bases. The energy U says how far the target structur
     U_R(x)  = kT log(1 + Σ_{s∈R} exp((E(x, s*) − E(x, s)) / kT)) + w E(x, s*)      one evaluation O(n) a rival: 2–4 µs
 
 U_R, with w = 0 and the physical kT, is kT times −log p(s* | x) in an ensemble of s* and the rivals R alone: the
-structures that earlier folds preferred. It bounds the gap over R from above and costs a thousandth of a fold, so:
+structures that earlier folds preferred. With w = 0 it bounds the gap over R from above (a rival not yet seen can
+still win), and it costs a thousandth of a fold, so:
 
     1. mask some blocks, draw them anew from the denoiser, accept by Metropolis's rule with U_R; repeat until the
        target beats all rivals. The prior is the proposal, so its ratio cancels: prior · exp(−U_R/T) is left invariant.
