@@ -27,6 +27,7 @@ from torch import Tensor
 from ...datasets import Arrays
 from ...denoisers import NeuralDenoiser
 from ...files import read_json
+from ...folding.structures import folded, vienna
 from ...keys import Keys
 from ...report import pictures, plots
 from ...tasks import Chapter, Figure, Score
@@ -106,18 +107,14 @@ def nearest(x: Tensor, among: Tensor, alphabet: str, itself: bool = False) -> Fl
 
 def defect(sequence: str, target: str) -> float:
     """The normalised ensemble defect of an RNA for a structure (Zadeh et al. 2011): 0 = folds as it should."""
-    import RNA  # only where ViennaRNA is asked for
-
-    compound = RNA.fold_compound(sequence)
+    compound = vienna().fold_compound(sequence)
     compound.pf()
     return compound.ensemble_defect(target)
 
 
 def folds_into(sequence: str, target: str) -> bool:
     """Whether the structure of least free energy is the target."""
-    import RNA
-
-    return RNA.fold(sequence)[0] == target
+    return folded(sequence, target)[0] == target
 
 
 # The table ------------------------------------------------------------------------------------------
