@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ornstein.clusters import identities
 from ornstein.config import TrainConfig
 from ornstein.datasets import Arrays
 from ornstein.denoisers import Denoiser, NeuralDenoiser
@@ -254,7 +255,8 @@ def controls(n: int) -> Iterator[Row]:
     yield {"arm": "data", "task": "unconditional", "way": "", **judged(held_out.x)}
     profile = data.emit(data.FAMILIES / "RF00162.cm", n, 3, profile=True)
     profiled = data.from_text(profile, train.facts["alphabet"], "cmemit")
-    nearest = train.x[data.identities(held_out.x[:n], train.x, train.facts["alphabet"]).argmax(1)]
+    alphabet = train.facts["alphabet"]
+    nearest = train.x[identities(held_out.x[:n], train.x, len(alphabet), alphabet.find(data.GAP)).argmax(1)]
     yield {"arm": "profile HMM", "task": "unconditional", "way": "", **judged(profiled)}
     yield {"arm": "nearest training record", "task": "unconditional", "way": "", **judged(nearest)}
     yield {"arm": "independent columns", "task": "unconditional", "way": "", **judged(apart)}

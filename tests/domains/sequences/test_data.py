@@ -12,9 +12,11 @@ import torch
 from torch import Tensor
 
 from ornstein import InputError
+from ornstein.clusters import identities
 from ornstein.datasets import Arrays
 from ornstein.domains.sequences import data
 from ornstein.domains.sequences.data import Record
+from test_clusters import assert_apart
 from worlds import rejected
 
 AMINO_ACIDS = data.ALPHABETS["protein"]
@@ -193,29 +195,6 @@ def test_one_cluster_cannot_be_split(tmp_path: Path) -> None:
 # Splitting ------------------------------------------------------------------------------------------
 
 
-def common_length(a: str, b: str) -> int:
-    """The longest common subsequence, by the textbook's recursion."""
-    row = [0] * (len(b) + 1)
-    for x in a:
-        diagonal = 0
-        for j, y in enumerate(b, 1):
-            diagonal, row[j] = row[j], diagonal + 1 if x == y else max(row[j], row[j - 1])
-    return row[-1]
-
-
-def identity(a: str, b: str, ragged: bool) -> float:
-    if ragged:
-        return common_length(a, b) / max(len(a), len(b))
-    columns = [(x, y) for x, y in zip(a, b, strict=True) if (x, y) != ("-", "-")]
-    return sum(x == y for x, y in columns) / len(columns)
-
-
-def assert_apart(train: Sequence[str], held_out: Sequence[str], threshold: float, ragged: bool) -> None:
-    """No held-out record is as similar as the threshold to a training record."""
-    closest = max(identity(a, b, ragged) for a in train for b in held_out)
-    assert closest < threshold, f"identity {closest:.3f}"
-
-
 SHAPES = {
     "equal": lambda k, text: text,
     "aligned": lambda k, text: "-" * (k % 3) + text[k % 3 :],
@@ -231,30 +210,17 @@ def test_held_out_records_are_not_close_to_training_records(tmp_path: Path, shap
     parts = data.load(str(fasta(tmp_path / "x.fa", texts)), identity=threshold)
     train, held_out = map(texts_of, parts)
     assert len(held_out) >= 10
-    assert_apart(train, held_out, threshold, shape == "ragged")
+    assert_apart(train, held_out, threshold, "-", shape == "ragged")
     together = random.Random(0).sample(train + held_out, len(texts))
-    rejected(assert_apart, together[15:], together[:15], threshold, shape == "ragged")  # the broken twin: at random
+    rejected(assert_apart, together[15:], together[:15], threshold, "-", shape == "ragged")  # broken twin: at random
 
 
 def test_the_shipped_families_are_split_by_identity() -> None:
     for name in data.shipped():
         train, held_out = data.load(name)
-        apart = data.identities(x_of(train), x_of(held_out), train.facts["alphabet"])
+        alphabet = train.facts["alphabet"]
+        apart = identities(x_of(train), x_of(held_out), len(alphabet), alphabet.find(data.GAP))
         assert apart.max() < 0.8, name
-
-
-def test_identities_are_those_of_the_columns() -> None:
-    texts = [text[: k % 7] + "-" * 5 + text[k % 7 + 5 :] for k, text in enumerate(varied(drawn(2), 10, 0.3))]
-    x = data.from_text(texts, AMINO_ACIDS + "-", "here")
-    expected = torch.tensor([[identity(a, b, ragged=False) for b in texts] for a in texts])
-    torch.testing.assert_close(data.identities(x, x, AMINO_ACIDS + "-", block=7), expected)
-
-
-def test_common_subsequences_are_those_of_the_recursion() -> None:
-    """Up to four words of bits, and letters that no word has."""
-    texts = drawn(40, "ACGU", 1, 200)
-    for text in [*drawn(6, "ACGU", 1, 200, seed=1), *drawn(1, "ACG", 63, 63), *drawn(1, "ACG", 126, 126)]:
-        assert data.common(text, texts).tolist() == [common_length(text, other) for other in texts]
 
 
 def test_every_family_is_in_both_parts(tmp_path: Path) -> None:

@@ -12,11 +12,8 @@ An aligned record has the gap as one more category, the last. Unaligned records 
 have a mask. A word `family=NAME` in every header labels the records. Letters outside the alphabet are errors: nothing
 is dropped but exact duplicates, which are counted.
 
-Records are split so that no held-out record is as similar as `identity` to a training record: two records at least that
-similar are in one cluster (single linkage), and clusters stay whole. The identity of two records of one length is the
-share of equal letters among the columns in which not both have a gap. Unaligned records of unequal lengths have the
-length of their longest common subsequence over that of the longer: no global alignment gives them more. It is exact,
-for all pairs, bit-parallel (Hyyrö 2004): some seconds for 5,000 records of 100 letters, and n² of it for n records.
+Records are split so that no held-out record is as similar as `identity` to a training record: clusters of similar
+records stay whole, and `clusters.py` says what is similar.
 """
 
 import gzip
@@ -26,7 +23,7 @@ import shutil
 import subprocess
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -35,15 +32,14 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Int64
 from torch import Tensor
-from torch.nn import functional as F
 
+from ...clusters import clustered, split
 from ...config import suggestion
 from ...datasets import Arrays
 from ...errors import InputError
 from ...files import write_text
-from ...keys import Keys
 
 Kind = Literal["auto", "protein", "dna", "rna"]
 
@@ -109,15 +105,15 @@ def load(source: str, alphabet: Kind = "auto", identity: float = 0.8, held_out: 
         raise InputError(f"identity must be in (0, 1] and held_out in (0, 1), found {identity} and {held_out}")
     data = _read_set(path, alphabet)
     x, letters = from_text(data.texts, data.alphabet, source), torch.from_numpy(_bytes(data.texts) != 0)
-    clusters = _clusters(_links(data, x, identity), len(x))
-    chosen = _held_out(clusters, data.labels, held_out)
+    condition = {} if data.even else {"mask": letters}
+    clusters = clustered(x, len(data.alphabet), identity, data.alphabet.find(GAP), condition.get("mask"))
+    chosen = split(clusters, data.labels, held_out)
     if not chosen.any():
         what = "each family is" if any(data.labels) else f"all {len(x)} records are"
         raise InputError(
             f"{source}: at identity {identity}, {what} one cluster, so none can be held out: raise the option identity"
         )
     facts = _facts(data, clusters, chosen, about)
-    condition = {} if data.even else {"mask": letters}
     if facts["families"]:
         condition["family"] = torch.tensor([facts["families"].index(label) for label in data.labels])
     whole = Arrays(x, condition, facts)
@@ -125,10 +121,10 @@ def load(source: str, alphabet: Kind = "auto", identity: float = 0.8, held_out: 
     return train, test
 
 
-def _facts(data: _Set, clusters: np.ndarray, held_out: Tensor, about: dict[str, Any]) -> dict[str, Any]:
+def _facts(data: _Set, clusters: Tensor, held_out: Tensor, about: dict[str, Any]) -> dict[str, Any]:
     """What the model must know, in JSON values."""
     lengths = Counter(len(text) for text, out in zip(data.texts, held_out.tolist(), strict=True) if not out)
-    sizes = np.unique(clusters, return_counts=True)[1]
+    sizes = clusters.unique(return_counts=True)[1]
     content = "\n".join(data.texts + data.labels)
     return {
         "source": about["source"],
@@ -142,7 +138,7 @@ def _facts(data: _Set, clusters: np.ndarray, held_out: Tensor, about: dict[str, 
         "held_out": int(held_out.sum()),
         "duplicates": data.duplicates,
         "clusters": len(sizes),
-        "redundancy": float(f"{sizes[sizes > 1].sum() / len(clusters):.4g}"),
+        "redundancy": float(f"{int(sizes[sizes > 1].sum()) / len(clusters):.4g}"),
         "sha256": sha256(content.encode()).hexdigest(),
         "pairs": about.get("pairs", []),
         "structure": about.get("structure", ""),
@@ -212,116 +208,6 @@ def _labels(records: Sequence[Record], path: Path) -> list[str]:
 
 def _at(number: int, name: str) -> str:
     return f"record {number} ({name})" if name else f"record {number}"
-
-
-# Splitting by identity ------------------------------------------------------------------------------
-
-
-def _held_out(clusters: np.ndarray, labels: Sequence[str], share: float) -> Bool[Tensor, " n"]:
-    """Whole clusters of each family, in a fixed shuffle, as many as fit in the share, and the smallest if none does.
-
-    A family that is one cluster is for training alone; a cluster of several families counts for its first record's.
-    """
-    chosen = np.zeros(len(clusters), dtype=bool)
-    numbers, first, sizes = np.unique(clusters, return_index=True, return_counts=True)
-    order = Keys.of(0, 1).bits(len(numbers))[0].argsort().numpy()
-    of = np.array(labels)[first]
-    for family in sorted(set(of)):
-        members = order[of[order] == family]
-        if len(members) > 1:
-            chosen |= np.isin(clusters, numbers[_fitting(members, sizes, share)])
-    return torch.from_numpy(chosen)
-
-
-def _fitting(members: np.ndarray, sizes: np.ndarray, share: float) -> list[int]:
-    taken: list[int] = []
-    room = share * sizes[members].sum()
-    for member in members.tolist():
-        if sizes[member] <= room:
-            taken.append(member)
-            room -= sizes[member]
-    return taken or [int(members[sizes[members].argmin()])]
-
-
-def _clusters(links: Iterator[tuple[int, np.ndarray]], n: int) -> np.ndarray:
-    """(n,) the cluster of each record; links: a record, and others similar to it."""
-    labels = np.arange(n)
-    for record, similar in links:
-        others = np.unique(labels[similar])
-        others = others[others != labels[record]]
-        if len(others):
-            labels[np.isin(labels, others)] = labels[record]
-    return labels
-
-
-def _links(data: _Set, x: Int64[Tensor, "n length"], threshold: float) -> Iterator[tuple[int, np.ndarray]]:
-    """Each record, and others that are as similar to it; each pair once."""
-    return _column_links(x, data, threshold) if data.even else _subsequence_links(data.texts, threshold)
-
-
-def _column_links(x: Tensor, data: _Set, threshold: float, block: int = 256) -> Iterator[tuple[int, np.ndarray]]:
-    for start in range(0, len(x), block):
-        rows = identities(x[start : start + block], x[start:], data.alphabet)
-        for row, similar in enumerate((rows >= threshold).numpy()):
-            yield start + row, start + row + 1 + similar[row + 1 :].nonzero()[0]
-
-
-def identities(
-    a: Int64[Tensor, "n length"], b: Int64[Tensor, "m length"], alphabet: str, block: int = 2048
-) -> Float[Tensor, "n m"]:
-    """The share of equal letters among the columns in which not both records have a gap."""
-    rows = F.one_hot(a, len(alphabet)).float()
-    parts = [_block_identities(rows, F.one_hot(part, len(alphabet)).float(), alphabet) for part in b.split(block)]
-    return torch.cat(parts, 1)
-
-
-def _block_identities(a: Tensor, b: Tensor, alphabet: str) -> Tensor:
-    equal = a.flatten(1) @ b.flatten(1).T
-    gaps = a[..., -1] @ b[..., -1].T if alphabet.endswith(GAP) else torch.zeros_like(equal)
-    return (equal - gaps) / (a.shape[1] - gaps).clamp(min=1)
-
-
-def _subsequence_links(texts: Sequence[str], threshold: float) -> Iterator[tuple[int, np.ndarray]]:
-    """Longest first: those too short to be similar to a record are the last."""
-    order = sorted(range(len(texts)), key=lambda record: -len(texts[record]))
-    ordered = [texts[record] for record in order]
-    lengths, columns = np.array([*map(len, ordered)]), _bytes(ordered).T.copy()
-    for place, text in enumerate(ordered[:-1]):
-        end = np.searchsorted(-lengths, -threshold * len(text) + 1e-9, side="right")
-        common = _common(text, columns[: len(text), place + 1 : end])
-        yield order[place], np.array(order)[place + 1 : end][common >= threshold * len(text) - 1e-9]
-
-
-def common(text: str, texts: Sequence[str]) -> np.ndarray:
-    """(n,) the length of the longest common subsequence of a text and each of the texts."""
-    return _common(text, _bytes(texts).T)
-
-
-def _common(text: str, columns: np.ndarray) -> np.ndarray:
-    """Bit i of V is 0 where the i-th letter adds to the subsequence: V ← (V + (V & M)) | (V & ~M), M: where it matches.
-
-    The bits are in words of 63, so that a sum keeps its carry.
-    """
-    words = [_matches(text[start : start + 63]) for start in range(0, len(text), 63)]
-    full = np.uint64((1 << 63) - 1)
-    rows = np.full((len(words), columns.shape[1]), full)
-    for letters in columns:
-        carry = np.zeros(len(letters), dtype=np.uint64)
-        for row, matches in zip(rows, words, strict=True):
-            both = row & matches[letters]
-            total = row + both + carry
-            carry = total >> np.uint64(63)
-            row[:] = (total & full) | (row ^ both)
-    ones = np.unpackbits(rows.view(np.uint8), axis=1).reshape(*rows.shape, 64).sum((0, 2), dtype=np.int64)
-    return 63 * len(words) - ones
-
-
-def _matches(text: str) -> np.ndarray:
-    """(256,) for each byte, the bits of the places where the text has it; none for 0, which pads."""
-    table = np.zeros(256, dtype=np.uint64)
-    for place, letter in enumerate(text.encode()):
-        table[letter] |= np.uint64(1 << place)
-    return table
 
 
 # Text and categories --------------------------------------------------------------------------------

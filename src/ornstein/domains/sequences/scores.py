@@ -24,6 +24,7 @@ from einops import rearrange
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from ...clusters import identities
 from ...datasets import Arrays
 from ...denoisers import NeuralDenoiser
 from ...files import read_json
@@ -32,7 +33,7 @@ from ...keys import Keys
 from ...report import pictures, plots
 from ...tasks import Chapter, Figure, Score
 from ...training import Batch, losses
-from .data import FAMILIES, Record, identities, to_text, ungapped, write_fasta
+from .data import FAMILIES, GAP, Record, to_text, ungapped, write_fasta
 from .factors import pairable
 
 FAR = 24  # columns: what counts as a long way
@@ -99,7 +100,7 @@ def couplings(x: Int[Tensor, "n length"], size: int) -> Float[Tensor, "length le
 
 def nearest(x: Tensor, among: Tensor, alphabet: str, itself: bool = False) -> Float[Tensor, " n"]:
     """The identity of each sequence to the most similar of the others."""
-    found = identities(x, among, alphabet)
+    found = identities(x, among, len(alphabet), alphabet.find(GAP))
     if itself:
         found.fill_diagonal_(0.0)
     return found.amax(1)
