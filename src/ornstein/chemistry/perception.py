@@ -27,7 +27,7 @@ def to_rdkit(molecule: Molecule) -> Chem.RWMol:
 
 def from_rdkit(mol: Chem.Mol, properties: Mapping[str, float] | None = None) -> Molecule:
     """The atoms of RDKit's molecule at its first conformer's positions, hydrogens only where it has them as atoms."""
-    numbers = np.array([atom.GetAtomicNum() for atom in mol.GetAtoms()])
+    numbers = np.array([atom.GetAtomicNum() for atom in mol.GetAtoms()], dtype=int)
     name = mol.GetProp("_Name") if mol.HasProp("_Name") else ""
     return Molecule(numbers, mol.GetConformer().GetPositions(), name, properties or {})
 
