@@ -65,12 +65,34 @@ class Figure:
 
 
 @dataclass(frozen=True)
+class Interactive:
+    """What a reader can take in hand, and its caption.
+
+    Attributes:
+        fragment: HTML that fetches nothing.
+        script: JavaScript that brings every such fragment before it to life, and may run again; a page has it once.
+    """
+
+    fragment: str
+    caption: str
+    script: str
+
+    def html(self) -> str:
+        """The figure with all that it needs, as a notebook shows it."""
+        return f"{self.bare()}<script>{self.script}</script>"
+
+    def bare(self) -> str:
+        """The figure without its script."""
+        return f"<figure>{self.fragment}<figcaption>{escape(self.caption)}</figcaption></figure>"
+
+
+@dataclass(frozen=True)
 class Chapter:
     """A chapter of the tour or of a report."""
 
     title: str
     text: str
-    figures: Sequence[Figure] = ()
+    figures: Sequence[Figure | Interactive] = ()
     scores: Sequence[Score] = ()
 
 
@@ -143,7 +165,7 @@ class Task(ABC):
         """How the field judges these samples."""
 
     @abstractmethod
-    def figures(self, samples: "Samples") -> list[Figure]:
+    def figures(self, samples: "Samples") -> Sequence[Figure | Interactive]:
         """The samples as a person wants to see them; with the film, if they carry one."""
 
     def describe(self, data: Dataset, validation: Dataset) -> str:

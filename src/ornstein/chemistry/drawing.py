@@ -13,7 +13,7 @@ from .molecule import Molecule
 
 Pairs = Sequence[tuple[int, int]]
 
-_COLOURS = {
+COLOURS = {
     0: 0x8A9BC0,  # still hidden
     1: 0xF1F1EE,
     5: 0xE0A48C,
@@ -166,9 +166,9 @@ def _sticks(numbers: np.ndarray, places: np.ndarray, pairs: Pairs) -> Solids:
 
 
 def _dashes(places: np.ndarray, i: int, j: int) -> Solids:
-    """Rounded dashes from one atom to another, 0.4 Å apart."""
-    count = max(round(float(np.linalg.norm(places[i] - places[j])) / 0.4), 2)
-    start, end = ((np.arange(count) + part)[:, None] / count for part in (0.25, 0.75))
+    """Rounded dashes from one atom to another, 0.45 Å apart."""
+    count = max(round(float(np.linalg.norm(places[i] - places[j])) / 0.45), 2)
+    start, end = ((np.arange(count) + part)[:, None] / count for part in (0.3, 0.7))
     start, end = ((1 - share) * places[i] + share * places[j] for share in (start, end))
     line = np.concatenate([start, start, end]), np.concatenate([end, start, end])
     return _of_one_kind(*line, _DASHED, np.tile(_rgb(_DASH), (3 * count, 1)))
@@ -183,7 +183,7 @@ def _together(parts: Sequence[Solids]) -> Solids:
 
 
 def _colours(numbers: np.ndarray) -> np.ndarray:
-    return np.array([_rgb(_COLOURS.get(int(number), _OTHER)) for number in numbers]).reshape(-1, 3)
+    return np.array([_rgb(COLOURS.get(int(number), _OTHER)) for number in numbers]).reshape(-1, 3)
 
 
 def _rgb(code: int) -> np.ndarray:

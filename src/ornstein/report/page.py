@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from html import escape
 
-from ..tasks import Chapter, Score
+from ..tasks import Chapter, Figure, Interactive, Score
 
 _STYLE = """
 body { font: 16px/1.55 system-ui, sans-serif; color: #1c2430; max-width: 60rem; margin: 3rem auto; padding: 0 1.2rem }
@@ -26,13 +26,24 @@ def page(title: str, lead: str, chapters: Sequence[Chapter], footer: str = "") -
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head>'
-        f"<body><h1>{escape(title)}</h1><p>{lead}</p>{body}<footer>{footer}</footer></body></html>\n"
+        f"<body><h1>{escape(title)}</h1><p>{lead}</p>{body}<footer>{footer}</footer>{_scripts(chapters)}</body></html>\n"
     )
 
 
+def _scripts(chapters: Sequence[Chapter]) -> str:
+    """What interactive figures run, each script once however many figures need it."""
+    figures = [figure for chapter in chapters for figure in chapter.figures]
+    scripts = dict.fromkeys(figure.script for figure in figures if isinstance(figure, Interactive))
+    return "".join(f"<script>{script}</script>" for script in scripts)
+
+
 def _chapter(chapter: Chapter) -> str:
-    figures = "".join(figure.html() for figure in chapter.figures)
+    figures = "".join(_figure(figure) for figure in chapter.figures)
     return f"<h2>{escape(chapter.title)}</h2><p>{chapter.text}</p>{figures}{_scores(chapter.scores)}"
+
+
+def _figure(figure: Figure | Interactive) -> str:
+    return figure.bare() if isinstance(figure, Interactive) else figure.html()
 
 
 def _scores(scores: Sequence[Score]) -> str:

@@ -3,6 +3,7 @@
 A ball is a stick without length: for both the point of the surface that the eye sees solves one quadratic.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,9 +66,9 @@ def _put(
 ) -> None:
     """Draws solid number k where it is in front of what is there."""
     fine, end = len(depth), start + length * axis
-    left, low = np.minimum(start, end)[:2] - radius + fine / 2
-    right, high = np.maximum(start, end)[:2] + radius + fine / 2
-    rows, columns = _span(fine - high, fine - low, fine), _span(left, right, fine)
+    left, low = np.minimum(start, end)[:2].tolist()
+    right, high = np.maximum(start, end)[:2].tolist()
+    rows, columns = _span(-high - radius, radius - low, fine), _span(left - radius, right + radius, fine)
     x = np.arange(columns.start, columns.stop, dtype=np.float32) + np.float32(0.5 - fine / 2 - start[0])
     y = np.float32(fine / 2 - 0.5 - start[1]) - np.arange(rows.start, rows.stop, dtype=np.float32)
     z, hit = _surface(x[None, :], y[:, None], axis, length, radius)
@@ -94,8 +95,9 @@ def _surface(
     return z, (root >= 0) & (along >= 0) & (along <= length)
 
 
-def _span(low: float, high: float, size: int) -> slice:
-    return slice(int(np.clip(low, 0, size)), int(np.clip(np.ceil(high), 0, size)))
+def _span(low: float, high: float, fine: int) -> slice:
+    """The rows or columns of a picture that an interval about its middle touches."""
+    return slice(*(min(max(math.floor(edge + fine / 2), 0), fine) for edge in (low, high + 1)))
 
 
 def _places(row: np.ndarray, column: np.ndarray, z: np.ndarray, fine: int) -> np.ndarray:
