@@ -35,8 +35,10 @@ def from_rdkit(mol: Chem.Mol, properties: Mapping[str, float] | None = None) -> 
 def perceived(molecule: Molecule) -> Chem.Mol | None:
     """The neutral molecule that these positions are, bonds, stereo and positions included.
 
-    None if RDKit finds none, or one in several pieces, or a radical.
+    None if RDKit finds none, or one in several pieces, or a radical, and if an atom is of no element or nowhere.
     """
+    if not molecule.numbers.all() or not np.isfinite(molecule.positions).all():
+        return None
     mol = to_rdkit(molecule)
     with BlockLogs():
         try:

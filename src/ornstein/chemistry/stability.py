@@ -74,7 +74,12 @@ def table_mol(molecule: Molecule) -> Chem.RWMol:
 
 
 def valid_smiles(molecule: Molecule) -> str | None:
-    """The SMILES of the largest piece of the table's molecule; None if RDKit cannot sanitise the whole, as EDM."""
+    """The SMILES of the largest piece of the table's molecule; None if RDKit cannot sanitise the whole, as EDM.
+
+    None too if an atom is of no element, which RDKit would take for a placeholder.
+    """
+    if not molecule.numbers.all():
+        return None
     mol = table_mol(molecule)
     with BlockLogs():
         try:
