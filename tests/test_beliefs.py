@@ -127,3 +127,15 @@ def test_dense_acts_on_flattened_events() -> None:
     v = KEYS.normal(2, 2)
     matrix = torch.einsum("bi,bj->bij", v.flatten(1), v.flatten(1))
     assert_close(Dense(matrix)(v), v * (v**2).sum((1, 2), keepdim=True))
+
+
+def test_positions_that_do_not_exist_have_no_category() -> None:
+    exists = torch.ones(LOGITS.shape[:-1], dtype=torch.bool)
+    exists[:, -1] = False
+    belief, g = Probs(LOGITS, exists), 0.1 * LOGITS.flip(-1)
+    rest = Probs(LOGITS[:, :-1])
+    assert (belief.mean[:, -1] == 0).all()
+    assert_close(belief.mean[:, :-1], rest.mean)
+    assert_close(belief.cumulant(g), rest.cumulant(g[:, :-1]))
+    assert_close(belief.tilt(g).mean[:, :-1], rest.tilt(g[:, :-1]).mean)
+    assert (belief.covary(g)[:, -1] == 0).all()

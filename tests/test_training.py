@@ -253,3 +253,18 @@ def test_a_finished_run_without_its_model_gets_it_back(tmp_path: Path) -> None:
     run.resume()
     run.fit()
     assert checkpoints.load(tmp_path / "model.safetensors", "model")[1]["step"] == 5
+
+
+def test_batches_hold_records_of_like_size_and_every_epoch_is_a_permutation() -> None:
+    sizes = Keys.of(5, 1).uniform(1000)[0].mul(20).long() + 3
+    numbers = torch.stack([record_numbers(3, step, 8, 1000, sizes) for step in range(125)])
+    assert numbers.flatten().sort().values.tolist() == list(range(1000))
+    spread = (sizes[numbers].max(1).values - sizes[numbers].min(1).values).double().mean()
+    assert spread < 4  # of 20, where records in any order have 16
+    assert (sizes[numbers].double().mean(1).diff() > 0).double().mean() < 0.7  # sizes do not grow within a window
+
+
+def test_buckets_line_up_with_batches_that_run_on_across_epochs() -> None:
+    sizes = torch.arange(10)
+    numbers = torch.cat([record_numbers(3, step, 4, 10, sizes) for step in range(5)])
+    assert all(numbers[k : k + 10].sort().values.tolist() == list(range(10)) for k in (0, 10))

@@ -20,15 +20,41 @@ def learning_rate(config: TrainConfig, step: int) -> float:
     return rate * 0.5 * (1 + cos(pi * step / config.steps)) if config.decay == "cosine" else rate
 
 
+_WINDOW = 32  # batches among which records are sorted by size
+
+
 @lru_cache(maxsize=2)
-def _permutation(seed: int, epoch: int, records: int) -> Tensor:
-    return Keys.of(seed, 1).fold("epoch").fold(epoch).bits(records)[0].argsort()
+def _permutation(seed: int, epoch: int, records: int, batch_size: int, sizes: Tensor | None) -> Tensor:
+    keys = Keys.of(seed, 1).fold("epoch").fold(epoch)
+    order = keys.bits(records)[0].argsort()
+    return order if sizes is None else _bucketed(order, sizes, batch_size, -epoch * records % batch_size, keys)
 
 
-def record_numbers(seed: int, step: int, batch_size: int, records: int) -> Int64[Tensor, " batch"]:
-    """Which records make the batch of a step: every epoch is a new permutation, and batches run on across epochs."""
+def _bucketed(order: Tensor, sizes: Tensor, batch_size: int, begun: int, keys: Keys) -> Tensor:
+    """The order with batches of records of like size: sorted within windows, in which the batches are then shuffled.
+
+    begun: how many records the last batch of the epoch before still takes.
+    """
+    head, *windows = order.tensor_split(tuple(range(begun, len(order), _WINDOW * batch_size)))
+    parts = [head]
+    for k, window in enumerate(windows):
+        batches = window[sizes[window].argsort(stable=True)].split(batch_size)
+        whole = [batch for batch in batches if len(batch) == batch_size]
+        shuffled = keys.fold("buckets").fold(k).bits(len(whole) + 1)[0, 1:].argsort().tolist()
+        parts += [*(whole[j] for j in shuffled), *batches[len(whole) :]]
+    return torch.cat(parts)
+
+
+def record_numbers(
+    seed: int, step: int, batch_size: int, records: int, sizes: Int64[Tensor, " records"] | None = None
+) -> Int64[Tensor, " batch"]:
+    """Which records make the batch of a step: every epoch is a new permutation, and batches run on across epochs.
+
+    sizes: of the records, where batches of like size are cheaper.
+    """
     places = range(step * batch_size, (step + 1) * batch_size)
-    return torch.stack([_permutation(seed, place // records, records)[place % records] for place in places])
+    orders = {epoch: _permutation(seed, epoch, records, batch_size, sizes) for epoch in {p // records for p in places}}
+    return torch.stack([orders[place // records][place % records] for place in places])
 
 
 @dataclass

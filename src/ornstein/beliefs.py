@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from .covariances import Covariance, Weighted, dense
@@ -94,9 +94,11 @@ class Probs(Belief):
 
     Attributes:
         logits: unnormalised log-probabilities, (batch, *positions, states); −∞ rules a state out.
+        exists: the positions that do; the others have no category, and rows of zeros in the mean. None = all.
     """
 
     logits: Float[Tensor, "batch *positions states"]
+    exists: Bool[Tensor, "batch *positions"] | None = None
 
     @property
     def log_probs(self) -> Float[Tensor, "batch *positions states"]:
@@ -106,7 +108,8 @@ class Probs(Belief):
     @property
     def mean(self) -> Float[Tensor, "batch *positions states"]:  # pyright: ignore[reportIncompatibleVariableOverride]
         """Probabilities, which are the mean of the one-hot code."""
-        return self.logits.softmax(-1)
+        probs = self.logits.softmax(-1)
+        return probs if self.exists is None else probs * self.exists[..., None]
 
     def tilt(self, gradient: State) -> Self:
         return replace(self, logits=self.logits + _tensor(gradient))
@@ -117,7 +120,8 @@ class Probs(Belief):
 
     def cumulant(self, gradient: State) -> Float[Tensor, " batch"]:
         g = _tensor(gradient)
-        return per_sample_sum((self.log_probs + g).logsumexp(-1) - (self.mean * g).sum(-1))
+        each = (self.log_probs + g).logsumexp(-1) - (self.mean * g).sum(-1)
+        return per_sample_sum(each if self.exists is None else each.where(self.exists, 0.0))
 
     def extrapolate(self, others: Sequence[Any], weights: Sequence[Time]) -> Self:
         start = total = self.log_probs

@@ -13,7 +13,7 @@ every space. A mixture is exact as it is: each sample draws its component before
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -270,7 +270,7 @@ def _chosen(component: Tensor, beliefs: Sequence[Any]) -> Any:
     if isinstance(first, Joint):
         return Joint({name: _chosen(component, [belief[name] for belief in beliefs]) for name in first.parts})
     if isinstance(first, Probs):
-        return Probs(_pick(component, [belief.logits for belief in beliefs]))
+        return replace(first, logits=_pick(component, [belief.logits for belief in beliefs]))
     covs = [((component == k).double(), belief.cov) for k, belief in enumerate(beliefs)]
     mean = _pick(component, [belief.mean for belief in beliefs])
     return Normal(mean, None if any(cov is None for _, cov in covs) else Weighted(tuple(covs)))

@@ -189,7 +189,7 @@ class Fixed(Factor):
         states = torch.nn.functional.one_hot(torch.where(where, value, 0), belief.logits.shape[-1]).bool()
         known = belief.log_probs.masked_fill(~states, 0.0).sum(-1)
         logits = torch.where(where[..., None], torch.where(states, 0.0, -torch.inf).to(belief.logits), belief.logits)
-        return per_sample_sum(torch.where(where, known, 0.0)), Probs(logits)
+        return per_sample_sum(torch.where(where, known, 0.0)), replace(belief, logits=logits)
 
     def _pinned(self, belief: Normal) -> Updated:
         where, value = self.where.to(belief.mean.device), self.value.to(belief.mean)

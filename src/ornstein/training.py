@@ -156,7 +156,7 @@ class Trainer:
     def _training_batch(self) -> Batch:
         size, workers = self.config.batch_size, self.fabric.world_size
         part = slice(self.fabric.global_rank * size // workers, (self.fabric.global_rank + 1) * size // workers)
-        records = record_numbers(self.config.seed, self.step, size, len(self.data))[part]
+        records = record_numbers(self.config.seed, self.step, size, len(self.data), self.data.sizes)[part]
         t, weight = self.times.draw(self.step)
         keys = Keys.of(self.config.seed, range(self.step * size, (self.step + 1) * size))[part].fold("train")
         batch = self._batch(self.data, records, t[part], weight[part], keys)

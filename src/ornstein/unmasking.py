@@ -236,7 +236,7 @@ class _Sharper(Guided):
     def __call__(self, x_t: State, t: Time, condition: Condition | None = None) -> Probs:
         belief = self.denoiser(x_t, t, condition)
         assert isinstance(belief, Probs)
-        return Probs(self.sharpened.log_probs(belief.logits))
+        return replace(belief, logits=self.sharpened.log_probs(belief.logits))
 
 
 def _masked(space: Any) -> Categorical:

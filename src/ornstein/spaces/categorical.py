@@ -201,7 +201,7 @@ class Categorical(Space):
         assert isinstance(x_t, Tensor)
         logits = torch.nn.functional.pad(output, (0, self.states - self.size), value=-torch.inf)
         impossible = self.chain.column(self._alpha(t, x_t), x_t) == 0
-        return Probs(logits.masked_fill(impossible, -torch.inf))
+        return Probs(logits.masked_fill(impossible, -torch.inf), self._exists(x_t))
 
     def second_moment(self, belief: Belief, x_t: State, t: Time, reach: float = inf) -> Belief:
         """Probabilities carry their own second moment."""
@@ -209,7 +209,7 @@ class Categorical(Space):
 
     def certain(self, x0: State) -> Probs:
         assert isinstance(x0, Tensor)
-        return Probs(torch.nn.functional.one_hot(x0, self.states).double().log())
+        return Probs(torch.nn.functional.one_hot(x0, self.states).double().log(), self._exists(x0))
 
     def steer(self, belief: Belief, slope: State, t: Time) -> Belief:
         """To first order in the change of one token."""
@@ -246,6 +246,9 @@ class Categorical(Space):
         times = as_time(t, like)
         alpha, slope = torch.func.jvp(self.schedule.alpha, (times,), (torch.ones_like(times),))[:2]
         return left(alpha, like), left(slope, like)
+
+    def _exists(self, like: Tensor) -> Tensor | None:
+        return None if self.mask is None else left(self.mask, like).expand_as(like)
 
     def _existing(self, x: Tensor) -> Tensor:
         return x if self.mask is None else x * left(self.mask, x)

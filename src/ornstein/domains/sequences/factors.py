@@ -195,7 +195,8 @@ class Motif(Factor):
             inside = belief.mean.double()[:, at] * allowed
             probs[:, at] += share[..., None] * inside / inside.sum(-1, keepdim=True).clamp(min=1e-300)
         possible = matches.logsumexp(1) > -torch.inf
-        return matches.logsumexp(1), Probs(torch.where(possible[:, None, None], probs.log(), belief.log_probs.double()))
+        logits = torch.where(possible[:, None, None], probs.log(), belief.log_probs.double())
+        return matches.logsumexp(1), replace(belief, logits=logits)
 
     def _allowed(self, belief: Belief) -> Float[Tensor, "k states"]:
         states = belief.mean.shape[-1]
@@ -247,7 +248,7 @@ class Pairing(Factor):
         slope[:, self.pairs[:, 0]], slope[:, self.pairs[:, 1]] = left.log(), right.log()
         tilted = belief.log_probs.double() + slope
         nothing = tilted.isneginf().all(-1, keepdim=True)
-        return each.log().sum(1), Probs(torch.where(nothing, belief.log_probs.double(), tilted))
+        return each.log().sum(1), replace(belief, logits=torch.where(nothing, belief.log_probs.double(), tilted))
 
     def _expect(self, belief: Belief) -> tuple[Tensor, Tensor, Tensor]:
         """E[M] of each pair, and M averaged over the one or the other partner."""
