@@ -55,7 +55,8 @@ _QUICK: Mapping[str, tuple[str, Better, str]] = {
 _SLOW: Mapping[str, tuple[str, Better, str]] = {
     "released": (
         "energy released", "lower",
-        "Median of what relaxation by GFN2-xTB releases, kcal/mol, of the perceived; failures count as worst.",
+        "Median over perceived molecules of what relaxation by GFN2-xTB to forces below .05 eV/Å releases, kcal/mol; "
+        "failures count as worst.",
     ),
     "moved": ("moved by relaxation", "lower", "Median root mean square over all atoms, Å, likewise."),
     "failed": ("relaxations that fail", "lower", "Share of them that GFN2-xTB does not bring to rest in 500 steps."),
