@@ -268,6 +268,9 @@ class OnPart(Factor):
         assert isinstance(x, Mapping)
         return self.factor.shared(x[self.part])
 
+    def known(self, x_t: Any, space: Any) -> Any:
+        return {**x_t, self.part: self.factor.known(x_t[self.part], space.parts[self.part])}
+
     def log_expect(self, belief: Belief) -> Float[Tensor, " batch"]:
         assert isinstance(belief, Joint)
         return self.factor.log_expect(belief[self.part])

@@ -21,7 +21,7 @@ from .beliefs import Belief, Normal, Probs
 from .covariances import Covariance, Dense, conditioned
 from .errors import InputError
 from .factors import Factor, Updated, name_of
-from .operators import Operator, Subset, conjugate_gradients, tangent
+from .operators import Operator, Relative, Subset, conjugate_gradients, tangent
 from .spaces import Categorical, Space
 from .states import State, Time, per_sample_sum
 
@@ -216,3 +216,66 @@ class _Free:
 
     def __call__(self, v: Tensor) -> Tensor:
         return self.cov(v * self.free) * self.free
+
+
+@dataclass(frozen=True, eq=False)
+class Rigid(Factor):
+    """Some points of a cloud are known about their own centre and hold exactly, wherever in the cloud they lie.
+
+    For centred clouds, in which positions mean nothing but relative to one another: scaffolds, linkers, fixed atoms.
+
+    Attributes:
+        value: (points, dim); read only where `where` holds, and only up to translation.
+        where: (points,), which are fixed.
+        slack: with which they are weighed while they are still noisy, in the units of the data.
+    """
+
+    value: Float[Tensor, "points dim"]
+    where: Bool[Tensor, " points"]
+    slack: float = 1e-2
+
+    def __post_init__(self) -> None:
+        if not self.where.any():
+            raise ValueError("nothing is fixed: `where` holds nowhere")
+
+    @property
+    def conjugate(self) -> bool:
+        return True
+
+    @property
+    def record(self) -> Mapping[str, Any]:
+        return {"factor": "Rigid", "points": int(self.where.sum())}
+
+    def tempered(self, power: float) -> "Rigid":
+        return self
+
+    def log_expect(self, belief: Belief) -> Float[Tensor, " batch"]:
+        return self._posterior(belief, lambda x: x)[0]
+
+    def update(self, belief: Belief, x_t: State, t: Time, space: Any) -> Updated:
+        return self._posterior(belief, space.project)
+
+    def _posterior(self, belief: Belief, project: Callable[[Tensor], Tensor]) -> Updated:
+        if not isinstance(belief, Normal):
+            raise ValueError("fix the points of a part with .on(name)")
+        relative = Relative(self.where)
+        shape = relative(self.value.to(belief.mean)[None])[0]
+        log_prob, posterior = Measurement(shape, relative, self.slack, direct=12)._posterior(belief)
+        mean = posterior.mean.clone()
+        here = self.where.to(mean.device)
+        mean[:, here] = mean[:, here].mean(1, keepdim=True) + shape
+        return log_prob, Normal(project(mean), _Together(posterior.spread, relative))
+
+
+@dataclass(frozen=True)
+class _Together:
+    """A covariance in which some points move only together."""
+
+    cov: Covariance
+    apart: Relative
+
+    def __call__(self, v: Tensor) -> Tensor:
+        return self._whole(self.cov(self._whole(v)))
+
+    def _whole(self, v: Tensor) -> Tensor:
+        return v - self.apart.adjoint(self.apart(v))

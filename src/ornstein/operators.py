@@ -69,6 +69,26 @@ class Subset(Operator):
 
 
 @dataclass(frozen=True, eq=False)
+class Relative(Operator):
+    """Some points of a cloud about their own centre: what is known of them wherever they lie.
+
+    Attributes:
+        seen: (points,), true for those.
+    """
+
+    seen: Bool[Tensor, " points"]
+
+    def __call__(self, x: Float[Tensor, "batch points dim"]) -> Float[Tensor, "batch seen dim"]:
+        seen = x[:, self.seen.to(x.device)]
+        return seen - seen.mean(1, keepdim=True)
+
+    def adjoint(self, y: Float[Tensor, "batch seen dim"]) -> Float[Tensor, "batch points dim"]:
+        x = y.new_zeros(len(y), len(self.seen), y.shape[-1])
+        x[:, self.seen.to(y.device)] = y - y.mean(1, keepdim=True)
+        return x
+
+
+@dataclass(frozen=True, eq=False)
 class Matrix(Operator):
     """A matrix over the flattened event.
 

@@ -6,6 +6,7 @@ from .errors import InputError
 from .factors import Factored
 from .keys import Keys
 from .samplers import Sampler
+from .states import State, batch_size
 from .targets import Targeted
 
 
@@ -20,6 +21,18 @@ def require_sense(exact: str, steps: int | None, particles: int | None, temper: 
     for name, value, least in (("steps", steps, 1), ("particles", particles, 2), ("batch_size", batch_size, 1)):
         if value is not None and value < least:
             raise InputError(f"{name} is {value}, expected at least {least}")
+
+
+def require_start(start: State | None, strength: float, exact: str, n: int) -> None:
+    """InputError if samples cannot begin with these states."""
+    if start is None:
+        return
+    if not 0 < strength <= 1:
+        raise InputError(f"strength is {strength}, expected a time in (0, 1] up to which the start is noised")
+    if exact != "off":
+        raise InputError(f"exact is {exact}: samples that start from given ones follow no distribution of their own")
+    if batch_size(start) != n:
+        raise InputError(f"start has {batch_size(start)} states, expected one for each of {n} samples")
 
 
 def require_shared(denoiser: Denoiser) -> None:

@@ -164,6 +164,7 @@ def draw(model: NeuralDenoiser, ask: Any, n: int, **options: Any) -> Samples:
     guided = reduce(Denoiser.__and__, request.guides, model)
     if request.sampler and options.get("exact", "off") == "off":
         options["sampler"] = request.sampler(guided.space, options.get("steps"))
+    options |= {"start": request.start, "strength": request.strength}
     return sample(guided, n, condition=request.condition, settings=request.record, **options)
 
 

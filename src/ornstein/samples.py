@@ -4,7 +4,7 @@ import platform
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -28,6 +28,7 @@ from .refusals import (
     require_one_population,
     require_sense,
     require_shared,
+    require_start,
 )
 from .samplers import Sampler
 from .spaces import Product
@@ -156,6 +157,8 @@ def sample(
     grid: str = "auto",
     sampler: Sampler | None = None,
     condition: Condition | None = None,
+    start: State | None = None,
+    strength: float = 1.0,
     batch_size: int | None = None,
     first: int = 0,
     film: bool = False,
@@ -181,6 +184,8 @@ def sample(
         grid: auto (the one planned for the model, else asinh), uniform, log-snr, karras, asinh or flow.
         sampler: replaces the four above.
         condition: what each sample is given, (n, ...) a name.
+        start: clean states, one a sample, to begin with instead of noise: they are noised up to the time `strength`
+            and denoised from there. 1 forgets them, near 0 they stay.
         batch_size: samples drawn at once; all if not given.
         first: the number of the first sample: worker w of n samples each passes w·n.
         film: keep the states of every step.
@@ -189,6 +194,7 @@ def sample(
     """
     condition = _for_all(denoiser, n, condition or {})
     require_sense(exact, steps, particles, temper, batch_size)
+    require_start(start, strength, exact, n)
     if exact != "off" or (batch_size is not None and batch_size < n):
         require_shared(denoiser)
     if exact == "particles":
@@ -201,9 +207,11 @@ def sample(
         require_one_population(batch_size, film, eta, order, sampler)
         return _corrected(denoiser, n, max(2 * n, particles or 4 * n), steps, seed, first, condition, settings or {})
     sampler = sampler or default_sampler(denoiser, steps or 20, eta, order, grid)
+    if start is not None:
+        sampler = replace(sampler, grid=[strength * time for time in sampler.grid])
     started, size = time.perf_counter(), batch_size or n
     parts = [range(k, min(k + size, n)) for k in range(0, n, size)]
-    drawn = [_draw(denoiser, sampler, seed, first, part, condition, film, watch) for part in parts]
+    drawn = [_draw(denoiser, sampler, seed, first, part, condition, start, film, watch) for part in parts]
     return Samples(
         concatenate([x for x, _, _ in drawn]),
         condition,
@@ -332,15 +340,20 @@ def _draw(
     first: int,
     part: range,
     condition: Condition,
+    start: State | None,
     film: bool,
     watch: Callable[[Walk], None],
 ) -> tuple[Any, list[Any], Tensor]:
     """The final states of the samples numbered `part`, their film and the network evaluations of each."""
     keys = Keys.of(seed, range(first + part.start, first + part.stop), denoiser.device)
     given = to_device(take(condition, slice(part.start, part.stop)), denoiser.device)
+    begun = None
+    if start is not None:
+        clean = to_device(take(start, slice(part.start, part.stop)), denoiser.device)
+        begun = denoiser.space.where(given.get("mask")).noise(clean, sampler.grid[0], keys.fold("start"))
     walk, frames = None, []
     with torch.no_grad():
-        for walk in sampler.steps(denoiser, keys, given):
+        for walk in sampler.steps(denoiser, keys, given, begun):
             watch(walk)
             if film:
                 frames += [to_device(x, "cpu") for x in ([walk.x] if frames else [walk.before, walk.x])]

@@ -148,6 +148,23 @@ class Scaled(Schedule):
         return self.scale * self.schedule._sigma(t)
 
 
+@dataclass(frozen=True)
+class Slowed(Schedule):
+    """Another schedule at time t^power: with a power above 1 it spends more of its time at low noise.
+
+    For data whose structure is much finer than their spread, such as the bonds of a molecule.
+    """
+
+    schedule: Schedule
+    power: float = 2.0
+
+    def _alpha(self, t: Tensor) -> Tensor:
+        return self.schedule._alpha(t**self.power)
+
+    def _sigma(self, t: Tensor) -> Tensor:
+        return self.schedule._sigma(t**self.power)
+
+
 SCHEDULES: dict[str, type[Schedule]] = {
     "cosine": Cosine,
     "linear": Linear,

@@ -103,12 +103,15 @@ class Request:
     Attributes:
         record: the request in JSON values, for the manifest.
         sampler: for (space, number of steps, if said), where the domain draws independent samples in its own way.
+        start, strength: clean states to begin with, and the time up to which they are noised; see `sample`.
     """
 
     guides: Sequence[Guide] = ()
     condition: Condition = field(default_factory=dict)
     record: Mapping[str, Any] = field(default_factory=dict)
     sampler: Callable[[Any, int | None], Sampler] | None = None
+    start: Any = None
+    strength: float = 1.0
 
 
 class Task(ABC):

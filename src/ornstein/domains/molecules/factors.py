@@ -1,0 +1,224 @@
+"""What can be known or wanted of a molecule: properties, hydrogen bonds, energies, fixed atoms, a pocket to bind to.
+
+The code of a molecule is its positions (batch, n, 3) in Å and, for every atom, its probabilities over the elements,
+0 where there is no atom; see Probs. Everything here is a factor or a prompt, so all of it composes.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import ase
+import numpy as np
+import torch
+from ase.units import Hartree, kB
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from ...beliefs import Belief
+from ...calculators import tight_binding
+from ...chemistry.hydrogen_bonds import ANGLE
+from ...chemistry.molecule import Molecule
+from ...chemistry.pockets import Pocket, Vina
+from ...composition import Prompt
+from ...errors import InputError
+from ...factors import Energy, Factor, Smooth, Updated
+from ...measurements import Fixed, Rigid
+from ...spaces import Space
+from ...states import State, Time
+
+QM9 = (1, 6, 7, 8, 9)
+"""The elements of the shipped model, in its order."""
+
+_POLAR = (7, 8)
+_OPPOSED = -np.cos(np.radians(ANGLE + 8))  # a little straighter than what counts as formed
+
+
+def wanted(properties: Mapping[str, float], facts: Mapping[str, Any], scale: float = 1.0) -> Prompt:
+    """Molecules with these properties, in the units of the data; scale: of classifier-free guidance, 1 = none.
+
+    InputError if the model was not trained with one of them.
+    """
+    values = torch.full((len(facts["properties"]),), torch.nan)
+    for name, value in properties.items():
+        if name not in facts["properties"]:
+            raise InputError(f"property {name!r}: this model knows {', '.join(facts['properties']) or 'none'}")
+        mean, std = facts["properties"][name]
+        values[list(facts["properties"]).index(name)] = (value - mean) / std
+    return Prompt({"properties": values}, scale)
+
+
+@dataclass(frozen=True)
+class HydrogenBonded(Smooth):
+    """g = (floor + s)^weight, s near 1 where some D–H···A within the molecule is short and straight enough, else 0.
+
+    s = S/(1 + S), with S the sum over donors, hydrogens and acceptors of their probabilities times a bell in each of
+    the distances D–H and H···A and the angle: far and bent ones are penalised, as much as `floor` allows.
+
+    Attributes:
+        weight: how much it is wanted; 0 = not at all.
+        elements: the numbers of protons of the model's categories.
+        floor: of molecules without a donor, so that these are not impossible.
+    """
+
+    weight: float = 1.0
+    elements: tuple[int, ...] = QM9
+    floor: float = 1e-3
+
+    def log_g(self, code: Any) -> Float[Tensor, " batch"]:
+        formed = self.strength(code["positions"], code["atoms"])
+        return self.weight * (self.floor + formed / (1 + formed)).log()
+
+    def strength(
+        self, x: Float[Tensor, "batch n 3"], probs: Float[Tensor, "batch n states"]
+    ) -> Float[Tensor, " batch"]:
+        """S."""
+        hydrogen = probs[..., self.elements.index(1)]
+        polar = sum(probs[..., self.elements.index(z)] for z in _POLAR if z in self.elements)
+        assert isinstance(polar, Tensor)
+        apart = x[:, :, None] - x[:, None]
+        d = (apart.square().sum(-1) + 1e-6).sqrt()
+        opposed = torch.einsum("bdhx,bhax->bdha", apart, apart) / (d[..., None] * d[:, None])  # 1: straight
+        straight = torch.sigmoid((opposed - _OPPOSED) / 0.1)
+        bound = polar[:, :, None] * hydrogen[:, None] * _bell(d - 1.0, 0.1)
+        near = (
+            hydrogen[:, :, None]
+            * polar[:, None]
+            * _bell((d - 1.9).clamp(min=0), 0.3)
+            * _bell((d - 1.7).clamp(max=0), 0.1)
+        )
+        return torch.einsum("bdh,bha,bdha->b", bound, near, straight)
+
+    def tempered(self, power: float) -> "HydrogenBonded":
+        return replace(self, weight=self.weight * power)
+
+    @property
+    def record(self) -> Mapping[str, Any]:
+        return {"factor": "HydrogenBonded", "weight": self.weight}
+
+
+def _bell(off: Tensor, width: float) -> Tensor:
+    return (-((off / width) ** 2) / 2).exp()
+
+
+def hydrogen_bond(weight: float = 1.0, elements: Sequence[int] = QM9) -> HydrogenBonded:
+    """Wants a hydrogen bond within the molecule."""
+    return HydrogenBonded(weight, tuple(elements))
+
+
+def apart(distance: float = 1.15, weight: float = 100.0, elements: Sequence[int] = QM9) -> Energy:
+    """Penalises clashes: heavy atoms closer than so many Å, by weight · (distance − d)² a pair."""
+    heavy_ones = torch.tensor([float(z > 1) for z in elements])
+
+    def clashes(code: Any) -> Tensor:
+        x, probs = code["positions"], code["atoms"]
+        heavy = probs[..., : len(elements)] @ heavy_ones.to(probs)
+        d = ((x[:, :, None] - x[:, None]).square().sum(-1) + 1e-6).sqrt()
+        each = (distance - d).clamp(min=0) ** 2 * heavy[:, :, None] * heavy[:, None]
+        return each.triu(1).sum((1, 2))
+
+    return Energy(clashes, weight)
+
+
+def bound(pocket: Pocket, weight: float = 1.0, elements: Sequence[int] = QM9) -> Energy:
+    """Ligands that bind: exp(−weight · E) with Vina's energy in kcal/mol; see chemistry.pockets."""
+    vina = Vina(pocket, tuple(elements))
+
+    def binding(code: Any) -> Tensor:
+        return vina(code["positions"], code["atoms"][..., : len(elements)])
+
+    return Energy(binding, weight)
+
+
+# Fixed atoms ------------------------------------------------------------------------------------------
+
+
+def fixed(part: Molecule, facts: Mapping[str, Any]) -> tuple[Factor, Factor]:
+    """The first atoms are these, exactly, wherever the rest comes to be: scaffolds, linkers, inpainting.
+
+    InputError if an element is not the model's, or nothing is left free.
+    """
+    length, elements, k = facts["length"], facts["elements"], len(part)
+    foreign = sorted({int(z) for z in part.numbers} - set(elements))
+    if foreign:
+        raise InputError(f"fixed atoms: the model does not know the elements with {foreign} protons")
+    if k >= length:
+        raise InputError(f"fixed atoms: {k} of them, this model's molecules have at most {length}")
+    where, atoms, positions = torch.arange(length) < k, torch.zeros(length).long(), torch.zeros(length, 3)
+    atoms[:k] = torch.tensor([elements.index(int(z)) for z in part.numbers])
+    positions[:k] = torch.from_numpy(part.positions - part.positions.mean(0)).float()
+    return Rigid(positions, where).on("positions"), Fixed(atoms, where).on("atoms")
+
+
+# Energies ---------------------------------------------------------------------------------------------
+
+REFERENCES = {1: -0.45, 6: -1.96, 7: -2.83, 8: -4.06, 9: -4.62}
+
+
+@dataclass(frozen=True)
+class TightBinding(Factor):
+    """g = exp(−E/kT), E the energy of GFN2-xTB above that of its atoms: relaxed geometries without strain.
+
+    E is that of the likeliest elements at the mean positions; elements feel nothing of it. A gradient learned nowhere
+    is of no use in a cloud of noise, so that it counts only later than `until`.
+
+    Attributes:
+        temperature: K.
+        elements: the numbers of protons of the model's categories.
+        until: the time down to which it does not count.
+        steepest: the gradient's norm an atom is cut at, 1/Å.
+    """
+
+    temperature: float = 1000.0
+    elements: tuple[int, ...] = QM9
+    until: float = 0.25
+    steepest: float = 20.0
+
+    timeless = False
+
+    def log_expect(self, belief: Belief) -> Float[Tensor, " batch"]:
+        return self._energy(belief)[0]
+
+    def update(self, belief: Belief, x_t: State, t: Time, space: Space) -> Updated:
+        if not isinstance(t, Mapping) and float(torch.as_tensor(t).max()) > self.until:
+            atoms = belief.mean["atoms"]
+            return atoms.new_zeros(len(atoms), dtype=torch.float64), belief
+        value, slope = self._energy(belief)
+        return value, belief.tilt({"positions": slope})
+
+    def tempered(self, power: float) -> "TightBinding":
+        return replace(self, temperature=self.temperature / max(power, 1e-6))
+
+    @property
+    def record(self) -> Mapping[str, Any]:
+        return {"factor": "TightBinding", "method": "GFN2-xTB", "temperature": self.temperature}
+
+    def _energy(self, belief: Belief) -> tuple[Tensor, Tensor]:
+        """−E/kT and its slope."""
+        positions, probs = belief.mean["positions"], belief.mean["atoms"]
+        numbers = torch.tensor(self.elements, device=probs.device)[probs[..., : len(self.elements)].argmax(-1)]
+        numbers = torch.where(probs.sum(-1) > 0.5, numbers, 0)
+        found = [
+            self._one(z.numpy(), x.numpy())
+            for z, x in zip(numbers.cpu(), positions.detach().double().cpu(), strict=True)
+        ]
+        value = torch.tensor([one for one, _ in found], dtype=torch.float64, device=probs.device)
+        slope = torch.from_numpy(np.stack([slope for _, slope in found])).to(positions)
+        norm = slope.norm(dim=-1, keepdim=True)
+        return value, slope * (self.steepest / norm.clamp(min=self.steepest))
+
+    def _one(self, numbers: Int[np.ndarray, " n"], positions: Float[np.ndarray, "n 3"]) -> tuple[float, np.ndarray]:
+        """Of one molecule; nothing, where the calculation fails."""
+        here, slope = numbers > 0, np.zeros_like(positions)
+        atoms = tight_binding(ase.Atoms(numbers[here], positions[here]))
+        try:
+            energy = float(atoms.get_potential_energy()) - Hartree * sum(REFERENCES[int(z)] for z in numbers[here])
+            slope[here] = atoms.get_forces() / (kB * self.temperature)
+        except Exception:  # a geometry without a solution
+            return -1e3, slope
+        return -energy / (kB * self.temperature), slope
+
+
+def relaxed(temperature: float = 1000.0, elements: Sequence[int] = QM9) -> TightBinding:
+    """Weighs molecules by exp(−E/kT) of tight binding."""
+    return TightBinding(temperature, tuple(elements))

@@ -1,0 +1,192 @@
+"""A transformer over atoms in space: turned, mirrored or shifted molecules give outputs turned, mirrored and the same.
+
+Atoms carry features h_i, vectors V_i and positions x_i, pairs carry z_ij; distances are d_ij = ‖x_i − x_j‖. One layer:
+
+    z_ij += A h_i + B h_j + C b(d_ij),   e_ij = silu(z_ij)                 what a pair is
+    a_ij  = softmax_j(q_i · k_j + D e_ij)                                  attention
+    h_i  += Σ_j a_ij (v_j, e_ij)                                           messages
+    V_i   = M V_i + mean_j tanh(E e_ij) (x_i − x_j)/(d_ij + 1)             vectors
+    h_i  += MLP(h_i, ‖P V_i‖², P V_i · Q V_i)                              what vectors see: lengths and angles
+    x_i  += Σ_k g_k(h_i) V_ik
+
+after Thölke & De Fabritiis 2022 (attention and vectors), Satorras et al. 2021 (positions) and Peebles & Xie 2023 (noise
+level, size and properties scale and shift every layer). Wide products are taken atom by atom, so that pairs are cheap.
+
+Lengths and dot products do not see a mirror: an enantiomer is as likely as its mirror image, as energies in vacuum have
+it, while the relative handedness of two centres is seen. `chiral` adds triple products, which change sign in a mirror.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import log1p
+
+import torch
+from einops import rearrange
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..config import require_in
+from ..errors import InputError
+from .embeddings import TimeEmbedding
+from .mlp import zeroed
+from .particles import RadialBasis
+
+_REACH = 7.0  # of the bumps over distances, in standard deviations of a coordinate
+_SHARPER = 2.0  # how much closer they are for short distances
+
+
+@dataclass(frozen=True)
+class MolecularConfig:
+    """Size of a network for molecules.
+
+    Attributes:
+        width: features an atom.
+        layers: rounds of messages.
+        heads: of the attention.
+        pairs: features a pair.
+        vectors: an atom.
+        radial: bumps over the distances.
+        chiral: it tells mirror images apart.
+    """
+
+    width: int = 192
+    layers: int = 6
+    heads: int = 8
+    pairs: int = 64
+    vectors: int = 16
+    radial: int = 32
+    chiral: bool = False
+
+    def __post_init__(self) -> None:
+        sizes = dict.fromkeys(("width", "layers", "heads", "pairs", "vectors"), "[1, inf)")
+        require_in(self, "network.", {**sizes, "radial": "[2, inf)"})
+        if self.width % self.heads:
+            raise InputError(f"network.width is {self.width}, expected a multiple of the {self.heads} heads")
+
+
+@dataclass(frozen=True)
+class _Cloud:
+    """What all layers share of one batch: conditioning (batch, 1, width), which atoms and pairs exist, 1/atoms."""
+
+    about: Float[Tensor, "batch 1 width"]
+    exists: Bool[Tensor, "batch n"]
+    share: Float[Tensor, "batch 1 1 1"]
+
+    def centred(self, x: Float[Tensor, "batch n 3"]) -> Float[Tensor, "batch n 3"]:
+        x = x * self.exists[..., None]
+        return (x - x.sum(1, keepdim=True) * self.share[..., 0]) * self.exists[..., None]
+
+
+class MolecularLayer(nn.Module):
+    """One round: pairs, messages, vectors, features, positions."""
+
+    def __init__(self, config: MolecularConfig, radial: int) -> None:
+        super().__init__()
+        width, pairs, vectors, self.heads, self.chiral = (
+            config.width, config.pairs, config.vectors, config.heads, config.chiral,
+        )  # fmt: skip
+        self.adapt = zeroed(nn.Linear(width, 6 * width))
+        self.norms = nn.ModuleList(nn.LayerNorm(width, elementwise_affine=False) for _ in range(2))
+        self.into, self.ends = nn.Linear(width, 3 * width), nn.Linear(width, 2 * pairs)
+        self.distance, self.bias = nn.Linear(radial, pairs, bias=False), nn.Linear(pairs, self.heads)
+        self.heard = nn.Linear(width + self.heads * pairs, width)
+        self.pull, self.mix = nn.Linear(pairs, vectors), nn.Linear(vectors, vectors, bias=False)
+        self.views = nn.Linear(vectors, (3 if self.chiral else 2) * vectors, bias=False)
+        seen = (3 if self.chiral else 2) * vectors
+        self.dense = nn.Sequential(nn.Linear(width + seen, 4 * width), nn.SiLU(), nn.Linear(4 * width, width))
+        self.gates = zeroed(nn.Linear(width, vectors))
+
+    def forward(
+        self, x: Tensor, h: Tensor, vectors: Tensor, z: Tensor, radial: nn.Module, cloud: _Cloud
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Positions (batch, n, 3), features (batch, n, width), vectors (batch, n, 3, ·) and pairs (batch, n, n, ·)."""
+        shift, scale, gate, shift_2, scale_2, gate_2 = self.adapt(cloud.about).chunk(6, -1)
+        features = self.norms[0](h) * (1 + scale) + shift
+        differences = x[:, :, None] - x[:, None]
+        distances = (differences.square().sum(-1) + 1e-6).sqrt()
+        first, second = self.ends(features).chunk(2, -1)
+        z = z + first[:, :, None] + second[:, None] + self.distance(radial((_SHARPER * distances).log1p()))
+        pair = F.silu(z)
+        h = h + gate * self._messages(features, pair, cloud)
+        weights = torch.tanh(self.pull(pair)) * cloud.exists[:, None, :, None] / (distances + 1)[..., None]
+        pulled = torch.einsum("bijc,bijk->bikc", weights.float(), differences) * cloud.share
+        vectors = self.mix(vectors) + pulled
+        features = self.norms[1](h) * (1 + scale_2) + shift_2
+        h = h + gate_2 * self.dense(torch.cat([features, self._seen(vectors)], -1))
+        return cloud.centred(x + (self.gates(h)[:, :, None] * vectors).sum(-1)), h, vectors, z
+
+    def _messages(self, features: Tensor, pair: Tensor, cloud: _Cloud) -> Tensor:
+        q, k, v = rearrange(self.into(features), "b n (three h d) -> three b h n d", three=3, h=self.heads)
+        logits = q @ k.mT * q.shape[-1] ** -0.5 + self.bias(pair).permute(0, 3, 1, 2)
+        attention = logits.masked_fill(~cloud.exists[:, None, None], -torch.inf).softmax(-1).to(v.dtype)
+        of_atoms = rearrange(attention @ v, "b h n d -> b n (h d)")
+        of_pairs = rearrange(attention.transpose(1, 2) @ pair.to(v.dtype), "b n h p -> b n (h p)")
+        return self.heard(torch.cat([of_atoms, of_pairs], -1))
+
+    def _seen(self, vectors: Tensor) -> Tensor:
+        """Squared lengths, dot products and, of a chiral network, triple products at the scale of lengths."""
+        a, b, *others = self.views(vectors).float().chunk(3 if self.chiral else 2, -1)
+        seen = [a.square().sum(2), (a * b).sum(2)]
+        for c in others:
+            volume, size = (torch.linalg.cross(a, b, dim=2) * c).sum(2), seen[0] + (b.square() + c.square()).sum(2)
+            seen.append(volume / (size + 1e-2))
+        return torch.cat(seen, -1)
+
+
+class MolecularTransformer(nn.Module):
+    """Positions (batch, n, 3) at unit variance and atoms (batch, n) → how positions move, and logits of the elements.
+
+    Conditions: "mask" (batch, n), the atoms that exist; "properties" (batch, properties), standardised, NaN = not said.
+    While it is trained each property is left out half of the time, so that any of them can be asked for alone.
+
+    Args:
+        states: of a noisy atom.
+        elements: of a clean one.
+        properties: how many numbers it can be told.
+    """
+
+    def __init__(self, config: MolecularConfig, states: int, elements: int, properties: int = 0) -> None:
+        super().__init__()
+        width, self.vectors = config.width, config.vectors
+        self.atoms, self.time = nn.Embedding(states, width), TimeEmbedding(width)
+        self.size = nn.Linear(2, width)
+        told = nn.Sequential(nn.Linear(2 * properties, width), nn.SiLU(), nn.Linear(width, width))
+        self.told = told if properties else None
+        self.radial = RadialBasis(config.radial, log1p(_SHARPER * _REACH))
+        self.layers = nn.ModuleList(MolecularLayer(config, self.radial.features) for _ in range(config.layers))
+        self.scale, self.norm = zeroed(nn.Linear(width, 1)), nn.LayerNorm(width)
+        self.elements = nn.Linear(width, elements)
+
+    def forward(
+        self, x: Mapping[str, Tensor], t: Float[Tensor, " batch"], condition: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        positions, atoms, mask = x["positions"], x["atoms"], condition.get("mask")
+        padded = atoms.shape[1]
+        mask = torch.ones_like(atoms, dtype=torch.bool) if mask is None else mask
+        n = int(mask.any(0).nonzero().max()) + 1  # what no molecule of the batch has costs nothing
+        moved, logits = self._within(positions[:, :n], atoms[:, :n], mask[:, :n], t, condition.get("properties"))
+        return {"positions": F.pad(moved, (0, 0, 0, padded - n)), "atoms": F.pad(logits, (0, 0, 0, padded - n))}
+
+    def _within(
+        self, x: Tensor, atoms: Tensor, mask: Tensor, t: Tensor, properties: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        about = F.silu(self._about(mask, t, properties))[:, None]
+        cloud = _Cloud(about, mask, 1 / mask.sum(1).to(x)[:, None, None, None])
+        start = now = cloud.centred(x)
+        h = self.atoms(atoms) + about
+        vectors, z = x.new_zeros(*x.shape, self.vectors), x.new_zeros(())
+        for layer in self.layers:
+            now, h, vectors, z = layer(now, h, vectors, z, self.radial, cloud)
+        return now - start + self.scale(about) * start, self.elements(self.norm(h))
+
+    def _about(self, mask: Tensor, t: Tensor, properties: Tensor | None) -> Tensor:
+        """Noise level, number of atoms and properties."""
+        n = mask.sum(1).to(t)
+        about = self.time(t) + self.size(torch.stack([n / 20, 20 / n], -1))
+        if self.told is None or properties is None:
+            return about
+        said = ~properties.isnan()
+        if self.training:
+            said = said & (torch.rand_like(properties) < 0.5)
+        return about + self.told(torch.cat([properties.where(said, 0.0), said.to(t)], -1))
