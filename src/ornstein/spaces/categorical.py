@@ -175,7 +175,7 @@ class Categorical(Space):
         if self.weighting == "unit":
             return cross_entropy
         weight = self._weight(t, x0) if self.weighting == "elbo" else self._counted(x_t)
-        return cross_entropy * weight.to(cross_entropy.dtype)
+        return (cross_entropy * weight.to(cross_entropy.dtype)).where(weight > 0, 0.0)  # what does not count may be ∞
 
     def _rate_loss(self, belief: Probs, x0: Tensor, x_t: Tensor, t: Time) -> Tensor:
         """The bound's integrand for any chain."""

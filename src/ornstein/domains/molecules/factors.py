@@ -152,7 +152,8 @@ def fixed(part: Molecule, facts: Mapping[str, Any]) -> tuple[Factor, Factor]:
 
 # Energies ---------------------------------------------------------------------------------------------
 
-REFERENCES = {1: -0.45, 6: -1.96, 7: -2.83, 8: -4.06, 9: -4.62}
+REFERENCES = {1: -0.5229, 6: -2.1143, 7: -2.9183, 8: -4.0671, 9: -4.7763}
+"""Of the elements, Ha: least squares over 250 molecules of QM9, which leaves 1 eV."""
 
 
 @dataclass(frozen=True)
