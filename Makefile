@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help tour test test-all lint format bench bench-posterior bench-energies bench-composition bench-sequences bench-env clean
+.PHONY: help tour test test-all lint format bench bench-posterior bench-energies bench-composition bench-sequences bench-molecules bench-env clean
 
 help:
 	@echo "make tour      draw from every shipped model, score it, write tour/index.html"
@@ -14,6 +14,7 @@ help:
 	@echo "make bench-posterior  the same for posteriors of inverse problems"
 	@echo "make bench-energies   the same for Boltzmann distributions"
 	@echo "make bench-sequences  long-range pairs against autoregression, and throughput (needs Infernal)"
+	@echo "make bench-molecules  finished molecules a second, beside EDM's network"
 	@echo "make bench-composition  samples of products of energy networks, beside the exact product"
 
 $(READY): pyproject.toml constraints.txt
@@ -72,6 +73,9 @@ bench-sequences: $(READY)
 	$(BIN)/python benchmarks/long_range.py
 	$(BIN)/python -m benchmarks.long_range_report benchmarks/results/long_range.jsonl
 	$(BIN)/python -m benchmarks.throughput
+
+bench-molecules: $(READY)
+	$(BIN)/python -m benchmarks.molecules_throughput
 
 clean:
 	rm -rf .venv .bench-env tour runs

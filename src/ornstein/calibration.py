@@ -13,7 +13,7 @@ b(x_t + γ a σ²/α, t).
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -25,7 +25,7 @@ from .denoisers import Condition, Denoiser, Guide, Guided
 from .errors import InputError
 from .exactness import mean_and_error
 from .factors import Energy, Factored
-from .samples import sample
+from .samples import Samples, sample
 from .spaces import Euclidean
 from .states import State, Time
 
@@ -156,6 +156,7 @@ def calibrate(
     steps: int | None = None,
     seed: int = 0,
     rungs: int = 12,
+    condition: Condition | None = None,
 ) -> Calibration:
     """Finds γ such that p(x₀) exp(γ w(x₀)) has E[w] = target, and measures it.
 
@@ -164,12 +165,13 @@ def calibrate(
         n: samples a draw; the target is met to about σ/√n.
         steps: of the sampler, for each draw.
         rungs: the most populations of a ladder.
+        condition: what each of the n samples is given, such as the mask of its size.
 
     InputError if the target lies beyond what the model draws.
     """
     if n < 32:
         raise InputError(f"n is {n}, expected at least 32 samples to calibrate on")
-    knob = Knob(denoiser, w, n, steps)
+    knob = Knob(denoiser, w, n, steps, condition or {})
     values = knob.draw(0.0, seed)[0]
     law, method = Law.of(values), "the line"
     if law.variance == 0:
@@ -210,24 +212,27 @@ class Knob:
     w: Property
     n: int
     steps: int | None = None
+    condition: Condition = field(default_factory=dict)
 
     def guide(self, gamma: float) -> Guide:
         """exp(γ w) as a guide: an exact shift along a direction, else a factor."""
         return Shift(self.w, gamma) if isinstance(self.w, Tensor) else Energy(self.w, -gamma)
 
-    def value(self, x0: State) -> Float[Tensor, " n"]:
-        code = self.denoiser.space.certain(x0).mean
+    def value(self, drawn: Samples) -> Float[Tensor, " n"]:
+        code = self.denoiser.space.where(drawn.condition.get("mask")).certain(drawn.x).mean
         return ((code * self.w).flatten(1).sum(1) if isinstance(self.w, Tensor) else self.w(code)).double()
 
     def draw(self, gamma: float, seed: int) -> tuple[Float[Tensor, " n"], Tensor]:
         """w of n samples at γ, and which of them are of one family; independent where no particles are needed."""
         if not isinstance(self.denoiser, Factored) and (gamma == 0 or isinstance(self.w, Tensor)):
-            drawn = sample(self.denoiser & self.guide(gamma) if gamma else self.denoiser, self.n, self.steps, seed=seed)
-            return self.value(drawn.x), torch.arange(self.n)
+            guided = self.denoiser & self.guide(gamma) if gamma else self.denoiser
+            drawn = sample(guided, self.n, self.steps, seed=seed, condition=self.condition)
+            return self.value(drawn), torch.arange(self.n)
         guided = self.denoiser & self.guide(gamma) if gamma else self.denoiser
-        drawn = sample(guided, self.n, self.steps, seed=seed, exact="particles", particles=self.n)
+        way: Any = {"exact": "particles", "particles": self.n, "condition": self.condition}
+        drawn = sample(guided, self.n, self.steps, seed=seed, **way)
         assert drawn.family is not None
-        return self.value(drawn.x), drawn.family
+        return self.value(drawn), drawn.family
 
 
 def tilted_mean(values: Float[Tensor, " n"], gamma: float) -> float:

@@ -247,6 +247,41 @@ class BlackBox(Factor):
 
 
 @dataclass(frozen=True)
+class Late(Factor):
+    """A factor that counts only from a time down: beliefs about noise are too broad for an expansion at their mean.
+
+    Particles weigh it in full all the same, when its time has come.
+
+    Attributes:
+        until: the time above which it is 1.
+    """
+
+    factor: Factor
+    until: float
+
+    timeless = False
+
+    @property
+    def record(self) -> Mapping[str, Any]:
+        return {**self.factor.record, "until": self.until}
+
+    def tempered(self, power: float) -> "Late":
+        return replace(self, factor=self.factor.tempered(power))
+
+    def shared(self, x: State) -> bool:
+        return self.factor.shared(x)
+
+    def log_expect(self, belief: Belief) -> Float[Tensor, " batch"]:
+        return self.factor.log_expect(belief)
+
+    def update(self, belief: Belief, x_t: State, t: Time, space: Space) -> Updated:
+        if float(torch.as_tensor(t).max()) <= self.until:
+            return self.factor.update(belief, x_t, t, space)
+        x = leaves(x_t)[0]
+        return torch.zeros(len(x), dtype=torch.float64, device=x.device), belief
+
+
+@dataclass(frozen=True)
 class OnPart(Factor):
     """A factor about one part of a product space."""
 

@@ -44,7 +44,8 @@ def belief(molecule: Molecule, spread: float = 0.01) -> Joint:
     said = code(molecule)
     exists = said["atoms"].sum(-1) > 0
     variance = torch.full_like(said["positions"], spread) * exists[..., None]
-    return Joint({"positions": Normal(said["positions"], Diagonal(variance)), "atoms": Probs(said["atoms"].log(), exists)})
+    positions, atoms = Normal(said["positions"], Diagonal(variance)), Probs(said["atoms"].log(), exists)
+    return Joint({"positions": positions, "atoms": atoms})
 
 
 def turned(molecule: Molecule) -> Molecule:
@@ -63,7 +64,7 @@ def test_a_hydrogen_bond_is_short_and_straight() -> None:
 
 
 def test_the_factor_rewards_what_the_criterion_counts() -> None:
-    factor = factors.hydrogen_bond()
+    factor = factors.HydrogenBonded()
     formed, opened, without = (
         float(factor.log_g(code(m))) for m in (ENOL, OPENED, Molecule(np.array([6, 1]), np.eye(2, 3)))
     )
@@ -72,23 +73,23 @@ def test_the_factor_rewards_what_the_criterion_counts() -> None:
     assert without == pytest.approx(np.log(factor.floor), abs=1e-3)
     assert float(factor.log_g(code(turned(ENOL)))) == pytest.approx(formed, abs=1e-9)
     assert float(factor.log_g(code(ENOL, padding=7))) == pytest.approx(formed, abs=1e-9)
-    assert float(factors.hydrogen_bond(2.0).log_g(code(ENOL))) == pytest.approx(2 * formed)
+    assert float(factors.HydrogenBonded(2.0).log_g(code(ENOL))) == pytest.approx(2 * formed)
 
 
 def test_the_factor_pulls_the_hydrogen_to_its_acceptor() -> None:
     x = code(ENOL)
     x["positions"][0, 8, 1] -= 0.25  # longer and more bent
     x["positions"].requires_grad_()
-    before = factors.hydrogen_bond().log_g(x)
+    before = factors.HydrogenBonded().log_g(x)
     (slope,) = torch.autograd.grad(before.sum(), x["positions"])
     assert (slope[0, 9:] == 0).all()
     assert slope.sum(1).abs().max() < 1e-9  # no force on the whole
-    after = factors.hydrogen_bond().log_g({**x, "positions": x["positions"] + 1e-3 * slope})
+    after = factors.HydrogenBonded().log_g({**x, "positions": x["positions"] + 1e-3 * slope})
     assert (after > before).all()
 
 
 def test_tight_binding_slopes_are_differences_of_its_energy() -> None:
-    factor = factors.relaxed(temperature=3000.0)
+    factor = factors.TightBinding(temperature=3000.0)
     bent = Molecule(ENOL.numbers, ENOL.positions + 0.03 * np.random.default_rng(1).normal(size=(9, 3)))
     value, slope = factor._energy(belief(bent))
     push = np.random.default_rng(2).normal(size=(9, 3))
@@ -101,7 +102,7 @@ def test_tight_binding_slopes_are_differences_of_its_energy() -> None:
     space = network.space({"elements": QM9, "length": 11, "std": 1.4})
     relaxed = factor.update(belief(bent, 1e-4), code(bent), 0.1, space)[1]
     assert float(factor.log_expect(relaxed)) > float(value)
-    assert float(factor.update(belief(bent), code(bent), 0.9, space)[0]) == 0  # a cloud of noise has no energy
+    assert float(factors.relaxed().update(belief(bent), code(bent), 0.9, space)[0]) == 0
 
 
 def test_clashes_are_penalised_and_bonds_are_not() -> None:
@@ -113,7 +114,10 @@ def test_clashes_are_penalised_and_bonds_are_not() -> None:
 
 # Pockets ----------------------------------------------------------------------------------------------
 
-LINE = "{kind:<6}{number:5d} {name:^4} {residue:3} A{group:4d}    {x:8.3f}{y:8.3f}{z:8.3f}  1.00  0.00          {element:>2}"
+LINE = (
+    "{kind:<6}{number:5d} {name:^4} {residue:3} A{group:4d}    "
+    "{x:8.3f}{y:8.3f}{z:8.3f}  1.00  0.00          {element:>2}"
+)
 
 
 def pdb(path: Path, ligand: bool = True) -> Path:

@@ -22,7 +22,7 @@ from ...chemistry.molecule import Molecule
 from ...chemistry.pockets import Pocket, Vina
 from ...composition import Prompt
 from ...errors import InputError
-from ...factors import Energy, Factor, Smooth, Updated
+from ...factors import Energy, Factor, Late, Smooth, Updated
 from ...measurements import Fixed, Rigid
 from ...spaces import Space
 from ...states import State, Time
@@ -53,7 +53,8 @@ class HydrogenBonded(Smooth):
     """g = (floor + s)^weight, s near 1 where some D–H···A within the molecule is short and straight enough, else 0.
 
     s = S/(1 + S), with S the sum over donors, hydrogens and acceptors of their probabilities times a bell in each of
-    the distances D–H and H···A and the angle: far and bent ones are penalised, as much as `floor` allows.
+    the distances D–H and H···A and the angle: far and bent ones are penalised, as much as `floor` allows. Elements feel
+    nothing of it, so that a wish for a bond does not make the composition another one.
 
     Attributes:
         weight: how much it is wanted; 0 = not at all.
@@ -63,10 +64,10 @@ class HydrogenBonded(Smooth):
 
     weight: float = 1.0
     elements: tuple[int, ...] = QM9
-    floor: float = 1e-3
+    floor: float = 0.02
 
     def log_g(self, code: Any) -> Float[Tensor, " batch"]:
-        formed = self.strength(code["positions"], code["atoms"])
+        formed = self.strength(code["positions"], code["atoms"].detach())
         return self.weight * (self.floor + formed / (1 + formed)).log()
 
     def strength(
@@ -101,9 +102,9 @@ def _bell(off: Tensor, width: float) -> Tensor:
     return (-((off / width) ** 2) / 2).exp()
 
 
-def hydrogen_bond(weight: float = 1.0, elements: Sequence[int] = QM9) -> HydrogenBonded:
-    """Wants a hydrogen bond within the molecule."""
-    return HydrogenBonded(weight, tuple(elements))
+def hydrogen_bond(weight: float = 1.0, elements: Sequence[int] = QM9) -> Late:
+    """Wants a hydrogen bond within the molecule, once hydrogens and what they are bound to can be told apart."""
+    return Late(HydrogenBonded(weight, tuple(elements)), 0.5)
 
 
 def apart(distance: float = 1.15, weight: float = 100.0, elements: Sequence[int] = QM9) -> Energy:
@@ -160,30 +161,22 @@ REFERENCES = {1: -0.5229, 6: -2.1143, 7: -2.9183, 8: -4.0671, 9: -4.7763}
 class TightBinding(Factor):
     """g = exp(−E/kT), E the energy of GFN2-xTB above that of its atoms: relaxed geometries without strain.
 
-    E is that of the likeliest elements at the mean positions; elements feel nothing of it. A gradient learned nowhere
-    is of no use in a cloud of noise, so that it counts only later than `until`.
+    E is that of the likeliest elements at the mean positions; elements feel nothing of it.
 
     Attributes:
         temperature: K.
         elements: the numbers of protons of the model's categories.
-        until: the time down to which it does not count.
         steepest: the gradient's norm an atom is cut at, 1/Å.
     """
 
     temperature: float = 1000.0
     elements: tuple[int, ...] = QM9
-    until: float = 0.25
     steepest: float = 20.0
-
-    timeless = False
 
     def log_expect(self, belief: Belief) -> Float[Tensor, " batch"]:
         return self._energy(belief)[0]
 
     def update(self, belief: Belief, x_t: State, t: Time, space: Space) -> Updated:
-        if not isinstance(t, Mapping) and float(torch.as_tensor(t).max()) > self.until:
-            atoms = belief.mean["atoms"]
-            return atoms.new_zeros(len(atoms), dtype=torch.float64), belief
         value, slope = self._energy(belief)
         return value, belief.tilt({"positions": slope})
 
@@ -220,6 +213,6 @@ class TightBinding(Factor):
         return -energy / (kB * self.temperature), slope
 
 
-def relaxed(temperature: float = 1000.0, elements: Sequence[int] = QM9) -> TightBinding:
-    """Weighs molecules by exp(−E/kT) of tight binding."""
-    return TightBinding(temperature, tuple(elements))
+def relaxed(temperature: float = 1000.0, elements: Sequence[int] = QM9) -> Late:
+    """Weighs molecules by exp(−E/kT) of tight binding, once they have bonds: a cloud of noise has no energy."""
+    return Late(TightBinding(temperature, tuple(elements)), 0.35)
