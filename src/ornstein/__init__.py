@@ -114,7 +114,7 @@ if TYPE_CHECKING:
     from .composition import Autoguide, Prompt, mixture, negation, product
     from .denoisers import Denoiser, Guide, NeuralDenoiser, with_covariance
     from .densities import Density
-    from .domains import energies, images, sequences
+    from .domains import energies, images, molecules, sequences
     from .energetic import EnergyDenoiser, energy_difference, score
     from .errors import InputError
     from .factors import BlackBox, Energy, Factor, LogProb, NoisyLogProb

@@ -157,12 +157,17 @@ def pick_device(name: str) -> str:
     return name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
 
 
+_UNSAID = {"exact": "off", "eta": 0.0, "order": None, "grid": "auto"}
+"""What leaves the choice of a sampler to the domain."""
+
+
 def draw(model: NeuralDenoiser, ask: Any, n: int, **options: Any) -> Samples:
     """Samples of what a domain's `ask` means; the options are those of `sample`."""
     assert model.origin is not None
     request = task(model.origin.domain).request(ask, n, model.origin.facts)
     guided = reduce(Denoiser.__and__, request.guides, model)
-    if request.sampler and options.get("exact", "off") == "off":
+    said = {name for name, unsaid in _UNSAID.items() if options.get(name, unsaid) != unsaid}
+    if request.sampler and not said:
         options["sampler"] = request.sampler(guided.space, options.get("steps"))
     options |= {"start": request.start, "strength": request.strength}
     return sample(guided, n, condition=request.condition, settings=request.record, **options)
