@@ -13,7 +13,7 @@ from torch import Tensor
 from ornstein.beliefs import Belief, Joint, Normal, Probs
 from ornstein.composition import Prompt
 from ornstein.covariances import Dense, Diagonal
-from ornstein.factors import Energy, Factor, Factored, LogProb, NoisyLogProb, Updated
+from ornstein.factors import Energy, Factor, Factored, Late, LogProb, NoisyLogProb, Updated
 from ornstein.keys import Keys
 from ornstein.measurements import Fixed, Measurement
 from ornstein.operators import Subset
@@ -319,3 +319,15 @@ def test_a_prompt_changes_the_prior_and_the_factors_stay_outside() -> None:
     assert_close(one(x, 0.5).mean, other(x, 0.5).mean)
     assert other.given["label"].item() == 1
     assert other.calls == 2
+
+
+def test_a_late_factor_waits_for_its_time() -> None:
+    wish = Energy(push)
+    late, x = Late(wish, 0.4), KEYS.normal(2)
+    value, belief = late.update(NORMAL, x, 0.5, PLANE)
+    assert (value == 0).all()
+    assert belief is NORMAL
+    found, expected = (factor.update(NORMAL, x, 0.4, PLANE) for factor in (late, wish))
+    assert_close(found[0], expected[0])
+    assert_close(found[1].mean, expected[1].mean)
+    assert_close(late.log_expect(NORMAL), wish.log_expect(NORMAL))  # particles weigh it in full

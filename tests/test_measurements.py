@@ -13,12 +13,12 @@ from ornstein.factors import Energy, Factor
 from ornstein.grids import log_snr, uniform
 from ornstein.kernels import Predictor
 from ornstein.keys import Keys
-from ornstein.measurements import Fixed, Measurement
-from ornstein.operators import Matrix, Operator, Subset, whitener
+from ornstein.measurements import Fixed, Measurement, Rigid
+from ornstein.operators import Matrix, Operator, Relative, Subset, whitener
 from ornstein.oracles import GaussianComponents, Mixture
 from ornstein.particles import Particles
 from ornstein.samplers import Sampler
-from ornstein.spaces import Euclidean
+from ornstein.spaces import Centered, Euclidean
 from worlds import MeanOnly, assert_close, assert_moments, coupled, double, rejected, sequences, single
 
 KEYS = Keys.of(1, 4)
@@ -291,3 +291,49 @@ def test_a_fixed_token_that_cannot_be_is_impossible() -> None:
     certain = sequences("uniform").space.certain(torch.tensor([[2, 0], [1, 0]]))
     found = Fixed(torch.tensor([2, 0]), torch.tensor([True, False])).log_expect(certain)
     assert found.tolist() == [0.0, -torch.inf]
+
+
+# Points known relative to one another --------------------------------------------------------------
+
+
+CLOUD = Centered((5, 3))
+HELD = torch.tensor([True, True, False, True, False])
+
+
+def _cloud_belief() -> Normal:
+    """A Gaussian belief about centred points whose covariance is a matrix."""
+    keys = Keys.of(11, 2)
+    root = keys.fold("root").normal(15, 15)
+    cov = CLOUD.within(root @ root.mT / 15, keys.normal(5, 3))
+    return Normal(CLOUD.project(keys.normal(5, 3)), Dense(cov))
+
+
+def test_points_known_about_their_centre_hold_exactly_wherever_they_lie() -> None:
+    shape = Keys.of(12, 1).normal(5, 3)[0]
+    value, posterior = Rigid(shape, HELD, slack=1e-3).update(_cloud_belief(), CLOUD.prior(Keys.of(0, 2)), 0.5, CLOUD)
+    mean = posterior.mean
+    about = mean[:, HELD] - mean[:, HELD].mean(1, keepdim=True)
+    assert_close(about, (shape[HELD] - shape[HELD].mean(0)).expand_as(about), 1e-9)
+    assert mean.sum(1).abs().max() < 1e-9
+    assert value.shape == (2,)
+    push = posterior.covary(Keys.of(13, 2).normal(5, 3))  # what comes later moves them only together
+    assert (push[:, HELD] - push[:, HELD].mean(1, keepdim=True)).abs().max() < 1e-9
+    assert push.abs().max() > 1e-3
+
+
+def test_the_rest_follows_what_is_held() -> None:
+    """The free points move as the Gaussian conditional says, not as if they were independent."""
+    belief, shape = _cloud_belief(), Keys.of(12, 1).normal(5, 3)[0]
+    relative = Relative(HELD)
+    seen = Measurement(relative(shape[None])[0], relative, 1e-3)
+    expected = seen.update(belief, belief.mean, 0.5, CLOUD)[1].mean
+    found = Rigid(shape, HELD, slack=1e-3).update(belief, belief.mean, 0.5, CLOUD)[1].mean
+    assert_close(found, expected, 1e-2)
+    assert (belief.mean - expected)[:, ~HELD].abs().max() > 0.1  # so that doing nothing would be seen
+
+
+def test_only_what_is_continuous_has_a_shape() -> None:
+    with pytest.raises(ValueError, match="nothing is fixed"):
+        Rigid(torch.zeros(5, 3), torch.zeros(5, dtype=torch.bool))
+    with pytest.raises(ValueError, match=r"\.on\(name\)"):
+        Rigid(torch.zeros(5, 3), HELD).log_expect(Probs(torch.zeros(1, 5, 3)))

@@ -14,6 +14,7 @@ from ornstein.operators import (
     Fourier,
     Matrix,
     Operator,
+    Relative,
     Subset,
     conjugate_gradients,
     linear,
@@ -37,6 +38,7 @@ def bent(x: Tensor) -> Tensor:
 
 
 OPERATORS: dict[str, Operator] = {
+    "relative": Relative(torch.tensor([True, False, True, True])),
     "subset": Subset(SEEN),
     "matrix": Matrix(ROWS, SHAPE),
     "coarse": Coarse(2),

@@ -146,3 +146,28 @@ def test_what_mcmc_and_particles_would_get_wrong_is_refused() -> None:
         sample(world, 20, exact="mcmc", condition=labels)
     with pytest.raises(InputError, match="for exact='mcmc'"):
         sample(world & Boltzmann(lambda x: x.square().sum(1)), 20, exact="particles")
+
+
+def test_samples_may_start_from_given_states() -> None:
+    world = anisotropic()
+    clean = world.space.prior(Keys.of(9, 300))
+    near, far = (sample(world, 300, 12, start=clean, strength=strength).x for strength in (0.05, 1.0))
+    assert (near - clean).square().mean() < 0.05
+    fresh = sample(world, 300, 12, seed=1).x
+    assert abs((far - clean).square().mean() / (fresh - clean).square().mean() - 1) < 0.25  # forgotten at 1
+    halves = [sample(world, 300, 12, start=clean, strength=0.3, batch_size=size).x for size in (300, 70)]
+    assert torch.allclose(*halves)
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ({"strength": 0.0}, "strength is 0.0"),
+        ({"exact": "particles"}, "follow no distribution"),
+        ({"n": 4}, "expected one for each of 4"),
+    ],
+)
+def test_starts_without_a_meaning_are_refused(option: dict[str, Any], said: str) -> None:
+    world = anisotropic()
+    with pytest.raises(InputError, match=said):
+        sample(world, **{"n": 5, "steps": 3, "start": world.space.prior(Keys.of(9, 5)), **option})

@@ -5,10 +5,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ornstein.schedules import EDM, SCHEDULES, Cosine, Linear, RectifiedFlow, Schedule, VarianceExploding
+from ornstein.schedules import EDM, SCHEDULES, Cosine, Linear, RectifiedFlow, Schedule, Slowed, VarianceExploding
 from worlds import assert_close, double
 
-EVERY = [schedule() for schedule in SCHEDULES.values()]
+EVERY = [*(schedule() for schedule in SCHEDULES.values()), Slowed(Cosine())]
 every = pytest.mark.parametrize("schedule", EVERY, ids=lambda s: type(s).__name__)
 inside = st.floats(1e-3, 1 - 1e-3)
 

@@ -275,7 +275,7 @@ class Late(Factor):
         return self.factor.log_expect(belief)
 
     def update(self, belief: Belief, x_t: State, t: Time, space: Space) -> Updated:
-        if float(torch.as_tensor(t).max()) <= self.until:
+        if float(torch.as_tensor(t, dtype=torch.float64).max()) <= self.until:
             return self.factor.update(belief, x_t, t, space)
         x = leaves(x_t)[0]
         return torch.zeros(len(x), dtype=torch.float64, device=x.device), belief

@@ -66,7 +66,7 @@ def card(
     renewed = f"\nThe model made its own data in rounds; their evaluations of the energy are cumulative.\n\n{rounds}"
     return f"""# {name}
 
-Data: {meta["facts"]["source"]}.
+Data: {task(meta["domain"]).provenance(meta["facts"])}.
 Weights: Apache-2.0. Made to show and test the engine; judge its scores below before any other use.
 
 Trained with `ornstein train {name}`: {last["step"]} steps in {minutes:.1f} minutes on {machine()}; validation loss

@@ -175,6 +175,10 @@ class Task(ABC):
         """What the data are, for a user who is about to train on them."""
         return f"{len(data)} records to learn from, {len(validation)} held out"
 
+    def provenance(self, facts: Mapping[str, Any]) -> str:
+        """Where a model's data are from, and their licence, for its card."""
+        return facts["source"]
+
     def rounds(self, config: Any) -> int:
         """How often the data are made anew in the course of a training; 1 = never."""
         return 1

@@ -30,6 +30,7 @@ from ...keys import Keys
 
 SAMPLE, KNOWN = (Path(__file__).parent / name for name in ("qm9-sample.npz", "qm9-known.txt.xz"))
 SYMBOLS = ("?", "H", "", "", "", "", "C", "N", "O", "F")  # by number of protons, those of QM9
+QM9 = "QM9 (Ramakrishnan et al. 2014), CC0, from the Python package qm9pack (MIT)"
 HARTREE = 27.211386  # eV
 PROPERTIES = {
     "alpha": ("Polarizability_bohr3", 1.0, "isotropic polarisability, bohr³"),
