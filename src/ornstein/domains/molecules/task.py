@@ -176,7 +176,9 @@ class Molecules(Task):
         """Spread over the samples: a wall of them, turning ones, ones to turn; the film."""
         some = _spread(samples, SHOWN)
         found = _molecules(some)
-        wall = Figure(pictures.png(drawing.wall(found, 6)), f"{len(found)} of {len(samples)} molecules", width=960)
+        columns = min(6, len(found))
+        caption = f"{len(found)} of {len(samples)} molecules"
+        wall = Figure(pictures.png(drawing.wall(found, columns)), caption, width=160 * columns)
         turning = Figure(pictures.gif(drawing.spinning(found[::3], 4), 0.1, 0.1), "Turning", "gif", 640)
         to_turn = interactive(found[:8], "Turn them with the mouse", 4)
         return [wall, turning, to_turn, *(_film(samples) if samples.film else [])]
