@@ -219,7 +219,7 @@ class _Free:
 
 
 @dataclass(frozen=True, eq=False)
-class Rigid(Factor):
+class Rigid(Fixed):
     """Some points of a cloud are known about their own centre and hold exactly, wherever in the cloud they lie.
 
     For centred clouds, in which positions mean nothing but relative to one another: scaffolds, linkers, fixed atoms.
@@ -230,41 +230,25 @@ class Rigid(Factor):
         slack: with which they are weighed while they are still noisy, in the units of the data.
     """
 
-    value: Float[Tensor, "points dim"]
-    where: Bool[Tensor, " points"]
     slack: float = 1e-2
-
-    def __post_init__(self) -> None:
-        if not self.where.any():
-            raise ValueError("nothing is fixed: `where` holds nowhere")
-
-    @property
-    def conjugate(self) -> bool:
-        return True
 
     @property
     def record(self) -> Mapping[str, Any]:
         return {"factor": "Rigid", "points": int(self.where.sum())}
 
-    def tempered(self, power: float) -> "Rigid":
-        return self
-
-    def log_expect(self, belief: Belief) -> Float[Tensor, " batch"]:
-        return self._posterior(belief, lambda x: x)[0]
-
     def update(self, belief: Belief, x_t: State, t: Time, space: Any) -> Updated:
-        return self._posterior(belief, space.project)
+        value, given = self._posterior(belief)
+        return value, replace(given, mean=space.project(given.mean))
 
-    def _posterior(self, belief: Belief, project: Callable[[Tensor], Tensor]) -> Updated:
+    def _posterior(self, belief: Belief) -> Updated:
         if not isinstance(belief, Normal):
             raise ValueError("fix the points of a part with .on(name)")
         relative = Relative(self.where)
         shape = relative(self.value.to(belief.mean)[None])[0]
         log_prob, posterior = Measurement(shape, relative, self.slack, direct=12)._posterior(belief)
-        mean = posterior.mean.clone()
-        here = self.where.to(mean.device)
+        mean, here = posterior.mean.clone(), self.where.to(belief.mean.device)
         mean[:, here] = mean[:, here].mean(1, keepdim=True) + shape
-        return log_prob, Normal(project(mean), _Together(posterior.spread, relative))
+        return log_prob, Normal(mean, _Together(posterior.spread, relative))
 
 
 @dataclass(frozen=True)

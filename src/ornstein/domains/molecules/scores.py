@@ -16,6 +16,7 @@ from rdkit import Chem
 
 from ...chemistry.busters import passing
 from ...chemistry.divergences import angle_divergence, length_divergence
+from ...chemistry.hydrogen_bonds import hydrogen_bonds
 from ...chemistry.molecule import Molecule
 from ...chemistry.perception import from_rdkit, perceived, smiles_of
 from ...chemistry.relaxation import Relaxations
@@ -41,6 +42,10 @@ _QUICK: Mapping[str, tuple[str, Better, str]] = {
         "Distinct ones among the valid, as a share of all (EDM: 90.7 % at 1000 calls).",
     ),
     "connected": ("connected", "higher", "Share in one piece, by the table's bonds."),
+    "bonded": (
+        "with a hydrogen bond", "closer",
+        "Share with a hydrogen bond within: at most 2.5 Å from the hydrogen, at least 110° at it.",
+    ),
     "perceived": (
         "perceived as a molecule", "higher",
         "Share in which RDKit's rdDetermineBonds finds one neutral molecule and no radical.",
@@ -109,7 +114,11 @@ def _smiles(molecules: tuple[Molecule, ...]) -> frozenset[str]:
 @lru_cache(maxsize=4)
 def _quick(molecules: tuple[Molecule, ...]) -> dict[str, float]:
     count = len(_mols(molecules))
-    shares = asdict(Stability.of(molecules)) | {"perceived": count / len(molecules)}
+    bonded = sum(bool(hydrogen_bonds(molecule)) for molecule in molecules)
+    shares = asdict(Stability.of(molecules)) | {
+        "perceived": count / len(molecules),
+        "bonded": bonded / len(molecules),
+    }
     return shares | ({"distinct": len(_smiles(molecules)) / count} if count else {})
 
 
