@@ -139,3 +139,6 @@ def test_positions_that_do_not_exist_have_no_category() -> None:
     assert_close(belief.cumulant(g), rest.cumulant(g[:, :-1]))
     assert_close(belief.tilt(g).mean[:, :-1], rest.tilt(g[:, :-1]).mean)
     assert (belief.covary(g)[:, -1] == 0).all()
+    nowhere = LOGITS.masked_fill(~exists[..., None], -torch.inf)  # pure noise rules out every state of the padding
+    assert_close(Probs(nowhere, exists).mean, belief.mean)
+    assert_close(Probs(nowhere, exists).tilt(g).cumulant(g), rest.tilt(g[:, :-1]).cumulant(g[:, :-1]))

@@ -103,13 +103,18 @@ class Probs(Belief):
     @property
     def log_probs(self) -> Float[Tensor, "batch *positions states"]:
         """Normalised log-probabilities."""
-        return self.logits.log_softmax(-1)
+        return self._existing.log_softmax(-1)
 
     @property
     def mean(self) -> Float[Tensor, "batch *positions states"]:  # pyright: ignore[reportIncompatibleVariableOverride]
         """Probabilities, which are the mean of the one-hot code."""
-        probs = self.logits.softmax(-1)
+        probs = self._existing.softmax(-1)
         return probs if self.exists is None else probs * self.exists[..., None]
+
+    @property
+    def _existing(self) -> Tensor:
+        """The logits, all alike where nothing exists: there every state may be ruled out, which has no softmax."""
+        return self.logits if self.exists is None else self.logits.masked_fill(~self.exists[..., None], 0.0)
 
     def tilt(self, gradient: State) -> Self:
         return replace(self, logits=self.logits + _tensor(gradient))

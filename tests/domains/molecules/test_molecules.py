@@ -139,6 +139,14 @@ def test_fixed_atoms_do_not_move_at_all(model: Any, tmp_path: Path) -> None:
     assert (free[:, :6] - free[:, :6].mean(1, keepdim=True) - ring).abs().max() > 0.1
 
 
+def test_wishes_count_from_pure_noise_on(model: Any) -> None:
+    for wish in (on.molecules.apart(), on.Energy(lambda code: code["atoms"][..., 1].sum(1), 0.3)):
+        condition = {"mask": torch.arange(29) < torch.tensor([[9], [29]])}
+        drawn = on.sample(model & wish, 2, 4, eta=1.0, condition=condition)
+        assert drawn.x["positions"].isfinite().all()
+        assert (drawn.x["atoms"] < 5).all()
+
+
 def test_a_weak_start_stays_near_the_reference(model: Any, tmp_path: Path) -> None:
     files.write_xyz(tmp_path / "one.xyz", [molecule("CH3CH2OH")])
     near, far = (
