@@ -25,6 +25,8 @@ def require_sense(exact: str, steps: int | None, particles: int | None, temper: 
 
 def require_start(start: State | None, strength: float, exact: str, n: int) -> None:
     """InputError if samples cannot begin with these states."""
+    if start is None and strength != 1:
+        raise InputError(f"strength is {strength}, but there is no start to be noised")
     if start is None:
         return
     if not 0 < strength <= 1:

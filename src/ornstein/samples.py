@@ -206,9 +206,7 @@ def sample(
     if exact == "mcmc":
         require_one_population(batch_size, film, eta, order, sampler)
         return _corrected(denoiser, n, max(2 * n, particles or 4 * n), steps, seed, first, condition, settings or {})
-    sampler = sampler or default_sampler(denoiser, steps or 20, eta, order, grid)
-    if start is not None:
-        sampler = replace(sampler, grid=[strength * time for time in sampler.grid])
+    sampler = _shortened(sampler or default_sampler(denoiser, steps or 20, eta, order, grid), strength)
     started, size = time.perf_counter(), batch_size or n
     parts = [range(k, min(k + size, n)) for k in range(0, n, size)]
     drawn = [_draw(denoiser, sampler, seed, first, part, condition, start, film, watch) for part in parts]
@@ -221,6 +219,11 @@ def sample(
         time.perf_counter() - started,
         _settings(denoiser, sampler, seed, first, settings or {}),
     )
+
+
+def _shortened(sampler: Sampler, strength: float) -> Sampler:
+    """The sampler on a grid that begins at the time `strength`."""
+    return sampler if strength == 1 else replace(sampler, grid=[strength * time for time in sampler.grid])
 
 
 def _settings(

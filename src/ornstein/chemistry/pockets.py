@@ -8,6 +8,7 @@ greasy: both are carbon or halogen, falling from 1 at .5 Å to 0 at 1.5; bonded:
 hydrogen bond, falling from 1 at −.7 Å to 0 at 0. Within a ligand nothing is counted. Elements may be probabilities.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,26 +96,20 @@ class Vina:
     ) -> Float[Tensor, " batch"]:
         """Of ligands whose centre is at the pocket's; differentiable."""
         here = torch.as_tensor(self.pocket.positions).to(positions)
-        radii, greasy, polar = (self._column(values, probs) for values in (RADII, _GREASY, _POLAR))
+        sizes = torch.tensor([RADII.get(z, 0.0) for z in self.elements]).to(probs)
+        radii, heavy = probs @ sizes, probs @ (sizes > 0).to(probs)
+        greasy, polar = (probs @ _among(self.elements, kinds).to(probs) for kinds in (_GREASY, _POLAR))
         theirs = torch.tensor([RADII[int(z)] for z in self.pocket.numbers]).to(positions)
-        heavy = probs @ self._of(RADII, 1.0).to(probs)
         d = (positions[:, :, None] - here).norm(dim=-1) - radii[..., None] - theirs
         each = -0.035579 * (-((d / 0.5) ** 2)).exp() - 0.005156 * (-(((d - 3) / 2) ** 2)).exp()
         each = each + 0.840245 * d.clamp(max=0) ** 2
-        both_greasy = greasy[..., None] * self._theirs(_GREASY, positions)
-        both_polar = polar[..., None] * self._theirs(_POLAR, positions)
+        both_greasy = greasy[..., None] * _among(self.pocket.numbers, _GREASY).to(probs)
+        both_polar = polar[..., None] * _among(self.pocket.numbers, _POLAR).to(probs)
         each = heavy[..., None] * each - 0.035069 * both_greasy * (1.5 - d).clamp(0, 1)
         each = each - 0.587439 * both_polar * (-d / 0.7).clamp(0, 1)
         return each.sum((1, 2))
 
-    def _of(self, kinds: dict[int, float] | tuple[int, ...], value: float | None = None) -> Tensor:
-        """A number for each element: a radius, or whether it is of a kind."""
-        if isinstance(kinds, dict) and value is None:
-            return torch.tensor([kinds.get(z, 0.0) for z in self.elements])
-        return torch.tensor([float(z in kinds) for z in self.elements])
 
-    def _column(self, kinds: dict[int, float] | tuple[int, ...], probs: Tensor) -> Tensor:
-        return probs @ self._of(kinds).to(probs)
-
-    def _theirs(self, kinds: tuple[int, ...], like: Tensor) -> Tensor:
-        return torch.as_tensor(np.isin(self.pocket.numbers, kinds)).to(like)
+def _among(numbers: Sequence[int] | np.ndarray, kinds: tuple[int, ...]) -> Float[Tensor, " atoms"]:
+    """1 for those of a kind, 0 for others."""
+    return torch.as_tensor(np.isin(numbers, kinds)).float()

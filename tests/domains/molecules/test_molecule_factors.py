@@ -105,6 +105,13 @@ def test_tight_binding_slopes_are_differences_of_its_energy() -> None:
     assert float(factors.relaxed().update(belief(bent), code(bent), 0.9, space)[0]) == 0
 
 
+def test_wishes_that_the_elements_cannot_fulfil_are_refused() -> None:
+    with pytest.raises(InputError, match=r"not of \[16\] protons"):
+        factors.relaxed(elements=(1, 6, 16))
+    with pytest.raises(InputError, match="expected 1 and 7 or 8"):
+        factors.hydrogen_bond(elements=(1, 6))
+
+
 def test_clashes_are_penalised_and_bonds_are_not() -> None:
     energy = factors.apart()
     squeezed = Molecule(ENOL.numbers, 0.6 * ENOL.positions)

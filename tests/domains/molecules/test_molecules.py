@@ -175,15 +175,28 @@ def test_sizes_are_the_datas() -> None:
         ({"fixed": Path("nowhere.sdf")}, "nowhere.sdf: not found"),
         ({"pocket": Path("nowhere.pdb")}, "nowhere.pdb"),
         ({"reference": Path("nowhere.xyz")}, "nowhere.xyz: not found"),
+        ({"reference": "CH3SCH3"}, "does not know the elements with .16. protons"),
+        ({"fixed": "CH3SCH3"}, "does not know the elements with .16. protons"),
     ],
 )
-def test_what_cannot_be_asked(model: Any, asked: dict[str, Any], said: str) -> None:
+def test_what_cannot_be_asked(model: Any, asked: dict[str, Any], said: str, tmp_path: Path) -> None:
+    for flag, name in asked.items():
+        if name == "CH3SCH3":
+            files.write_xyz(tmp_path / "sulphide.xyz", [molecule(name)])
+            asked = {flag: tmp_path / "sulphide.xyz"}
     with pytest.raises(InputError, match=said):
         runs.draw(model, MoleculesAsk(**asked), 2, steps=2)
 
 
 @pytest.mark.parametrize(
-    "flags", [("--guidance", "2"), ("--strength", "0"), ("--reference", "a.xyz", "--atoms", "3"), ("--atoms", "1")]
+    "flags",
+    [
+        ("--guidance", "2"),
+        ("--strength", "0"),
+        ("--reference", "a.xyz", "--atoms", "3"),
+        ("--atoms", "1"),
+        ("--centre", "0", "0", "0"),
+    ],
 )
 def test_flags_that_make_no_sense_end_with_code_2(flags: tuple[str, ...], model: Any, tmp_path: Path) -> None:
     checkpoint = tmp_path / "model"

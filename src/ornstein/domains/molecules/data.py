@@ -178,7 +178,8 @@ def load(source: str) -> tuple[Arrays, Arrays]:
 
 def _of_files(source: str) -> tuple[Arrays, Arrays]:
     found, bad = files.read(Path(source))
-    names = sorted({name for molecule in found for name in molecule.properties})
+    counts = Counter(name for molecule in found for name in molecule.properties)
+    names = sorted(name for name, count in counts.items() if 2 * count > len(found))
     whole = table(found, names)
     order = Keys.of(0, 1).fold("split").uniform(len(whole))[0].argsort().numpy()
     held_out = max(1, len(whole) // 10)
@@ -190,7 +191,6 @@ def _of_files(source: str) -> tuple[Arrays, Arrays]:
 def arrays(learned: Table, held_out: Table, source: str, skipped: Sequence[str] = ()) -> tuple[Arrays, Arrays]:
     """Padded arrays with what a model must know of them: elements, sizes, spread, properties."""
     elements = sorted({int(z) for part in (learned, held_out) for z in np.unique(part.numbers)})
-    values = np.nan_to_num(learned.properties, nan=np.nan)
     facts = {
         "source": source,
         "elements": elements,
@@ -199,7 +199,7 @@ def arrays(learned: Table, held_out: Table, source: str, skipped: Sequence[str] 
         "std": float((learned.milli / 1000).std()),
         "properties": {
             name: [float(np.nanmean(column)), float(np.nanstd(column)) or 1.0]
-            for name, column in zip(learned.names, values.T, strict=True)
+            for name, column in zip(learned.names, learned.properties.T, strict=True)
         },
         "skipped": len(skipped),
         **({"left out": list(skipped)} if skipped else {}),
@@ -209,7 +209,7 @@ def arrays(learned: Table, held_out: Table, source: str, skipped: Sequence[str] 
 
 def reference(source: str) -> list[Molecule]:
     """Real molecules that were not learned from, in random order."""
-    if source.startswith("qm9"):
+    if source == "qm9":
         return list(_sample_of_test())
     held_out = load(source)[1]
     assert isinstance(held_out.x, Mapping)
@@ -230,6 +230,15 @@ def known(source: str) -> frozenset[str]:
     assert isinstance(learned.x, Mapping)
     found = (perceived(one) for one in molecules(learned.x, learned.condition["mask"], learned.facts))
     return frozenset(smiles_of(mol) for mol in found if mol)
+
+
+def require_known(molecule: Molecule, facts: Mapping[str, Any], what: str) -> None:
+    """InputError if a molecule has elements that the model does not know, or more atoms than it has seen."""
+    foreign = sorted({int(z) for z in molecule.numbers} - set(facts["elements"]))
+    if foreign:
+        raise InputError(f"{what}: the model does not know the elements with {foreign} protons")
+    if len(molecule) > facts["length"]:
+        raise InputError(f"{what}: {len(molecule)} atoms, expected at most {facts['length']} for this model")
 
 
 def padded(part: Table, facts: Mapping[str, Any]) -> Arrays:

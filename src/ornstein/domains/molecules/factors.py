@@ -26,6 +26,7 @@ from ...factors import Energy, Factor, Late, Smooth, Updated
 from ...measurements import Fixed, Rigid
 from ...spaces import Space
 from ...states import State, Time
+from .data import require_known
 
 QM9 = (1, 6, 7, 8, 9)
 """The elements of the shipped model, in its order."""
@@ -103,7 +104,12 @@ def _bell(off: Tensor, width: float) -> Tensor:
 
 
 def hydrogen_bond(weight: float = 1.0, elements: Sequence[int] = QM9) -> Late:
-    """Wants a hydrogen bond within the molecule, once hydrogens and what they are bound to can be told apart."""
+    """Wants a hydrogen bond within the molecule, once hydrogens and what they are bound to can be told apart.
+
+    InputError if the elements have no hydrogen, or nothing to bind it.
+    """
+    if 1 not in elements or not set(_POLAR) & set(elements):
+        raise InputError(f"hydrogen bond: the model's elements have {list(elements)} protons, expected 1 and 7 or 8")
     return Late(HydrogenBonded(weight, tuple(elements)), 0.5)
 
 
@@ -140,11 +146,7 @@ def fixed(part: Molecule, facts: Mapping[str, Any]) -> tuple[Factor, Factor]:
     InputError if an element is not the model's, or nothing is left free.
     """
     length, elements, k = facts["length"], facts["elements"], len(part)
-    foreign = sorted({int(z) for z in part.numbers} - set(elements))
-    if foreign:
-        raise InputError(f"fixed atoms: the model does not know the elements with {foreign} protons")
-    if k >= length:
-        raise InputError(f"fixed atoms: {k} of them, this model's molecules have at most {length}")
+    require_known(part, {**facts, "length": length - 1}, "fixed atoms")
     where, atoms, positions = torch.arange(length) < k, torch.zeros(length).long(), torch.zeros(length, 3)
     atoms[:k] = torch.tensor([elements.index(int(z)) for z in part.numbers])
     positions[:k] = torch.from_numpy(part.positions - part.positions.mean(0)).float()
@@ -205,8 +207,9 @@ class TightBinding(Factor):
         """Of one molecule; nothing, where the calculation fails."""
         here, slope = numbers > 0, np.zeros_like(positions)
         atoms = tight_binding(ase.Atoms(numbers[here], positions[here]))
+        alone = Hartree * sum(REFERENCES[int(z)] for z in numbers[here])
         try:
-            energy = float(atoms.get_potential_energy()) - Hartree * sum(REFERENCES[int(z)] for z in numbers[here])
+            energy = float(atoms.get_potential_energy()) - alone
             slope[here] = atoms.get_forces() / (kB * self.temperature)
         except Exception:  # a geometry without a solution
             return -1e3, slope
@@ -214,5 +217,10 @@ class TightBinding(Factor):
 
 
 def relaxed(temperature: float = 1000.0, elements: Sequence[int] = QM9) -> Late:
-    """Weighs molecules by exp(−E/kT) of tight binding, once they have bonds: a cloud of noise has no energy."""
+    """Weighs molecules by exp(−E/kT) of tight binding, once they have bonds: a cloud of noise has no energy.
+
+    InputError for elements whose own energies are not known here.
+    """
+    if foreign := sorted(set(elements) - set(REFERENCES)):
+        raise InputError(f"temperature: energies are known of H, C, N, O and F, not of {foreign} protons")
     return Late(TightBinding(temperature, tuple(elements)), 0.35)

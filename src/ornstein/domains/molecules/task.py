@@ -59,7 +59,8 @@ class MoleculesAsk:
 
     Attributes:
         atoms: of each molecule, hydrogens included; as in the data if not given.
-        properties: what they should have, such as gap=6.5 (units: `ornstein show MODEL`).
+        properties: what they should have, such as gap=6.5; of QM9 alpha in bohr³, gap, homo and lumo in eV, mu in
+            debye, cv in cal/(mol K); of your own files whatever they are in.
         guidance: scale of classifier-free guidance by these properties, 1 = none.
         hydrogen_bond: how much a hydrogen bond within the molecule is wanted, 0 = not.
         temperature: K, at which molecules are weighed by the energy of GFN2-xTB; not if not given.
@@ -88,6 +89,10 @@ class MoleculesAsk:
         require_in(self, "--", {"temperature": "(0, inf)", "strength": "(0, 1]", "atoms": "[2, inf)"})
         if self.reference is not None and (self.fixed is not None or self.atoms is not None):
             raise InputError("--reference says which atoms there are: leave out --fixed and --atoms")
+        if self.pocket is not None and (self.fixed is not None or self.reference is not None):
+            raise InputError("--pocket puts the molecule's centre at its own: leave out --fixed and --reference")
+        if self.centre is not None and self.pocket is None:
+            raise InputError("--centre is that of a pocket: give --pocket, too")
         if self.guidance != 1 and not self.properties:
             raise InputError("--guidance is by properties: say which, as in --properties gap=6.5")
 
@@ -223,7 +228,9 @@ def _from_noise(ask: MoleculesAsk, n: int, facts: Mapping[str, Any]) -> Request:
 def _from_reference(ask: MoleculesAsk, n: int, facts: Mapping[str, Any]) -> Request | None:
     if ask.reference is None:
         return None
-    part, repeated = data.padded(data.table([_one(ask.reference)]), facts), torch.zeros(n).long()
+    molecule = _one(ask.reference)
+    data.require_known(molecule, facts, str(ask.reference))
+    part, repeated = data.padded(data.table([molecule], list(facts["properties"])), facts), torch.zeros(n).long()
     condition = {"mask": part.condition["mask"][repeated]}
     return Request(condition=condition, start=take(part.x, repeated), strength=ask.strength)
 
