@@ -56,7 +56,9 @@ _HOMES = {
     "Informed": "moves",
     "MALA": "moves",
     "Particles": "particles",
+    "Regressor": "regressors",
     "load": "runs",
+    "load_regressor": "runs",
     "shipped": "runs",
     "Sampler": "samplers",
     "sample": "samples",
@@ -124,7 +126,8 @@ if TYPE_CHECKING:
     from .measurements import Fixed, Measurement
     from .moves import HMC, MALA, Gibbs, Independence, Informed
     from .particles import Particles
-    from .runs import load, shipped
+    from .regressors import Regressor
+    from .runs import load, load_regressor, shipped
     from .samplers import Sampler
     from .samples import Samples, sample
     from .schedules import EDM, Cosine, Linear, RectifiedFlow, Schedule, VarianceExploding

@@ -159,6 +159,8 @@ class NeuralDenoiser(Denoiser):
             noise from 20 on.
     """
 
+    kind: ClassVar[str] = "model"
+
     network: nn.Module
     space: Space
     null: Mapping[str, Tensor] = field(default_factory=dict)
@@ -185,19 +187,26 @@ class NeuralDenoiser(Denoiser):
             if name != "mask" and name not in self.null:
                 raise InputError(f"this model knows no condition {name!r}{suggestion(name, list(self.null))}")
         space = self.space.where(condition.get("mask"))
-        inputs = map_state(self._in_precision, space.inputs(x_t, t))
+        inputs = map_state(lambda x: in_precision(x, self.network), space.inputs(x_t, t))
         return self.network(inputs, times(t, x_t), self.complete(condition, x_t))
 
-    def _in_precision(self, x: Tensor) -> Tensor:
-        """Numbers in the precision of the network's weights, whatever that of the state."""
-        weight = next(self.network.parameters(), None)
-        return x if weight is None or not x.is_floating_point() else x.to(weight.dtype)
+    def losses(self, x0: State, t: Time, condition: Condition, keys: Keys) -> Float[Tensor, " batch"]:
+        """The denoising loss of each record."""
+        space = self.space.where(condition.get("mask"))
+        x_t = space.shown(x0, t, keys.fold("noise"))
+        return space.loss(self(x_t, t, condition), x0, x_t, t)
 
     def complete(self, condition: Condition, x_t: State) -> dict[str, Tensor]:
         """The condition with "not said" in the place of every name it lacks."""
         device, n = leaves(x_t)[0].device, batch_size(x_t)
         unsaid = {name: value.to(device).expand(n, *value.shape) for name, value in self.null.items()}
         return {**unsaid, **condition}
+
+
+def in_precision(x: Tensor, network: nn.Module) -> Tensor:
+    """Numbers in the precision of the network's weights, whatever that of the state."""
+    weight = next(network.parameters(), None)
+    return x if weight is None or not x.is_floating_point() else x.to(weight.dtype)
 
 
 def times(t: Time, x_t: State) -> Tensor:

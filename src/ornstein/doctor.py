@@ -5,10 +5,12 @@ from collections.abc import Callable, Iterator
 
 import torch
 
-from . import checkpoints, grids, runs
+from . import grids, runs
+from .denoisers import NeuralDenoiser
 from .errors import InputError
 from .keys import Keys
 from .oracles import ring
+from .regressors import Regressor
 from .samplers import Sampler
 from .samples import sample
 from .tasks import domains, task
@@ -36,6 +38,8 @@ def _checks() -> Iterator[tuple[str, Callable[[], str]]]:
         yield f"domain {domain}", lambda domain=domain: _installed(domain)
     for model, folder in runs.shipped().items():
         yield f"model {model}", lambda folder=folder: _loads(folder / runs.MODEL)
+    for model in runs.shipped("regressor"):
+        yield f"regressor {model}", lambda model=model: _weights(runs.load_regressor(model))
 
 
 def _devices() -> list[str]:
@@ -58,8 +62,10 @@ def _installed(domain: str) -> str:
 
 def _loads(path: object) -> str:
     model = runs.load(str(path))
+    return f"{_weights(model)}, one draw in {sample(model, 1, steps=2).seconds:.2f} s"
+
+
+def _weights(model: NeuralDenoiser | Regressor) -> str:
     assert model.origin is not None
-    tensors = checkpoints.load(runs.locate(str(path)), "model")[0]
-    drawn = sample(model, 1, steps=2)
-    parameters = sum(tensor.numel() for tensor in tensors.values())
-    return f"{parameters / 1e6:.2f} M parameters, {model.origin.weights[:12]}, one draw in {drawn.seconds:.2f} s"
+    parameters = sum(tensor.numel() for tensor in model.network.state_dict().values())
+    return f"{parameters / 1e6:.2f} M parameters, {model.origin.weights[:12]}"

@@ -1,6 +1,6 @@
 """From a configuration to a trained model, and from a name to a loaded one."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import reduce
@@ -16,12 +16,14 @@ from .denoisers import Denoiser, NeuralDenoiser, Origin
 from .errors import InputError
 from .files import read_json, sha256, write_json, write_text
 from .keys import Keys
+from .regressors import Regressor
 from .samples import Samples, read_samples, sample
 from .spaces import Space
 from .tasks import Score, Task, domains, task
 from .training import Progress, Trainer
 
-MODEL, LAST, CONFIG, SCORES = "model.safetensors", "last.safetensors", "config.toml", "scores.json"
+MODEL, REGRESSOR, LAST = "model.safetensors", "regressor.safetensors", "last.safetensors"
+CONFIG, SCORES = "config.toml", "scores.json"
 
 
 def recipe(domain: str, name: str | None, file: Path | None = None) -> Any:
@@ -56,11 +58,11 @@ def train(
         raise InputError(f"{folder}: nothing to resume, there is no {LAST}")
     data, validation = this.data(config)
     say(this.describe(data, validation))
-    denoiser = this.denoiser(config, data.facts)
-    check_all(denoiser.space, data, "training data")
-    check_all(denoiser.space, validation, "validation data")
+    model = this.model(config, data.facts)
+    check_all(model.space, data, "training data")
+    check_all(model.space, validation, "validation data")
     meta = {"domain": domain, "name": name, "config": to_dict(config), "facts": dict(data.facts)}
-    trainer = Trainer(denoiser, data, validation, config.train, folder, meta, progress)
+    trainer = Trainer(model, data, validation, config.train, folder, meta, progress)
     if resume:
         trainer.resume()
     write_text(folder / CONFIG, to_toml(config))
@@ -69,15 +71,17 @@ def train(
         trainer.data = _round(this, config, trainer, folder, k) if k else data
         trainer.meta = {**trainer.meta, "data": dict(trainer.data.facts)}
         trainer.fit(config.train.steps * (k + 1) // rounds)
-    if trainer.fabric.is_global_zero:
-        plan_grids(folder / MODEL, data, config.train.plan)
-    return folder / MODEL
+    path = folder / f"{model.kind}.safetensors"
+    if trainer.fabric.is_global_zero and isinstance(model, NeuralDenoiser):
+        plan_grids(path, data, config.train.plan)
+    return path
 
 
 def _round(this: Task, config: Any, trainer: Trainer, folder: Path, k: int) -> Dataset:
     """The data of round k: those in the folder, or made anew by the averaged weights, and kept there for a resume."""
     path = folder / f"round-{k}.safetensors"
     if not path.exists() and trainer.step <= config.train.steps * k // this.rounds(config):
+        assert isinstance(trainer.averaged, NeuralDenoiser), "regressors draw no data"
         data = this.renewed(config, trainer.averaged, trainer.data, k)
         checkpoints.save(path, "data", _tensors(data), {"facts": dict(data.facts)})
     if not path.exists():  # a later round has begun long since
@@ -111,43 +115,61 @@ def check_all(space: Space, data: Dataset, where: str) -> None:
         space.where(condition.get("mask")).check(x0, f"{where} from record {first} on" if first else where)
 
 
-def shipped() -> dict[str, Path]:
-    """The models that come with the installed domains: "domain/name" → folder."""
+def shipped(kind: str = "model") -> dict[str, Path]:
+    """What comes with the installed domains, "domain/name" → folder: models, or what is of the kind "regressor"."""
     found = {}
     for domain in domains():
         try:
             folder = task(domain).folder / "models"
         except InputError:  # its extra is not installed
             continue
-        found |= {f"{domain}/{path.parent.name}": path.parent for path in sorted(folder.glob(f"*/{MODEL}"))}
+        found |= {f"{domain}/{path.parent.name}": path.parent for path in sorted(folder.glob(f"*/{kind}.safetensors"))}
     return found
 
 
-def locate(model: Path | str) -> Path:
-    """The weights file of a shipped model's name, a run folder, or a file; InputError if there is none."""
-    path = Path(model)
-    if str(model) in shipped():
-        return shipped()[str(model)] / MODEL
+def locate(model: Path | str, kind: str = "model") -> Path:
+    """The weights file of a shipped model's name, a run folder, or a file; InputError if there is none of that kind."""
+    path, known = Path(model), shipped(kind)
+    if str(model) in known:
+        return known[str(model)] / f"{kind}.safetensors"
+    if kind == "model" and (str(model) in shipped("regressor") or (path / REGRESSOR).exists()):
+        raise InputError(f"{model}: a regressor, which predicts and draws nothing; on.load_regressor loads it")
     if path.is_dir():
-        return path / MODEL
+        return path / f"{kind}.safetensors"
     if path.is_file():
         return path
     raise InputError(
-        f"{model}: no file, run folder or shipped model of that name{suggestion(str(model), list(shipped()))}"
+        f"{model}: no file, run folder or shipped {kind} of that name{suggestion(str(model), list(known))}"
     )
 
 
 def load(model: Path | str, device: torch.device | str = "cpu") -> NeuralDenoiser:
     """A trained denoiser, ready to sample, from a shipped model's name ("images/digits"), a run folder or a file."""
-    path = locate(model)
-    tensors, meta = checkpoints.load(path, "model")
+    denoiser, meta = _loaded(model, "model", device)
+    assert isinstance(denoiser, NeuralDenoiser)
+    return replace(denoiser, grids={int(steps): grid for steps, grid in meta.get("grids", {}).items()})
+
+
+def load_regressor(model: Path | str, device: torch.device | str = "cpu") -> Regressor:
+    """A trained regressor, from a shipped one's name ("molecules/qm9-judge"), a run folder or a file."""
+    regressor, _ = _loaded(model, "regressor", device)
+    assert isinstance(regressor, Regressor)
+    return regressor
+
+
+def _loaded(
+    model: Path | str, kind: str, device: torch.device | str
+) -> tuple[NeuralDenoiser | Regressor, Mapping[str, Any]]:
+    """What was trained, without gradients of its weights, and what its file says of it."""
+    path = locate(model, kind)
+    tensors, meta = checkpoints.load(path, kind)
     this = task(meta["domain"])
     config = update(this.config(), meta["config"], f"{path}: config")
     origin = Origin(meta["domain"], meta["name"], meta["config"], meta["facts"], sha256(path))
-    denoiser = this.denoiser(config, meta["facts"], origin)
-    checkpoints.load_into(denoiser.network, tensors, path)
-    denoiser.network.requires_grad_(False).eval().to(device)
-    return replace(denoiser, grids={int(steps): grid for steps, grid in meta.get("grids", {}).items()})
+    made = this.model(config, meta["facts"], origin)
+    checkpoints.load_into(made.network, tensors, path)
+    made.network.requires_grad_(False).eval().to(device)
+    return made, meta
 
 
 def pick_device(name: str) -> str:

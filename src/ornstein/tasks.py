@@ -22,6 +22,7 @@ from .config import suggestion
 from .datasets import Dataset
 from .denoisers import Condition, Denoiser, Guide, NeuralDenoiser, Origin
 from .errors import InputError
+from .regressors import Regressor
 from .samplers import Sampler
 from .spaces import Space
 
@@ -197,6 +198,10 @@ class Task(ABC):
             torch.manual_seed(config.train.seed)
             network = self.network(config, facts)
         return NeuralDenoiser(network, self.space(config, facts), self.null(config, facts), origin)
+
+    def model(self, config: Any, facts: Mapping[str, Any], origin: Origin | None = None) -> NeuralDenoiser | Regressor:
+        """What a training of this configuration makes: a denoiser, where a domain has nothing else to learn."""
+        return self.denoiser(config, facts, origin)
 
     @property
     def folder(self) -> Path:

@@ -30,6 +30,7 @@ from .denoisers import Condition, NeuralDenoiser
 from .errors import InputError, Interrupted, TrainingError
 from .files import write_text
 from .keys import Keys
+from .regressors import Regressor
 from .states import State, to_device
 
 Progress = Callable[[dict[str, Any]], None]
@@ -47,24 +48,25 @@ class Batch:
     records: Int64[Tensor, " batch"]
 
 
-def losses(denoiser: NeuralDenoiser, batch: Batch) -> Float[Tensor, " batch"]:
-    """The weighted denoising loss of each record."""
-    space = denoiser.space.where(batch.condition.get("mask"))
-    x_t = space.shown(batch.x0, batch.t, batch.keys.fold("noise"))
-    belief = denoiser(x_t, batch.t, batch.condition)
-    return space.loss(belief, batch.x0, x_t, batch.t) * batch.weight
+Trained = NeuralDenoiser | Regressor
+"""What can be trained: it has a network, a kind, conditions that may be hidden, and `losses`."""
+
+
+def losses(model: Trained, batch: Batch) -> Float[Tensor, " batch"]:
+    """The weighted loss of each record."""
+    return model.losses(batch.x0, batch.t, batch.condition, batch.keys) * batch.weight
 
 
 class Trainer:
-    """Trains a denoiser on a data set in a run folder.
+    """Trains a denoiser or a regressor on a data set in a run folder.
 
-    The folder holds last.safetensors (everything a resume needs), model.safetensors (the averaged weights) and
-    metrics.jsonl. `meta` is what the model's file says of itself.
+    The folder holds last.safetensors (everything a resume needs), KIND.safetensors (the averaged weights; "model" of a
+    denoiser, "regressor") and metrics.jsonl. `meta` is what the model's file says of itself.
     """
 
     def __init__(
         self,
-        denoiser: NeuralDenoiser,
+        model: Trained,
         data: Dataset,
         validation: Dataset,
         config: TrainConfig,
@@ -75,8 +77,8 @@ class Trainer:
         self.config, self.folder, self.meta, self.progress = config, folder, meta, progress
         self.data, self.validation = data, validation
         self.fabric = _fabric(config)
-        self.network = denoiser.network
-        self.average = copy.deepcopy(denoiser.network).requires_grad_(False).eval()
+        self.network = model.network
+        self.average = copy.deepcopy(model.network).requires_grad_(False).eval()
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
@@ -85,8 +87,8 @@ class Trainer:
         self._stop = False
         wrapped, self.optimizer = self.fabric.setup(self.network, self.optimizer)
         self.average.to(self.fabric.device)
-        self.denoiser = replace(denoiser, network=wrapped)
-        self.averaged = replace(denoiser, network=self.average)
+        self.model = replace(model, network=wrapped)
+        self.averaged = replace(model, network=self.average)
 
     def fit(self, until: int | None = None) -> None:
         """Runs to config.steps, or `until`. Raises Interrupted after SIGTERM or SIGINT, once the state is saved."""
@@ -132,7 +134,7 @@ class Trainer:
         batch = self._training_batch()
         self.network.train()
         with self._seeded():
-            each = losses(self.denoiser, batch)
+            each = losses(self.model, batch)
         self._require_finite(each, batch)
         self.optimizer.zero_grad()
         self.fabric.backward(each.mean())
@@ -160,7 +162,7 @@ class Trainer:
         t, weight = self.times.draw(self.step)
         keys = Keys.of(self.config.seed, range(self.step * size, (self.step + 1) * size))[part].fold("train")
         batch = self._batch(self.data, records, t[part], weight[part], keys)
-        null = {name: value.to(self.fabric.device) for name, value in self.denoiser.null.items()}
+        null = {name: value.to(self.fabric.device) for name, value in self.model.null.items()}
         condition = hide(batch.condition, null, self.config.condition_dropout, batch.keys)
         return replace(batch, condition=condition)
 
@@ -220,7 +222,8 @@ class Trainer:
         if self.fabric.is_global_zero:
             self.folder.mkdir(parents=True, exist_ok=True)
             meta = {**self.meta, "step": self.step}
-            checkpoints.save(self.folder / "model.safetensors", "model", self.average.state_dict(), meta)
+            kind = self.model.kind
+            checkpoints.save(self.folder / f"{kind}.safetensors", kind, self.average.state_dict(), meta)
             checkpoints.save(self.folder / "last.safetensors", "training", self._tensors(), meta)
         self.fabric.barrier()
 

@@ -1,7 +1,7 @@
 """Networks, called with (inputs, times, condition) and blind to what noise means: spaces do the preconditioning."""
 
 from .mlp import MLP, MLPConfig
-from .molecular import MolecularConfig, MolecularTransformer
+from .molecular import MolecularConfig, MolecularRegressor, MolecularTransformer
 from .particles import Particles, ParticlesConfig
 from .transformer import Transformer, TransformerConfig
 from .unet import UNet, UNetConfig
@@ -10,6 +10,7 @@ __all__ = [
     "MLP",
     "MLPConfig",
     "MolecularConfig",
+    "MolecularRegressor",
     "MolecularTransformer",
     "Particles",
     "ParticlesConfig",

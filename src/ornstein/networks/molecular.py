@@ -12,6 +12,9 @@ Atoms carry features h_i, vectors V_i and positions x_i, pairs carry z_ij; dista
 after Thölke & De Fabritiis 2022 (attention and vectors), Satorras et al. 2021 (positions) and Peebles & Xie 2023 (noise
 level, size and properties scale and shift every layer). Wide products are taken atom by atom, so that pairs are cheap.
 
+A regressor has the same trunk. It adds up what atoms contribute, and sees the lengths of dipoles Σ_i q(h_i) x_i whose
+charges add up to zero, so turned, mirrored and shifted molecules have the same numbers.
+
 Lengths and dot products do not see a mirror: an enantiomer is as likely as its mirror image, as energies in vacuum have
 it, while the relative handedness of two centres is seen. `chiral` adds triple products, which change sign in a mirror.
 """
@@ -134,51 +137,43 @@ class MolecularLayer(nn.Module):
         return torch.cat(seen, -1)
 
 
-class MolecularTransformer(nn.Module):
-    """Positions (batch, n, 3) at unit variance and atoms (batch, n) → how positions move, and logits of the elements.
+class MolecularTrunk(nn.Module):
+    """What the networks share: atoms and noise level in, and all layers.
 
-    Conditions: "mask" (batch, n), the atoms that exist; "properties" (batch, properties), standardised, NaN = not said.
-    While it is trained each property is left out half of the time, so that any of them can be asked for alone.
+    Atoms are numbers, or their codes (batch, n, states), in which the output is differentiable.
 
     Args:
         states: of a noisy atom.
-        elements: of a clean one.
         properties: how many numbers it can be told.
     """
 
-    def __init__(self, config: MolecularConfig, states: int, elements: int, properties: int = 0) -> None:
+    def __init__(self, config: MolecularConfig, states: int, properties: int = 0) -> None:
         super().__init__()
         width, self.vectors = config.width, config.vectors
         self.atoms, self.time = nn.Embedding(states, width), TimeEmbedding(width)
         self.size = nn.Linear(2, width)
-        told = nn.Sequential(nn.Linear(2 * properties, width), nn.SiLU(), nn.Linear(width, width))
-        self.told = told if properties else None
+        self.told = None
+        if properties:
+            self.told = nn.Sequential(nn.Linear(2 * properties, width), nn.SiLU(), nn.Linear(width, width))
         self.radial = RadialBasis(config.radial, log1p(_SHARPER * _REACH))
         self.layers = nn.ModuleList(MolecularLayer(config, self.radial.features) for _ in range(config.layers))
-        self.scale, self.norm = zeroed(nn.Linear(width, 1)), nn.LayerNorm(width)
-        self.elements = nn.Linear(width, elements)
 
-    def forward(
-        self, x: Mapping[str, Tensor], t: Float[Tensor, " batch"], condition: Mapping[str, Tensor]
-    ) -> dict[str, Tensor]:
-        positions, atoms, mask = x["positions"], x["atoms"], condition.get("mask")
-        padded = atoms.shape[1]
-        mask = torch.ones_like(atoms, dtype=torch.bool) if mask is None else mask
+    def through(
+        self, x: Mapping[str, Tensor], t: Tensor, condition: Mapping[str, Tensor]
+    ) -> tuple[_Cloud, Tensor, Tensor, Tensor]:
+        """The cloud, positions before and after the layers, and features, as far as molecules of the batch reach."""
+        atoms, mask = x["atoms"], condition.get("mask")
+        mask = torch.ones(atoms.shape[:2], dtype=torch.bool, device=atoms.device) if mask is None else mask
         n = int(mask.any(0).nonzero().max()) + 1  # what no molecule of the batch has costs nothing
-        moved, logits = self._within(positions[:, :n], atoms[:, :n], mask[:, :n], t, condition.get("properties"))
-        return {"positions": F.pad(moved, (0, 0, 0, padded - n)), "atoms": F.pad(logits, (0, 0, 0, padded - n))}
-
-    def _within(
-        self, x: Tensor, atoms: Tensor, mask: Tensor, t: Tensor, properties: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        about = F.silu(self._about(mask, t, properties))[:, None]
-        cloud = _Cloud(about, mask, 1 / mask.sum(1).to(x)[:, None, None, None])
-        start = now = cloud.centred(x)
-        h = self.atoms(atoms) + about
-        vectors, z = x.new_zeros(*x.shape, self.vectors), x.new_zeros(())
+        positions, atoms, mask = x["positions"][:, :n], atoms[:, :n], mask[:, :n]
+        about = F.silu(self._about(mask, t, condition.get("properties")))[:, None]
+        cloud = _Cloud(about, mask, 1 / mask.sum(1).to(positions)[:, None, None, None])
+        start = now = cloud.centred(positions)
+        h = (atoms @ self.atoms.weight if atoms.is_floating_point() else self.atoms(atoms)) + about
+        vectors, z = start.new_zeros(*start.shape, self.vectors), start.new_zeros(())
         for layer in self.layers:
             now, h, vectors, z = layer(now, h, vectors, z, self.radial, cloud)
-        return now - start + self.scale(about) * start, self.elements(self.norm(h))
+        return cloud, start, now, h
 
     def _about(self, mask: Tensor, t: Tensor, properties: Tensor | None) -> Tensor:
         """Noise level, number of atoms and properties."""
@@ -190,3 +185,59 @@ class MolecularTransformer(nn.Module):
         if self.training:
             said = said & (torch.rand_like(properties) < 0.5)
         return about + self.told(torch.cat([properties.where(said, 0.0), said.to(t)], -1))
+
+
+class MolecularTransformer(MolecularTrunk):
+    """Positions (batch, n, 3) at unit variance and atoms (batch, n) → how positions move, and logits of the elements.
+
+    Conditions: "mask" (batch, n), the atoms that exist; "properties" (batch, properties), standardised, NaN = not said.
+    While it is trained each property is left out half of the time, so that any of them can be asked for alone.
+
+    Args:
+        elements: of a clean atom.
+    """
+
+    def __init__(self, config: MolecularConfig, states: int, elements: int, properties: int = 0) -> None:
+        super().__init__(config, states, properties)
+        self.scale, self.norm = zeroed(nn.Linear(config.width, 1)), nn.LayerNorm(config.width)
+        self.elements = nn.Linear(config.width, elements)
+
+    def forward(
+        self, x: Mapping[str, Tensor], t: Float[Tensor, " batch"], condition: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        cloud, start, now, h = self.through(x, t, condition)
+        moved, logits = now - start + self.scale(cloud.about) * start, self.elements(self.norm(h))
+        beyond = (0, 0, 0, x["atoms"].shape[1] - start.shape[1])
+        return {"positions": F.pad(moved, beyond), "atoms": F.pad(logits, beyond)}
+
+
+class MolecularRegressor(MolecularTrunk):
+    """Positions and atoms as above → means and logarithms of the spread of some numbers, (batch, 2, numbers).
+
+    The spread is that of the noise level and the number of atoms, not of the molecule: a guide by p(y | x_t) then seeks
+    molecules with the right y, not ones of which little can be said.
+    """
+
+    def __init__(self, config: MolecularConfig, states: int, numbers: int) -> None:
+        super().__init__(config, states)
+        width = config.width
+        self.norm, self.charges = nn.LayerNorm(width), nn.Linear(width, config.vectors)
+        self.each = nn.Sequential(nn.Linear(width, width), nn.SiLU())
+        self.added = nn.Linear(width, numbers)
+        whole = nn.Linear(2 * width + config.vectors, width)
+        self.whole = nn.Sequential(whole, nn.SiLU(), nn.Linear(width, numbers))
+        self.spread = nn.Sequential(nn.Linear(width, width), nn.SiLU(), zeroed(nn.Linear(width, numbers)))
+
+    def forward(
+        self, x: Mapping[str, Tensor], t: Float[Tensor, " batch"], condition: Mapping[str, Tensor]
+    ) -> Float[Tensor, "batch 2 numbers"]:
+        cloud, start, _, h = self.through(x, t, condition)
+        exists, share = cloud.exists[..., None], cloud.share[..., 0]
+        h = self.norm(h)
+        total = (self.each(h) * exists).sum(1) / 20
+        charges = self.charges(h).float() * exists
+        charges = (charges - charges.sum(1, keepdim=True) * share) * exists
+        dipoles = (charges[:, :, None] * start[..., None]).sum(1)
+        lengths = (dipoles.square().sum(1) + 1e-6).sqrt()
+        seen = torch.cat([total, cloud.about[:, 0], lengths], -1)
+        return torch.stack([self.added(total) + self.whole(seen), self.spread(cloud.about[:, 0])], 1)

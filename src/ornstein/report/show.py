@@ -25,8 +25,9 @@ def show(path: str) -> Sequence[Any]:
         return _show_samples(folder)
     if (folder / "metrics.jsonl").is_file():
         return _show_run(folder)
-    if path in runs.shipped():
-        return _show_model(path)
+    known = runs.shipped() | runs.shipped("regressor")
+    if path in known:
+        return _show_model(path, known[path])
     raise InputError(f"{path}: neither samples ({MANIFEST}), nor a run (metrics.jsonl), nor a shipped model")
 
 
@@ -75,8 +76,7 @@ def _show_run(folder: Path) -> Sequence[Any]:
     return [pairs_table(rows, f"{folder}: last row of metrics.jsonl"), report]
 
 
-def _show_model(name: str) -> Sequence[Any]:
-    folder = runs.shipped()[name]
+def _show_model(name: str, folder: Path) -> Sequence[Any]:
     card = folder / "card.md"
     scores = runs.latest_scores(folder)
     return [

@@ -176,6 +176,15 @@ def load(source: str) -> tuple[Arrays, Arrays]:
     return _of_files(source)
 
 
+def half(part: Arrays, which: str) -> Arrays:
+    """The "first" or "second" half of the records, all of them for "": a guide and its judge must not share any."""
+    if not which:
+        return part
+    middle = len(part) // 2
+    index = torch.arange(middle) if which == "first" else torch.arange(middle, len(part))
+    return Arrays(*part.batch(index), part.facts)
+
+
 def _of_files(source: str) -> tuple[Arrays, Arrays]:
     found, bad = files.read(Path(source))
     counts = Counter(name for molecule in found for name in molecule.properties)

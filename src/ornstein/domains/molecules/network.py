@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from ...networks import MolecularConfig, MolecularTransformer
+from ...networks import MolecularConfig, MolecularRegressor, MolecularTransformer
 from ...schedules import Cosine, Scaled, Slowed
 from ...spaces import Categorical, Centered, Product
 
@@ -25,3 +25,8 @@ def build(config: MolecularConfig, facts: Mapping[str, Any]) -> MolecularTransfo
     """A fresh network for the data's elements and properties."""
     elements = len(facts["elements"])
     return MolecularTransformer(config, elements + 1, elements, len(facts["properties"]))
+
+
+def build_regressor(config: MolecularConfig, facts: Mapping[str, Any]) -> MolecularRegressor:
+    """A fresh network that predicts the data's properties of noisy molecules."""
+    return MolecularRegressor(config, len(facts["elements"]) + 1, len(facts["properties"]))

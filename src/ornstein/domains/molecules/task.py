@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -24,7 +24,8 @@ from ...factors import Energy
 from ...files import write_text
 from ...grids import uniform
 from ...kernels import Predictor
-from ...networks import MolecularConfig, MolecularTransformer
+from ...networks import MolecularConfig, MolecularRegressor, MolecularTransformer
+from ...regressors import Regressor
 from ...report import pictures, plots
 from ...samplers import Sampler
 from ...samples import Samples, sample
@@ -44,11 +45,15 @@ class MoleculesConfig:
 
     Attributes:
         data: qm9, qm9-sample (3,000 molecules of it), or an SDF or XYZ file or a folder of them.
+        half: of the molecules to learn from, so that a guide and its judge share none; all if not given.
+        predict: the data's properties, of clean molecules or of noisy ones, instead of drawing molecules.
         network: the transformer.
         train: the training.
     """
 
     data: str = "qm9"
+    half: Literal["", "first", "second"] = ""
+    predict: Literal["", "clean", "noisy"] = ""
     network: MolecularConfig = field(default_factory=MolecularConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
 
@@ -108,7 +113,10 @@ class Molecules(Task):
     shown = 64
 
     def data(self, config: MoleculesConfig) -> tuple[Arrays, Arrays]:
-        return data.load(config.data)
+        learned, held_out = data.load(config.data)
+        if config.predict and not learned.facts["properties"]:
+            raise InputError(f"{config.data}: has no properties to predict")
+        return data.half(learned, config.half), held_out
 
     def describe(self, data: Dataset, validation: Dataset) -> str:
         reasons = data.facts.get("left out", [])
@@ -125,8 +133,15 @@ class Molecules(Task):
     def space(self, config: MoleculesConfig, facts: Mapping[str, Any]) -> Product:
         return network.space(facts)
 
-    def network(self, config: MoleculesConfig, facts: Mapping[str, Any]) -> MolecularTransformer:
-        return network.build(config.network, facts)
+    def network(self, config: MoleculesConfig, facts: Mapping[str, Any]) -> MolecularTransformer | MolecularRegressor:
+        return (network.build_regressor if config.predict else network.build)(config.network, facts)
+
+    def model(
+        self, config: MoleculesConfig, facts: Mapping[str, Any], origin: Origin | None = None
+    ) -> NeuralDenoiser | Regressor:
+        made = self.denoiser(config, facts, origin)
+        clean = config.predict == "clean"
+        return Regressor(made.network, made.space, "properties", clean, origin) if config.predict else made
 
     def null(self, config: MoleculesConfig, facts: Mapping[str, Any]) -> Mapping[str, Tensor]:
         properties = len(facts["properties"])
