@@ -5,10 +5,29 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ornstein.schedules import EDM, SCHEDULES, Cosine, Linear, RectifiedFlow, Schedule, Slowed, VarianceExploding
+from ornstein.errors import InputError
+from ornstein.schedules import (
+    EDM,
+    SCHEDULES,
+    Cosine,
+    Linear,
+    RectifiedFlow,
+    Schedule,
+    Slowed,
+    Tabulated,
+    VarianceExploding,
+)
+from ornstein.testing import check_schedule
 from worlds import assert_close, double
 
-EVERY = [*(schedule() for schedule in SCHEDULES.values()), Slowed(Cosine())]
+
+def table(levels: int = 1000, schedule: Schedule = Linear()) -> Tabulated:
+    """Another schedule at `levels` times."""
+    t = torch.arange(1, levels + 1, dtype=torch.float64) / levels
+    return Tabulated(tuple((schedule.alpha(t) ** 2).tolist()))
+
+
+EVERY = [*(schedule() for schedule in SCHEDULES.values()), Slowed(Cosine()), table()]
 every = pytest.mark.parametrize("schedule", EVERY, ids=lambda s: type(s).__name__)
 inside = st.floats(1e-3, 1 - 1e-3)
 
@@ -75,3 +94,52 @@ def test_textbook_forms() -> None:
     karras = (0.002 ** (1 / 7) + t * (80 ** (1 / 7) - 0.002 ** (1 / 7))) ** 7
     assert_close(EDM().sigma(t), (karras**2 - 0.002**2).sqrt())
     assert Cosine().log_snr(0.5).item() == pytest.approx(0, abs=1e-12)
+
+
+# Tables -------------------------------------------------------------------------------------------
+
+
+def assert_exact_at_the_levels(schedule: Schedule, kept: torch.Tensor) -> None:
+    t = torch.arange(1, len(kept) + 1, dtype=torch.float64) / len(kept)
+    torch.testing.assert_close(schedule.alpha(t) ** 2, kept, rtol=1e-10, atol=0.0)
+    torch.testing.assert_close(schedule.sigma(t) ** 2, 1 - kept, rtol=1e-10, atol=0.0)
+
+
+@pytest.mark.parametrize("levels", [2, 10, 1000])
+def test_a_table_is_exact_at_its_levels(levels: int) -> None:
+    kept = double(table(levels).kept)
+    assert_exact_at_the_levels(table(levels), kept)
+    with pytest.raises(AssertionError):
+        assert_exact_at_the_levels(Tabulated((0.99999, *kept[:-1].tolist())), kept)
+
+
+def test_a_table_may_end_in_pure_noise() -> None:
+    ends = Tabulated((0.9, 0.5, 0.0))
+    assert ends.alpha(1.0).item() == 0
+    assert ends.sigma(1.0).item() == 1
+    assert check_schedule(ends) == 8
+
+
+@pytest.mark.parametrize(("schedule", "tolerance"), [(Linear(), 5e-3), (Cosine(), 1e-10)], ids=["linear", "cosine"])
+def test_a_table_returns_the_schedule_it_was_taken_from(schedule: Schedule, tolerance: float) -> None:
+    """Between the levels, and below the first of them."""
+    t = torch.linspace(5e-4, 1, 3001, dtype=torch.float64)
+    off = table(1000, schedule).log_snr(t)[:-1] - schedule.log_snr(t)[:-1]
+    assert off[t[:-1] >= 1e-3].abs().max() < tolerance
+    assert off.abs().max() < 0.1
+
+
+def test_a_table_is_smooth() -> None:
+    """Its slope has no steps, as it would between straight lines: solvers of higher order need it."""
+    t, step = torch.arange(10, 1000, dtype=torch.float64) / 1000, 1e-7
+
+    def slope(t: torch.Tensor) -> torch.Tensor:
+        return (table().log_snr(t + step / 2) - table().log_snr(t - step / 2)) / step
+
+    assert ((slope(t + step) - slope(t - step)) / slope(t)).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("kept", [(0.5,), (0.5, 0.5), (0.4, 0.5), (1.0, 0.5), (0.5, -0.1), (0.5, float("nan"))])
+def test_what_is_no_table_is_refused(kept: tuple[float, ...]) -> None:
+    with pytest.raises(InputError, match="falling"):
+        Tabulated(kept)

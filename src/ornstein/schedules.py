@@ -4,18 +4,21 @@ A schedule knows nothing of the solver's time grid. All of them reach σ(0) = 0 
 lands on the data and not on a small noise level. λ(t) = log α²/σ² is the log signal-to-noise ratio; it falls with t.
 
 References: Ho et al. 2020 (linear), Nichol & Dhariwal 2021 (cosine), Song et al. 2021 (variance exploding),
-Karras et al. 2022 (EDM), Liu et al. 2023 (rectified flow).
+Karras et al. 2022 (EDM), Liu et al. 2023 (rectified flow), Fritsch & Carlson 1980 (monotone cubics, for tables).
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
 from math import pi
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from .errors import InputError
 from .states import Time
 
 
@@ -163,6 +166,59 @@ class Slowed(Schedule):
 
     def _sigma(self, t: Tensor) -> Tensor:
         return self.schedule._sigma(t**self.power)
+
+
+@dataclass(frozen=True)
+class Tabulated(Schedule):
+    """Variance preserving, α² given at t = 1/N, 2/N, …, 1, such as the table of a model trained on N noise levels.
+
+    In between it is the cosine schedule at a time u(t), log u a monotone cubic in log t: near the data σ ∝ u is a power
+    of t, and below the first level it stays one, down to σ(0) = 0. At the N times the table is exact.
+
+    Attributes:
+        kept: α² at each of the N levels, falling; 0 is allowed at the last.
+    """
+
+    kept: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        falls = all(a > b for a, b in pairwise((1.0, *self.kept)))
+        if len(self.kept) < 2 or not falls or self.kept[-1] < 0:
+            raise InputError("the table of a schedule must hold α² of two or more levels, falling, in [0, 1)")
+
+    @cached_property
+    def _knots(self) -> tuple[Tensor, Tensor, Tensor]:
+        """log t, log u and the slopes between them."""
+        kept = torch.tensor(self.kept, dtype=torch.float64)
+        t = torch.arange(1, len(kept) + 1, dtype=torch.float64) / len(kept)
+        x, y = t.log(), (2 / pi * torch.atan2((1 - kept).sqrt(), kept.sqrt())).log()
+        return x, y, _monotone_slopes(x, y)
+
+    def _angle(self, t: Tensor) -> Tensor:
+        """u(t), the time at which the cosine schedule is as noisy."""
+        x, y, slope = (knot.to(t.device) for knot in self._knots)
+        at = t.log()
+        k = (torch.searchsorted(x, at.detach(), right=True) - 1).clamp(0, len(x) - 2)
+        width = x[k + 1] - x[k]
+        p = (at - x[k]) / width
+        rest = 1 - p
+        ends = rest**2 * (1 + 2 * p) * y[k] + p**2 * (1 + 2 * rest) * y[k + 1]
+        cubic = ends + width * p * rest * (rest * slope[k] - p * slope[k + 1])
+        return torch.where(at < x[0], y[0] + slope[0] * (at - x[0]), cubic).exp()
+
+    def _alpha(self, t: Tensor) -> Tensor:
+        return Cosine()._alpha(self._angle(t))
+
+    def _sigma(self, t: Tensor) -> Tensor:
+        return Cosine()._sigma(self._angle(t))
+
+
+def _monotone_slopes(x: Float[Tensor, " n"], y: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
+    """Slopes at the knots with which a cubic through rising values rises: weighted harmonic means of the secants."""
+    width, secant = x.diff(), y.diff() / x.diff()
+    left, right = width[:-1] + 2 * width[1:], 2 * width[:-1] + width[1:]
+    inner = (left + right) / (left / secant[:-1] + right / secant[1:])
+    return torch.cat([secant[:1], inner, secant[-1:]])
 
 
 SCHEDULES: dict[str, type[Schedule]] = {
