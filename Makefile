@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help tour test test-all lint format bench bench-posterior bench-energies bench-composition bench-sequences bench-molecules bench-env clean
+.PHONY: help tour test test-all lint format bench bench-posterior bench-energies bench-composition bench-sequences bench-molecules bench-pictures bench-env clean
 
 help:
 	@echo "make tour      draw from every shipped model, score it, write tour/index.html"
@@ -15,6 +15,7 @@ help:
 	@echo "make bench-energies   the same for Boltzmann distributions"
 	@echo "make bench-sequences  long-range pairs against autoregression, and throughput (needs Infernal)"
 	@echo "make bench-molecules  finished molecules a second, beside EDM's network"
+	@echo "make bench-pictures   training and sampling of pictures, beside denoising-diffusion-pytorch and diffusers"
 	@echo "make bench-composition  samples of products of energy networks, beside the exact product"
 
 $(READY): pyproject.toml constraints.txt
@@ -40,8 +41,8 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# The peers live apart from the package. azula and k-diffusion are installed without their dependencies: both ask for
-# torchvision, which would replace the pinned torch, and the parts compared here do not need it.
+# The peers live apart from the package. azula, denoising-diffusion-pytorch and k-diffusion are installed without their
+# dependencies: they ask for torchvision, which would replace the pinned torch, and the parts compared here do not need it.
 BENCH := .bench-env/bin
 BENCH_READY := .bench-env/.ready
 BENCH_PIP := $(BENCH)/python -m pip install --quiet --disable-pip-version-check \
@@ -50,8 +51,8 @@ BENCH_PIP := $(BENCH)/python -m pip install --quiet --disable-pip-version-check 
 $(BENCH_READY): pyproject.toml constraints.txt benchmarks/constraints.txt
 	$(PYTHON) -m venv .bench-env
 	@echo '*' > .bench-env/.gitignore
-	$(BENCH_PIP) -e '.[energies]' blackjax diffusers scipy torchdiffeq torchsde tqdm
-	$(BENCH_PIP) --no-deps azula k-diffusion
+	$(BENCH_PIP) -e '.[energies]' accelerate blackjax diffusers scipy torchdiffeq torchsde tqdm
+	$(BENCH_PIP) --no-deps azula denoising-diffusion-pytorch ema-pytorch k-diffusion
 	@touch $(BENCH_READY)
 
 bench-env: $(BENCH_READY)
@@ -76,6 +77,10 @@ bench-sequences: $(READY)
 
 bench-molecules: $(READY)
 	$(BIN)/python -m benchmarks.molecules_throughput
+
+bench-pictures: $(BENCH_READY)
+	$(BENCH)/python -m benchmarks.pictures_training
+	$(BENCH)/python -m benchmarks.pictures_sampling
 
 clean:
 	rm -rf .venv .bench-env tour runs
