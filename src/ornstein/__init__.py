@@ -83,6 +83,7 @@ _HOMES = {
     "Remask": "unmasking",
     "Sharpened": "unmasking",
     "Unmask": "unmasking",
+    "from_diffusers": "vision.pipelines",
 }
 _MODULES = ("chains", "folding", "grids", "operators", "oracles", "testing")
 
@@ -135,3 +136,4 @@ if TYPE_CHECKING:
     from .targets import Boltzmann
     from .tempering import Tempering
     from .unmasking import FirstHitting, InformedCorrector, Remask, Sharpened, Unmask
+    from .vision.pipelines import from_diffusers
