@@ -16,6 +16,7 @@ _HOMES = {
     "calculated": "calculators",
     "calibrate": "calibration",
     "Calibration": "calibration",
+    "Foreseen": "calibration",
     "Shift": "calibration",
     "Target": "calibration",
     "Chains": "chains",
@@ -112,7 +113,7 @@ if TYPE_CHECKING:
     from .beliefs import Belief, Joint, Normal, Probs
     from .bridge import hybrid, refine
     from .calculators import calculated
-    from .calibration import Calibration, Shift, Target, calibrate
+    from .calibration import Calibration, Foreseen, Shift, Target, calibrate
     from .chains import Chains
     from .composition import Autoguide, Prompt, mixture, negation, product
     from .denoisers import Denoiser, Guide, NeuralDenoiser, with_covariance

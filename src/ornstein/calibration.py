@@ -9,7 +9,8 @@ the line holds for all γ if w is Gaussian, and to 5 % while |κ₃ γ| < σ²/1
 while a fifth of them still counts; farther out, a ladder of populations (particles.py), each reweighted from the last.
 
 For w = a · x₀ the tilt needs no approximation at all: exp(γ a·x₀) only shifts what x_t says, and the tilted belief is
-b(x_t + γ a σ²/α, t).
+b(x_t + γ a σ²/α, t). A property with foresight, m(x_t, t) = E[w | x_t], is pushed by the slope of γ m(x_t, t), which
+knows how all parts of x₀ depend on one another; any other w is expanded at a belief in which categories are independent.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -24,12 +25,27 @@ from .beliefs import Belief, combined
 from .denoisers import Condition, Denoiser, Guide, Guided
 from .errors import InputError
 from .exactness import mean_and_error
-from .factors import Energy, Factored
+from .factors import Energy, Factored, NoisyLogProb
 from .samples import Samples, sample
 from .spaces import Euclidean
 from .states import State, Time
 
-Property = Callable[[Any], Tensor] | Tensor
+
+@dataclass(frozen=True)
+class Foreseen:
+    """A property with foresight.
+
+    Attributes:
+        of: E[w(x₀) | x_t] from the code of x_t, (batch, ...), and t, differentiable; at t = 0 it is w itself.
+    """
+
+    of: Callable[[Any, Time], Tensor]
+
+    def __call__(self, code: Any) -> Float[Tensor, " batch"]:
+        return self.of(code, 0.0)
+
+
+Property = Callable[[Any], Tensor] | Foreseen | Tensor
 _LEAST_ESS = 0.2
 
 
@@ -161,7 +177,8 @@ def calibrate(
     """Finds γ such that p(x₀) exp(γ w(x₀)) has E[w] = target, and measures it.
 
     Args:
-        w: of the code of x₀, (n, ...) → (n,), differentiable; or a direction a, of one sample's shape, for w = a·x₀.
+        w: of the code of x₀, (n, ...) → (n,), differentiable; one with foresight; or a direction a, of one sample's
+            shape, for w = a·x₀.
         n: samples a draw; the target is met to about σ/√n.
         steps: of the sampler, for each draw.
         rungs: the most populations of a ladder.
@@ -216,6 +233,8 @@ class Knob:
 
     def guide(self, gamma: float) -> Guide:
         """exp(γ w) as a guide: an exact shift along a direction, else a factor."""
+        if isinstance(self.w, Foreseen):
+            return NoisyLogProb(self.w.of, gamma)
         return Shift(self.w, gamma) if isinstance(self.w, Tensor) else Energy(self.w, -gamma)
 
     def value(self, drawn: Samples) -> Float[Tensor, " n"]:

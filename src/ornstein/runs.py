@@ -201,11 +201,16 @@ def score(folder: Path | str) -> list[Score]:
     samples = read_samples(folder)
     assert samples.origin is not None
     scores = task(samples.origin.domain).score(samples)
+    append_scores(folder, scores)
+    return scores
+
+
+def append_scores(folder: Path, scores: Sequence[Score]) -> None:
+    """Adds what was measured just now to scores.json in a folder."""
     path = folder / SCORES
     rows = read_json(path, "earlier scores") if path.exists() else []
     rows.append({"created": datetime.now(UTC).isoformat(timespec="seconds"), "scores": [vars(row) for row in scores]})
     write_json(path, rows)
-    return scores
 
 
 def latest_scores(folder: Path) -> list[Score]:

@@ -172,6 +172,10 @@ class Task(ABC):
     def figures(self, samples: "Samples") -> Sequence[Figure | Interactive]:
         """The samples as a person wants to see them; with the film, if they carry one."""
 
+    def predictions(self, regressor: Regressor) -> list[Score]:
+        """How well a regressor predicts what it was not trained on, for its card."""
+        raise NotImplementedError(f"{self.name} has no regressors")
+
     def describe(self, data: Dataset, validation: Dataset) -> str:
         """What the data are, for a user who is about to train on them."""
         return f"{len(data)} records to learn from, {len(validation)} held out"

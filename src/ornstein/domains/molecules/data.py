@@ -271,6 +271,12 @@ def standardised(values: Float[Tensor, "n columns"], facts: Mapping[str, Any]) -
     return (values - mean) / std
 
 
+def in_units(values: Float[Tensor, "n columns"], facts: Mapping[str, Any]) -> Float[Tensor, "n columns"]:
+    """Standardised properties in the units of the data."""
+    mean, std = torch.tensor(list(facts["properties"].values())).to(values).T
+    return values * std + mean
+
+
 def molecules(x: Mapping[str, Tensor], mask: Tensor, facts: Mapping[str, Any]) -> list[Molecule]:
     """States as molecules."""
     numbers = torch.tensor([*facts["elements"], 0])[x["atoms"]]  # 0: still a mask

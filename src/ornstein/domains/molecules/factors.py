@@ -12,24 +12,30 @@ import ase
 import numpy as np
 import torch
 from ase.units import Hartree, kB
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ...beliefs import Belief
 from ...calculators import tight_binding
+from ...calibration import Foreseen
 from ...chemistry.hydrogen_bonds import ANGLE
 from ...chemistry.molecule import Molecule
 from ...chemistry.pockets import Pocket, Vina
 from ...composition import Prompt
 from ...errors import InputError
-from ...factors import Energy, Factor, Late, Smooth, Updated
+from ...factors import Energy, Factor, Late, NoisyLogProb, Smooth, Updated
 from ...measurements import Fixed, Rigid
+from ...regressors import Regressor
+from ...runs import load_regressor
 from ...spaces import Space
 from ...states import State, Time
-from .data import require_known
+from .data import in_units, require_known, standardised
 
 QM9 = (1, 6, 7, 8, 9)
 """The elements of the shipped model, in its order."""
+
+REGRESSOR = "molecules/qm9-regressor"
+"""Of the properties of QM9, at every noise level."""
 
 _POLAR = (7, 8)
 _OPPOSED = -np.cos(np.radians(ANGLE + 8))  # a little straighter than what counts as formed
@@ -40,13 +46,82 @@ def wanted(properties: Mapping[str, float], facts: Mapping[str, Any], scale: flo
 
     InputError if the model was not trained with one of them.
     """
-    values = torch.full((len(facts["properties"]),), torch.nan)
+    return Prompt({"properties": targets(properties, facts)}, scale)
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """log p(y | x_t) by a regressor of noisy molecules.
+
+    Attributes:
+        y: standardised, one for all molecules of a batch or one each; NaN = whatever it is.
+    """
+
+    regressor: Regressor
+    y: Float[Tensor, "#batch properties"]
+
+    def __call__(self, code: Any, t: Time) -> Float[Tensor, " batch"]:
+        return self.regressor(code, t, {"mask": exists(code)}).log_prob(self.y)
+
+
+def predicted(
+    properties: Mapping[str, float], facts: Mapping[str, Any], weight: float = 1.0, by: Regressor | str = REGRESSOR
+) -> NoisyLogProb:
+    """Molecules of which a regressor says that they have these properties, in the units of the data.
+
+    Unlike `wanted` it asks nothing of the model, which need not have been told properties, and it composes as a factor.
+
+    Args:
+        facts: of the model.
+        weight: the power of p(y | x_t).
+        by: a regressor of noisy molecules.
+
+    InputError if it was not trained with one of them, or with other elements, sizes or noise than the model.
+    """
+    regressor = matching(load_regressor(by) if isinstance(by, str) else by, facts)
+    assert regressor.origin is not None
+    return NoisyLogProb(Agreement(regressor, targets(properties, regressor.origin.facts)[None]), weight)
+
+
+def foreseen(name: str, facts: Mapping[str, Any], by: Regressor | str = REGRESSOR) -> Foreseen:
+    """A property in the units of the data as a knob, seen by a regressor; see calibration. Errors as of `predicted`."""
+    regressor = matching(load_regressor(by) if isinstance(by, str) else by, facts)
+    assert regressor.origin is not None
+    targets({name: 0.0}, regressor.origin.facts)  # refuses what is not known
+    column = list(regressor.origin.facts["properties"]).index(name)
+
+    def value(code: Any, t: Time) -> Tensor:
+        seen = regressor(code, t, {"mask": exists(code)}).mean
+        return in_units(seen, regressor.origin.facts)[:, column]
+
+    return Foreseen(value)
+
+
+def matching(regressor: Regressor, facts: Mapping[str, Any]) -> Regressor:
+    """The regressor, if it knows the elements, sizes and noise of the model with these facts; else InputError."""
+    assert regressor.origin is not None
+    name, known = f"{regressor.origin.domain}/{regressor.origin.name}", regressor.origin.facts
+    if regressor.clean:
+        raise InputError(f"{name}: was trained on clean molecules, expected noisy ones to guide by")
+    for fact in ("elements", "length", "std"):
+        if known[fact] != facts[fact]:
+            raise InputError(f"{name}: was trained with {fact} {known[fact]}, the model with {facts[fact]}")
+    return regressor
+
+
+def exists(code: Mapping[str, Tensor]) -> Bool[Tensor, "batch n"]:
+    """The atoms that are there, by the code of a molecule."""
+    return code["atoms"].sum(-1) > 0
+
+
+def targets(properties: Mapping[str, float], facts: Mapping[str, Any]) -> Float[Tensor, " properties"]:
+    """Properties in the units of the data, standardised; NaN where nothing is said. InputError for unknown ones."""
+    values, known = torch.full((len(facts["properties"]),), torch.nan), list(facts["properties"])
     for name, value in properties.items():
-        if name not in facts["properties"]:
-            raise InputError(f"property {name!r}: this model knows {', '.join(facts['properties']) or 'none'}")
-        mean, std = facts["properties"][name]
-        values[list(facts["properties"]).index(name)] = (value - mean) / std
-    return Prompt({"properties": values}, scale)
+        if name not in known:
+            raise InputError(f"property {name!r}: this model knows {', '.join(known) or 'none'}")
+        values[known.index(name)] = value
+    return standardised(values[None], facts)[0]
 
 
 @dataclass(frozen=True)

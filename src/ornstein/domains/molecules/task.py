@@ -9,24 +9,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...calibration import Law, tilted_mean
-from ...chemistry import drawing, files
-from ...chemistry.hydrogen_bonds import contacts, hydrogen_bonds
+from ...calibration import Knob
+from ...chemistry import figures, files
+from ...chemistry.hydrogen_bonds import hydrogen_bonds
 from ...chemistry.molecule import Molecule
 from ...chemistry.pockets import read_pocket
 from ...chemistry.stability import Stability
-from ...chemistry.viewer import interactive, page_of
+from ...chemistry.viewer import page_of
 from ...config import TrainConfig, require_in
 from ...datasets import Arrays, Dataset
 from ...denoisers import Denoiser, NeuralDenoiser, Origin
 from ...errors import InputError
-from ...factors import Energy
 from ...files import write_text
 from ...grids import uniform
 from ...kernels import Predictor
 from ...networks import MolecularConfig, MolecularRegressor, MolecularTransformer
 from ...regressors import Regressor
-from ...report import pictures, plots
+from ...report import knobs
 from ...samplers import Sampler
 from ...samples import Samples, sample
 from ...spaces import Product, Space
@@ -66,7 +65,8 @@ class MoleculesAsk:
         atoms: of each molecule, hydrogens included; as in the data if not given.
         properties: what they should have, such as gap=6.5; of QM9 alpha in bohr³, gap, homo and lumo in eV, mu in
             debye, cv in cal/(mol K); of your own files whatever they are in.
-        guidance: scale of classifier-free guidance by these properties, 1 = none.
+        guidance: scale of classifier-free guidance by these properties, 1 = none; or the regressor's power.
+        guide_by: prompt tells the model the properties; regressor asks another network, which knows noisy molecules.
         hydrogen_bond: how much a hydrogen bond within the molecule is wanted, 0 = not.
         temperature: K, at which molecules are weighed by the energy of GFN2-xTB; not if not given.
         fixed: SDF or XYZ file of atoms that hold exactly: the rest is built around them.
@@ -80,6 +80,7 @@ class MoleculesAsk:
     atoms: int | None = None
     properties: tuple[str, ...] = ()
     guidance: float = 1.0
+    guide_by: Literal["prompt", "regressor"] = "prompt"
     hydrogen_bond: float = 0.0
     temperature: float | None = None
     fixed: Path | None = None
@@ -98,8 +99,8 @@ class MoleculesAsk:
             raise InputError("--pocket puts the molecule's centre at its own: leave out --fixed and --reference")
         if self.centre is not None and self.pocket is None:
             raise InputError("--centre is that of a pocket: give --pocket, too")
-        if self.guidance != 1 and not self.properties:
-            raise InputError("--guidance is by properties: say which, as in --properties gap=6.5")
+        if (self.guidance != 1 or self.guide_by == "regressor") and not self.properties:
+            raise InputError("--guidance and --guide-by are about properties: say which, as in --properties gap=6.5")
 
 
 class Molecules(Task):
@@ -150,7 +151,8 @@ class Molecules(Task):
     def request(self, ask: MoleculesAsk, n: int, facts: Mapping[str, Any]) -> Request:
         elements, guides, record = facts["elements"], [], {**vars(ask)}
         if ask.properties:
-            guides.append(factors.wanted(_properties(ask.properties), facts, ask.guidance))
+            by = factors.predicted if ask.guide_by == "regressor" else factors.wanted
+            guides.append(by(_properties(ask.properties), facts, ask.guidance))
         if ask.fixed is not None:
             part = _one(ask.fixed)
             guides += factors.fixed(part, facts)
@@ -189,19 +191,20 @@ class Molecules(Task):
 
     def score(self, samples: Samples) -> list[Score]:
         assert samples.origin is not None
-        source = samples.origin.config["data"]
-        return scores.judged(_molecules(samples), data.reference(source), data.known(source))
+        source, found = samples.origin.config["data"], _molecules(samples)
+        wanted = _properties(samples.settings.get("properties", ())) if source.startswith("qm9") else {}
+        return scores.wanted_and_found(found, wanted) + scores.judged(found, data.reference(source), data.known(source))
+
+    def predictions(self, regressor: Regressor) -> list[Score]:
+        return scores.predictions(regressor)
 
     def figures(self, samples: Samples) -> Sequence[Figure | Interactive]:
         """Spread over the samples: a wall of them, turning ones, ones to turn; the film."""
-        some = _spread(samples, SHOWN)
-        found = _molecules(some)
-        columns = min(6, len(found))
-        caption = f"{len(found)} of {len(samples)} molecules"
-        wall = Figure(pictures.png(drawing.wall(found, columns)), caption, width=160 * columns)
-        turning = Figure(pictures.gif(drawing.spinning(found[::3], 4), 0.1, 0.1), "Turning", "gif", 640)
-        to_turn = interactive(found[:8], "Turn them with the mouse", 4)
-        return [wall, turning, to_turn, *(_film(samples) if samples.film else [])]
+        shown = figures.gallery(_molecules(_spread(samples, SHOWN)), len(samples))
+        some = _spread(samples, 4)
+        steps = torch.linspace(0, len(some.film) - 1, min(len(some.film), 40)).round().long().tolist()
+        frames = [_molecules(replace(some, x=some.film[k])) for k in steps]
+        return [*shown, *(figures.emergence(frames) if frames else [])]
 
     def chapters(self, denoiser: NeuralDenoiser, seed: int) -> list[Chapter]:
         return [_bonded(denoiser, seed), _knob(denoiser, seed)]
@@ -294,25 +297,15 @@ def _spread(samples: Samples, n: int) -> Samples:
     return replace(samples, x=take(samples.x, index), condition=take(samples.condition, index), film=film)
 
 
-def _film(samples: Samples) -> list[Figure]:
-    """A few molecules out of noise, moving and step by step."""
-    some = _spread(samples, 4)
-    steps = torch.linspace(0, len(some.film) - 1, min(len(some.film), 40)).round().long().tolist()
-    frames = [_molecules(replace(some, x=some.film[k])) for k in steps]
-    strip = drawing.strip([frame[1:2] for frame in frames], 10)
-    return [
-        Figure(pictures.gif(list(drawing.film(frames, 4))), "From noise to molecule", "gif", 640),
-        Figure(pictures.png(strip), "The same of one, step by step", width=960),
-    ]
-
-
 # What a model knows, told other things ----------------------------------------------------------------
 
 _FEW, _QUICK = 64, 40  # molecules and calls of a chapter
+_GAMMAS = (-0.8, 0.0, 0.8)  # 1/eV
+_ATOMS = 18  # of each molecule under the knob: sizes are not pushed
 
 
-def _drawn(denoiser: Denoiser, facts: Mapping[str, Any], seed: int) -> Samples:
-    condition = {"mask": torch.arange(facts["length"]) < sizes(_FEW, facts)[:, None]}
+def _drawn(denoiser: Denoiser, facts: Mapping[str, Any], seed: int, atoms: int | None = None) -> Samples:
+    condition = {"mask": torch.arange(facts["length"]) < sizes(_FEW, facts, atoms)[:, None]}
     return sample(
         denoiser, _FEW, seed=seed, condition=condition, batch_size=32, sampler=sampler(denoiser.space, _QUICK)
     )
@@ -328,22 +321,13 @@ def _bonded(model: NeuralDenoiser, seed: int) -> Chapter:
     facts = _facts(model)
     wish = factors.hydrogen_bond(WISH, facts["elements"])
     plain, wished = (_molecules(_drawn(denoiser, facts, seed)) for denoiser in (model, model & wish))
-    distances = {name: _shortest(found) for name, found in (("as it is", plain), ("wished for", wished))}
     shares = [sum(bool(hydrogen_bonds(one)) for one in found) / len(found) for found in (plain, wished)]
     stable = [Stability.of(found).atoms for found in (plain, wished)]
-    some = [one for one in wished if hydrogen_bonds(one)][:6]
-    dashes = [[(bond.hydrogen, bond.acceptor) for bond in hydrogen_bonds(one)] for one in some]
-    wall = (
-        [Figure(pictures.png(drawing.wall(some, 6, dashed=dashes)), "With a hydrogen bond", width=960)] if some else []
-    )
     return Chapter(
         "A hydrogen bond within the molecule, wished for",
         f"The same {_FEW} seeds without and with <code>model &amp; on.molecules.hydrogen_bond({WISH:g})</code>, "
         f"{_QUICK} calls each. Distances are from a hydrogen on nitrogen or oxygen to the nearest that may accept it.",
-        [
-            *wall,
-            Figure(plots.histograms(distances, "H···A, Å", 20), "Distances with and without the wish", "svg+xml"),
-        ],
+        [*figures.bonded(wished), figures.shortest_contacts({"as it is": plain, "wished for": wished})],
         [
             Score("with a hydrogen bond", shares[1], "higher", "H···A at most 2.5 Å, D–H–A at least 110°.", shares[0],
                   "without the wish"),
@@ -352,39 +336,15 @@ def _bonded(model: NeuralDenoiser, seed: int) -> Chapter:
     )  # fmt: skip
 
 
-def _shortest(found: Sequence[Molecule]) -> np.ndarray:
-    """Of each molecule that has one, the shortest contact."""
-    each = ([contact.distance for contact in contacts(one)] for one in found)
-    return np.array([min(distances) for distances in each if distances] or [0.0])
-
-
 def _knob(model: NeuralDenoiser, seed: int) -> Chapter:
-    """Nitrogen atoms against the strength of a wish for them, beside what unguided molecules predict."""
+    """The gap against the strength of a wish for it, beside what unguided molecules predict."""
     facts = _facts(model)
-    nitrogen = facts["elements"].index(7)
-
-    def count(atoms: Tensor) -> Tensor:
-        return atoms[..., nitrogen].sum(-1)
-
-    strengths = (-0.8, 0.0, 0.8)
-    wishes = [Energy(count, -gamma).on("atoms") for gamma in strengths]
-    drawn = [_drawn(model & wish, facts, seed) for wish in wishes]
-    counts = [((x.x["atoms"] == nitrogen) & x.condition["mask"]).sum(1).double() for x in drawn]
-    measured, free = [float(values.mean()) for values in counts], counts[strengths.index(0.0)]
-    law = Law.of(free)
-    lines = {
-        "measured": (strengths, measured),
-        "the line μ + σ²γ": (strengths, [law(gamma) for gamma in strengths]),
-        "unguided molecules, reweighted": (strengths, [tilted_mean(free, gamma) for gamma in strengths]),
-    }
-    worst = max(abs(m - tilted_mean(free, gamma)) for gamma, m in zip(strengths, measured, strict=True))
-    return Chapter(
+    turned = Knob(model, factors.foreseen("gap", facts), _FEW)
+    drawn = {gamma: _drawn(model & turned.guide(gamma), facts, seed, _ATOMS) for gamma in _GAMMAS}
+    return knobs.chapter(
         "A knob that can be predicted",
-        f"Nitrogen atoms a molecule under exp(γ · their number): {_FEW} molecules at each γ, and what those at γ = 0 "
-        f"say of the others. The line holds to 5 % for |γ| up to {law.trusted:.2g}, reweighting beyond.",
-        [Figure(plots.curves(lines, "γ", "nitrogen atoms a molecule"), "Measured and predicted", "svg+xml")],
-        [
-            Score("largest error of the prediction", worst, "lower", "Nitrogen atoms a molecule, over all γ.",
-                  float(free.std()) * (2 / _FEW) ** 0.5 * 2, "95 % level of chance")
-        ],
-    )  # fmt: skip
+        f"The HOMO–LUMO gap under exp(γ · gap), by a regressor that knows noisy molecules: {_FEW} molecules of "
+        f"{_ATOMS} atoms at each γ, and what those at γ = 0 say of the others.",
+        "gap, eV",
+        {gamma: turned.value(found) for gamma, found in drawn.items()},
+    )
