@@ -5,6 +5,7 @@ A product of powers, p(x₀) ∝ Π_k p_k(x₀)^{w_k} with Σ w_k = 1, is believ
     classifier-free guidance   p(x₀ | c)^w p(x₀)^{1 − w}       Ho & Salimans 2022
     autoguidance               p(x₀)^w p_weak(x₀)^{1 − w}      Karras et al. 2024
     product of a and b         p_a p_b / p_base                both, each relative to what they have in common
+    several prompts            p^{1 − Σw} Π p(x₀ | c_k)^{w_k}  composed (Liu et al. 2022), or the way from c₁ to c₂
     negation of b              p_a^{1 + w} p_b^{−w}            a, but not b
 
 These hold for the data, not for the noisy states between, so samples of the combined belief follow the product only
@@ -125,6 +126,77 @@ class Prompted(Guided):
                 one = torch.as_tensor(value, device=device)
                 values[name] = one.expand(n, *one.shape)
         return values
+
+
+WEIGHTS = "weights"
+
+
+@dataclass(frozen=True)
+class Prompts(Guide):
+    """Several things said at once, by each sample for itself: Π_k p(x₀ | c_k)^{w_k} with Σ w_k = 1.
+
+    Samples bring condition[name] (batch, terms, ...) for every name and condition["weights"] (batch, terms). The first
+    term is what the others are measured against: nothing said, or a negative prompt.
+
+    Attributes:
+        names: of the conditions.
+        terms: how many things are said.
+        interval: the times (from, to) within which the weights hold; elsewhere the positive ones do in proportion, and
+            the first term does not count.
+    """
+
+    names: tuple[str, ...]
+    terms: int
+    interval: tuple[float, float] = (0.0, 1.0)
+
+    of_prior = True
+
+    def guide(self, denoiser: Denoiser) -> Denoiser:
+        return PromptedBySeveral(denoiser, self)
+
+
+@dataclass(frozen=True)
+class PromptedBySeveral(Guided):
+    """A denoiser under several prompts: a call for each that counts."""
+
+    prompts: Prompts
+
+    @property
+    def record(self) -> Sequence[Mapping[str, Any]]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return (*self.denoiser.record, {"prompts": list(self.prompts.names), "interval": list(self.prompts.interval)})
+
+    @property
+    def calls(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.denoiser.calls * self.prompts.terms
+
+    @property
+    def timeless(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.denoiser.timeless and self.prompts.interval == (0.0, 1.0)
+
+    def __call__(self, x_t: State, t: Time, condition: Condition | None = None) -> Belief:
+        return combined(self.terms(x_t, t, condition))
+
+    def terms(self, x_t: State, t: Time, condition: Condition | None = None) -> list[Term]:
+        asked = self._asked(t, condition or {})
+        return [term for weight, said in asked for term in _scaled(weight, self.denoiser.terms(x_t, t, said))]
+
+    def log_density(self, x_t: State, t: Time, condition: Condition | None = None) -> Float[Tensor, " batch"]:
+        asked = self._asked(t, condition or {})
+        return _weighted([(weight, self.denoiser.log_density(x_t, t, said)) for weight, said in asked])
+
+    def _asked(self, t: Time, condition: Condition) -> list[tuple[Time, Condition]]:
+        rest = {name: value for name, value in condition.items() if name != WEIGHTS}
+        weights = self._weights(condition[WEIGHTS].double(), t)
+        said = ({**rest, **{name: rest[name][:, k] for name in self.prompts.names}} for k in range(weights.shape[1]))
+        return [(weight, one) for weight, one in zip(weights.T, said, strict=True) if (weight != 0).any()]
+
+    def _weights(self, weights: Float[Tensor, "batch terms"], t: Time) -> Float[Tensor, "batch terms"]:
+        """At t; a sample of which nothing is wanted has its first term everywhere."""
+        wanted = weights[:, 1:].clamp(min=0)
+        total = wanted.sum(1, keepdim=True)
+        elsewhere = torch.cat([(total == 0).double(), wanted / total.clamp(min=1e-12)], 1)
+        outside = torch.as_tensor(Interval(0.0, self.prompts.interval).at(t)).to(weights).reshape(-1, 1)
+        return weights + outside * (elsewhere - weights)  # outside: 0 within the interval, else 1
 
 
 @dataclass(frozen=True)

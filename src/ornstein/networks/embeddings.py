@@ -1,10 +1,12 @@
-"""How numbers and classes enter a network."""
+"""How numbers, classes and captions enter a network."""
 
+from dataclasses import dataclass
 from math import log
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 
 class TimeEmbedding(nn.Module):
@@ -32,3 +34,32 @@ class LabelEmbedding(nn.Module):
 
     def forward(self, label: Int[Tensor, "*batch"]) -> Float[Tensor, "*batch width"]:
         return self.table(label + 1)
+
+
+@dataclass(frozen=True)
+class Caption:
+    """What a network sees of captions: their words, which of them exist, and each caption as a whole."""
+
+    words: Float[Tensor, "batch words width"]
+    said: Bool[Tensor, "batch words"]
+    whole: Float[Tensor, "batch embedding"]
+
+
+class CaptionEmbedding(nn.Module):
+    """The states of a text encoder, one a word, → words to attend to and their mean; rows of 0 are no words.
+
+    A learned word stands before all others, so that there is one to attend to where nothing is said.
+    """
+
+    def __init__(self, states: int, width: int, embedding: int) -> None:
+        super().__init__()
+        self.words, self.first = nn.Linear(states, width), nn.Parameter(torch.zeros(width))
+        self.whole = nn.Linear(states, embedding)
+
+    def forward(self, states: Float[Tensor, "batch words states"]) -> Caption:
+        states = states.to(self.first.dtype)
+        said = (states != 0).any(-1)
+        mean = states.sum(1) / said.sum(1, keepdim=True).clamp(min=1)
+        first = self.first.expand(len(states), 1, -1)
+        whole = self.whole(mean) * said.any(1, keepdim=True)
+        return Caption(torch.cat([first, self.words(states)], 1), F.pad(said, (1, 0), value=True), whole)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import log, prod
+from typing import TypeVar
 
 import torch
 from jaxtyping import Float
@@ -64,7 +65,10 @@ class MLPBlock(nn.Module):
         return x + self.out(F.silu(h * (1 + scale) + shift))
 
 
-def zeroed(layer: nn.Linear) -> nn.Linear:
+Layer = TypeVar("Layer", nn.Linear, nn.Conv2d)
+
+
+def zeroed(layer: Layer) -> Layer:
     """A layer that starts at 0."""
     nn.init.zeros_(layer.weight)
     if layer.bias is not None:

@@ -1,6 +1,7 @@
 """Digits: the data, the judge, the shipped model, and arrays of one's own."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,14 +47,14 @@ def test_the_split_is_by_class_and_disjoint(digits: tuple[Arrays, Arrays]) -> No
 
 def test_the_judge_knows_unseen_real_digits(digits: tuple[Arrays, Arrays]) -> None:
     train, held_out = digits
-    accuracy = scores.agreement(scores.judge(train), pixels(held_out), held_out.condition["label"])
+    accuracy = scores.agreement(scores.machine(train), pixels(held_out), held_out.condition["label"])
     assert accuracy >= 0.97
-    wrong = scores.agreement(scores.judge(train), pixels(held_out), (held_out.condition["label"] + 1) % 10)
+    wrong = scores.agreement(scores.machine(train), pixels(held_out), (held_out.condition["label"] + 1) % 10)
     assert wrong <= 0.05  # the broken twin
 
 
 def test_the_shipped_model_draws_the_class_asked_for(digits: tuple[Arrays, Arrays], drawn: on.Samples) -> None:
-    agreement, distance, new = scores.judged(drawn.x, drawn.condition["label"], *digits)
+    agreement, distance, new = scores.judged(drawn, *digits)
     assert agreement.value >= 0.95
     assert distance.reference is not None
     assert new.reference is not None
@@ -64,12 +65,12 @@ def test_the_shipped_model_draws_the_class_asked_for(digits: tuple[Arrays, Array
 def test_the_scores_reject_noise_and_copies(digits: tuple[Arrays, Arrays], drawn: on.Samples) -> None:
     """Broken twins of the test above."""
     noise = on.Keys.of(0, 300).normal(1, 8, 8).float()
-    agreement, distance, _ = scores.judged(noise, drawn.condition["label"], *digits)
+    agreement, distance, _ = scores.judged(replace(drawn, x=noise), *digits)
     assert distance.reference is not None
     assert agreement.value < 0.5
     assert distance.value > 1.5 * distance.reference
     copies = scores.matched(drawn.condition["label"], digits[0], 0)
-    assert scores.judged(copies, drawn.condition["label"], *digits)[2].value == 0
+    assert scores.judged(replace(drawn, x=copies), *digits)[2].value == 0
 
 
 def test_guidance_sharpens(digits: tuple[Arrays, Arrays]) -> None:

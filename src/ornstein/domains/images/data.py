@@ -1,11 +1,15 @@
-"""What the data is: pictures as (channels, height, width) with values from −1 (black) to 1 (white), and class labels.
+"""What the data is: pictures as (channels, height, width) with values from −1 (black) to 1 (white), and words for them.
 
 `digits` are scikit-learn's 1,797 handwritten digits (8 × 8, 17 grey levels; UCI Optical Recognition of Handwritten
-Digits, CC BY 4.0). A path names a NumPy .npz with `images` (n, height, width[, channels]), uint8 or floats in [0, 1],
-in 1 or 3 channels, and optionally `labels` (n,), integers 0, 1, ..., each at least twice.
+Digits, CC BY 4.0); `fashion` is Fashion-MNIST; `openmoji` are emoji with their names as captions and, as classes, the
+styles they are drawn in, `emoji` the same without OpenMoji. A folder is read as vision.folders says. Any other path
+names a NumPy .npz with `images` (n, height, width[, channels]), uint8 or floats in [0, 1], in 1 or 3 channels, and
+optionally `labels` (n,), integers 0, 1, ..., each at least twice.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -15,38 +19,212 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from ...datasets import Arrays
+from ...datasets import Arrays, Dataset
+from ...denoisers import Condition
 from ...errors import InputError
 from ...keys import Keys
 from ...report import pictures
+from ...vision import captions, emoji, fashion
+from ...vision.folders import Pictures, read_folder
 
 HELD_OUT = 0.2
+_HELD_OUT_NAMES = 0.05  # of things that emoji show, in all styles
+_SHOWN = 2000  # captions that a model remembers of its data, at most
 _DIGITS = "scikit-learn's digits (UCI Optical Recognition of Handwritten Digits), CC BY 4.0"
+_FASHION = "Fashion-MNIST (Xiao et al. 2017), MIT, from Debian's package dataset-fashion-mnist"
+_LICENCES = {
+    "openmoji": "OpenMoji 17 (CC BY-SA 4.0)",
+    "twemoji": "Twemoji (CC BY 4.0)",
+    "noto": "Noto Emoji (Apache-2.0)",
+    "fluent-emoji-flat": "Fluent Emoji (MIT)",
+    "emojione": "EmojiOne 1 (CC BY 4.0)",
+    "fxemoji": "FxEmojis (Apache-2.0)",
+}
 
 
-def load(source: str) -> tuple[Arrays, Arrays]:
-    """Training and held-out pictures, split by class with a fixed seed; InputError if a file is not as said above."""
+@dataclass(frozen=True, eq=False)
+class Captioned:
+    """Pictures with one caption or more each: a record is a picture and one of its captions.
+
+    Attributes:
+        pictures: (pictures, channels, height, width).
+        which: (records, 2), the picture and the caption of each record.
+        labels: of the pictures; empty if there are no classes.
+        texts: the captions.
+    """
+
+    pictures: Tensor
+    which: Int64[Tensor, "records 2"]
+    labels: Int64[Tensor, " pictures"]
+    texts: list[str]
+    facts: Mapping[str, Any]
+
+    @property
+    def sizes(self) -> None:
+        return None
+
+    @cached_property
+    def words(self) -> Float[Tensor, "captions words width"]:
+        """The states of the captions; rows of 0 are no words."""
+        return captions.encoded(self.texts).half()
+
+    def shown(self) -> tuple[Tensor, list[str]]:
+        """The pictures of these records, each once, and their captions."""
+        caption = dict(self.which.flip(0).tolist())
+        return self.pictures[list(caption)], [self.texts[k] for k in caption.values()]
+
+    def __len__(self) -> int:
+        return len(self.which)
+
+    def batch(self, index: Int64[Tensor, " batch"]) -> tuple[Tensor, Condition]:
+        picture, caption = self.which[index].T
+        said = {"caption": self.words[caption].float()}
+        return self.pictures[picture], said | ({"label": self.labels[picture]} if len(self.labels) else {})
+
+
+def load(source: str, size: int = 32, styles: Sequence[str] = ()) -> tuple[Dataset, Dataset]:
+    """Training and held-out pictures, split with a fixed seed; InputError if a file is not as said above.
+
+    Args:
+        size: pixels a side, to which emoji and the pictures of folders are brought; 0 = as they are.
+        styles: of emoji beside OpenMoji: folders of Iconify's npm packages.
+    """
+    if source in ("openmoji", "emoji"):
+        return _captioned(*_emoji(source, size or 32, tuple(styles)))
+    if source == "fashion":
+        return _fashion()
+    if Path(source).is_dir():
+        return _folder(Path(source), size)
     images, labels = _digits() if source == "digits" else _npz(Path(source))
     origin = _DIGITS if source == "digits" else f"{Path(source).name}, the user's own"
+    return _split(images, labels, source, origin)
+
+
+def _split(
+    images: Tensor, labels: Tensor, source: str, origin: str, names: Sequence[str] = (), left_out: Sequence[str] = ()
+) -> tuple[Arrays, Arrays]:
     held_out = _held_out(labels)
     classes = int(labels.max()) + 1
-    train = images[~held_out]
+    facts = _facts(images, images[~held_out], source, origin, labels.numpy().tobytes())
+    facts["classes"] = classes if classes > 1 else 0
+    facts |= {"labels": list(names)} if names else {}
+    facts |= {"left out": list(left_out)} if left_out else {}
+    return _part(images, labels, ~held_out, facts), _part(images, labels, held_out, facts)
+
+
+def _facts(images: Tensor, train: Tensor, source: str, origin: str, more: bytes) -> dict[str, Any]:
+    """What is true of all pictures."""
     if train.min() == train.max():
         raise InputError(f"{source}: all pixels of the training pictures are equal, so there is nothing to learn")
-    facts: dict[str, Any] = {
+    return {
         "source": origin,
         "shape": list(images.shape[1:]),
-        "classes": classes if classes > 1 else 0,
         "std": float(f"{train.double().std():.4g}"),
         "records": len(train),
-        "sha256": sha256(images.numpy().tobytes() + labels.numpy().tobytes()).hexdigest(),
+        "sha256": sha256(images.numpy().tobytes() + more).hexdigest(),
     }
-    return _part(images, labels, ~held_out, facts), _part(images, labels, held_out, facts)
+
+
+def _digest(images: Tensor) -> str:
+    return sha256(images.contiguous().numpy().tobytes()).hexdigest()[:16]
+
+
+def fingerprint(facts: Mapping[str, Any]) -> str:
+    """Of the pictures; of emoji, those in OpenMoji's style."""
+    return facts.get("pictures", {}).get("openmoji", facts["sha256"])[:16]
 
 
 def _part(images: Tensor, labels: Tensor, chosen: Tensor, facts: dict[str, Any]) -> Arrays:
     condition = {"label": labels[chosen]} if facts["classes"] else {}
     return Arrays(images[chosen], condition, facts)
+
+
+# Pictures with captions -------------------------------------------------------------------------------
+
+
+def _captioned(
+    found: Pictures, origin: str, groups: Sequence[str], share: float, source: str
+) -> tuple[Captioned, Captioned]:
+    """Split by groups of pictures, a share of which is held out; each picture is seen with and without an article."""
+    said = list(found.captions or ())
+    images = from_bytes(found.pixels)
+    names = list(dict.fromkeys(found.labels or ()))
+    labels = torch.tensor([names.index(label) for label in found.labels or ()], dtype=torch.int64)
+    held_out = _held_out_groups(groups, share)
+    texts = sorted({text for caption in said for text in _spoken(caption)})
+    number = {text: k for k, text in enumerate(texts)}
+    more = "\n".join((*said, *(found.labels or ()))).encode()
+    facts = _facts(images, images[~held_out], source, origin, more)
+    known = sorted({caption for caption, out in zip(said, held_out.tolist(), strict=True) if not out})
+    facts |= {"classes": len(names) if len(names) > 1 else 0, "labels": names, "caption": captions.WIDTH}
+    facts["captions"] = known[:: -(-len(known) // _SHOWN)]
+    facts["pictures"] = {name: _digest(images[labels == k]) for k, name in enumerate(names)}
+    facts |= {"left out": list(found.left_out)} if found.left_out else {}
+
+    def part(chosen: Tensor) -> Captioned:
+        places = chosen.nonzero().flatten().tolist()
+        which = [(k, number[text]) for k in places for text in _spoken(said[k])]
+        return Captioned(images, torch.tensor(which), labels, texts, facts)
+
+    return part(~held_out), part(held_out)
+
+
+def _spoken(caption: str) -> tuple[str, ...]:
+    """A caption, and a short one with its article, as it may be said either way."""
+    short = caption[:1].islower() and len(caption.split()) < 8
+    return (caption, f"{'an' if caption[0] in 'aeiou' else 'a'} {caption}") if short else (caption,)
+
+
+def _held_out_groups(groups: Sequence[str], share: float) -> Bool[Tensor, " n"]:
+    """Whole groups, such as all drawings of one thing: each by its own name, whatever others there are."""
+    drawn = {group: int(sha256(group.encode()).hexdigest()[:8], 16) / 16**8 for group in set(groups)}
+    chosen = {group for group, u in drawn.items() if u < share} or {min(drawn, key=drawn.__getitem__)}
+    return torch.tensor([group in chosen for group in groups])
+
+
+@lru_cache(maxsize=2)
+def _emoji(source: str, size: int, styles: tuple[str, ...]) -> tuple[Pictures, str, Sequence[str], float, str]:
+    """OpenMoji, if it is the source, and further styles, one after another."""
+    names = emoji.names()
+    if source == "emoji" and not styles:
+        raise InputError("emoji: no styles are given, and OpenMoji is left out; name one in --styles")
+    drawn = ({"openmoji": emoji.openmoji()} if source == "openmoji" else {}) | {
+        Path(style).name: emoji.iconify(Path(style)) for style in styles
+    }
+    each = [(style, code) for style, drawings in drawn.items() for code in names if code in drawings]
+    pixels = emoji.rasterised([drawn[style][code] for style, code in each], size)
+    things = [names[code] for _, code in each]
+    found = Pictures(pixels, things, [style for style, _ in each], ())
+    licences = ", ".join(_LICENCES.get(style, style) for style in drawn)
+    return found, f"{licences}; names from Unicode's CLDR", things, _HELD_OUT_NAMES, source
+
+
+def _folder(folder: Path, size: int) -> tuple[Dataset, Dataset]:
+    found = read_folder(folder, size)
+    if len(found.pixels) < 10:
+        raise InputError(f"{folder}: {len(found.pixels)} pictures can be used, expected 10 or more")
+    origin = f"{folder.name}, the user's own"
+    if found.captions:
+        return _captioned(found, origin, [str(k) for k in range(len(found.pixels))], HELD_OUT, str(folder))
+    names = sorted(set(found.labels or ()))
+    labels = torch.tensor([names.index(label) for label in found.labels or ()] or [0] * len(found.pixels))
+    for k, count in enumerate(labels.bincount().tolist()):
+        if count < 2:
+            raise InputError(f"{folder}: class {names[k]!r} has {count} picture, expected 2 or more")
+    return _split(from_bytes(found.pixels), labels, str(folder), origin, names, found.left_out)
+
+
+def _fashion() -> tuple[Arrays, Arrays]:
+    """The published split."""
+    (x, labels), (x_test, labels_test) = (fashion.read(part) for part in ("train", "t10k"))
+    images, test = (from_bytes(part[..., None]) for part in (x, x_test))
+    facts = _facts(images, images, "fashion", _FASHION, labels.tobytes())
+    facts |= {"classes": len(fashion.CLASSES), "labels": list(fashion.CLASSES)}
+    condition, condition_test = ({"label": torch.from_numpy(part.astype(np.int64))} for part in (labels, labels_test))
+    return Arrays(images, condition, facts), Arrays(test, condition_test, facts)
+
+
+# Digits and arrays ------------------------------------------------------------------------------------
 
 
 def _held_out(labels: Int64[Tensor, " n"]) -> Tensor:
@@ -99,7 +277,7 @@ def _require_labels(labels: np.ndarray, n: int, path: Path) -> None:
 def _read(path: Path) -> dict[str, np.ndarray]:
     """The arrays of an .npz file; InputError if it is missing, something else, damaged, or in need of pickle."""
     if not path.is_file():
-        raise InputError(f"{path}: no such file, and not the name of a data set (digits)")
+        raise InputError(f"{path}: no such file or folder, and not the name of a data set (digits, fashion, openmoji)")
     with path.open("rb") as file:
         if file.read(2) != b"PK":  # the mark of a zip archive
             raise InputError(f"{path}: not an .npz file, as numpy.savez writes it")
@@ -141,6 +319,13 @@ def measured(path: Path, channels: int) -> tuple[Float[Tensor, "c h w"], Bool[Te
     if not seen.any():
         raise InputError(f"{path}: all pixels are transparent, so nothing was seen")
     return picture, seen
+
+
+def masked(path: Path, shape: Sequence[int]) -> Float[Tensor, "c h w"]:
+    """A mask in all channels, 1 where it is white and −1 where it is black."""
+    found = from_bytes(pictures.read_with_alpha(path, 1)[0][None])[0]
+    require_shape(found, [1, *shape[1:]], path)
+    return found.expand(*shape)
 
 
 def require_shape(picture: Tensor, shape: Sequence[int], path: Path) -> None:

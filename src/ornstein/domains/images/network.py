@@ -1,19 +1,28 @@
-"""The network: a U-Net that sees the class."""
+"""The network: a U-Net or a transformer that sees the class and the caption; an encoder that judges."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from ...errors import InputError
-from ...networks import UNet, UNetConfig
+from ...networks import Encoder, PatchTransformer, PatchTransformerConfig, UNet, UNetConfig
 
 
-def build(config: UNetConfig, facts: Mapping[str, Any]) -> UNet:
-    """A U-Net for pictures of the data's shape and classes."""
+def build(config: UNetConfig | PatchTransformerConfig, facts: Mapping[str, Any]) -> UNet | PatchTransformer:
+    """For pictures of the data's shape, classes and captions; InputError if they cannot be divided as it asks."""
     channels, height, width = facts["shape"]
-    factor = 2 ** (len(config.multipliers) - 1)
+    unet = isinstance(config, UNetConfig)
+    factor = config.factor if unet else config.patch
     if height % factor or width % factor:
+        shorter = "shorten network.multipliers, take a smaller network.patch" if unet else "take a smaller patch"
         raise InputError(
-            f"pictures of {height} × {width} cannot be halved {len(config.multipliers) - 1} times; "
-            "shorten network.multipliers or crop the pictures"
+            f"pictures of {height} × {width} cannot be divided by {factor}; {shorter} or crop the pictures"
         )
-    return UNet(config, channels, facts["classes"])
+    said = channels, facts["classes"], facts.get("caption", 0)
+    return UNet(config, *said) if unet else PatchTransformer(config, *said)
+
+
+def build_judge(config: UNetConfig, facts: Mapping[str, Any]) -> Encoder:
+    """What tells the data's captions apart or, where there are none, its classes."""
+    if not facts.get("caption") and not facts["classes"]:
+        raise InputError("a judge learns captions or classes; these pictures have neither")
+    return Encoder(config, facts["shape"][0], facts.get("caption") or facts["classes"])

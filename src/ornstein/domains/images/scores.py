@@ -1,8 +1,12 @@
-"""How pictures are judged: by a classifier that never saw the model, and by distances to real pictures.
+"""How pictures are judged: by what a judge that learned from real ones sees in them, and by distances to real pictures.
 
-The judge is a support vector machine trained on the real training pictures alone; its accuracy on the held-out real
-ones is the yardstick for the agreement of samples with the class asked for.
+Digits have a support vector machine of the real training pictures as their judge; clothes and emoji have networks
+(vision.judges), trained by `ornstein train images/fashion-judge` and `images/openmoji-judge`. Every number stands
+beside the one that real pictures reach: OpenMoji's style is new to the judge of emoji, whoever draws in it.
 """
+
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int64
@@ -10,11 +14,125 @@ from sklearn.svm import SVC
 from torch import Tensor
 
 from ...datasets import Arrays
+from ...errors import InputError
 from ...keys import Keys
+from ...runs import load_regressor, shipped
+from ...samples import Samples
 from ...tasks import Score
+from ...vision import captions
+from ...vision.judges import Judge, covered, frechet, within_first
+from ...vision.prompts import parsed
+from .data import Captioned
+
+MOST = 2000  # pictures a set
 
 
-def judge(train: Arrays) -> SVC:
+def judged(samples: Samples, train: Any, held_out: Any) -> list[Score]:
+    """All scores of a set of pictures; where there is no judge, only whether they are new."""
+    assert samples.origin is not None
+    source, label = samples.origin.config["data"], samples.condition.get("label")
+    judge = judge_of(source)
+    if isinstance(train, Captioned):
+        rows = of_captions(samples, train, held_out, judge) if judge else []
+        return [*rows, novelty(samples.x, train.shown()[0], held_out.shown()[0])]
+    new = novelty(samples.x, train.x, held_out.x)
+    if label is None or not len(train.condition):
+        return [new]
+    if judge:
+        return [*of_classes(samples.x, label, held_out, judge), *likeness(judge, samples.x, train.x, held_out.x), new]
+    return [class_agreement(samples.x, label, train, held_out), distribution(samples.x, label, train, held_out), new]
+
+
+def judge_of(source: str) -> Judge | None:
+    """The judge that comes with a data set."""
+    name = f"images/{source}-judge"
+    found = load_regressor(name) if name in shipped("regressor") else None
+    return found if isinstance(found, Judge) else None
+
+
+# Networks that judge ----------------------------------------------------------------------------------
+
+
+def of_captions(samples: Samples, train: Captioned, held_out: Captioned, judge: Judge) -> list[Score]:
+    """Whether the judge finds the caption asked for among all there are, and how like real pictures they are.
+
+    InputError if a picture was asked for in another style than OpenMoji's, which the judge knows.
+    """
+    if any(samples.settings.get("labels", ())):
+        raise InputError("scores are of OpenMoji's style: sample with --label openmoji")
+    (learned, names), (unseen, others) = train.shown(), held_out.shown()
+    real, said = torch.cat([learned, unseen]), [_plain(prompt) for prompt in samples.settings["prompts"]]
+    return [*retrieval(judge, samples.x, said, real, [*names, *others]), *likeness(judge, samples.x, real)]
+
+
+def _plain(prompt: str) -> str:
+    """The words of a prompt."""
+    return " and ".join(phrase.text for end in parsed(prompt) for phrase in end)
+
+
+def retrieval(judge: Judge, x: Tensor, said: Sequence[str], real: Tensor, names: Sequence[str]) -> list[Score]:
+    """R@1 and R@10 among all captions, of drawn pictures and of real ones."""
+    known = sorted({*names, *said})
+    directions = captions.whole(captions.encoded(known))
+    number = {name: k for k, name in enumerate(known)}
+    ours, theirs = (
+        judge.ranks(pictures, directions, torch.tensor([number[text] for text in texts]))
+        for pictures, texts in ((x, said), (real, names))
+    )
+    return [
+        Score(
+            f"caption among the first {k} of {len(known)}",
+            within_first(ours, k),
+            "higher",
+            f"R@{k}: share of pictures that the judge, which never saw this style, gives their caption so early.",
+            within_first(theirs, k),
+            "real pictures of the style",
+        )
+        for k in (1, 10)
+    ]
+
+
+def of_classes(x: Tensor, label: Tensor, held_out: Arrays, judge: Judge) -> list[Score]:
+    """The share of pictures taken for their class."""
+    assert isinstance(held_out.x, Tensor)
+    value, real = judge.agreement(x, label), judge.agreement(held_out.x, held_out.condition["label"])
+    meaning = "Share of samples that a network trained on real pictures takes for the class asked for."
+    return [Score("class agreement", value, "higher", meaning, real, "held-out real pictures")]
+
+
+def likeness(judge: Judge, x: Tensor, real: Tensor, others: Tensor | None = None) -> list[Score]:
+    """Fréchet distance, precision and recall of what the judge sees; the yardstick are real pictures against others.
+
+    Args:
+        real, others: two sets of real pictures; without others every second one of `real`.
+    """
+    real, others = (real[::2], real[1::2]) if others is None else (_spread(real), _spread(others))
+    n = min(len(x), len(real), len(others))
+    ours, theirs, yardstick = (judge.see(_spread(part, n))[0] for part in (x, real, others))
+    meaning = "Of the judge's features, to as many real pictures; the yardstick is another set of real ones."
+    name = f"{n} other real pictures"
+    return [
+        Score("Fréchet distance", frechet(ours, theirs), "lower", meaning, frechet(yardstick, theirs), name),
+        Score(
+            "precision", covered(ours, theirs), "higher", "Share of samples among real pictures.",
+            covered(yardstick, theirs), name,
+        ),
+        Score(
+            "recall", covered(theirs, ours), "higher", "Share of real pictures among samples.",
+            covered(theirs, yardstick), name,
+        ),
+    ]  # fmt: skip
+
+
+def _spread(x: Tensor, n: int = MOST) -> Tensor:
+    """At most n, evenly from all."""
+    return x[torch.linspace(0, len(x) - 1, min(n, len(x))).round().long()]
+
+
+# Digits -----------------------------------------------------------------------------------------------
+
+
+def machine(train: Arrays) -> SVC:
     """A classifier of real pictures."""
     assert isinstance(train.x, Tensor)
     return SVC(C=10.0, gamma="scale").fit(train.x.flatten(1).numpy(), train.condition["label"].numpy())
@@ -53,7 +171,7 @@ def matched(label: Int64[Tensor, " n"], real: Arrays, seed: int) -> Tensor:
 def class_agreement(x: Tensor, label: Tensor, train: Arrays, held_out: Arrays) -> Score:
     """`agreement` beside that of held-out real pictures."""
     assert isinstance(held_out.x, Tensor)
-    classifier = judge(train)
+    classifier = machine(train)
     return Score(
         "class agreement",
         agreement(classifier, x, label),
@@ -77,25 +195,13 @@ def distribution(x: Tensor, label: Tensor, train: Arrays, held_out: Arrays) -> S
     )
 
 
-def novelty(x: Tensor, train: Arrays, held_out: Arrays) -> Score:
+def novelty(x: Tensor, train: Tensor, held_out: Tensor) -> Score:
     """`nearest` among the training pictures, beside that of held-out real ones."""
-    assert isinstance(train.x, Tensor)
-    assert isinstance(held_out.x, Tensor)
     return Score(
         "distance to the nearest training picture",
-        nearest(x, train.x),
+        nearest(x, train),
         "closer",
         "Root mean square a pixel, median. Near 0 the model copies; real unseen pictures show what new means.",
-        nearest(held_out.x, train.x),
+        nearest(held_out, train),
         "held-out real pictures",
     )
-
-
-def judged(
-    x: Float[Tensor, "n c h w"], label: Int64[Tensor, " n"] | None, train: Arrays, held_out: Arrays
-) -> list[Score]:
-    """All scores of a set of pictures; of those without labels, only whether they are new."""
-    new = novelty(x, train, held_out)
-    if label is None or not len(train.condition):
-        return [new]
-    return [class_agreement(x, label, train, held_out), distribution(x, label, train, held_out), new]

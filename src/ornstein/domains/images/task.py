@@ -1,28 +1,36 @@
-"""Pictures, bound to the engine: Euclidean space, a U-Net, class labels, PNG files."""
+"""Pictures, bound to the engine: Euclidean space, a U-Net, classes and captions, PNG files."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from ...composition import mixture, product
+from ...composition import Autoguide, mixture, product
 from ...config import TrainConfig, require_in
-from ...datasets import Arrays
+from ...datasets import Arrays, Dataset
 from ...denoisers import Denoiser, Guide, NeuralDenoiser, Origin
 from ...errors import InputError
-from ...networks import UNet, UNetConfig
+from ...networks import PatchTransformerConfig, UNetConfig
+from ...regressors import Regressor
 from ...report import pictures
+from ...runs import load
 from ...samples import Samples, sample
 from ...schedules import SCHEDULES
 from ...spaces import Euclidean
 from ...tasks import Chapter, Figure, Request, Score, Task
+from ...vision import captions
+from ...vision.folders import fitted
+from ...vision.judges import Judge
+from ...vision.prompts import said
 from . import data, network, scores
-from .factors import Ink, blurred, coarse, inpainted, label
+from .factors import Ink, blurred, class_of, coarse, inpainted, label, prompts
 
 SHOWN = 12
+GUIDANCE = 3.0  # by prompts, if not said
 
 
 @dataclass(frozen=True)
@@ -30,15 +38,27 @@ class ImagesConfig:
     """A model of pictures.
 
     Attributes:
-        data: digits, or the path of an .npz with `images` and `labels`.
+        data: digits, fashion, openmoji, emoji (the styles alone), a folder of pictures, or an .npz with `images` and
+            `labels`.
+        size: pixels a side, to which emoji and the pictures of a folder are brought; 0 = as they are.
+        styles: of emoji beside OpenMoji's own: folders of Iconify's npm packages, such as
+            node_modules/@iconify-json/twemoji.
+        judge: learn to tell real pictures apart, to judge drawn ones by, instead of drawing.
         schedule: the noise schedule.
-        network: the U-Net.
+        architecture: what draws.
+        network: the U-Net, or what a judge has of it: its way down.
+        transformer: the transformer over patches, if that is the architecture.
         train: the training.
     """
 
     data: str = "digits"
+    size: int = 32
+    styles: tuple[str, ...] = ()
+    judge: bool = False
     schedule: Literal["cosine", "linear", "flow", "exploding", "edm"] = "cosine"
+    architecture: Literal["unet", "transformer"] = "unet"
     network: UNetConfig = field(default_factory=UNetConfig)
+    transformer: PatchTransformerConfig = field(default_factory=PatchTransformerConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
 
 
@@ -47,18 +67,35 @@ class ImagesAsk:
     """What to draw.
 
     Attributes:
-        label: the classes, used in turn; all of them if not given.
-        guidance: scale of classifier-free guidance, 1 = none.
+        prompt: what the pictures show, used in turn: words, "a cat AND sunglasses:0.7" (both), "a cat @noto" (in a
+            style), "a cat TO a dog" (from one to the other); the data's captions if not given.
+        negative: what they should not show.
+        label: the classes or styles by name or number, used in turn; all classes, or the first style, if not given.
+        guidance: scale of classifier-free guidance, 1 = none; 1 for classes and 3 for prompts if not given.
+        interval: the times within which guidance holds, of 0 (picture) to 1 (static).
+        weak: a run folder of a weaker model of the same data, to be guided away from.
+        autoguidance: scale of that guidance, 1 = none.
+        reference: a picture to begin with.
+        strength: the time up to which the reference is noised: near 0 it stays, 1 forgets it.
         measured: a PNG of what was seen of the picture; transparent pixels were not seen.
+        mask: a PNG, white where the measured picture is to be drawn anew.
         through: what it was seen through: pixels as they are, a blur, or means of blocks (a smaller PNG).
         blur: width of the blur, pixels.
         noise: standard deviation of the measurement, on the scale from 0 (black) to 1 (white); 0 holds pixels exactly.
         ink: mean brightness that the pictures should have on average, from 0 to 1.
     """
 
-    label: tuple[int, ...] | None = None
-    guidance: float = 1.0
+    prompt: tuple[str, ...] = ()
+    negative: str = ""
+    label: tuple[int | str, ...] | None = None
+    guidance: float | None = None
+    interval: tuple[float, float] = (0.0, 1.0)
+    weak: Path | None = None
+    autoguidance: float = 2.0
+    reference: Path | None = None
+    strength: float = 0.5
     measured: Path | None = None
+    mask: Path | None = None
     through: Literal["pixels", "blur", "blocks"] = "pixels"
     blur: float = 1.0
     noise: float = 0.05
@@ -67,43 +104,63 @@ class ImagesAsk:
     def __post_init__(self) -> None:
         if self.ink is not None and self.measured is not None:
             raise InputError("--ink is calibrated on the model, not on what was measured: give one of the two")
-        require_in(self, "--", {"guidance": "[0, inf)", "blur": "(0, inf)", "noise": "[0, inf)", "ink": "(0, 1)"})
+        require_in(self, "--", {"blur": "(0, inf)", "noise": "[0, inf)", "ink": "(0, 1)", "interval": "[0, 1]"})
+        require_in(self, "--", {"guidance": "[0, inf)", "autoguidance": "[0, inf)", "strength": "(0, 1]"})
         if self.noise == 0 and self.through != "pixels":
             raise InputError("--noise 0 holds pixels exactly; through a blur or blocks give the noise there was")
         if self.label == ():
             raise InputError("--label is empty, expected one class or more")
+        if self.mask is not None and self.measured is None:
+            raise InputError("--mask says where a measured picture is drawn anew: give --measured, too")
 
 
 class Images(Task):
-    """Pictures of classes."""
+    """Pictures of classes, or of what captions say."""
 
     name = "images"
-    summary = "pictures of a class (digits, or your own .npz)"
+    summary = "pictures from words or classes (emoji, clothes, digits, or your own)"
     config = ImagesConfig
     ask = ImagesAsk
 
-    def data(self, config: ImagesConfig) -> tuple[Arrays, Arrays]:
-        return data.load(config.data)
+    def data(self, config: ImagesConfig) -> tuple[Dataset, Dataset]:
+        return data.load(config.data, config.size, config.styles)
+
+    def describe(self, data: Dataset, validation: Dataset) -> str:
+        reasons = data.facts.get("left out", [])
+        shown = "".join(f"\n  left out: {reason}" for reason in reasons[:20]) + ("\n  …" if len(reasons) > 20 else "")
+        return super().describe(data, validation) + (f"; {len(reasons)} files left out{shown}" if reasons else "")
 
     def space(self, config: ImagesConfig, facts: Mapping[str, Any]) -> Euclidean:
         return Euclidean(tuple(facts["shape"]), SCHEDULES[config.schedule](), facts["std"])
 
-    def network(self, config: ImagesConfig, facts: Mapping[str, Any]) -> UNet:
-        return network.build(config.network, facts)
+    def network(self, config: ImagesConfig, facts: Mapping[str, Any]) -> nn.Module:
+        if config.judge:
+            return network.build_judge(config.network, facts)
+        return network.build(config.network if config.architecture == "unet" else config.transformer, facts)
 
     def null(self, config: ImagesConfig, facts: Mapping[str, Any]) -> Mapping[str, Tensor]:
-        return {"label": torch.tensor(-1)} if facts["classes"] else {}
+        label = {"label": torch.tensor(-1)} if facts["classes"] else {}
+        return label | ({"caption": torch.zeros(captions.WORDS, captions.WIDTH)} if facts.get("caption") else {})
+
+    def model(
+        self, config: ImagesConfig, facts: Mapping[str, Any], origin: Origin | None = None
+    ) -> NeuralDenoiser | Regressor:
+        made = self.denoiser(config, facts, origin)
+        target = "caption" if facts.get("caption") else "label"
+        return Judge(made.network, made.space, target, True, origin) if config.judge else made
 
     def request(self, ask: ImagesAsk, n: int, facts: Mapping[str, Any]) -> Request:
-        classes = _classes(ask, facts)
         known = self._known(ask, facts)
-        record = {"guidance": ask.guidance, "measured": str(ask.measured) if ask.measured else None, "ink": ask.ink}
-        if not known:
-            return _of_classes(ask, classes, n, record) if classes else Request()
-        if ask.label is not None and len(ask.label) > 1:
-            raise InputError("--measured and --ink are for one picture or property: give one --label, or none")
-        prompt = [label(value, ask.guidance) for value in ask.label or ()]
-        return Request([*prompt, *known], {}, record)
+        record = {"measured": str(ask.measured) if ask.measured else None, "ink": ask.ink, "strength": ask.strength}
+        weak = [Autoguide(load(ask.weak), ask.autoguidance, ask.interval)] if ask.weak else []
+        request = _of_captions(ask, n, facts, known) if facts.get("caption") else _of_classes(ask, n, facts, known)
+        request = replace(request, guides=[*weak, *request.guides, *known], record={**request.record, **record})
+        if ask.reference is None:
+            return request
+        picture = data.from_bytes(fitted(ask.reference, facts["shape"][1])[None])
+        grey = picture.mean(1, keepdim=True) if facts["shape"][0] == 1 else picture
+        data.require_shape(grey[0], facts["shape"], ask.reference)
+        return replace(request, start=grey.repeat(n, 1, 1, 1), strength=ask.strength)
 
     def _known(self, ask: ImagesAsk, facts: Mapping[str, Any]) -> list[Guide]:
         """What the flags say is known of each picture; InputError if the measured one is not of the model's kind."""
@@ -111,16 +168,18 @@ class Images(Task):
         if ask.measured is None:
             return list(ink)
         picture, seen = data.measured(ask.measured, facts["shape"][0])
+        if ask.mask is not None:
+            seen = seen & (data.masked(ask.mask, picture.shape) < 0)
         noise, shape = 2 * ask.noise, facts["shape"]  # the model's pictures go from −1 to 1
         if ask.through != "pixels" and not seen.all():
-            raise InputError(f"{ask.measured}: has transparent pixels, which only --through pixels leaves out")
+            raise InputError(f"{ask.measured}: has pixels that were not seen, which only --through pixels leaves out")
         if ask.through == "blocks":
             return [*ink, coarse(picture, data.block(picture, shape, ask.measured), noise)]
         data.require_shape(picture, shape, ask.measured)
         return [*ink, blurred(picture, ask.blur, noise) if ask.through == "blur" else inpainted(picture, seen, noise)]
 
     def write(self, samples: Samples, folder: Path) -> None:
-        """One PNG a sample, named by number and class, grid.png; the film, or mean and spread of a measured picture."""
+        """A PNG of each sample, named by number and what it shows, a grid, and a film or mean and spread."""
         names = self._names(samples)
         for name, pixels in zip(names, data.to_bytes(samples.x), strict=True):
             (folder / name).write_bytes(pictures.png(pixels))
@@ -131,19 +190,19 @@ class Images(Task):
     def read(self, folder: Path, manifest: Mapping[str, Any]) -> Samples:
         files = sorted(name for name in manifest["files"] if name[0].isdigit())
         x = data.from_bytes(pictures.read(folder / name for name in files))
-        origin = Origin(**manifest["model"])
-        labels = [int(name.removesuffix(".png").split("-")[1]) for name in files if "-" in name]
+        origin, settings = Origin(**manifest["model"]), manifest["settings"]
+        labels = settings.get("labels") or [int(_LABEL.findall(name)[0]) for name in files if _LABEL.search(name)]
         condition = {"label": torch.tensor(labels)} if labels else {}
-        return Samples(x, condition, origin, (), manifest["nfe"], manifest["seconds"], manifest["settings"])
+        return Samples(x, condition, origin, (), manifest["nfe"], manifest["seconds"], settings)
 
     def score(self, samples: Samples) -> list[Score]:
         assert samples.origin is not None
-        source = samples.origin.config["data"]
-        train, held_out = data.load(source)
-        found, expected = train.facts["sha256"], samples.origin.facts["sha256"]
+        config, facts = samples.origin.config, samples.origin.facts
+        train, held_out = data.load(config["data"], config.get("size", 32))
+        found, expected = data.fingerprint(train.facts), data.fingerprint(facts)
         if found != expected:
-            raise InputError(f"{source}: changed since the training: SHA-256 {found[:16]}, expected {expected[:16]}")
-        return scores.judged(samples.x, samples.condition.get("label"), train, held_out)
+            raise InputError(f"{config['data']}: changed since the training: SHA-256 {found}, expected {expected}")
+        return scores.judged(samples, train, held_out)
 
     def figures(self, samples: Samples) -> list[Figure]:
         columns = min(len(samples), 20)
@@ -157,7 +216,8 @@ class Images(Task):
 
     def chapters(self, denoiser: NeuralDenoiser, seed: int) -> list[Chapter]:
         assert denoiser.origin is not None
-        return [_playground(denoiser, data.load(denoiser.origin.config["data"])[1], seed)]
+        held_out = data.load("digits")[1] if denoiser.origin.config["data"] == "digits" else None
+        return [_playground(denoiser, held_out, seed)] if isinstance(held_out, Arrays) else []
 
     def _summary(self, x: Tensor) -> Figure:
         """The mean and, pixel by pixel, the standard deviation."""
@@ -177,9 +237,20 @@ class Images(Task):
         ]
 
     def _names(self, samples: Samples) -> list[str]:
-        labels = samples.condition.get("label")
-        kinds = [f"-{value}" for value in labels.tolist()] if labels is not None else [""] * len(samples)
-        return [f"{number:05d}{kind}.png" for number, kind in enumerate(kinds)]
+        kinds = [_slug(prompt) for prompt in samples.settings.get("prompts", ())]
+        label = samples.condition.get("label")
+        if not kinds and label is not None:
+            kinds = [str(value) for value in label.tolist()]
+        return [
+            f"{number:05d}{f'-{kind}' if kind else ''}.png" for number, kind in enumerate(kinds or [""] * len(samples))
+        ]
+
+
+_LABEL = re.compile(r"^\d+-(\d+)\.png$")
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:40]
 
 
 def _tiled(x: Tensor, columns: int) -> Any:
@@ -188,21 +259,38 @@ def _tiled(x: Tensor, columns: int) -> Any:
     return pictures.tile(pixels, columns, zoom=max(1, 40 // pixels.shape[1]))
 
 
-def _classes(ask: ImagesAsk, facts: Mapping[str, Any]) -> tuple[int, ...]:
-    """The classes asked for, all if none are named; InputError if the model does not know them."""
-    classes = facts["classes"]
-    if not classes and (ask.label is not None or ask.guidance != 1):
+def _of_classes(ask: ImagesAsk, n: int, facts: Mapping[str, Any], known: Sequence[Guide]) -> Request:
+    """The classes asked for in turn, all if none are named; InputError if the model does not know them."""
+    classes, scale = facts["classes"], 1.0 if ask.guidance is None else ask.guidance
+    if ask.prompt or ask.negative:
+        raise InputError("--prompt and --negative are for models trained with captions; this one has none")
+    if not classes and (ask.label is not None or ask.guidance is not None):
         raise InputError("--label and --guidance are for models trained with labels; this one has none")
-    wanted = ask.label if ask.label is not None else tuple(range(classes))
-    for value in wanted:
-        if not 0 <= value < classes:
-            raise InputError(f"--label {value}: this model knows the classes 0 to {classes - 1}")
-    return wanted
+    wanted = [class_of(value, facts) for value in ask.label] if ask.label else list(range(classes))
+    if not classes or (known and ask.label is None):
+        return Request()
+    if known and len(wanted) > 1:
+        raise InputError("--measured and --ink are for one picture or property: give one --label, or none")
+    if known:
+        return Request([label(wanted[0], scale, ask.interval)], record={"guidance": scale})
+    labels = torch.tensor([wanted[k % len(wanted)] for k in range(n)])
+    return Request([label(None, scale, ask.interval)], {"label": labels}, {"guidance": scale})
 
 
-def _of_classes(ask: ImagesAsk, classes: tuple[int, ...], n: int, record: Mapping[str, Any]) -> Request:
-    labels = torch.tensor(classes).repeat(-(-n // len(classes)))[:n]
-    return Request([label(scale=ask.guidance)], {"label": labels}, record)
+def _of_captions(ask: ImagesAsk, n: int, facts: Mapping[str, Any], known: Sequence[Guide]) -> Request:
+    """The prompts in turn, spread over the data's captions if there are none, each in the styles in turn."""
+    scale, names = GUIDANCE if ask.guidance is None else ask.guidance, facts["captions"]
+    if known and (len(ask.prompt) > 1 or len(ask.label or ()) > 1):
+        raise InputError("--measured and --ink are for one picture or property: give one --prompt and --label at most")
+    asked = ask.prompt or (("",) if known else tuple(names[k * len(names) // n] for k in range(min(n, len(names)))))
+    styles = [class_of(value, facts) for value in ask.label or (0,)] if facts["classes"] else [-1]
+    each, count = [asked[k % len(asked)] for k in range(n)], -(-n // len(asked))
+    rounds = [k // len(asked) for k in range(n)]
+    phrases = [said(one, k / max(1, count - 1)) if one else [] for one, k in zip(each, rounds, strict=True)]
+    labels = [styles[k % len(styles)] for k in rounds]
+    guide, condition = prompts(phrases, labels, facts, scale, ask.negative, ask.interval)
+    record = {"guidance": scale, "prompts": each, "labels": labels, "negative": ask.negative}
+    return Request([guide], condition, record)
 
 
 # What a model knows, shown on pictures it never saw ---------------------------------------------------

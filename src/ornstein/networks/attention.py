@@ -1,0 +1,20 @@
+"""Attention, by what is fastest where it runs."""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def attend(
+    q: Float[Tensor, "batch heads n d"],
+    k: Float[Tensor, "batch heads m d"],
+    v: Float[Tensor, "batch heads m d"],
+    said: Bool[Tensor, "batch #heads #n m"] | None = None,
+) -> Float[Tensor, "batch heads n d"]:
+    """softmax(q kᵀ/√d) v over what is said. On a CPU the fused kernel takes ten times as long for short sequences."""
+    if q.is_cuda:
+        return F.scaled_dot_product_attention(q, k, v, said)
+    logits = q @ k.mT * q.shape[-1] ** -0.5
+    logits = logits if said is None else logits.masked_fill(~said, -torch.inf)
+    return logits.softmax(-1).to(v.dtype) @ v

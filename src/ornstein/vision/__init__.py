@@ -1,0 +1,1 @@
+"""Pictures and the words for them: data sets, captions, judges, networks of other libraries."""
