@@ -186,6 +186,14 @@ class Tabulated(Schedule):
         if len(self.kept) < 2 or not falls or self.kept[-1] < 0:
             raise InputError("the table of a schedule must hold α² of two or more levels, falling, in [0, 1)")
 
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        """Steps are planned once a schedule, so that every step asks for it."""
+        return hash(self.kept)
+
     @cached_property
     def _knots(self) -> tuple[Tensor, Tensor, Tensor]:
         """log t, log u and the slopes between them."""
