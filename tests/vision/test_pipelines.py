@@ -249,6 +249,13 @@ def test_the_larger_unets_are_told_a_summary_and_sizes(tmp_path: Path) -> None:
     torch.testing.assert_close(denoiser(x, 0.4, condition).mean, (x - sigma * noise) / alpha)
 
 
+def test_a_transformer_saved_under_its_former_name_is_known(tmp_path: Path) -> None:
+    saved(tmp_path, dit(), ddim())
+    config = tmp_path / "unet" / "config.json"
+    config.write_text(config.read_text().replace("DiTTransformer2DModel", "Transformer2DModel"))
+    assert type(inner(on.from_diffusers(tmp_path))).__name__ == "DiTTransformer2DModel"
+
+
 def test_an_unknown_condition_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="caption"):
         loaded(tmp_path, captioned(), ddim())(states(1, 4, 8, 8), 0.4, {"captions": states(1, 5, WIDTH)})

@@ -113,8 +113,9 @@ def wrapped(
     _require_uniform(model)
     schedule, prediction, steps, first = _read(scheduler)
     limit = scheduler.config.clip_sample_range if getattr(scheduler.config, "clip_sample", False) else inf
-    space = Predicted(_shape(model, size), schedule, data_std, prediction=prediction, limit=limit)
-    return NeuralDenoiser(Adapted(model, steps, first), space, {**_unsaid(model), **(null or {})})
+    shape = _shape(model, size)
+    space = Predicted(shape, schedule, data_std, prediction=prediction, limit=limit)
+    return NeuralDenoiser(Adapted(model, steps, first), space, {**_unsaid(model, shape), **(null or {})})
 
 
 @dataclass(frozen=True)
@@ -164,8 +165,10 @@ class Adapted(nn.Module):
     def __init__(self, model: nn.Module, steps: int, first: int) -> None:
         super().__init__()
         self.model, self.steps, self.first = model, steps, first
-        self.masks = "encoder_attention_mask" in signature(model.forward).parameters
-        self.added = _config(model, "addition_embed_type") == "text_time"
+        takes = signature(model.forward).parameters
+        self.names = {name: argument for name, argument in ARGUMENTS.items() if argument in takes}
+        self.added = ADDED if _config(model, "addition_embed_type") == "text_time" else {}
+        self.masks = "encoder_attention_mask" in takes
 
     def timestep(self, t: Float[Tensor, " batch"]) -> Float[Tensor, " batch"]:
         """τ; a whole number where t is one of the table's times, which float32 only nearly holds."""
@@ -181,12 +184,10 @@ class Adapted(nn.Module):
 
     def _arguments(self, x: Tensor, condition: Mapping[str, Tensor]) -> dict[str, Any]:
         _require_said(condition)
-        names = {
-            name: ARGUMENTS[name] for name in condition if name in ARGUMENTS and not (self.added and name in ADDED)
-        }
-        told: dict[str, Any] = {argument: _as_input(condition[name], x) for name, argument in names.items()}
+        given = {name: value.to(x) if value.is_floating_point() else value for name, value in condition.items()}
+        told: dict[str, Any] = {argument: given[name] for name, argument in self.names.items() if name in given}
         if self.added:
-            told["added_cond_kwargs"] = {argument: _as_input(condition[name], x) for name, argument in ADDED.items()}
+            told["added_cond_kwargs"] = {argument: given[name] for name, argument in self.added.items()}
         if self.masks and "caption" in condition:
             said = (condition["caption"] != 0).any(-1)
             told |= {} if said.all() else {"encoder_attention_mask": said}
@@ -337,7 +338,7 @@ def _shape(model: Any, size: int | tuple[int, int] | None) -> tuple[int, int, in
     return _config(model, "in_channels"), height, width
 
 
-def _unsaid(model: Any) -> dict[str, Tensor]:
+def _unsaid(model: Any, shape: tuple[int, int, int]) -> dict[str, Tensor]:
     """What the model may be told, and the value of each that stands for nothing; −1 where there is no such class."""
     takes, config = signature(model.forward).parameters, model.config
     unsaid: dict[str, Tensor] = {}
@@ -351,8 +352,8 @@ def _unsaid(model: Any) -> dict[str, Tensor]:
         unsaid["pooled"] = torch.zeros(config["pooled_projection_dim"])
     if config.get("addition_embed_type") == "text_time":
         whole = config["projection_class_embeddings_input_dim"] - 6 * config["addition_time_embed_dim"]
-        side = 8.0 * _shape(model, None)[1]
-        unsaid |= {"pooled": torch.zeros(whole), "sizes": torch.tensor([side, side, 0, 0, side, side])}
+        height, width = (8.0 * side for side in shape[1:])  # of the pictures that such latents stand for
+        unsaid |= {"pooled": torch.zeros(whole), "sizes": torch.tensor([height, width, 0, 0, height, width])}
     return unsaid
 
 
@@ -362,7 +363,3 @@ def _require_said(condition: Mapping[str, Tensor]) -> None:
             "this model must be told a label: condition={'label': ...}; if one of its classes stands for none, "
             "load it with null={'label': torch.tensor(...)}"
         )
-
-
-def _as_input(value: Tensor, x: Tensor) -> Tensor:
-    return value.to(x) if value.is_floating_point() else value
