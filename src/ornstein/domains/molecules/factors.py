@@ -22,6 +22,7 @@ from ...chemistry.hydrogen_bonds import ANGLE
 from ...chemistry.molecule import Molecule
 from ...chemistry.pockets import Pocket, Vina
 from ...composition import Prompt
+from ...denoisers import NeuralDenoiser
 from ...errors import InputError
 from ...factors import Energy, Factor, Late, NoisyLogProb, Smooth, Updated
 from ...measurements import Fixed, Rigid
@@ -95,6 +96,25 @@ def foreseen(name: str, facts: Mapping[str, Any], by: Regressor | str = REGRESSO
         return in_units(seen, regressor.origin.facts)[:, column]
 
     return Foreseen(value)
+
+
+def counted(element: int, model: NeuralDenoiser) -> Foreseen:
+    """The atoms of an element as a knob, foreseen by the model itself: those that are there, and the chances of masks.
+
+    Its slope goes through the network, and so knows that one more atom of the element here makes others less likely.
+
+    Args:
+        element: its number of protons; InputError if the model does not know it.
+    """
+    assert model.origin is not None
+    require_known(Molecule(np.array([element]), np.zeros((1, 3))), model.origin.facts, "counted atoms")
+    column = model.origin.facts["elements"].index(element)
+
+    def count(code: Any, t: Time) -> Tensor:
+        chances = model.output(code, t, {"mask": exists(code)})["atoms"].softmax(-1)[..., column]
+        return (code["atoms"][..., column] + code["atoms"][..., -1] * chances).sum(-1)
+
+    return Foreseen(count)
 
 
 def matching(regressor: Regressor, facts: Mapping[str, Any]) -> Regressor:

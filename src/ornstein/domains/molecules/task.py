@@ -300,7 +300,7 @@ def _spread(samples: Samples, n: int) -> Samples:
 # What a model knows, told other things ----------------------------------------------------------------
 
 _FEW, _QUICK = 64, 40  # molecules and calls of a chapter
-_GAMMAS = (-0.8, 0.0, 0.8)  # 1/eV
+_GAMMAS = (-0.8, 0.0, 0.8)
 _ATOMS = 18  # of each molecule under the knob: sizes are not pushed
 
 
@@ -337,14 +337,13 @@ def _bonded(model: NeuralDenoiser, seed: int) -> Chapter:
 
 
 def _knob(model: NeuralDenoiser, seed: int) -> Chapter:
-    """The gap against the strength of a wish for it, beside what unguided molecules predict."""
-    facts = _facts(model)
-    turned = Knob(model, factors.foreseen("gap", facts), _FEW)
-    drawn = {gamma: _drawn(model & turned.guide(gamma), facts, seed, _ATOMS) for gamma in _GAMMAS}
+    """Nitrogen atoms against the strength of a wish for them, beside what unguided molecules predict."""
+    knob, facts = Knob(model, factors.counted(7, model), _FEW), _facts(model)
+    drawn = {gamma: _drawn(model & knob.guide(gamma), facts, seed, _ATOMS) for gamma in _GAMMAS}
     return knobs.chapter(
         "A knob that can be predicted",
-        f"The HOMO–LUMO gap under exp(γ · gap), by a regressor that knows noisy molecules: {_FEW} molecules of "
-        f"{_ATOMS} atoms at each γ, and what those at γ = 0 say of the others.",
-        "gap, eV",
-        {gamma: turned.value(found) for gamma, found in drawn.items()},
+        f"Nitrogen atoms a molecule under exp(γ · their number), which the model itself foresees in noisy molecules: "
+        f"{_FEW} molecules of {_ATOMS} atoms at each γ, and what those at γ = 0 say of the others.",
+        "nitrogen atoms a molecule",
+        {gamma: knob.value(found) for gamma, found in drawn.items()},
     )
