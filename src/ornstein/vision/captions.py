@@ -65,7 +65,7 @@ def computed(captions: Sequence[str]) -> list[Float[Tensor, "words 384"]]:
     return [states.float() for states in found]
 
 
-def whole(states: Float[Tensor, "captions words 384"]) -> Float[Tensor, "captions 384"]:
+def whole(states: Float[Tensor, "captions words width"]) -> Float[Tensor, "captions width"]:
     """The direction of each caption: the mean of its words at unit length, as MiniLM was trained to be compared."""
     said = (states != 0).any(-1).sum(1, keepdim=True).clamp(min=1)
     return torch.nn.functional.normalize(states.float().sum(1) / said, dim=1)

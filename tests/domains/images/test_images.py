@@ -15,13 +15,14 @@ from ornstein import InputError, runs
 from ornstein.datasets import Arrays
 from ornstein.domains.images import data, scores
 from ornstein.networks import UNet, UNetConfig
+from ornstein.report import walls
 from ornstein.samples import read_samples
 from ornstein.tasks import task
 
 
 @pytest.fixture(scope="module")
 def digits() -> tuple[Arrays, Arrays]:
-    return data.load("digits")
+    return data.digits()
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +113,7 @@ def test_arrays_of_your_own(tmp_path: Path) -> None:
     assert train.facts["shape"] == [3, 6, 4]
     assert train.facts["classes"] == 3
     assert len(held_out) == 9
-    assert np.array_equal(data.to_bytes(data.from_bytes(images)), images)
+    assert np.array_equal(walls.to_bytes(data.from_bytes(images)), images)
 
 
 @pytest.mark.parametrize(
@@ -183,6 +184,7 @@ def test_a_rare_class_is_held_out_too(tmp_path: Path) -> None:
     images = np.random.default_rng(0).random((20, 4, 4))
     np.savez(tmp_path / "mine.npz", images=images, labels=np.arange(20) // 18)
     for part in data.load(str(tmp_path / "mine.npz")):
+        assert isinstance(part, Arrays)
         assert part.condition["label"].unique().tolist() == [0, 1]
 
 

@@ -13,6 +13,7 @@ import ornstein as on
 from ornstein import InputError, runs
 from ornstein.domains.images import data
 from ornstein.domains.images.task import ImagesAsk
+from ornstein.report import walls
 from ornstein.tasks import task
 
 SEEN = torch.zeros(1, 8, 8, dtype=torch.bool)
@@ -26,14 +27,14 @@ def model() -> on.NeuralDenoiser:
 
 @pytest.fixture(scope="module")
 def truth() -> Tensor:
-    x = data.load("digits")[1].x
+    x = data.digits()[1].x
     assert isinstance(x, Tensor)
     return x[0]
 
 
 def png(path: Path, picture: Tensor, seen: Tensor | None = None) -> Path:
     """A PNG of a picture, transparent where it was not seen."""
-    levels = data.to_bytes(picture[None])[0, :, :, 0]
+    levels = walls.to_bytes(picture[None])[0, :, :, 0]
     alpha = np.full_like(levels, 255) if seen is None else (255 * seen[0].numpy()).astype(np.uint8)
     Image.fromarray(np.stack([levels, alpha], -1), "LA").save(path)
     return path

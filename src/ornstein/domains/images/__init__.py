@@ -1,5 +1,5 @@
-"""Pictures: handwritten digits, or arrays of your own."""
+"""Pictures from words or classes: emoji, clothes, digits, or your own."""
 
-from .factors import Ink, blurred, coarse, inpainted, label
+from .factors import Ink, blurred, coarse, inpainted, label, prompt
 
-__all__ = ["Ink", "blurred", "coarse", "inpainted", "label"]
+__all__ = ["Ink", "blurred", "coarse", "inpainted", "label", "prompt"]

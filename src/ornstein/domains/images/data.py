@@ -79,7 +79,7 @@ class Captioned:
     def batch(self, index: Int64[Tensor, " batch"]) -> tuple[Tensor, Condition]:
         picture, caption = self.which[index].T
         said = {"caption": self.words[caption].float()}
-        return self.pictures[picture], said | ({"label": self.labels[picture]} if len(self.labels) else {})
+        return self.pictures[picture], said | ({"label": self.labels[picture]} if self.facts["classes"] else {})
 
 
 def load(source: str, size: int = 32, styles: Sequence[str] = ()) -> tuple[Dataset, Dataset]:
@@ -95,9 +95,14 @@ def load(source: str, size: int = 32, styles: Sequence[str] = ()) -> tuple[Datas
         return _fashion()
     if Path(source).is_dir():
         return _folder(Path(source), size)
-    images, labels = _digits() if source == "digits" else _npz(Path(source))
-    origin = _DIGITS if source == "digits" else f"{Path(source).name}, the user's own"
-    return _split(images, labels, source, origin)
+    if source == "digits":
+        return digits()
+    return _split(*_npz(Path(source)), source, f"{Path(source).name}, the user's own")
+
+
+def digits() -> tuple[Arrays, Arrays]:
+    """The handwritten digits, split by class."""
+    return _split(*_digits(), "digits", _DIGITS)
 
 
 def _split(
@@ -170,8 +175,8 @@ def _captioned(
 
 
 def _spoken(caption: str) -> tuple[str, ...]:
-    """A caption, and a short one with its article, as it may be said either way."""
-    short = caption[:1].islower() and len(caption.split()) < 8
+    """A caption, and a short one without an article also with it, as it may be said either way."""
+    short = caption[:1].islower() and len(caption.split()) < 8 and caption.split()[0] not in ("a", "an", "the")
     return (caption, f"{'an' if caption[0] in 'aeiou' else 'a'} {caption}") if short else (caption,)
 
 
@@ -346,12 +351,6 @@ def _size(shape: Sequence[int]) -> str:
     return f"{shape[1]} × {shape[2]}"
 
 
-def to_bytes(x: Float[Tensor, "n c h w"]) -> np.ndarray:
-    """(n, height, width, channels) uint8 of pictures in [−1, 1]; values outside are clipped."""
-    levels = ((x.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
-    return levels.movedim(1, -1).numpy()
-
-
 def from_bytes(pixels: np.ndarray) -> Float[Tensor, "n c h w"]:
-    """The inverse of `to_bytes`, up to its 256 levels."""
+    """Pictures of 256 levels as numbers from −1 to 1."""
     return torch.from_numpy(pixels.astype(np.float32)).movedim(-1, 1) / 127.5 - 1

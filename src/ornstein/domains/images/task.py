@@ -16,13 +16,14 @@ from ...denoisers import Denoiser, Guide, NeuralDenoiser, Origin
 from ...errors import InputError
 from ...networks import PatchTransformerConfig, UNetConfig
 from ...regressors import Regressor
-from ...report import pictures
-from ...runs import load
+from ...report import pictures, walls
+from ...runs import draw, load
 from ...samples import Samples, sample
 from ...schedules import SCHEDULES
 from ...spaces import Euclidean
 from ...tasks import Chapter, Figure, Request, Score, Task
 from ...vision import captions
+from ...vision.examples import PROMPTS, TWO
 from ...vision.folders import fitted
 from ...vision.judges import Judge
 from ...vision.prompts import said
@@ -31,6 +32,7 @@ from .factors import Ink, blurred, class_of, coarse, inpainted, label, prompts
 
 SHOWN = 12
 GUIDANCE = 3.0  # by prompts, if not said
+QUICK = 12  # steps, in the tour
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,7 @@ class Images(Task):
     summary = "pictures from words or classes (emoji, clothes, digits, or your own)"
     config = ImagesConfig
     ask = ImagesAsk
+    shown = 100
 
     def data(self, config: ImagesConfig) -> tuple[Dataset, Dataset]:
         return data.load(config.data, config.size, config.styles)
@@ -181,7 +184,7 @@ class Images(Task):
     def write(self, samples: Samples, folder: Path) -> None:
         """A PNG of each sample, named by number and what it shows, a grid, and a film or mean and spread."""
         names = self._names(samples)
-        for name, pixels in zip(names, data.to_bytes(samples.x), strict=True):
+        for name, pixels in zip(names, walls.to_bytes(samples.x), strict=True):
             (folder / name).write_bytes(pictures.png(pixels))
         extra = ("mean-and-std.png",) if samples.settings.get("measured") else ("film.gif", "film.png")
         for figure, name in zip(self.figures(samples), ("grid.png", *extra), strict=False):
@@ -205,36 +208,17 @@ class Images(Task):
         return scores.judged(samples, train, held_out)
 
     def figures(self, samples: Samples) -> list[Figure]:
-        columns = min(len(samples), 20)
-        grid = Figure(pictures.png(_tiled(samples.x, columns)), f"{len(samples)} samples", width=columns * 40)
+        grid = walls.wall(samples.x, min(len(samples), 20), f"{len(samples)} samples")
         if samples.settings.get("measured"):
-            return [grid, self._summary(samples.x)]
-        if not samples.film:
-            return [grid]
-        film = torch.stack([frame[:10] for frame in samples.film if isinstance(frame, Tensor)])
-        return [grid, *self._film_figures(film)]
+            return [grid, walls.summary(samples.x)]
+        return [grid, *(walls.film(samples.film) if samples.film else [])]
 
     def chapters(self, denoiser: NeuralDenoiser, seed: int) -> list[Chapter]:
         assert denoiser.origin is not None
-        held_out = data.load("digits")[1] if denoiser.origin.config["data"] == "digits" else None
-        return [_playground(denoiser, held_out, seed)] if isinstance(held_out, Arrays) else []
-
-    def _summary(self, x: Tensor) -> Figure:
-        """The mean and, pixel by pixel, the standard deviation."""
-        both = torch.stack([x.mean(0), x.std(0, correction=0) - 1])
-        caption = f"Mean of {len(x)} samples, and their standard deviation (white = 1, half of the range)"
-        return Figure(pictures.png(pictures.tile(data.to_bytes(both), 2, zoom=10)), caption, width=170)
-
-    def _film_figures(self, film: Tensor) -> list[Figure]:
-        """The film (steps, n, c, h, w) as an animation and as a strip in which time runs to the right."""
-        steps, n = film.shape[:2]
-        shown = torch.linspace(0, steps - 1, min(steps, 14)).round().long()
-        strip = _tiled(film[shown].transpose(0, 1).flatten(0, 1), len(shown))
-        frames = [_tiled(frame, n) for frame in film[:: max(1, steps // 30)]] + [_tiled(film[-1], n)]
-        return [
-            Figure(pictures.gif(frames), "From static to picture", "gif", n * 40),
-            Figure(pictures.png(strip), f"The same step by step: {len(shown)} of {steps}", width=len(shown) * 40),
-        ]
+        if denoiser.origin.facts.get("caption"):
+            return [_words(denoiser, seed)]
+        digits = denoiser.origin.config["data"] == "digits"
+        return [_playground(denoiser, data.digits()[1], seed)] if digits else []
 
     def _names(self, samples: Samples) -> list[str]:
         kinds = [_slug(prompt) for prompt in samples.settings.get("prompts", ())]
@@ -251,12 +235,6 @@ _LABEL = re.compile(r"^\d+-(\d+)\.png$")
 
 def _slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:40]
-
-
-def _tiled(x: Tensor, columns: int) -> Any:
-    """The pictures x in rows of `columns`, each about 40 pixels high."""
-    pixels = data.to_bytes(x)
-    return pictures.tile(pixels, columns, zoom=max(1, 40 // pixels.shape[1]))
 
 
 def _of_classes(ask: ImagesAsk, n: int, facts: Mapping[str, Any], known: Sequence[Guide]) -> Request:
@@ -293,6 +271,43 @@ def _of_captions(ask: ImagesAsk, n: int, facts: Mapping[str, Any], known: Sequen
     return Request([guide], condition, record)
 
 
+# What words can say -----------------------------------------------------------------------------------
+
+
+def _words(model: NeuralDenoiser, seed: int) -> Chapter:
+    """A wall of prompts, its film, styles mixed, two things in one picture, and the way from one to another."""
+    assert model.origin is not None
+    styles = model.origin.facts["labels"] or [""]
+    said = {
+        "what emoji show, and from the 17th on what none of them does": PROMPTS,
+        "in each style, and in two at once": tuple(
+            prompt
+            for text in PROMPTS[:4]
+            for prompt in (*(f"{text} @{style}" for style in styles), _mixed(text, styles))
+        ),
+        "two things, each as a prompt of its own": tuple(f"{a} AND {b}" for a, b in TWO[:12]),
+        "the same, joined by a word": tuple(f"{a} and {b}" for a, b in TWO[:12]),
+        "from a red heart to a yellow star": ("a red heart TO a yellow star",) * 8,
+    }
+    figures = []
+    for caption, asked in said.items():
+        samples = draw(model, ImagesAsk(prompt=asked), len(asked), steps=QUICK, seed=seed, film=asked == PROMPTS)
+        figures += [
+            walls.wall(samples.x, min(len(asked), 16), caption),
+            *(walls.film(samples.film) if samples.film else []),
+        ]
+    return Chapter(
+        "Pictures from words",
+        f"<code>ornstein sample images/openmoji --prompt …</code>, {QUICK} steps each. A composition is the product of "
+        "two denoisers over what both have in common, so that it needs no picture of both to learn from.",
+        figures,
+    )
+
+
+def _mixed(text: str, styles: Sequence[str]) -> str:
+    return f"{text} @{styles[0]}:0.5 AND {text} @{styles[-1]}:0.5"
+
+
 # What a model knows, shown on pictures it never saw ---------------------------------------------------
 
 
@@ -312,8 +327,8 @@ def _playground(model: Denoiser, held_out: Arrays, seed: int) -> Chapter:
         f"after 25 steps, their standard deviation, and {SHOWN} of them; the effective sample size is at least "
         f"{smallest:.0%} of 64. Below, the same model told other things.",
         [
-            _shown(rows, SHOWN + 4, "truth · seen · mean · standard deviation · samples"),
-            *(_shown(x, SHOWN, caption) for caption, x in _said(model, truths[0], seed)),
+            walls.wall(rows, SHOWN + 4, "truth · seen · mean · standard deviation · samples"),
+            *(walls.wall(x, SHOWN, caption) for caption, x in _said(model, truths[0], seed)),
         ],
         [
             Score(
@@ -359,7 +374,3 @@ def _row(truth: Tensor, seen: Tensor, samples: Samples) -> Tensor:
 
 def _inside(truth: Tensor, samples: Samples) -> Tensor:
     return (truth - samples.x.mean(0)).abs() < 2 * samples.x.std(0)
-
-
-def _shown(x: Tensor, columns: int, caption: str) -> Figure:
-    return Figure(pictures.png(_tiled(x, columns)), caption, width=40 * columns)

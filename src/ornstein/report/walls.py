@@ -1,0 +1,52 @@
+"""Pictures (n, channels, height, width) from −1 (black) to 1 (white) as figures: walls of them, and films."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from ..tasks import Figure
+from . import pictures
+
+SHOWN = 10  # pictures in a film
+_HEIGHT = 40  # pixels of a small picture on a page
+
+
+def to_bytes(x: Float[Tensor, "n c h w"]) -> UInt8[np.ndarray, "n h w c"]:
+    """256 levels; values outside are clipped."""
+    levels = ((x.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+    return levels.movedim(1, -1).numpy()
+
+
+def wall(x: Float[Tensor, "n c h w"], columns: int, caption: str) -> Figure:
+    """The pictures in rows of `columns`."""
+    tiled = _tiled(x, columns)
+    return Figure(pictures.png(tiled), caption, width=tiled.shape[1])
+
+
+def film(frames: Sequence[Any]) -> list[Figure]:
+    """The first of the pictures (n, c, h, w) of each frame: moving, and as a strip in which time runs to the right."""
+    states = torch.stack([frame[:SHOWN] for frame in frames])
+    steps, n = states.shape[:2]
+    shown = torch.linspace(0, steps - 1, min(steps, 14)).round().long()
+    strip = states[shown].transpose(0, 1).flatten(0, 1)
+    moving = [_tiled(frame, n) for frame in [*states[:: max(1, steps // 30)], states[-1]]]
+    return [
+        Figure(pictures.gif(moving), "From static to picture", "gif", moving[0].shape[1]),
+        wall(strip, len(shown), f"The same step by step: {len(shown)} of {steps}"),
+    ]
+
+
+def summary(x: Float[Tensor, "n c h w"]) -> Figure:
+    """The mean and, pixel by pixel, the standard deviation."""
+    both = torch.stack([x.mean(0), x.std(0, correction=0) - 1])
+    caption = f"Mean of {len(x)} samples, and their standard deviation (white = 1, half of the range)"
+    return Figure(pictures.png(pictures.tile(to_bytes(both), 2, zoom=10)), caption, width=170)
+
+
+def _tiled(x: Tensor, columns: int) -> UInt8[np.ndarray, "height width c"]:
+    pixels = to_bytes(x)
+    return pictures.tile(pixels, columns, zoom=-(-_HEIGHT // pixels.shape[1]))
