@@ -22,7 +22,7 @@ from ...tasks import Score
 from ...vision import captions
 from ...vision.judges import Judge, covered, frechet, within_first
 from ...vision.prompts import parsed
-from .data import Captioned
+from .data import Captioned, load
 
 MOST = 2000  # pictures a set
 
@@ -70,34 +70,65 @@ def _plain(prompt: str) -> str:
     return " and ".join(phrase.text for end in parsed(prompt) for phrase in end)
 
 
-def retrieval(judge: Judge, x: Tensor, said: Sequence[str], real: Tensor, names: Sequence[str]) -> list[Score]:
-    """R@1 and R@10 among all captions, of drawn pictures and of real ones."""
-    known = sorted({*names, *said})
-    directions = captions.whole(captions.encoded(known))
-    number = {name: k for k, name in enumerate(known)}
-    ours, theirs = (
-        judge.ranks(pictures, directions, torch.tensor([number[text] for text in texts]))
-        for pictures, texts in ((x, said), (real, names))
-    )
+def of_judge(judge: Judge, source: str) -> list[Score]:
+    """How right a judge is on real pictures that it has not learned from: another style's, or held-out ones."""
+    if judge.target == "label":
+        _, held_out = load(source)
+        assert isinstance(held_out, Arrays)
+        value, classes = _agreement(judge, held_out), held_out.facts["classes"]
+        return [
+            Score(
+                "class agreement", value, "higher", "Held-out pictures taken for what they are.", 1 / classes, "chance"
+            )
+        ]
+    real, names = openmoji()
+    ranks, known = ranked(judge, real, names, names)
     return [
         Score(
-            f"caption among the first {k} of {len(known)}",
-            within_first(ours, k),
-            "higher",
-            f"R@{k}: share of pictures that the judge, which never saw this style, gives their caption so early.",
-            within_first(theirs, k),
-            "real pictures of the style",
+            f"caption among the first {k}", within_first(ranks, k), "higher",
+            f"R@{k} of OpenMoji's own pictures, whose style it has never seen.", k / len(known), "chance",
         )
         for k in (1, 10)
-    ]
+    ]  # fmt: skip
+
+
+def openmoji() -> tuple[Tensor, list[str]]:
+    """All of OpenMoji's pictures at the size that judges see, and their captions."""
+    (learned, names), (unseen, others) = (part.shown() for part in load("openmoji") if isinstance(part, Captioned))
+    return torch.cat([learned, unseen]), [*names, *others]
+
+
+def ranked(judge: Judge, x: Tensor, said: Sequence[str], names: Sequence[str]) -> tuple[Tensor, list[str]]:
+    """The rank of what is said of each picture among all captions, and these."""
+    known = sorted({*names, *said})
+    number = {name: k for k, name in enumerate(known)}
+    directions = captions.whole(captions.encoded(known))
+    return judge.ranks(x, directions, torch.tensor([number[text] for text in said])), known
+
+
+def retrieval(judge: Judge, x: Tensor, said: Sequence[str], real: Tensor, names: Sequence[str]) -> list[Score]:
+    """R@1 and R@10 among all captions, of drawn pictures and of real ones."""
+    (ours, known), (theirs, _) = (ranked(judge, *part, [*names, *said]) for part in ((x, said), (real, names)))
+    return [
+        Score(
+            f"caption among the first {k} of {len(known)}", within_first(ours, k), "higher",
+            f"R@{k}: share of pictures that the judge, which never saw this style, gives their caption so early.",
+            within_first(theirs, k), "real pictures of the style",
+        )
+        for k in (1, 10)
+    ]  # fmt: skip
 
 
 def of_classes(x: Tensor, label: Tensor, held_out: Arrays, judge: Judge) -> list[Score]:
     """The share of pictures taken for their class."""
-    assert isinstance(held_out.x, Tensor)
-    value, real = judge.agreement(x, label), judge.agreement(held_out.x, held_out.condition["label"])
+    value, real = judge.agreement(x, label), _agreement(judge, held_out)
     meaning = "Share of samples that a network trained on real pictures takes for the class asked for."
     return [Score("class agreement", value, "higher", meaning, real, "held-out real pictures")]
+
+
+def _agreement(judge: Judge, real: Arrays) -> float:
+    assert isinstance(real.x, Tensor)
+    return judge.agreement(real.x, real.condition["label"])
 
 
 def likeness(judge: Judge, x: Tensor, real: Tensor, others: Tensor | None = None) -> list[Score]:

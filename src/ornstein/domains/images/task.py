@@ -207,6 +207,11 @@ class Images(Task):
             raise InputError(f"{config['data']}: changed since the training: SHA-256 {found}, expected {expected}")
         return scores.judged(samples, train, held_out)
 
+    def predictions(self, regressor: Regressor) -> list[Score]:
+        assert isinstance(regressor, Judge)
+        assert regressor.origin is not None
+        return scores.of_judge(regressor, regressor.origin.config["data"])
+
     def figures(self, samples: Samples) -> list[Figure]:
         grid = walls.wall(samples.x, min(len(samples), 20), f"{len(samples)} samples")
         if samples.settings.get("measured"):
