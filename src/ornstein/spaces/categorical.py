@@ -192,7 +192,8 @@ class Categorical(Space):
         seen = self.chain.column(alpha, x_t)
         return self.chain.push(alpha, torch.where(seen > 0, origin / seen.where(seen > 0, 1.0), 0.0))
 
-    def inputs(self, x_t: State, t: Time) -> Int[Tensor, "batch *positions"]:
+    def inputs(self, x_t: State, t: Time) -> Int[Tensor, "batch *positions"] | Float[Tensor, "batch *positions states"]:
+        """Categories as they are, or their codes, where a gradient is taken."""
         assert isinstance(x_t, Tensor)
         return x_t
 
@@ -213,7 +214,9 @@ class Categorical(Space):
 
     def steer(self, belief: Belief, slope: State, t: Time) -> Belief:
         """To first order in the change of one token."""
-        return belief.tilt(slope)
+        assert isinstance(belief, Probs)
+        assert isinstance(slope, Tensor)
+        return belief.tilt(slope.to(belief.logits))
 
     def check(self, x0: State, where: str = "data") -> None:
         if not isinstance(x0, Tensor) or x0.shape[1:] != self.shape:
