@@ -12,7 +12,7 @@ DOCS = Path(__file__).parent.parent / "docs"
 @pytest.mark.parametrize(
     ("tutorial", "count", "said"),
     [
-        ("molecules.md", 3, "Samples of molecules/qm9"),
+        ("molecules.md", 5, "Samples of molecules/qm9"),
         ("sequences.md", 5, "valid in 50 calls"),
         ("say-what-you-know.md", 7, "beyond what this model draws"),
         ("from-energy-to-samples.md", 13, "the draws have lost part of the density"),

@@ -163,7 +163,7 @@ def test_it_composes_and_is_weighed(model: Any, regressor: Regressor) -> None:
     condition = {"mask": torch.arange(29) < torch.tensor([[9], [9], [29], [12]])}
     drawn = on.sample(guided, 4, 3, eta=1.0, condition=condition)
     assert drawn.x["positions"].isfinite().all()
-    assert drawn.settings["guides"][0] == {"factor": "NoisyLogProb", "of": "Agreement", "weight": 1.0}
+    assert drawn.settings["guides"][0] == {"factor": "LogProb", "of": "Agreement", "weight": 1.0}
     weighed = on.sample(guided, 4, 3, exact="particles", particles=8, condition=condition)
     assert weighed.exactness is not None
     assert 0 < weighed.exactness.ess[-1] <= 1

@@ -163,7 +163,7 @@ class HydrogenBonded(Smooth):
     floor: float = 0.02
 
     def log_g(self, code: Any) -> Float[Tensor, " batch"]:
-        formed = self.strength(code["positions"], code["atoms"].detach())
+        formed = self.strength(code["positions"], code["atoms"].detach().to(code["positions"]))
         return self.weight * (self.floor + formed / (1 + formed)).log()
 
     def strength(
