@@ -219,6 +219,7 @@ def test_counted_atoms_are_those_that_the_model_expects(model: Any) -> None:
     assert_foreseen(model, nitrogen)
     rejected(assert_foreseen, model, factors.counted(8, model))
     x, condition = data.load("qm9-sample")[0].batch(torch.arange(6))
+    assert isinstance(x, dict)
     code = model.space.where(condition["mask"]).certain(x).mean
     assert torch.allclose(nitrogen(code), ((x["atoms"] == 2) & condition["mask"]).sum(1).to(code["atoms"]))
     with pytest.raises(InputError, match=r"does not know the elements with \[16\] protons"):

@@ -89,11 +89,12 @@ def foreseen(name: str, facts: Mapping[str, Any], by: Regressor | str = REGRESSO
     regressor = matching(load_regressor(by) if isinstance(by, str) else by, facts)
     assert regressor.origin is not None
     targets({name: 0.0}, regressor.origin.facts)  # refuses what is not known
-    column = list(regressor.origin.facts["properties"]).index(name)
+    known = regressor.origin.facts
+    column = list(known["properties"]).index(name)
 
     def value(code: Any, t: Time) -> Tensor:
         seen = regressor(code, t, {"mask": exists(code)}).mean
-        return in_units(seen, regressor.origin.facts)[:, column]
+        return in_units(seen, known)[:, column]
 
     return Foreseen(value)
 
