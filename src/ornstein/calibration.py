@@ -10,7 +10,7 @@ while a fifth of them still counts; farther out, a ladder of populations (partic
 
 For w = a · x₀ the tilt needs no approximation at all: exp(γ a·x₀) only shifts what x_t says, and the tilted belief is
 b(x_t + γ a σ²/α, t). A property with foresight, m(x_t, t) = E[w | x_t], is pushed by the slope of γ m(x_t, t), which
-knows how all parts of x₀ depend on one another; any other w is expanded at a belief in which categories are independent.
+knows how all parts of x₀ depend on one another; any other w is expanded at a belief whose categories are independent.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -80,7 +80,7 @@ class Trainer:
         self.network = model.network
         self.average = copy.deepcopy(model.network).requires_grad_(False).eval()
         self.optimizer = torch.optim.AdamW(
-            self.network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+            self.network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
         )
         self.times = NoiseTimes(config)
         self.step = 0

@@ -1,12 +1,11 @@
 """From pictures to numbers: residual convolutions, halved level by level, and the mean of what is left."""
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .mlp import zeroed
-from .unet import UNetConfig, group_norm
+from .unet import UNetConfig, group_norm, in_layout
 
 
 class Residual(nn.Module):
@@ -50,7 +49,7 @@ class Encoder(nn.Module):
     def forward(
         self, x: Float[Tensor, "batch c h w"]
     ) -> tuple[Float[Tensor, "batch width"], Float[Tensor, "batch numbers"]]:
-        h = self.first(F.pixel_unshuffle(x, self.patch).contiguous(memory_format=torch.channels_last))
+        h = self.first(in_layout(F.pixel_unshuffle(x, self.patch)))
         for k, level in enumerate(self.levels):
             h = level(F.avg_pool2d(h, 2) if k else h)
         features = F.silu(self.last(h)).mean((2, 3))

@@ -73,6 +73,11 @@ def group_norm(channels: int) -> nn.GroupNorm:
     return nn.GroupNorm(gcd(channels, 16), channels)
 
 
+def in_layout(x: Tensor) -> Tensor:
+    """Channels last on a GPU; on a CPU group normalisation is ten times as slow in that layout."""
+    return x.contiguous(memory_format=torch.channels_last) if x.is_cuda else x.contiguous()
+
+
 class Block(nn.Module):
     """x + conv(silu(scale · norm(conv(silu(norm(x)))) + shift)), scale and shift from the embedding."""
 
@@ -182,7 +187,7 @@ class UNet(nn.Module):
         if self.caption is not None:
             caption = self.caption(condition["caption"])
             embedding = embedding + caption.whole
-        x = self.first(F.pixel_unshuffle(x, self.patch).contiguous(memory_format=torch.channels_last))
+        x = self.first(in_layout(F.pixel_unshuffle(x, self.patch)))
         return F.pixel_shuffle(self.last(self._walk(x, F.silu(embedding), caption)), self.patch).contiguous()
 
     def _walk(self, x: Tensor, embedding: Tensor, caption: Caption | None) -> Tensor:
