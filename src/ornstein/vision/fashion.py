@@ -12,8 +12,16 @@ from jaxtyping import UInt8
 from ..errors import InputError
 
 FOLDER = Path("/usr/share/datasets/fashion-mnist")
+SAMPLE = Path(__file__).parent / "fashion-sample"
+"""The first 1,500 pictures of each part, which come along (© 2017 Zalando SE, MIT)."""
+
 CLASSES = ("t-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
 _HEADERS = {"images-idx3": (2051, 16), "labels-idx1": (2049, 8)}
+
+
+def installed() -> bool:
+    """Whether the whole of it is here."""
+    return FOLDER.is_dir()
 
 
 def read(part: str, folder: Path = FOLDER) -> tuple[UInt8[np.ndarray, "n 28 28"], UInt8[np.ndarray, " n"]]:

@@ -100,6 +100,20 @@ def load(source: str, size: int = 32, styles: Sequence[str] = ()) -> tuple[Datas
     return _split(*_npz(Path(source)), source, f"{Path(source).name}, the user's own")
 
 
+def yardstick(source: str, size: int, facts: Mapping[str, Any]) -> tuple[Dataset, Dataset]:
+    """What samples of a model with these facts are compared with: its data, of emoji those in OpenMoji's style.
+
+    Where Fashion-MNIST is not installed, the sample of it that comes along. InputError if the data have changed.
+    """
+    if source == "fashion" and not fashion.installed():
+        return _fashion(fashion.SAMPLE)
+    train, held_out = load(source, size)
+    found, expected = fingerprint(train.facts), fingerprint(facts)
+    if found != expected:
+        raise InputError(f"{source}: changed since the training: SHA-256 {found}, expected {expected}")
+    return train, held_out
+
+
 def digits() -> tuple[Arrays, Arrays]:
     """The handwritten digits, split by class."""
     return _split(*_digits(), "digits", _DIGITS)
@@ -219,9 +233,9 @@ def _folder(folder: Path, size: int) -> tuple[Dataset, Dataset]:
     return _split(from_bytes(found.pixels), labels, str(folder), origin, names, found.left_out)
 
 
-def _fashion() -> tuple[Arrays, Arrays]:
+def _fashion(folder: Path = fashion.FOLDER) -> tuple[Arrays, Arrays]:
     """The published split."""
-    (x, labels), (x_test, labels_test) = (fashion.read(part) for part in ("train", "t10k"))
+    (x, labels), (x_test, labels_test) = (fashion.read(part, folder) for part in ("train", "t10k"))
     images, test = (from_bytes(part[..., None]) for part in (x, x_test))
     facts = _facts(images, images, "fashion", _FASHION, labels.tobytes())
     facts |= {"classes": len(fashion.CLASSES), "labels": list(fashion.CLASSES)}

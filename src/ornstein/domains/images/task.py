@@ -200,11 +200,8 @@ class Images(Task):
 
     def score(self, samples: Samples) -> list[Score]:
         assert samples.origin is not None
-        config, facts = samples.origin.config, samples.origin.facts
-        train, held_out = data.load(config["data"], config.get("size", 32))
-        found, expected = data.fingerprint(train.facts), data.fingerprint(facts)
-        if found != expected:
-            raise InputError(f"{config['data']}: changed since the training: SHA-256 {found}, expected {expected}")
+        config = samples.origin.config
+        train, held_out = data.yardstick(config["data"], config.get("size", 32), samples.origin.facts)
         return scores.judged(samples, train, held_out)
 
     def predictions(self, regressor: Regressor) -> list[Score]:
