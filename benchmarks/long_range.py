@@ -79,7 +79,7 @@ def trained(arm: str, rate: float, seed: int, steps: int, folder: Path) -> Neura
         trainer.resume()
     trainer.fit()
     trainer.average.eval()
-    return trainer.averaged
+    return replace(denoiser, network=trainer.average)
 
 
 def _halved(part: Arrays) -> Arrays:
