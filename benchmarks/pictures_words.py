@@ -54,10 +54,12 @@ class Real:
         return {"r@1": within_first(ranks, 1), "r@10": within_first(ranks, 10), "frechet": distance}
 
 
-def drawn(model: on.Denoiser, asked: Sequence[Sequence[Phrase]], scale: float, steps: int) -> on.Samples:
+def drawn(
+    model: on.Denoiser, asked: Sequence[Sequence[Phrase]], scale: float, steps: int, eta: float = 1.0
+) -> on.Samples:
     assert model.origin is not None
     guide, condition = prompts(asked, [0] * len(asked), model.origin.facts, scale)
-    return on.sample(model & guide, len(asked), steps, condition=condition, batch_size=100)
+    return on.sample(model & guide, len(asked), steps, eta=eta, condition=condition, batch_size=100)
 
 
 def spread(names: Sequence[str], n: int) -> list[str]:
@@ -65,10 +67,10 @@ def spread(names: Sequence[str], n: int) -> list[str]:
 
 
 def calls(model: on.Denoiser, real: Real, n: int) -> Iterator[dict[str, Any]]:
-    """Without guidance, so that a step is a call."""
+    """The flow without guidance, so that a step is a call."""
     said = spread(real.learned, n)
     for steps in (5, 10, 20, 50, 100):
-        samples = drawn(model, [[Phrase(text)] for text in said], 1.0, steps)
+        samples = drawn(model, [[Phrase(text)] for text in said], 1.0, steps, eta=0.0)
         yield {"part": "calls", "n": n, "steps": steps, "calls": steps, **real.measures(samples.x, said)}
 
 
