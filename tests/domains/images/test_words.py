@@ -110,7 +110,7 @@ def test_beginning_with_a_picture(model: on.NeuralDenoiser, folder: Path) -> Non
         (drawn(model, prompt=("green apple",), reference=reference, strength=strength).x - picture).abs().mean()
         for strength in (0.1, 0.9)
     )
-    assert near < 0.3 * far
+    assert near < 0.5 * far
 
 
 def test_drawing_anew_behind_a_mask(model: on.NeuralDenoiser, folder: Path, tmp_path: Path) -> None:
@@ -138,8 +138,8 @@ def test_autoguidance_by_a_weaker_run(model: on.NeuralDenoiser, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("ask", "message"),
     [
-        ({"prompt": ("red heart @tiny",)}, "this model knows large, small|this model knows small, large"),
-        ({"label": ("7",)}, "label 7"),
+        ({"prompt": ("red heart @tiny",)}, "prompt: @tiny: this model knows (large, small|small, large)"),
+        ({"label": ("7",)}, "--label 7"),
         ({"prompt": (" AND ",)}, "an empty phrase"),
         ({"prompt": ("red heart", "green apple"), "ink": 0.5}, "one --prompt and --label at most"),
     ],

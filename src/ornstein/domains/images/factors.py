@@ -59,7 +59,7 @@ def prompts(
         row[: 1 + len(phrases)] = torch.tensor(terms(phrases, scale))
         unused = [""] * (most - 1 - len(phrases))
         texts.append([negative, *(phrase.text for phrase in phrases), *unused])
-        own = [label if phrase.label is None else class_of(phrase.label, facts) for phrase in phrases]
+        own = [label if phrase.label is None else class_of(phrase.label, facts, "prompt: @") for phrase in phrases]
         kinds.append([label, *own, *(label for _ in unused)])
     known = sorted({text for row in texts for text in row})
     words = captions.encoded(known)[torch.tensor([[known.index(text) for text in row] for row in texts])]
@@ -69,14 +69,14 @@ def prompts(
     return Prompts(tuple(name for name in condition if name != WEIGHTS), most, interval), condition
 
 
-def class_of(said: str | int, facts: Mapping[str, Any]) -> int:
-    """The class of that name or number; InputError if the model does not know it."""
+def class_of(said: str | int, facts: Mapping[str, Any], where: str = "--label ") -> int:
+    """The class of that name or number; InputError, which says where it was asked for, if the model knows none such."""
     names = facts.get("labels", [])
     if str(said) in names:
         return names.index(str(said))
     known = ", ".join(names) or f"the classes 0 to {facts['classes'] - 1}"
     if not str(said).isdecimal() or int(said) >= facts["classes"]:
-        raise InputError(f"label {said}: this model knows {known if facts['classes'] else 'no classes'}")
+        raise InputError(f"{where}{said}: this model knows {known if facts['classes'] else 'no classes'}")
     return int(said)
 
 
