@@ -21,18 +21,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ornstein.composition import Composed, product
-from ornstein.energetic import EnergyDenoiser
-from ornstein.grids import log_snr
-from ornstein.kernels import Kernel, Predictor
+from ornstein.denoisers.composition import Composed, product
+from ornstein.denoisers.energy import EnergyDenoiser
+from ornstein.denoisers.oracles import Mixture, gaussian_mixture, ring
 from ornstein.keys import Keys
-from ornstein.moves import MALA
+from ornstein.mcmc.moves import MALA
 from ornstein.networks import MLP, MLPConfig
-from ornstein.oracles import Mixture, gaussian_mixture, ring
-from ornstein.samplers import Sampler
-from ornstein.samples import sample
+from ornstein.sampling.grids import log_snr
+from ornstein.sampling.kernels import Kernel, Predictor
+from ornstein.sampling.sampler import Sampler
 from ornstein.spaces import Euclidean
-from ornstein.training import Batch, losses
+from ornstein.tasks.drawing import sample
+from ornstein.training.trainer import Batch, losses
 
 ROOT = Path(__file__).parent.parent
 RESULTS, PLOT = ROOT / "benchmarks" / "results" / "composition.jsonl", ROOT / "docs" / "composition.svg"

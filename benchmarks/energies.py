@@ -24,18 +24,22 @@ import energies_plot as plots
 import energies_report as reporting
 import energies_worlds as worlds
 from energies_worlds import SETTINGS, Reference, Row, Setting
-from ornstein import Density, Keys, Tempering, chains, checkpoints, load, oracles, runs
-from ornstein.annealing import anneal
-from ornstein.bridge import hybrid
-from ornstein.correction import grouped_r_hat
-from ornstein.denoisers import Denoiser
+from ornstein import Density, Keys, Tempering, load
+from ornstein.denoisers import oracles
+from ornstein.denoisers.base import Denoiser
 from ornstein.domains.energies.data import System
-from ornstein.exactness import mean_and_error, r_hat
-from ornstein.moves import HMC
-from ornstein.proposals import wide
-from ornstein.samples import Samples
+from ornstein.mcmc import chains
+from ornstein.mcmc.annealing import anneal
+from ornstein.mcmc.correction import grouped_r_hat
+from ornstein.mcmc.moves import HMC
+from ornstein.mcmc.proposals import wide
+from ornstein.sampling.diagnostics import mean_and_error, r_hat
 from ornstein.schedules import Cosine, Scaled
-from ornstein.tasks import task
+from ornstein.tasks import runs
+from ornstein.tasks.boltzmann import hybrid
+from ornstein.tasks.registry import task
+from ornstein.tasks.samples import Samples
+from ornstein.training import checkpoints
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "energies.jsonl"

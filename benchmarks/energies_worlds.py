@@ -13,13 +13,14 @@ import torch
 from scipy.stats import ks_2samp
 from torch import Tensor
 
-from ornstein import Density, Keys, chains
-from ornstein.annealing import anneal
+from ornstein import Density, Keys
 from ornstein.domains.energies.data import System, systems
 from ornstein.domains.energies.scores import total_variation, virial, w2
-from ornstein.exactness import r_hat
-from ornstein.moves import HMC
-from ornstein.proposals import wide
+from ornstein.mcmc import chains
+from ornstein.mcmc.annealing import anneal
+from ornstein.mcmc.moves import HMC
+from ornstein.mcmc.proposals import wide
+from ornstein.sampling.diagnostics import r_hat
 
 Row = dict[str, Any]
 TRANSPORTED = 1000

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 import torch
 
-from ornstein.calibration import Knob, Law, Shift, calibrate, tilted_mean
 from ornstein.report.posteriors import exact_mean, three_modes
-from ornstein.samples import sample
+from ornstein.tasks.calibration import Knob, Law, Shift, calibrate, tilted_mean
+from ornstein.tasks.drawing import sample
 
 GAMMAS = (-1.0, -0.5, 0.5, 1.0)
 

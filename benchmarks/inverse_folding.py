@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from ornstein import Keys
-from ornstein.folding import design, folded, pairs_of
-from ornstein.folding.structures import apart, vienna
+from ornstein.domains.sequences.folding import design, folded, pairs_of
+from ornstein.domains.sequences.folding.structures import apart, vienna
 
 METHODS = ("ours", "RNAinverse")
 

@@ -20,23 +20,23 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ornstein.clusters import identities
 from ornstein.config import TrainConfig
-from ornstein.datasets import Arrays
-from ornstein.denoisers import Denoiser, NeuralDenoiser
+from ornstein.denoisers.base import Denoiser, NeuralDenoiser
 from ornstein.domains.sequences import data, scores
 from ornstein.domains.sequences.task import Sequences, SequencesConfig
-from ornstein.factors import BlackBox
-from ornstein.grids import uniform
-from ornstein.kernels import Predictor, Renoise
+from ornstein.guidance.factors import BlackBox
+from ornstein.guidance.measurements import Fixed
 from ornstein.keys import Keys
-from ornstein.measurements import Fixed
 from ornstein.networks import TransformerConfig
-from ornstein.samplers import Sampler
-from ornstein.samples import sample
+from ornstein.sampling.grids import uniform
+from ornstein.sampling.kernels import Predictor, Renoise
+from ornstein.sampling.sampler import Sampler
+from ornstein.sampling.unmasking import InformedCorrector, Unmask
 from ornstein.spaces import Ordered
-from ornstein.training import Trainer
-from ornstein.unmasking import InformedCorrector, Unmask
+from ornstein.tasks.drawing import sample
+from ornstein.training.clusters import identities
+from ornstein.training.datasets import Arrays
+from ornstein.training.trainer import Trainer
 
 ARMS = {
     "left-to-right": "left-to-right",

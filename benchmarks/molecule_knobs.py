@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 
 import ornstein as on
-from ornstein.calibration import Knob, Law, tilted_mean
-from ornstein.denoisers import Guide, NeuralDenoiser
+from ornstein.denoisers.base import Guide, NeuralDenoiser
 from ornstein.domains import molecules
 from ornstein.domains.molecules.task import sampler
-from ornstein.exactness import mean_and_error
+from ornstein.sampling.diagnostics import mean_and_error
+from ornstein.tasks.calibration import Knob, Law, tilted_mean
 
 NITROGEN = 7
 

@@ -26,12 +26,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 import ornstein as on
-from ornstein.denoisers import Denoiser, NeuralDenoiser
+from ornstein.denoisers.base import Denoiser, NeuralDenoiser
+from ornstein.denoisers.regressors import Regressor
 from ornstein.domains.molecules import data, factors, scores
 from ornstein.domains.molecules.task import sampler
-from ornstein.factors import NoisyLogProb
+from ornstein.guidance.factors import NoisyLogProb
 from ornstein.keys import Keys
-from ornstein.regressors import Regressor
 
 MODEL, ALL = "molecules/qm9", "all six"
 WAYS = ("prompt-1", "prompt-2", "regressor-1")

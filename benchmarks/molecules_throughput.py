@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import ornstein as on
-from ornstein.denoisers import NeuralDenoiser
+from ornstein.denoisers.base import NeuralDenoiser
 from ornstein.domains.molecules import data, network
 from ornstein.networks import MolecularConfig
 

@@ -6,12 +6,12 @@ from math import pi, tan
 
 from torch import Tensor
 
-from ornstein import grids
 from ornstein.beliefs import Normal
-from ornstein.denoisers import Condition, Denoiser
-from ornstein.kernels import Predictor
+from ornstein.denoisers.base import Condition, Denoiser
 from ornstein.keys import Keys
-from ornstein.samplers import Sampler
+from ornstein.sampling import grids
+from ornstein.sampling.kernels import Predictor
+from ornstein.sampling.sampler import Sampler
 from ornstein.spaces import Space
 from ornstein.states import State, Time
 from peers import Solver

@@ -26,8 +26,8 @@ from benchmarks.pictures_training import count, seconds
 from torch import Tensor
 
 import ornstein as on
-from ornstein.denoisers import Denoiser
-from ornstein.vision.pipelines import wrapped
+from ornstein.denoisers.base import Denoiser
+from ornstein.denoisers.diffusers import wrapped
 
 LEVELS, SCALE, WORDS, WIDTH = 1000, 7.5, 16, 64
 FIRST = {"deterministic": "DDIMPipeline", "ancestral": "DDIMPipeline", "guided": "loop of diffusers"}

@@ -34,10 +34,10 @@ from torch import Tensor, nn
 
 import ornstein as on
 from ornstein.config import TrainConfig, read_toml, update
-from ornstein.datasets import Arrays
-from ornstein.denoisers import NeuralDenoiser
+from ornstein.denoisers.base import NeuralDenoiser
 from ornstein.networks import UNet, UNetConfig
-from ornstein.training import Trainer
+from ornstein.training.datasets import Arrays
+from ornstein.training.trainer import Trainer
 
 SIDE, COLOURS, RECORDS = 32, 3, 256
 RECIPE = Path(on.__file__).parent / "domains" / "images" / "recipes" / "openmoji.toml"

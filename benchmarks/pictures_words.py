@@ -19,10 +19,10 @@ import ornstein as on
 from ornstein.domains.images import data
 from ornstein.domains.images.factors import prompts
 from ornstein.domains.images.scores import judge_of
-from ornstein.vision import captions
-from ornstein.vision.examples import TWO
-from ornstein.vision.judges import Judge, frechet, within_first
-from ornstein.vision.prompts import Phrase
+from ornstein.domains.images.vision import captions
+from ornstein.domains.images.vision.examples import TWO
+from ornstein.domains.images.vision.judges import Judge, frechet, within_first
+from ornstein.domains.images.vision.prompts import Phrase
 
 MODEL = "images/openmoji"
 RESULTS = Path(__file__).parent / "results" / "pictures_words.jsonl"

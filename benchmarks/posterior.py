@@ -23,11 +23,11 @@ from torch import Tensor
 import posterior_peers as peers
 import posterior_report as reporting
 from ornstein.beliefs import Belief, Normal
-from ornstein.denoisers import Condition, Denoiser, Guide, Guided, with_covariance
+from ornstein.denoisers.base import Condition, Denoiser, Guide, Guided, with_covariance
+from ornstein.guidance.measurements import Measurement
 from ornstein.keys import Keys
-from ornstein.measurements import Measurement
-from ornstein.samples import sample
 from ornstein.states import State, Time
+from ornstein.tasks.drawing import sample
 from posterior_worlds import F64, SETTINGS, Exact, Method, Outcome, Problem, problem, wasserstein
 
 ROOT = Path(__file__).parent.parent

@@ -17,12 +17,12 @@ import torch
 from torch import Tensor
 
 from ornstein.beliefs import Normal
-from ornstein.denoisers import Condition, Denoiser
-from ornstein.exactness import Exactness
+from ornstein.denoisers.base import Condition, Denoiser
+from ornstein.denoisers.oracles import Mixture, gaussian_mixture
+from ornstein.guidance.measurements import Measurement
+from ornstein.guidance.operators import Matrix
 from ornstein.keys import Keys
-from ornstein.measurements import Measurement
-from ornstein.operators import Matrix
-from ornstein.oracles import Mixture, gaussian_mixture
+from ornstein.sampling.diagnostics import Exactness
 from ornstein.schedules import Cosine
 from ornstein.spaces import Euclidean
 from ornstein.states import State, Time

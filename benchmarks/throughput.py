@@ -21,12 +21,12 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from ornstein.grids import uniform
+from ornstein.denoisers.oracles import coupled
 from ornstein.keys import Keys
 from ornstein.networks import Transformer, TransformerConfig
-from ornstein.oracles import coupled
-from ornstein.samplers import Sampler
-from ornstein.unmasking import FirstHitting, InformedCorrector, Unmask
+from ornstein.sampling.grids import uniform
+from ornstein.sampling.sampler import Sampler
+from ornstein.sampling.unmasking import FirstHitting, InformedCorrector, Unmask
 
 PAIRS, LETTERS = 64, 20
 LENGTH = 2 * PAIRS

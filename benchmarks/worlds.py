@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ornstein.denoisers.oracles import Mixture, gaussian_mixture
 from ornstein.keys import Keys
-from ornstein.oracles import Mixture, gaussian_mixture
 from ornstein.schedules import Cosine
 
 Denoise = Callable[[Tensor, Tensor | float], Tensor]

@@ -3,8 +3,9 @@
 import torch
 from torch import Tensor
 
-from ornstein import Heun, Keys, Predictor, Sampler, grids
-from ornstein.kernels import Kernel
+from ornstein import Heun, Keys, Predictor, Sampler
+from ornstein.sampling import grids
+from ornstein.sampling.kernels import Kernel
 from worlds import smooth
 
 

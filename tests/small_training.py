@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from ornstein import Euclidean, Keys, NeuralDenoiser, files
 from ornstein.config import TrainConfig, to_dict
-from ornstein.datasets import Arrays
-from ornstein.training import Trainer
+from ornstein.training.datasets import Arrays
+from ornstein.training.trainer import Trainer
 
 CONFIG = TrainConfig(
     steps=40,

@@ -33,7 +33,7 @@ def package_of(path: Path) -> tuple[str, ...]:
 
 def test_there_is_a_core() -> None:
     names = {path.name for path in CORE}
-    assert {"states.py", "keys.py", "beliefs.py", "kernels.py", "samplers.py", "euclidean.py"} <= names
+    assert {"states.py", "keys.py", "beliefs.py", "kernels.py", "sampler.py", "euclidean.py"} <= names
 
 
 @pytest.mark.parametrize("path", CORE, ids=lambda path: path.relative_to(SOURCE).as_posix())

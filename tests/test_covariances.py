@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 
 from ornstein.covariances import Conditioned, Covariance, Dense, Diagonal, Tweedie, Weighted, conditioned, dense
+from ornstein.denoisers.oracles import MixtureCovariance
 from ornstein.keys import Keys
-from ornstein.oracles import MixtureCovariance
 from worlds import anisotropic, assert_close, double, rejected, single
 
 KEYS = Keys.of(3, 4)

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from ornstein import InputError, runs
+from ornstein import InputError
 from ornstein.report.page import page
 from ornstein.report.tour import tour
-from ornstein.tasks import Chapter, Figure, Score
+from ornstein.tasks import runs
+from ornstein.tasks.figures import Chapter, Figure, Score
 
 
 def test_a_page_escapes_and_embeds() -> None:

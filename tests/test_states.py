@@ -5,16 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ornstein.states import (
-    as_time,
-    batch_size,
-    concatenate,
-    leaves,
-    left,
-    map_state,
-    take,
-    to_device,
-)
+from ornstein.states import as_time, batch_size, concatenate, leaves, left, map_state, take, to_device
 
 STATE = {"x": torch.arange(6.0).reshape(3, 2), "inner": {"tokens": torch.arange(3)}}
 shapes = st.lists(st.integers(1, 3), min_size=1, max_size=4)

@@ -9,24 +9,17 @@ import torch
 from torch import Tensor
 
 from ornstein.beliefs import Belief, Normal
-from ornstein.composition import Prompt
-from ornstein.denoisers import Condition, Denoiser
-from ornstein.factors import Energy, Factor, LogProb, NoisyLogProb
-from ornstein.kernels import Predictor, Walk
+from ornstein.denoisers.base import Condition, Denoiser
+from ornstein.denoisers.composition import Prompt
+from ornstein.guidance.factors import Energy, Factor, LogProb, NoisyLogProb
+from ornstein.guidance.measurements import Fixed, Measurement
+from ornstein.guidance.operators import Blur, Coarse, Fourier, Matrix, Operator, Subset
 from ornstein.keys import Keys
-from ornstein.measurements import Fixed, Measurement
-from ornstein.operators import Blur, Coarse, Fourier, Matrix, Operator, Subset
+from ornstein.sampling.kernels import Predictor, Walk
 from ornstein.schedules import SCHEDULES, Cosine, Schedule
 from ornstein.spaces import Categorical, Centered, Euclidean, Product, Space
 from ornstein.states import State, Time, map_state
-from ornstein.testing import (
-    check_denoiser,
-    check_factor,
-    check_kernel,
-    check_operator,
-    check_schedule,
-    check_space,
-)
+from ornstein.testing import check_denoiser, check_factor, check_kernel, check_operator, check_schedule, check_space
 from worlds import RATES, TooLoose, anisotropic, coupled, sequences
 
 KEYS = Keys.of(11, 3)

@@ -15,11 +15,11 @@ from scipy import stats
 from torch import Tensor
 
 from ornstein.beliefs import Joint, Normal
-from ornstein.denoisers import Condition, Denoiser, Guided
-from ornstein.kernels import Predictor, Walk
+from ornstein.denoisers.base import Condition, Denoiser, Guided
+from ornstein.denoisers.oracles import Mixture, enumerated, gaussian_mixture, joint_mixture
 from ornstein.keys import Keys
-from ornstein.oracles import Mixture, enumerated, gaussian_mixture, joint_mixture
-from ornstein.samplers import Sampler
+from ornstein.sampling.kernels import Predictor, Walk
+from ornstein.sampling.sampler import Sampler
 from ornstein.schedules import Cosine, Schedule
 from ornstein.spaces import Categorical, Gaussian, Space
 from ornstein.states import State, Time

@@ -6,7 +6,7 @@ Fashion-MNIST is MIT-licensed, © 2017 Zalando SE.
 import gzip
 from pathlib import Path
 
-from ornstein.vision import fashion
+from ornstein.domains.images.vision import fashion
 
 KEPT = 1500
 

@@ -13,8 +13,8 @@ import pandas
 from rdkit import Chem
 from rdkit.rdBase import BlockLogs
 
-from ornstein.chemistry.perception import smiles_of
 from ornstein.domains.molecules import data
+from ornstein.domains.molecules.chemistry.perception import smiles_of
 
 
 def main() -> None:

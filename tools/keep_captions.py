@@ -8,8 +8,8 @@ import json
 import torch
 from safetensors.torch import save_file
 
-from ornstein.vision import captions, emoji
-from ornstein.vision.examples import PROMPTS, TWO
+from ornstein.domains.images.vision import captions, emoji
+from ornstein.domains.images.vision.examples import PROMPTS, TWO
 
 if __name__ == "__main__":
     two = [text for a, b in TWO for text in (a, b, f"{a} and {b}")]

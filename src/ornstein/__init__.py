@@ -8,62 +8,62 @@ __version__ = version("ornstein")
 
 # Names are imported on first use: the command line answers before torch has loaded.
 _HOMES = {
-    "anneal": "annealing",
+    "anneal": "mcmc.annealing",
     "Belief": "beliefs",
     "Joint": "beliefs",
     "Normal": "beliefs",
     "Probs": "beliefs",
-    "calculated": "calculators",
-    "calibrate": "calibration",
-    "Calibration": "calibration",
-    "Foreseen": "calibration",
-    "Shift": "calibration",
-    "Target": "calibration",
-    "Chains": "chains",
-    "Autoguide": "composition",
-    "mixture": "composition",
-    "negation": "composition",
-    "product": "composition",
-    "Prompt": "composition",
-    "Denoiser": "denoisers",
-    "Guide": "denoisers",
-    "NeuralDenoiser": "denoisers",
-    "with_covariance": "denoisers",
-    "Density": "densities",
-    "energy_difference": "energetic",
-    "EnergyDenoiser": "energetic",
-    "score": "energetic",
+    "calculated": "guidance.calculators",
+    "calibrate": "tasks.calibration",
+    "Calibration": "tasks.calibration",
+    "Foreseen": "tasks.calibration",
+    "Shift": "tasks.calibration",
+    "Target": "tasks.calibration",
+    "Chains": "mcmc.chains",
+    "Autoguide": "denoisers.composition",
+    "mixture": "denoisers.composition",
+    "negation": "denoisers.composition",
+    "product": "denoisers.composition",
+    "Prompt": "denoisers.composition",
+    "Denoiser": "denoisers.base",
+    "Guide": "denoisers.base",
+    "NeuralDenoiser": "denoisers.base",
+    "with_covariance": "denoisers.base",
+    "Density": "mcmc.densities",
+    "energy_difference": "denoisers.energy",
+    "EnergyDenoiser": "denoisers.energy",
+    "score": "denoisers.energy",
     "InputError": "errors",
-    "BlackBox": "factors",
-    "Energy": "factors",
-    "Factor": "factors",
-    "LogProb": "factors",
-    "NoisyLogProb": "factors",
-    "hybrid": "bridge",
-    "refine": "bridge",
-    "Heun": "kernels",
-    "Predictor": "kernels",
-    "Renoise": "kernels",
-    "Walk": "kernels",
+    "BlackBox": "guidance.factors",
+    "Energy": "guidance.factors",
+    "Factor": "guidance.factors",
+    "LogProb": "guidance.factors",
+    "NoisyLogProb": "guidance.factors",
+    "hybrid": "tasks.boltzmann",
+    "refine": "tasks.boltzmann",
+    "Heun": "sampling.kernels",
+    "Predictor": "sampling.kernels",
+    "Renoise": "sampling.kernels",
+    "Walk": "sampling.kernels",
     "Keys": "keys",
-    "draw_with_log_prob": "likelihood",
-    "elbo": "likelihood",
-    "log_prob": "likelihood",
-    "Fixed": "measurements",
-    "Measurement": "measurements",
-    "Gibbs": "moves",
-    "HMC": "moves",
-    "Independence": "moves",
-    "Informed": "moves",
-    "MALA": "moves",
-    "Particles": "particles",
-    "Regressor": "regressors",
-    "load": "runs",
-    "load_regressor": "runs",
-    "shipped": "runs",
-    "Sampler": "samplers",
-    "sample": "samples",
-    "Samples": "samples",
+    "draw_with_log_prob": "sampling.likelihood",
+    "elbo": "sampling.likelihood",
+    "log_prob": "sampling.likelihood",
+    "Fixed": "guidance.measurements",
+    "Measurement": "guidance.measurements",
+    "Gibbs": "mcmc.moves",
+    "HMC": "mcmc.moves",
+    "Independence": "mcmc.moves",
+    "Informed": "mcmc.moves",
+    "MALA": "mcmc.moves",
+    "Particles": "sampling.particles",
+    "Regressor": "denoisers.regressors",
+    "load": "tasks.runs",
+    "load_regressor": "tasks.runs",
+    "shipped": "tasks.runs",
+    "Sampler": "sampling.sampler",
+    "sample": "tasks.drawing",
+    "Samples": "tasks.samples",
     "Cosine": "schedules",
     "EDM": "schedules",
     "Linear": "schedules",
@@ -77,16 +77,23 @@ _HOMES = {
     "Product": "spaces",
     "Space": "spaces",
     "Transition": "spaces",
-    "Boltzmann": "targets",
-    "Tempering": "tempering",
-    "FirstHitting": "unmasking",
-    "InformedCorrector": "unmasking",
-    "Remask": "unmasking",
-    "Sharpened": "unmasking",
-    "Unmask": "unmasking",
-    "from_diffusers": "vision.pipelines",
+    "Boltzmann": "mcmc.targets",
+    "Tempering": "mcmc.tempering",
+    "FirstHitting": "sampling.unmasking",
+    "InformedCorrector": "sampling.unmasking",
+    "Remask": "sampling.unmasking",
+    "Sharpened": "sampling.unmasking",
+    "Unmask": "sampling.unmasking",
+    "from_diffusers": "denoisers.diffusers",
 }
-_MODULES = ("chains", "folding", "grids", "operators", "oracles", "testing")
+_MODULES = {
+    "chains": "mcmc.chains",
+    "folding": "domains.sequences.folding",
+    "grids": "sampling.grids",
+    "operators": "guidance.operators",
+    "oracles": "denoisers.oracles",
+    "testing": "testing",
+}
 
 __all__ = [*_HOMES, *_MODULES]  # pyright: ignore[reportUnsupportedDunderAll]
 
@@ -95,8 +102,8 @@ def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(import_module(f".{_HOMES[name]}", __name__), name)
     if name in _MODULES:
-        return import_module(f".{name}", __name__)
-    from .tasks import domains
+        return import_module(f".{_MODULES[name]}", __name__)
+    from .tasks.registry import domains
 
     if name in domains():
         return import_module(f".domains.{name}", __name__)
@@ -108,33 +115,39 @@ def __dir__() -> list[str]:
 
 
 if TYPE_CHECKING:
-    from . import chains, folding, grids, operators, oracles, testing
-    from .annealing import anneal
+    from . import testing
     from .beliefs import Belief, Joint, Normal, Probs
-    from .bridge import hybrid, refine
-    from .calculators import calculated
-    from .calibration import Calibration, Foreseen, Shift, Target, calibrate
-    from .chains import Chains
-    from .composition import Autoguide, Prompt, mixture, negation, product
-    from .denoisers import Denoiser, Guide, NeuralDenoiser, with_covariance
-    from .densities import Density
+    from .denoisers import oracles
+    from .denoisers.base import Denoiser, Guide, NeuralDenoiser, with_covariance
+    from .denoisers.composition import Autoguide, Prompt, mixture, negation, product
+    from .denoisers.diffusers import from_diffusers
+    from .denoisers.energy import EnergyDenoiser, energy_difference, score
+    from .denoisers.regressors import Regressor
     from .domains import energies, images, molecules, sequences
-    from .energetic import EnergyDenoiser, energy_difference, score
+    from .domains.sequences import folding
     from .errors import InputError
-    from .factors import BlackBox, Energy, Factor, LogProb, NoisyLogProb
-    from .kernels import Heun, Predictor, Renoise, Walk
+    from .guidance import operators
+    from .guidance.calculators import calculated
+    from .guidance.factors import BlackBox, Energy, Factor, LogProb, NoisyLogProb
+    from .guidance.measurements import Fixed, Measurement
     from .keys import Keys
-    from .likelihood import draw_with_log_prob, elbo, log_prob
-    from .measurements import Fixed, Measurement
-    from .moves import HMC, MALA, Gibbs, Independence, Informed
-    from .particles import Particles
-    from .regressors import Regressor
-    from .runs import load, load_regressor, shipped
-    from .samplers import Sampler
-    from .samples import Samples, sample
+    from .mcmc import chains
+    from .mcmc.annealing import anneal
+    from .mcmc.chains import Chains
+    from .mcmc.densities import Density
+    from .mcmc.moves import HMC, MALA, Gibbs, Independence, Informed
+    from .mcmc.targets import Boltzmann
+    from .mcmc.tempering import Tempering
+    from .sampling import grids
+    from .sampling.kernels import Heun, Predictor, Renoise, Walk
+    from .sampling.likelihood import draw_with_log_prob, elbo, log_prob
+    from .sampling.particles import Particles
+    from .sampling.sampler import Sampler
+    from .sampling.unmasking import FirstHitting, InformedCorrector, Remask, Sharpened, Unmask
     from .schedules import EDM, Cosine, Linear, RectifiedFlow, Schedule, VarianceExploding
     from .spaces import Categorical, Centered, Euclidean, Ordered, Product, Space, Transition
-    from .targets import Boltzmann
-    from .tempering import Tempering
-    from .unmasking import FirstHitting, InformedCorrector, Remask, Sharpened, Unmask
-    from .vision.pipelines import from_diffusers
+    from .tasks.boltzmann import hybrid, refine
+    from .tasks.calibration import Calibration, Foreseen, Shift, Target, calibrate
+    from .tasks.drawing import sample
+    from .tasks.runs import load, load_regressor, shipped
+    from .tasks.samples import Samples

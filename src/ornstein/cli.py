@@ -37,8 +37,8 @@ def score(folder: Positional[Path]) -> None:
     Args:
         folder: what `ornstein sample` wrote.
     """
-    from . import runs
-    from .terminal import console, score_table
+    from .report.terminal import console, score_table
+    from .tasks import runs
 
     console.print(score_table(runs.score(folder), str(folder)))
 
@@ -50,7 +50,7 @@ def show(path: Positional[str]) -> None:
         path: a folder, or a shipped model's name.
     """
     from .report.show import show as build
-    from .terminal import console
+    from .report.terminal import console
 
     for part in build(path):
         console.print(part)
@@ -59,14 +59,14 @@ def show(path: Positional[str]) -> None:
 def models() -> None:
     """List the shipped models."""
     from .report.show import shipped_table
-    from .terminal import console
+    from .report.terminal import console
 
     console.print(shipped_table())
 
 
 def doctor() -> None:
     """Check the installation: versions, devices, extras, shipped weights, and a draw from a known distribution."""
-    from .doctor import examine
+    from .report.doctor import examine
 
     raise SystemExit(examine())
 
@@ -76,7 +76,7 @@ def _train_command(argv: Sequence[str]) -> Callable[..., None]:
     target = _target(argv, "train", "the domain")
     if target is None:
         return _train_what
-    from . import runs
+    from .tasks import runs
 
     domain, _, name = target.partition("/")
     default = runs.recipe(domain, name or None, _config_file(argv))
@@ -97,7 +97,7 @@ def _train_command(argv: Sequence[str]) -> Callable[..., None]:
             out: the run folder; runs/DOMAIN-RECIPE if not given.
             resume: go on with the run in that folder.
         """
-        from .terminal import training_progress
+        from .report.terminal import training_progress
 
         folder = out or Path("runs") / target.replace("/", "-")
         with training_progress(settings.train.steps) as progress:
@@ -119,7 +119,7 @@ def _sample_command(argv: Sequence[str]) -> Callable[..., None]:
     named = _target(argv, "sample", "the model")
     if named is None:
         return _sample_what
-    from . import runs
+    from .tasks import runs
 
     ask_type = runs.task_of(named).ask
 
@@ -137,8 +137,8 @@ def _sample_command(argv: Sequence[str]) -> Callable[..., None]:
             how: the settings of the sampler.
             out: the folder; samples/MODEL-SEED if not given.
         """
-        from .samples import require_absent
-        from .terminal import sampling_progress
+        from .report.terminal import sampling_progress
+        from .tasks.samples import require_absent
 
         folder = out or Path("samples") / f"{Path(model).name}-{how.seed}"
         require_absent(folder)

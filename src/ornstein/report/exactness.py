@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 import torch
 
-from .. import grids
-from ..kernels import Predictor
+from ..denoisers.oracles import Mixture, enumerated, gaussian_mixture, ring
 from ..keys import Keys
-from ..oracles import Mixture, enumerated, gaussian_mixture, ring
-from ..samplers import Sampler
+from ..sampling import grids
+from ..sampling.kernels import Predictor
+from ..sampling.sampler import Sampler
 from ..spaces import Categorical
-from ..tasks import Chapter, Figure
+from ..tasks.figures import Chapter, Figure
 from . import plots
 
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from jaxtyping import Float
 from torch import Tensor
 
-from ..calibration import Law, tilted_mean
-from ..tasks import Chapter, Figure, Score
+from ..tasks.calibration import Law, tilted_mean
+from ..tasks.figures import Chapter, Figure, Score
 from . import plots
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from html import escape
 
-from ..tasks import Chapter, Figure, Interactive, Score
+from ..tasks.figures import Chapter, Figure, Interactive, Score
 
 _STYLE = """
 body { font: 16px/1.55 system-ui, sans-serif; color: #1c2430; max-width: 60rem; margin: 3rem auto; padding: 0 1.2rem }

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..calibration import Knob, Law, tilted_mean
+from ..denoisers.oracles import Mixture, gaussian_mixture
+from ..guidance.measurements import Measurement
+from ..guidance.operators import Matrix
 from ..keys import Keys
-from ..measurements import Measurement
-from ..operators import Matrix
-from ..oracles import Mixture, gaussian_mixture
-from ..samples import sample
-from ..tasks import Chapter, Figure
+from ..tasks.calibration import Knob, Law, tilted_mean
+from ..tasks.drawing import sample
+from ..tasks.figures import Chapter, Figure
 from . import plots
 
 _F64 = torch.float64

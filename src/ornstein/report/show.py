@@ -7,15 +7,17 @@ from typing import Any
 
 from rich.table import Table
 
-from .. import checkpoints, runs
 from ..errors import InputError
 from ..files import write_text
-from ..samples import MANIFEST, read_manifest, read_samples
-from ..tasks import Chapter, Figure, task
-from ..terminal import pairs_table, score_table
-from ..training import read_metrics
+from ..tasks import runs
+from ..tasks.figures import Chapter, Figure
+from ..tasks.registry import task
+from ..tasks.samples import MANIFEST, read_manifest, read_samples
+from ..training import checkpoints
+from ..training.trainer import read_metrics
 from . import plots
 from .page import page
+from .terminal import pairs_table, score_table
 
 
 def show(path: str) -> Sequence[Any]:

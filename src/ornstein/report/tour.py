@@ -5,11 +5,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from .. import runs
 from ..errors import InputError
 from ..files import read_json, write_json, write_text
-from ..samples import MANIFEST
-from ..tasks import Chapter, task
+from ..tasks import runs
+from ..tasks.figures import Chapter
+from ..tasks.registry import task
+from ..tasks.samples import MANIFEST
 from . import exactness, posteriors
 from .page import page
 

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from ..tasks import Figure
+from ..tasks.figures import Figure
 from . import pictures
 
 SHOWN = 10  # pictures in a film

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 
 from ..beliefs import Belief
-from ..denoisers import Condition, Denoiser
-from ..kernels import Kernel, Walk
+from ..denoisers.base import Condition, Denoiser
 from ..keys import Keys
+from ..sampling.kernels import Kernel, Walk
 from ..spaces import Space
 from ..states import State, Time, batch_size, concatenate, leaves, map_state, take
 from .claims import Claim, near, same, shapes, verify

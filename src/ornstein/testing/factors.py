@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from ..beliefs import Belief, Joint, Normal, Probs
-from ..denoisers import Condition, Denoiser, with_covariance
-from ..factors import Factor
+from ..denoisers.base import Condition, Denoiser, with_covariance
+from ..guidance.factors import Factor
+from ..guidance.operators import Operator
 from ..keys import Keys
-from ..operators import Operator
 from ..states import concatenate, leaves, map_state, per_sample_sum, take
 from .claims import Claim, near, same, shapes, verify
 from .denoisers import denoiser_claims

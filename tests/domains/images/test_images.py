@@ -11,13 +11,14 @@ import torch
 from torch import Tensor
 
 import ornstein as on
-from ornstein import InputError, runs
-from ornstein.datasets import Arrays
+from ornstein import InputError
 from ornstein.domains.images import data, scores
 from ornstein.networks import UNet, UNetConfig
 from ornstein.report import walls
-from ornstein.samples import read_samples
-from ornstein.tasks import task
+from ornstein.tasks import runs
+from ornstein.tasks.registry import task
+from ornstein.tasks.samples import read_samples
+from ornstein.training.datasets import Arrays
 
 
 @pytest.fixture(scope="module")

@@ -10,11 +10,12 @@ from PIL import Image
 from torch import Tensor
 
 import ornstein as on
-from ornstein import InputError, runs
+from ornstein import InputError
 from ornstein.domains.images import data
 from ornstein.domains.images.task import ImagesAsk
 from ornstein.report import walls
-from ornstein.tasks import task
+from ornstein.tasks import runs
+from ornstein.tasks.registry import task
 
 SEEN = torch.zeros(1, 8, 8, dtype=torch.bool)
 SEEN[:, ::2, ::2] = True

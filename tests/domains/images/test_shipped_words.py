@@ -5,10 +5,11 @@ from dataclasses import replace
 import pytest
 
 import ornstein as on
-from ornstein import InputError, runs
+from ornstein import InputError
 from ornstein.domains.images import data, scores
 from ornstein.domains.images.task import ImagesAsk
-from ornstein.tasks import task
+from ornstein.tasks import runs
+from ornstein.tasks.registry import task
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +54,7 @@ def test_clothes_are_of_their_class(clothes: on.Samples) -> None:
 
 
 def test_clothes_are_scored_without_the_whole_data(clothes: on.Samples, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ornstein.vision.fashion.installed", lambda: False)
+    monkeypatch.setattr("ornstein.domains.images.vision.fashion.installed", lambda: False)
     assert clothes.origin is not None
     train, held_out = data.yardstick("fashion", 0, clothes.origin.facts)
     assert len(train) == len(held_out) == 1500

@@ -10,13 +10,14 @@ import torch
 from PIL import Image
 
 import ornstein as on
-from ornstein import InputError, runs
-from ornstein.composition import WEIGHTS
+from ornstein import InputError
 from ornstein.config import TrainConfig, update
+from ornstein.denoisers.composition import WEIGHTS
 from ornstein.domains.images import data
 from ornstein.domains.images.task import GUIDANCE, ImagesAsk, ImagesConfig
 from ornstein.networks import PatchTransformerConfig, UNetConfig
-from ornstein.samples import read_samples
+from ornstein.tasks import runs
+from ornstein.tasks.samples import read_samples
 
 COLOURS = {"red heart": (230, 20, 20), "green apple": (30, 200, 40)}
 TRAIN = TrainConfig(steps=60, batch_size=16, learning_rate=3e-3, warmup=5, ema=0.9, plan=(), validate_every=60)

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from ornstein import InputError
 from ornstein.beliefs import Joint, Normal, Probs
-from ornstein.chemistry.hydrogen_bonds import contacts, hydrogen_bonds
-from ornstein.chemistry.molecule import Molecule
-from ornstein.chemistry.pockets import Pocket, Vina, read_pocket
 from ornstein.covariances import Diagonal
 from ornstein.domains.molecules import factors, network
+from ornstein.domains.molecules.chemistry.hydrogen_bonds import contacts, hydrogen_bonds
+from ornstein.domains.molecules.chemistry.molecule import Molecule
+from ornstein.domains.molecules.chemistry.pockets import Pocket, Vina, read_pocket
 from ornstein.domains.molecules.factors import QM9
 
 # Acetic acid's relative with its hydrogen turned to the carbonyl of a six-membered ring: malonaldehyde's enol.

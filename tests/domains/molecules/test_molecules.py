@@ -9,15 +9,16 @@ import pytest
 import torch
 
 import ornstein as on
-from ornstein import InputError, runs
-from ornstein.chemistry import files
-from ornstein.chemistry.molecule import Molecule
-from ornstein.chemistry.stability import Stability
+from ornstein import InputError
 from ornstein.cli import main
 from ornstein.config import update
 from ornstein.domains.molecules import data
+from ornstein.domains.molecules.chemistry import files
+from ornstein.domains.molecules.chemistry.molecule import Molecule
+from ornstein.domains.molecules.chemistry.stability import Stability
 from ornstein.domains.molecules.task import MoleculesAsk, MoleculesConfig, sizes
-from ornstein.samples import read_samples
+from ornstein.tasks import runs
+from ornstein.tasks.samples import read_samples
 from ornstein.testing import check_space
 from worlds import rejected
 

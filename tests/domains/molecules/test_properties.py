@@ -9,16 +9,17 @@ import torch
 from torch import Tensor
 
 import ornstein as on
-from ornstein import InputError, runs
-from ornstein.calibration import Foreseen
+from ornstein import InputError
 from ornstein.cli import main
 from ornstein.config import update
+from ornstein.denoisers.regressors import Regressor
 from ornstein.domains.molecules import data, factors, scores
 from ornstein.domains.molecules.task import Molecules, MoleculesAsk, MoleculesConfig
-from ornstein.factors import NoisyLogProb
+from ornstein.guidance.factors import NoisyLogProb
 from ornstein.keys import Keys
 from ornstein.networks import MolecularConfig, MolecularRegressor
-from ornstein.regressors import Regressor
+from ornstein.tasks import runs
+from ornstein.tasks.calibration import Foreseen
 from worlds import rejected
 
 SMALL = {

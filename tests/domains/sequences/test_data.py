@@ -11,12 +11,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from identities import assert_apart
 from ornstein import InputError
-from ornstein.clusters import identities
-from ornstein.datasets import Arrays
 from ornstein.domains.sequences import data
 from ornstein.domains.sequences.data import Record
-from test_clusters import assert_apart
+from ornstein.training.clusters import identities
+from ornstein.training.datasets import Arrays
 from worlds import rejected
 
 AMINO_ACIDS = data.ALPHABETS["protein"]

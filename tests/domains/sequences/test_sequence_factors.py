@@ -9,10 +9,10 @@ from torch import Tensor
 import ornstein as on
 from ornstein import InputError, Keys, Sampler
 from ornstein.beliefs import Probs
+from ornstein.denoisers.oracles import coupled, enumerated
 from ornstein.domains.sequences import factors
-from ornstein.oracles import coupled, enumerated
+from ornstein.sampling.unmasking import FirstHitting
 from ornstein.spaces import Categorical
-from ornstein.unmasking import FirstHitting
 from worlds import assert_close, rejected
 
 RNA = {"alphabet": "ACGU", "kind": "rna", "length": 6, "lengths": {}}

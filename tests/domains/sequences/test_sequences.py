@@ -8,14 +8,15 @@ import torch
 from torch import Tensor
 
 import ornstein as on
-from ornstein import InputError, Keys, runs
+from ornstein import InputError, Keys
 from ornstein.cli import main
 from ornstein.config import update
-from ornstein.datasets import Arrays
 from ornstein.domains.sequences import data, network, scores
 from ornstein.domains.sequences.task import FASTA, Sequences, SequencesAsk, SequencesConfig
-from ornstein.samples import Samples, read_samples
 from ornstein.spaces import Substitution
+from ornstein.tasks import runs
+from ornstein.tasks.samples import Samples, read_samples
+from ornstein.training.datasets import Arrays
 from worlds import rejected
 
 SMALL = {

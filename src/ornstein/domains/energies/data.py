@@ -27,14 +27,14 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...calculators import calculated, tight_binding
 from ...config import suggestion
-from ...datasets import Arrays
 from ...errors import InputError
+from ...guidance.calculators import calculated, tight_binding
 from ...keys import Keys
-from ...learning import first_data, spread
 from ...schedules import Cosine, Schedule
 from ...spaces import Centered, Euclidean
+from ...training.datasets import Arrays
+from .learning import first_data, spread
 
 
 @dataclass(frozen=True, eq=False)

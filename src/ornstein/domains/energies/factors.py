@@ -1,6 +1,6 @@
 """What can be known or wanted: the energy itself, which samples are made exact for."""
 
-from ...targets import Boltzmann
+from ...mcmc.targets import Boltzmann
 from .data import System
 
 

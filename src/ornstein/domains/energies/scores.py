@@ -12,13 +12,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ...correction import Corrected
-from ...denoisers import NeuralDenoiser
+from ...denoisers.base import NeuralDenoiser
 from ...errors import InputError
 from ...keys import Keys
+from ...mcmc.correction import Corrected
 from ...report import plots
-from ...samples import sample
-from ...tasks import Chapter, Figure, Score
+from ...tasks.drawing import sample
+from ...tasks.figures import Chapter, Figure, Score
 from .data import System
 from .factors import boltzmann
 

@@ -10,20 +10,21 @@ import torch
 from torch import Tensor
 
 from ...config import TrainConfig, require_in
-from ...correction import Corrected
-from ...datasets import Arrays, Dataset
-from ...denoisers import Denoiser, NeuralDenoiser, Origin
-from ...energetic import EnergyDenoiser
+from ...denoisers.base import Denoiser, NeuralDenoiser, Origin
+from ...denoisers.energy import EnergyDenoiser
 from ...errors import InputError
-from ...learning import renewed
-from ...samples import Samples
+from ...mcmc.correction import Corrected
 from ...schedules import SCHEDULES, Scaled
 from ...spaces import Euclidean
-from ...tasks import Chapter, Figure, Request, Score, Task
+from ...tasks.figures import Chapter, Figure, Score
+from ...tasks.samples import Samples
+from ...tasks.task import Request, Task
+from ...training.datasets import Arrays, Dataset
 from . import data, network, scores
 from .data import System
 from .data import system as of
 from .factors import boltzmann
+from .learning import renewed
 from .network import NetworkConfig
 
 

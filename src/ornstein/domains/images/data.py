@@ -19,13 +19,13 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from ...datasets import Arrays, Dataset
-from ...denoisers import Condition
+from ...denoisers.base import Condition
 from ...errors import InputError
 from ...keys import Keys
-from ...report import pictures
-from ...vision import captions, emoji, fashion
-from ...vision.folders import Pictures, read_folder
+from ...training.datasets import Arrays, Dataset
+from .pixels import read_with_alpha
+from .vision import captions, emoji, fashion
+from .vision.folders import Pictures, read_folder
 
 HELD_OUT = 0.2
 _HELD_OUT_NAMES = 0.05  # of things that emoji show, in all styles
@@ -333,7 +333,7 @@ def _scaled(images: np.ndarray, path: Path) -> np.ndarray:
 
 def measured(path: Path, channels: int) -> tuple[Float[Tensor, "c h w"], Bool[Tensor, "c h w"]]:
     """A measured picture and which of its values were seen: all but transparent ones. InputError if it is no PNG."""
-    pixels, opaque = pictures.read_with_alpha(path, channels)
+    pixels, opaque = read_with_alpha(path, channels)
     picture, seen = from_bytes(pixels[None])[0], torch.from_numpy(opaque)[None].expand(channels, -1, -1)
     if not seen.any():
         raise InputError(f"{path}: all pixels are transparent, so nothing was seen")
@@ -342,7 +342,7 @@ def measured(path: Path, channels: int) -> tuple[Float[Tensor, "c h w"], Bool[Te
 
 def masked(path: Path, shape: Sequence[int]) -> Float[Tensor, "c h w"]:
     """A mask in all channels, 1 where it is white and −1 where it is black."""
-    found = from_bytes(pictures.read_with_alpha(path, 1)[0][None])[0]
+    found = from_bytes(read_with_alpha(path, 1)[0][None])[0]
     require_shape(found, [1, *shape[1:]], path)
     return found.expand(*shape)
 

@@ -8,16 +8,16 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ...calibration import Target
-from ...composition import WEIGHTS, Prompt, Prompts
-from ...denoisers import Condition, Denoiser, Guide
+from ...denoisers.base import Condition, Denoiser, Guide
+from ...denoisers.composition import WEIGHTS, Prompt, Prompts
 from ...errors import InputError
-from ...factors import Factor
-from ...measurements import Fixed, Measurement
-from ...operators import Blur, Coarse, Subset
+from ...guidance.factors import Factor
+from ...guidance.measurements import Fixed, Measurement
+from ...guidance.operators import Blur, Coarse, Subset
 from ...spaces import Euclidean
-from ...vision import captions
-from ...vision.prompts import Phrase, terms
+from ...tasks.calibration import Target
+from .vision import captions
+from .vision.prompts import Phrase, terms
 
 
 def label(value: int | None = None, scale: float = 1.0, interval: tuple[float, float] = (0.0, 1.0)) -> Prompt:

@@ -13,16 +13,16 @@ from jaxtyping import Float, Int64
 from sklearn.svm import SVC
 from torch import Tensor
 
-from ...datasets import Arrays
 from ...errors import InputError
 from ...keys import Keys
-from ...runs import load_regressor, shipped
-from ...samples import Samples
-from ...tasks import Score
-from ...vision import captions
-from ...vision.judges import Judge, covered, frechet, within_first
-from ...vision.prompts import parsed
+from ...tasks.figures import Score
+from ...tasks.runs import load_regressor, shipped
+from ...tasks.samples import Samples
+from ...training.datasets import Arrays
 from .data import Captioned, load
+from .vision import captions
+from .vision.judges import Judge, covered, frechet, within_first
+from .vision.prompts import parsed
 
 MOST = 2000  # pictures a set
 

@@ -9,29 +9,32 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from ...composition import Autoguide, mixture, product
 from ...config import TrainConfig, require_in
-from ...datasets import Arrays, Dataset
-from ...denoisers import Denoiser, Guide, NeuralDenoiser, Origin
+from ...denoisers.base import Denoiser, Guide, NeuralDenoiser, Origin
+from ...denoisers.composition import Autoguide, mixture, product
+from ...denoisers.regressors import Regressor
 from ...errors import InputError
-from ...grids import named
-from ...kernels import Predictor
 from ...networks import PatchTransformerConfig, UNetConfig
-from ...regressors import Regressor
 from ...report import pictures, walls
-from ...runs import draw, load
-from ...samplers import Sampler
-from ...samples import Samples, sample
+from ...sampling.grids import named
+from ...sampling.kernels import Predictor
+from ...sampling.sampler import Sampler
 from ...schedules import SCHEDULES
 from ...spaces import Euclidean, Space
-from ...tasks import Chapter, Figure, Request, Score, Task
-from ...vision import captions
-from ...vision.examples import PROMPTS, TWO
-from ...vision.folders import fitted
-from ...vision.judges import Judge
-from ...vision.prompts import said
+from ...tasks.drawing import sample
+from ...tasks.figures import Chapter, Figure, Score
+from ...tasks.runs import draw, load
+from ...tasks.samples import Samples
+from ...tasks.task import Request, Task
+from ...training.datasets import Arrays, Dataset
 from . import data, network, scores
 from .factors import Ink, blurred, class_of, coarse, inpainted, label, prompts
+from .pixels import read
+from .vision import captions
+from .vision.examples import PROMPTS, TWO
+from .vision.folders import fitted
+from .vision.judges import Judge
+from .vision.prompts import said
 
 SHOWN = 12
 GUIDANCE = 3.0  # by prompts, if not said
@@ -195,7 +198,7 @@ class Images(Task):
 
     def read(self, folder: Path, manifest: Mapping[str, Any]) -> Samples:
         files = sorted(name for name in manifest["files"] if name[0].isdigit())
-        x = data.from_bytes(pictures.read(folder / name for name in files))
+        x = data.from_bytes(read(folder / name for name in files))
         origin, settings = Origin(**manifest["model"]), manifest["settings"]
         labels = settings.get("labels") or [int(_LABEL.findall(name)[0]) for name in files if _LABEL.search(name)]
         condition = {"label": torch.tensor(labels)} if labels else {}

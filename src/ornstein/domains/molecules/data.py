@@ -21,12 +21,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ...chemistry import files
-from ...chemistry.molecule import Molecule
-from ...chemistry.perception import perceived, smiles_of
-from ...datasets import Arrays
 from ...errors import InputError
 from ...keys import Keys
+from ...training.datasets import Arrays
+from .chemistry import files
+from .chemistry.molecule import Molecule
+from .chemistry.perception import perceived, smiles_of
 
 SAMPLE, KNOWN = (Path(__file__).parent / name for name in ("qm9-sample.npz", "qm9-known.txt.xz"))
 SYMBOLS = ("?", "H", "", "", "", "", "C", "N", "O", "F")  # by number of protons, those of QM9

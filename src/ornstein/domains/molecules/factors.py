@@ -16,20 +16,20 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ...beliefs import Belief
-from ...calculators import tight_binding
-from ...calibration import Foreseen
-from ...chemistry.hydrogen_bonds import ANGLE
-from ...chemistry.molecule import Molecule
-from ...chemistry.pockets import Pocket, Vina
-from ...composition import Prompt
-from ...denoisers import NeuralDenoiser
+from ...denoisers.base import NeuralDenoiser
+from ...denoisers.composition import Prompt
+from ...denoisers.regressors import Regressor
 from ...errors import InputError
-from ...factors import Energy, Factor, Late, NoisyLogProb, Smooth, Updated
-from ...measurements import Fixed, Rigid
-from ...regressors import Regressor
-from ...runs import load_regressor
+from ...guidance.calculators import tight_binding
+from ...guidance.factors import Energy, Factor, Late, NoisyLogProb, Smooth, Updated
+from ...guidance.measurements import Fixed, Rigid
 from ...spaces import Space
 from ...states import State, Time
+from ...tasks.calibration import Foreseen
+from ...tasks.runs import load_regressor
+from .chemistry.hydrogen_bonds import ANGLE
+from .chemistry.molecule import Molecule
+from .chemistry.pockets import Pocket, Vina
 from .data import in_units, require_known, standardised
 
 QM9 = (1, 6, 7, 8, 9)

@@ -20,18 +20,18 @@ from jaxtyping import Float, Int
 from rdkit import Chem
 from torch import Tensor
 
-from ...chemistry.busters import passing
-from ...chemistry.divergences import angle_divergence, length_divergence
-from ...chemistry.hydrogen_bonds import hydrogen_bonds
-from ...chemistry.molecule import Molecule
-from ...chemistry.perception import from_rdkit, perceived, smiles_of
-from ...chemistry.relaxation import Relaxations
-from ...chemistry.stability import Stability
+from ...denoisers.regressors import Regressor
 from ...keys import Keys
-from ...regressors import Regressor
-from ...runs import load_regressor
-from ...tasks import Score
+from ...tasks.figures import Score
+from ...tasks.runs import load_regressor
 from . import data
+from .chemistry.busters import passing
+from .chemistry.divergences import angle_divergence, length_divergence
+from .chemistry.hydrogen_bonds import hydrogen_bonds
+from .chemistry.molecule import Molecule
+from .chemistry.perception import from_rdkit, perceived, smiles_of
+from .chemistry.relaxation import Relaxations
+from .chemistry.stability import Stability
 
 MOST = 2000  # held-out molecules: their shares are then within .5 %
 

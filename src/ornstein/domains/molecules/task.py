@@ -9,29 +9,31 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...calibration import Knob
-from ...chemistry import figures, files
-from ...chemistry.hydrogen_bonds import hydrogen_bonds
-from ...chemistry.molecule import Molecule
-from ...chemistry.pockets import read_pocket
-from ...chemistry.stability import Stability
-from ...chemistry.viewer import page_of
 from ...config import TrainConfig, require_in
-from ...datasets import Arrays, Dataset
-from ...denoisers import Denoiser, NeuralDenoiser, Origin
+from ...denoisers.base import Denoiser, NeuralDenoiser, Origin
+from ...denoisers.regressors import Regressor
 from ...errors import InputError
 from ...files import write_text
-from ...grids import uniform
-from ...kernels import Predictor
 from ...networks import MolecularConfig, MolecularRegressor, MolecularTransformer
-from ...regressors import Regressor
 from ...report import knobs
-from ...samplers import Sampler
-from ...samples import Samples, sample
+from ...sampling.grids import uniform
+from ...sampling.kernels import Predictor
+from ...sampling.sampler import Sampler
 from ...spaces import Product, Space
 from ...states import take
-from ...tasks import Chapter, Figure, Interactive, Request, Score, Task
+from ...tasks.calibration import Knob
+from ...tasks.drawing import sample
+from ...tasks.figures import Chapter, Figure, Interactive, Score
+from ...tasks.samples import Samples
+from ...tasks.task import Request, Task
+from ...training.datasets import Arrays, Dataset
 from . import data, factors, network, scores
+from .chemistry import figures, files
+from .chemistry.hydrogen_bonds import hydrogen_bonds
+from .chemistry.molecule import Molecule
+from .chemistry.pockets import read_pocket
+from .chemistry.stability import Stability
+from .chemistry.viewer import page_of
 
 SDF, XYZ = "samples.sdf", "samples.xyz"
 SHOWN = 12

@@ -35,11 +35,11 @@ import torch
 from jaxtyping import Bool, Int64
 from torch import Tensor
 
-from ...clusters import clustered, split
 from ...config import suggestion
-from ...datasets import Arrays
 from ...errors import InputError
 from ...files import write_text
+from ...training.clusters import clustered, split
+from ...training.datasets import Arrays
 
 Kind = Literal["auto", "protein", "dna", "rna"]
 

@@ -21,13 +21,13 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ...beliefs import Belief, Probs
-from ...denoisers import Guide
+from ...denoisers.base import Guide
 from ...errors import InputError
-from ...factors import Energy, Factor, Updated
-from ...folding.structures import KT, pairs_of, vienna
-from ...measurements import Fixed
+from ...guidance.factors import Energy, Factor, Updated
+from ...guidance.measurements import Fixed
 from ...spaces import Space
 from ...states import State, Time
+from .folding.structures import KT, pairs_of, vienna
 
 IUPAC = {
     "R": "AG", "Y": "CTU", "S": "CG", "W": "ATU", "K": "GTU", "M": "AC",

@@ -24,17 +24,17 @@ from einops import rearrange
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from ...clusters import identities
-from ...datasets import Arrays
-from ...denoisers import NeuralDenoiser
+from ...denoisers.base import NeuralDenoiser
 from ...files import read_json
-from ...folding.structures import folded, vienna
 from ...keys import Keys
 from ...report import pictures, plots
-from ...tasks import Chapter, Figure, Score
-from ...training import Batch, losses
+from ...tasks.figures import Chapter, Figure, Score
+from ...training.clusters import identities
+from ...training.datasets import Arrays
+from ...training.trainer import Batch, losses
 from .data import FAMILIES, GAP, Record, to_text, ungapped, write_fasta
 from .factors import pairable
+from .folding.structures import folded, vienna
 
 FAR = 24  # columns: what counts as a long way
 _COLOURS = {

@@ -9,19 +9,21 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from ...composition import Prompt
 from ...config import TrainConfig, require_in, suggestion
-from ...datasets import Arrays, Dataset
-from ...denoisers import Guide, NeuralDenoiser, Origin
+from ...denoisers.base import Guide, NeuralDenoiser, Origin
+from ...denoisers.composition import Prompt
 from ...errors import InputError
-from ...grids import uniform
-from ...kernels import Kernel, Predictor
 from ...networks import Transformer, TransformerConfig
-from ...samplers import Sampler
-from ...samples import Samples, sample
+from ...sampling.grids import uniform
+from ...sampling.kernels import Kernel, Predictor
+from ...sampling.sampler import Sampler
+from ...sampling.unmasking import FirstHitting, InformedCorrector, Remask, Sharpened, Unmask
 from ...spaces import Categorical, Space
-from ...tasks import Chapter, Figure, Request, Score, Task
-from ...unmasking import FirstHitting, InformedCorrector, Remask, Sharpened, Unmask
+from ...tasks.drawing import sample
+from ...tasks.figures import Chapter, Figure, Score
+from ...tasks.samples import Samples
+from ...tasks.task import Request, Task
+from ...training.datasets import Arrays, Dataset
 from . import data, network, scores
 from .data import Kind
 from .factors import known

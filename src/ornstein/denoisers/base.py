@@ -1,0 +1,234 @@
+"""A denoiser maps (x_t, t, condition) to a belief about x₀; guided and exact ones share the signature.
+
+`condition` is a dictionary of what is given sample by sample (a label, a caption, coarse fields); a missing name
+means "not said". Its name "mask" is reserved: (batch, positions), true where a position exists.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from math import inf
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ..beliefs import Belief, combined
+from ..config import suggestion
+from ..errors import InputError
+from ..keys import Keys
+from ..spaces import Space
+from ..states import State, Time, batch_size, leaves, map_state
+
+Condition = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a denoiser comes from, for manifests: domain, model name, its configuration and the hash of its weights."""
+
+    domain: str
+    name: str
+    config: Mapping[str, Any]
+    facts: Mapping[str, Any]
+    weights: str
+
+
+class Denoiser(ABC):
+    """p(x₀ | x_t) as a callable.
+
+    Attributes:
+        space: the data and noise it was made for.
+        origin: the trained model behind it, if there is one.
+        device: where its states must be.
+        calls: network evaluations a call.
+        grids: the time grids planned for it, by number of steps.
+        given: the condition that guides fix, one value for all samples.
+        record: what its guides are, in JSON values.
+        reach: the noise up to which its gradient is trusted for covariances; see Space.second_moment.
+        timeless: it believes the same of a state at every time, so that a state that has not moved needs no new look.
+    """
+
+    space: Space
+    origin: Origin | None = None
+    device: torch.device = torch.device("cpu")
+    calls: int = 1
+    grids: Mapping[int, Sequence[float]] = MappingProxyType({})
+    given: Condition = MappingProxyType({})
+    record: Sequence[Mapping[str, Any]] = ()
+    reach: float = inf
+    timeless: bool = False
+
+    @abstractmethod
+    def __call__(self, x_t: State, t: Time, condition: Condition | None = None) -> Belief:
+        """The belief about x₀ given x_t at time t: a number, (batch,) or (batch, positions)."""
+
+    def terms(self, x_t: State, t: Time, condition: Condition | None = None) -> list[tuple[Time, Belief]]:
+        """Beliefs b_k and weights w_k, of sum 1, for a denoiser of Π_k p_k(x₀)^{w_k}: most have one term."""
+        return [(1.0, self(x_t, t, condition))]
+
+    def log_density(self, x_t: State, t: Time, condition: Condition | None = None) -> Float[Tensor, " batch"]:
+        """log p(x_t) up to a constant that may depend on t and the condition alone; differentiable in x_t.
+
+        InputError, where a denoiser knows only the slope of it.
+        """
+        raise InputError(
+            f"{type(self).__name__} knows no log-density of its noisy states, only the score: train an EnergyDenoiser, "
+            "or ask energy_difference for the difference of two states"
+        )
+
+    def latent(self, keys: Keys) -> Condition:
+        """What each sample draws for itself before it starts, such as its component of a mixture."""
+        return {}
+
+    def __and__(self, guide: "Guide") -> "Denoiser":
+        """This denoiser, knowing more: again a denoiser."""
+        return guide.guide(self)
+
+
+class Guide(ABC):
+    """Anything that turns a denoiser into one that knows more.
+
+    Attributes:
+        of_prior: it changes the prior, and so goes inside of factors, which stay on the outside.
+    """
+
+    of_prior: ClassVar[bool] = False
+
+    @abstractmethod
+    def guide(self, denoiser: Denoiser) -> Denoiser:
+        """The guided denoiser, with the signature of the one it is given."""
+
+
+@dataclass(frozen=True)
+class Guided(Denoiser):
+    """A denoiser built on another: same space, same origin, same device."""
+
+    denoiser: Denoiser
+
+    @property
+    def space(self) -> Space:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.denoiser.space
+
+    @property
+    def origin(self) -> Origin | None:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.denoiser.origin
+
+    @property
+    def device(self) -> torch.device:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.denoiser.device
+
+    @property
+    def given(self) -> Condition:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.denoiser.given
+
+    @property
+    def record(self) -> Sequence[Mapping[str, Any]]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.denoiser.record
+
+    @property
+    def grids(self) -> Mapping[int, Sequence[float]]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.denoiser.grids
+
+    @property
+    def calls(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.denoiser.calls
+
+    @property
+    def reach(self) -> float:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.denoiser.reach
+
+    @property
+    def timeless(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.denoiser.timeless
+
+    def latent(self, keys: Keys) -> Condition:
+        return self.denoiser.latent(keys)
+
+
+@dataclass(frozen=True)
+class NeuralDenoiser(Denoiser):
+    """A network with its preconditioning.
+
+    Attributes:
+        network: called with (inputs, times (batch, ...), condition); returns what `space.belief` understands.
+        null: for every condition the value of one sample that stands for "not said".
+        reach: see Denoiser. On the digits the trace of the covariance agrees with the squared error up to 10 and is
+            noise from 20 on.
+    """
+
+    kind: ClassVar[str] = "model"
+
+    network: nn.Module
+    space: Space
+    null: Mapping[str, Tensor] = field(default_factory=dict)
+    origin: Origin | None = None
+    grids: Mapping[int, Sequence[float]] = field(default_factory=dict)
+    reach: float = 5.0
+
+    @property
+    def device(self) -> torch.device:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return next(self.network.parameters()).device
+
+    @property
+    def timeless(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return getattr(self.network, "timeless", False)
+
+    def __call__(self, x_t: State, t: Time, condition: Condition | None = None) -> Belief:
+        output = self.output(x_t, t, condition)
+        return self.space.where((condition or {}).get("mask")).belief(output, x_t, t)
+
+    def output(self, x_t: State, t: Time, condition: Condition | None = None) -> Any:
+        """What the network itself says of x_t."""
+        condition = condition or {}
+        for name in condition:
+            if name != "mask" and name not in self.null:
+                raise InputError(f"this model knows no condition {name!r}{suggestion(name, list(self.null))}")
+        space = self.space.where(condition.get("mask"))
+        inputs = map_state(lambda x: in_precision(x, self.network), space.inputs(x_t, t))
+        return self.network(inputs, times(t, x_t), self.complete(condition, x_t))
+
+    def losses(self, x0: State, t: Time, condition: Condition, keys: Keys) -> Float[Tensor, " batch"]:
+        """The denoising loss of each record."""
+        space = self.space.where(condition.get("mask"))
+        x_t = space.shown(x0, t, keys.fold("noise"))
+        return space.loss(self(x_t, t, condition), x0, x_t, t)
+
+    def complete(self, condition: Condition, x_t: State) -> dict[str, Tensor]:
+        """The condition with "not said" in the place of every name it lacks."""
+        device, n = leaves(x_t)[0].device, batch_size(x_t)
+        unsaid = {name: value.to(device).expand(n, *value.shape) for name, value in self.null.items()}
+        return {**unsaid, **condition}
+
+
+def in_precision(x: Tensor, network: nn.Module) -> Tensor:
+    """Numbers in the precision of the network's weights, whatever that of the state."""
+    weight = next(network.parameters(), None)
+    return x if weight is None or not x.is_floating_point() else x.to(weight.dtype)
+
+
+def times(t: Time, x_t: State) -> Tensor:
+    """t as a float32 tensor with the batch of x_t as its first axis."""
+    first = leaves(x_t)[0]
+    if isinstance(t, Tensor):
+        return (t if t.ndim else t.expand(batch_size(x_t))).to(first.device, torch.float32)
+    return torch.full((batch_size(x_t),), t, device=first.device)
+
+
+def with_covariance(denoiser: Denoiser, x_t: State, t: Time, condition: Condition | None = None) -> Belief:
+    """The belief with its covariance: the denoiser's own, else Tweedie's, through the gradient of the network."""
+    return terms_and_belief(denoiser, x_t, t, condition)[1]
+
+
+def terms_and_belief(
+    denoiser: Denoiser, x_t: State, t: Time, condition: Condition | None = None
+) -> tuple[list[tuple[Time, Belief]], Belief]:
+    """The denoiser's terms, and the belief they combine to with its covariance."""
+    x_t = map_state(lambda x: x.detach().requires_grad_() if x.is_floating_point() and not x.requires_grad else x, x_t)
+    with torch.enable_grad():
+        terms = denoiser.terms(x_t, t, condition)
+        belief = combined(terms)
+    mask = (condition or {}).get("mask")
+    return terms, denoiser.space.where(mask).second_moment(belief, x_t, t, denoiser.reach)

@@ -1,0 +1,340 @@
+"""What is known or wanted about x₀, as a factor g(x₀). `denoiser & factor` is a denoiser of p(x₀) g(x₀), nearly.
+
+A factor answers two questions about a belief, and everything else follows from the answers:
+
+    log_expect     log E[g(x₀)] under the belief: how well x_t already agrees     weighs particles
+    update         the same, and the belief given g: ∝ belief · g                 moves samples
+
+Both are exact where the belief is right and the factor `conjugate` (measurements.py). Any other factor is expanded at
+the mean m: with slope d = ∇ log g(m) and the belief's covariance C
+
+    log E[g] ≈ log g(m) + log E exp d·(x₀ − m),      belief ∝ belief · exp d·x₀  (mean += C d, logits += d)
+
+which is exact for every g that is exponential in x₀, in every space. A bend of log g along C d, κ < 0, shortens the
+step to d/(1 − κ), as Newton's method would. The plug-in g(m) alone is biased: see docs/say-what-you-know.md.
+"""
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..beliefs import Belief, Joint, Probs
+from ..denoisers.base import Condition, Denoiser, Guide, Guided, with_covariance
+from ..spaces import Space
+from ..states import State, Time, leaves, left, map_state, per_sample_sum
+
+Updated = tuple[Float[Tensor, " batch"], Any]
+
+
+class Factor(Guide):
+    """log g(x₀).
+
+    Attributes:
+        timeless: what it makes of a belief does not depend on the time.
+    """
+
+    timeless: ClassVar[bool] = True
+
+    @property
+    def conjugate(self) -> bool:
+        """Whether `update` is exact for the beliefs it is made for."""
+        return False
+
+    @abstractmethod
+    def update(self, belief: Belief, x_t: State, t: Time, space: Space) -> Updated:
+        """log E[g(x₀)] under the belief (batch,) and the belief given g; x_t, t: where the belief was formed."""
+
+    @abstractmethod
+    def log_expect(self, belief: Belief) -> Float[Tensor, " batch"]:
+        """log E[g(x₀)], nats; of a belief without doubt it is log g(x₀)."""
+
+    @abstractmethod
+    def tempered(self, power: float) -> "Factor":
+        """g to a power, up to a constant."""
+
+    def known(self, x_t: Any, space: Space) -> Any:
+        """x_t with what is certain filled in, where the denoiser may see it clean: letters under masks."""
+        return x_t
+
+    def shared(self, x: State) -> bool:
+        """Whether it says the same of every sample, so that they can be one population; x: any state of one sample."""
+        return True
+
+    @property
+    def record(self) -> Mapping[str, Any]:
+        """The factor for a manifest."""
+        return {"factor": type(self).__name__}
+
+    def on(self, part: str) -> "Factor":
+        """The same about one part of a product space."""
+        return OnPart(part, self)
+
+    def guide(self, denoiser: Denoiser) -> "Factored":
+        if isinstance(denoiser, Factored):
+            return replace(denoiser, factors=(*denoiser.factors, self))
+        return Factored(denoiser, (self,))
+
+
+@dataclass(frozen=True)
+class Factored(Guided):
+    """A denoiser of the prior times its factors, the conjugate ones taken first."""
+
+    factors: tuple[Factor, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "factors", tuple(sorted(self.factors, key=lambda factor: not factor.conjugate)))
+
+    def __and__(self, guide: Guide) -> Denoiser:
+        return replace(self, denoiser=self.denoiser & guide) if guide.of_prior else super().__and__(guide)
+
+    @property
+    def record(self) -> Sequence[Mapping[str, Any]]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return (*self.denoiser.record, *(factor.record for factor in self.factors))
+
+    @property
+    def timeless(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.denoiser.timeless and all(factor.timeless for factor in self.factors)
+
+    def __call__(self, x_t: State, t: Time, condition: Condition | None = None) -> Belief:
+        space = self.space.where((condition or {}).get("mask"))
+        for factor in self.factors:
+            x_t = factor.known(x_t, space)
+        belief = with_covariance(self.denoiser, x_t, t, condition)
+        _, updated = update(self.factors, belief, x_t, t, space)
+        return updated
+
+
+def update(
+    factors: Sequence[Factor], belief: Belief, x_t: State, t: Time, space: Space
+) -> tuple[Float[Tensor, "factors batch"], Belief]:
+    """log E of each factor given the ones before it, and the belief given them all."""
+    values = []
+    for factor in factors:
+        value, belief = factor.update(belief, x_t, t, space)
+        values.append(value)
+    return torch.stack(values), belief
+
+
+# Smooth factors ---------------------------------------------------------------------------------------
+
+
+class Smooth(Factor):
+    """A factor with a differentiable log g on the code of x₀ (numbers as they are, categories one-hot)."""
+
+    @abstractmethod
+    def log_g(self, code: Any) -> Float[Tensor, " batch"]:
+        """log g(x₀), differentiable in the code."""
+
+    def log_expect(self, belief: Belief) -> Float[Tensor, " batch"]:
+        return self._expand(belief)[0]
+
+    def update(self, belief: Belief, x_t: State, t: Time, space: Space) -> Updated:
+        value, slope = self._expand(belief)
+        return value, belief.tilt(slope)
+
+    def _expand(self, belief: Belief) -> tuple[Tensor, Any]:
+        """log E[g] and the shortened slope."""
+        with torch.enable_grad():
+            mean = map_state(lambda x: x.detach().requires_grad_(), belief.mean)
+            value = self.log_g(mean)
+            slope = _gradient(value.sum(), mean, create_graph=True)
+            held = map_state(torch.Tensor.detach, slope)
+            towards = belief.covary(held)
+            bend = _gradient(_inner(slope, towards).sum(), mean)
+        rise, curvature = _inner(held, towards), _inner(bend, towards)
+        bent = (rise > 0) & (curvature < 0)  # a network's covariance need not be positive
+        short = 1 / (1 - torch.where(bent, curvature / torch.where(bent, rise, 1.0), 0.0))
+        slope = map_state(lambda x: x * left(short, x).to(x), held)
+        return value.detach() + belief.cumulant(slope) / short + short.log() / 2, slope
+
+
+@dataclass(frozen=True)
+class Energy(Smooth):
+    """g = exp(−weight · E(x₀)): a property or an energy to push down, or up with a negative weight.
+
+    Attributes:
+        energy: of the code of x₀, (batch, ...) → (batch,), differentiable.
+        weight: 1/kT, if E is an energy.
+    """
+
+    energy: Callable[[Any], Tensor]
+    weight: float = 1.0
+
+    def log_g(self, code: Any) -> Float[Tensor, " batch"]:
+        return -self.weight * self.energy(code)
+
+    def tempered(self, power: float) -> "Energy":
+        return replace(self, weight=self.weight * power)
+
+    @property
+    def record(self) -> Mapping[str, Any]:
+        return {"factor": "Energy", "of": name_of(self.energy), "weight": self.weight}
+
+
+@dataclass(frozen=True)
+class LogProb(Smooth):
+    """g = p(c | x₀)^weight, of a classifier or a regressor of clean data.
+
+    Attributes:
+        log_prob: of the code of x₀, (batch, ...) → (batch,), differentiable.
+    """
+
+    log_prob: Callable[[Any], Tensor]
+    weight: float = 1.0
+
+    def log_g(self, code: Any) -> Float[Tensor, " batch"]:
+        return self.weight * self.log_prob(code)
+
+    def tempered(self, power: float) -> "LogProb":
+        return replace(self, weight=self.weight * power)
+
+    @property
+    def record(self) -> Mapping[str, Any]:
+        return {"factor": "LogProb", "of": name_of(self.log_prob), "weight": self.weight}
+
+
+@dataclass(frozen=True)
+class NoisyLogProb(LogProb):
+    """g = p(c | x₀)^weight by a classifier of noisy data, log p(c | x_t, t): (code of x_t, t) → (batch,)."""
+
+    log_prob: Callable[..., Tensor]
+
+    timeless = False
+
+    def log_expect(self, belief: Belief) -> Float[Tensor, " batch"]:
+        """Of a belief without doubt: the classifier at t = 0."""
+        return self.weight * self.log_prob(belief.mean, 0.0)
+
+    def update(self, belief: Belief, x_t: State, t: Time, space: Space) -> Updated:
+        with torch.enable_grad():
+            code = map_state(lambda x: x.detach().requires_grad_(), space.certain(x_t).mean)
+            value = self.weight * self.log_prob(code, t)
+            slope = _gradient(value.sum(), code)
+        return value.detach(), space.steer(belief, slope, t)
+
+
+@dataclass(frozen=True)
+class BlackBox(Factor):
+    """g = exp(weight · score(x₀)) of a program that has no gradient, such as a folding algorithm.
+
+    The belief does not see it: particles must weigh it, with its value at what is likeliest as their foresight.
+
+    Attributes:
+        score: of clean states, (batch, ...) → (batch,).
+    """
+
+    score: Callable[[Any], Tensor]
+    weight: float = 1.0
+
+    def log_expect(self, belief: Belief) -> Float[Tensor, " batch"]:
+        likeliest = belief.logits.argmax(-1) if isinstance(belief, Probs) else belief.mean
+        return self.weight * self.score(likeliest).double()
+
+    def update(self, belief: Belief, x_t: State, t: Time, space: Space) -> Updated:
+        return self.log_expect(belief), belief
+
+    def tempered(self, power: float) -> "BlackBox":
+        return replace(self, weight=self.weight * power)
+
+    @property
+    def record(self) -> Mapping[str, Any]:
+        return {"factor": "BlackBox", "of": name_of(self.score), "weight": self.weight}
+
+
+@dataclass(frozen=True)
+class Late(Factor):
+    """A factor that counts only from a time down: beliefs about noise are too broad for an expansion at their mean.
+
+    Particles weigh it in full all the same, when its time has come.
+
+    Attributes:
+        until: the time above which it is 1.
+    """
+
+    factor: Factor
+    until: float
+
+    timeless = False
+
+    @property
+    def record(self) -> Mapping[str, Any]:
+        return {**self.factor.record, "until": self.until}
+
+    def tempered(self, power: float) -> "Late":
+        return replace(self, factor=self.factor.tempered(power))
+
+    def shared(self, x: State) -> bool:
+        return self.factor.shared(x)
+
+    def log_expect(self, belief: Belief) -> Float[Tensor, " batch"]:
+        return self.factor.log_expect(belief)
+
+    def update(self, belief: Belief, x_t: State, t: Time, space: Space) -> Updated:
+        if float(torch.as_tensor(t, dtype=torch.float64).max()) <= self.until:
+            return self.factor.update(belief, x_t, t, space)
+        x = leaves(x_t)[0]
+        return torch.zeros(len(x), dtype=torch.float64, device=x.device), belief
+
+
+@dataclass(frozen=True)
+class OnPart(Factor):
+    """A factor about one part of a product space."""
+
+    part: str
+    factor: Factor
+
+    @property
+    def conjugate(self) -> bool:
+        return self.factor.conjugate
+
+    @property
+    def record(self) -> Mapping[str, Any]:
+        return {**self.factor.record, "part": self.part}
+
+    def tempered(self, power: float) -> "OnPart":
+        return replace(self, factor=self.factor.tempered(power))
+
+    def shared(self, x: State) -> bool:
+        assert isinstance(x, Mapping)
+        return self.factor.shared(x[self.part])
+
+    def known(self, x_t: Any, space: Any) -> Any:
+        return {**x_t, self.part: self.factor.known(x_t[self.part], space.parts[self.part])}
+
+    def log_expect(self, belief: Belief) -> Float[Tensor, " batch"]:
+        assert isinstance(belief, Joint)
+        return self.factor.log_expect(belief[self.part])
+
+    def update(self, belief: Belief, x_t: State, t: Time, space: Any) -> Updated:
+        assert isinstance(belief, Joint)
+        assert isinstance(x_t, Mapping)
+        time: Any = t[self.part] if isinstance(t, Mapping) else t  # pyright: ignore[reportArgumentType]
+        value, part = self.factor.update(belief[self.part], x_t[self.part], time, space.parts[self.part])
+        return value, replace(belief, parts={**belief.parts, self.part: part})
+
+
+# Gradients of states ----------------------------------------------------------------------------------
+
+
+def _gradient(value: Tensor, at: Any, create_graph: bool = False) -> Any:
+    """∂value/∂at, tensor by tensor; zero where value does not depend on it."""
+    if not value.requires_grad:
+        return map_state(torch.zeros_like, at)
+    found = torch.autograd.grad(value, leaves(at), create_graph=create_graph, materialize_grads=True)
+    gradients = iter(found)
+    return map_state(lambda _: next(gradients), at)
+
+
+def _inner(a: Any, b: Any) -> Float[Tensor, " batch"]:
+    """a · b, sample by sample."""
+    return torch.stack([per_sample_sum(x * y).double() for x, y in zip(leaves(a), leaves(b), strict=True)]).sum(0)
+
+
+def name_of(part: object) -> str:
+    """A function's name, or that of an object's class, for manifests."""
+    return getattr(part, "__name__", type(part).__name__)

@@ -1,0 +1,1 @@
+"""Markov chain Monte Carlo: exact samples of unnormalised densities."""

@@ -1,0 +1,95 @@
+"""Long chains: many at once, a warm-up that is thrown away, and what arviz says of the rest.
+
+chains = run(HMC(), Density.of(energy, space), start, Keys.of(seed, len(start)), draws=1000, warmup=200)
+chains.x                (draws, chains, ...)
+chains.r_hat            ≤ 1.01, or they have not forgotten where they started
+"""
+
+from dataclasses import dataclass
+from math import nan
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..keys import Keys
+from ..sampling.diagnostics import chain_ess, r_hat
+from .densities import Density
+from .moves import Move, repeated, warmed
+from .tempering import Tempering
+
+
+@dataclass(frozen=True)
+class Chains:
+    """Draws of many chains.
+
+    Attributes:
+        log_p: up to a constant, nats.
+        acceptance: mean over the draws, one number, or one a temperature.
+        swaps: mean exchange rate of neighbouring temperatures, if there are any.
+        move: the move with the step that was learnt.
+        gradients: evaluations of the target, warm-up included (values, for moves that need no gradient).
+    """
+
+    x: Float[Tensor, "draws chains ..."] | Tensor
+    log_p: Float[Tensor, "draws chains"]
+    acceptance: Float[Tensor, "*groups"]
+    swaps: Float[Tensor, " pairs"] | None
+    move: Move
+    gradients: int
+
+    @property
+    def r_hat(self) -> float:
+        """The largest of log p and all coordinates that vary (rank-normalised, split; Vehtari et al. 2021).
+
+        NaN if nothing varies at all.
+        """
+        return max((r_hat(values) for values in self._quantities()), default=nan)
+
+    @property
+    def ess(self) -> float:
+        """The smallest effective sample size, bulk or tail, of log p and all coordinates that vary; else NaN."""
+        return min((chain_ess(values) for values in self._quantities()), default=nan)
+
+    def _quantities(self) -> list[Float[Tensor, "chains draws"]]:
+        every = [self.log_p.T, *self.x.double().flatten(2).permute(2, 1, 0)]
+        return [values for values in every if (values != values[0, 0]).any()]
+
+
+def run(move: Move, density: Density, x: Tensor, keys: Keys, draws: int, warmup: int = 0, thin: int = 1) -> Chains:
+    """Chains from x, (chains, ...), one key a chain.
+
+    Args:
+        move: of `Tempering` x holds all levels, coldest first, and the coldest alone is kept.
+        draws: kept of each chain, every `thin` moves.
+        warmup: moves in which the step is learnt, not kept.
+    """
+    levels = len(move.ladder) if isinstance(move, Tempering) else 1
+    if draws < 1 or thin < 1 or len(x) % levels:
+        raise ValueError(
+            f"draws and thin are 1 or more, and x {levels} levels: not {draws}, {thin} and {len(x)} states"
+        )
+    before = density.tally.evaluations
+    move, point = warmed(move, density, density.at(x, move.needs_slopes), keys.fold("warmup"), warmup)
+    chains, kept, log_p, rates, swaps = len(x) // levels, [], [], [], []
+    for k in range(draws):
+        moved = repeated(move, point, density, keys.fold("draws").fold(k), thin)
+        point = moved.point
+        kept.append(point.x[:chains])
+        log_p.append(point.values[-1, :chains] if levels > 1 else density.log_p(point))
+        rates.append(moved.acceptance)
+        swaps += [moved.swaps] if moved.swaps is not None else []
+    acceptance = torch.stack(rates).mean(0).reshape(levels, chains).mean(1)
+    return Chains(
+        torch.stack(kept),
+        torch.stack(log_p),
+        acceptance if levels > 1 else acceptance[0],
+        torch.stack(swaps).nanmean(0) if swaps else None,
+        move,
+        density.tally.evaluations - before,
+    )
+
+
+def levels_of(x: Tensor, ladder: tuple[float, ...]) -> Tensor:
+    """States of as many chains at every level of a ladder, for `Tempering`."""
+    return x.repeat(len(ladder), *(1 for _ in x.shape[1:]))

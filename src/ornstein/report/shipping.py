@@ -1,0 +1,104 @@
+"""python -m ornstein.shipping RUN: puts what was trained into its domain package, with what one must know to trust it.
+
+Beside the weights (half precision) stand the configuration that made them, the measured scores and a card.
+"""
+
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..config import to_toml, update
+from ..files import write_text
+from ..tasks import runs
+from ..tasks.figures import Score
+from ..tasks.registry import task
+from ..training import checkpoints
+from ..training.trainer import read_metrics
+
+
+def ship(run: Path) -> Path:
+    """Copies the model or regressor of a run folder into its package, then measures and describes the copy."""
+    kind = "model" if (run / runs.MODEL).exists() else "regressor"
+    tensors, meta = checkpoints.load(run / f"{kind}.safetensors", kind)
+    this = task(meta["domain"])
+    folder = this.folder / "models" / meta["name"]
+    path = folder / f"{kind}.safetensors"
+    checkpoints.save(path, kind, {name: half(tensor) for name, tensor in tensors.items()}, meta)
+    recipe = to_toml(update(this.config(), meta["config"], str(run)))
+    write_text(folder / runs.CONFIG, recipe)
+    measured = sampled if kind == "model" else predicted
+    scores, said = measured(f"{meta['domain']}/{meta['name']}", folder)
+    last = read_metrics(run / "metrics.jsonl")[-1]
+    write_text(folder / "card.md", card(meta, recipe, scores, last, said))
+    return folder
+
+
+def sampled(name: str, folder: Path) -> tuple[list[Score], str]:
+    """The scores of a model's samples, kept in its folder, and how they were measured, around {rows}."""
+    this = runs.task_of(name)
+    with tempfile.TemporaryDirectory() as work:
+        samples = runs.draw(runs.load(name), this.ask(), this.judged, **this.sampling)
+        drawn = samples.save(Path(work) / "samples")
+        scores = runs.score(drawn)
+        write_text(folder / runs.SCORES, (drawn / runs.SCORES).read_text())
+    command = " ".join([f"ornstein sample {name} --n {this.judged}", *(f"--{k} {v}" for k, v in this.sampling.items())])
+    exact = f"\nHow exact these samples are: {samples.exactness}.\n" if samples.exactness else ""
+    return (
+        scores,
+        f"Scores of {len(samples)} samples at seed 0 (`{command}`, then `ornstein score`):\n\n{{rows}}\n{exact}",
+    )
+
+
+def predicted(name: str, folder: Path) -> tuple[list[Score], str]:
+    """The scores of a regressor's predictions, kept in its folder, and how they were measured, around {rows}."""
+    regressor = runs.load_regressor(name)
+    assert regressor.origin is not None
+    scores = task(regressor.origin.domain).predictions(regressor)
+    runs.append_scores(folder, scores)
+    return scores, "It predicts and draws nothing. Measured on what it was not trained on:\n\n{rows}\n"
+
+
+def half(tensor: Tensor) -> Tensor:
+    """float16, which the weights' range allows and 10 bits of mantissa serve better than bfloat16's 7."""
+    return tensor.half() if tensor.is_floating_point() else tensor
+
+
+def card(meta: Mapping[str, Any], recipe: str, scores: Sequence[Score], last: Mapping[str, float], said: str) -> str:
+    """What the model is, what it was made from, and what it measured; said: how, around {rows}."""
+    name = f"{meta['domain']}/{meta['name']}"
+    rows = "\n".join(
+        f"| {score.name} ({score.better} is better) | {score.value:.4g} | "
+        f"{'' if score.reference is None else f'{score.reference:.4g} ({score.reference_name})'} |"
+        for score in scores
+    )
+    minutes = last["step"] / last["steps_per_second"] / 60
+    table = f"| score | value | yardstick |\n|---|---|---|\n{rows}"
+    rounds = "".join(f"- Round {k}: {told}.\n" for k, told in enumerate(meta.get("data", {}).get("rounds", ()), 1))
+    renewed = f"\nThe model made its own data in rounds; their evaluations of the energy are cumulative.\n\n{rounds}"
+    return f"""# {name}
+
+Data: {task(meta["domain"]).provenance(meta["facts"])}.
+Weights: Apache-2.0. Made to show and test the engine; judge its scores below before any other use.
+
+Trained with `ornstein train {name}`: {last["step"]} steps in {minutes:.1f} minutes on {machine()}; validation loss
+{last["validation"]:.4f}.
+{renewed if rounds else ""}
+{said.format(rows=table)}
+```toml
+{recipe.strip()}
+```
+"""
+
+
+def machine() -> str:
+    """What the model was trained on, if shipped from where it was trained."""
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else f"{torch.get_num_threads()} CPU cores"
+
+
+if __name__ == "__main__":
+    print(ship(Path(sys.argv[1])))

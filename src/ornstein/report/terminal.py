@@ -1,0 +1,72 @@
+"""What a person sees while they wait: bars on a terminal, plain lines elsewhere."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from ..tasks.figures import Score
+
+console = Console(soft_wrap=True)
+
+
+@contextmanager
+def training_progress(steps: int, done: int = 0) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """Shows the rows of a training run."""
+    if not console.is_terminal:
+        yield lambda row: print(_line(row), flush=True) if "validation" in row else None
+        return
+    with _bar() as bar:
+        job = bar.add_task("training", total=steps, completed=done)
+
+        def show(row: dict[str, Any]) -> None:
+            bar.update(job, completed=row["step"], description=f"loss {row['loss']:.4f}")
+            if "validation" in row:
+                bar.console.print(_line(row))
+
+        yield show
+
+
+@contextmanager
+def sampling_progress(steps: int) -> Iterator[Callable[[Any], None]]:
+    """Shows the steps of a sampler; nothing where there is no terminal."""
+    if not console.is_terminal:
+        yield lambda walk: None
+        return
+    with _bar() as bar:
+        job = bar.add_task("sampling", total=steps)
+        yield lambda walk: bar.advance(job)
+
+
+def score_table(scores: Sequence[Score], title: str) -> Table:
+    """The scores beside their yardsticks."""
+    table = Table(title=title, title_justify="left")
+    for column in ("score", "value", "yardstick", "what it means"):
+        table.add_column(column, justify="right" if column == "value" else "left")
+    for score in scores:
+        yardstick = "" if score.reference is None else f"{score.reference:.4g} ({score.reference_name})"
+        table.add_row(f"{score.name} ({score.better} is better)", f"{score.value:.4g}", yardstick, score.meaning)
+    return table
+
+
+def pairs_table(rows: Sequence[tuple[str, str]], title: str) -> Table:
+    """Two columns, name and value."""
+    table = Table(title=title, title_justify="left", show_header=False)
+    for name, value in rows:
+        table.add_row(name, value)
+    return table
+
+
+def _bar() -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console)
+
+
+def _line(row: dict[str, Any]) -> str:
+    return (
+        f"step {row['step']}  loss {row['loss']:.4f}  validation {row['validation']:.4f}  "
+        f"{row['steps_per_second']:.1f} steps/s"
+    )

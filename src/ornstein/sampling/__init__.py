@@ -1,0 +1,1 @@
+"""Sampling: time grids, the kernels that walk them, populations, likelihoods."""

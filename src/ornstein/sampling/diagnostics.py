@@ -1,0 +1,122 @@
+"""How exact samples are: effective sample sizes, evidence and its error, the tails of weights, the mixing of chains."""
+
+from dataclasses import asdict, dataclass
+from math import log
+from typing import Any
+from warnings import catch_warnings, simplefilter
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from ..errors import InputError
+
+
+def effective_sample_size(log_weights: Float[Tensor, " n"]) -> Float[Tensor, ""]:
+    """(Σ w)² / Σ w²: how many equally weighted samples would say as much (Kong 1992)."""
+    return (2 * log_weights.logsumexp(0) - (2 * log_weights).logsumexp(0)).exp()
+
+
+def log_mean_exp(log_weights: Float[Tensor, " n"]) -> Float[Tensor, ""]:
+    """log of the mean weight."""
+    return log_weights.logsumexp(0) - log(len(log_weights))
+
+
+def systematic(log_weights: Float[Tensor, " n"], u: Tensor, count: int | None = None) -> Int[Tensor, " count"]:
+    """Indices of `count` samples drawn in proportion to their weights with one random number u in (0, 1).
+
+    Sample i is drawn ⌊n W_i⌋ or ⌈n W_i⌉ times (Kitagawa 1996).
+    """
+    count = count or len(log_weights)
+    cumulative = log_weights.double().softmax(0).cumsum(0)
+    points = (torch.arange(count, device=u.device) + u) / count * cumulative[-1]
+    return torch.searchsorted(cumulative, points).clamp(max=len(log_weights) - 1)
+
+
+def family_error(log_weights: Float[Tensor, " n"], eve: Int[Tensor, " n"]) -> Float[Tensor, ""]:
+    """Standard error of log Z from one run: the scatter of the weight that each first particle's family ended with.
+
+    Source: Chan & Lai 2013, as used by Lee & Whiteley 2018. It overstates a little, as systematic resampling scatters
+    less than the independent draws it assumes, and says little once few families are left.
+    """
+    shares = torch.zeros_like(log_weights).index_add(0, eve, log_weights.softmax(0))
+    return (shares - 1 / len(shares)).square().sum().sqrt()
+
+
+def mean_and_error(values: Float[Tensor, " n"], family: Int[Tensor, " n"]) -> tuple[float, float]:
+    """The mean of samples and its standard error, where samples of one family are not independent."""
+    mean = values.mean()
+    shares = torch.zeros_like(values).index_add(0, family, (values - mean) / len(values))
+    return mean.item(), shares.square().sum().sqrt().item()
+
+
+@dataclass(frozen=True)
+class Exactness:
+    """How the samples were made exact, and how well that went.
+
+    Attributes:
+        method: "particles".
+        particles: the size of the population.
+        ess: effective sample size at every step, as a share of the population.
+        resampled: how often the population was resampled.
+        families: how many of the first particles have descendants among the last.
+        log_evidence: log E[g(x₀)] under the prior, nats; for a measurement log p(y).
+        error: its standard error.
+    """
+
+    method: str
+    particles: int
+    ess: tuple[float, ...]
+    resampled: int
+    families: int
+    log_evidence: float
+    error: float
+
+    @property
+    def collapsed(self) -> bool:
+        """Whether a handful of particles carries the answer, so that neither it nor its error means much."""
+        return self.families < 5 or min(self.ess) * self.particles < 3
+
+    def __str__(self) -> str:
+        warning = "; COLLAPSED: take more particles or steps" if self.collapsed else ""
+        return (
+            f"{self.particles} particles, ESS at least {min(self.ess):.0%}, resampled {self.resampled} ×, "
+            f"{self.families} families; log evidence {self.log_evidence:.3f} ± {self.error:.3f}{warning}"
+        )
+
+    def record(self) -> dict[str, Any]:
+        """In JSON values, for the manifest."""
+        return {**asdict(self), "collapsed": self.collapsed, "ess": [round(share, 4) for share in self.ess]}
+
+
+# Diagnostics of weights and of chains: arviz -----------------------------------------------------------
+
+
+def pareto_smoothed(log_weights: Float[Tensor, " n"]) -> tuple[Float[Tensor, " n"], float]:
+    """Log-weights whose largest are replaced by quantiles of a fitted Pareto tail (normalised), and its shape k̂.
+
+    Below .7 the smoothed weights can be trusted; above, no number of samples helps. Source: Vehtari et al. 2024.
+    """
+    finite = log_weights.double().clamp(min=-1e300)
+    smoothed, shape = _arviz().psislw(finite.cpu().numpy())
+    return torch.as_tensor(smoothed, dtype=torch.float64, device=log_weights.device), float(shape)
+
+
+def r_hat(values: Float[Tensor, "chains draws"]) -> float:
+    """Between-chain against within-chain spread, rank-normalised and split; 1 where chains agree."""
+    return float(_arviz().rhat(values.cpu().numpy()))
+
+
+def chain_ess(values: Float[Tensor, "chains draws"]) -> float:
+    """Effective sample size, the smaller of bulk and tail."""
+    return min(float(_arviz().ess(values.cpu().numpy(), method=how)) for how in ("bulk", "tail"))
+
+
+def _arviz() -> Any:
+    with catch_warnings():
+        simplefilter("ignore", FutureWarning)  # it announces its next version on every import
+        try:
+            import arviz
+        except ModuleNotFoundError as error:
+            raise InputError(f"Markov chains are judged by {error.name!r}: pip install 'ornstein[energies]'") from None
+    return arviz

@@ -1,0 +1,150 @@
+"""One move of a sampler: a function from where the samples stand to where they stand next, without hidden state.
+
+The predictor walks from time t to s: DDIM on the belief averaged over the step (spaces/steps.py), which is a multistep
+solver of any order in every space that has a flow. Its corrector repeats the step that led here with the belief found
+here, at no further call (UniPC, Zhao et al. 2023).
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from ..beliefs import Belief
+from ..denoisers.base import Condition, Denoiser
+from ..keys import Keys
+from ..spaces import Space, Transition
+from ..states import Time, take
+
+
+@dataclass(frozen=True)
+class Walk:
+    """Where a batch of samples stands.
+
+    Attributes:
+        x: the state at time t.
+        t: the time, 1 = noise, 0 = data.
+        space: the denoiser's space, bound to this batch.
+        past: the (time, belief) pairs of the moves so far, latest last, as many as the kernels keep.
+        nfe: network evaluations so far, of each sample; (batch,) where some were spared.
+        before: the state of the latest belief, which the last step started from; None at the start.
+        transition: the distribution x was drawn from, if it was drawn.
+        population: the weights of the samples, where they are particles of one population (particles.py); else None.
+        acceptance: of the last Metropolis moves, a sample (moves.py); None if there were none.
+    """
+
+    x: Any
+    t: Time
+    space: Space
+    past: tuple[tuple[Time, Belief], ...] = ()
+    nfe: int | Tensor = 0
+    before: Any = None
+    transition: Transition | None = None
+    population: Any = None
+    acceptance: Tensor | None = None
+
+    @property
+    def belief(self) -> Belief:
+        """The latest belief about the clean data."""
+        return self.past[-1][1]
+
+
+@runtime_checkable
+class Kernel(Protocol):
+    """A move. Correctors leave t at s; the predictor is what brings it there."""
+
+    def __call__(self, walk: Walk, s: Time, denoiser: Denoiser, condition: Condition, keys: Keys) -> Walk: ...
+
+
+def look(walk: Walk, denoiser: Denoiser, condition: Condition) -> tuple[Any, int | Tensor]:
+    """The belief where the samples stand, and the calls that each cost: none where a look at another time is as good.
+
+    That is so for samples that have not moved since the latest belief, under a denoiser that does not see the time.
+    """
+    if not denoiser.timeless or not walk.past or not isinstance(walk.x, Tensor):
+        return denoiser(walk.x, walk.t, condition), denoiser.calls
+    return look_again(walk, (walk.x != walk.before).flatten(1).any(1), denoiser, condition)
+
+
+def look_again(walk: Walk, moved: Tensor, denoiser: Denoiser, condition: Condition) -> tuple[Any, Tensor]:
+    """The latest belief, renewed for the samples that have moved; what a factor says of one sample must be shared."""
+    if moved.all() or not all(factor.shared(walk.x[:1]) for factor in getattr(denoiser, "factors", ())):
+        return denoiser(walk.x, walk.t, condition), torch.full_like(moved, denoiser.calls, dtype=torch.int64)
+    belief: Any = walk.belief
+    if moved.any():
+        t = walk.t[moved] if isinstance(walk.t, Tensor) and walk.t.ndim else walk.t
+        fresh: Any = denoiser(walk.x[moved], t, take(condition, moved))
+        logits = belief.logits.clone()
+        logits[moved] = fresh.logits.to(logits)
+        belief = replace(belief, logits=logits)
+    return belief, denoiser.calls * moved.long()
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """Denoise, then step to s: one call a step.
+
+    Attributes:
+        eta: fresh noise, 0 = deterministic, 1 = ancestral; categories are always ancestral.
+        order: how many beliefs the average over the step is made from.
+        correct: repeat the previous step with the new belief before taking the next; deterministic only.
+    """
+
+    eta: float = 1.0
+    order: int = 1
+    correct: bool = False
+
+    def __post_init__(self) -> None:
+        if self.order not in (1, 2, 3) or not 0 <= self.eta <= 1:
+            raise ValueError(f"order must be 1, 2 or 3 and eta in [0, 1], not order={self.order}, eta={self.eta}")
+        if self.correct and self.eta > 0:
+            raise ValueError(f"only a deterministic step can be corrected, not eta={self.eta}")
+
+    def __call__(self, walk: Walk, s: Time, denoiser: Denoiser, condition: Condition, keys: Keys) -> Walk:
+        t, space = walk.t, walk.space
+        belief, calls = look(walk, denoiser, condition)
+        past = (*walk.past, (t, belief))
+        x = walk.x
+        if self.correct and walk.past:
+            x = space.correct(walk.before, x, past[-max(self.order, 2) :], past[-2][0], t)
+        past = past[-self.order :]
+        transition = space.step(x, space.average(past, t, s, self.eta), t, s, self.eta)
+        return Walk(transition.sample(keys), s, space, past, walk.nfe + calls, x, transition)
+
+
+@dataclass(frozen=True)
+class Renoise:
+    """A corrector for every space: add noise back, and step down again from there with a fresh belief; one call.
+
+    If belief and step were exact it would leave the law at s as it is; with parallel draws of categories it is a second
+    look at what was revealed too soon (remasking; cf. ReMDM, Wang et al. 2025, and Restart, Xu et al. 2023).
+
+    Attributes:
+        depth: how far back towards the previous time, 1 = all the way.
+        eta: fresh noise of the step down.
+    """
+
+    depth: float = 1.0
+    eta: float = 1.0
+
+    def __call__(self, walk: Walk, s: Time, denoiser: Denoiser, condition: Condition, keys: Keys) -> Walk:
+        if not walk.past or (not isinstance(s, Tensor) and s == 0):
+            return walk  # data stay as they are
+        back = s + self.depth * (walk.past[-1][0] - s)
+        x = walk.space.noise(walk.x, back, keys.fold("back"), since=s)
+        transition = walk.space.step(x, denoiser(x, back, condition), back, s, self.eta)
+        return replace(walk, x=transition.sample(keys), nfe=walk.nfe + denoiser.calls, transition=transition)
+
+
+@dataclass(frozen=True)
+class Heun:
+    """Heun's method in exponential form (cf. Karras et al. 2022): order 2 in two calls a step, for reference."""
+
+    def __call__(self, walk: Walk, s: Time, denoiser: Denoiser, condition: Condition, keys: Keys) -> Walk:
+        walk = Predictor(eta=0.0)(replace(walk, past=()), s, denoiser, condition, keys)
+        if not isinstance(s, Tensor) and s == 0:
+            return walk
+        (t, _), end = walk.past[0], denoiser(walk.x, s, condition)
+        x = walk.space.correct(walk.before, walk.x, (*walk.past, (s, end)), t, s)
+        return replace(walk, x=x, nfe=walk.nfe + denoiser.calls, transition=None)

@@ -1,0 +1,207 @@
+"""Twisted sequential Monte Carlo: exact posteriors in every space (Wu et al. 2023; Guarniero et al. 2017).
+
+A population walks down from noise. It moves by the belief given the factors, q(x_s | x_t), and is weighed so that it
+targets the prior's own chain p(x_s | x_t), with the twist ψ_t(x_t) = E[g(x₀) | x_t] as its foresight:
+
+    w_s = w_t · p(x_s | x_t) / q(x_s | x_t) · ψ_s(x_s) / ψ_t(x_t)
+
+The twists cancel down to the last, ψ_0 = g itself, so an error of foresight costs effective sample size and no bias.
+For a product of powers Π p_k^{w_k} the chain is Π p_k(x_s | x_t)^{w_k}. What bias is left is the chain's own, which its
+steps decide; where the covariance of x₀ is at hand as a matrix, the chain has both moments right and needs fewer.
+
+In the last step conjugate factors have been integrated out: x₀ is drawn from the belief given them, with no more
+weight. Continuous parts whose belief is a mean alone end there: a point cannot be weighed.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from ..beliefs import Belief, Joint, Normal
+from ..covariances import Dense, Spelled
+from ..denoisers.base import Condition, Denoiser, terms_and_belief
+from ..guidance.factors import Factor, Factored, update
+from ..keys import Keys
+from ..spaces import Gaussian, Independent, Space, Transition
+from ..states import State, Time, batch_size, leaves, take
+from .diagnostics import Exactness, effective_sample_size, family_error, log_mean_exp, systematic
+from .kernels import Walk
+
+
+@dataclass(frozen=True)
+class Look:
+    """What is believed at one time.
+
+    Attributes:
+        terms: of the prior, with their weights.
+        prior: the terms combined.
+        values: log ψ, (factors, batch).
+        posterior: the belief given the factors.
+    """
+
+    terms: Sequence[tuple[Time, Belief]]
+    prior: Belief
+    values: Float[Tensor, "factors batch"]
+    posterior: Belief
+
+
+@dataclass(frozen=True)
+class Population:
+    """The weights of a batch of samples, its history, and what is believed where it stands.
+
+    Attributes:
+        log_weights: since the last resampling.
+        eve: the number of each particle's first ancestor, whose condition it carries.
+        log_evidence: up to the last resampling.
+        ess: at each step, as a share of the population.
+        error: of the log evidence; known at the end.
+    """
+
+    log_weights: Float[Tensor, " batch"]
+    eve: Int[Tensor, " batch"]
+    log_evidence: Float[Tensor, ""]
+    ess: tuple[Float[Tensor, ""], ...] = ()
+    resampled: int = 0
+    error: Float[Tensor, ""] | float = float("nan")
+    look: Look | None = None
+
+    def exactness(self) -> Exactness:
+        """The summary for the user."""
+        return Exactness(
+            "particles",
+            len(self.eve),
+            tuple(float(share) for share in self.ess),
+            self.resampled,
+            len(self.eve.unique()),
+            float(self.log_evidence),
+            float(self.error),
+        )
+
+
+@dataclass(frozen=True)
+class Particles:
+    """Move, weigh, and resample a population when its effective size falls below `threshold`; always at the end.
+
+    Attributes:
+        threshold: share of the population, 0 = resample at the end only.
+        temper: the factors count with the power (1 − t)^temper on the way, which spares the early population where the
+            foresight of noisy states is poor (high dimensions); all of them count at the end.
+        dense: continuous parts of at most so many numbers get the full covariance of a network, one gradient a number;
+            covariances that are known in closed form are always used.
+    """
+
+    threshold: float = 0.5
+    temper: float = 0.0
+    dense: int = 16
+
+    def __call__(self, walk: Walk, s: Time, denoiser: Denoiser, condition: Condition, keys: Keys) -> Walk:
+        n, t, nfe = batch_size(walk.x), walk.t, walk.nfe
+        population, look = walk.population, walk.population.look if walk.population else None
+        given = take(condition, population.eve) if population else condition
+        space = denoiser.space.where(given.get("mask"))
+        if look is None:
+            look, nfe = self.look(denoiser, walk.x, t, given, space), nfe + denoiser.calls
+        if population is None:
+            device = look.values.device
+            population = Population(look.values.sum(0), torch.arange(n, device=device), look.values.new_zeros(()))
+        last = not isinstance(s, Tensor) and s == 0
+        if last:
+            x, gained = self._finish(_factors(denoiser), look, space, walk.x, t, s, keys)
+        else:
+            x, gained = _move(look, space, walk.x, t, s, keys)
+            before, look = look, self.look(denoiser, x, s, given, space)
+            gained, nfe = gained + look.values.sum(0) - before.values.sum(0), nfe + denoiser.calls
+        log_weights = (population.log_weights + gained).nan_to_num(nan=-torch.inf)  # what is impossible stays so
+        population = replace(population, log_weights=log_weights, look=look)
+        x, population = self._resampled(x, population, last, keys)
+        past = ((t, look.posterior),)
+        return replace(walk, x=x, t=s, past=past, nfe=nfe, before=walk.x, transition=None, population=population)
+
+    def look(self, denoiser: Denoiser, x: State, t: Time, given: Condition, space: Space) -> Look:
+        """The beliefs at x, one call of the denoiser."""
+        prior = denoiser.denoiser if isinstance(denoiser, Factored) else denoiser
+        terms, belief = terms_and_belief(prior, x, t, given)
+        if len(terms) == 1:
+            belief = _spelled(belief, self.dense)
+            terms = [(1.0, belief)]
+        factors = _factors(denoiser)
+        if self.temper:
+            power = max(1 - float(t), 1e-6) ** self.temper  # a power of 0 would be noise of infinite width
+            factors = [factor.tempered(power) for factor in factors]
+        if not factors:
+            return Look(terms, belief, torch.zeros(1, batch_size(x), device=leaves(x)[0].device).double(), belief)
+        values, posterior = update(factors, belief, x, t, space)
+        return Look(terms, belief, values.double(), _spelled(posterior, self.dense) if len(terms) == 1 else posterior)
+
+    def _finish(
+        self, factors: Sequence[Factor], look: Look, space: Space, x: State, t: Time, s: Time, keys: Keys
+    ) -> tuple[Any, Tensor]:
+        """x₀ by the belief given the conjugate factors; the others weigh it by their own values."""
+        known = [factor for factor in factors if factor.conjugate]  # these come first
+        values, belief = update(known, look.prior, x, t, space) if known else (look.values[:0], look.prior)
+        single = len(look.terms) == 1
+        x0 = space.step(x, _spelled(belief, self.dense) if single else belief, t, s, 1.0).sample(keys.fold("move"))
+        gained = values.double().sum(0) - look.values[: len(known)].sum(0)  # not 0 where these were tempered
+        if not single:
+            gained = gained + _log_chain(look, space, x, t, s, x0) - _density(space.step(x, look.prior, t, s, 1.0), x0)
+        certain = space.certain(x0)
+        for factor, foreseen in zip(factors[len(known) :], look.values[len(known) :], strict=False):
+            gained = gained + factor.log_expect(certain).double() - foreseen
+        return x0, gained
+
+    def _resampled(self, x: State, population: Population, last: bool, keys: Keys) -> tuple[State, Population]:
+        weights = population.log_weights
+        share = effective_sample_size(weights) / len(weights)
+        population = replace(population, ess=(*population.ess, share))
+        if not last and share >= self.threshold:
+            return x, population
+        index = systematic(weights, keys[:1].fold("resample").uniform()[0])
+        population = replace(
+            population,
+            log_weights=torch.zeros_like(weights),
+            eve=population.eve[index],
+            log_evidence=population.log_evidence + log_mean_exp(weights),
+            resampled=population.resampled + 1,
+            error=family_error(weights, population.eve),
+            look=None,
+        )
+        return take(x, index), population
+
+
+def _factors(denoiser: Denoiser) -> tuple[Factor, ...]:
+    return denoiser.factors if isinstance(denoiser, Factored) else ()
+
+
+def _move(look: Look, space: Space, x: State, t: Time, s: Time, keys: Keys) -> tuple[Any, Tensor]:
+    """x_s by the belief given the factors, and log p(x_s | x_t) / q(x_s | x_t)."""
+    proposal = space.step(x, look.posterior, t, s, 1.0)
+    moved = proposal.sample(keys.fold("move"))
+    return moved, _log_chain(look, space, x, t, s, moved) - proposal.log_prob(moved)
+
+
+def _log_chain(look: Look, space: Space, x: State, t: Time, s: Time, moved: State) -> Tensor:
+    """Σ_k w_k log p_k(x_s | x_t)."""
+    return sum(weight * _density(space.step(x, belief, t, s, 1.0), moved) for weight, belief in look.terms)  # pyright: ignore[reportReturnType]
+
+
+def _density(transition: Transition, x: Any) -> Tensor:
+    """log p(x), a point mass left out."""
+    if isinstance(transition, Independent):
+        return torch.stack([_density(part, x[name]) for name, part in transition.parts.items()]).sum(0)
+    if isinstance(transition, Gaussian) and isinstance(transition.std, float) and transition.std == 0:
+        return torch.zeros(len(x), dtype=torch.float64, device=x.device)
+    return transition.log_prob(x)
+
+
+def _spelled(belief: Any, most: int) -> Any:
+    """The belief with its covariance as a matrix, where that is at hand or small."""
+    if isinstance(belief, Joint):
+        return Joint({name: _spelled(part, most) for name, part in belief.parts.items()})
+    if not isinstance(belief, Normal) or belief.cov is None or isinstance(belief.cov, Dense):
+        return belief
+    small = belief.mean[0].numel() <= most
+    return belief.spelled_out() if small or isinstance(belief.cov, Spelled) else belief

@@ -1,0 +1,93 @@
+"""Samples of exp(−E): from a model that draws fast, or from samples you have; see correction.py for how.
+
+found = on.hybrid(model, energy, 1000)    # found.exactness: weights, acceptance, R̂, log Z ± error, a verdict
+found = on.refine(samples, energy)
+"""
+
+import time
+from collections.abc import Callable
+from math import inf
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..denoisers.base import Denoiser
+from ..errors import InputError
+from ..keys import Keys
+from ..mcmc.correction import clouded, corrected
+from ..mcmc.densities import Density
+from ..mcmc.proposals import wide
+from ..mcmc.targets import Boltzmann
+from ..spaces import Euclidean
+from .drawing import sample
+from .samples import Samples
+
+
+def hybrid(
+    denoiser: Denoiser,
+    energy: Callable[[Tensor], Float[Tensor, " batch"]],
+    n: int = 1000,
+    *,
+    width: float | None = None,
+    **options: Any,
+) -> Samples:
+    """n samples of exp(−E) that a model proposes.
+
+    Args:
+        energy: dimensionless (kT = 1), (batch, ...) → (batch,), differentiable.
+        width: of wide noise about 0 that reaches all of it; 1.5 times the model's data if not given.
+        options: those of `sample`.
+    """
+    return sample(denoiser & Boltzmann(energy, width), n, exact="mcmc", **options)
+
+
+def refine(
+    samples: Samples | Float[Tensor, "m ..."],
+    energy: Callable[[Tensor], Float[Tensor, " batch"]],
+    n: int | None = None,
+    *,
+    space: Euclidean | None = None,
+    width: float | None = None,
+    seed: int = 0,
+    moves: int = 20,
+    check: int = 2000,
+) -> Samples:
+    """Samples of exp(−E) from samples of something near it, whose density need not be known.
+
+    A population is annealed from a cloud about the samples, so that modes get the weights of exp(−E).
+
+    Args:
+        n: as many as there are, if not given.
+        space: Euclidean of the samples' shape, if not given; Centered for point clouds without translation.
+        width: of wide noise about 0 that reaches all of exp(−E); 1.5 times the samples' root mean square if not given.
+        moves: of every sample at the end.
+        check: particles of the independent check; 0 = none.
+
+    InputError if the samples are not 20 or more of finite numbers, most of them different.
+    """
+    started, x = time.perf_counter(), samples.x if isinstance(samples, Samples) else samples
+    n = len(samples) if n is None else n
+    _require_sense(x, n, width, moves, check)
+    space = space or Euclidean(tuple(x.shape[1:]))
+    density, keys = Density.of(energy, space), Keys.of(seed, n, x.device)
+    start = clouded(space.project(x), density, n, keys)
+    base = wide(space, width or 1.5 * float(x.square().mean().sqrt()), x.device)
+    refined, exactness = corrected(start, density, base, keys, moves=moves, check=check)
+    origin = samples.origin if isinstance(samples, Samples) else None
+    settings = {"seed": seed, "moves": moves, "check": check}
+    seconds, x = time.perf_counter() - started, refined.to("cpu", torch.get_default_dtype())
+    return Samples(x, {}, origin, (), 0, seconds, settings, exactness)
+
+
+def _require_sense(x: Any, n: int, width: float | None, moves: int, check: int) -> None:
+    """InputError unless x are samples that can be refined, and the settings in range."""
+    if not isinstance(x, Tensor) or not x.is_floating_point() or not x.isfinite().all() or len(x) < 20:
+        found = f"{tuple(x.shape)}, {x.dtype}" if isinstance(x, Tensor) else type(x).__name__
+        raise InputError(f"samples must be 20 or more of finite floating-point numbers, found {found}")
+    for name, value, least in (("n", n, 1), ("moves", moves, 1), ("check", check, 0)):
+        if value < least:
+            raise InputError(f"{name} is {value}, expected at least {least}")
+    if width is not None and not 0 < width < inf:
+        raise InputError(f"width is {width}, expected a positive number")

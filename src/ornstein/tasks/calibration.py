@@ -1,0 +1,286 @@
+"""Guidance with a knob that can be predicted: how far does γ · w(x₀) push the mean of w?
+
+Samples of p(x₀) exp(γ w(x₀)) have the mean K′(γ), K(γ) = log E exp(γ w) the cumulant generating function of w under the
+unguided model, so unguided samples predict it:
+
+    E_γ[w] = μ + σ² γ + κ₃ γ²/2 + …
+
+the line holds for all γ if w is Gaussian, and to 5 % while |κ₃ γ| < σ²/10. Beyond, unguided samples are reweighted,
+while a fifth of them still counts; farther out, a ladder of populations (particles.py), each reweighted from the last.
+
+For w = a · x₀ the tilt needs no approximation at all: exp(γ a·x₀) only shifts what x_t says, and the tilted belief is
+b(x_t + γ a σ²/α, t). A property with foresight, m(x_t, t) = E[w | x_t], is pushed by the slope of γ m(x_t, t), which
+knows how all parts of x₀ depend on one another; any other w is expanded at a belief whose categories are independent.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..beliefs import Belief, combined
+from ..denoisers.base import Condition, Denoiser, Guide, Guided
+from ..errors import InputError
+from ..guidance.factors import Energy, Factored, NoisyLogProb
+from ..sampling.diagnostics import mean_and_error
+from ..spaces import Euclidean
+from ..states import State, Time
+from .drawing import sample
+from .samples import Samples
+
+
+@dataclass(frozen=True)
+class Foreseen:
+    """A property with foresight.
+
+    Attributes:
+        of: E[w(x₀) | x_t] from the code of x_t, (batch, ...), and t, differentiable; at t = 0 it is w itself.
+    """
+
+    of: Callable[[Any, Time], Tensor]
+
+    def __call__(self, code: Any) -> Float[Tensor, " batch"]:
+        return self.of(code, 0.0)
+
+
+Property = Callable[[Any], Tensor] | Foreseen | Tensor
+_LEAST_ESS = 0.2
+
+
+@dataclass(frozen=True)
+class Law:
+    """The first three cumulants of w under the unguided model.
+
+    Attributes:
+        mean, variance, third: μ, σ², κ₃.
+    """
+
+    mean: float
+    variance: float
+    third: float
+
+    @classmethod
+    def of(cls, values: Float[Tensor, " n"]) -> "Law":
+        centred = values - values.mean()
+        return cls(values.mean().item(), centred.square().mean().item(), centred.pow(3).mean().item())
+
+    def __call__(self, gamma: float) -> float:
+        """μ + σ² γ."""
+        return self.mean + self.variance * gamma
+
+    @property
+    def trusted(self) -> float:
+        """The largest |γ| at which the next term, κ₃ γ²/2, is under 5 % of the shift."""
+        return float("inf") if self.third == 0 else 0.1 * self.variance / abs(self.third)
+
+
+@dataclass(frozen=True)
+class Shift(Guide):
+    """exp(gamma · direction · x₀), exactly: continuous data, one call a step, through any sampler."""
+
+    of_prior = True
+
+    direction: Float[Tensor, "..."]
+    gamma: float
+
+    def guide(self, denoiser: Denoiser) -> Denoiser:
+        if not isinstance(denoiser.space, Euclidean):
+            raise InputError(f"only Gaussian noise can be shifted, not that of {type(denoiser.space).__name__}")
+        return Shifted(denoiser, self)
+
+
+@dataclass(frozen=True)
+class Shifted(Guided):
+    """The denoiser of p(x₀) exp(γ a·x₀)."""
+
+    shift: Shift
+
+    @property
+    def record(self) -> Sequence[Mapping[str, Any]]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return (*self.denoiser.record, {"shift": "along a direction", "gamma": self.shift.gamma})
+
+    def __call__(self, x_t: State, t: Time, condition: Condition | None = None) -> Belief:
+        return combined(self.terms(x_t, t, condition))
+
+    def terms(self, x_t: State, t: Time, condition: Condition | None = None) -> list[tuple[Time, Belief]]:
+        space = self.space
+        assert isinstance(x_t, Tensor)
+        assert isinstance(space, Euclidean)
+        along = space.project(self.shift.gamma * self.shift.direction.to(x_t).expand_as(x_t))
+        return self.denoiser.terms(x_t + space.tweedie(t, x_t) * along, t, condition)
+
+
+@dataclass(frozen=True)
+class Target(Guide):
+    """Calibrated on the spot: `denoiser & Target(w, 0.4)` finds the strength for a mean of 0.4 and applies it.
+
+    Attributes:
+        w, target, n, steps: as of `calibrate`.
+    """
+
+    w: Property
+    target: float
+    n: int = 2048
+    steps: int | None = None
+
+    def guide(self, denoiser: Denoiser) -> Denoiser:
+        return denoiser & calibrate(denoiser, self.w, self.target, n=self.n, steps=self.steps).guide
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The strength that brings the mean of a property to its target, and how well it was found to do so.
+
+    Attributes:
+        gamma: the strength; `guide` applies it.
+        predicted: E_γ[w] at the γ first tried, before measuring corrected it.
+        method: what predicted it: the line, reweighting, or a ladder of populations.
+        measured, error: mean of w over a fresh draw at γ, and its standard error.
+        law: the unguided cumulants.
+    """
+
+    target: float
+    gamma: float
+    predicted: float
+    method: str
+    measured: float
+    error: float
+    law: Law
+    guide: Guide
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Of the measured mean, 95 %."""
+        return self.measured - 1.96 * self.error, self.measured + 1.96 * self.error
+
+    def __str__(self) -> str:
+        low, high = self.interval
+        trust = "within" if abs(self.gamma) <= self.law.trusted else "beyond"
+        line = f"the line says {self.law(self.gamma):.4g}, {trust} its range |γ| ≤ {self.law.trusted:.3g}"
+        measured = f"measured {self.measured:.4g} [{low:.4g}, {high:.4g}]"
+        return f"γ = {self.gamma:.4g} for a mean of {self.target:g}: {measured} (by {self.method}; {line})"
+
+
+def calibrate(
+    denoiser: Denoiser,
+    w: Property,
+    target: float,
+    *,
+    n: int = 4096,
+    steps: int | None = None,
+    seed: int = 0,
+    rungs: int = 12,
+    condition: Condition | None = None,
+) -> Calibration:
+    """Finds γ such that p(x₀) exp(γ w(x₀)) has E[w] = target, and measures it.
+
+    Args:
+        w: of the code of x₀, (n, ...) → (n,), differentiable; one with foresight; or a direction a, of one sample's
+            shape, for w = a·x₀.
+        n: samples a draw; the target is met to about σ/√n.
+        steps: of the sampler, for each draw.
+        rungs: the most populations of a ladder.
+        condition: what each of the n samples is given, such as the mask of its size.
+
+    InputError if the target lies beyond what the model draws.
+    """
+    if n < 32:
+        raise InputError(f"n is {n}, expected at least 32 samples to calibrate on")
+    knob = Knob(denoiser, w, n, steps, condition or {})
+    values = knob.draw(0.0, seed)[0]
+    law, method = Law.of(values), "the line"
+    if law.variance == 0:
+        raise InputError(f"the property is {law.mean:g} for all samples; it cannot be pushed to {target:g}")
+    gamma, at = 0.0, values
+    for rung in range(rungs):
+        step, reached = solve(at, target)
+        if rung == 0 and abs(step) > law.trusted:
+            method = "reweighting"
+        gamma += step
+        if reached:
+            return _measured(knob, gamma, target, law, method, tilted_mean(at, step), seed + 1000)
+        method = f"a ladder of {rung + 1}"
+        before, (at, _) = at.mean(), knob.draw(gamma, seed + rung + 1)
+        if at.std() == 0 or abs(at.mean() - before) < 3 * at.std() / n**0.5:
+            break  # pushing harder leads no farther
+    reach = f"at γ = {gamma:.3g} the mean is {at.mean():.4g}, the farthest of {n} samples {_farthest(at, target):.4g}"
+    raise InputError(f"a mean of {target:g} is beyond what this model draws: {reach}")
+
+
+def _measured(
+    knob: "Knob", gamma: float, target: float, law: Law, method: str, predicted: float, seed: int, tries: int = 4
+) -> Calibration:
+    """Measures at γ on fresh draws, and corrects γ by Newton's step while the target is off by two errors."""
+    values, family = knob.draw(gamma, seed)
+    measured, error = mean_and_error(values, family)
+    if abs(measured - target) < 2 * error or tries == 1:
+        return Calibration(target, gamma, predicted, method, measured, error, law, knob.guide(gamma))
+    corrected = gamma + (target - measured) / values.var().item()
+    return _measured(knob, corrected, target, law, method, predicted, seed + 1, tries - 1)
+
+
+@dataclass(frozen=True)
+class Knob:
+    """A property of a model's samples at any strength γ."""
+
+    denoiser: Denoiser
+    w: Property
+    n: int
+    steps: int | None = None
+    condition: Condition = field(default_factory=dict)
+
+    def guide(self, gamma: float) -> Guide:
+        """exp(γ w) as a guide: an exact shift along a direction, else a factor."""
+        if isinstance(self.w, Foreseen):
+            return NoisyLogProb(self.w.of, gamma)
+        return Shift(self.w, gamma) if isinstance(self.w, Tensor) else Energy(self.w, -gamma)
+
+    def value(self, drawn: Samples) -> Float[Tensor, " n"]:
+        code = self.denoiser.space.where(drawn.condition.get("mask")).certain(drawn.x).mean
+        return ((code * self.w).flatten(1).sum(1) if isinstance(self.w, Tensor) else self.w(code)).double()
+
+    def draw(self, gamma: float, seed: int) -> tuple[Float[Tensor, " n"], Tensor]:
+        """w of n samples at γ, and which of them are of one family; independent where no particles are needed."""
+        if not isinstance(self.denoiser, Factored) and (gamma == 0 or isinstance(self.w, Tensor)):
+            guided = self.denoiser & self.guide(gamma) if gamma else self.denoiser
+            drawn = sample(guided, self.n, self.steps, seed=seed, condition=self.condition)
+            return self.value(drawn), torch.arange(self.n)
+        guided = self.denoiser & self.guide(gamma) if gamma else self.denoiser
+        way: Any = {"exact": "particles", "particles": self.n, "condition": self.condition}
+        drawn = sample(guided, self.n, self.steps, seed=seed, **way)
+        assert drawn.family is not None
+        return self.value(drawn), drawn.family
+
+
+def tilted_mean(values: Float[Tensor, " n"], gamma: float) -> float:
+    """K′(γ) of the samples: their mean, weighted by exp(γ w)."""
+    return (values * (gamma * values).softmax(0)).sum().item()
+
+
+def tilted_ess(values: Float[Tensor, " n"], gamma: float) -> float:
+    """The share of samples that still counts at γ."""
+    return 1 / ((gamma * values).softmax(0).square().sum().item() * len(values))
+
+
+def solve(values: Float[Tensor, " n"], target: float) -> tuple[float, bool]:
+    """γ with K′(γ) = target, by bisection (K′ grows); or the γ at which too few samples count, and False."""
+    sign = 1.0 if target > values.mean() else -1.0
+    scale = values.std().item()
+    far = 1e-3 / scale
+    while tilted_ess(values, sign * far) > _LEAST_ESS and sign * (target - tilted_mean(values, sign * far)) > 0:
+        far *= 2
+        if far * scale > 1e6:
+            return 0.0, False
+    low, high = 0.0, far
+    for _ in range(60):
+        middle = (low + high) / 2
+        short = sign * (target - tilted_mean(values, sign * middle)) > 0
+        low, high = (middle, high) if short and tilted_ess(values, sign * middle) > _LEAST_ESS else (low, middle)
+    return sign * low, abs(tilted_mean(values, sign * low) - target) < 1e-3 * scale
+
+
+def _farthest(values: Tensor, target: float) -> float:
+    return (values.max() if target > values.mean() else values.min()).item()

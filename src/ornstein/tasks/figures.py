@@ -1,0 +1,74 @@
+"""What a domain shows: measured numbers, pictures, things to turn, and chapters made of them."""
+
+from base64 import b64encode
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Score:
+    """One measured number and how to read it.
+
+    Attributes:
+        better: which way is better.
+        meaning: one sentence for a reader from the field.
+        reference: the value that real data reach, or another yardstick; `reference_name` says which.
+    """
+
+    name: str
+    value: float
+    better: Literal["higher", "lower", "closer"]
+    meaning: str
+    reference: float | None = None
+    reference_name: str = "real data"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A picture and its caption. `image` is a whole PNG, GIF or SVG file."""
+
+    image: bytes
+    caption: str
+    kind: Literal["png", "gif", "svg+xml"] = "png"
+    width: int | None = None
+
+    def html(self) -> str:
+        """The figure with its picture inside it."""
+        data, caption = b64encode(self.image).decode(), escape(self.caption)
+        width = f' width="{self.width}"' if self.width else ""
+        image = f'<img alt="{caption}"{width} src="data:image/{self.kind};base64,{data}">'
+        return f"<figure>{image}<figcaption>{caption}</figcaption></figure>"
+
+
+@dataclass(frozen=True)
+class Interactive:
+    """What a reader can take in hand, and its caption.
+
+    Attributes:
+        fragment: HTML that fetches nothing.
+        script: JavaScript that brings every such fragment before it to life, and may run again; a page has it once.
+    """
+
+    fragment: str
+    caption: str
+    script: str
+
+    def html(self) -> str:
+        """The figure with all that it needs, as a notebook shows it."""
+        return f"{self.bare()}<script>{self.script}</script>"
+
+    def bare(self) -> str:
+        """The figure without its script."""
+        return f"<figure>{self.fragment}<figcaption>{escape(self.caption)}</figcaption></figure>"
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A chapter of the tour or of a report."""
+
+    title: str
+    text: str
+    figures: Sequence[Figure | Interactive] = ()
+    scores: Sequence[Score] = ()

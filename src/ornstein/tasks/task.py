@@ -1,0 +1,143 @@
+"""What a domain answers: the seam between the engine and a field of science.
+
+A domain package registers one `Task` under the entry-point group "ornstein.domains"; the trainer, the sampler, the
+command line and the report work through it and know nothing else of the domain.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from ..denoisers.base import Condition, Denoiser, Guide, NeuralDenoiser, Origin
+from ..denoisers.regressors import Regressor
+from ..sampling.sampler import Sampler
+from ..spaces import Space
+from ..training.datasets import Dataset
+from .figures import Chapter, Figure, Interactive, Score
+
+if TYPE_CHECKING:
+    from .samples import Samples
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to draw: guides to put on the model and what each sample is given.
+
+    Attributes:
+        record: the request in JSON values, for the manifest.
+        sampler: for (space, number of steps, if said), where the domain draws independent samples in its own way.
+        start, strength: clean states to begin with, and the time up to which they are noised; see `sample`.
+    """
+
+    guides: Sequence[Guide] = ()
+    condition: Condition = field(default_factory=dict)
+    record: Mapping[str, Any] = field(default_factory=dict)
+    sampler: Callable[[Any, int | None], Sampler] | None = None
+    start: Any = None
+    strength: float = 1.0
+
+
+class Task(ABC):
+    """A domain.
+
+    Attributes:
+        name: the domain's name on the command line.
+        summary: one line on it.
+        config: the frozen dataclass of its settings; its field `train` is a TrainConfig.
+        ask: the frozen dataclass of what a user may ask of a sample; every field has a default.
+        sampling: the options of `sample` with which a model is judged on its card.
+        judged: how many samples it is judged on there.
+        shown: how many samples the tour draws.
+    """
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    config: ClassVar[type]
+    ask: ClassVar[type]
+    sampling: ClassVar[Mapping[str, Any]] = {}
+    judged: ClassVar[int] = 1000
+    shown: ClassVar[int] = 200
+
+    @abstractmethod
+    def data(self, config: Any) -> tuple[Dataset, Dataset]:
+        """Training and validation data; InputError if the user's files are not what they must be."""
+
+    @abstractmethod
+    def space(self, config: Any, facts: Mapping[str, Any]) -> Space:
+        """The space of the data."""
+
+    @abstractmethod
+    def network(self, config: Any, facts: Mapping[str, Any]) -> nn.Module:
+        """A fresh network."""
+
+    @abstractmethod
+    def null(self, config: Any, facts: Mapping[str, Any]) -> Mapping[str, Tensor]:
+        """For every condition of the network the value that stands for "not said"."""
+
+    @abstractmethod
+    def request(self, ask: Any, n: int, facts: Mapping[str, Any]) -> Request:
+        """What the user's flags mean for n samples; InputError if the model cannot know what they ask for."""
+
+    @abstractmethod
+    def write(self, samples: "Samples", folder: Path) -> None:
+        """Writes the samples in the field's own formats into an existing folder."""
+
+    @abstractmethod
+    def read(self, folder: Path, manifest: Mapping[str, Any]) -> "Samples":
+        """Reads back what `write` wrote."""
+
+    @abstractmethod
+    def score(self, samples: "Samples") -> list[Score]:
+        """How the field judges these samples."""
+
+    @abstractmethod
+    def figures(self, samples: "Samples") -> Sequence[Figure | Interactive]:
+        """The samples as a person wants to see them; with the film, if they carry one."""
+
+    def predictions(self, regressor: Regressor) -> list[Score]:
+        """How well a regressor predicts what it was not trained on, for its card."""
+        raise NotImplementedError(f"{self.name} has no regressors")
+
+    def describe(self, data: Dataset, validation: Dataset) -> str:
+        """What the data are, for a user who is about to train on them."""
+        return f"{len(data)} records to learn from, {len(validation)} held out"
+
+    def provenance(self, facts: Mapping[str, Any]) -> str:
+        """Where a model's data are from, and their licence, for its card."""
+        return facts["source"]
+
+    def rounds(self, config: Any) -> int:
+        """How often the data are made anew in the course of a training; 1 = never."""
+        return 1
+
+    def renewed(self, config: Any, denoiser: Denoiser, data: Dataset, number: int) -> Dataset:
+        """The data of the next round, by the model so far: for domains that have an energy instead of data."""
+        return data
+
+    def chapters(self, denoiser: NeuralDenoiser, seed: int) -> list[Chapter]:
+        """What the domain has to show of a shipped model in the tour, beside its samples and their scores."""
+        return []
+
+    def denoiser(self, config: Any, facts: Mapping[str, Any], origin: Origin | None = None) -> NeuralDenoiser:
+        """A fresh denoiser, its weights a function of config.train.seed."""
+        with torch.random.fork_rng():
+            torch.manual_seed(config.train.seed)
+            network = self.network(config, facts)
+        return NeuralDenoiser(network, self.space(config, facts), self.null(config, facts), origin)
+
+    def model(self, config: Any, facts: Mapping[str, Any], origin: Origin | None = None) -> NeuralDenoiser | Regressor:
+        """What a training of this configuration makes: a denoiser, where a domain has nothing else to learn."""
+        return self.denoiser(config, facts, origin)
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the domain package: its recipes (recipes/NAME.toml) and shipped models (models/NAME/)."""
+        source = import_module(type(self).__module__).__file__
+        assert source is not None
+        return Path(source).parent

@@ -1,0 +1,1 @@
+"""Training: data, batches, checkpoints, and the one trainer."""

@@ -1,0 +1,74 @@
+"""Checkpoints: one safetensors file each, with its JSON in the file's own header, so that the two cannot part.
+
+There is no pickle anywhere: a file that is not safetensors is refused before it is interpreted.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as to_bytes
+from torch import Tensor, nn
+
+from ..errors import InputError
+from ..files import write_atomic
+
+_KEY = "ornstein"
+
+
+def save(path: Path, kind: str, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
+    """Atomically writes tensors with `meta` (JSON values) as a checkpoint of a `kind`: "model", "training", "data"."""
+    header = {_KEY: json.dumps({"kind": kind, **meta})}
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    write_atomic(path, lambda temporary: temporary.write_bytes(to_bytes(contiguous, header)))
+
+
+def load(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors and JSON of a checkpoint; InputError if it is absent, truncated, a pickle or of another kind."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such checkpoint")
+    with path.open("rb") as file:
+        start = file.read(9)
+    header = start[8:] == b"{"  # after its length, whose bytes may be those of a pickle's mark
+    if not header and start[:2] in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
+        raise InputError(f"{path}: this is a pickle, which can run code when read; expected a safetensors file")
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, not a dictionary
+    except SafetensorError as error:
+        raise InputError(f"{path}: truncated or not a safetensors file ({error})") from None
+    if _KEY not in header:
+        raise InputError(f"{path}: a safetensors file, but not written by ornstein")
+    meta = json.loads(header[_KEY])
+    if meta["kind"] != kind:
+        raise InputError(f"{path}: a {meta['kind']} checkpoint, expected a {kind} checkpoint")
+    return tensors, meta
+
+
+def load_into(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Copies tensors into a module; InputError naming the first missing, surplus or wrongly shaped one."""
+    expected = module.state_dict()
+    for name, tensor in expected.items():
+        if name not in tensors:
+            raise InputError(f"{path}: has no tensor {name!r}, expected shape {tuple(tensor.shape)}")
+        if tensors[name].shape != tensor.shape:
+            found = tuple(tensors[name].shape)
+            raise InputError(f"{path}: tensor {name!r} has shape {found}, expected {tuple(tensor.shape)}")
+    surplus = sorted(set(tensors) - set(expected))
+    if surplus:
+        raise InputError(f"{path}: has a tensor {surplus[0]!r} that this network does not")
+    module.load_state_dict({name: tensors[name].to(expected[name].dtype) for name in expected})
+
+
+def prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors under `prefix/`."""
+    return {f"{prefix}/{name}": tensor for name, tensor in tensors.items()}
+
+
+def under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors that stand under `prefix/`, without it."""
+    start = f"{prefix}/"
+    return {name.removeprefix(start): tensor for name, tensor in tensors.items() if name.startswith(start)}

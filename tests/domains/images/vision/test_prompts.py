@@ -1,0 +1,111 @@
+"""How prompts are written, and how several of them weigh."""
+
+from dataclasses import dataclass
+
+import pytest
+import torch
+from torch import Tensor
+
+from ornstein.beliefs import Normal
+from ornstein.denoisers.base import Condition, Denoiser, Guided
+from ornstein.denoisers.composition import WEIGHTS, Prompt, Prompts, product
+from ornstein.domains.images.vision.prompts import Phrase, parsed, said, terms
+from ornstein.errors import InputError
+from ornstein.keys import Keys
+from ornstein.states import State, Time
+from ornstein.tasks.drawing import sample
+from worlds import anisotropic
+
+
+def test_phrases_styles_and_weights() -> None:
+    assert parsed("a cat") == [[Phrase("a cat")]]
+    assert parsed("a cat AND sunglasses:0.7") == [[Phrase("a cat"), Phrase("sunglasses", 0.7)]]
+    assert parsed("a cat @noto AND a dog @fluent-emoji-flat : -1") == [
+        [Phrase("a cat", 1.0, "noto"), Phrase("a dog", -1.0, "fluent-emoji-flat")]
+    ]
+    assert parsed("a cat TO a dog") == [[Phrase("a cat")], [Phrase("a dog")]]
+    assert parsed("nine-thirty")[0][0].text == "nine-thirty"
+
+
+@pytest.mark.parametrize("wrong", ["", "a cat AND ", "a TO b TO c", " TO a cat"])
+def test_empty_phrases_are_refused(wrong: str) -> None:
+    with pytest.raises(InputError, match="prompt"):
+        parsed(wrong)
+
+
+def test_the_way_from_one_to_the_other() -> None:
+    assert said("a cat TO a dog", 0.0) == [Phrase("a cat")]
+    assert said("a cat TO a dog", 1.0) == [Phrase("a dog")]
+    half = said("a cat TO a dog", 0.5)
+    assert [phrase.weight for phrase in half] == [0.5, 0.5]
+    assert terms(half, 3.0) == [-2.0, 1.5, 1.5]
+    assert terms([], 3.0) == [1]
+
+
+# Several prompts at once, on a world that knows labels 0 and 1 -----------------------------------------
+
+
+@dataclass(frozen=True)
+class Told(Guided):
+    """A world in which label −1 says nothing, as it does to networks."""
+
+    def __call__(self, x_t: State, t: Time, condition: Condition | None = None) -> Normal:
+        label = (condition or {}).get("label", torch.full((len(x_t),), -1))
+        without, told = self.denoiser(x_t, t), self.denoiser(x_t, t, {"label": label.clamp(min=0)})
+        assert isinstance(without, Normal)
+        assert isinstance(told, Normal)
+        return Normal(torch.where(label[:, None] < 0, without.mean, told.mean), None)
+
+
+def world() -> Told:
+    return Told(anisotropic())
+
+
+def mean(denoiser: Denoiser, condition: Condition | None = None, t: float = 0.4, n: int = 50) -> Tensor:
+    belief = denoiser(Keys.of(5, n).normal(2), t, condition)
+    assert isinstance(belief, Normal)
+    return belief.mean
+
+
+def asked(weights: list[float], n: int = 50) -> dict[str, Tensor]:
+    return {"label": torch.tensor([[-1, 0, 1]]).expand(n, -1), WEIGHTS: torch.tensor([weights]).expand(n, -1)}
+
+
+def test_several_prompts_are_what_they_are_made_of() -> None:
+    """One: guidance. Two at weight 1: their product over what nothing says. Each sample has its own."""
+    one, several = world(), world() & Prompts(("label",), 3)
+    guided, both = mean(one & Prompt({"label": 0}, 3.0)), product(
+        one & Prompt({"label": 0}), one & Prompt({"label": 1}), one
+    )  # fmt: skip
+    assert torch.allclose(mean(several, asked([-2.0, 3.0, 0.0])), guided)
+    assert torch.allclose(mean(several, asked([-1.0, 1.0, 1.0])), mean(both))
+    assert not torch.allclose(mean(several, asked([-1.0, 1.0, 1.0])), guided, atol=1e-3)  # the broken twin
+    mixed = {
+        name: torch.cat([asked([-2.0, 3.0, 0.0])[name][:25], asked([-1.0, 1.0, 1.0])[name][25:]])
+        for name in asked([1.0, 0, 0])
+    }
+    assert torch.allclose(mean(several, mixed), torch.cat([guided[:25], mean(both)[25:]]))
+
+
+def test_outside_of_the_interval_prompts_condition_without_guidance() -> None:
+    late = world() & Prompts(("label",), 3, (0.0, 0.3))
+    assert torch.allclose(mean(late, asked([-2.0, 3.0, 0.0])), mean(world() & Prompt({"label": 0})))
+    assert torch.allclose(mean(late, asked([-2.0, 3.0, 0.0]), 0.2), mean(world() & Prompt({"label": 0}, 3.0), t=0.2))
+    assert torch.allclose(mean(late, asked([1.0, 0.0, 0.0])), mean(world()))
+
+
+def test_a_negative_prompt_is_what_the_others_are_measured_against() -> None:
+    one = world()
+    said = {"label": torch.tensor([[1, 0]]).expand(50, -1), WEIGHTS: torch.tensor([[-1.0, 2.0]]).expand(50, -1)}
+    two = [mean(one & Prompt({"label": label})) for label in (0, 1)]
+    assert torch.allclose(mean(one & Prompts(("label",), 2), said), 2 * two[0] - two[1])
+
+
+def test_samples_do_not_depend_on_the_batch() -> None:
+    several = world() & Prompts(("label",), 3)
+    condition = {
+        "label": torch.tensor([[-1, 0, 1]] * 6),
+        WEIGHTS: torch.tensor([[0.0, 1 - k / 5, k / 5] for k in range(6)]),
+    }
+    whole = sample(several, 6, 8, condition=condition).x
+    assert torch.allclose(sample(several, 6, 8, condition=condition, batch_size=2).x, whole)

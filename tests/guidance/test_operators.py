@@ -1,0 +1,190 @@
+"""Operators have their adjoints; whitening makes noise white; every sample's equations are solved on their own."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+import torch
+from torch import Tensor
+
+from ornstein.guidance.operators import (
+    Blur,
+    Coarse,
+    Fourier,
+    Matrix,
+    Operator,
+    Relative,
+    Subset,
+    conjugate_gradients,
+    linear,
+    tangent,
+    whitener,
+)
+from ornstein.keys import Keys
+from ornstein.states import per_sample_sum
+from worlds import assert_close, double, rejected, rotated
+
+KEYS = Keys.of(2, 3)
+SHAPE = (4, 6)
+X, V = KEYS.normal(*SHAPE), KEYS.fold(1).normal(*SHAPE)
+ROWS = Keys.of(3, 5).normal(24)
+SEEN = Keys.of(4, 4).uniform(6) < 0.4
+KERNEL = Keys.of(5, 3).normal(5)  # asymmetric, so that correlation and convolution differ
+
+
+def bent(x: Tensor) -> Tensor:
+    """A nonlinear function."""
+    return x.sin() * x.roll(1, -1)
+
+
+OPERATORS: dict[str, Operator] = {
+    "relative": Relative(torch.tensor([True, False, True, True])),
+    "subset": Subset(SEEN),
+    "matrix": Matrix(ROWS, SHAPE),
+    "coarse": Coarse(2),
+    "blur": Blur(KERNEL),
+    "normal blur": Blur.gaussian(0.7),
+    "fourier": Fourier(),
+    "composition": Matrix(ROWS[:, :6], (2, 3)) @ Coarse(2) @ Blur(KERNEL),
+    "seen frequencies": Subset(SEEN[..., None].expand(4, 6, 2)) @ Fourier(),
+    "linear": linear(lambda x: 2 * x.cumsum(-1)[..., 1:, ::2], SHAPE),
+    "tangent": tangent(bent, X)[1],
+}
+
+
+def assert_adjoint(operator: Operator) -> None:
+    """⟨A x, y⟩ = ⟨x, Aᵀ y⟩, sample by sample."""
+    seen = operator(X)
+    y = KEYS.fold(2).normal(*seen.shape[1:])
+    assert_close(per_sample_sum(seen * y), per_sample_sum(X * operator.adjoint(y)))
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_adjoints_belong_to_their_operators(name: str) -> None:
+    assert_adjoint(OPERATORS[name])
+
+
+@dataclass(frozen=True, eq=False)
+class Mirrored(Blur):
+    """A broken twin: its adjoint blurs with the kernel as it is, not with the mirrored one."""
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        return self(y)
+
+
+def test_adjoint_test_rejects_a_kernel_that_is_not_mirrored() -> None:
+    rejected(assert_adjoint, Mirrored(KERNEL))
+
+
+# What each one does -----------------------------------------------------------------------------------
+
+
+def test_subset_and_matrix_are_what_they_say() -> None:
+    assert Subset(SEEN)(X).equal(X[:, SEEN])
+    assert_close(Matrix(ROWS, SHAPE)(X), X.flatten(1) @ ROWS.T)
+    with pytest.raises(ValueError, match=r"does not act on events of shape \(5, 5\)"):
+        Matrix(ROWS, (5, 5))
+
+
+def test_coarse_takes_means_over_blocks() -> None:
+    assert_close(Coarse(2)(X)[:, 1, 2], X[:, 2:4, 4:6].mean((1, 2)))
+    assert_close(Coarse(1)(X), X)
+
+
+def test_a_blur_of_a_point_is_its_kernel_and_a_normal_one_keeps_the_sum() -> None:
+    point = torch.zeros(1, 9, 9, dtype=torch.float64)
+    point[0, 4, 4] = 1.0
+    assert_close(Blur(KERNEL)(point)[0, 3:6, 2:7], KERNEL.flip(0, 1))
+    assert_close(Blur.gaussian(0.7)(point).sum(), double(1.0))
+    channels = torch.stack([point, 2 * point], 1)
+    assert_close(Blur(KERNEL)(channels)[:, 1], 2 * Blur(KERNEL)(point))
+
+
+def test_the_fourier_transform_is_a_rotation() -> None:
+    assert_close(per_sample_sum(Fourier()(X) ** 2), per_sample_sum(X**2))
+    assert_close(Fourier().adjoint(Fourier()(X)), X)
+
+
+def test_the_tangent_is_the_derivative() -> None:
+    value, derivative = tangent(bent, X)
+    assert_close(value, bent(X))
+    step = 1e-5
+    assert_close(derivative(V), (bent(X + step * V) - bent(X - step * V)) / (2 * step), 1e-8)
+
+
+COVARIANCE = rotated(0.5, (0.3, 2.0))
+
+
+def assert_whitens(whiten: Operator) -> None:
+    """Wᵀ W = R⁻¹, so W (y − A x) has unit covariance."""
+    rows = whiten(torch.eye(2, dtype=torch.float64)).T
+    assert_close(rows @ COVARIANCE @ rows.T, torch.eye(2, dtype=torch.float64))
+    assert_close(rows.T @ rows, COVARIANCE.inverse())
+
+
+def test_the_whitener_whitens() -> None:
+    assert_whitens(whitener(COVARIANCE))
+    rejected(assert_whitens, Matrix(torch.linalg.cholesky(COVARIANCE).inverse().T))
+
+
+# Conjugate gradients ----------------------------------------------------------------------------------
+
+ROOTS = Keys.of(6, 3).normal(8, 8)
+SYSTEMS = ROOTS @ ROOTS.mT + double([1e-3, 0.1, 10.0])[:, None, None] * torch.eye(8)  # one easy, one hard
+RIGHT = Keys.of(7, 3).normal(2, 4) * double([1.0, 1e6, 1e-6])[:, None, None]
+
+
+def system(matrices: Tensor) -> Callable[[Tensor], Tensor]:
+    return lambda v: torch.einsum("bij,bj->bi", matrices, v.flatten(1)).reshape(v.shape)
+
+
+def solve_by_the_batch(of: Callable[[Tensor], Tensor], right: Tensor, tolerance: float = 1e-6) -> Tensor:
+    """A broken twin: one step length, and one idea of being done, for all samples."""
+    x, residual, direction = torch.zeros_like(right), right, right
+    while (power := (residual**2).sum()) > tolerance**2 * (right**2).sum():
+        image = of(direction)
+        length = power / (direction * image).sum()
+        x, residual = x + length * direction, residual - length * image
+        direction = residual + (residual**2).sum() / power * direction
+    return x
+
+
+def assert_solves(solve: Callable[..., Tensor]) -> None:
+    """Each sample's residual is as small as promised, whatever the size of the others."""
+    for tolerance in (1e-2, 1e-5, 1e-9):
+        x = solve(system(SYSTEMS), RIGHT, tolerance)
+        left_over = per_sample_sum((system(SYSTEMS)(x) - RIGHT) ** 2).sqrt()
+        assert (left_over <= 2 * tolerance * per_sample_sum(RIGHT**2).sqrt()).all()
+
+
+def test_conjugate_gradients_solve_each_sample_to_the_tolerance() -> None:
+    assert_solves(conjugate_gradients)
+    rejected(assert_solves, solve_by_the_batch)
+
+
+def assert_alone(solve: Callable[..., Tensor]) -> None:
+    """A sample's solution is the same in any batch, to rounding: it stops by itself."""
+    together = solve(system(SYSTEMS), RIGHT, 1e-2)
+    for i in range(3):
+        alone = solve(system(SYSTEMS[i : i + 1]), RIGHT[i : i + 1], 1e-2)
+        assert_close(together[i] / RIGHT[i].norm(), alone[0] / RIGHT[i].norm(), 1e-9)
+
+
+def test_a_solution_does_not_depend_on_the_batch() -> None:
+    assert_alone(conjugate_gradients)
+    rejected(assert_alone, solve_by_the_batch)
+
+
+def test_nothing_is_the_solution_for_nothing() -> None:
+    assert (conjugate_gradients(system(SYSTEMS), 0 * RIGHT) == 0).all()
+
+
+def test_negative_curvature_stops_a_sample_and_no_other() -> None:
+    bad = SYSTEMS.clone()
+    bad[1] = torch.diag(double([5.0, 4, 3, 2, 1, 1, -0.5, -0.1]))
+    found = conjugate_gradients(system(bad), RIGHT, 1e-9)
+    exact = torch.linalg.solve(SYSTEMS, RIGHT.flatten(1)).reshape(RIGHT.shape)
+    assert found.isfinite().all()
+    assert found[1].norm() < 100 * RIGHT[1].norm()
+    for i in (0, 2):
+        assert_close(found[i] / exact[i].norm(), exact[i] / exact[i].norm(), 1e-6)

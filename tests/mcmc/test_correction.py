@@ -1,0 +1,484 @@
+"""From fast draws to samples of exp(−E): weights, annealing, moves, and an independent population that doubts them.
+
+The target is a mixture of three thin modes with Z = 2π. What proposes knows it, or is wrong about its weights and
+widths, or has lost a mode of half its mass; each claim about samples is shown to fail on what was not corrected.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache
+from math import isnan, log, nan, pi
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from ornstein.beliefs import Normal
+from ornstein.denoisers.base import Condition, Denoiser
+from ornstein.denoisers.oracles import Mixture, gaussian_mixture
+from ornstein.errors import InputError
+from ornstein.guidance.factors import Energy
+from ornstein.guidance.measurements import Measurement
+from ornstein.guidance.operators import Matrix
+from ornstein.keys import Keys
+from ornstein.mcmc.correction import Corrected, clouded, corrected, weighed
+from ornstein.mcmc.densities import Density
+from ornstein.mcmc.proposals import chain, draw, wide
+from ornstein.mcmc.targets import Boltzmann
+from ornstein.spaces import Centered, Euclidean, Gaussian, Space
+from ornstein.states import State, Time, left, per_sample_sum
+from ornstein.tasks.boltzmann import hybrid, refine
+from ornstein.tasks.drawing import sample
+from ornstein.tasks.samples import Samples
+from worlds import anisotropic, double, line, rejected, rotated, sequences, single
+
+TARGET, LOG_Z = anisotropic(), log(2 * pi)
+MEANS = double([[-1.5, 0.0], [1.0, 1.0], [0.8, -1.2]])
+COVS = torch.stack([rotated(0.4, (0.5, 0.1)), rotated(-0.8, (0.4, 0.15)), rotated(1.2, (0.6, 0.2))])
+WRONG = gaussian_mixture(MEANS, 1.5 * COVS + 0.02 * torch.eye(2).double(), double([0.2, 0.2, 0.6]))
+LOST = gaussian_mixture(MEANS[1:], COVS[1:], double([0.6, 0.4]))
+N = 400
+
+
+def energy(x: Tensor) -> Tensor:
+    return -TARGET.log_density(x, 0.0)
+
+
+def counted(energy: Callable[[Tensor], Tensor]) -> tuple[Callable[[Tensor], Tensor], list[int]]:
+    """The energy, and the sizes of the batches it was asked for."""
+    seen: list[int] = []
+
+    def asked(x: Tensor) -> Tensor:
+        seen.append(len(x))
+        return energy(x)
+
+    return asked, seen
+
+
+def assert_target(x: Tensor, world: Mixture = TARGET, sigmas: float = 4.0) -> None:
+    """Shares of modes and the mean of log p, within errors that allow for samples of which a half repeat others."""
+    exact = world.draw(Keys.of(99, 50_000)).double()
+    found, expected = (
+        torch.cat([_shares(y, world), world.log_density(y, 0.0)[:, None]], 1) for y in (x.double(), exact)
+    )
+    errors = (found.mean(0) - expected.mean(0)) / (expected.std(0) * (2 / len(x)) ** 0.5)
+    assert errors.abs().max() < sigmas, f"off by {errors.tolist()} standard errors"
+
+
+def _shares(x: Tensor, world: Mixture) -> Tensor:
+    return (world.weights.log() + world.components.log_likelihood(x, 0.0)).softmax(1)
+
+
+@cache
+def drawn(name: str) -> Samples:
+    return hybrid({"exact": TARGET, "wrong": WRONG, "lost": LOST}[name], energy, N, seed=1)
+
+
+# What proposes ----------------------------------------------------------------------------------------
+
+
+def test_exact_proposals_pass_as_they_are() -> None:
+    found = drawn("exact").exactness
+    assert_target(drawn("exact").x)
+    assert found.passed
+    assert found.method == "weights"
+    assert found.verdict == "exact within the errors stated"
+    assert found.ess > 0.98
+    assert found.jumps > 0.9
+    assert found.error < 0.01
+    assert found.log_evidence == pytest.approx(LOG_Z, abs=0.01)
+    assert found.check == pytest.approx(LOG_Z, abs=4 * found.check_error)
+
+
+def test_wrong_weights_and_widths_are_corrected() -> None:
+    found = drawn("wrong").exactness
+    assert_target(drawn("wrong").x)
+    rejected(assert_target, WRONG.draw(Keys.of(1, N)))
+    widths_alone = gaussian_mixture(MEANS, 1.5 * COVS + 0.02 * torch.eye(2).double(), TARGET.weights)
+    rejected(assert_target, widths_alone.draw(Keys.of(1, N)))
+    assert found.passed
+    assert found.method == "weights"
+    assert 0.2 < found.ess < 0.8
+    assert found.log_evidence == pytest.approx(LOG_Z, abs=4 * found.error)
+
+
+def test_lost_modes_are_found_and_said() -> None:
+    found = drawn("lost").exactness
+    assert_target(drawn("lost").x)
+    assert found.method == "annealing from wide noise"
+    assert found.passed
+    assert "WARNING: the draws have lost part of the density" in found.verdict
+    assert "the samples are the independent population's" in found.notes[-1]
+    assert found.ess > 0.98  # the weights themselves are as even as those of exact draws
+    assert found.k_hat < 0.7
+    assert found.log_evidence == found.check == pytest.approx(LOG_Z, abs=4 * found.check_error)
+
+
+def without_check(proposals: Mixture) -> tuple[Tensor, Corrected]:
+    keys, density = Keys.of(1, 4 * N), Density.of(energy, TARGET.space)
+    start = weighed(draw(proposals, keys), density, N, keys.fold("weigh"))
+    return corrected(start, density, wide(PLANE, 1.5), keys[:N].fold("correct"), check=0)
+
+
+PLANE = Euclidean((2,))
+
+
+def test_without_the_check_lost_modes_stay_lost() -> None:
+    """The broken twin: all other gates are passed, by samples that are wrong."""
+    x, found = without_check(LOST)
+    rejected(assert_target, x)
+    assert found.passed
+    assert found.check is None
+    assert found.log_evidence == pytest.approx(LOG_Z + log(0.5), abs=0.05)
+    assert found.verdict.endswith(": no independent population has looked for lost modes")
+    assert_target(without_check(WRONG)[0])
+
+
+def test_moves_alone_keep_the_weights_of_modes() -> None:
+    """The broken twin of weights: the draws, moved by exact kernels for as long."""
+    density, keys = Density.of(energy, PLANE), Keys.of(1, N)
+    start = weighed(draw(TARGET, Keys.of(1, 4 * N)), density, N, keys)
+    unweighed = replace(start, point=density.at(WRONG.draw(keys).double()))
+    rejected(assert_target, corrected(unweighed, density, wide(PLANE, 1.5), keys, check=0)[0])
+
+
+def test_draws_that_cannot_be_weighed_are_annealed() -> None:
+    """Half as wide as the target: the weights have no variance that is finite."""
+    narrow = gaussian_mixture(MEANS, 0.1 * COVS, double([0.1, 0.1, 0.8]))
+    found = hybrid(narrow, energy, N, seed=1)
+    assert_target(found.x)
+    assert found.exactness.method in ("annealing from the draws", "annealing from wide noise")
+    assert found.exactness.notes[0].startswith("the draws alone cannot be weighed (k̂ ")
+    assert found.exactness.log_evidence == pytest.approx(LOG_Z, abs=4 * found.exactness.error)
+
+
+def test_every_evaluation_is_counted() -> None:
+    asked, seen = counted(energy)
+    found = hybrid(WRONG, asked, 100, seed=3).exactness
+    assert found.gradients + found.values == sum(seen)
+    assert found.values == 400
+
+
+def test_the_seed_decides() -> None:
+    one, again, other = (hybrid(WRONG, energy, 50, seed=seed) for seed in (3, 3, 4))
+    assert one.x.equal(again.x)
+    assert one.exactness == again.exactness
+    assert not one.x.equal(other.x)
+
+
+def test_twice_as_many_draws_as_samples_at_least() -> None:
+    for given, expected in ((None, 200), (60, 100), (300, 300)):
+        found = sample(TARGET & Boltzmann(energy), 50, 8, exact="mcmc", particles=given)
+        assert found.x.shape == (50, 2)
+        assert found.exactness.proposals == found.settings["proposals"] == expected
+
+
+# Energies that are not what they should be ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_an_energy_that_is_nowhere_finite_is_refused(value: float) -> None:
+    with pytest.raises(InputError, match="infinite or not a number at each of"):
+        hybrid(single(), lambda x: torch.full_like(x[:, 0], value), 50)
+
+
+def test_what_is_not_a_number_has_no_probability() -> None:
+    """NaN on the half of the plane that holds the first mode."""
+    found = hybrid(TARGET, lambda x: torch.where(x[:, 0] < -0.3, torch.nan, energy(x)), N)
+    assert (found.x[:, 0] >= -0.3).all()
+    exact = TARGET.draw(Keys.of(0, 50_000))
+    left_over = (exact[:, 0] >= -0.3).double().mean().log().item()
+    assert found.exactness.log_evidence == pytest.approx(LOG_Z + left_over, abs=4 * found.exactness.error + 0.01)
+
+
+def assert_honest(found: Corrected, log_z: float) -> None:
+    """The answer is right within its error, or it is not to be trusted."""
+    right = abs(found.log_evidence - log_z) < 4 * found.error
+    assert right or not found.passed, found
+
+
+def test_an_energy_far_outside_of_the_width_is_doubted_or_found() -> None:
+    """Five widths away, along both axes."""
+    found = hybrid(single(), lambda x: (x - 5).square().sum(1) / 2, 100, width=1.0).exactness
+    assert_honest(found, log(2 * pi))
+    assert found.notes[0].startswith("the draws alone cannot be weighed")
+    x, blind = without_check(LOST)  # passed, and wrong
+    assert len(x) == N
+    rejected(assert_honest, blind, LOG_Z)
+
+
+@pytest.mark.parametrize(
+    ("energy", "message"),
+    [
+        (lambda x: x, r"the energy of \(400, 2\) must be of shape \(400,\), found \(400, 2\)"),
+        (lambda x: 3.0, "found float"),
+    ],
+)
+def test_an_energy_of_the_wrong_shape_is_refused(energy: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        hybrid(TARGET, energy, 100)
+
+
+# Samples that are there already -----------------------------------------------------------------------
+
+
+def test_given_samples_get_the_weights_of_modes() -> None:
+    given = WRONG.draw(Keys.of(5, N))
+    rejected(assert_target, given)
+    found = refine(given, energy, seed=1, check=1000)
+    assert_target(found.x)
+    assert found.exactness.method == "annealing from the draws"
+    assert found.exactness.passed
+    assert isnan(found.exactness.ess)
+    assert "ESS" not in str(found.exactness)
+    assert found.exactness.log_evidence == pytest.approx(LOG_Z, abs=4 * found.exactness.error)
+    assert found.settings == {"seed": 1, "moves": 20, "check": 1000}
+    more = refine(Samples(given), energy, 2 * N, check=0)
+    assert more.x.shape == (2 * N, 2)
+    assert_target(more.x)
+
+
+def test_given_samples_without_half_of_the_density() -> None:
+    given = LOST.draw(Keys.of(5, N))
+    found = refine(given, energy, seed=1)
+    assert_target(found.x)
+    assert "WARNING: the draws have lost part of the density" in found.exactness.verdict
+    rejected(assert_target, refine(given, energy, seed=1, check=0).x)
+
+
+@pytest.mark.parametrize(
+    ("x", "options", "message"),
+    [
+        (torch.zeros(5, 2), {}, "samples must be 20 or more of finite floating-point numbers, found"),
+        (torch.full((30, 2), torch.nan), {}, "samples must be 20 or more"),
+        (torch.zeros(30, 2), {}, "most of 30 points are the same as others"),
+        (torch.randn(30, 2, generator=torch.Generator().manual_seed(0)), {"n": 0}, "n is 0"),
+        (torch.randn(30, 2, generator=torch.Generator().manual_seed(0)), {"moves": 0}, "moves is 0"),
+        (torch.randn(30, 2, generator=torch.Generator().manual_seed(0)), {"check": -1}, "check is -1"),
+        (torch.randn(30, 2, generator=torch.Generator().manual_seed(0)), {"width": nan}, "width is nan"),
+    ],
+)
+def test_samples_that_cannot_be_refined(x: Any, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        refine(x, energy, **options)
+
+
+# Draws with their density -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Cluster(Denoiser):
+    """The exact denoiser of points about a centred arrangement, all with one width."""
+
+    middle: Tensor
+    width: float
+
+    @property
+    def space(self) -> Space:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return Centered(tuple(self.middle.shape))
+
+    def __call__(self, x_t: State, t: Time, condition: Condition | None = None) -> Normal:
+        assert isinstance(x_t, Tensor)
+        assert isinstance(self.space, Centered)
+        alpha, sigma = (left(torch.as_tensor(level(t)), x_t) for level in self._levels())
+        gain = alpha * self.width**2 / (alpha**2 * self.width**2 + sigma**2)
+        off = self.space.project(x_t) - alpha * self.middle
+        return Normal((self.middle + gain * off).to(x_t))
+
+    def _levels(self) -> tuple[Callable[[Time], Any], Callable[[Time], Any]]:
+        assert isinstance(self.space, Centered)
+        return self.space.schedule.alpha, self.space.schedule.sigma
+
+
+TRIANGLE = Centered((3, 2)).project(double([[[1.0, 0.0], [-0.7, 0.8], [-0.3, -0.8]]]))[0]
+
+
+def cluster_energy(x: Tensor) -> Tensor:
+    """Half as wide as `Cluster(TRIANGLE, .8)` in every one of four degrees of freedom, and moved."""
+    return per_sample_sum((x - x.mean(1, keepdim=True) - 0.9 * TRIANGLE.to(x)).square()) / (2 * 0.6**2)
+
+
+WORLDS: dict[str, tuple[Denoiser, Callable[[Tensor], Tensor], float]] = {
+    "mixture": (WRONG, energy, LOG_Z),
+    "centred": (Cluster(TRIANGLE, 0.8), cluster_energy, 2 * log(2 * pi * 0.6**2)),
+}
+
+
+@dataclass(frozen=True)
+class Silent(Gaussian):
+    """Noise that does not say how likely it was."""
+
+    def log_prob(self, x: Any) -> Tensor:
+        return 0 * super().log_prob(x)
+
+
+class Forgetful(Euclidean):
+    """A broken twin: paths without the noising of their ends."""
+
+    def noising(self, x0: State, t: Time, since: Time = 0.0) -> Gaussian:
+        noise = super().noising(x0, t, since)
+        return Silent(noise.mean, noise.std, noise.space)
+
+
+class ForgetfulCentered(Forgetful, Centered):
+    """The same of centred points."""
+
+
+def assert_evidence(log_q: Tensor, x: Tensor, energy: Callable[[Tensor], Tensor], log_z: float) -> None:
+    """The mean of exp(−E − log q) is Z, within four standard errors and .2."""
+    weights = (-energy(x.double()) - log_q - log_z).exp()
+    error = weights.std() / len(weights) ** 0.5
+    assert error < 0.2
+    assert abs(weights.mean() - 1) < 4 * error, f"{weights.mean():.3f} ± {error:.3f}"
+
+
+@pytest.mark.parametrize("name", WORLDS)
+def test_paths_weigh_as_their_ends(name: str) -> None:
+    world, energy, log_z = WORLDS[name]
+    keys, space = Keys.of(0, 800), world.space
+    assert isinstance(space, Euclidean)
+    found = draw(world, keys, "chain", 60)
+    assert found.way == "chain"
+    assert_evidence(found.log_q, found.x, energy, log_z)
+    kind = ForgetfulCentered if isinstance(space, Centered) else Forgetful
+    twin = chain(world, kind(space.shape, space.schedule), keys, 60, {})
+    rejected(assert_evidence, twin.log_q, twin.x, energy, log_z)
+
+
+@pytest.mark.parametrize("name", WORLDS)
+def test_flows_and_paths_agree_on_log_z(name: str) -> None:
+    world, energy, log_z = WORLDS[name]
+    flow = draw(world, Keys.of(1, 800), "flow")
+    assert flow.way == "flow"
+    assert_evidence(flow.log_q, flow.x, energy, log_z)
+    rejected(assert_evidence, flow.log_q, flow.x, energy, log_z + 0.5)
+
+
+def test_the_way_is_chosen_by_dimension_and_factors() -> None:
+    assert draw(WRONG, Keys.of(0, 4), steps=3).way == "flow"
+    assert draw(WRONG & Energy(lambda x: x[:, 0]), Keys.of(0, 4), steps=3).way == "chain"
+    many = gaussian_mixture(torch.zeros(1, 33).double(), torch.eye(33).double()[None])
+    assert draw(many, Keys.of(0, 4), steps=3).way == "chain"
+
+
+# A model that has a density, times factors ------------------------------------------------------------------
+
+
+def tilted(slope: float) -> Mixture:
+    """The target times exp(−slope x₀), which is a mixture again."""
+    weights = (TARGET.weights.log() - slope * MEANS[:, 0] + slope**2 / 2 * COVS[:, 0, 0]).softmax(0)
+    return gaussian_mixture(MEANS - slope * COVS[:, :, 0], COVS, weights)
+
+
+def test_a_prior_times_a_factor_is_sampled_exactly() -> None:
+    slope = -0.7
+    found = sample(TARGET & Energy(lambda x: slope * x[:, 0]), N, 60, exact="mcmc", seed=2)
+    assert_target(found.x, tilted(slope))
+    rejected(assert_target, TARGET.draw(Keys.of(0, N)), tilted(slope))
+    assert found.exactness.passed
+    assert found.settings["way"] == "chain"
+    expected = LOG_Z + (TARGET.weights.log() - slope * MEANS[:, 0] + slope**2 / 2 * COVS[:, 0, 0]).logsumexp(0)
+    assert found.exactness.log_evidence == pytest.approx(expected.item(), abs=4 * found.exactness.error)
+
+
+def test_a_prior_of_one_label() -> None:
+    """The condition picks the components that propose, and those that are the target."""
+    label = torch.ones(200, dtype=torch.int64)
+    found = sample(TARGET, 200, exact="mcmc", condition={"label": label})
+    assert found.exactness.passed
+    assert_target(found.x, gaussian_mixture(MEANS[1:], COVS[1:], double([0.6, 0.4])))
+    assert found.condition["label"].equal(label)
+
+
+def test_factors_before_the_target_guide_the_proposals_alone() -> None:
+    guided = TARGET & Boltzmann(energy) & Energy(lambda x: 0.5 * x[:, 0])
+    found = sample(guided, N, 60, exact="mcmc", seed=2)
+    assert_target(found.x)
+    assert found.settings["way"] == "chain"
+    assert [set(guide) & {"factor", "target"} for guide in found.settings["guides"]] == [{"factor"}, {"target"}]
+
+
+@pytest.mark.parametrize(
+    ("denoiser", "options", "message"),
+    [
+        (
+            TARGET & Measurement(double([0.4]), Matrix(double([[1.0, 0.6]])), 0.3),
+            {},
+            "takes factors with a smooth log g, not Measurement",
+        ),
+        (sequences("masked"), {}, "is for continuous data, not for Categorical"),
+        (TARGET & Boltzmann(energy), {"batch_size": 5}, "batch_size is for independent samples"),
+        (TARGET & Boltzmann(energy), {"film": True}, "film is for independent samples"),
+        (TARGET & Boltzmann(energy), {"particles": 1}, "particles is 1, expected at least 2"),
+        (TARGET & Boltzmann(energy), {"temper": 1.0}, "temper is for exact='particles'"),
+    ],
+    ids=["rough", "categories", "batch_size", "film", "particles", "temper"],
+)
+def test_refusals(denoiser: Denoiser, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        sample(denoiser, 10, 5, exact="mcmc", **options)
+
+
+@pytest.mark.parametrize("width", [0.0, -1.0, nan, torch.inf])
+def test_widths_are_positive(width: float) -> None:
+    with pytest.raises(InputError, match="expected a positive number"):
+        hybrid(line(), energy, 10, width=width)
+
+
+def test_one_target_a_model() -> None:
+    with pytest.raises(InputError, match="corrected to one energy"):
+        _ = TARGET & Boltzmann(energy) & Boltzmann(energy)
+
+
+# What is said of it -------------------------------------------------------------------------------------
+
+FINE = Corrected("weights", 1600, 0.5, 0.3, 0.6, 0.58, 0.4, 1.002, 1.84, 0.02, 1.83, 0.04, 5000, 1600)
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        FINE,
+        replace(FINE, concerns=("one", "two"), notes=("three",)),
+        replace(FINE, ess=nan, k_hat=nan, jumps=None, r_hat=nan, check=None, check_error=None),
+    ],
+    ids=["plain", "with concerns", "with what is not known"],
+)
+def test_records_come_back(found: Corrected) -> None:
+    record = json.loads(json.dumps(found.record(), allow_nan=False))
+    assert record["passed"] == found.passed
+    assert record["verdict"] == found.verdict
+    back = Corrected.from_record(record)
+    assert str(back) == str(found)
+    assert back.record() == found.record()
+
+
+def test_verdicts() -> None:
+    assert FINE.verdict == "exact within the errors stated"
+    assert replace(FINE, notes=("a", "b")).verdict == "exact within the errors stated: a; b"
+    wrong = replace(FINE, notes=("a",), concerns=("R̂ 1.3 is above 1.01",))
+    assert not wrong.passed
+    assert wrong.verdict == "NOT TO BE TRUSTED: a; R̂ 1.3 is above 1.01"
+    assert str(FINE) == (
+        "by weights: ESS 50% of 1600, k̂ 0.30; accepted: moves 58%, jumps 60%; R̂ 1.002; log Z 1.840 ± 0.020 "
+        "(checked: 1.830 ± 0.040); 6,600 evaluations of the energy, 5,000 of them with gradient; exact within the "
+        "errors stated"
+    )
+
+
+def test_samples_that_are_not_at_rest_are_a_concern() -> None:
+    """Draws from something wider, taken for samples: their energy falls under moves that keep the density."""
+    keys, density = Keys.of(0, N), Density.of(energy, PLANE)
+    start = clouded(TARGET.draw(Keys.of(1, N)), density, N, keys)
+    hot = gaussian_mixture(MEANS, 9 * COVS, TARGET.weights)
+    wrong = replace(start, point=density.at(hot.draw(keys).double()))
+    _, found = corrected(wrong, density, wide(PLANE, 1.5), keys, moves=2, check=0)
+    assert not found.passed
+    assert any("the energy drifts under exact moves" in concern for concern in found.concerns)
+    apart = replace(start, point=density.at(start.point.x[start.point.x[:, 0].argsort()]))
+    _, parted = corrected(apart, density, wide(PLANE, 1.5), keys, moves=1, check=0)
+    assert any("R̂" in concern for concern in parted.concerns)
+    _, well = corrected(start, density, wide(PLANE, 1.5), keys, check=0)
+    assert well.passed, well

@@ -1,0 +1,271 @@
+"""The trainer: bitwise resume after any crash, refusal of what is not finite, and times that keep the objective."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from ornstein import InputError
+from ornstein.config import TrainConfig
+from ornstein.errors import Interrupted, TrainingError
+from ornstein.keys import Keys
+from ornstein.training import checkpoints
+from ornstein.training.batches import NoiseTimes, hide, learning_rate, record_numbers
+from ornstein.training.trainer import read_metrics
+from small_training import CONFIG, data, trainer
+
+CHILD = Path(__file__).parents[1] / "small_training.py"
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    assert child(folder).wait() == 0
+    return folder
+
+
+def child(folder: Path, *options: str) -> subprocess.Popen[str]:
+    command = [sys.executable, str(CHILD), str(folder), *options]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+
+
+def assert_same_run(a: Path, b: Path) -> None:
+    """Weights, average, moments, importance density, model and metrics are equal bit for bit."""
+    for name, kind in (("last.safetensors", "training"), ("model.safetensors", "model")):
+        ours, theirs = (checkpoints.load(folder / name, kind) for folder in (a, b))
+        assert ours[1] == theirs[1]
+        assert ours[0].keys() == theirs[0].keys()
+        assert all(torch.equal(ours[0][key], theirs[0][key]) for key in ours[0])
+    assert losses(a) == losses(b)
+    assert sorted(p.name for p in a.iterdir()) == sorted(p.name for p in b.iterdir())
+
+
+def losses(folder: Path) -> list[tuple[int, float]]:
+    return [(row["step"], row["loss"]) for row in read_metrics(folder / "metrics.jsonl")]
+
+
+def test_resume_after_kill_at_random_moments_is_bitwise(uninterrupted: Path, tmp_path: Path) -> None:
+    pick, kills = random.Random(0), 0
+    for _ in range(3):
+        process = child(tmp_path, "--pause", "0.05")
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(pick.uniform(0.2, 0.9))
+        process.kill()
+        kills += process.wait() == -signal.SIGKILL
+    assert kills == 3, "the run finished before it could be killed"
+    assert child(tmp_path).wait() == 0
+    assert_same_run(uninterrupted, tmp_path)
+
+
+@pytest.mark.parametrize("flush", [1, 4, 6, 7, 31])  # before and after renames; 31 is between the last two files
+def test_resume_after_kill_during_a_checkpoint_is_bitwise(uninterrupted: Path, tmp_path: Path, flush: int) -> None:
+    assert child(tmp_path, "--die-at", str(flush)).wait() == -signal.SIGKILL
+    for path in tmp_path.glob("*.safetensors"):
+        checkpoints.load(path, "training" if path.name == "last.safetensors" else "model")
+    assert child(tmp_path).wait() == 0
+    assert_same_run(uninterrupted, tmp_path)
+
+
+def test_the_comparison_of_runs_notices_one_more_step(uninterrupted: Path, tmp_path: Path) -> None:
+    """The broken twin of the two tests above."""
+    run = trainer(tmp_path, replace(CONFIG, seed=1))
+    run.fit()
+    with pytest.raises(AssertionError):
+        assert_same_run(uninterrupted, tmp_path)
+
+
+def test_sigterm_finishes_the_step_and_saves(tmp_path: Path) -> None:
+    def stop(row: dict[str, float]) -> None:
+        if row["step"] == 7:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(Interrupted, match="step 7 of 40"):
+        trainer(tmp_path, progress=stop).fit()
+    assert checkpoints.load(tmp_path / "last.safetensors", "training")[1]["step"] == 7
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert Interrupted.exit_code == 3
+
+
+def test_training_learns(tmp_path: Path) -> None:
+    run = trainer(tmp_path, replace(CONFIG, steps=200, save_every=200))
+    start = run.validate()
+    run.fit()
+    assert run.validate() < 0.8 * start
+
+
+def test_a_record_that_is_not_finite_stops_before_the_update(tmp_path: Path) -> None:
+    records = data()
+    assert isinstance(records.x, torch.Tensor)
+    records.x[37] = torch.nan
+    constant = replace(CONFIG, decay="constant")
+    run = trainer(tmp_path / "run", constant, records)
+    with pytest.raises(TrainingError, match=r"step \d+: .* records 37 \(t = 0\.\d+\); nothing was updated"):
+        run.fit()
+    assert run.step < 100 / 16  # the first epoch meets every record
+    twin = trainer(tmp_path / "twin", replace(constant, steps=max(1, run.step)))
+    if run.step:
+        twin.fit()
+    after, expected = run.network.state_dict(), twin.network.state_dict()
+    assert all(torch.equal(expected[name], after[name]) for name in after)
+
+
+def test_resume_refuses_another_configuration(tmp_path: Path) -> None:
+    trainer(tmp_path, replace(CONFIG, steps=5)).fit()
+    with pytest.raises(InputError, match=r"train.learning_rate = 0.01, now 0.5"):
+        trainer(tmp_path, replace(CONFIG, learning_rate=0.5)).resume()
+    trainer(tmp_path, replace(CONFIG, steps=6)).resume()
+
+
+def test_metrics_are_rows_of_json(uninterrupted: Path) -> None:
+    rows = [json.loads(line) for line in (uninterrupted / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == list(range(1, 41))
+    assert {"loss", "learning_rate", "gradient_norm", "steps_per_second"} <= rows[0].keys()
+    assert sum("validation" in row for row in rows) == 4
+
+
+def test_every_epoch_is_a_permutation() -> None:
+    numbers = torch.cat([record_numbers(3, step, 6, 10) for step in range(5)])
+    assert all(sorted(epoch.tolist()) == list(range(10)) for epoch in numbers.reshape(3, 10))
+    assert len({tuple(epoch.tolist()) for epoch in numbers.reshape(3, 10)}) == 3
+
+
+def test_learning_rate_warms_up_and_decays() -> None:
+    config = TrainConfig(steps=100, warmup=10, learning_rate=1.0)
+    assert learning_rate(config, 0) == pytest.approx(0.1)
+    assert learning_rate(config, 50) == pytest.approx(0.5)
+    assert learning_rate(replace(config, decay="constant"), 99) == 1.0
+
+
+@pytest.mark.parametrize("times", ["uniform", "stratified", "importance"])
+def test_weighted_times_keep_the_objective(times: str) -> None:
+    """E[weight · f(t)] = ∫ f for every way of drawing t."""
+    drawn = NoiseTimes(TrainConfig(batch_size=2000, times=times, min_time=1e-6))  # pyright: ignore[reportArgumentType]
+    drawn.squares[:] = torch.linspace(0.1, 3, 32) ** 2
+    pairs = [drawn.draw(step) for step in range(20)]
+    t, weight = (torch.cat(parts).double() for parts in zip(*pairs, strict=True))
+    for power in (0, 1, 3):
+        assert abs((weight * t**power).mean() - 1 / (power + 1)) < 0.01
+    if times == "importance":  # the broken twin: without its weight the density is visible
+        assert abs((t**3).mean() - 1 / 4) > 0.05
+
+
+def test_stratified_times_are_evenly_spread() -> None:
+    def spread(times: str) -> float:
+        t = NoiseTimes(TrainConfig(batch_size=64, times=times)).draw(0)[0]  # pyright: ignore[reportArgumentType]
+        return (t.sort().values - (torch.arange(64) + 0.5) / 64).abs().max().item()
+
+    assert spread("stratified") < 1 / 64 < spread("uniform")
+
+
+def test_importance_follows_the_loss() -> None:
+    times = NoiseTimes(TrainConfig(times="importance", batch_size=512))
+    for step in range(300):
+        t, _ = times.draw(step)
+        times.observe(t, 10.0 * (t > 0.5))
+    assert (times.draw(999)[0] > 0.5).float().mean() > 0.8
+
+
+def test_conditions_are_hidden_at_the_asked_rate() -> None:
+    condition = {"label": torch.ones(4000, dtype=torch.long), "mask": torch.ones(4000, dtype=torch.bool)}
+    hidden = hide(condition, {"label": torch.tensor(-1)}, 0.25, Keys.of(0, 4000))
+    assert (hidden["label"] == -1).float().mean() == pytest.approx(0.25, abs=0.02)
+    assert hidden["mask"].all()
+
+
+def test_two_workers_train_as_one(tmp_path: Path) -> None:
+    """torchrun with two processes: the same batches, times and noise, so the same run up to round-off."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29617"]
+    options = ["--dropout", "0"]  # its draws are a worker's own
+    subprocess.run(
+        [*command, str(CHILD), str(tmp_path / "two"), *options], check=True, capture_output=True, timeout=120
+    )
+    assert child(tmp_path / "one", *options).wait() == 0
+    one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
+    assert [step for step, _ in one] == [step for step, _ in two]
+    assert [loss for _, loss in one] == pytest.approx([loss for _, loss in two], rel=1e-4)
+
+
+# What a step does, by hand ----------------------------------------------------------------------------
+
+
+def test_the_average_follows_the_weights_with_a_growing_decay(tmp_path: Path) -> None:
+    run = trainer(tmp_path, replace(CONFIG, ema=0.2))
+    mean = {name: value.clone() for name, value in run.network.state_dict().items()}
+    for step in (1, 2, 3):
+        run._update()
+        decay = min(0.2, (1 + step) / (10 + step))
+        now = run.network.state_dict()
+        mean = {name: decay * mean[name] + (1 - decay) * now[name] for name in mean}
+        assert any(not torch.equal(mean[name], now[name]) for name in mean)
+    assert all(torch.allclose(run.average.state_dict()[name], mean[name], atol=1e-6) for name in mean)
+
+
+def test_models_and_validation_use_the_average(tmp_path: Path) -> None:
+    run = trainer(tmp_path, replace(CONFIG, steps=12))
+    run.fit()
+    saved, _ = checkpoints.load(tmp_path / "model.safetensors", "model")
+    assert all(torch.equal(saved[name], value) for name, value in run.average.state_dict().items())
+    assert any(not torch.equal(saved[name], value) for name, value in run.network.state_dict().items())
+    before = run.validate()
+    with torch.no_grad():
+        for parameter in run.network.parameters():
+            parameter.zero_()
+    assert run.validate() == before
+
+
+def test_clipping_bounds_the_gradient(tmp_path: Path) -> None:
+    run = trainer(tmp_path, replace(CONFIG, clip=1e-3))
+    assert run._update()["gradient_norm"] > 1e-3  # what is reported is the norm before
+    gradients = torch.cat([p.grad.flatten() for p in run.network.parameters() if p.grad is not None])
+    assert gradients.norm() <= 1.001e-3
+
+
+def test_weight_decay_shrinks(tmp_path: Path) -> None:
+    def size(decay: float) -> float:
+        run = trainer(tmp_path, replace(CONFIG, weight_decay=decay, warmup=0))
+        run._update()
+        return sum(p.detach().norm().item() for p in run.network.parameters())
+
+    assert size(10.0) < 0.95 * size(0.0)
+
+
+@pytest.mark.parametrize("rate", [0.0, 1.0])
+def test_the_trainer_hides_conditions(tmp_path: Path, rate: float) -> None:
+    run = trainer(tmp_path, replace(CONFIG, condition_dropout=rate))
+    hidden = run._training_batch().condition["label"] == -1
+    assert hidden.all() if rate else not hidden.any()
+
+
+def test_a_finished_run_without_its_model_gets_it_back(tmp_path: Path) -> None:
+    config = replace(CONFIG, steps=5)
+    trainer(tmp_path, config).fit()
+    (tmp_path / "model.safetensors").unlink()
+    run = trainer(tmp_path, config)
+    run.resume()
+    run.fit()
+    assert checkpoints.load(tmp_path / "model.safetensors", "model")[1]["step"] == 5
+
+
+def test_batches_hold_records_of_like_size_and_every_epoch_is_a_permutation() -> None:
+    sizes = Keys.of(5, 1).uniform(1000)[0].mul(20).long() + 3
+    numbers = torch.stack([record_numbers(3, step, 8, 1000, sizes) for step in range(125)])
+    assert numbers.flatten().sort().values.tolist() == list(range(1000))
+    spread = (sizes[numbers].max(1).values - sizes[numbers].min(1).values).double().mean()
+    assert spread < 4  # of 20, where records in any order have 16
+    assert (sizes[numbers].double().mean(1).diff() > 0).double().mean() < 0.7  # sizes do not grow within a window
+
+
+def test_buckets_line_up_with_batches_that_run_on_across_epochs() -> None:
+    sizes = torch.arange(10)
+    numbers = torch.cat([record_numbers(3, step, 4, 10, sizes) for step in range(5)])
+    assert all(numbers[k : k + 10].sort().values.tolist() == list(range(10)) for k in (0, 10))
