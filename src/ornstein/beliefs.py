@@ -19,6 +19,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from .covariances import Covariance, Weighted, dense
+from .errors import InputError
 from .states import State, Time, left, per_sample_sum
 
 
@@ -71,9 +72,9 @@ class Normal(Belief):
 
     @property
     def spread(self) -> Covariance:
-        """The covariance; ValueError if only the mean is known."""
+        """The covariance; InputError if only the mean is known."""
         if self.cov is None:
-            raise ValueError("tilting a Normal belief needs its covariance: see ornstein.with_covariance")
+            raise InputError("tilting a Normal belief needs its covariance: see ornstein.with_covariance")
         return self.cov
 
     def spelled_out(self) -> "Normal":

@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .errors import InputError
+
 State = Tensor | Mapping[str, Any]
 Time = float | Tensor
 
@@ -24,7 +26,7 @@ def left(t: Time, like: Tensor) -> Tensor:
     """t with trailing axes of length 1 appended until it broadcasts against `like`; floats become 0-d float64."""
     t = t if isinstance(t, Tensor) else as_time(t, like)
     if t.ndim > like.ndim:
-        raise ValueError(f"a time or mask of shape {tuple(t.shape)} does not fit data of shape {tuple(like.shape)}")
+        raise InputError(f"a time or mask of shape {tuple(t.shape)} does not fit data of shape {tuple(like.shape)}")
     return t.reshape(t.shape + (1,) * (like.ndim - t.ndim)) if t.ndim else t
 
 
@@ -46,7 +48,7 @@ def batch_size(state: State) -> int:
     """The length of the first axis, which all tensors of a state share."""
     sizes = {len(leaf) for leaf in leaves(state)}
     if len(sizes) != 1:
-        raise ValueError(f"the tensors of a state must share one batch size, these have {sorted(sizes)}")
+        raise InputError(f"the tensors of a state must share one batch size, these have {sorted(sizes)}")
     return sizes.pop()
 
 

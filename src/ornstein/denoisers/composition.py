@@ -68,7 +68,7 @@ class Prompt(Guide):
     def guide(self, denoiser: Denoiser) -> Denoiser:
         for name, value in self.condition.items():
             if value is not None and name in denoiser.given:
-                raise ValueError(f"{name!r} is said already: a denoiser takes one prompt of a name")
+                raise InputError(f"{name!r} is said already: a denoiser takes one prompt of a name")
         return Prompted(denoiser, self)
 
 
@@ -121,7 +121,7 @@ class Prompted(Guided):
         values = {}
         for name, value in self.prompt.condition.items():
             if value is None and name not in condition:
-                raise ValueError(f"the prompt leaves {name!r} to each sample: pass condition={{{name!r}: ...}}")
+                raise InputError(f"the prompt leaves {name!r} to each sample: pass condition={{{name!r}: ...}}")
             if value is not None:
                 one = torch.as_tensor(value, device=device)
                 values[name] = one.expand(n, *one.shape)
@@ -201,7 +201,7 @@ class PromptedBySeveral(Guided):
 
 @dataclass(frozen=True)
 class Composed(Denoiser):
-    """Π_k p_k(x₀)^{w_k}; ValueError unless the spaces agree and the weights sum to 1.
+    """Π_k p_k(x₀)^{w_k}; InputError unless the spaces agree and the weights sum to 1.
 
     Attributes:
         parts: (weight, denoiser) pairs.
@@ -213,7 +213,7 @@ class Composed(Denoiser):
 
     def __post_init__(self) -> None:
         if abs(sum(weight for weight, _ in self.parts) - 1) > 1e-9:
-            raise ValueError(
+            raise InputError(
                 f"the weights of a product sum to 1, not {sum(weight for weight, _ in self.parts):g}: divide by what "
                 "the parts have in common, as in product(a, b, base)"
             )
@@ -310,7 +310,7 @@ class Mixed(Composed):
     def terms(self, x_t: State, t: Time, condition: Condition | None = None) -> list[Term]:
         condition = dict(condition or {})
         if COMPONENT not in condition:
-            raise ValueError("each sample of a mixture belongs to a component: pass condition={'component': ...}")
+            raise InputError("each sample of a mixture belongs to a component: pass condition={'component': ...}")
         component = condition.pop(COMPONENT)
         return [(1.0, _chosen(component, [part(x_t, t, condition) for _, part in self.parts]))]
 
@@ -323,9 +323,9 @@ def mixture(parts: Sequence[Denoiser], weights: Sequence[float] | None = None) -
     """Σ_k w_k p_k, with equal weights if none are given. Mixtures do not nest."""
     weights = weights or [1.0] * len(parts)
     if any(isinstance(part, Mixed) for part in parts):
-        raise ValueError("mixtures do not nest: give all components, with their weights, at once")
+        raise InputError("mixtures do not nest: give all components, with their weights, at once")
     if min(weights) < 0 or sum(weights) == 0:
-        raise ValueError(f"the weights of a mixture are not negative, nor all 0; these are {list(weights)}")
+        raise InputError(f"the weights of a mixture are not negative, nor all 0; these are {list(weights)}")
     return Mixed(tuple((weight / sum(weights), part) for weight, part in zip(weights, parts, strict=True)))
 
 
@@ -367,7 +367,7 @@ def _weighted(densities: Sequence[tuple[Time, Tensor]]) -> Tensor:
 def _same_space(parts: Sequence[Denoiser]) -> None:
     for part in parts[1:]:
         if not _agree(parts[0].space, part.space):
-            raise ValueError(f"denoisers compose in one space, not in {parts[0].space} and {part.space}")
+            raise InputError(f"denoisers compose in one space, not in {parts[0].space} and {part.space}")
 
 
 def _agree(a: Any, b: Any) -> bool:

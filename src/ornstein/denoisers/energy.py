@@ -145,10 +145,10 @@ def _repeated(condition: Condition | None, nodes: int) -> dict[str, Any]:
 
 
 def _levels(space: Euclidean, x: Tensor, t: Time) -> tuple[Tensor, Tensor]:
-    """α and σ, float64, that broadcast against x; ValueError for a time a position, which no one energy belongs to."""
+    """α and σ, float64, that broadcast against x; InputError for a time a position, which no one energy belongs to."""
     time = as_time(t, x)
     if time.ndim > 1:
-        raise ValueError(f"energies take one time a sample; got times of shape {tuple(time.shape)}")
+        raise InputError(f"energies take one time a sample; got times of shape {tuple(time.shape)}")
     return left(space.schedule.alpha(time), x), left(space.schedule.sigma(time), x)
 
 

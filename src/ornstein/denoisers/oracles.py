@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ..beliefs import Belief, Joint, Normal, Probs
 from ..covariances import Spelled
+from ..errors import InputError
 from ..keys import Keys
 from ..schedules import Cosine, RectifiedFlow, Schedule
 from ..spaces import Categorical, Euclidean, Product, Space
@@ -84,7 +85,7 @@ class GaussianComponents(Components):
     def of(cls, space: Euclidean, means: Float[Tensor, "k d"], covs: Float[Tensor, "k d d"]) -> "GaussianComponents":
         variances, axes = torch.linalg.eigh(covs.double())
         if (variances <= 0).any():
-            raise ValueError("covariances must be positive definite")
+            raise InputError("covariances must be positive definite")
         return cls(space, means.double(), variances, axes)
 
     def log_likelihood(self, x_t: State, t: Time) -> Float[Tensor, "batch components"]:
@@ -109,7 +110,7 @@ class GaussianComponents(Components):
         """The residual in each eigenbasis (batch, k, d), its variance, and α, σ that broadcast against them."""
         assert isinstance(x_t, Tensor)
         if isinstance(t, Tensor) and t.ndim > 1:
-            raise ValueError("Gaussian oracles take one time a sample")
+            raise InputError("Gaussian oracles take one time a sample")
         levels = [self.space.schedule.alpha(t), self.space.schedule.sigma(t)]
         alpha, sigma = (rearrange(a, "b -> b 1 1") if a.ndim else a for a in levels)
         residual = rearrange(x_t.flatten(1).double(), "b d -> b 1 d") - alpha * self.means
@@ -226,7 +227,7 @@ def gaussian_mixture(
 def enumerated(space: Categorical, probs: Float[Tensor, "*states"]) -> Mixture:
     """The exact denoiser of a distribution given as a table with one axis a position (probs[a, b, c] = p(abc))."""
     if probs.shape != (space.size,) * probs.ndim or space.shape != (probs.ndim,):
-        raise ValueError(f"a table over {space.shape} positions of {space.size} states, not {tuple(probs.shape)}")
+        raise InputError(f"a table over {space.shape} positions of {space.size} states, not {tuple(probs.shape)}")
     sequences = torch.cartesian_prod(*[torch.arange(space.size)] * probs.ndim).reshape(-1, probs.ndim)
     weights = probs.flatten().double()
     return Mixture(_weights(weights, len(sequences)), TokenComponents(space, sequences))

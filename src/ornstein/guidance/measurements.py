@@ -51,7 +51,7 @@ class Measurement(Factor):
 
     def __post_init__(self) -> None:
         if not bool((torch.as_tensor(self.std) > 0).all()):
-            raise ValueError("a measurement without noise is a constraint: use Fixed")
+            raise InputError("a measurement without noise is a constraint: use Fixed")
 
     @property
     def conjugate(self) -> bool:
@@ -77,7 +77,7 @@ class Measurement(Factor):
 
     def _posterior(self, belief: Belief) -> Updated:
         if not isinstance(belief, Normal):
-            raise ValueError("a measurement is of continuous data: measure a part of a product with .on(name)")
+            raise InputError("a measurement is of continuous data: measure a part of a product with .on(name)")
         mean = belief.mean.detach()
         seen, operator = self._linear(mean)
         if self.y.shape not in (seen.shape[1:], seen.shape, (1, *seen.shape[1:])):
@@ -152,7 +152,7 @@ class Fixed(Factor):
 
     def __post_init__(self) -> None:
         if not self.where.any():
-            raise ValueError("nothing is fixed: `where` holds nowhere")
+            raise InputError("nothing is fixed: `where` holds nowhere")
 
     @property
     def conjugate(self) -> bool:
@@ -182,7 +182,7 @@ class Fixed(Factor):
             return self._chosen(belief)
         if isinstance(belief, Normal):
             return self._pinned(belief)
-        raise ValueError("fix a part of a product with .on(name)")
+        raise InputError("fix a part of a product with .on(name)")
 
     def _chosen(self, belief: Probs) -> Updated:
         where, value = self.where.to(belief.logits.device), self.value.to(belief.logits.device)
@@ -242,7 +242,7 @@ class Rigid(Fixed):
 
     def _posterior(self, belief: Belief) -> Updated:
         if not isinstance(belief, Normal):
-            raise ValueError("fix the points of a part with .on(name)")
+            raise InputError("fix the points of a part with .on(name)")
         relative = Relative(self.where)
         shape = relative(self.value.to(belief.mean)[None])[0]
         log_prob, posterior = Measurement(shape, relative, self.slack, direct=12)._posterior(belief)

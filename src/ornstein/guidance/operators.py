@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import conv2d, conv_transpose2d
 
+from ..errors import InputError
 from ..states import left, per_sample_sum
 
 
@@ -102,7 +103,7 @@ class Matrix(Operator):
 
     def __post_init__(self) -> None:
         if self.shape is not None and prod(self.shape) != self.matrix.shape[1]:
-            raise ValueError(f"a matrix of {tuple(self.matrix.shape)} does not act on events of shape {self.shape}")
+            raise InputError(f"a matrix of {tuple(self.matrix.shape)} does not act on events of shape {self.shape}")
 
     def __call__(self, x: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch m"]:
         return x.flatten(1) @ self.matrix.to(x).T

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..errors import InputError
 from ..keys import Keys
 from ..sampling.diagnostics import chain_ess, r_hat
 from .densities import Density
@@ -66,7 +67,7 @@ def run(move: Move, density: Density, x: Tensor, keys: Keys, draws: int, warmup:
     """
     levels = len(move.ladder) if isinstance(move, Tempering) else 1
     if draws < 1 or thin < 1 or len(x) % levels:
-        raise ValueError(
+        raise InputError(
             f"draws and thin are 1 or more, and x {levels} levels: not {draws}, {thin} and {len(x)} states"
         )
     before = density.tally.evaluations

@@ -22,6 +22,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..denoisers.base import Condition, Denoiser
+from ..errors import InputError
 from ..keys import Keys
 from ..sampling.kernels import Walk
 from ..spaces import Categorical, Euclidean, Transition
@@ -65,7 +66,7 @@ class Move(ABC):
 
     def __post_init__(self) -> None:
         if self.count < 1 or self.warmup < 0:
-            raise ValueError(f"a kernel takes 1 move or more, not count={self.count}, warmup={self.warmup}")
+            raise InputError(f"a kernel takes 1 move or more, not count={self.count}, warmup={self.warmup}")
 
     @abstractmethod
     def move(self, point: Point, density: Density, keys: Keys) -> Moved:
@@ -117,7 +118,7 @@ class HMC(Move):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.leaps < 1 or not 0 <= self.jitter < 1:
-            raise ValueError(f"leaps are 1 or more and jitter in [0, 1), not leaps={self.leaps}, jitter={self.jitter}")
+            raise InputError(f"leaps are 1 or more and jitter in [0, 1), not leaps={self.leaps}, jitter={self.jitter}")
 
     def move(self, point: Point, density: Density, keys: Keys) -> Moved:
         step = self._step(point.x, keys)

@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..errors import InputError
 from ..keys import Keys
 from .densities import Density, Point
 from .moves import HMC, Move, Moved
@@ -37,7 +38,7 @@ class Tempering(Move):
     def __post_init__(self) -> None:
         super().__post_init__()
         if max(self.ladder, default=0) != 1 or any(a <= b for a, b in pairwise((*self.ladder, -1e-300))):
-            raise ValueError(f"a ladder falls from 1, level by level, to 0 at least; this is {self.ladder}")
+            raise InputError(f"a ladder falls from 1, level by level, to 0 at least; this is {self.ladder}")
 
     @property
     def goal(self) -> float:

@@ -107,7 +107,7 @@ class PatchTransformer(nn.Module):
         self, x: Float[Tensor, "batch c h w"], t: Float[Tensor, " batch"], condition: Mapping[str, Tensor]
     ) -> Float[Tensor, "batch c h w"]:
         if x.shape[2] % self.patch or x.shape[3] % self.patch:
-            raise ValueError(f"height and width must be divisible by {self.patch}, got {tuple(x.shape[2:])}")
+            raise InputError(f"height and width must be divisible by {self.patch}, got {tuple(x.shape[2:])}")
         about, caption = self.time(t), None
         if self.label is not None:
             about = about + self.label(condition["label"])

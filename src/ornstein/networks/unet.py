@@ -180,7 +180,7 @@ class UNet(nn.Module):
         self, x: Float[Tensor, "batch c h w"], t: Float[Tensor, " batch"], condition: Mapping[str, Tensor]
     ) -> Float[Tensor, "batch c h w"]:
         if x.shape[2] % self.factor or x.shape[3] % self.factor:
-            raise ValueError(f"height and width must be divisible by {self.factor}, got {tuple(x.shape[2:])}")
+            raise InputError(f"height and width must be divisible by {self.factor}, got {tuple(x.shape[2:])}")
         embedding, caption = self.time(t), None
         if self.label is not None:
             embedding = embedding + self.label(condition["label"])

@@ -28,6 +28,7 @@ import torch
 from torch import Tensor
 
 from ..denoisers.base import Condition, Denoiser
+from ..errors import InputError
 from ..keys import Keys
 from ..spaces import Space
 from ..states import Time, leaves
@@ -47,7 +48,7 @@ TAIL, CAP, FLOOR = 0.75, 0.3, 1e-5
 def uniform(steps: int, start: float = 1.0) -> Grid:
     """`steps` equal intervals of t from `start` down to 0."""
     if steps < 1:
-        raise ValueError(f"a sampler needs at least one step, not {steps}")
+        raise InputError(f"a sampler needs at least one step, not {steps}")
     return tuple(start * (1 - k / steps) for k in range(steps + 1))
 
 
@@ -89,7 +90,7 @@ NAMED: Mapping[str, Callable[[int, Space], Grid]] = {
 def named(name: str, steps: int, space: Space) -> Grid:
     """The grid of that name for a space; uniform where the space has no flow."""
     if name not in NAMED:
-        raise ValueError(f"no grid {name!r}; there are {', '.join(NAMED)}")
+        raise InputError(f"no grid {name!r}; there are {', '.join(NAMED)}")
     return NAMED[name if space.clock else "uniform"](steps, space)
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..beliefs import Belief
 from ..denoisers.base import Condition, Denoiser
+from ..errors import InputError
 from ..keys import Keys
 from ..spaces import Space, Transition
 from ..states import Time, take
@@ -97,9 +98,9 @@ class Predictor:
 
     def __post_init__(self) -> None:
         if self.order not in (1, 2, 3) or not 0 <= self.eta <= 1:
-            raise ValueError(f"order must be 1, 2 or 3 and eta in [0, 1], not order={self.order}, eta={self.eta}")
+            raise InputError(f"order must be 1, 2 or 3 and eta in [0, 1], not order={self.order}, eta={self.eta}")
         if self.correct and self.eta > 0:
-            raise ValueError(f"only a deterministic step can be corrected, not eta={self.eta}")
+            raise InputError(f"only a deterministic step can be corrected, not eta={self.eta}")
 
     def __call__(self, walk: Walk, s: Time, denoiser: Denoiser, condition: Condition, keys: Keys) -> Walk:
         t, space = walk.t, walk.space

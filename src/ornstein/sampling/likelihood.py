@@ -30,6 +30,7 @@ from torch import Tensor
 from ..beliefs import Normal, Probs
 from ..denoisers.base import Condition, Denoiser, Guided
 from ..denoisers.composition import within
+from ..errors import InputError
 from ..guidance.factors import Factored
 from ..keys import Keys
 from ..spaces import Categorical, Choice, Euclidean, Gaussian
@@ -82,13 +83,13 @@ def draw_with_log_prob(
         least: the last noise, in units of the data's spread; the finest features should be several times wider.
         batch: samples that walk together, with r states each.
 
-    ValueError for what is guided by factors, whose updates have no derivative, and for mixtures of denoisers.
+    InputError for what is guided by factors, whose updates have no derivative, and for mixtures of denoisers.
     """
     space = _flow(denoiser, condition)
     if any(isinstance(part, Factored) for part in (denoiser, *within(denoiser))):
-        raise ValueError("factors' updates have no derivative: draw from the prior alone, and weigh by the factor")
+        raise InputError("factors' updates have no derivative: draw from the prior alone, and weigh by the factor")
     if denoiser.latent(keys):
-        raise ValueError("each sample of a mixture has the density of its component alone: draw from one denoiser")
+        raise InputError("each sample of a mixture has the density of its component alone: draw from one denoiser")
     parts = [slice(first, first + batch) for first in range(0, len(keys), batch)]
     walker, grid = _Tangents(denoiser, _basis(space, keys.root.device)), log_snr(steps, space, least)
     drawn = [walker.draw(keys[part], grid, take(condition or {}, part)) for part in parts]
@@ -196,7 +197,7 @@ def _flow(denoiser: Denoiser, condition: Condition | None) -> Euclidean:
     space = denoiser.space
     if not isinstance(space, Euclidean) or (condition and "mask" in condition):
         masked = "data under a mask" if isinstance(space, Euclidean) else f"{type(space).__name__} data"
-        raise ValueError(f"the flow's density is for whole continuous data, not for {masked}")
+        raise InputError(f"the flow's density is for whole continuous data, not for {masked}")
     return space
 
 

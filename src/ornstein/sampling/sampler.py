@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from ..denoisers.base import Condition, Denoiser
+from ..errors import InputError
 from ..keys import Keys
 from ..states import State, Time
 from .kernels import Kernel, Predictor, Walk
@@ -37,10 +38,10 @@ class Sampler:
 
     def __post_init__(self) -> None:
         if len(self.grid) < 2:
-            raise ValueError(f"a grid needs at least two times, not {len(self.grid)}")
+            raise InputError(f"a grid needs at least two times, not {len(self.grid)}")
         for t, s in pairwise(self.grid):
             if not isinstance(t, Tensor) and not isinstance(s, Tensor) and not 1 >= t >= s >= 0:
-                raise ValueError(f"times fall from noise (1) to data (0); this grid goes from {t} to {s}")
+                raise InputError(f"times fall from noise (1) to data (0); this grid goes from {t} to {s}")
 
     def steps(
         self, denoiser: Denoiser, keys: Keys, condition: Condition | None = None, start: State | None = None

@@ -71,7 +71,7 @@ class Unmask:
 
     def __post_init__(self) -> None:
         if self.bound is not None and (self.bound < 0 or self.order != "entropy"):
-            raise ValueError(f"a bound is at least 0 nats, in order of entropy, not {self.bound} by {self.order}")
+            raise InputError(f"a bound is at least 0 nats, in order of entropy, not {self.bound} by {self.order}")
 
     def __call__(self, walk: Walk, s: Time, denoiser: Denoiser, condition: Condition, keys: Keys) -> Walk:
         space, hidden = _masked(walk.space), walk.space.hidden(walk.x)  # pyright: ignore[reportAttributeAccessIssue]
@@ -168,7 +168,7 @@ class InformedCorrector:
 
     def __post_init__(self) -> None:
         if not (0 < self.share <= 1 and 0 < self.fit <= 1):
-            raise ValueError(f"share and fit are in (0, 1], not {self.share} and {self.fit}")
+            raise InputError(f"share and fit are in (0, 1], not {self.share} and {self.fit}")
 
     def __call__(self, walk: Walk, s: Time, denoiser: Denoiser, condition: Condition, keys: Keys) -> Walk:
         if not isinstance(s, Tensor) and s > self.since:
@@ -208,7 +208,7 @@ class Sharpened(Guide):
 
     def __post_init__(self) -> None:
         if self.temperature <= 0 or not 0 < self.top_p <= 1:
-            raise ValueError(f"temperature is above 0 and top_p in (0, 1], not {self.temperature} and {self.top_p}")
+            raise InputError(f"temperature is above 0 and top_p in (0, 1], not {self.temperature} and {self.top_p}")
 
     def guide(self, denoiser: Denoiser) -> Denoiser:
         if not isinstance(denoiser.space, Categorical):

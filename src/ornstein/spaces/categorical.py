@@ -82,9 +82,9 @@ class Categorical(Space):
 
     def __post_init__(self) -> None:
         if self.schedule.alpha(1.0) > 0.05:
-            raise ValueError(f"{self.schedule} keeps the signal at t = 1, so categories would never be forgotten")
+            raise InputError(f"{self.schedule} keeps the signal at t = 1, so categories would never be forgotten")
         if self.weighting == "counted" and not (self.absorbing and isinstance(self.schedule, RectifiedFlow)):
-            raise ValueError("masks are counted under masked noise with α = 1 − t alone")
+            raise InputError("masks are counted under masked noise with α = 1 − t alone")
 
     @classmethod
     def masked(cls, shape: tuple[int, ...], size: int, schedule: Schedule = RectifiedFlow()) -> Self:

@@ -221,7 +221,7 @@ class Centered(Euclidean):
 def _one_time_a_sample(*times: Time) -> None:
     for time in times:
         if isinstance(time, Tensor) and time.ndim > 1:
-            raise ValueError(f"centred points share one time a sample; got times of shape {tuple(time.shape)}")
+            raise InputError(f"centred points share one time a sample; got times of shape {tuple(time.shape)}")
 
 
 def _like(value: Time, x: Tensor) -> Tensor | float:

@@ -19,6 +19,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import one_hot
 
+from ..errors import InputError
+
 
 class Markov(ABC):
     """A reversible-in-time-scale family of kernels Q_α over `len(stationary)` states."""
@@ -61,7 +63,7 @@ class Resample(Markov):
 class Substitution(Markov):
     """Q_α = exp(−log α · R) for a rate matrix R (rows sum to 0), scaled to one substitution a unit of −log α.
 
-    ValueError if R is not a rate matrix, or does not mix by α = 0 (taken as 1e-16).
+    InputError if R is not a rate matrix, or does not mix by α = 0 (taken as 1e-16).
     """
 
     rate: Float[Tensor, "states states"]
@@ -70,13 +72,13 @@ class Substitution(Markov):
         rate = self.rate.double()
         off_diagonal = rate - torch.diag(rate.diagonal())
         if (off_diagonal < 0).any() or (rate.sum(1).abs() > 1e-6 * rate.abs().max()).any():
-            raise ValueError("a rate matrix has non-negative off-diagonal entries and rows that sum to 0")
+            raise InputError("a rate matrix has non-negative off-diagonal entries and rows that sum to 0")
         stationary = _stationary(rate)
         object.__setattr__(self, "stationary", stationary)
         object.__setattr__(self, "rate", rate / -(stationary * rate.diagonal()).sum())
         forgotten = self._kernels(torch.zeros(1, dtype=torch.float64))[0]
         if not (forgotten - stationary).abs().max() < 1e-3:
-            raise ValueError(
+            raise InputError(
                 "these rates never forget where they started: some states cannot, or can hardly, be reached from "
                 "others, so noise would not be the same for all data"
             )

@@ -51,7 +51,7 @@ def read_folder(folder: Path, size: int = 0) -> Pictures:
         try:
             about = texts.get(path.relative_to(folder).as_posix()) if said else texts.get(path.as_posix())
             if texts and about is None:
-                raise ValueError(f"no row in {METADATA}" if said else "no .txt beside it")
+                raise InputError(f"no row in {METADATA}" if said else "no .txt beside it")
             found.append((path, _fitted(path, size, found[0][1].shape[:2] if found else None)))
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             left_out.append(f"{path.relative_to(folder)}: {error}")
@@ -108,13 +108,13 @@ def _fitted(path: Path, size: int, shape: tuple[int, ...] | None) -> np.ndarray:
     if size:
         side = min(picture.size)
         if side < size:
-            raise ValueError(f"{picture.width} × {picture.height} pixels, expected {size} or more a side")
+            raise InputError(f"{picture.width} × {picture.height} pixels, expected {size} or more a side")
         left, top = (picture.width - side) // 2, (picture.height - side) // 2
         square = picture.crop((left, top, left + side, top + side))
         return np.asarray(square.resize((size, size), Image.Resampling.LANCZOS))
     pixels = np.asarray(picture)
     if shape and pixels.shape[:2] != shape:
-        raise ValueError(f"{pixels.shape[1]} × {pixels.shape[0]} pixels, others {shape[1]} × {shape[0]}; give a size")
+        raise InputError(f"{pixels.shape[1]} × {pixels.shape[0]} pixels, others {shape[1]} × {shape[0]}; give a size")
     return pixels
 
 
