@@ -17,7 +17,7 @@ from torch import Tensor
 import ornstein as on
 from ornstein.denoisers.base import Guide, NeuralDenoiser
 from ornstein.domains import molecules
-from ornstein.domains.molecules.task import sampler
+from ornstein.domains.molecules.task import STOCHASTIC
 from ornstein.sampling.diagnostics import mean_and_error
 from ornstein.tasks.calibration import Knob, Law, tilted_mean
 
@@ -41,7 +41,8 @@ def measure(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
         mask = (torch.arange(facts["length"]) < options.atoms).expand(count, -1)
         return on.sample(denoiser, count, condition={"mask": mask}, **how)
 
-    walk, free = sampler(model.space, options.steps), drawn(model, n, sampler=sampler(model.space, options.steps))
+    way = {**STOCHASTIC, "steps": options.steps}
+    free = drawn(model, n, **way)
     nitrogen = Knob(model, molecules.counted(NITROGEN, model), n)
     gap = Knob(model, molecules.foreseen("gap", facts), n)
     for name, knob in (("nitrogen", nitrogen), ("gap", gap)):
@@ -50,7 +51,7 @@ def measure(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
         for gamma in options.gammas:
             ways = {"ahead": knob.guide(gamma), **({"apart": apart(model, gamma)} if name == "nitrogen" else {})}
             for way, guide in ways.items():
-                yield row(name, way, gamma, knob.value(drawn(model & guide, n, sampler=walk)), values)
+                yield row(name, way, gamma, knob.value(drawn(model & guide, n, **way)), values)
             if name == "gap" and gamma > 0:
                 size = options.particles
                 weighed = drawn(model & knob.guide(gamma), size, steps=50, exact="particles", particles=size)

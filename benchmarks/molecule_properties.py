@@ -29,7 +29,7 @@ import ornstein as on
 from ornstein.denoisers.base import Denoiser, NeuralDenoiser
 from ornstein.denoisers.regressors import Regressor
 from ornstein.domains.molecules import data, factors, scores
-from ornstein.domains.molecules.task import sampler
+from ornstein.domains.molecules.task import STOCHASTIC
 from ornstein.guidance.factors import NoisyLogProb
 from ornstein.keys import Keys
 
@@ -81,8 +81,8 @@ def draw(model: NeuralDenoiser, way: str, wanted: Wanted, steps: int, size: int)
     found, regressor = [], on.load_regressor(factors.REGRESSOR)
     for first, part in wanted.batches(size):
         denoiser, condition = told(model, way, part, regressor)
-        walk = sampler(model.space, steps)
-        drawn = on.sample(denoiser, len(part.y), sampler=walk, condition=condition, first=first)
+        how = {**STOCHASTIC, "steps": steps}
+        drawn = on.sample(denoiser, len(part.y), **how, condition=condition, first=first)
         found += data.molecules(drawn.x, part.mask, model.origin.facts)
     return data.table(found)
 

@@ -11,6 +11,7 @@ import torch
 from ornstein import InputError
 from ornstein.config import SampleConfig, TrainConfig, read_toml, to_dict, to_toml, update
 from ornstein.networks import UNet, UNetConfig
+from ornstein.tasks.engines import Population, engine
 
 
 @dataclass(frozen=True)
@@ -139,13 +140,9 @@ def test_sampler_settings_out_of_range(name: str, value: float) -> None:
 
 
 def test_a_population_needs_exactness() -> None:
-    assert SampleConfig(exact="particles", particles=8).moves == 100
-    with pytest.raises(InputError, match="only exact = particles and mcmc have a population"):
-        SampleConfig(particles=8)
-
-
-def test_batches_of_samples() -> None:
-    assert [SampleConfig(n=7, batch_size=size).batches for size in (None, 1, 3, 7, 20)] == [1, 7, 3, 1, 1]
+    assert engine("particles", {"particles": 8}) == Population(particles=8)
+    with pytest.raises(InputError, match="particles is for one population of particles"):
+        engine("off", {"particles": 8})
 
 
 def test_the_training_flags_are_these() -> None:

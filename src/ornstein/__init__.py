@@ -62,7 +62,15 @@ _HOMES = {
     "load_regressor": "tasks.runs",
     "shipped": "tasks.runs",
     "Sampler": "sampling.sampler",
+    "Event": "events",
+    "draws": "tasks.drawing",
     "sample": "tasks.drawing",
+    "Independent": "tasks.engines",
+    "MCMC": "tasks.engines",
+    "Population": "tasks.engines",
+    "draw": "tasks.requests",
+    "drawing": "tasks.requests",
+    "merge": "tasks.requests",
     "Samples": "tasks.samples",
     "Cosine": "schedules",
     "EDM": "schedules",
@@ -126,6 +134,7 @@ if TYPE_CHECKING:
     from .domains import energies, images, molecules, sequences
     from .domains.sequences import folding
     from .errors import InputError
+    from .events import Event
     from .guidance import operators
     from .guidance.calculators import calculated
     from .guidance.factors import BlackBox, Energy, Factor, LogProb, NoisyLogProb
@@ -148,6 +157,8 @@ if TYPE_CHECKING:
     from .spaces import Categorical, Centered, Euclidean, Ordered, Product, Space, Transition
     from .tasks.boltzmann import hybrid, refine
     from .tasks.calibration import Calibration, Foreseen, Shift, Target, calibrate
-    from .tasks.drawing import sample
+    from .tasks.drawing import draws, sample
+    from .tasks.engines import MCMC, Independent, Population
+    from .tasks.requests import draw, drawing, merge
     from .tasks.runs import load, load_regressor, shipped
     from .tasks.samples import Samples

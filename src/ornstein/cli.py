@@ -3,6 +3,7 @@
 Exit codes: 0 done, 1 failed, 2 the input is not what it must be, 3 stopped early with everything saved.
 """
 
+import errno
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -54,6 +55,26 @@ def show(path: Positional[str]) -> None:
 
     for part in build(path):
         console.print(part)
+
+
+def merge(
+    folders: Positional[tuple[Path, ...]],
+    out: Annotated[Path, arg(aliases=["-o"])],
+) -> None:
+    """Put the samples of several folders together: parts of one run, drawn with --first, by whichever worker.
+
+    Args:
+        folders: what `ornstein sample` wrote, in any order; their numbers must follow one another.
+        out: the folder to write.
+    """
+    from .report.terminal import console
+    from .tasks import requests
+    from .tasks.samples import require_absent
+
+    require_absent(out)
+    samples = requests.merge(folders)
+    saved = samples.save(out)
+    console.print(f"{samples}\n{saved}", markup=False, highlight=False)
 
 
 def models() -> None:
@@ -135,20 +156,22 @@ def _sample_command(argv: Sequence[str]) -> Callable[..., None]:
             model: a shipped model's name, a run folder or a weights file.
             ask: what to draw.
             how: the settings of the sampler.
-            out: the folder; samples/MODEL-SEED if not given.
+            out: the folder; samples/MODEL-SEED if not given, with -FIRST behind it where numbers begin later.
         """
-        from .report.terminal import sampling_progress
+        from .events import finished
+        from .report.terminal import console, drawing_progress
+        from .tasks.requests import drawing
         from .tasks.samples import require_absent
 
-        folder = out or Path("samples") / f"{Path(model).name}-{how.seed}"
+        folder = out or Path("samples") / f"{Path(model).name}-{how.seed}{f'-{how.first}' if how.first else ''}"
         require_absent(folder)
         _require_writable(folder)
-        with sampling_progress(how.moves) as watch:
-            options = dict(vars(how))
-            denoiser = runs.load(model, runs.pick_device(options.pop("device")))
-            samples = runs.draw(denoiser, ask, watch=watch, **options)
-        print(samples)
-        print(samples.save(folder))
+        options = {name: value for name, value in vars(how).items() if value not in (None, False)}
+        denoiser = runs.load(model, runs.pick_device(options.pop("device")))
+        with drawing_progress() as show:
+            samples = finished(drawing(denoiser, ask, options.pop("n"), **options), show)
+        saved = samples.save(folder)
+        console.print(f"{samples}\n{saved}", markup=False, highlight=False)
 
     return sample
 
@@ -188,6 +211,10 @@ def _require_writable(folder: Path) -> None:
         raise InputError(f"{folder}: nothing can be written in {place} ({error.strerror})") from None
 
 
+_OF_THE_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENOMEM)
+"""Faults that no other input would mend."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command; returns its exit code."""
     argv = list(sys.argv[1:] if argv is None else argv) or ["--help"]
@@ -198,14 +225,18 @@ def main(argv: Sequence[str] | None = None) -> int:
             "sample": _sample_command(argv),
             "score": score,
             "show": show,
+            "merge": merge,
             "models": models,
             "doctor": doctor,
         }
         tyro.extras.subcommand_cli_from_dict(commands, prog="ornstein", description=PROGRAM, args=argv)
     except (InputError, TrainingError, Interrupted) as error:
         return _stopped(error, error.exit_code)
+    except KeyboardInterrupt:
+        return _stopped("stopped; nothing was written", Interrupted.exit_code)
     except OSError as error:
-        return _stopped(f"{error.filename}: {error.strerror}" if error.filename else error, InputError.exit_code)
+        why = f"{error.filename}: {error.strerror}" if error.filename else error
+        return _stopped(why, 1 if error.errno in _OF_THE_MACHINE else InputError.exit_code)
     return 0
 
 

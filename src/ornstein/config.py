@@ -29,6 +29,18 @@ def require_in(config: Any, prefix: str, intervals: Mapping[str, str]) -> None:
                 raise InputError(f"{prefix}{name} is {number}, expected a number in {interval}")
 
 
+def require_with(config: Any, prefix: str, needed: Mapping[str, tuple[str, ...]]) -> None:
+    """InputError for a setting that was said without any of those that give it a meaning."""
+    for name, others in needed.items():
+        if _said(config, name) and not any(_said(config, other) for other in others):
+            flags = " or ".join(f"{prefix}{other}" for other in others).replace("_", "-")
+            raise InputError(f"{prefix}{name} is for {flags}: give it, too".replace("_", "-"))
+
+
+def _said(config: Any, name: str) -> bool:
+    return getattr(config, name) not in (None, (), "")
+
+
 def _within(number: float, interval: str) -> bool:
     lowest, highest = map(float, interval[1:-1].split(","))
     above = number >= lowest if interval[0] == "[" else number > lowest
@@ -38,50 +50,48 @@ def _within(number: float, interval: str) -> bool:
 
 @dataclass(frozen=True)
 class SampleConfig:
-    """How samples of any domain are drawn.
+    """How samples of any domain are drawn. What is not said is the model's or the engine's own choice.
 
     Attributes:
         n: how many.
-        steps: of the sampler, one network call each (two with guidance); 20, or 100 with particles, if not given.
-        seed: the same seed gives the same samples, whatever the batch size.
-        eta: fresh noise a step: 0 deterministic, 1 ancestral.
-        order: of the solver; by default 3 with a corrector if deterministic, else 2.
-        grid: where the steps are: auto is the grid planned for the model.
-        batch_size: samples drawn at once; all if not given.
+        first: the number of the first: a sample is the same by its number, whoever draws it.
+        seed: the same seed gives the same samples, whatever their number.
+        exact: off draws independent samples; particles weighs and resamples guided samples until they follow the model
+            times what is known; mcmc weighs draws and moves them by Metropolis's rule until they follow the energy
+            that the model was made for.
+        steps: of the sampler, one network call each (two with guidance).
+        eta: fresh noise a step: 0 deterministic, 1 ancestral (exact = off).
+        order: of the solver (exact = off).
+        grid: where the steps are: auto is the grid planned for the model (exact = off and particles).
+        batch_size: samples drawn at once, in blocks that are drawn whole (exact = off).
+        particles: how many are weighed for the n samples: 512 or n if that is more, with mcmc 4 n.
+        temper: weakens what is known on the way, where a population loses too many particles (exact = particles).
+        moves: of every sample by Metropolis's rule (exact = mcmc).
+        check: particles of the independent population that looks for lost modes, 0 = none (exact = mcmc).
         film: keep the steps, too.
-        exact: particles weighs and resamples guided samples until they follow the model times what is known; mcmc
-            weighs draws and moves them by Metropolis's rule until they follow the energy that the model was made for.
-        particles: how many are weighed for the n samples; 512 or n if that is more, with mcmc 4 n.
         device: auto takes a CUDA device if there is one.
     """
 
     n: int = 16
-    steps: int | None = None
+    first: int = 0
     seed: int = 0
-    eta: float = 0.0
-    order: Literal[1, 2, 3] | None = None
-    grid: Literal["auto", "uniform", "log-snr", "karras", "asinh", "flow"] = "auto"
-    batch_size: int | None = None
-    film: bool = False
     exact: Literal["off", "particles", "mcmc"] = "off"
+    steps: int | None = None
+    eta: float | None = None
+    order: Literal[1, 2, 3] | None = None
+    grid: Literal["auto", "uniform", "log-snr", "karras", "asinh", "flow"] | None = None
+    batch_size: int | None = None
     particles: int | None = None
+    temper: float | None = None
+    moves: int | None = None
+    check: int | None = None
+    film: bool = False
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
     def __post_init__(self) -> None:
         require_in(self, "", {"n": "[1, inf)", "steps": "[1, inf)", "eta": "[0, 1]", "batch_size": "[1, inf)"})
-        require_in(self, "", {"particles": "[2, inf)"})
-        if self.particles is not None and self.exact == "off":
-            raise InputError(f"particles is {self.particles}, but only exact = particles and mcmc have a population")
-
-    @property
-    def batches(self) -> int:
-        """How often the sampler walks all its steps."""
-        return -(-self.n // (self.batch_size or self.n))
-
-    @property
-    def moves(self) -> int:
-        """Steps of all batches together."""
-        return self.batches * (self.steps or (20 if self.exact == "off" else 100))
+        require_in(self, "", {"particles": "[2, inf)", "temper": "[0, inf)", "moves": "[1, inf)", "check": "[0, inf)"})
+        require_in(self, "", {"first": "[0, 1e15)", "seed": "[-9.2e18, 1.8e19)"})
 
 
 _TRAIN_INTERVALS = {

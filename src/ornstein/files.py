@@ -3,8 +3,9 @@
 import json
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from hashlib import file_digest
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +33,24 @@ def write_text(path: Path, text: str) -> None:
     write_atomic(path, lambda temporary: temporary.write_text(text))
 
 
+def plain(value: Any) -> Any:
+    """A value as JSON holds it: None for what is no finite number, the shape of a long tensor, text of a path."""
+    if isinstance(value, Mapping):
+        return {str(name): plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, float):
+        return value if isfinite(value) else None
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if hasattr(value, "tolist"):  # a tensor or an array
+        return plain(value.tolist()) if len(value.reshape(-1)) <= 16 else f"tensor of shape {tuple(value.shape)}"
+    return str(value)
+
+
 def write_json(path: Path, value: Any) -> None:
-    """Atomically writes a JSON file."""
-    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+    """Atomically writes a JSON file; see `plain` for what JSON cannot hold."""
+    write_text(path, json.dumps(plain(value), indent=2, allow_nan=False) + "\n")
 
 
 def read_json(path: Path, expected: str) -> Any:

@@ -30,14 +30,13 @@ def test_n_samples_are_spread_evenly_over_the_population() -> None:
         walk = Sampler(log_snr(10, GUIDED.space), (Particles(),)).end(GUIDED, Keys.of(3, 40))
     for n, index in ((10, range(0, 40, 4)), (16, [-(-k * 40 // 16) for k in range(16)]), (40, range(40))):
         assert sample(GUIDED, n, 10, seed=3, exact="particles", particles=40).x.equal(walk.x[list(index)])
-    drawn = sample(GUIDED, 50, 10, exact="particles", particles=20)
-    assert drawn.exactness is not None
-    assert drawn.exactness.particles == 50  # as many as are asked for
+    with pytest.raises(InputError, match="particles is 20, expected at least one for each of 50 samples"):
+        sample(GUIDED, 50, 10, exact="particles", particles=20)
 
 
 @pytest.mark.parametrize(
     "option",
-    [{"batch_size": 4}, {"film": True}, {"eta": 0.5}, {"order": 2}, {"sampler": Sampler(uniform(3))}],
+    [{"batch_size": 4}, {"eta": 0.5}, {"eta": 0.0}, {"order": 2}, {"sampler": Sampler(uniform(3))}],
     ids=lambda option: next(iter(option)),
 )
 def test_settings_of_independent_samples_are_refused(option: dict[str, Any]) -> None:

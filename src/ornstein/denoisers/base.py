@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from ..beliefs import Belief, combined
 from ..config import suggestion
 from ..errors import InputError
+from ..events import Stream
 from ..keys import Keys
 from ..spaces import Space
 from ..states import State, Time, batch_size, leaves, map_state
@@ -100,6 +101,11 @@ class Guide(ABC):
     @abstractmethod
     def guide(self, denoiser: Denoiser) -> Denoiser:
         """The guided denoiser, with the signature of the one it is given."""
+
+    def guiding(self, denoiser: Denoiser) -> Stream[Denoiser]:
+        """`denoiser & self` as events, where that takes work that somebody may want to watch."""
+        yield from ()
+        return denoiser & self
 
 
 @dataclass(frozen=True)

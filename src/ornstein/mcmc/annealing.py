@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..errors import InputError
+from ..events import Event, Stream, streamed
 from ..keys import Keys
 from ..sampling.diagnostics import effective_sample_size, family_error, log_mean_exp, systematic
 from ..spaces import Transition
@@ -54,6 +55,7 @@ class Annealed:
         return self.families < 10
 
 
+@streamed
 def anneal(
     density: Density,
     base: Transition,
@@ -62,7 +64,7 @@ def anneal(
     moves: int = 3,
     share: float = 0.7,
     dtype: torch.dtype = torch.float64,
-) -> Annealed:
+) -> Stream[Annealed]:
     """Walks a population of one particle a key from the base to the density.
 
     Args:
@@ -91,9 +93,15 @@ def anneal(
         at = path.at_weights(1 - ladder[-1], ladder[-1])
         moved = repeated(move, point[index], at, k.fold("moves"), moves)
         point, eve = moved.point, eve[index]
+        yield Event(_come(ladder[-1]), 100, "annealing", point.x)
         rates.append(moved.acceptance.mean().item())
         move = move.with_step(move.step_size * torch.tensor(2 * (rates[-1] - move.goal)).exp())
     return Annealed(_last(point), eve, float(log_z), error, tuple(ladder), tuple(rates))
+
+
+def _come(beta: float) -> int:
+    """How far, of 100: the first temperatures are the closest, so that β itself would stand still and then leap."""
+    return round(100 * beta**0.25)
 
 
 def _require_progress(ladder: Sequence[float]) -> None:

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import InputError
+from ..events import Stream, part, streamed
 from ..keys import Keys
 from ..sampling.diagnostics import chain_ess, r_hat
 from .densities import Density
@@ -57,7 +58,10 @@ class Chains:
         return [values for values in every if (values != values[0, 0]).any()]
 
 
-def run(move: Move, density: Density, x: Tensor, keys: Keys, draws: int, warmup: int = 0, thin: int = 1) -> Chains:
+@streamed
+def run(
+    move: Move, density: Density, x: Tensor, keys: Keys, draws: int, warmup: int = 0, thin: int = 1
+) -> Stream[Chains]:
     """Chains from x, (chains, ...), one key a chain.
 
     Args:
@@ -71,10 +75,12 @@ def run(move: Move, density: Density, x: Tensor, keys: Keys, draws: int, warmup:
             f"draws and thin are 1 or more, and x {levels} levels: not {draws}, {thin} and {len(x)} states"
         )
     before = density.tally.evaluations
-    move, point = warmed(move, density, density.at(x, move.needs_slopes), keys.fold("warmup"), warmup)
+    total, start = warmup + draws * thin, density.at(x, move.needs_slopes)
+    move, point = yield from part(warmed.events(move, density, start, keys.fold("warmup"), warmup), 0, warmup, total)
     chains, kept, log_p, rates, swaps = len(x) // levels, [], [], [], []
     for k in range(draws):
-        moved = repeated(move, point, density, keys.fold("draws").fold(k), thin)
+        thinned = repeated.events(move, point, density, keys.fold("draws").fold(k), thin)
+        moved = yield from part(thinned, warmup + k * thin, thin, total)
         point = moved.point
         kept.append(point.x[:chains])
         log_p.append(point.values[-1, :chains] if levels > 1 else density.log_p(point))

@@ -16,9 +16,10 @@ from math import hypot, isfinite, isnan, log, nan
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
+from ..events import Stream, part, streamed
 from ..keys import Keys
 from ..sampling.diagnostics import effective_sample_size, log_mean_exp, pareto_smoothed, r_hat, systematic
 from ..spaces import Transition
@@ -134,7 +135,8 @@ class Start:
     concerns: tuple[str, ...] = ()
 
 
-def weighed(draws: Draws, density: Density, n: int, keys: Keys) -> Start:
+@streamed
+def weighed(draws: Draws, density: Density, n: int, keys: Keys) -> Stream[Start]:
     """n samples by the weights of at least 2 n draws; from a cloud about them, where weights cannot be trusted."""
     points = density.at(draws.x.double(), slopes=False)
     weights = (density.log_p(points) - draws.log_q).nan_to_num(nan=-torch.inf, posinf=-torch.inf)
@@ -142,7 +144,7 @@ def weighed(draws: Draws, density: Density, n: int, keys: Keys) -> Start:
     size, proposals = float(effective_sample_size(weights)), len(weights)
     if not (k_hat < TRUSTED and size >= LEAST):
         why = f"the draws alone cannot be weighed (k̂ {k_hat:.2f}, effective size {size:.0f})"
-        start = clouded(draws.x, density, n, keys)
+        start = yield from clouded.events(draws.x, density, n, keys)
         return replace(start, ess=size / proposals, k_hat=k_hat, notes=(why, *start.notes))
     point, jumps = _jumped(points, weights, smoothed, n, keys)
     error = max(0.0, 1 / size - 1 / proposals) ** 0.5
@@ -150,16 +152,19 @@ def weighed(draws: Draws, density: Density, n: int, keys: Keys) -> Start:
     return Start(point, "weights", log_z, error, proposals, sources, size / proposals, k_hat, jumps)
 
 
-def clouded(x: Float[Tensor, "m ..."], density: Density, n: int, keys: Keys, most: int = 1000) -> Start:
+@streamed
+def clouded(x: Float[Tensor, "m ..."], density: Density, n: int, keys: Keys, most: int = 1000) -> Stream[Start]:
     """n samples by annealing from normal distributions about (at most 1,000 of) the points x."""
     centres = x.double()[_spread(len(x), min(len(x), most), x.device)]
     space: Any = density.space
     cloud = Kernels.of(centres, space)
     move = HMC(step=0.3 * cloud.width / float(centres.std()), leaps=5)
-    found = anneal(density, cloud, _many(keys, max(n, most)).fold("cloud"), move)
+    annealing = anneal.events(density, cloud, _many(keys, max(n, most)).fold("cloud"), move)
+    found = yield from part(annealing, 0, 100, 100, "annealing from the draws")
     return _annealed(found, "annealing from the draws", n, len(x))
 
 
+@streamed
 def corrected(
     start: Start,
     density: Density,
@@ -169,7 +174,7 @@ def corrected(
     moves: int = 20,
     move: HMC | None = None,
     check: int = 2000,
-) -> tuple[Tensor, Corrected]:
+) -> Stream[tuple[Tensor, Corrected]]:
     """Samples of the density, (n, ...), and how exact they are.
 
     Args:
@@ -179,9 +184,13 @@ def corrected(
         move: MALA if not given.
         check: particles of the check; 0 = none.
     """
-    second = anneal(density, base, _many(keys, check).fold("check")) if check else None
+    total, second = (100 if check else 0) + 3 * moves, None
+    if check:
+        annealing = anneal.events(density, base, _many(keys, check).fold("check"))
+        second = yield from part(annealing, 0, 100, total, "annealing an independent population")
     start = _doubted(start, second) if second else _noted(start, "no independent population has looked for lost modes")
-    point, moved, drift = _mended(start, move or MALA(), density, keys.fold("moves"), moves)
+    mending = _mended(start, move or MALA(), density, keys.fold("moves"), moves)
+    point, moved, drift = yield from part(mending, total - 3 * moves, 3 * moves, total)
     found = Corrected(
         start.method,
         start.proposals,
@@ -201,7 +210,12 @@ def corrected(
         start.notes,
     )
     found = replace(found, concerns=(*found.concerns, *_concerns(found, start.sources)))
-    return point.x[keys[:1].fold("shuffle").uniform(len(point.x))[0].argsort()], found
+    return point.x[shuffled(keys, len(point.x))], found
+
+
+def shuffled(keys: Keys, n: int) -> Int[Tensor, " n"]:
+    """The order in which corrected samples come: families no longer stand side by side."""
+    return keys[:1].fold("shuffle").uniform(n)[0].argsort()
 
 
 def _jumped(points: Point, weights: Tensor, smoothed: Tensor, n: int, keys: Keys) -> tuple[Point, float]:
@@ -250,13 +264,16 @@ def _noted(start: Start, note: str) -> Start:
     return replace(start, notes=(*start.notes, note))
 
 
-def _mended(start: Start, move: HMC, density: Density, keys: Keys, moves: int) -> tuple[Point, Moved, float]:
+def _mended(start: Start, move: HMC, density: Density, keys: Keys, moves: int) -> Stream[tuple[Point, Moved, float]]:
     """Local moves, and the drift of the mean energy under those that count."""
     point = density.at(start.point.x) if start.point.slopes is None else start.point
     move = move.with_step(move.step_size * 0.1 * point.x.std())
-    move, point = warmed(move, density, point, keys.fold("warmup"), 2 * moves)
+    learning = warmed.events(move, density, point, keys.fold("warmup"), 2 * moves)
+    move, point = yield from part(learning, 0, 2 * moves, 3 * moves)
     before = density.log_p(point)
-    moved = repeated(move, point, density, keys.fold("counted"), moves)
+    moved = yield from part(
+        repeated.events(move, point, density, keys.fold("counted"), moves), 2 * moves, moves, 3 * moves
+    )
     change = density.log_p(moved.point) - before
     return moved.point, moved, float(change.mean() / (change.std() / len(change) ** 0.5).clamp(min=1e-12))
 

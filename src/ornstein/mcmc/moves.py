@@ -23,6 +23,7 @@ from torch import Tensor
 
 from ..denoisers.base import Condition, Denoiser
 from ..errors import InputError
+from ..events import Event, Stream, streamed
 from ..keys import Keys
 from ..sampling.kernels import Walk
 from ..spaces import Categorical, Euclidean, Transition
@@ -230,12 +231,14 @@ class Informed(Move):
         return logits.where(_existing(point.x, density)[..., None], -torch.inf).flatten(1).log_softmax(1)
 
 
-def repeated(move: Move, point: Point, density: Density, keys: Keys, count: int) -> Moved:
+@streamed
+def repeated(move: Move, point: Point, density: Density, keys: Keys, count: int) -> Stream[Moved]:
     """`count` moves; acceptance and swaps are their means."""
     made = []
     for k in range(count):
         made.append(move.move(point, density, keys.fold(k)))
         point = made[-1].point
+        yield Event(k + 1, count, "moves", point.x)
     swaps = [moved.swaps for moved in made if moved.swaps is not None]
     acceptance = torch.stack([moved.acceptance for moved in made]).mean(0)
     return Moved(point, acceptance, torch.stack(swaps).nanmean(0) if swaps else None)
@@ -265,7 +268,8 @@ def _replaced(x: Tensor, place: Tensor, category: Tensor) -> Any:
     return x.flatten(1).scatter(1, place[:, None], category[:, None]).reshape(x.shape)
 
 
-def warmed(move: Move, density: Density, point: Point, keys: Keys, rounds: int) -> tuple[Any, Point]:
+@streamed
+def warmed(move: Move, density: Density, point: Point, keys: Keys, rounds: int) -> Stream[tuple[Any, Point]]:
     """The move with the step that `rounds` moves have taught it, and where they led."""
     if move.step_size is None or not rounds:
         return move, point
@@ -273,4 +277,5 @@ def warmed(move: Move, density: Density, point: Point, keys: Keys, rounds: int) 
     for k in range(rounds):
         moved = move.with_step(state.now.exp()).move(point, density, keys.fold(k))
         point, state = moved.point, state.learn(moved.acceptance)
+        yield Event(k + 1, rounds, "learning the step", point.x)
     return move.with_step(state.mean.exp()), point

@@ -24,10 +24,11 @@ from torch import Tensor
 from ..denoisers.base import Condition, Denoiser
 from ..denoisers.composition import within
 from ..errors import InputError
+from ..events import Event, Stream, part, streamed
 from ..guidance.factors import Factored
 from ..keys import Keys
 from ..sampling import grids
-from ..sampling.likelihood import draw_with_log_prob
+from ..sampling.likelihood import draw_with_log_prob, flow_grid
 from ..sampling.sampler import Sampler
 from ..spaces import Euclidean, Gaussian, Transition
 from ..spaces.steps import step_coefficients
@@ -52,17 +53,20 @@ class Draws:
         log_q: their log-density, nats.
         nfe: network evaluations a sample, gradients counted as one, pilots shared out.
         way: how they were drawn.
+        grid: the times they walked.
     """
 
     x: Float[Tensor, "n ..."]
     log_q: Float[Tensor, " n"]
     nfe: int
     way: str
+    grid: tuple[float, ...]
 
 
+@streamed
 def draw(
     denoiser: Denoiser, keys: Keys, way: Way = "auto", steps: int | None = None, condition: Condition | None = None
-) -> Draws:
+) -> Stream[Draws]:
     """Draws with their log-density, one a key; InputError where the space has none.
 
     Args:
@@ -76,16 +80,18 @@ def draw(
     if denoiser.latent(keys[:1]):
         raise InputError("each draw of a mixture has the density of its component alone: propose from one denoiser")
     rank = int(space.freedom(torch.zeros(1, *space.shape)).sum().round())
-    guided = any(isinstance(part, Factored) for part in (denoiser, *within(denoiser)))
+    guided = any(isinstance(inner, Factored) for inner in (denoiser, *within(denoiser)))
     if way == "chain" or (way == "auto" and (guided or rank > FLOW_REACH)):
-        return chain(denoiser, space, keys, steps or 200, condition or {})
-    x, log_q = draw_with_log_prob(denoiser, keys, steps or 20, condition)
-    return Draws(x, log_q, (steps or 20) * (1 + rank) * denoiser.calls, "flow")
+        return (yield from chain.events(denoiser, space, keys, steps or 200, condition or {}))
+    x, log_q = yield from draw_with_log_prob.events(denoiser, keys, steps or 20, condition)
+    grid = flow_grid(steps or 20, space)
+    return Draws(x, log_q, (steps or 20) * (1 + rank) * denoiser.calls, "flow", grid)
 
 
+@streamed
 def chain(
     denoiser: Denoiser, space: Euclidean, keys: Keys, steps: int, condition: Condition, least: float = 0.01
-) -> Draws:
+) -> Stream[Draws]:
     """Ancestral draws with the density of their paths.
 
     Args:
@@ -94,9 +100,12 @@ def chain(
     grid = grids.log_snr(steps, space, least)
     doubt, calls = _doubts(denoiser, space, grid, keys[:PILOTS], take(condition, slice(PILOTS)))
     parts = [slice(first, first + TOGETHER) for first in range(0, len(keys), TOGETHER)]
-    walked = [_walked(denoiser, space, keys[part], grid, doubt, take(condition, part)) for part in parts]
+    walked, total = [], steps * len(parts)
+    for k, chosen in enumerate(parts):
+        walk = _walked(denoiser, space, keys[chosen], grid, doubt, take(condition, chosen))
+        walked.append((yield from part(walk, k * steps, steps, total)))
     x, log_q = (torch.cat(found) for found in zip(*walked, strict=True))
-    return Draws(x, log_q, (steps + -(-calls // len(keys))) * denoiser.calls, "chain")
+    return Draws(x, log_q, (steps + -(-calls // len(keys))) * denoiser.calls, "chain", tuple(grid))
 
 
 def _walked(
@@ -106,18 +115,19 @@ def _walked(
     grid: Sequence[float],
     doubt: Sequence[float],
     condition: Condition,
-) -> tuple[Tensor, Tensor]:
+) -> Stream[tuple[Tensor, Tensor]]:
     """Ends of paths, and the log-density of each path over the noising of its end."""
     x = space.prior(keys.fold("prior"))
     log_q = Gaussian(torch.zeros_like(x), space.schedule.sigma(1.0).item(), space).log_prob(x)
-    with torch.no_grad():
-        for k, (t, s) in enumerate(pairwise(grid)):
+    for k, (t, s) in enumerate(pairwise(grid)):
+        with torch.no_grad():
             keep, weight, std = step_coefficients(space.schedule, t, s, 1.0)
             mean = space.project(keep * x + weight * denoiser(x, t, condition).mean)
             move = Gaussian(mean, float(std**2 + weight**2 * doubt[k]) ** 0.5, space)
             y = move.sample(keys.fold("steps").fold(k))
             log_q = log_q + move.log_prob(y) - space.noising(y, t, s).log_prob(x)
             x = y
+        yield Event(k + 1, len(grid) - 1, "proposing", x)
     return x, log_q
 
 

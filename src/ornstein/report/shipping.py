@@ -17,6 +17,7 @@ from ..files import write_text
 from ..tasks import runs
 from ..tasks.figures import Score
 from ..tasks.registry import task
+from ..tasks.requests import draw
 from ..training import checkpoints
 from ..training.trainer import read_metrics
 
@@ -42,7 +43,7 @@ def sampled(name: str, folder: Path) -> tuple[list[Score], str]:
     """The scores of a model's samples, kept in its folder, and how they were measured, around {rows}."""
     this = runs.task_of(name)
     with tempfile.TemporaryDirectory() as work:
-        samples = runs.draw(runs.load(name), this.ask(), this.judged, **this.sampling)
+        samples = draw(runs.load(name), this.ask(), this.judged, **this.sampling)
         drawn = samples.save(Path(work) / "samples")
         scores = runs.score(drawn)
         write_text(folder / runs.SCORES, (drawn / runs.SCORES).read_text())

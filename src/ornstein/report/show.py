@@ -52,10 +52,12 @@ def _show_samples(folder: Path) -> Sequence[Any]:
     assert samples.origin is not None
     scores = runs.latest_scores(folder)
     rows = [
+        ("exactness", samples.verdict),
         ("model", f"{samples.origin.domain}/{samples.origin.name}"),
         ("weights", samples.origin.weights[:16]),
         ("samples", str(manifest["n"])),
         ("network evaluations", f"{samples.nfe:g} a sample"),
+        ("gradients of the network", f"{samples.gradients:g} a sample"),
         ("seconds", f"{samples.seconds:.2f}"),
         *((name, str(value)) for name, value in samples.settings.items()),
         ("created", manifest["created"]),

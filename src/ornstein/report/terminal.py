@@ -1,5 +1,7 @@
 """What a person sees while they wait: bars on a terminal, plain lines elsewhere."""
 
+import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -8,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from ..events import Event
 from ..tasks.figures import Score
 
 console = Console(soft_wrap=True)
@@ -31,14 +34,30 @@ def training_progress(steps: int, done: int = 0) -> Iterator[Callable[[dict[str,
 
 
 @contextmanager
-def sampling_progress(steps: int) -> Iterator[Callable[[Any], None]]:
-    """Shows the steps of a sampler; nothing where there is no terminal."""
+def drawing_progress() -> Iterator[Callable[[Event], None]]:
+    """Shows the events of any work: a bar on a terminal, elsewhere a line now and then."""
     if not console.is_terminal:
-        yield lambda walk: None
+        yield _Lines()
         return
     with _bar() as bar:
-        job = bar.add_task("sampling", total=steps)
-        yield lambda walk: bar.advance(job)
+        job = bar.add_task("starting", total=None)
+        yield lambda event: bar.update(job, completed=event.done, total=event.total, description=event.stage)
+
+
+class _Lines:
+    """A line every quarter of a minute, so that a log of long work is neither silent nor long."""
+
+    def __init__(self, every: float = 15.0) -> None:
+        self.every, self.started = every, time.monotonic()
+        self.next = self.started + every
+
+    def __call__(self, event: Event) -> None:
+        now = time.monotonic()
+        if now < self.next or not event.done:
+            return
+        self.next = now + self.every
+        left = (now - self.started) * (event.total / event.done - 1)
+        print(f"{event.stage}: {event.done / event.total:.0%}, about {left:.0f} s left", file=sys.stderr, flush=True)
 
 
 def score_table(scores: Sequence[Score], title: str) -> Table:

@@ -10,6 +10,7 @@ from ..files import read_json, write_json, write_text
 from ..tasks import runs
 from ..tasks.figures import Chapter
 from ..tasks.registry import task
+from ..tasks.requests import draw
 from ..tasks.samples import MANIFEST
 from . import exactness, posteriors
 from .page import page
@@ -51,7 +52,7 @@ def model_chapters(model: str, folder: Path, seed: int) -> list[Chapter]:
     denoiser = runs.load(model)
     assert denoiser.origin is not None
     this = task(denoiser.origin.domain)
-    samples = runs.draw(denoiser, this.ask(), this.shown, seed=seed, film=True)
+    samples = draw(denoiser, this.ask(), this.shown, seed=seed, film=True)
     samples.save(folder)
     scores = runs.score(folder)
     text = (

@@ -1,7 +1,8 @@
 """How exact samples are: effective sample sizes, evidence and its error, the tails of weights, the mixing of chains."""
 
-from dataclasses import asdict, dataclass
-from math import log
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from math import log, nan
 from typing import Any
 from warnings import catch_warnings, simplefilter
 
@@ -87,6 +88,13 @@ class Exactness:
     def record(self) -> dict[str, Any]:
         """In JSON values, for the manifest."""
         return {**asdict(self), "collapsed": self.collapsed, "ess": [round(share, 4) for share in self.ess]}
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> "Exactness":
+        """What `record` was made of; NaN for what was not finite."""
+        values = {one.name: record[one.name] for one in fields(cls)}
+        unknown = {name: nan for name in ("log_evidence", "error") if values[name] is None}
+        return cls(**{**values, **unknown, "ess": tuple(nan if share is None else share for share in values["ess"])})
 
 
 # Diagnostics of weights and of chains: arviz -----------------------------------------------------------

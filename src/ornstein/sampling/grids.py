@@ -29,6 +29,7 @@ from torch import Tensor
 
 from ..denoisers.base import Condition, Denoiser
 from ..errors import InputError
+from ..events import Event, Stream, part, streamed
 from ..keys import Keys
 from ..spaces import Space
 from ..states import Time, leaves
@@ -94,6 +95,7 @@ def named(name: str, steps: int, space: Space) -> Grid:
     return NAMED[name if space.clock else "uniform"](steps, space)
 
 
+@streamed
 def plan(
     denoiser: Denoiser,
     steps: int,
@@ -103,7 +105,7 @@ def plan(
     fine: int = 160,
     rounds: int = 60,
     checkpoint: bool = True,
-) -> Grid:
+) -> Stream[Grid]:
     """The best grid of `steps` steps for this denoiser and solver, from pilot samples.
 
     Args:
@@ -118,9 +120,15 @@ def plan(
         return uniform(steps)
     keys = keys or Keys.of(1_000_003, 512, denoiser.device)
     paths = _Pilots(denoiser, keys, condition, solver, fine, checkpoint)
-    with torch.no_grad():
-        best = min(_candidates(space, steps) + paths.candidates(steps), key=paths.cost)
-    return _descended(best, paths.cost, space, rounds)
+    tried = _candidates(space, steps) + paths.candidates(steps)
+    costs = []
+    for k, grid in enumerate(tried):
+        with torch.no_grad():
+            costs.append(paths.cost(grid))
+        yield Event(k + 1, len(tried) + rounds, "planning the grid")
+    best = tried[min(range(len(tried)), key=costs.__getitem__)]
+    descent = _descended(best, paths.cost, space, rounds)
+    return (yield from part(descent, len(tried), rounds, len(tried) + rounds))
 
 
 def fit(denoiser: Denoiser, steps: int) -> Grid:
@@ -183,25 +191,26 @@ class _Pilots:
         return (1.0, *times[1:-1].tolist(), 0.0)
 
 
-@torch.enable_grad()
-def _descended(grid: Grid, cost: Callable[[Sequence[Time]], Tensor], space: Space, rounds: int) -> Grid:
+def _descended(grid: Grid, cost: Callable[[Sequence[Time]], Tensor], space: Space, rounds: int) -> Stream[Grid]:
     """The grid of the lowest cost on Adam's way down in the logarithms of the steps of asinh(σ/α)."""
     heights = np.arcsinh(_ratios(space, grid) / KNEE)
     logits = torch.from_numpy(-np.diff(heights)).log().requires_grad_()
     adam = torch.optim.Adam([logits], lr=0.12, betas=(0.8, 0.95))
     rate = torch.optim.lr_scheduler.CosineAnnealingLR(adam, rounds, eta_min=0.006)
     best, lowest = grid, float("inf")
-    for _ in range(rounds):
-        trial = _laid(space, logits.softmax(0) * heights[0])
-        found = cost(trial)
-        if not found.requires_grad or not found.isfinite():
-            break  # a denoiser without gradients keeps the best candidate
-        if found < lowest:
-            best, lowest = tuple(torch.as_tensor(time).item() for time in trial), found.item()
-        adam.zero_grad()
-        found.backward()
+    for k in range(rounds):
+        with torch.enable_grad():
+            trial = _laid(space, logits.softmax(0) * heights[0])
+            found = cost(trial)
+            if not found.requires_grad or not found.isfinite():
+                break  # a denoiser without gradients keeps the best candidate
+            if found < lowest:
+                best, lowest = tuple(torch.as_tensor(time).item() for time in trial), found.item()
+            adam.zero_grad()
+            found.backward()
         adam.step()
         rate.step()
+        yield Event(k + 1, rounds, "planning the grid")
     return best
 
 

@@ -31,9 +31,10 @@ from ..beliefs import Normal, Probs
 from ..denoisers.base import Condition, Denoiser, Guided
 from ..denoisers.composition import within
 from ..errors import InputError
+from ..events import Event, Stream, part, streamed
 from ..guidance.factors import Factored
 from ..keys import Keys
-from ..spaces import Categorical, Choice, Euclidean, Gaussian
+from ..spaces import Categorical, Choice, Euclidean, Gaussian, Space
 from ..states import State, Time, per_sample_sum, take
 from .grids import SOLVER, log_snr, uniform
 from .kernels import Heun, Walk
@@ -64,6 +65,7 @@ def log_prob(
     return total + _prior(space, x).log_prob(x)
 
 
+@streamed
 def draw_with_log_prob(
     denoiser: Denoiser,
     keys: Keys,
@@ -71,7 +73,7 @@ def draw_with_log_prob(
     condition: Condition | None = None,
     least: float = 3e-3,
     batch: int = 512,
-) -> tuple[Float[Tensor, "batch ..."], Float[Tensor, " batch"]]:
+) -> Stream[tuple[Float[Tensor, "batch ..."], Float[Tensor, " batch"]]]:
     """Samples, and the exact log q in nats that they were drawn with.
 
     Costs one call and r gradients a step, r the degrees of freedom: on one core, 512 samples of an MLP of width 128 in
@@ -91,10 +93,18 @@ def draw_with_log_prob(
     if denoiser.latent(keys):
         raise InputError("each sample of a mixture has the density of its component alone: draw from one denoiser")
     parts = [slice(first, first + batch) for first in range(0, len(keys), batch)]
-    walker, grid = _Tangents(denoiser, _basis(space, keys.root.device)), log_snr(steps, space, least)
-    drawn = [walker.draw(keys[part], grid, take(condition or {}, part)) for part in parts]
+    walker, grid = _Tangents(denoiser, _basis(space, keys.root.device)), flow_grid(steps, space, least)
+    drawn = []
+    for k, chosen in enumerate(parts):
+        walk = walker.draw(keys[chosen], grid, take(condition or {}, chosen))
+        drawn.append((yield from part(walk, k * steps, steps, steps * len(parts))))
     x, log_q = zip(*drawn, strict=True)
     return torch.cat(x), torch.cat(log_q)
+
+
+def flow_grid(steps: int, space: Space, least: float = 3e-3) -> tuple[float, ...]:
+    """The times of a flow with its density: even in log σ/α down to the least noise."""
+    return tuple(log_snr(steps, space, least))
 
 
 @dataclass(frozen=True)
@@ -107,13 +117,16 @@ class _Tangents(Guided):
 
     basis: Float[Tensor, "r d"]
 
-    def draw(self, keys: Keys, grid: Sequence[float], condition: Condition) -> tuple[Tensor, Tensor]:
+    def draw(self, keys: Keys, grid: Sequence[float], condition: Condition) -> Stream[tuple[Tensor, Tensor]]:
         """Samples and their log q."""
         noise = self.space.prior(keys.fold("prior"))
         columns = repeat(self.basis, "r d -> (r b) d", b=len(keys)).reshape(-1, *noise.shape[1:])
         start = torch.cat([noise.double(), columns])
-        with torch.no_grad():
-            x = Sampler(grid, (SOLVER,)).run(self, keys, condition, start)
+        walks, x = Sampler(grid, (SOLVER,)).steps(self, keys, condition, start), start
+        for k in range(len(grid) - 1):
+            with torch.no_grad():
+                x = next(walks).x
+            yield Event(k + 1, len(grid) - 1, "proposing", x[: len(keys)])
         jacobian = einsum(self.basis, self._columns(x, len(keys)), "i d, j b d -> b i j")
         log_q = _prior(self.space, noise).log_prob(noise) - torch.linalg.slogdet(jacobian).logabsdet
         return x[: len(keys)].to(noise), log_q

@@ -59,6 +59,7 @@ class Population:
         log_evidence: up to the last resampling.
         ess: at each step, as a share of the population.
         error: of the log evidence; known at the end.
+        parents: whose place each particle took in the last step; None where all stayed.
     """
 
     log_weights: Float[Tensor, " batch"]
@@ -68,6 +69,7 @@ class Population:
     resampled: int = 0
     error: Float[Tensor, ""] | float = float("nan")
     look: Look | None = None
+    parents: Int[Tensor, " batch"] | None = None
 
     def exactness(self) -> Exactness:
         """The summary for the user."""
@@ -156,7 +158,7 @@ class Particles:
     def _resampled(self, x: State, population: Population, last: bool, keys: Keys) -> tuple[State, Population]:
         weights = population.log_weights
         share = effective_sample_size(weights) / len(weights)
-        population = replace(population, ess=(*population.ess, share))
+        population = replace(population, ess=(*population.ess, share), parents=None)
         if not last and share >= self.threshold:
             return x, population
         index = systematic(weights, keys[:1].fold("resample").uniform()[0])
@@ -168,6 +170,7 @@ class Particles:
             resampled=population.resampled + 1,
             error=family_error(weights, population.eve),
             look=None,
+            parents=index,
         )
         return take(x, index), population
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..denoisers.base import Denoiser
 from ..errors import InputError
+from ..events import Event, Stream, part, streamed
 from ..keys import Keys
 from ..mcmc.correction import clouded, corrected
 from ..mcmc.densities import Density
@@ -43,6 +44,7 @@ def hybrid(
     return sample(denoiser & Boltzmann(energy, width), n, exact="mcmc", **options)
 
 
+@streamed
 def refine(
     samples: Samples | Float[Tensor, "m ..."],
     energy: Callable[[Tensor], Float[Tensor, " batch"]],
@@ -53,7 +55,7 @@ def refine(
     seed: int = 0,
     moves: int = 20,
     check: int = 2000,
-) -> Samples:
+) -> Stream[Samples]:
     """Samples of exp(−E) from samples of something near it, whose density need not be known.
 
     A population is annealed from a cloud about the samples, so that modes get the weights of exp(−E).
@@ -72,13 +74,17 @@ def refine(
     _require_sense(x, n, width, moves, check)
     space = space or Euclidean(tuple(x.shape[1:]))
     density, keys = Density.of(energy, space), Keys.of(seed, n, x.device)
-    start = clouded(space.project(x), density, n, keys)
+    total = 200 + 3 * moves
+    start = yield from part(clouded.events(space.project(x), density, n, keys), 0, 100, total)
     base = wide(space, width or 1.5 * float(x.square().mean().sqrt()), x.device)
-    refined, exactness = corrected(start, density, base, keys, moves=moves, check=check)
+    correcting = corrected.events(start, density, base, keys, moves=moves, check=check)
+    refined, exactness = yield from part(correcting, 100, total - 100, total)
     origin = samples.origin if isinstance(samples, Samples) else None
     settings = {"seed": seed, "moves": moves, "check": check}
     seconds, x = time.perf_counter() - started, refined.to("cpu", torch.get_default_dtype())
-    return Samples(x, {}, origin, (), 0, seconds, settings, exactness)
+    made = Samples(x, {}, origin, seconds=seconds, settings=settings, exactness=exactness)
+    yield Event(total, total, "done", x, made, made)
+    return made
 
 
 def _require_sense(x: Any, n: int, width: float | None, moves: int, check: int) -> None:

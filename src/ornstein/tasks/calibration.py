@@ -24,11 +24,13 @@ from torch import Tensor
 from ..beliefs import Belief, combined
 from ..denoisers.base import Condition, Denoiser, Guide, Guided
 from ..errors import InputError
+from ..events import Stream, finished, part, streamed
 from ..guidance.factors import Energy, Factored, NoisyLogProb
 from ..sampling.diagnostics import mean_and_error
 from ..spaces import Euclidean
 from ..states import State, Time
-from .drawing import sample
+from .drawing import draws
+from .engines import Independent, Population
 from .samples import Samples
 
 
@@ -48,6 +50,8 @@ class Foreseen:
 
 Property = Callable[[Any], Tensor] | Foreseen | Tensor
 _LEAST_ESS = 0.2
+TRIES = 4
+"""How often a strength is measured, and corrected, at most."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +131,11 @@ class Target(Guide):
     steps: int | None = None
 
     def guide(self, denoiser: Denoiser) -> Denoiser:
-        return denoiser & calibrate(denoiser, self.w, self.target, n=self.n, steps=self.steps).guide
+        return finished(self.guiding(denoiser))
+
+    def guiding(self, denoiser: Denoiser) -> Stream[Denoiser]:
+        found = yield from calibrate.events(denoiser, self.w, self.target, n=self.n, steps=self.steps)
+        return denoiser & found.guide
 
 
 @dataclass(frozen=True)
@@ -164,6 +172,7 @@ class Calibration:
         return f"γ = {self.gamma:.4g} for a mean of {self.target:g}: {measured} (by {self.method}; {line})"
 
 
+@streamed
 def calibrate(
     denoiser: Denoiser,
     w: Property,
@@ -174,7 +183,7 @@ def calibrate(
     seed: int = 0,
     rungs: int = 12,
     condition: Condition | None = None,
-) -> Calibration:
+) -> Stream[Calibration]:
     """Finds γ such that p(x₀) exp(γ w(x₀)) has E[w] = target, and measures it.
 
     Args:
@@ -190,7 +199,8 @@ def calibrate(
     if n < 32:
         raise InputError(f"n is {n}, expected at least 32 samples to calibrate on")
     knob = Knob(denoiser, w, n, steps, condition or {})
-    values = knob.draw(0.0, seed)[0]
+    most = rungs + TRIES + 1
+    values, _ = yield from _stage(knob.drawing(0.0, seed), 0, most)
     law, method = Law.of(values), "the line"
     if law.variance == 0:
         raise InputError(f"the property is {law.mean:g} for all samples; it cannot be pushed to {target:g}")
@@ -201,9 +211,10 @@ def calibrate(
             method = "reweighting"
         gamma += step
         if reached:
-            return _measured(knob, gamma, target, law, method, tilted_mean(at, step), seed + 1000)
+            return (yield from _measured(knob, gamma, target, law, method, tilted_mean(at, step), seed + 1000, most))
         method = f"a ladder of {rung + 1}"
-        before, (at, _) = at.mean(), knob.draw(gamma, seed + rung + 1)
+        before = at.mean()
+        at, _ = yield from _stage(knob.drawing(gamma, seed + rung + 1), rung + 1, most)
         if at.std() == 0 or abs(at.mean() - before) < 3 * at.std() / n**0.5:
             break  # pushing harder leads no farther
     reach = f"at γ = {gamma:.3g} the mean is {at.mean():.4g}, the farthest of {n} samples {_farthest(at, target):.4g}"
@@ -211,15 +222,28 @@ def calibrate(
 
 
 def _measured(
-    knob: "Knob", gamma: float, target: float, law: Law, method: str, predicted: float, seed: int, tries: int = 4
-) -> Calibration:
+    knob: "Knob",
+    gamma: float,
+    target: float,
+    law: Law,
+    method: str,
+    predicted: float,
+    seed: int,
+    most: int,
+    tries: int = TRIES,
+) -> Stream[Calibration]:
     """Measures at γ on fresh draws, and corrects γ by Newton's step while the target is off by two errors."""
-    values, family = knob.draw(gamma, seed)
+    values, family = yield from _stage(knob.drawing(gamma, seed), most - tries, most)
     measured, error = mean_and_error(values, family)
     if abs(measured - target) < 2 * error or tries == 1:
         return Calibration(target, gamma, predicted, method, measured, error, law, knob.guide(gamma))
     corrected = gamma + (target - measured) / values.var().item()
-    return _measured(knob, corrected, target, law, method, predicted, seed + 1, tries - 1)
+    return (yield from _measured(knob, corrected, target, law, method, predicted, seed + 1, most, tries - 1))
+
+
+def _stage(population: Stream[Any], number: int, most: int) -> Stream[Any]:
+    """One of at most so many populations."""
+    return (yield from part(population, number, 1, most, "calibrating"))
 
 
 @dataclass(frozen=True)
@@ -244,13 +268,18 @@ class Knob:
 
     def draw(self, gamma: float, seed: int) -> tuple[Float[Tensor, " n"], Tensor]:
         """w of n samples at γ, and which of them are of one family; independent where no particles are needed."""
+        return finished(self.drawing(gamma, seed))
+
+    def drawing(self, gamma: float, seed: int) -> Stream[tuple[Float[Tensor, " n"], Tensor]]:
+        """The same as events."""
         if not isinstance(self.denoiser, Factored) and (gamma == 0 or isinstance(self.w, Tensor)):
             guided = self.denoiser & self.guide(gamma) if gamma else self.denoiser
-            drawn = sample(guided, self.n, self.steps, seed=seed, condition=self.condition)
+            free = Independent(steps=self.steps)
+            drawn = yield from draws(guided, self.n, free, seed=seed, condition=self.condition)
             return self.value(drawn), torch.arange(self.n)
         guided = self.denoiser & self.guide(gamma) if gamma else self.denoiser
-        way: Any = {"exact": "particles", "particles": self.n, "condition": self.condition}
-        drawn = sample(guided, self.n, self.steps, seed=seed, **way)
+        weighed = Population(particles=self.n, steps=self.steps)
+        drawn = yield from draws(guided, self.n, weighed, seed=seed, condition=self.condition)
         assert drawn.family is not None
         return self.value(drawn), drawn.family
 

@@ -6,33 +6,11 @@ from ..errors import InputError
 from ..guidance.factors import Factored
 from ..keys import Keys
 from ..mcmc.targets import Targeted
-from ..sampling.sampler import Sampler
 from ..states import State, batch_size
 
 
-def require_sense(exact: str, steps: int | None, particles: int | None, temper: float, batch_size: int | None) -> None:
-    """InputError where a setting is out of range, or would be ignored."""
-    if exact not in ("off", "particles", "mcmc"):
-        raise InputError(f"exact is {exact!r}, expected off, particles or mcmc")
-    if exact == "off" and particles is not None:
-        raise InputError("particles are for exact='particles' and exact='mcmc'")
-    if exact != "particles" and temper:
-        raise InputError("temper is for exact='particles'")
-    for name, value, least in (("steps", steps, 1), ("particles", particles, 2), ("batch_size", batch_size, 1)):
-        if value is not None and value < least:
-            raise InputError(f"{name} is {value}, expected at least {least}")
-
-
-def require_start(start: State | None, strength: float, exact: str, n: int) -> None:
-    """InputError if samples cannot begin with these states."""
-    if start is None and strength != 1:
-        raise InputError(f"strength is {strength}, but there is no start to be noised")
-    if start is None:
-        return
-    if not 0 < strength <= 1:
-        raise InputError(f"strength is {strength}, expected a time in (0, 1] up to which the start is noised")
-    if exact != "off":
-        raise InputError(f"exact is {exact}: samples that start from given ones follow no distribution of their own")
+def require_start(start: State, n: int) -> None:
+    """InputError if there is not one state to begin with for each sample."""
     if batch_size(start) != n:
         raise InputError(f"start has {batch_size(start)} states, expected one for each of {n} samples")
 
@@ -57,22 +35,6 @@ def require_factors_outside(denoiser: Denoiser) -> None:
     mixed = [part for part in (inner, *within(inner)) if isinstance(part, Mixed)]
     if any(isinstance(part, Composed) for whole in mixed for part in within(whole)):
         raise InputError("particles cannot weigh a mixture of products")
-
-
-def require_one_population(
-    batch_size: int | None, film: bool, eta: float, order: int | None, sampler: Sampler | None
-) -> None:
-    """InputError where a setting of independent samples is asked of a population."""
-    asked = {
-        "batch_size": batch_size is not None,
-        "film": film,
-        "eta": eta != 0,
-        "order": order is not None,
-        "sampler": sampler is not None,
-    }
-    for name, given in asked.items():
-        if given:
-            raise InputError(f"{name} is for independent samples; with exact they are one population")
 
 
 def require_one_condition(given: Condition) -> None:

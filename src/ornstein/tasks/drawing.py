@@ -1,8 +1,13 @@
-"""Drawing samples."""
+"""Drawing: one stream of events for every way to draw, and `sample`, which is its end.
+
+for event in draws(model, 100, Population(particles=512)):
+    show(event.done / event.total, event.state)          closing the generator cancels
+samples = event.result
+"""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import torch
@@ -10,25 +15,18 @@ from torch import Tensor
 
 from ..denoisers.base import Condition, Denoiser
 from ..errors import InputError
+from ..events import Event, Stream, finished, part
 from ..keys import Keys
-from ..mcmc.correction import corrected, weighed
+from ..mcmc.correction import corrected, shuffled, weighed
+from ..mcmc.moves import MALA
 from ..mcmc.proposals import draw as propose
 from ..mcmc.targets import target_of
-from ..sampling import grids
-from ..sampling.kernels import Predictor, Walk
-from ..sampling.particles import Particles
+from ..sampling.kernels import Walk
 from ..sampling.sampler import Sampler
-from ..spaces import Product
-from ..states import State, concatenate, take, to_device
 from ..states import batch_size as batch_size_of
-from .checks import (
-    require_factors_outside,
-    require_one_condition,
-    require_one_population,
-    require_sense,
-    require_shared,
-    require_start,
-)
+from ..states import concatenate, take, to_device
+from .checks import require_factors_outside, require_one_condition, require_shared, require_start
+from .engines import MCMC, Engine, Independent, Population, engine, record
 from .samples import Samples
 
 
@@ -37,179 +35,299 @@ def sample(
     n: int,
     steps: int | None = None,
     *,
+    how: Engine | None = None,
+    exact: Literal["off", "particles", "mcmc"] | None = None,
     seed: int = 0,
-    exact: Literal["off", "particles", "mcmc"] = "off",
-    particles: int | None = None,
-    temper: float = 0.0,
-    eta: float = 0.0,
-    order: int | None = None,
-    grid: str = "auto",
-    sampler: Sampler | None = None,
-    condition: Condition | None = None,
-    start: State | None = None,
-    strength: float = 1.0,
-    batch_size: int | None = None,
     first: int = 0,
-    film: bool = False,
+    condition: Condition | None = None,
     settings: Mapping[str, Any] | None = None,
-    watch: Callable[[Walk], None] = lambda walk: None,
+    watch: Callable[[Event], object] = lambda event: None,
+    **said: Any,
 ) -> Samples:
-    """Draws n samples.
-
-    The same seed gives the same samples whatever the batch size or the split between workers.
+    """Draws n samples: the last event of `draws`.
 
     Args:
-        steps: of the time grid, one denoiser call each; 20, or 100 with particles, if not given; with mcmc see
-            proposals.draw.
-        exact: off = guided samples as they come; particles = weighed and resampled until they follow the prior times
-            its factors, as `exactness` then measures (particles.py). The samples of one call are one population.
-            mcmc = drawn with their density, weighed, and moved by Metropolis's rule until they follow a Boltzmann
-            distribution (`denoiser & Boltzmann(E)`), or a model that has a density times its factors (correction.py).
-        particles: the size of the population, of which n samples are taken; 512, or n if that is more. With mcmc the
-            draws that are weighed, at least 2 n; 4 n if not given.
-        temper: weakens the factors on the way where a population loses too many particles; see Particles.
-        eta: fresh noise a step, 0 = deterministic flow, 1 = ancestral; categories are always ancestral.
-        order: of the solver, 1 to 3; by default 3 with a corrector if deterministic, else 2.
-        grid: auto (the one planned for the model, else asinh), uniform, log-snr, karras, asinh or flow.
-        sampler: replaces the four above.
-        condition: what each sample is given, (n, ...) a name.
-        start: clean states, one a sample, to begin with instead of noise: they are noised up to the time `strength`
-            and denoised from there. 1 forgets them, near 0 they stay.
-        batch_size: samples drawn at once; all if not given.
+        n: how many.
+        steps: of the time grid; each way to draw has its own number if not given.
+        how: Independent(...), Population(...) or MCMC(...) with their settings; or say `exact` and the settings here.
+        exact: off = Independent: guided samples as they come; particles = Population: weighed and resampled until they
+            follow the prior times its factors; mcmc = MCMC: corrected to a Boltzmann distribution
+            (`denoiser & Boltzmann(E)`), or to a model that has a density times its factors.
+        seed: the same seed gives the same sample of each number.
         first: the number of the first sample: worker w of n samples each passes w·n.
-        film: keep the states of every step.
+        condition: what each sample is given, (n, ...) a name.
         settings: further JSON values for the manifest.
-        watch: called after every step, for progress; raise in it to cancel.
+        watch: called with every event, for progress; raise in it to cancel.
+        said: settings of the way to draw, such as eta, order, grid, batch_size, particles; see engines.py.
+
+    InputError for a setting that the way to draw does not take.
     """
-    condition = _for_all(denoiser, n, condition or {})
-    require_sense(exact, steps, particles, temper, batch_size)
-    require_start(start, strength, exact, n)
-    if exact != "off" or (batch_size is not None and batch_size < n):
-        require_shared(denoiser)
-    if exact == "particles":
-        require_one_population(batch_size, film, eta, order, sampler)
-        require_factors_outside(denoiser)
-        size = max(n, 512 if particles is None else particles)
-        sampler = Sampler(_particle_grid(denoiser, steps or 100, grid), (Particles(temper=temper),))
-        return _population(denoiser, sampler, n, size, seed, first, condition, settings or {}, watch)
-    if exact == "mcmc":
-        require_one_population(batch_size, film, eta, order, sampler)
-        return _corrected(denoiser, n, max(2 * n, particles or 4 * n), steps, seed, first, condition, settings or {})
-    sampler = _shortened(sampler or default_sampler(denoiser, steps or 20, eta, order, grid), strength)
-    started, size = time.perf_counter(), batch_size or n
-    parts = [range(k, min(k + size, n)) for k in range(0, n, size)]
-    drawn = [_draw(denoiser, sampler, seed, first, part, condition, start, film, watch) for part in parts]
-    return Samples(
-        concatenate([x for x, _, _ in drawn]),
-        condition,
-        denoiser.origin,
-        [concatenate(frame) for frame in zip(*(frames for _, frames, _ in drawn), strict=True)],
-        _average([calls for _, _, calls in drawn]),
-        time.perf_counter() - started,
-        _settings(denoiser, sampler, seed, first, settings or {}),
-    )
+    if steps is not None:
+        said["steps"] = steps
+    if how is not None and (exact is not None or said):
+        raise InputError(f"how says how to draw: leave out {', '.join([*said, *(['exact'] if exact else [])])}")
+    how = how or engine(exact or "off", said)
+    return finished(draws(denoiser, n, how, seed=seed, first=first, condition=condition, settings=settings), watch)
 
 
-def _shortened(sampler: Sampler, strength: float) -> Sampler:
-    """The sampler on a grid that begins at the time `strength`."""
-    return sampler if strength == 1 else replace(sampler, grid=[strength * time for time in sampler.grid])
+def draws(
+    denoiser: Denoiser,
+    n: int,
+    how: Engine | None = None,
+    *,
+    seed: int = 0,
+    first: int = 0,
+    condition: Condition | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> Stream[Samples]:
+    """Events of drawing the n samples numbered from `first` on; the last one's `result` is all of them.
+
+    Closing the generator cancels. See `sample` for the arguments; `how` is Independent() if not given.
+    """
+    how = how or Independent()
+    job = Job(denoiser, n, seed, first, _for_all(denoiser, n, condition or {}), settings or {})
+    stream = _ENGINES[type(how)](job, how)
+    samples = yield from stream
+    return samples
 
 
-def _settings(
-    denoiser: Denoiser, sampler: Sampler, seed: int, first: int, settings: Mapping[str, Any]
-) -> Mapping[str, Any]:
+@dataclass(frozen=True)
+class Job:
+    """What every way to draw is told.
+
+    Attributes:
+        condition: what each of the n samples is given, guides included.
+        settings: further values for the manifest.
+        started: when, on the clock that counts seconds.
+    """
+
+    denoiser: Denoiser
+    n: int
+    seed: int
+    first: int
+    condition: Condition
+    settings: Mapping[str, Any]
+    started: float = field(default_factory=time.perf_counter)
+
+    def keys(self, chosen: range) -> Keys:
+        """Of the samples `chosen`, counted from the first of the job."""
+        return Keys.of(self.seed, range(self.first + chosen.start, self.first + chosen.stop), self.denoiser.device)
+
+    def given(self, index: Any) -> Condition:
+        """What the samples `index` are given, on the device of the denoiser."""
+        return to_device(take(self.condition, index), self.denoiser.device)
+
+    def finished(self, how: Engine, x: Any, condition: Condition, made: Mapping[str, Any], **more: Any) -> Samples:
+        """The samples with everything that made them; `made`: how the engine says it drew them."""
+        first = self.first + more.pop("after", 0)
+        said = {"seed": self.seed, "first": first, **record(how), **made, "guides": list(self.denoiser.record)}
+        seconds = time.perf_counter() - self.started
+        return Samples(
+            to_device(x, "cpu"),
+            to_device(condition, "cpu"),
+            self.denoiser.origin,
+            seconds=seconds,
+            settings={**said, **self.settings},
+            **more,
+        )
+
+
+def _of_sampler(sampler: Sampler) -> dict[str, Any]:
+    """What the manifest says of a sampler."""
     return {
-        "seed": seed,
-        "first": first,
         "steps": len(sampler.grid) - 1,
         "kernels": [repr(kernel) for kernel in sampler.kernels],
         "grid": [round(time, 6) if isinstance(time, float) else "per sample" for time in sampler.grid],
-        "guides": list(denoiser.record),
-        **settings,
     }
 
 
-def _population(
-    denoiser: Denoiser,
-    sampler: Sampler,
-    n: int,
-    size: int,
-    seed: int,
-    first: int,
-    condition: Condition,
-    settings: Mapping[str, Any],
-    watch: Callable[[Walk], None],
-) -> Samples:
-    """n samples spread evenly over a population of `size` particles.
+def _walked(walks: Iterator[Walk]) -> Iterator[Walk]:
+    """The walks, made without gradients, which the consumer's own work may have."""
+    while True:
+        with torch.no_grad():
+            walk = next(walks, None)
+        if walk is None:
+            return
+        yield walk
+
+
+# Independent ------------------------------------------------------------------------------------------
+
+
+def _independent(job: Job, how: Independent) -> Stream[Samples]:
+    sampler, size = how.sampler_for(job.denoiser), how.batch_size or job.n
+    if how.start is not None:
+        require_start(how.start, job.n)
+    if size < job.n:
+        require_shared(job.denoiser)
+    parts = [range(k, min(k + size, job.n)) for k in range(0, job.n, size)]
+    steps, drawn = len(sampler.grid) - 1, []
+    for k, chosen in enumerate(parts):
+        batch = yield from part(_batch(job, how, sampler, chosen), k * steps, steps, len(parts) * steps)
+        drawn.append(batch)
+    samples = joined(drawn, replace_seconds=time.perf_counter() - job.started)
+    yield Event(len(parts) * steps, len(parts) * steps, "sampling", samples.x, None, samples)
+    return samples
+
+
+def _batch(job: Job, how: Independent, sampler: Sampler, chosen: range) -> Stream[Samples]:
+    """The samples `chosen`, drawn together."""
+    index, keys = slice(chosen.start, chosen.stop), job.keys(chosen)
+    given, begun = job.given(index), None
+    if how.start is not None:
+        clean = to_device(take(how.start, index), job.denoiser.device)
+        begun = job.denoiser.space.where(given.get("mask")).noise(clean, sampler.grid[0], keys.fold("start"))
+    frames: list[Any] = []
+    total, walk = len(sampler.grid) - 1, None
+    walks = _walked(sampler.steps(job.denoiser, keys, given, begun))
+    for k, walk in enumerate(walks):
+        if how.film:
+            frames += [to_device(x, "cpu") for x in ([walk.x] if frames else [walk.before, walk.x])]
+        if k + 1 < total:
+            yield Event(k + 1, total, "sampling", walk.x)
+    assert walk is not None
+    made = _of_sampler(sampler)
+    samples = job.finished(
+        how, walk.x, take(job.condition, index), made, after=chosen.start, film=frames, nfe=_calls(walk, len(chosen))
+    )
+    yield Event(total, total, "sampling", walk.x, samples)
+    return samples
+
+
+def _calls(walk: Walk, n: int) -> float:
+    """Network evaluations a sample, on average; whole where all took as many."""
+    mean = float(torch.as_tensor(walk.nfe).expand(n).double().mean())
+    return int(mean) if mean.is_integer() else round(mean, 2)
+
+
+def joined(parts: Sequence[Samples], replace_seconds: float | None = None) -> Samples:
+    """Samples of one kind one after the other, each part with the numbers that follow those of the part before."""
+    if len(parts) == 1 and replace_seconds is None:
+        return parts[0]
+    sizes = [len(one) for one in parts]
+    nfe = sum(one.nfe * size for one, size in zip(parts, sizes, strict=True)) / sum(sizes)
+    whole: Any = replace(
+        parts[0],
+        x=concatenate([one.x for one in parts]),
+        condition={name: torch.cat([one.condition[name] for one in parts]) for name in parts[0].condition},
+        each={name: [value for one in parts for value in one.each[name]] for name in parts[0].each},
+        film=[concatenate(frames) for frames in zip(*(one.film for one in parts), strict=True)],
+        nfe=int(nfe) if float(nfe).is_integer() else round(nfe, 2),
+        seconds=sum(one.seconds for one in parts) if replace_seconds is None else replace_seconds,
+    )
+    return whole
+
+
+# Population -------------------------------------------------------------------------------------------
+
+
+def _population(job: Job, how: Population) -> Stream[Samples]:
+    """n samples spread evenly over a population.
 
     A condition is part of its particle: where samples are given different ones, resampling weighs these, too.
     """
-    started, walk = time.perf_counter(), None
-    keys = Keys.of(seed, range(first, first + size), denoiser.device)
-    given = to_device(take(condition, torch.arange(size) * n // size), denoiser.device)
-    given = {**denoiser.latent(keys.fold("latent")), **given}
-    with torch.no_grad():
-        for walk in sampler.steps(denoiser, keys, given):
-            watch(walk)
+    denoiser, n = job.denoiser, job.n
+    size = how.size(n)
+    require_shared(denoiser)
+    require_factors_outside(denoiser)
+    sampler, keys = how.sampler_for(denoiser), job.keys(range(size))
+    given = {**denoiser.latent(keys.fold("latent")), **job.given(torch.arange(size) * n // size)}
+    frames: list[Any] = []
+    total, walk = len(sampler.grid) - 1, None
+    for k, walk in enumerate(_walked(sampler.steps(denoiser, keys, given))):
+        if how.film:
+            frames = _descended(frames, walk)
+        if k + 1 < total:
+            yield Event(k + 1, total, "weighing and resampling", walk.x)
     assert walk is not None
     assert walk.population is not None
     index = -(-torch.arange(n, device=denoiser.device) * size // n)  # the first particle of each sample's share
     family = walk.population.eve[index]
-    x, given = take(walk.x, index), take(given, family)
-    return Samples(
-        to_device(x, "cpu"),
-        to_device(given, "cpu"),
-        denoiser.origin,
-        (),
-        _average([torch.as_tensor(walk.nfe).expand(size)]),
-        time.perf_counter() - started,
-        _settings(denoiser, sampler, seed, first, settings),
-        walk.population.exactness(),
-        family.cpu(),
+    samples = job.finished(
+        how,
+        take(walk.x, index),
+        take(given, family),
+        {**_of_sampler(sampler), "particles": size},
+        film=[take(frame, index.cpu()) for frame in frames],
+        nfe=_calls(walk, size),
+        exactness=walk.population.exactness(),
+        family=family.unique(return_inverse=True)[1].cpu(),
     )
+    yield Event(total, total, "weighing and resampling", walk.x, samples, samples)
+    return samples
 
 
-def _corrected(
-    denoiser: Denoiser,
-    n: int,
-    proposals: int,
-    steps: int | None,
-    seed: int,
-    first: int,
-    condition: Condition,
-    settings: Mapping[str, Any],
-) -> Samples:
+def _descended(frames: Sequence[Any], walk: Walk) -> list[Any]:
+    """The frames so far, each particle's with those of its ancestors, and where it stands now."""
+    parents = walk.population.parents
+    before = frames or [to_device(walk.before, "cpu")]
+    kept = before if parents is None else [take(frame, parents.cpu()) for frame in before]
+    return [*kept, to_device(walk.x, "cpu")]
+
+
+# MCMC -------------------------------------------------------------------------------------------------
+
+_ANNEALING = 100  # units of work of a population on its way
+
+
+def _mcmc(job: Job, how: MCMC) -> Stream[Samples]:
     """n samples of the density behind a denoiser, proposed by it."""
-    started = time.perf_counter()
-    keys = Keys.of(seed, range(first, first + proposals), denoiser.device)
-    given = to_device(take(condition, torch.arange(proposals) % n), denoiser.device)
+    denoiser, n, proposals = job.denoiser, job.n, how.proposals(job.n)
+    require_shared(denoiser)
+    move, moves, check = MALA(), how.moves or 20, 2000 if how.check is None else how.check
+    keys = job.keys(range(proposals))
+    given = job.given(torch.arange(proposals) % n)
     require_one_condition(given)
     density, base = target_of(denoiser, take(given, slice(1)))
-    draws = propose(denoiser, keys, "auto", steps, given)
-    x, exactness = corrected(weighed(draws, density, n, keys.fold("weigh")), density, base, keys[:n].fold("correct"))
-    return Samples(
-        x.to("cpu", torch.get_default_dtype()),
-        to_device(take(given, slice(n)), "cpu"),
-        denoiser.origin,
-        (),
-        draws.nfe,
-        time.perf_counter() - started,
-        {
-            "seed": seed,
-            "first": first,
-            "proposals": proposals,
-            "way": draws.way,
-            "guides": list(denoiser.record),
-            **settings,
-        },
-        exactness,
+    mending = (_ANNEALING if check else 0) + 3 * moves
+    total = 2 * _ANNEALING + mending
+    drawn = yield from part(propose.events(denoiser, keys, "auto", how.steps, given), 0, _ANNEALING, total)
+    weighing = weighed.events(drawn, density, n, keys.fold("weigh"))
+    start = yield from part(weighing, _ANNEALING, _ANNEALING, total)
+    keys = keys[:n].fold("correct")
+    correcting = corrected.events(start, density, base, keys, moves=moves, move=move, check=check)
+    frames: list[Tensor] = []
+    x, exactness = yield from _filmed(part(correcting, 2 * _ANNEALING, mending, total), frames if how.film else None)
+    made = {
+        "steps": len(drawn.grid) - 1,
+        "way": drawn.way,
+        "grid": [round(time, 6) for time in drawn.grid],
+        "particles": proposals,
+        "moves": moves,
+        "check": check,
+        "kernels": [repr(move)],
+    }
+    x = x.to("cpu", torch.get_default_dtype())
+    samples = job.finished(
+        how,
+        x,
+        take(given, slice(n)),
+        made,
+        film=[frame[shuffled(keys, n).cpu()] for frame in frames],
+        nfe=drawn.nfe,
+        exactness=exactness,
     )
+    yield Event(total, total, "done", x, samples, samples)
+    return samples
 
 
-def _particle_grid(denoiser: Denoiser, steps: int, name: str) -> grids.Grid:
-    """Even in log σ/α for continuous data, where exact samples do not ask for the grid of a flow."""
-    continuous = denoiser.space.clock is not None and not isinstance(denoiser.space, Product)
-    return grids.named(name if name != "auto" else "log-snr" if continuous else "uniform", steps, denoiser.space)
+def _filmed(stream: Stream[Any], frames: list[Tensor] | None) -> Stream[Any]:
+    """The stream; the states of its counted moves are kept."""
+    while True:
+        try:
+            event = next(stream)
+        except StopIteration as end:
+            return end.value
+        if frames is not None and event.stage == "moves":
+            frames.append(event.state.to("cpu", torch.get_default_dtype()))
+        yield event
+
+
+_ENGINES: Mapping[type[Engine], Callable[[Job, Any], Stream[Samples]]] = {
+    Independent: _independent,
+    Population: _population,
+    MCMC: _mcmc,
+}
 
 
 def _for_all(denoiser: Denoiser, n: int, condition: Condition) -> Condition:
@@ -223,46 +341,3 @@ def _for_all(denoiser: Denoiser, n: int, condition: Condition) -> Condition:
             )
     fixed = {name: value.expand(n, *value.shape) for name, value in denoiser.given.items()}
     return {**condition, **fixed}
-
-
-def _draw(
-    denoiser: Denoiser,
-    sampler: Sampler,
-    seed: int,
-    first: int,
-    part: range,
-    condition: Condition,
-    start: State | None,
-    film: bool,
-    watch: Callable[[Walk], None],
-) -> tuple[Any, list[Any], Tensor]:
-    """The final states of the samples numbered `part`, their film and the network evaluations of each."""
-    keys = Keys.of(seed, range(first + part.start, first + part.stop), denoiser.device)
-    given = to_device(take(condition, slice(part.start, part.stop)), denoiser.device)
-    begun = None
-    if start is not None:
-        clean = to_device(take(start, slice(part.start, part.stop)), denoiser.device)
-        begun = denoiser.space.where(given.get("mask")).noise(clean, sampler.grid[0], keys.fold("start"))
-    walk, frames = None, []
-    with torch.no_grad():
-        for walk in sampler.steps(denoiser, keys, given, begun):
-            watch(walk)
-            if film:
-                frames += [to_device(x, "cpu") for x in ([walk.x] if frames else [walk.before, walk.x])]
-    assert walk is not None
-    return to_device(walk.x, "cpu"), frames, torch.as_tensor(walk.nfe).expand(len(part)).cpu()
-
-
-def _average(calls: Sequence[Tensor]) -> float:
-    """Calls a sample; whole where all samples took as many."""
-    mean = float(torch.cat(list(calls)).double().mean())
-    return int(mean) if mean.is_integer() else round(mean, 2)
-
-
-def default_sampler(
-    denoiser: Denoiser, steps: int, eta: float = 0.0, order: int | None = None, grid: str = "auto"
-) -> Sampler:
-    """The sampler that `sample` uses."""
-    order = order or (3 if eta == 0 else 2)
-    times = grids.fit(denoiser, steps) if grid == "auto" else grids.named(grid, steps, denoiser.space)
-    return Sampler(times, (Predictor(eta, order, correct=eta == 0 and order > 1),))

@@ -3,14 +3,13 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from ..config import read_toml, suggestion, to_dict, to_toml, update
-from ..denoisers.base import Denoiser, NeuralDenoiser, Origin
+from ..denoisers.base import NeuralDenoiser, Origin
 from ..denoisers.regressors import Regressor
 from ..errors import InputError
 from ..files import read_json, sha256, write_json, write_text
@@ -20,10 +19,9 @@ from ..spaces import Space
 from ..training import checkpoints
 from ..training.datasets import Arrays, Dataset
 from ..training.trainer import Progress, Trainer
-from .drawing import sample
 from .figures import Score
 from .registry import domains, task
-from .samples import Samples, read_samples
+from .samples import read_samples
 from .task import Task
 
 MODEL, REGRESSOR, LAST = "model.safetensors", "regressor.safetensors", "last.safetensors"
@@ -181,22 +179,6 @@ def pick_device(name: str) -> str:
     if name == "cuda" and not torch.cuda.is_available():
         raise InputError("--device cuda: this machine has no CUDA device")
     return name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
-
-
-_UNSAID = {"exact": "off", "eta": 0.0, "order": None, "grid": "auto"}
-"""What leaves the choice of a sampler to the domain."""
-
-
-def draw(model: NeuralDenoiser, ask: Any, n: int, **options: Any) -> Samples:
-    """Samples of what a domain's `ask` means; the options are those of `sample`."""
-    assert model.origin is not None
-    request = task(model.origin.domain).request(ask, n, model.origin.facts)
-    guided = reduce(Denoiser.__and__, request.guides, model)
-    said = {name for name, unsaid in _UNSAID.items() if options.get(name, unsaid) != unsaid}
-    if request.sampler and not said:
-        options["sampler"] = request.sampler(guided.space, options.get("steps"))
-    options |= {"start": request.start, "strength": request.strength}
-    return sample(guided, n, condition=request.condition, settings=request.record, **options)
 
 
 def score(folder: Path | str) -> list[Score]:

@@ -1,10 +1,11 @@
-"""Drawing samples, and the samples with everything that made them."""
+"""The samples, with everything that made them and what was measured about how exact they are."""
 
 import platform
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from html import escape
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ from torch import Tensor
 from ..denoisers.base import Condition, Origin
 from ..errors import InputError
 from ..files import read_json, sha256, write_json
-from ..states import State, leaves
+from ..mcmc.correction import Corrected
+from ..sampling.diagnostics import Exactness
+from ..states import State, leaves, take
 from ..states import batch_size as batch_size_of
 from .registry import task
 
@@ -36,7 +39,9 @@ class Samples:
         settings: seed, steps, eta, ..., and the user's request, in JSON values.
         exactness: how exactly they follow what was asked for, if that was measured: an `Exactness` of
             particles, or a `Corrected` of mcmc.
-        family: the first particle that each descends from, (n,): samples of one family are not independent.
+        family: which samples descend from the same first particle, (n,), numbered from 0: they are not independent.
+        each: what is said of every sample, n JSON values a name, such as the prompts.
+        gradients: vector–Jacobian products of the network a sample, on average.
     """
 
     x: Any
@@ -48,19 +53,47 @@ class Samples:
     settings: Mapping[str, Any] = field(default_factory=dict)
     exactness: Any = None
     family: Tensor | None = None
+    each: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    gradients: float = 0
 
     def __len__(self) -> int:
         return batch_size_of(self.x)
 
+    def __getitem__(self, chosen: slice) -> "Samples":
+        """Some of the samples, which keep their numbers."""
+        first, _, step = chosen.indices(len(self))
+        if step != 1:
+            raise InputError(f"samples are taken in a row, not in steps of {step}")
+        return replace(
+            self,
+            x=take(self.x, chosen),
+            condition=take(self.condition, chosen),
+            film=[take(frame, chosen) for frame in self.film],
+            settings={**self.settings, "first": self.first + first},
+            family=None if self.family is None else self.family[chosen],
+            each={name: list(values)[chosen] for name, values in self.each.items()},
+        )
+
+    @property
+    def first(self) -> int:
+        """The number of the first sample; the others follow."""
+        return int(self.settings.get("first", 0))
+
+    @property
+    def verdict(self) -> str:
+        """How exact they are, in words."""
+        return str(self.exactness) if self.exactness else "not measured: independent samples of the model as guided"
+
     def __repr__(self) -> str:
         shapes = ", ".join(str(tuple(leaf.shape)) for leaf in leaves(self.x))
         name = f"{self.origin.domain}/{self.origin.name}" if self.origin else "a denoiser of your own"
-        exact = f"; {self.exactness}" if self.exactness else ""
-        return f"Samples of {name}: {shapes}, {self.nfe:g} NFE, {self.seconds:.2f} s{exact}"
+        gradients = f" and {self.gradients:g} gradients" if self.gradients else ""
+        cost = f"{self.nfe:g} NFE{gradients} each, {self.seconds:.2f} s"
+        return f"Samples of {name}: {shapes}, {cost}; exactness: {self.verdict}"
 
     def _repr_html_(self) -> str:
         figures = task(self.origin.domain).figures(self) if self.origin else []
-        return "".join(figure.html() for figure in figures) + f"<p>{self!r}</p>"
+        return f"<p>{escape(repr(self))}</p>" + "".join(figure.html() for figure in figures)
 
     def save(self, folder: Path | str) -> Path:
         """Writes native files and manifest.json into a new folder, which appears whole or not at all."""
@@ -84,8 +117,11 @@ class Samples:
             "settings": dict(self.settings),
             "n": len(self),
             "nfe": self.nfe,
+            "gradients": self.gradients,
             "seconds": round(self.seconds, 3),
             "exactness": self.exactness.record() if self.exactness else None,
+            "family": self.family.tolist() if self.family is not None else None,
+            "each": dict(self.each),
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "versions": {
                 "ornstein": version("ornstein"),
@@ -122,4 +158,25 @@ def read_samples(folder: Path | str) -> Samples:
             raise InputError(f"{folder / name}: named in the manifest, but not there")
         if sha256(folder / name) != digest:
             raise InputError(f"{folder / name}: changed since the manifest was written")
-    return task(manifest["model"]["domain"]).read(folder, manifest)
+    origin = Origin(**manifest["model"])
+    x, condition = task(origin.domain).read(folder, manifest)
+    family = manifest.get("family")
+    return Samples(
+        x,
+        condition,
+        origin,
+        nfe=manifest["nfe"],
+        gradients=manifest.get("gradients", 0),
+        seconds=manifest["seconds"],
+        settings=manifest["settings"],
+        exactness=exactness_of(manifest.get("exactness")),
+        family=None if family is None else torch.tensor(family),
+        each=manifest.get("each") or {},
+    )
+
+
+def exactness_of(record: Mapping[str, Any] | None) -> Exactness | Corrected | None:
+    """What was measured about exactness, as the object that it was."""
+    if record is None:
+        return None
+    return (Corrected if "k_hat" in record else Exactness).from_record(record)

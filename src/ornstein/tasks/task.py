@@ -18,6 +18,7 @@ from ..denoisers.base import Condition, Denoiser, Guide, NeuralDenoiser, Origin
 from ..denoisers.regressors import Regressor
 from ..sampling.sampler import Sampler
 from ..spaces import Space
+from ..states import State
 from ..training.datasets import Dataset
 from .figures import Chapter, Figure, Interactive, Score
 
@@ -30,17 +31,27 @@ class Request:
     """What to draw: guides to put on the model and what each sample is given.
 
     Attributes:
-        record: the request in JSON values, for the manifest.
-        sampler: for (space, number of steps, if said), where the domain draws independent samples in its own way.
-        start, strength: clean states to begin with, and the time up to which they are noised; see `sample`.
+        record: what the request led to, in JSON values, for the manifest; what was asked is there anyway.
+        each: what is said of every sample, as many JSON values a name as samples.
+        defaults: settings of independent samples that the domain chooses where the user does not.
+        sampler: for (space, number of steps, if said), where the order of the kernels is the domain's own; then eta,
+            order and grid have no meaning, and `owned` names the flags that decide instead.
+        independent: flags that were said and that only independent samples use.
+        weighed: flags that were said and that only exact = particles uses.
+        start, strength: clean states to begin with, and the time up to which they are noised; see Independent.
     """
 
     guides: Sequence[Guide] = ()
     condition: Condition = field(default_factory=dict)
     record: Mapping[str, Any] = field(default_factory=dict)
+    each: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    defaults: Mapping[str, Any] = field(default_factory=dict)
     sampler: Callable[[Any, int | None], Sampler] | None = None
+    owned: str = ""
+    independent: Sequence[str] = ()
+    weighed: Sequence[str] = ()
     start: Any = None
-    strength: float = 1.0
+    strength: float | None = None
 
 
 class Task(ABC):
@@ -54,6 +65,8 @@ class Task(ABC):
         sampling: the options of `sample` with which a model is judged on its card.
         judged: how many samples it is judged on there.
         shown: how many samples the tour draws.
+        block: how many the command line draws at once, if not said. Blocks start at multiples of it and are drawn
+            whole, so that a sample is the same bit for bit whatever others are asked for.
     """
 
     name: ClassVar[str]
@@ -63,6 +76,7 @@ class Task(ABC):
     sampling: ClassVar[Mapping[str, Any]] = {}
     judged: ClassVar[int] = 1000
     shown: ClassVar[int] = 200
+    block: ClassVar[int] = 8
 
     @abstractmethod
     def data(self, config: Any) -> tuple[Dataset, Dataset]:
@@ -81,16 +95,20 @@ class Task(ABC):
         """For every condition of the network the value that stands for "not said"."""
 
     @abstractmethod
-    def request(self, ask: Any, n: int, facts: Mapping[str, Any]) -> Request:
-        """What the user's flags mean for n samples; InputError if the model cannot know what they ask for."""
+    def request(self, ask: Any, numbers: range, facts: Mapping[str, Any]) -> Request:
+        """What the user's flags mean for the samples of these numbers.
+
+        What a sample is given is a function of its number alone, so that any split between workers gives the same.
+        InputError if the model cannot know what they ask for.
+        """
 
     @abstractmethod
     def write(self, samples: "Samples", folder: Path) -> None:
         """Writes the samples in the field's own formats into an existing folder."""
 
     @abstractmethod
-    def read(self, folder: Path, manifest: Mapping[str, Any]) -> "Samples":
-        """Reads back what `write` wrote."""
+    def read(self, folder: Path, manifest: Mapping[str, Any]) -> tuple[State, Condition]:
+        """The states and conditions that `write` wrote."""
 
     @abstractmethod
     def score(self, samples: "Samples") -> list[Score]:

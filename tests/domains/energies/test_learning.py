@@ -29,7 +29,7 @@ from ornstein.keys import Keys
 from ornstein.mcmc.correction import Corrected
 from ornstein.networks import MLPConfig
 from ornstein.spaces import Centered, Euclidean
-from ornstein.tasks import runs
+from ornstein.tasks import requests, runs
 from ornstein.tasks.registry import task
 from ornstein.tasks.samples import read_samples
 from ornstein.training import checkpoints
@@ -222,7 +222,7 @@ def test_a_run_learns_the_energy(place: Path, model: NeuralDenoiser) -> None:
 
 def assert_learnt(model: NeuralDenoiser) -> None:
     """Its own draws are about as far from exact ones as a small network gets in sixty steps."""
-    x = runs.draw(model, task("energies").ask(), 1000).x
+    x = requests.draw(model, task("energies").ask(), 1000).x
     distance = sliced_wasserstein(x, world().draw(Keys.of(8, len(x))))
     assert distance < 0.2, distance
 
@@ -286,14 +286,14 @@ def altered(folder: Path) -> Path:
 def test_an_energy_network_trains_and_proposes() -> None:
     config = replace(CONFIG, belief="energy", rounds=1, train=replace(CONFIG.train, steps=30))
     runs.train("energies", "wells", config, Path("energetic"))
-    drawn = runs.draw(runs.load("energetic"), task("energies").ask(), 100, steps=10, exact="mcmc")
+    drawn = requests.draw(runs.load("energetic"), task("energies").ask(), 100, steps=10, exact="mcmc")
     assert drawn.exactness.passed, drawn.exactness
     assert_share(drawn.x)
 
 
 @pytest.mark.usefixtures("place")
 def test_samples_are_exact_saved_read_and_scored(model: NeuralDenoiser) -> None:
-    drawn = runs.draw(model, task("energies").ask(), 400, exact="mcmc", seed=2)
+    drawn = requests.draw(model, task("energies").ask(), 400, exact="mcmc", seed=2)
     found = drawn.exactness
     assert found.passed, found
     assert found.log_evidence == pytest.approx(LOG_Z, abs=4 * found.error)
@@ -315,7 +315,7 @@ def test_samples_are_exact_saved_read_and_scored(model: NeuralDenoiser) -> None:
 
 @pytest.mark.usefixtures("place")
 def test_plain_draws_say_nothing_of_log_z(model: NeuralDenoiser) -> None:
-    folder = runs.draw(model, task("energies").ask(), 20).save("plain")
+    folder = requests.draw(model, task("energies").ask(), 20).save("plain")
     assert json.loads((folder / "manifest.json").read_text())["exactness"] is None
     assert [score.name for score in runs.score(folder)] == ["virial", "mean energy", "shares of modes"]
 

@@ -15,7 +15,7 @@ from ornstein import InputError
 from ornstein.domains.images import data, scores
 from ornstein.networks import UNet, UNetConfig
 from ornstein.report import walls
-from ornstein.tasks import runs
+from ornstein.tasks import requests
 from ornstein.tasks.registry import task
 from ornstein.tasks.samples import read_samples
 from ornstein.training.datasets import Arrays
@@ -28,7 +28,7 @@ def digits() -> tuple[Arrays, Arrays]:
 
 @pytest.fixture(scope="module")
 def drawn() -> on.Samples:
-    return runs.draw(on.load("images/digits"), task("images").ask(), 300, steps=30)
+    return requests.draw(on.load("images/digits"), task("images").ask(), 300, steps=30)
 
 
 def pixels(arrays: Arrays) -> Tensor:
@@ -197,9 +197,9 @@ def test_requests_that_are_refused(digits: tuple[Arrays, Arrays]) -> None:
         with pytest.raises(InputError, match="--guidance is"):
             images.ask(guidance=guidance)
     for ask in (images.ask(label=(3,)), images.ask(guidance=2.0)):
-        assert images.request(ask, 4, facts).condition["label"].tolist()[0] in (0, 3)
+        assert images.request(ask, range(4), facts).condition["label"].tolist()[0] in (0, 3)
         with pytest.raises(InputError, match="for models trained with labels"):
-            images.request(ask, 4, {**facts, "classes": 0})
+            images.request(ask, range(4), {**facts, "classes": 0})
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (16, 8), (12, 20)])

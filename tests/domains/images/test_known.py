@@ -14,7 +14,7 @@ from ornstein import InputError
 from ornstein.domains.images import data
 from ornstein.domains.images.task import ImagesAsk
 from ornstein.report import walls
-from ornstein.tasks import runs
+from ornstein.tasks import requests
 from ornstein.tasks.registry import task
 
 SEEN = torch.zeros(1, 8, 8, dtype=torch.bool)
@@ -46,20 +46,20 @@ def error(samples: on.Samples, truth: Tensor) -> float:
 
 
 def asked(model: on.NeuralDenoiser, n: int = 24, **ask: Any) -> on.Samples:
-    return runs.draw(model, ImagesAsk(**ask), n, steps=12)
+    return requests.draw(model, ImagesAsk(**ask), n, steps=12)
 
 
 def test_measured_pictures_come_back(model: on.NeuralDenoiser, truth: Tensor, tmp_path: Path) -> None:
     """Through every kind of glasses the mean of the samples is nearer to the truth than that of all digits."""
-    blind = error(runs.draw(model, ImagesAsk(), 40, steps=12), truth)
+    blind = error(requests.draw(model, ImagesAsk(), 40, steps=12), truth)
     small = torch.nn.functional.avg_pool2d(truth, 2)
     hazy = on.operators.Blur.gaussian(1.0)(truth[None])[0]
-    requests: list[dict[str, Any]] = [
+    ways: list[dict[str, Any]] = [
         {"measured": png(tmp_path / "seen.png", truth, SEEN)},
         {"measured": png(tmp_path / "small.png", small), "through": "blocks"},
         {"measured": png(tmp_path / "hazy.png", hazy), "through": "blur", "blur": 1.0},
     ]
-    for ask in requests:
+    for ask in ways:
         assert error(asked(model, **ask), truth) < 0.7 * blind
 
 
@@ -86,7 +86,7 @@ def test_a_measured_request_is_saved_with_its_spread(model: on.NeuralDenoiser, t
 
 def refused(match: str, **ask: Any) -> None:
     with pytest.raises(InputError, match=match):
-        task("images").request(ImagesAsk(**ask), 4, on.load("images/digits").origin.facts)  # pyright: ignore[reportOptionalMemberAccess]
+        task("images").request(ImagesAsk(**ask), range(4), on.load("images/digits").origin.facts)  # pyright: ignore[reportOptionalMemberAccess]
 
 
 def test_bad_requests_say_what_is_wrong(truth: Tensor, tmp_path: Path) -> None:

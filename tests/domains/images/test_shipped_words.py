@@ -8,18 +8,18 @@ import ornstein as on
 from ornstein import InputError
 from ornstein.domains.images import data, scores
 from ornstein.domains.images.task import ImagesAsk
-from ornstein.tasks import runs
+from ornstein.tasks import requests
 from ornstein.tasks.registry import task
 
 
 @pytest.fixture(scope="module")
 def emoji() -> on.Samples:
-    return runs.draw(on.load("images/openmoji"), ImagesAsk(), 32, steps=8)
+    return requests.draw(on.load("images/openmoji"), ImagesAsk(), 32, steps=8)
 
 
 @pytest.fixture(scope="module")
 def clothes() -> on.Samples:
-    return runs.draw(on.load("images/fashion"), ImagesAsk(), 50, steps=8)
+    return requests.draw(on.load("images/fashion"), ImagesAsk(), 50, steps=8)
 
 
 def test_emoji_show_what_they_should(emoji: on.Samples) -> None:

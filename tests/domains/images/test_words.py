@@ -16,7 +16,7 @@ from ornstein.denoisers.composition import WEIGHTS
 from ornstein.domains.images import data
 from ornstein.domains.images.task import GUIDANCE, ImagesAsk, ImagesConfig
 from ornstein.networks import PatchTransformerConfig, UNetConfig
-from ornstein.tasks import runs
+from ornstein.tasks import requests, runs
 from ornstein.tasks.samples import read_samples
 
 COLOURS = {"red heart": (230, 20, 20), "green apple": (30, 200, 40)}
@@ -54,7 +54,7 @@ def model(request: pytest.FixtureRequest, folder: Path, tmp_path_factory: pytest
 
 
 def drawn(model: on.NeuralDenoiser, n: int = 6, **ask: Any) -> on.Samples:
-    return runs.draw(model, ImagesAsk(**ask), n, steps=6)
+    return requests.draw(model, ImagesAsk(**ask), n, steps=6)
 
 
 def redness(samples: on.Samples) -> torch.Tensor:
@@ -152,6 +152,6 @@ def test_what_is_refused(model: on.NeuralDenoiser, ask: dict[str, Any], message:
 
 def test_models_without_captions_take_no_prompts() -> None:
     with pytest.raises(InputError, match="trained with captions"):
-        runs.draw(on.load("images/digits"), ImagesAsk(prompt=("red heart",)), 2)
+        requests.draw(on.load("images/digits"), ImagesAsk(prompt=("red heart",)), 2)
     with pytest.raises(InputError, match="--measured, too"):
         ImagesAsk(mask=Path("mask.png"))

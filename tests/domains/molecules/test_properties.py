@@ -18,7 +18,7 @@ from ornstein.domains.molecules.task import Molecules, MoleculesAsk, MoleculesCo
 from ornstein.guidance.factors import NoisyLogProb
 from ornstein.keys import Keys
 from ornstein.networks import MolecularConfig, MolecularRegressor
-from ornstein.tasks import runs
+from ornstein.tasks import requests, runs
 from ornstein.tasks.calibration import Foreseen
 from worlds import rejected
 
@@ -230,8 +230,8 @@ def test_counted_atoms_are_those_that_the_model_expects(model: Any) -> None:
 def test_the_flag_asks_the_shipped_regressor() -> None:
     """The facts of the shipped model are those that its regressor was trained with."""
     facts = on.load("molecules/qm9").origin.facts  # pyright: ignore[reportOptionalMemberAccess]
-    (prompt,) = Molecules().request(MoleculesAsk(properties=("gap=6.5",)), 2, facts).guides
-    (factor,) = Molecules().request(MoleculesAsk(properties=("gap=6.5",), guide_by="regressor"), 2, facts).guides
+    (prompt,) = Molecules().request(MoleculesAsk(properties=("gap=6.5",)), range(2), facts).guides
+    (factor,) = Molecules().request(MoleculesAsk(properties=("gap=6.5",), guide_by="regressor"), range(2), facts).guides
     assert isinstance(prompt, on.Prompt)
     assert isinstance(factor, NoisyLogProb)
 
@@ -286,7 +286,7 @@ def test_the_guide_moves_what_the_judge_sees() -> None:
     model = on.load("molecules/qm9")
     for way in ("prompt", "regressor"):
         low, high = (
-            runs.draw(model, MoleculesAsk(18, (f"gap={gap}",), guide_by=way), 16, steps=30)  # pyright: ignore[reportArgumentType]
+            requests.draw(model, MoleculesAsk(18, (f"gap={gap}",), guide_by=way), 16, steps=30)  # pyright: ignore[reportArgumentType]
             for gap in (5.0, 9.0)
         )
         assert _gap(high) - _gap(low) > 1.5

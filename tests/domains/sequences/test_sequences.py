@@ -14,7 +14,7 @@ from ornstein.config import update
 from ornstein.domains.sequences import data, network, scores
 from ornstein.domains.sequences.task import FASTA, Sequences, SequencesAsk, SequencesConfig
 from ornstein.spaces import Substitution
-from ornstein.tasks import runs
+from ornstein.tasks import requests, runs
 from ornstein.tasks.samples import Samples, read_samples
 from ornstein.training.datasets import Arrays
 from worlds import rejected
@@ -48,20 +48,20 @@ def random_texts(n: int, least: int, most: int, alphabet: str = "ACGU") -> list[
 @pytest.mark.parametrize("noise", NOISES)
 def test_every_noise_trains_draws_and_comes_back(noise: str, tmp_path: Path) -> None:
     model = trained(tmp_path / "run", noise=noise)
-    drawn = runs.draw(model, SequencesAsk(), 3, steps=8)
+    drawn = requests.draw(model, SequencesAsk(), 3, steps=8)
     assert drawn.x.shape == (3, 60)
     assert drawn.x.max() < 4
     back = read_samples(drawn.save(tmp_path / "samples"))
     assert (back.x == drawn.x).all()
     names = [score.name for score in runs.score(tmp_path / "samples")]
     assert {"pair-frequency agreement", "copies of training data", "letters misplaced"} <= set(names)
-    assert not torch.equal(drawn.x, runs.draw(model, SequencesAsk(), 3, steps=8, seed=1).x)
+    assert not torch.equal(drawn.x, requests.draw(model, SequencesAsk(), 3, steps=8, seed=1).x)
 
 
 def test_your_own_fasta_of_families_and_unequal_lengths(tmp_path: Path) -> None:
     source = fasta(tmp_path / "my.fasta", random_texts(60, 20, 30), ("hairpin", "bulge"))
     model = trained(tmp_path / "run", data=str(source), identity=0.9)
-    drawn = runs.draw(model, SequencesAsk(family=("bulge",), guidance=2.0), 12)
+    drawn = requests.draw(model, SequencesAsk(family=("bulge",), guidance=2.0), 12)
     lengths = drawn.condition["mask"].sum(1)
     assert 20 <= lengths.min() < lengths.max() <= 30
     folder = drawn.save(tmp_path / "samples")
@@ -69,7 +69,7 @@ def test_your_own_fasta_of_families_and_unequal_lengths(tmp_path: Path) -> None:
     back = read_samples(folder)
     assert (back.x == drawn.x).all()
     assert (back.condition["mask"] == drawn.condition["mask"]).all()
-    assert runs.draw(model, SequencesAsk(length=25), 2).condition["mask"].sum(1).tolist() == [25, 25]
+    assert requests.draw(model, SequencesAsk(length=25), 2).condition["mask"].sum(1).tolist() == [25, 25]
 
 
 @pytest.mark.parametrize(
@@ -84,17 +84,19 @@ def test_your_own_fasta_of_families_and_unequal_lengths(tmp_path: Path) -> None:
 def test_what_cannot_be_asked_is_said(ask: SequencesAsk, message: str, tmp_path: Path) -> None:
     model = trained(tmp_path / "run")
     with pytest.raises(InputError, match=message):
-        runs.draw(model, ask, 2)
+        requests.draw(model, ask, 2)
 
 
 def test_only_masked_models_have_second_thoughts(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--rounds are for masked models"):
-        runs.draw(trained(tmp_path / "run", noise="uniform"), SequencesAsk(rounds=2), 2)
+        requests.draw(trained(tmp_path / "run", noise="uniform"), SequencesAsk(rounds=2), 2)
 
 
 @pytest.mark.parametrize("reveal", ["entropy", "confidence", "first-hitting", "ancestral", "remask"])
 def test_every_order_ends_without_masks(reveal: Any, tmp_path: Path) -> None:
-    drawn = runs.draw(trained(tmp_path / "run"), SequencesAsk(reveal=reveal, rounds=1, temperature=0.5, top_p=0.9), 3)
+    drawn = requests.draw(
+        trained(tmp_path / "run"), SequencesAsk(reveal=reveal, rounds=1, temperature=0.5, top_p=0.9), 3
+    )
     assert drawn.x.max() < 4
 
 
@@ -192,7 +194,7 @@ def test_figures_are_pictures() -> None:
 
 
 def test_samples_print_how_many_calls_were_spared(tmp_path: Path) -> None:
-    drawn = runs.draw(trained(tmp_path / "run"), SequencesAsk(reveal="ancestral"), 4, steps=512)
+    drawn = requests.draw(trained(tmp_path / "run"), SequencesAsk(reveal="ancestral"), 4, steps=512)
     assert isinstance(drawn, Samples)
     assert drawn.nfe <= 61
 

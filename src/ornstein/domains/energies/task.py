@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from ...config import TrainConfig, require_in
-from ...denoisers.base import Denoiser, NeuralDenoiser, Origin
+from ...denoisers.base import Condition, Denoiser, NeuralDenoiser, Origin
 from ...denoisers.energy import EnergyDenoiser
 from ...errors import InputError
-from ...mcmc.correction import Corrected
 from ...schedules import SCHEDULES, Scaled
 from ...spaces import Euclidean
+from ...states import State
 from ...tasks.figures import Chapter, Figure, Score
 from ...tasks.samples import Samples
 from ...tasks.task import Request, Task
@@ -69,6 +69,7 @@ class Energies(Task):
     config = EnergiesConfig
     ask = EnergiesAsk
     sampling: ClassVar[Mapping[str, Any]] = {"exact": "mcmc"}
+    block = 256
 
     def data(self, config: EnergiesConfig) -> tuple[Arrays, Arrays]:
         return data.annealed(config.system, config.particles, config.draws, config.train.seed)
@@ -99,7 +100,7 @@ class Energies(Task):
         assert isinstance(data, Arrays)
         return renewed(denoiser, system.energy, system.width, data, config.particles, config.train.seed + number)
 
-    def request(self, ask: EnergiesAsk, n: int, facts: Mapping[str, Any]) -> Request:
+    def request(self, ask: EnergiesAsk, numbers: range, facts: Mapping[str, Any]) -> Request:
         return Request([boltzmann(of(facts["system"]))])
 
     def write(self, samples: Samples, folder: Path) -> None:
@@ -110,12 +111,9 @@ class Energies(Task):
         for k, figure in enumerate(self.figures(samples)):
             (folder / f"figure-{k}.{figure.kind.removesuffix('+xml')}").write_bytes(figure.image)
 
-    def read(self, folder: Path, manifest: Mapping[str, Any]) -> Samples:
+    def read(self, folder: Path, manifest: Mapping[str, Any]) -> tuple[State, Condition]:
         with np.load(folder / "samples.npz") as arrays:
-            x = torch.from_numpy(arrays["x"])
-        found, origin = manifest.get("exactness"), Origin(**manifest["model"])
-        exactness = Corrected.from_record(found) if found and "k_hat" in found else None
-        return Samples(x, {}, origin, (), manifest["nfe"], manifest["seconds"], manifest["settings"], exactness)
+            return torch.from_numpy(arrays["x"]), {}
 
     def score(self, samples: Samples) -> list[Score]:
         return scores.judged(samples.x, _system(samples), samples.exactness)

@@ -58,10 +58,10 @@ def of_captions(samples: Samples, train: Captioned, held_out: Captioned, judge: 
 
     InputError if a picture was asked for in another style than OpenMoji's, which the judge knows.
     """
-    if any(samples.settings.get("labels", ())):
+    if any(samples.each.get("labels", ())):
         raise InputError("scores are of OpenMoji's style: sample with --label openmoji")
     (learned, names), (unseen, others) = train.shown(), held_out.shown()
-    real, said = torch.cat([learned, unseen]), [_plain(prompt) for prompt in samples.settings["prompts"]]
+    real, said = torch.cat([learned, unseen]), [_plain(prompt) for prompt in samples.each["prompts"]]
     return [*retrieval(judge, samples.x, said, real, [*names, *others]), *likeness(judge, samples.x, real)]
 
 

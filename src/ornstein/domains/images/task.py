@@ -3,27 +3,27 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import gcd
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from ...config import TrainConfig, require_in
-from ...denoisers.base import Denoiser, Guide, NeuralDenoiser, Origin
+from ...config import TrainConfig, require_in, require_with
+from ...denoisers.base import Condition, Denoiser, Guide, NeuralDenoiser, Origin
 from ...denoisers.composition import Autoguide, mixture, product
 from ...denoisers.regressors import Regressor
 from ...errors import InputError
 from ...networks import PatchTransformerConfig, UNetConfig
 from ...report import pictures, walls
-from ...sampling.grids import named
-from ...sampling.kernels import Predictor
-from ...sampling.sampler import Sampler
 from ...schedules import SCHEDULES
-from ...spaces import Euclidean, Space
+from ...spaces import Euclidean
+from ...states import State
 from ...tasks.drawing import sample
 from ...tasks.figures import Chapter, Figure, Score
-from ...tasks.runs import draw, load
+from ...tasks.requests import draw
+from ...tasks.runs import load
 from ...tasks.samples import Samples
 from ...tasks.task import Request, Task
 from ...training.datasets import Arrays, Dataset
@@ -38,6 +38,10 @@ from .vision.prompts import said
 
 SHOWN = 12
 GUIDANCE = 3.0  # by prompts, if not said
+WAY = 8  # pictures from one end of a prompt with TO to the other, if not said
+ALWAYS = (0.0, 1.0)
+STOCHASTIC: Mapping[str, Any] = {"eta": 1.0, "order": 2, "grid": "asinh"}
+"""How pictures of prompts are drawn: fresh noise mends what guidance overdoes."""
 QUICK = 12  # steps, in the tour
 
 
@@ -80,16 +84,18 @@ class ImagesAsk:
         negative: what they should not show.
         label: the classes or styles by name or number, used in turn; all classes, or the first style, if not given.
         guidance: scale of classifier-free guidance, 1 = none; 1 for classes and 3 for prompts if not given.
-        interval: the times within which guidance holds, of 0 (picture) to 1 (static).
+        interval: the times within which guidance holds, of 0 (picture) to 1 (static); all if not given.
+        way: how many pictures lie on the way of a prompt with TO; 8 if not given.
         weak: a run folder of a weaker model of the same data, to be guided away from.
-        autoguidance: scale of that guidance, 1 = none.
+        autoguidance: scale of that guidance, 1 = none; 2 if not given.
         reference: a picture to begin with.
-        strength: the time up to which the reference is noised: near 0 it stays, 1 forgets it.
+        strength: the time up to which the reference is noised: near 0 it stays, 1 forgets it; 0.5 if not given.
         measured: a PNG of what was seen of the picture; transparent pixels were not seen.
         mask: a PNG, white where the measured picture is to be drawn anew.
         through: what it was seen through: pixels as they are, a blur, or means of blocks (a smaller PNG).
-        blur: width of the blur, pixels.
-        noise: standard deviation of the measurement, on the scale from 0 (black) to 1 (white); 0 holds pixels exactly.
+        blur: width of the blur, pixels; 1 if not given.
+        noise: standard deviation of the measurement, on the scale from 0 (black) to 1 (white); 0 holds pixels exactly;
+            0.05 if not given.
         ink: mean brightness that the pictures should have on average, from 0 to 1.
     """
 
@@ -97,16 +103,17 @@ class ImagesAsk:
     negative: str = ""
     label: tuple[int | str, ...] | None = None
     guidance: float | None = None
-    interval: tuple[float, float] = (0.0, 1.0)
+    interval: tuple[float, float] | None = None
+    way: int | None = None
     weak: Path | None = None
-    autoguidance: float = 2.0
+    autoguidance: float | None = None
     reference: Path | None = None
-    strength: float = 0.5
+    strength: float | None = None
     measured: Path | None = None
     mask: Path | None = None
-    through: Literal["pixels", "blur", "blocks"] = "pixels"
-    blur: float = 1.0
-    noise: float = 0.05
+    through: Literal["pixels", "blur", "blocks"] | None = None
+    blur: float | None = None
+    noise: float | None = None
     ink: float | None = None
 
     def __post_init__(self) -> None:
@@ -114,12 +121,17 @@ class ImagesAsk:
             raise InputError("--ink is calibrated on the model, not on what was measured: give one of the two")
         require_in(self, "--", {"blur": "(0, inf)", "noise": "[0, inf)", "ink": "(0, 1)", "interval": "[0, 1]"})
         require_in(self, "--", {"guidance": "[0, inf)", "autoguidance": "[0, inf)", "strength": "(0, 1]"})
-        if self.noise == 0 and self.through != "pixels":
+        require_in(self, "--", {"way": "[2, inf)"})
+        if self.interval is not None and not self.interval[0] < self.interval[1]:
+            raise InputError(f"--interval is {self.interval}, expected two times of which the first is smaller")
+        if self.noise == 0 and self.through not in (None, "pixels"):
             raise InputError("--noise 0 holds pixels exactly; through a blur or blocks give the noise there was")
         if self.label == ():
             raise InputError("--label is empty, expected one class or more")
-        if self.mask is not None and self.measured is None:
-            raise InputError("--mask says where a measured picture is drawn anew: give --measured, too")
+        known = dict.fromkeys(("mask", "through", "noise"), ("measured",))
+        require_with(self, "--", {**known, "strength": ("reference",), "autoguidance": ("weak",), "way": ("prompt",)})
+        if self.blur is not None and self.through != "blur":
+            raise InputError("--blur is the width of --through blur: give it, too")
 
 
 class Images(Task):
@@ -158,18 +170,21 @@ class Images(Task):
         target = "caption" if facts.get("caption") else "label"
         return Judge(made.network, made.space, target, True, origin) if config.judge else made
 
-    def request(self, ask: ImagesAsk, n: int, facts: Mapping[str, Any]) -> Request:
-        known = self._known(ask, facts)
-        record = {"measured": str(ask.measured) if ask.measured else None, "ink": ask.ink, "strength": ask.strength}
-        weak = [Autoguide(load(ask.weak), ask.autoguidance, ask.interval)] if ask.weak else []
-        request = _of_captions(ask, n, facts, known) if facts.get("caption") else _of_classes(ask, n, facts, known)
-        request = replace(request, guides=[*weak, *request.guides, *known], record={**request.record, **record})
+    def request(self, ask: ImagesAsk, numbers: range, facts: Mapping[str, Any]) -> Request:
+        known, weak = self._known(ask, facts), []
+        if ask.weak is not None:
+            scale = 2.0 if ask.autoguidance is None else ask.autoguidance
+            weak = [Autoguide(load(ask.weak), scale, ask.interval or ALWAYS)]
+        of = _of_captions if facts.get("caption") else _of_classes
+        request = of(ask, numbers, facts, known)
+        request = replace(request, guides=[*weak, *request.guides, *known])
         if ask.reference is None:
             return request
         picture = data.from_bytes(fitted(ask.reference, facts["shape"][1])[None])
         grey = picture.mean(1, keepdim=True) if facts["shape"][0] == 1 else picture
         data.require_shape(grey[0], facts["shape"], ask.reference)
-        return replace(request, start=grey.repeat(n, 1, 1, 1), strength=ask.strength)
+        strength = 0.5 if ask.strength is None else ask.strength
+        return replace(request, start=grey.repeat(len(numbers), 1, 1, 1), strength=strength)
 
     def _known(self, ask: ImagesAsk, facts: Mapping[str, Any]) -> list[Guide]:
         """What the flags say is known of each picture; InputError if the measured one is not of the model's kind."""
@@ -179,13 +194,14 @@ class Images(Task):
         picture, seen = data.measured(ask.measured, facts["shape"][0])
         if ask.mask is not None:
             seen = seen & (data.masked(ask.mask, picture.shape) < 0)
-        noise, shape = 2 * ask.noise, facts["shape"]  # the model's pictures go from −1 to 1
-        if ask.through != "pixels" and not seen.all():
+        noise = 2 * (0.05 if ask.noise is None else ask.noise)  # the model's pictures go from −1 to 1
+        shape, width = facts["shape"], 1.0 if ask.blur is None else ask.blur
+        if ask.through not in (None, "pixels") and not seen.all():
             raise InputError(f"{ask.measured}: has pixels that were not seen, which only --through pixels leaves out")
         if ask.through == "blocks":
             return [*ink, coarse(picture, data.block(picture, shape, ask.measured), noise)]
         data.require_shape(picture, shape, ask.measured)
-        return [*ink, blurred(picture, ask.blur, noise) if ask.through == "blur" else inpainted(picture, seen, noise)]
+        return [*ink, blurred(picture, width, noise) if ask.through == "blur" else inpainted(picture, seen, noise)]
 
     def write(self, samples: Samples, folder: Path) -> None:
         """A PNG of each sample, named by number and what it shows, a grid, and a film or mean and spread."""
@@ -196,13 +212,12 @@ class Images(Task):
         for figure, name in zip(self.figures(samples), ("grid.png", *extra), strict=False):
             (folder / name).write_bytes(figure.image)
 
-    def read(self, folder: Path, manifest: Mapping[str, Any]) -> Samples:
+    def read(self, folder: Path, manifest: Mapping[str, Any]) -> tuple[State, Condition]:
         files = sorted(name for name in manifest["files"] if name[0].isdigit())
         x = data.from_bytes(read(folder / name for name in files))
-        origin, settings = Origin(**manifest["model"]), manifest["settings"]
-        labels = settings.get("labels") or [int(_LABEL.findall(name)[0]) for name in files if _LABEL.search(name)]
-        condition = {"label": torch.tensor(labels)} if labels else {}
-        return Samples(x, condition, origin, (), manifest["nfe"], manifest["seconds"], settings)
+        said = (manifest.get("each") or {}).get("labels")
+        labels = said or [int(_LABEL.findall(name)[0]) for name in files if _LABEL.search(name)]
+        return x, {"label": torch.tensor(labels)} if labels else {}
 
     def score(self, samples: Samples) -> list[Score]:
         assert samples.origin is not None
@@ -229,12 +244,13 @@ class Images(Task):
         return [_playground(denoiser, data.digits()[1], seed)] if digits else []
 
     def _names(self, samples: Samples) -> list[str]:
-        kinds = [_slug(prompt) for prompt in samples.settings.get("prompts", ())]
+        kinds = [_slug(prompt) for prompt in samples.each.get("prompts", ())]
         label = samples.condition.get("label")
         if not kinds and label is not None:
             kinds = [str(value) for value in label.tolist()]
         return [
-            f"{number:05d}{f'-{kind}' if kind else ''}.png" for number, kind in enumerate(kinds or [""] * len(samples))
+            f"{number:05d}{f'-{kind}' if kind else ''}.png"
+            for number, kind in enumerate(kinds or [""] * len(samples), samples.first)
         ]
 
 
@@ -245,7 +261,7 @@ def _slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:40]
 
 
-def _of_classes(ask: ImagesAsk, n: int, facts: Mapping[str, Any], known: Sequence[Guide]) -> Request:
+def _of_classes(ask: ImagesAsk, numbers: range, facts: Mapping[str, Any], known: Sequence[Guide]) -> Request:
     """The classes asked for in turn, all if none are named; InputError if the model does not know them."""
     classes, scale = facts["classes"], 1.0 if ask.guidance is None else ask.guidance
     if ask.prompt or ask.negative:
@@ -253,35 +269,46 @@ def _of_classes(ask: ImagesAsk, n: int, facts: Mapping[str, Any], known: Sequenc
     if not classes and (ask.label is not None or ask.guidance is not None):
         raise InputError("--label and --guidance are for models trained with labels; this one has none")
     wanted = [class_of(value, facts) for value in ask.label] if ask.label else list(range(classes))
+    if ask.interval is not None and ask.weak is None and scale == 1:
+        raise InputError("--interval says when guidance holds: give --guidance, too")
+    if known and ask.label is None and ask.guidance is not None:
+        raise InputError("--guidance is by a class: give one --label, too")
     if not classes or (known and ask.label is None):
         return Request()
     if known and len(wanted) > 1:
         raise InputError("--measured and --ink are for one picture or property: give one --label, or none")
     if known:
-        return Request([label(wanted[0], scale, ask.interval)], record={"guidance": scale})
-    labels = torch.tensor([wanted[k % len(wanted)] for k in range(n)])
-    return Request([label(None, scale, ask.interval)], {"label": labels}, {"guidance": scale})
+        return Request([label(wanted[0], scale, ask.interval or ALWAYS)], record={"guidance": scale})
+    labels = torch.tensor([wanted[k % len(wanted)] for k in numbers])
+    return Request([label(None, scale, ask.interval or ALWAYS)], {"label": labels}, {"guidance": scale})
 
 
-def _of_captions(ask: ImagesAsk, n: int, facts: Mapping[str, Any], known: Sequence[Guide]) -> Request:
+def _of_captions(ask: ImagesAsk, numbers: range, facts: Mapping[str, Any], known: Sequence[Guide]) -> Request:
     """The prompts in turn, spread over the data's captions if there are none, each in the styles in turn."""
     scale, names = GUIDANCE if ask.guidance is None else ask.guidance, facts["captions"]
     if known and (len(ask.prompt) > 1 or len(ask.label or ()) > 1):
         raise InputError("--measured and --ink are for one picture or property: give one --prompt and --label at most")
-    asked = ask.prompt or (("",) if known else tuple(names[k * len(names) // n] for k in range(min(n, len(names)))))
+    if not facts["classes"] and ask.label is not None:
+        raise InputError("--label is for models trained with classes or styles; this one has none")
+    asked = ask.prompt or (("",) if known else _spread(names))
     styles = [class_of(value, facts) for value in ask.label or (0,)] if facts["classes"] else [-1]
-    each, count = [asked[k % len(asked)] for k in range(n)], -(-n // len(asked))
-    rounds = [k // len(asked) for k in range(n)]
-    phrases = [said(one, k / max(1, count - 1)) if one else [] for one, k in zip(each, rounds, strict=True)]
+    each, way = [asked[k % len(asked)] for k in numbers], ask.way or WAY
+    if ask.way is not None and not any(" TO " in prompt for prompt in asked):
+        raise InputError("--way counts the pictures on the way of a prompt with TO, as in 'a cat TO a dog'")
+    rounds = [k // len(asked) for k in numbers]
+    phrases = [said(one, k % way / (way - 1)) if one else [] for one, k in zip(each, rounds, strict=True)]
     labels = [styles[k % len(styles)] for k in rounds]
-    guide, condition = prompts(phrases, labels, facts, scale, ask.negative, ask.interval)
-    record = {"guidance": scale, "prompts": each, "labels": labels, "negative": ask.negative}
-    return Request([guide], condition, record, sampler)
+    guide, condition = prompts(phrases, labels, facts, scale, ask.negative, ask.interval or ALWAYS)
+    said_of_each = {"prompts": each, "labels": labels}
+    return Request([guide], condition, {"guidance": scale}, said_of_each, STOCHASTIC)
 
 
-def sampler(space: Space, steps: int | None) -> Sampler:
-    """Of prompts: stochastic, which mends what guidance overdoes."""
-    return Sampler(named("asinh", steps or 20, space), (Predictor(eta=1.0, order=2),))
+def _spread(names: Sequence[str]) -> tuple[str, ...]:
+    """All names in an order of which every beginning is spread evenly over them."""
+    stride = round(len(names) * 0.6180339887498949)
+    while gcd(stride, len(names)) > 1:
+        stride += 1
+    return tuple(names[k * stride % len(names)] for k in range(len(names)))
 
 
 # What words can say -----------------------------------------------------------------------------------
@@ -300,11 +327,18 @@ def _words(model: NeuralDenoiser, seed: int) -> Chapter:
         ),
         "two things, each as a prompt of its own": tuple(f"{a} AND {b}" for a, b in TWO[:12]),
         "the same, joined by a word": tuple(f"{a} and {b}" for a, b in TWO[:12]),
-        "from a red heart to a yellow star": ("a red heart TO a yellow star",),
+        "from a red heart to a yellow star": ("a red heart TO a yellow star",) * WAY,
     }
     figures = []
     for caption, asked in said.items():
-        samples = draw(model, ImagesAsk(prompt=asked), len(asked), steps=QUICK, seed=seed, film=asked == PROMPTS)
+        samples = draw(
+            model,
+            ImagesAsk(prompt=tuple(dict.fromkeys(asked))),
+            len(asked),
+            steps=QUICK,
+            seed=seed,
+            film=True if asked == PROMPTS else None,
+        )
         figures += [
             walls.wall(samples.x, min(len(asked), 16), caption),
             *(walls.film(samples.film) if samples.film else []),

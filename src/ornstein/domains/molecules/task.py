@@ -9,20 +9,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...config import TrainConfig, require_in
-from ...denoisers.base import Denoiser, NeuralDenoiser, Origin
+from ...config import TrainConfig, require_in, require_with
+from ...denoisers.base import Condition, Denoiser, NeuralDenoiser, Origin
 from ...denoisers.regressors import Regressor
 from ...errors import InputError
 from ...files import write_text
 from ...networks import MolecularConfig, MolecularRegressor, MolecularTransformer
 from ...report import knobs
-from ...sampling.grids import uniform
-from ...sampling.kernels import Predictor
-from ...sampling.sampler import Sampler
-from ...spaces import Product, Space
-from ...states import take
+from ...spaces import Product
+from ...states import State, take
 from ...tasks.calibration import Knob
 from ...tasks.drawing import sample
+from ...tasks.engines import Independent
 from ...tasks.figures import Chapter, Figure, Interactive, Score
 from ...tasks.samples import Samples
 from ...tasks.task import Request, Task
@@ -73,10 +71,10 @@ class MoleculesAsk:
         temperature: K, at which molecules are weighed by the energy of GFN2-xTB; not if not given.
         fixed: SDF or XYZ file of atoms that hold exactly: the rest is built around them.
         reference: SDF or XYZ file of a molecule to begin with.
-        strength: the time up to which the reference is noised: near 0 it stays, 1 forgets it.
+        strength: the time up to which the reference is noised: near 0 it stays, 1 forgets it; 0.3 if not given.
         pocket: PDB file of a protein to bind to, which stays where it is.
         centre: of the pocket, Å; where the file's ligand is, if not given.
-        binding: how much Vina's energy in the pocket counts, mol/kcal.
+        binding: how much Vina's energy in the pocket counts, mol/kcal; 1 if not given.
     """
 
     atoms: int | None = None
@@ -87,10 +85,10 @@ class MoleculesAsk:
     temperature: float | None = None
     fixed: Path | None = None
     reference: Path | None = None
-    strength: float = 0.3
+    strength: float | None = None
     pocket: Path | None = None
     centre: tuple[float, float, float] | None = None
-    binding: float = 1.0
+    binding: float | None = None
 
     def __post_init__(self) -> None:
         require_in(self, "--", {"guidance": "[0, inf)", "hydrogen_bond": "[0, inf)", "binding": "[0, inf)"})
@@ -99,8 +97,7 @@ class MoleculesAsk:
             raise InputError("--reference says which atoms there are: leave out --fixed and --atoms")
         if self.pocket is not None and (self.fixed is not None or self.reference is not None):
             raise InputError("--pocket puts the molecule's centre at its own: leave out --fixed and --reference")
-        if self.centre is not None and self.pocket is None:
-            raise InputError("--centre is that of a pocket: give --pocket, too")
+        require_with(self, "--", {"centre": ("pocket",), "binding": ("pocket",), "strength": ("reference",)})
         if (self.guidance != 1 or self.guide_by == "regressor") and not self.properties:
             raise InputError("--guidance and --guide-by are about properties: say which, as in --properties gap=6.5")
 
@@ -114,6 +111,7 @@ class Molecules(Task):
     ask = MoleculesAsk
     sampling: ClassVar[Mapping[str, Any]] = {"steps": 100, "batch_size": 100}
     shown = 64
+    block = 4
 
     def data(self, config: MoleculesConfig) -> tuple[Arrays, Arrays]:
         learned, held_out = data.load(config.data)
@@ -150,8 +148,8 @@ class Molecules(Task):
         properties = len(facts["properties"])
         return {"properties": torch.full((properties,), torch.nan)} if properties else {}
 
-    def request(self, ask: MoleculesAsk, n: int, facts: Mapping[str, Any]) -> Request:
-        elements, guides, record = facts["elements"], [], {**vars(ask)}
+    def request(self, ask: MoleculesAsk, numbers: range, facts: Mapping[str, Any]) -> Request:
+        elements, guides, record = facts["elements"], [], {}
         if ask.properties:
             by = factors.predicted if ask.guide_by == "regressor" else factors.wanted
             guides.append(by(_properties(ask.properties), facts, ask.guidance))
@@ -161,15 +159,14 @@ class Molecules(Task):
             record["held"] = {"numbers": part.numbers.tolist(), "positions": part.positions.tolist()}
         if ask.pocket is not None:
             pocket = read_pocket(ask.pocket, None if ask.centre is None else np.array(ask.centre))
-            guides.append(factors.bound(pocket, ask.binding, elements))
+            guides.append(factors.bound(pocket, 1.0 if ask.binding is None else ask.binding, elements))
             record["centre"] = pocket.centre.tolist()
         if ask.hydrogen_bond:
             guides.append(factors.hydrogen_bond(ask.hydrogen_bond, elements))
         if ask.temperature is not None:
             guides.append(factors.relaxed(ask.temperature, elements))
-        record = {name: str(value) if isinstance(value, Path) else value for name, value in record.items()}
-        request = _from_reference(ask, n, facts) or _from_noise(ask, n, facts)
-        return replace(request, guides=guides, record=record, sampler=sampler)
+        request = _from_reference(ask, numbers, facts) or _from_noise(ask, numbers, facts)
+        return replace(request, guides=guides, record=record, defaults=STOCHASTIC)
 
     def write(self, samples: Samples, folder: Path) -> None:
         """samples.sdf with bonds, samples.xyz, viewer.html to turn them, pictures; the film, if there is one."""
@@ -182,14 +179,13 @@ class Molecules(Task):
             else:
                 (folder / f"figure-{k}.{figure.kind}").write_bytes(figure.image)
 
-    def read(self, folder: Path, manifest: Mapping[str, Any]) -> Samples:
-        origin = Origin(**manifest["model"])
+    def read(self, folder: Path, manifest: Mapping[str, Any]) -> tuple[State, Condition]:
+        facts = manifest["model"]["facts"]
         found, bad = files.read(folder / XYZ)
         if bad:
             raise InputError(bad[0])
-        part = data.padded(data.table(found), {**origin.facts, "length": max(len(molecule) for molecule in found)})
-        condition = {"mask": part.condition["mask"]}
-        return Samples(part.x, condition, origin, (), manifest["nfe"], manifest["seconds"], manifest["settings"])
+        part = data.padded(data.table(found), facts)
+        return part.x, {"mask": part.condition["mask"]}
 
     def score(self, samples: Samples) -> list[Score]:
         assert samples.origin is not None
@@ -235,41 +231,43 @@ def _one(path: Path) -> Molecule:
     return found[0]
 
 
-def sampler(space: Space, steps: int | None) -> Sampler:
-    """Stochastic, of second order: on molecules it leaves fewer broken ones than the flow does."""
-    return Sampler(uniform(steps or 100), (Predictor(eta=1.0, order=2),))
+STOCHASTIC: Mapping[str, Any] = {"steps": 100, "eta": 1.0, "order": 2, "grid": "uniform"}
+"""How molecules are drawn: fresh noise, of second order, leaves fewer broken ones than the flow does."""
 
 
-def _from_noise(ask: MoleculesAsk, n: int, facts: Mapping[str, Any]) -> Request:
+def _from_noise(ask: MoleculesAsk, numbers: range, facts: Mapping[str, Any]) -> Request:
     held = 0 if ask.fixed is None else len(_one(ask.fixed))
-    return Request(condition={"mask": torch.arange(facts["length"]) < sizes(n, facts, ask.atoms, held)[:, None]})
+    return Request(condition={"mask": torch.arange(facts["length"]) < sizes(numbers, facts, ask.atoms, held)[:, None]})
 
 
-def _from_reference(ask: MoleculesAsk, n: int, facts: Mapping[str, Any]) -> Request | None:
+def _from_reference(ask: MoleculesAsk, numbers: range, facts: Mapping[str, Any]) -> Request | None:
     if ask.reference is None:
         return None
     molecule = _one(ask.reference)
     data.require_known(molecule, facts, str(ask.reference))
-    part, repeated = data.padded(data.table([molecule], list(facts["properties"])), facts), torch.zeros(n).long()
+    part, repeated = (
+        data.padded(data.table([molecule], list(facts["properties"])), facts),
+        torch.zeros(len(numbers)).long(),
+    )
     condition = {"mask": part.condition["mask"][repeated]}
-    return Request(condition=condition, start=take(part.x, repeated), strength=ask.strength)
+    return Request(condition=condition, start=take(part.x, repeated), strength=ask.strength or 0.3)
 
 
-def sizes(n: int, facts: Mapping[str, Any], atoms: int | None = None, held: int = 0) -> Tensor:
-    """Atoms of each of n molecules, small ones first: the quantiles of the data's sizes above what is held.
+def sizes(numbers: range, facts: Mapping[str, Any], atoms: int | None = None, held: int = 0) -> Tensor:
+    """Atoms of the molecules of these numbers: quantiles of the data's sizes above what is held, by number alone.
 
     InputError if the model has never seen molecules as large.
     """
     if atoms is not None and not held < atoms <= facts["length"]:
         raise InputError(f"--atoms {atoms}: expected {held + 1} to {facts['length']}, what this model knows")
     if atoms is not None:
-        return torch.full((n,), atoms)
+        return torch.full((len(numbers),), atoms)
     counts = [(int(size), count) for size, count in facts["sizes"].items() if int(size) > held]
     if not counts:
         raise InputError(f"{held} atoms are fixed; this model knows molecules of at most {facts['length']}")
     known, weights = torch.tensor(counts).T
-    quantiles = (torch.arange(n) + 0.5) / n * weights.sum()
-    return known[torch.searchsorted(weights.cumsum(0).double(), quantiles.double())]
+    quantiles = (torch.arange(numbers.start, numbers.stop).double() + 1) * 0.6180339887498949 % 1.0
+    return known[torch.searchsorted(weights.cumsum(0).double(), quantiles * weights.sum())]
 
 
 # Samples as molecules ---------------------------------------------------------------------------------
@@ -307,10 +305,9 @@ _ATOMS = 18  # of each molecule under the knob: sizes are not pushed
 
 
 def _drawn(denoiser: Denoiser, facts: Mapping[str, Any], seed: int, atoms: int | None = None) -> Samples:
-    condition = {"mask": torch.arange(facts["length"]) < sizes(_FEW, facts, atoms)[:, None]}
-    return sample(
-        denoiser, _FEW, seed=seed, condition=condition, batch_size=32, sampler=sampler(denoiser.space, _QUICK)
-    )
+    condition = {"mask": torch.arange(facts["length"]) < sizes(range(_FEW), facts, atoms)[:, None]}
+    how = Independent(**{**STOCHASTIC, "steps": _QUICK}, batch_size=32)
+    return sample(denoiser, _FEW, how=how, seed=seed, condition=condition)
 
 
 def _facts(denoiser: Denoiser) -> Mapping[str, Any]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ...config import TrainConfig, require_in, suggestion
-from ...denoisers.base import Guide, NeuralDenoiser, Origin
+from ...denoisers.base import Condition, Guide, NeuralDenoiser
 from ...denoisers.composition import Prompt
 from ...errors import InputError
 from ...networks import Transformer, TransformerConfig
@@ -19,6 +19,7 @@ from ...sampling.kernels import Kernel, Predictor
 from ...sampling.sampler import Sampler
 from ...sampling.unmasking import FirstHitting, InformedCorrector, Remask, Sharpened, Unmask
 from ...spaces import Categorical, Space
+from ...states import State
 from ...tasks.drawing import sample
 from ...tasks.figures import Chapter, Figure, Score
 from ...tasks.samples import Samples
@@ -66,9 +67,10 @@ class SequencesAsk:
     Attributes:
         reveal: the order in which a masked model reveals letters: entropy = as many a step as `bound` allows,
             confidence = the surest first, first-hitting = one by one at random, ancestral = at random in `steps` steps,
-            remask = the same with second thoughts.
-        bound: nats that a step of entropy order may lose on the dependence of its letters; 0 = nothing.
-        rounds: of correction at the end, which draw anew what does not fit the rest; two calls each.
+            remask = the same with second thoughts; entropy if not given.
+        bound: nats that a step of entropy order may lose on the dependence of its letters; 0 = nothing; 0.5 if not
+            given.
+        rounds: of correction at the end, which draw anew what does not fit the rest; two calls each; none if not given.
         temperature: of every letter's distribution; below 1 = less varied.
         top_p: only the likeliest letters that have this probability together.
         length: letters of each sample, where lengths vary; as in the data if not given.
@@ -82,9 +84,9 @@ class SequencesAsk:
         fraction: letters and the share of positions that they should have, such as GC=0.6.
     """
 
-    reveal: Reveal = "entropy"
-    bound: float = 0.5
-    rounds: int = 0
+    reveal: Reveal | None = None
+    bound: float | None = None
+    rounds: int | None = None
     temperature: float = 1.0
     top_p: float = 1.0
     length: int | None = None
@@ -99,6 +101,8 @@ class SequencesAsk:
     def __post_init__(self) -> None:
         require_in(self, "--", {"bound": "[0, inf)", "rounds": "[0, inf)", "length": "[1, inf)"})
         require_in(self, "--", {"temperature": "(0, inf)", "top_p": "(0, 1]", "guidance": "[0, inf)"})
+        if self.bound is not None and self.reveal not in (None, "entropy"):
+            raise InputError(f"--bound is for --reveal entropy, found --reveal {self.reveal}")
 
 
 class Sequences(Task):
@@ -136,18 +140,26 @@ class Sequences(Task):
         family = {"family": torch.tensor(-1)} if facts["families"] else {}
         return {**family, "start": torch.tensor(0)} if config.noise in network.CAUSAL else family
 
-    def request(self, ask: SequencesAsk, n: int, facts: Mapping[str, Any]) -> Request:
-        families, lengths = _families(ask, facts), _lengths(ask, n, facts)
+    def request(self, ask: SequencesAsk, numbers: range, facts: Mapping[str, Any]) -> Request:
+        families, lengths = _families(ask, facts), _lengths(ask, numbers, facts)
         condition = {"mask": torch.arange(facts["length"]) < lengths[:, None]} if facts["lengths"] else {}
         guides: list[Guide] = []
         if ask.temperature != 1 or ask.top_p != 1:
             guides.append(Sharpened(ask.temperature, ask.top_p))
         if families:
-            condition["family"] = torch.tensor(families).repeat(-(-n // len(families)))[:n]
+            condition["family"] = torch.tensor([families[k % len(families)] for k in numbers])
             guides.append(Prompt({"family": None}, ask.guidance))
         said = {"fixed": ask.fixed, "motif": ask.motif, "structure": ask.structure, "fold": ask.fold}
         factors = known({**said, "fraction": ask.fraction}, facts)
-        return Request([*guides, *factors], condition, vars(ask), partial(sampler, ask))
+        order = [name for name in ("reveal", "bound", "rounds") if getattr(ask, name) is not None]
+        return Request(
+            [*guides, *factors],
+            condition,
+            sampler=partial(sampler, ask),
+            owned="the order of revealing (--reveal) decides",
+            independent=order,
+            weighed=["fold"] if ask.fold is not None else [],
+        )
 
     def write(self, samples: Samples, folder: Path) -> None:
         """samples.fasta (gaps kept), its headers with each sample's scores; samples.npz where lengths vary; figures."""
@@ -155,14 +167,14 @@ class Sequences(Task):
         texts = data.to_text(samples.x, facts["alphabet"], samples.condition.get("mask"))
         heads = scores.headers(samples.x, facts, _family_names(samples, facts), _training_letters(samples))
         both = enumerate(zip(heads, texts, strict=True))
-        records = [data.Record(f"sample-{k:05d}", head, text) for k, (head, text) in both]
+        records = [data.Record(f"sample-{samples.first + k:05d}", head, text) for k, (head, text) in both]
         data.write_fasta(folder / FASTA, records)
         for k, figure in enumerate(self.figures(samples)):
             (folder / f"figure-{k}.{figure.kind.removesuffix('+xml')}").write_bytes(figure.image)
 
-    def read(self, folder: Path, manifest: Mapping[str, Any]) -> Samples:
-        origin, records = Origin(**manifest["model"]), data.read(folder / FASTA)
-        facts, texts = origin.facts, [record.sequence for record in records]
+    def read(self, folder: Path, manifest: Mapping[str, Any]) -> tuple[State, Condition]:
+        facts, records = manifest["model"]["facts"], data.read(folder / FASTA)
+        texts = [record.sequence for record in records]
         padded = [text.ljust(facts["length"], facts["alphabet"][0]) for text in texts]
         condition: dict[str, Tensor] = {}
         if facts["lengths"]:
@@ -172,8 +184,7 @@ class Sequences(Task):
         if names:
             condition["family"] = torch.tensor([facts["families"].index(name) for name in names])
         x = data.from_text(padded, facts["alphabet"], str(folder / FASTA))
-        x = x if "mask" not in condition else x * condition["mask"]
-        return Samples(x, condition, origin, (), manifest["nfe"], manifest["seconds"], manifest["settings"])
+        return x if "mask" not in condition else x * condition["mask"], condition
 
     def score(self, samples: Samples) -> list[Score]:
         assert samples.origin is not None
@@ -195,7 +206,7 @@ class Sequences(Task):
         if facts["lengths"]:
             return []
         train, held_out = _load(config["data"], config["alphabet"], config["identity"])
-        request = self.request(SequencesAsk(), CHAPTER, facts)
+        request = self.request(SequencesAsk(), range(CHAPTER), facts)
         way = sampler(SequencesAsk(), denoiser.space, None)
         drawn = sample(denoiser, CHAPTER, seed=seed, condition=request.condition, sampler=way)
         return scores.chapters(denoiser, drawn.x, train, held_out)
@@ -221,19 +232,20 @@ def sampler(ask: SequencesAsk, space: Space, steps: int | None) -> Sampler:
     assert isinstance(space, Categorical)
     length = space.shape[0]
     if not space.absorbing or isinstance(space, network.Ordered):
-        if ask.rounds:
-            raise InputError("--rounds are for masked models")
+        for name in ("reveal", "bound", "rounds"):
+            if getattr(ask, name) is not None:
+                raise InputError(f"--{name} is for masked models")
         return Sampler(uniform(length if space.absorbing else steps or 100), (Predictor(eta=1.0),))
     kernels: dict[str, tuple[int, Kernel]] = {
-        "entropy": (length, Unmask("entropy", ask.bound)),
+        "entropy": (length, Unmask("entropy", 0.5 if ask.bound is None else ask.bound)),
         "confidence": (length // 2, Unmask("confidence")),
         "first-hitting": (1, FirstHitting()),
         "ancestral": (64, Predictor(eta=1.0)),
         "remask": (128, Remask()),
     }
-    needed, kernel = kernels[ask.reveal]
-    grid = [*uniform(steps or needed), *[0.0] * (ask.rounds - 1)]  # the first round is in the last step
-    return Sampler(grid, (kernel, InformedCorrector()) if ask.rounds else (kernel,))
+    (needed, kernel), rounds = kernels[ask.reveal or "entropy"], ask.rounds or 0
+    grid = [*uniform(steps or needed), *[0.0] * (rounds - 1)]  # the first round is in the last step
+    return Sampler(grid, (kernel, InformedCorrector()) if rounds else (kernel,))
 
 
 def _families(ask: SequencesAsk, facts: Mapping[str, Any]) -> list[int]:
@@ -247,8 +259,9 @@ def _families(ask: SequencesAsk, facts: Mapping[str, Any]) -> list[int]:
     return [names.index(name) for name in ask.family or names]
 
 
-def _lengths(ask: SequencesAsk, n: int, facts: Mapping[str, Any]) -> Tensor:
-    """A length a sample: the one asked for, or the quantiles of the data's, shuffled."""
+def _lengths(ask: SequencesAsk, numbers: range, facts: Mapping[str, Any]) -> Tensor:
+    """A length a sample: the one asked for, or a quantile of the data's that its number alone decides."""
+    n = len(numbers)
     if ask.length is not None and not facts["lengths"]:
         raise InputError(f"--length: all sequences of this model have {facts['length']} positions")
     if ask.length is not None:
@@ -258,7 +271,7 @@ def _lengths(ask: SequencesAsk, n: int, facts: Mapping[str, Any]) -> Tensor:
     if not facts["lengths"]:
         return torch.full((n,), facts["length"])
     lengths = torch.tensor([int(length) for length, count in facts["lengths"].items() for _ in range(count)]).sort()[0]
-    quantiles = (torch.arange(n) * 0.6180339887498949) % 1.0
+    quantiles = (torch.arange(numbers.start, numbers.stop) * 0.6180339887498949) % 1.0
     return lengths[(quantiles * len(lengths)).long()]
 
 

@@ -1,0 +1,82 @@
+"""Long work as a stream of events, which progress bars, cancelling, trajectories and web pages all read.
+
+    for event in draws(model, 100):         closing the generator cancels the work
+        print(event.done, event.total)
+
+A function `@streamed` is written as a generator of events that returns its result. Called, it runs to its end; its
+`events` are the generator itself.
+"""
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, replace
+from functools import update_wrapper
+from typing import Any, Generic, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Event:
+    """How far some work has come.
+
+    Attributes:
+        done: units of work done, of `total`; the last event has done = total.
+        total: units of work in all, the same in every event of a stage.
+        stage: what is being done, in words.
+        state: where the samples stand, of the structure of one batch; None where there are none yet.
+        finished: what has become final with this event, such as the `Samples` of one batch; else None.
+        result: of all the work, in the last event; else None.
+    """
+
+    done: float
+    total: float
+    stage: str
+    state: Any = None
+    finished: Any = None
+    result: Any = None
+
+
+Stream = Generator[Event, None, Result]
+"""Events, and at the end the result."""
+
+
+class Streamed(Generic[P, Result]):
+    """A function whose `events` can be watched and closed."""
+
+    def __init__(self, function: Callable[P, Stream[Result]]) -> None:
+        self.events = function
+        update_wrapper(self, function)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Result:
+        return finished(self.events(*args, **kwargs))
+
+
+def streamed(function: Callable[P, Stream[Result]]) -> Streamed[P, Result]:
+    """A generator of events that returns its result, as a function of that result."""
+    return Streamed(function)
+
+
+def finished(stream: Stream[Result], callback: Callable[[Event], object] = lambda event: None) -> Result:
+    """The result of a stream that is run to its end.
+
+    callback: called with every event; what it raises cancels the work.
+    """
+    try:
+        while True:
+            callback(next(stream))
+    except StopIteration as end:
+        return end.value
+    finally:
+        stream.close()
+
+
+def part(stream: Stream[Result], before: float, size: float, total: float, stage: str | None = None) -> Stream[Result]:
+    """A stream as `size` units of a work of `total` units, of which `before` are done."""
+    while True:
+        try:
+            event = next(stream)
+        except StopIteration as end:
+            return end.value
+        share = min(1.0, event.done / event.total) if event.total else 1.0
+        yield replace(event, done=before + size * share, total=total, stage=stage or event.stage)

@@ -1,0 +1,225 @@
+"""The three ways to draw, each with settings of its own and no others.
+
+    Independent   samples one by one, along the flow or with fresh noise: as good as the steps and the guidance are
+    Population    weighed and resampled until they follow the prior times its factors (sampling/particles.py)
+    MCMC          drawn with their density, weighed, and moved by Metropolis's rule (mcmc/correction.py)
+
+A setting is used or refused: `None` means "not said", and what a way to draw has no use for it does not take.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from math import isfinite
+from typing import Any, ClassVar
+
+from ..denoisers.base import Denoiser
+from ..errors import InputError
+from ..sampling import grids
+from ..sampling.kernels import Predictor
+from ..sampling.particles import Particles
+from ..sampling.sampler import Sampler
+from ..spaces import Product
+from ..states import State
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A way to draw.
+
+    Attributes:
+        exact: its name, as the argument `exact` of `sample` has it.
+        words: what it draws.
+    """
+
+    exact: ClassVar[str]
+    words: ClassVar[str]
+
+    @classmethod
+    def settings(cls) -> tuple[str, ...]:
+        """The names of its settings."""
+        return tuple(field.name for field in fields(cls))
+
+    @property
+    def said(self) -> Mapping[str, Any]:
+        """The settings that were said."""
+        return {name: value for name, value in vars(self).items() if value is not None}
+
+    def _require(self, **least: float) -> None:
+        for name, bound in least.items():
+            value = getattr(self, name)
+            if value is not None and not (isinstance(value, int | float) and bound <= value and isfinite(value)):
+                raise InputError(f"{name} is {value}, expected at least {bound:g}")
+
+
+@dataclass(frozen=True)
+class Independent(Engine):
+    """Samples that know nothing of one another.
+
+    Attributes:
+        steps: of the time grid, one denoiser call each; 20 if not said.
+        eta: fresh noise a step, 0 = deterministic flow, 1 = ancestral; 0 if not said. Categories are always ancestral.
+        order: of the solver, 1 to 3; 3 with a corrector if deterministic, else 2, if not said.
+        grid: auto (the one planned for the model, else asinh), uniform, log-snr, karras, asinh or flow.
+        sampler: in the place of the four above.
+        batch_size: samples drawn at once; all, if not said.
+        start: clean states, one a sample, to begin with instead of noise: they are noised up to the time `strength`
+            and denoised from there.
+        strength: 1 forgets the start, near 0 it stays; 1 if not said.
+        film: keep the states of every step.
+    """
+
+    exact = "off"
+    words = "independent samples"
+
+    steps: int | None = None
+    eta: float | None = None
+    order: int | None = None
+    grid: str | None = None
+    sampler: Sampler | None = None
+    batch_size: int | None = None
+    start: State | None = None
+    strength: float | None = None
+    film: bool | None = None
+
+    def __post_init__(self) -> None:
+        self._require(steps=1, batch_size=1)
+        if self.order not in (None, 1, 2, 3):
+            raise InputError(f"order is {self.order}, expected 1, 2 or 3")
+        if self.eta is not None and not 0 <= self.eta <= 1:
+            raise InputError(f"eta is {self.eta}, expected a number in [0, 1]")
+        for name in ("steps", "eta", "order", "grid"):
+            if self.sampler is not None and getattr(self, name) is not None:
+                raise InputError(f"{name} is {getattr(self, name)}, but the sampler given decides it: give one of them")
+        if self.strength is not None and self.start is None:
+            raise InputError(f"strength is {self.strength}, but there is no start to be noised")
+        if self.strength is not None and not 0 < self.strength <= 1:
+            raise InputError(f"strength is {self.strength}, expected a time in (0, 1] up to which the start is noised")
+
+    def sampler_for(self, denoiser: Denoiser) -> Sampler:
+        """The time grid and its kernel; InputError for settings that this kind of data has no use for."""
+        if self.sampler is not None:
+            return self._shortened(self.sampler)
+        if denoiser.space.clock is None:
+            for name in ("eta", "order"):
+                if getattr(self, name) is not None:
+                    raise InputError(f"{name} is {getattr(self, name)}, but {_kind(denoiser)} have no flow to follow")
+        eta = 0.0 if self.eta is None else self.eta
+        order = self.order or (3 if eta == 0 else 2)
+        times = grid_of(denoiser, self.grid, self.steps or 20)
+        return self._shortened(Sampler(times, (Predictor(eta, order, correct=eta == 0 and order > 1),)))
+
+    def _shortened(self, sampler: Sampler) -> Sampler:
+        """The sampler on a grid that begins at the time `strength`."""
+        if self.strength in (None, 1):
+            return sampler
+        return Sampler([self.strength * time for time in sampler.grid], sampler.kernels, sampler.checkpoint)
+
+
+@dataclass(frozen=True)
+class Population(Engine):
+    """One population of weighed particles, from which the samples are taken.
+
+    Attributes:
+        particles: its size; 512, or the samples if they are more, if not said.
+        steps: of the time grid; 100 if not said.
+        grid: auto is even in log σ/α for continuous data, which exact samples prefer to the grid of a flow.
+        temper: weakens the factors on the way where a population loses too many particles; see Particles.
+        film: keep the states of every step, each particle's with those of its ancestors.
+    """
+
+    exact = "particles"
+    words = "one population of particles"
+
+    particles: int | None = None
+    steps: int | None = None
+    grid: str | None = None
+    temper: float | None = None
+    film: bool | None = None
+
+    def __post_init__(self) -> None:
+        self._require(particles=2, steps=1, temper=0)
+
+    def size(self, n: int) -> int:
+        """Particles for n samples."""
+        if self.particles is not None and self.particles < n:
+            raise InputError(f"particles is {self.particles}, expected at least one for each of {n} samples")
+        return self.particles or max(n, 512)
+
+    def sampler_for(self, denoiser: Denoiser) -> Sampler:
+        """The time grid and the particles' kernel."""
+        space, name = denoiser.space, self.grid
+        if name in (None, "auto"):
+            name = "log-snr" if space.clock is not None and not isinstance(space, Product) else "uniform"
+        return Sampler(grid_of(denoiser, name, self.steps or 100), (Particles(temper=self.temper or 0.0),))
+
+
+@dataclass(frozen=True)
+class MCMC(Engine):
+    """Draws with their density, corrected to the density behind the denoiser.
+
+    Attributes:
+        particles: draws that are weighed, at least 2 n; 4 n if not said.
+        steps: of the draws; 20 of the flow with its determinant, 200 of the ancestral chain, if not said.
+        moves: of every sample by Metropolis's rule, after twice as many that learn the step; 20 if not said.
+        check: particles of the independent population that looks for lost modes, 0 = none; 2000 if not said.
+        film: keep the states of every counted move.
+    """
+
+    exact = "mcmc"
+    words = "draws corrected by Metropolis's rule"
+
+    particles: int | None = None
+    steps: int | None = None
+    moves: int | None = None
+    check: int | None = None
+    film: bool | None = None
+
+    def __post_init__(self) -> None:
+        self._require(particles=2, steps=1, moves=1, check=0)
+
+    def proposals(self, n: int) -> int:
+        """Draws for n samples."""
+        if self.particles is not None and self.particles < 2 * n:
+            raise InputError(f"particles is {self.particles}, expected at least two draws for each of {n} samples")
+        return self.particles or 4 * n
+
+
+ENGINES: Mapping[str, type[Engine]] = {engine.exact: engine for engine in (Independent, Population, MCMC)}
+
+
+def engine(exact: str, settings: Mapping[str, Any]) -> Engine:
+    """The way to draw of that name; InputError for what is said that it does not take."""
+    if exact not in ENGINES:
+        raise InputError(f"exact is {exact!r}, expected {', '.join(ENGINES)}")
+    chosen, said = ENGINES[exact], {name: value for name, value in settings.items() if value is not None}
+    for name in said:
+        if name in chosen.settings():
+            continue
+        others = [other for other in ENGINES.values() if name in other.settings()]
+        if not others:
+            raise InputError(f"sample takes no {name!r}; with exact={exact!r} there are {', '.join(chosen.settings())}")
+        owners = " and ".join(other.words for other in others)
+        why = ": samples that start from given ones follow no distribution of their own" if name == "start" else ""
+        raise InputError(f"{name} is for {owners}; with exact={exact!r} they are {chosen.words}{why}")
+    return chosen(**said)
+
+
+def record(how: Engine) -> dict[str, Any]:
+    """The settings that were said, in JSON values."""
+    said = {name: value for name, value in how.said.items() if name not in ("sampler", "start")}
+    return {"exact": how.exact, **said}
+
+
+def grid_of(denoiser: Denoiser, name: str | None, steps: int) -> grids.Grid:
+    """The times of that name; InputError where it needs noise levels that the data do not have."""
+    if name in (None, "auto"):
+        return grids.fit(denoiser, steps)
+    if name not in grids.NAMED:
+        raise InputError(f"grid is {name!r}, expected auto, {', '.join(grids.NAMED)}")
+    if denoiser.space.clock is None and name != "uniform":
+        raise InputError(f"grid is {name!r}, but {_kind(denoiser)} have no noise level σ/α; take uniform")
+    return grids.named(name, steps, denoiser.space)
+
+
+def _kind(denoiser: Denoiser) -> str:
+    return f"states of {type(denoiser.space).__name__}"
