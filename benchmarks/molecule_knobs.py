@@ -50,8 +50,8 @@ def measure(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
         yield row(name, "unguided", 0.0, values, values)
         for gamma in options.gammas:
             ways = {"ahead": knob.guide(gamma), **({"apart": apart(model, gamma)} if name == "nitrogen" else {})}
-            for way, guide in ways.items():
-                yield row(name, way, gamma, knob.value(drawn(model & guide, n, **way)), values)
+            for by, guide in ways.items():
+                yield row(name, by, gamma, knob.value(drawn(model & guide, n, **way)), values)
             if name == "gap" and gamma > 0:
                 size = options.particles
                 weighed = drawn(model & knob.guide(gamma), size, steps=50, exact="particles", particles=size)

@@ -5,7 +5,7 @@ import os
 import tempfile
 from collections.abc import Callable, Mapping
 from hashlib import file_digest
-from math import isfinite
+from math import isfinite, isnan
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +34,13 @@ def write_text(path: Path, text: str) -> None:
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON holds it: None for what is no finite number, the shape of a long tensor, text of a path."""
+    """A value as JSON holds it: None for NaN, text for ±inf and paths, the shape of a long tensor."""
     if isinstance(value, Mapping):
         return {str(name): plain(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     if isinstance(value, float):
-        return value if isfinite(value) else None
+        return value if isfinite(value) else None if isnan(value) else str(value)
     if value is None or isinstance(value, bool | int | str):
         return value
     if hasattr(value, "tolist"):  # a tensor or an array

@@ -12,7 +12,7 @@ A few moves after a draw are not exact by themselves: they keep the draw's mode 
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from math import hypot, isfinite, isnan, log, nan
+from math import hypot, isnan, log, nan
 from typing import Any
 
 import torch
@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ..events import Stream, part, streamed
 from ..keys import Keys
-from ..sampling.diagnostics import effective_sample_size, log_mean_exp, pareto_smoothed, r_hat, systematic
+from ..sampling.diagnostics import effective_sample_size, log_mean_exp, number, pareto_smoothed, r_hat, systematic
 from ..spaces import Transition
 from .annealing import Annealed, anneal
 from .densities import Density, Point
@@ -103,14 +103,12 @@ class Corrected:
     def from_record(cls, record: Mapping[str, Any]) -> "Corrected":
         """What `record` was made of."""
         values: dict[str, Any] = {field.name: record[field.name] for field in fields(cls)}
-        unknown = {field.name: nan for field in fields(cls) if field.type is float and values[field.name] is None}
-        return cls(**{**values, **unknown, "concerns": tuple(values["concerns"]), "notes": tuple(values["notes"])})
+        numbers = {field.name: number(values[field.name]) for field in fields(cls) if field.type is float}
+        return cls(**{**values, **numbers, "concerns": tuple(values["concerns"]), "notes": tuple(values["notes"])})
 
     def record(self) -> dict[str, Any]:
-        """In JSON values, for the manifest; None for what is not finite."""
-        values = asdict(self)
-        infinite = {name: None for name, value in values.items() if isinstance(value, float) and not isfinite(value)}
-        return {**values, **infinite, "passed": self.passed, "verdict": self.verdict}
+        """For the manifest."""
+        return {**asdict(self), "passed": self.passed, "verdict": self.verdict}
 
 
 @dataclass(frozen=True)

@@ -93,8 +93,13 @@ class Exactness:
     def from_record(cls, record: Mapping[str, Any]) -> "Exactness":
         """What `record` was made of; NaN for what was not finite."""
         values = {one.name: record[one.name] for one in fields(cls)}
-        unknown = {name: nan for name in ("log_evidence", "error") if values[name] is None}
-        return cls(**{**values, **unknown, "ess": tuple(nan if share is None else share for share in values["ess"])})
+        numbers = {name: number(values[name]) for name in ("log_evidence", "error")}
+        return cls(**{**values, **numbers, "ess": tuple(map(number, values["ess"]))})
+
+
+def number(value: float | str | None) -> float:
+    """A number as files.plain wrote it: NaN for None, and ±inf."""
+    return nan if value is None else float(value)
 
 
 # Diagnostics of weights and of chains: arviz -----------------------------------------------------------

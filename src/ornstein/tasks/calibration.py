@@ -24,7 +24,7 @@ from torch import Tensor
 from ..beliefs import Belief, combined
 from ..denoisers.base import Condition, Denoiser, Guide, Guided
 from ..errors import InputError
-from ..events import Stream, finished, part, streamed
+from ..events import Event, Stream, finished, part, streamed
 from ..guidance.factors import Energy, Factored, NoisyLogProb
 from ..sampling.diagnostics import mean_and_error
 from ..spaces import Euclidean
@@ -211,7 +211,10 @@ def calibrate(
             method = "reweighting"
         gamma += step
         if reached:
-            return (yield from _measured(knob, gamma, target, law, method, tilted_mean(at, step), seed + 1000, most))
+            predicted = tilted_mean(at, step)
+            found = yield from _measured(knob, gamma, target, law, method, predicted, seed + 1000, most)
+            yield Event(most, most, "calibrating", result=found)
+            return found
         method = f"a ladder of {rung + 1}"
         before = at.mean()
         at, _ = yield from _stage(knob.drawing(gamma, seed + rung + 1), rung + 1, most)

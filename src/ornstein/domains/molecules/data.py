@@ -250,6 +250,10 @@ def require_known(molecule: Molecule, facts: Mapping[str, Any], what: str) -> No
         raise InputError(f"{what}: {len(molecule)} atoms, expected at most {facts['length']} for this model")
 
 
+CENTRED = 1e-4
+"""Å: a centre of mass as near to 0 as that is 0 up to what files hold."""
+
+
 def padded(part: Table, facts: Mapping[str, Any]) -> Arrays:
     """positions (n, length, 3) and atoms (n, length); the condition "mask" says which exist."""
     exists = torch.arange(facts["length"]) < torch.from_numpy(part.counts.astype(np.int64))[:, None]
@@ -263,6 +267,20 @@ def padded(part: Table, facts: Mapping[str, Any]) -> Arrays:
         condition["properties"] = standardised(torch.from_numpy(part.properties), facts)
     x = {"positions": (positions - centre) * exists[..., None], "atoms": atoms}
     return Arrays(x, condition, facts)
+
+
+def states(found: Sequence[Molecule], facts: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Molecules as a model's states, with their mask: to the last bit where they are centred already, else centred."""
+    n, length = len(found), facts["length"]
+    x = {"positions": torch.zeros(n, length, 3), "atoms": torch.zeros(n, length, dtype=torch.int64)}
+    mask = torch.zeros(n, length, dtype=torch.bool)
+    for k, molecule in enumerate(found):
+        centre, size = molecule.positions.mean(0), len(molecule)
+        moved = molecule.positions - (centre if np.abs(centre).max() > CENTRED else 0)
+        x["positions"][k, :size] = torch.from_numpy(moved).float()
+        x["atoms"][k, :size] = torch.from_numpy(np.searchsorted(facts["elements"], molecule.numbers))
+        mask[k, :size] = True
+    return x, {"mask": mask}
 
 
 def standardised(values: Float[Tensor, "n columns"], facts: Mapping[str, Any]) -> Float[Tensor, "n columns"]:

@@ -184,8 +184,7 @@ class Molecules(Task):
         found, bad = files.read(folder / XYZ)
         if bad:
             raise InputError(bad[0])
-        part = data.padded(data.table(found), facts)
-        return part.x, {"mask": part.condition["mask"]}
+        return data.states(found, facts)
 
     def score(self, samples: Samples) -> list[Score]:
         assert samples.origin is not None
