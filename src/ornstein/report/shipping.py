@@ -18,7 +18,7 @@ from ..tasks import runs
 from ..tasks.figures import Score
 from ..tasks.registry import task
 from ..training import checkpoints
-from ..training.trainer import read_metrics
+from ..training.metrics import read_metrics
 
 
 def ship(run: Path) -> Path:
