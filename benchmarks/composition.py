@@ -32,7 +32,8 @@ from ornstein.sampling.kernels import Kernel, Predictor
 from ornstein.sampling.sampler import Sampler
 from ornstein.spaces import Euclidean
 from ornstein.tasks.drawing import sample
-from ornstein.training.trainer import Batch, losses
+from ornstein.training.feeding import Batch
+from ornstein.training.trainer import losses
 
 ROOT = Path(__file__).parent.parent
 RESULTS, PLOT = ROOT / "benchmarks" / "results" / "composition.jsonl", ROOT / "docs" / "composition.svg"

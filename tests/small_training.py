@@ -15,7 +15,9 @@ from torch import Tensor, nn
 
 from ornstein import Euclidean, Keys, NeuralDenoiser, files
 from ornstein.config import TrainConfig, to_dict
+from ornstein.training import checkpoints
 from ornstein.training.datasets import Arrays
+from ornstein.training.metrics import read_metrics
 from ornstein.training.trainer import Trainer
 
 CONFIG = TrainConfig(
@@ -59,6 +61,21 @@ def trainer(
     denoiser = NeuralDenoiser(network, Euclidean((2,)), {"label": torch.tensor(-1)})
     meta = {"domain": "tests", "name": "small", "config": {"train": to_dict(config)}, "facts": {}}
     return Trainer(denoiser, records or data(), data(40, 1), config, folder, meta, **changes)
+
+
+def assert_same_run(a: Path, b: Path) -> None:
+    """Weights, average, moments, importance density, model and metrics are equal bit for bit."""
+    for name, kind in (("last.safetensors", "training"), ("model.safetensors", "model")):
+        ours, theirs = (checkpoints.load(folder / name, kind) for folder in (a, b))
+        assert ours[1] == theirs[1]
+        assert ours[0].keys() == theirs[0].keys()
+        assert all(torch.equal(ours[0][key], theirs[0][key]) for key in ours[0])
+    assert losses(a) == losses(b)
+    assert sorted(p.name for p in a.iterdir()) == sorted(p.name for p in b.iterdir())
+
+
+def losses(folder: Path) -> list[tuple[int, float]]:
+    return [(row["step"], row["loss"]) for row in read_metrics(folder / "metrics.jsonl")]
 
 
 def main() -> None:

@@ -111,10 +111,10 @@ def __getattr__(name: str) -> Any:
         return getattr(import_module(f".{_HOMES[name]}", __name__), name)
     if name in _MODULES:
         return import_module(f".{_MODULES[name]}", __name__)
-    from .tasks.registry import domains
+    from .tasks.registry import domains, package
 
     if name in domains():
-        return import_module(f".domains.{name}", __name__)
+        return package(name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -121,7 +121,7 @@ def _train_command(argv: Sequence[str]) -> Callable[..., None]:
         from .report.terminal import training_progress
 
         folder = out or Path("runs") / target.replace("/", "-")
-        with training_progress(settings.train.steps) as progress:
+        with training_progress(settings.train) as progress:
             print(runs.train(domain, name or folder.name, settings, folder, resume, progress, print))
 
     return train

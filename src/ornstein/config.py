@@ -96,7 +96,8 @@ class SampleConfig:
 
 _TRAIN_INTERVALS = {
     "steps": "[1, inf)",
-    "batch_size": "[1, inf)",
+    "minutes": "(0, inf)",
+    "batch_size": "[1, 1e7]",
     "learning_rate": "(0, inf)",
     "warmup": "[0, inf)",
     "weight_decay": "[0, inf)",
@@ -117,11 +118,13 @@ class TrainConfig:
     """How any domain is trained.
 
     Attributes:
-        steps: optimiser updates.
+        steps: optimiser updates; not used where minutes are given.
+        minutes: of training, instead of steps: the schedule of the learning rate and the run end when the time does. It
+            is the time of updates, validations and checkpoints, before and after a resume together.
         batch_size: records an update, over all devices together.
         learning_rate: peak learning rate of AdamW.
         decay: of the learning rate after the warm-up.
-        warmup: steps of linear warm-up.
+        warmup: steps of linear warm-up, also where minutes are given.
         weight_decay: of AdamW.
         clip: largest norm of the gradient.
         ema: decay of the weights' running average, which is what samples are drawn with.
@@ -139,6 +142,7 @@ class TrainConfig:
     """
 
     steps: int = 2000
+    minutes: float | None = None
     batch_size: int = 128
     learning_rate: float = 1e-3
     decay: Literal["cosine", "constant"] = "cosine"
@@ -160,8 +164,15 @@ class TrainConfig:
     def __post_init__(self) -> None:
         require_in(self, "train.", _TRAIN_INTERVALS)
 
+    @property
+    def length(self) -> str:
+        """How long the training is, in words."""
+        if self.minutes is None:
+            return f"{self.steps} steps"
+        return f"{self.minutes:g} minutes (train.minutes is given, so train.steps = {self.steps} is not used)"
 
-RESUMABLE = frozenset({"steps", "precision", "device", "validate_every", "save_every", "log_every", "plan"})
+
+RESUMABLE = frozenset({"steps", "minutes", "precision", "device", "validate_every", "save_every", "log_every", "plan"})
 """The training settings that may change when a run is resumed."""
 
 

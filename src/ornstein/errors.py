@@ -7,6 +7,20 @@ class InputError(ValueError):
     exit_code = 2
 
 
+class RecordError(InputError):
+    """A record of a batch is not clean data of its space.
+
+    Attributes:
+        where: what the batch is of.
+        record: the number of the record.
+        what: is wrong with it.
+    """
+
+    def __init__(self, where: str, record: int, what: str) -> None:
+        super().__init__(f"{where}: record {record}, {what}")
+        self.where, self.record, self.what = where, record, what
+
+
 class TrainingError(RuntimeError):
     """Training cannot go on; the last checkpoint is intact."""
 

@@ -23,7 +23,8 @@ from ornstein.sampling.sampler import Sampler
 from ornstein.schedules import EDM, Cosine, RectifiedFlow
 from ornstein.spaces import Categorical, Centered, Euclidean
 from ornstein.training.datasets import Arrays
-from ornstein.training.trainer import Batch, Trainer, losses
+from ornstein.training.feeding import Batch
+from ornstein.training.trainer import Trainer, losses
 from worlds import MeanOnly, anisotropic, assert_close, double, rejected, sequences, single, smooth
 
 KEYS = Keys.of(1, 5)

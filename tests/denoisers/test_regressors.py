@@ -18,7 +18,8 @@ from ornstein.tasks.calibration import Foreseen, Knob, Law, calibrate
 from ornstein.tasks.drawing import sample
 from ornstein.training import checkpoints
 from ornstein.training.datasets import Arrays
-from ornstein.training.trainer import Trainer, read_metrics
+from ornstein.training.metrics import read_metrics
+from ornstein.training.trainer import Trainer
 from worlds import assert_close, double, rejected, single
 
 DIRECTION = double([0.6, -0.8])

@@ -20,7 +20,8 @@ from ornstein.sampling.sampler import Sampler
 from ornstein.spaces import Categorical, Ordered
 from ornstein.testing import check_space
 from ornstein.testing.spaces import _SpaceClaims
-from ornstein.training.trainer import Batch, losses
+from ornstein.training.feeding import Batch
+from ornstein.training.trainer import losses
 from worlds import assert_close, assert_frequencies, rejected
 
 LENGTH, SIZE, N = 4, 3, 4000

@@ -80,12 +80,52 @@ def test_strangers(path: Path, tmp_path: Path) -> None:
         ({"weight": torch.zeros(3, 2)}, r"tensor 'weight' has shape \(3, 2\), expected \(2, 3\)"),
         ({"extra": torch.zeros(1)}, "has a tensor 'extra' that this network does not"),
         ({"weight": None}, r"has no tensor 'weight', expected shape \(2, 3\)"),
+        ({"weight": torch.full((2, 3), torch.nan)}, r"tensor 'weight' is nan at \(0, 0\), expected finite numbers"),
+        ({"bias": torch.tensor([0.0, -torch.inf])}, r"tensor 'bias' is -inf at \(1,\), expected finite numbers"),
+        ({"bias": torch.tensor([0.0, 1e300]).double()}, r"tensor 'bias' is 1e\+300 at \(1,\)|'bias' is inf at \(1,\)"),
+        ({"bias": torch.zeros(2, dtype=torch.complex64)}, r"tensor 'bias' is torch.complex64, expected torch.float32"),
+        ({"bias": torch.zeros(2, dtype=torch.int64)}, r"tensor 'bias' is torch.int64, expected torch.float32"),
     ],
 )
 def test_wrong_tensors(change: dict[str, torch.Tensor | None], message: str) -> None:
     tensors = {name: value for name, value in {**TENSORS, **change}.items() if value is not None}
     with pytest.raises(InputError, match=message):
         checkpoints.load_into(nn.Linear(3, 2), tensors, Path("model.safetensors"))
+
+
+def test_half_precision_and_masks_of_infinity_are_taken() -> None:
+    """Weights may be shipped in half precision, and a buffer that is made with −∞ may hold it."""
+    module = nn.Linear(3, 2)
+    module.register_buffer("mask", torch.tensor([0.0, -torch.inf]))
+    tensors = {**{name: value.half() for name, value in TENSORS.items()}, "mask": torch.tensor([0.0, -torch.inf])}
+    checkpoints.load_into(module, tensors, Path("model.safetensors"))
+    assert torch.equal(module.weight, TENSORS["weight"])
+    assert module.weight.dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        ("", r"not valid JSON"),
+        ("[" * 100_000, r"nested too deeply"),
+        ("9" * 5000, r"not valid JSON"),
+        ("[]", r"model.safetensors is \[\], expected an object"),
+        ("{}", r"model.safetensors: field kind is not there, expected text"),
+        ('{"kind": ["model"]}', r"field kind is \['model'\], expected text"),
+        ('{"kind": "model"}', r"field domain is not there, expected text"),
+        ('{"kind": "model", "domain": null}', r"field domain is null, expected text"),
+        ('{"kind": "model", "domain": "d", "facts": []}', r"field facts is \[\], expected an object"),
+        ('{"kind": "model", "domain": "d", "facts": {}, "step": true}', r"field step is True, expected a whole number"),
+        ('{"kind": "model", "domain": "d", "facts": {}, "step": 2.5}', r"field step is 2.5, expected a whole number"),
+    ],
+)
+def test_headers_that_are_none(tmp_path: Path, header: str, message: str) -> None:
+    path, schema = tmp_path / "model.safetensors", {"domain": str, "facts": dict, "step?": int}
+    save_file(TENSORS, path, {"ornstein": header})
+    with pytest.raises(InputError, match=message):
+        checkpoints.load(path, "model", schema)
+    checkpoints.save(path, "model", TENSORS, {"domain": "d", "facts": {"any": [1]}, "step": None, "more": 1})
+    assert checkpoints.load(path, "model", schema)[1]["more"] == 1
 
 
 def test_a_failed_write_leaves_the_old_file(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,9 +6,12 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,8 +22,7 @@ from ornstein.errors import Interrupted, TrainingError
 from ornstein.keys import Keys
 from ornstein.training import checkpoints
 from ornstein.training.batches import NoiseTimes, hide, learning_rate, record_numbers
-from ornstein.training.trainer import read_metrics
-from small_training import CONFIG, data, trainer
+from small_training import CONFIG, assert_same_run, data, losses, trainer
 
 CHILD = Path(__file__).parents[1] / "small_training.py"
 
@@ -35,21 +37,6 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def child(folder: Path, *options: str) -> subprocess.Popen[str]:
     command = [sys.executable, str(CHILD), str(folder), *options]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-
-
-def assert_same_run(a: Path, b: Path) -> None:
-    """Weights, average, moments, importance density, model and metrics are equal bit for bit."""
-    for name, kind in (("last.safetensors", "training"), ("model.safetensors", "model")):
-        ours, theirs = (checkpoints.load(folder / name, kind) for folder in (a, b))
-        assert ours[1] == theirs[1]
-        assert ours[0].keys() == theirs[0].keys()
-        assert all(torch.equal(ours[0][key], theirs[0][key]) for key in ours[0])
-    assert losses(a) == losses(b)
-    assert sorted(p.name for p in a.iterdir()) == sorted(p.name for p in b.iterdir())
-
-
-def losses(folder: Path) -> list[tuple[int, float]]:
-    return [(row["step"], row["loss"]) for row in read_metrics(folder / "metrics.jsonl")]
 
 
 def test_resume_after_kill_at_random_moments_is_bitwise(uninterrupted: Path, tmp_path: Path) -> None:
@@ -96,6 +83,48 @@ def test_sigterm_finishes_the_step_and_saves(tmp_path: Path) -> None:
     assert Interrupted.exit_code == 3
 
 
+def test_a_second_signal_during_the_last_save_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C once stops after step 7; again while that is saved, it is heard and does no harm."""
+    whole = checkpoints.save
+
+    def save(*arguments: Any) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        whole(*arguments)
+
+    def stop(row: dict[str, float]) -> None:
+        if row["step"] == 7:
+            os.kill(os.getpid(), signal.SIGINT)
+            monkeypatch.setattr(checkpoints, "save", save)
+
+    with pytest.raises(Interrupted, match="step 7 of 40"):
+        trainer(tmp_path, progress=stop).fit()
+    assert checkpoints.load(tmp_path / "last.safetensors", "training")[1]["step"] == 7
+    assert checkpoints.load(tmp_path / "model.safetensors", "model")[1]["step"] == 7
+
+
+def test_cancel_from_another_thread_and_from_a_callback(uninterrupted: Path, tmp_path: Path) -> None:
+    """Stopped by a thread, then by a callback within a thread, it is still the uninterrupted run bit for bit."""
+    reached = threading.Event()
+
+    def wait(row: dict[str, float]) -> None:
+        if row["step"] == 3:
+            reached.set()
+            canceller.join()
+
+    run = trainer(tmp_path, progress=wait)
+    canceller = threading.Thread(target=lambda: (reached.wait(), run.cancel()))
+    canceller.start()
+    with pytest.raises(Interrupted, match="step 3 of 40"):
+        run.fit()
+
+    again = trainer(tmp_path, progress=lambda row: again.cancel() if row["step"] == 8 else None)
+    again.resume()
+    with ThreadPoolExecutor(1) as pool, pytest.raises(Interrupted, match="step 8 of 40"):
+        pool.submit(again.fit).result()
+    again.fit()  # the request was answered
+    assert_same_run(uninterrupted, tmp_path)
+
+
 def test_training_learns(tmp_path: Path) -> None:
     run = trainer(tmp_path, replace(CONFIG, steps=200, save_every=200))
     start = run.validate()
@@ -104,19 +133,23 @@ def test_training_learns(tmp_path: Path) -> None:
 
 
 def test_a_record_that_is_not_finite_stops_before_the_update(tmp_path: Path) -> None:
-    records = data()
-    assert isinstance(records.x, torch.Tensor)
-    records.x[37] = torch.nan
+    """NaN is no clean data; 1e30 is, but has no finite loss."""
     constant = replace(CONFIG, decay="constant")
-    run = trainer(tmp_path / "run", constant, records)
-    with pytest.raises(TrainingError, match=r"step \d+: .* records 37 \(t = 0\.\d+\); nothing was updated"):
-        run.fit()
-    assert run.step < 100 / 16  # the first epoch meets every record
-    twin = trainer(tmp_path / "twin", replace(constant, steps=max(1, run.step)))
-    if run.step:
+    for value, error, message in (
+        (torch.nan, InputError, r"training data: record 37, element \(0,\) is nan, .* it was not used"),
+        (1e30, TrainingError, r"step \d+: .* records 37 \(t = 0\.\d+\); nothing was updated"),
+    ):
+        records = data()
+        assert isinstance(records.x, torch.Tensor)
+        records.x[37] = value
+        run = trainer(tmp_path / f"run-{value}", constant, records)
+        with pytest.raises(error, match=message):
+            run.fit()
+        assert 0 < run.step < 100 / 16  # the first epoch meets every record
+        twin = trainer(tmp_path / f"twin-{value}", replace(constant, steps=run.step))
         twin.fit()
-    after, expected = run.network.state_dict(), twin.network.state_dict()
-    assert all(torch.equal(expected[name], after[name]) for name in after)
+        after, expected = run.network.state_dict(), twin.network.state_dict()
+        assert all(torch.equal(expected[name], after[name]) for name in after)
 
 
 def test_resume_refuses_another_configuration(tmp_path: Path) -> None:
@@ -124,6 +157,43 @@ def test_resume_refuses_another_configuration(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"train.learning_rate = 0.01, now 0.5"):
         trainer(tmp_path, replace(CONFIG, learning_rate=0.5)).resume()
     trainer(tmp_path, replace(CONFIG, steps=6)).resume()
+
+
+def test_resume_refuses_what_is_no_state_of_this_training(tmp_path: Path) -> None:
+    config, path = replace(CONFIG, steps=2), tmp_path / "last.safetensors"
+    trainer(tmp_path, config).fit()
+    tensors, meta = checkpoints.load(path, "training")
+    meta = {name: value for name, value in meta.items() if name != "kind"}
+    moment = "optimizer/0/exp_avg"
+    for changed, header, message in (
+        ({}, {"config": {}}, "field facts is not there, expected an object"),
+        ({}, {**meta, "step": "2"}, "field step is '2', expected a whole number"),
+        ({}, {**meta, "facts": []}, r"field facts is \[\], expected an object"),
+        ({moment: tensors[moment][:1]}, meta, r"'optimizer/0/exp_avg' has shape \(1, 4\), expected"),
+        ({"optimizer/99/step": torch.zeros(())}, meta, "has a tensor 'optimizer/99/step'"),
+        ({"times/squares": torch.full((32,), torch.nan, dtype=torch.float64)}, meta, "'times/squares' is nan at"),
+    ):
+        checkpoints.save(path, "training", {**tensors, **changed}, header)
+        with pytest.raises(InputError, match=message):
+            trainer(tmp_path, config).resume()
+    checkpoints.save(path, "training", tensors, meta)
+    trainer(tmp_path, config).resume()
+
+
+def test_one_training_at_a_time_in_a_folder(tmp_path: Path) -> None:
+    """The second is refused while the first is at work, leaves it alone, and may begin when it is over."""
+    config, refusals = replace(CONFIG, steps=3), []
+
+    def second(row: dict[str, float]) -> None:
+        with pytest.raises(InputError, match="another training is at work in this folder") as refused:
+            trainer(tmp_path, config).fit()
+        refusals.append(str(refused.value).startswith(str(tmp_path)))
+
+    trainer(tmp_path, config, progress=second).fit()
+    assert refusals == [True] * 3
+    assert losses(tmp_path)[-1][0] == 3
+    assert {path.name for path in tmp_path.iterdir()} == {"last.safetensors", "metrics.jsonl", "model.safetensors"}
+    trainer(tmp_path, config).fit()
 
 
 def test_metrics_are_rows_of_json(uninterrupted: Path) -> None:
@@ -242,7 +312,7 @@ def test_weight_decay_shrinks(tmp_path: Path) -> None:
 @pytest.mark.parametrize("rate", [0.0, 1.0])
 def test_the_trainer_hides_conditions(tmp_path: Path, rate: float) -> None:
     run = trainer(tmp_path, replace(CONFIG, condition_dropout=rate))
-    hidden = run._training_batch().condition["label"] == -1
+    hidden = run.feed.training(run.step).condition["label"] == -1
     assert hidden.all() if rate else not hidden.any()
 
 

@@ -29,6 +29,7 @@ from ..beliefs import Normal
 from ..errors import InputError
 from ..keys import Keys
 from ..spaces import Euclidean
+from ..spaces.base import require_shape
 from ..states import State, Time, as_time, left, per_sample_sum
 from .base import Condition, Denoiser, NeuralDenoiser
 
@@ -66,7 +67,7 @@ class EnergyDenoiser(NeuralDenoiser):
         """ρ."""
         space = _bound(self, condition)
         alpha, _, variance = (level.flatten() for level in self._levels(x_t, t))
-        x, output = space.project(x_t), space.project(self.output(x_t, t, condition))
+        x, output = space.project(x_t), space.project(require_shape(self.output(x_t, t, condition), x_t.shape))
         linear, square = per_sample_sum(x * output), per_sample_sum(output**2)
         return (alpha * space.data_std**2 / 2 / variance).to(x) * square - (space.data_std / variance).to(x) * linear
 

@@ -4,6 +4,7 @@ import platform
 from collections.abc import Callable, Iterator
 
 import torch
+from rich.markup import escape
 
 from ..denoisers.base import NeuralDenoiser
 from ..denoisers.oracles import ring
@@ -26,7 +27,7 @@ def examine() -> int:
             console.print(f"[green]ok[/]    {name}: {check()}", highlight=False)
         except Exception as error:  # a doctor reports whatever it finds
             failures += 1
-            console.print(f"[red]wrong[/] {name}: {error}", highlight=False)
+            console.print(f"[red]wrong[/] {name}: {escape(str(error))}", highlight=False)
     return min(failures, 1)
 
 

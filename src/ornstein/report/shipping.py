@@ -19,7 +19,7 @@ from ..tasks.figures import Score
 from ..tasks.registry import task
 from ..tasks.requests import draw
 from ..training import checkpoints
-from ..training.trainer import read_metrics
+from ..training.metrics import read_metrics
 
 
 def ship(run: Path) -> Path:

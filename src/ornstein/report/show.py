@@ -6,15 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 from ..errors import InputError
 from ..files import write_text
 from ..tasks import runs
 from ..tasks.figures import Chapter, Figure
-from ..tasks.registry import task
+from ..tasks.registry import broken, task
 from ..tasks.samples import MANIFEST, read_manifest, read_samples
 from ..training import checkpoints
-from ..training.trainer import read_metrics
+from ..training.metrics import read_metrics
 from . import plots
 from .page import page
 from .terminal import pairs_table, score_table
@@ -44,6 +45,8 @@ def shipped_table() -> Table:
         measured = ", ".join(f"{score.name} {score.value:.3g}" for score in runs.latest_scores(folder))
         size = f"{path.stat().st_size / 1e6:.1f} MB"
         table.add_row(name, task(meta["domain"]).summary, size, str(meta["step"]), measured)
+    if broken():
+        table.caption = Text("\n".join(["Left out:", *map(str, broken().values())]), justify="left")
     return table
 
 

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from ..config import TrainConfig
 from ..events import Event
 from ..tasks.figures import Score
 
@@ -17,16 +18,16 @@ console = Console(soft_wrap=True)
 
 
 @contextmanager
-def training_progress(steps: int, done: int = 0) -> Iterator[Callable[[dict[str, Any]], None]]:
-    """Shows the rows of a training run."""
+def training_progress(train: TrainConfig) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """Shows the rows of a training run, against its steps or its minutes."""
     if not console.is_terminal:
         yield lambda row: print(_line(row), flush=True) if "validation" in row else None
         return
     with _bar() as bar:
-        job = bar.add_task("training", total=steps, completed=done)
+        job = bar.add_task("training", total=train.minutes or train.steps)
 
         def show(row: dict[str, Any]) -> None:
-            bar.update(job, completed=row["step"], description=f"loss {row['loss']:.4f}")
+            bar.update(job, completed=row.get("minutes", row["step"]), description=f"loss {row['loss']:.4f}")
             if "validation" in row:
                 bar.console.print(_line(row))
 

@@ -16,11 +16,20 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..beliefs import Belief
+from ..errors import InputError
 from ..keys import Keys
 from ..schedules import Schedule
 from ..states import State, Time
 
 Mask = Bool[Tensor, "batch *positions"]
+
+
+def require_shape(output: Any, expected: Sequence[int]) -> Tensor:
+    """What a network returned, if it has the shape that a belief is made of: nothing is broadcast; else InputError."""
+    found = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+    if found != tuple(expected):
+        raise InputError(f"the network returned {found}, expected a tensor of shape {tuple(expected)}")
+    return output
 
 
 class Transition(ABC):
@@ -97,7 +106,10 @@ class Space(ABC):
 
     @abstractmethod
     def belief(self, output: Any, x_t: State, t: Time) -> Belief:
-        """The belief that a network's raw output stands for (preconditioning; states ruled out by x_t)."""
+        """The belief that a network's raw output stands for (preconditioning; states ruled out by x_t).
+
+        InputError, naming both shapes, if the output has not the shape that this space expects of x_t.
+        """
 
     @abstractmethod
     def second_moment(self, belief: Belief, x_t: State, t: Time, reach: float = inf) -> Belief:
@@ -117,4 +129,4 @@ class Space(ABC):
 
     @abstractmethod
     def check(self, x0: State, where: str = "data") -> None:
-        """Raises InputError, naming record and field, if x0 is not clean data of this space."""
+        """Raises InputError if x0 is not clean data of this space: a RecordError, where one record is at fault."""

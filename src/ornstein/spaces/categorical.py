@@ -24,11 +24,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ..beliefs import Belief, Probs
-from ..errors import InputError
+from ..errors import InputError, RecordError
 from ..keys import Keys
 from ..schedules import RectifiedFlow, Schedule
 from ..states import State, Time, as_time, left, per_sample_sum
-from .base import Mask, Space, Transition
+from .base import Mask, Space, Transition, require_shape
 from .markov import Markov, Resample, Substitution
 
 
@@ -200,6 +200,7 @@ class Categorical(Space):
     def belief(self, output: Any, x_t: State, t: Time) -> Probs:
         """Logits over the data's categories, less those that cannot have become x_t (kept tokens are certain)."""
         assert isinstance(x_t, Tensor)
+        output = require_shape(output, (*x_t.shape, self.size))
         logits = torch.nn.functional.pad(output, (0, self.states - self.size), value=-torch.inf)
         impossible = self.chain.column(self._alpha(t, x_t), x_t) == 0
         return Probs(logits.masked_fill(impossible, -torch.inf), self._exists(x_t))
@@ -228,8 +229,8 @@ class Categorical(Space):
         if len(wrong):
             record, *position = wrong[0].tolist()
             value = x0[tuple(wrong[0])].item()
-            place = f"record {record}, position {tuple(position)}"
-            raise InputError(f"{where}: {place} is category {value}, expected 0 to {self.size - 1}")
+            what = f"position {tuple(position)} is category {value}, expected 0 to {self.size - 1}"
+            raise RecordError(where, record, what)
 
     def _alpha(self, t: Time, like: Tensor) -> Tensor:
         return left(self.schedule.alpha(as_time(t, like)), like)

@@ -22,11 +22,11 @@ from torch import Tensor
 
 from ..beliefs import Belief, Normal, added
 from ..covariances import Dense, Diagonal, Tweedie
-from ..errors import InputError
+from ..errors import InputError, RecordError
 from ..keys import Keys
 from ..schedules import Cosine, Schedule
 from ..states import State, Time, as_time, left, per_sample_sum
-from .base import Mask, Space
+from .base import Mask, Space, require_shape
 from .gaussians import Correlated, Gaussian
 from .steps import average_weights, levels, step_coefficients
 
@@ -136,7 +136,7 @@ class Euclidean(Space):
         variance = alpha**2 * self.data_std**2 + sigma**2
         skip = alpha * self.data_std**2 / variance
         out = sigma * self.data_std * variance**-0.5
-        return Normal(self.project(skip * x_t + out * output))
+        return Normal(self.project(skip * x_t + out * require_shape(output, x_t.shape)))
 
     def second_moment(self, belief: Belief, x_t: State, t: Time, reach: float = inf) -> Normal:
         assert isinstance(x_t, Tensor)
@@ -167,7 +167,7 @@ class Euclidean(Space):
         if len(wrong):
             record, *element = wrong[0].tolist()
             value = x0[tuple(wrong[0])].item()
-            raise InputError(f"{where}: record {record}, element {tuple(element)} is {value}, expected a finite number")
+            raise RecordError(where, record, f"element {tuple(element)} is {value}, expected a finite number")
 
     def _levels(self, t: Time, like: Tensor) -> Sequence[Any]:
         """α and σ at t: floats where t is one, else tensors that broadcast against `like`."""

@@ -18,6 +18,7 @@ from ..beliefs import Belief, Probs
 from ..keys import Keys
 from ..schedules import RectifiedFlow, Schedule
 from ..states import State, Time, as_time, left
+from .base import require_shape
 from .categorical import Categorical, Choice
 
 
@@ -55,6 +56,7 @@ class Ordered(Categorical):
 
     def belief(self, output: Any, x_t: State, t: Time) -> Probs:
         assert isinstance(x_t, Tensor)
+        output = require_shape(output, (*x_t.shape, self.size))
         logits = torch.nn.functional.pad(output, (0, 1), value=-torch.inf)
         certain = torch.nn.functional.one_hot(x_t.clamp(max=self.size), self.states).to(logits).log()
         return Probs(torch.where((x_t < self.size)[..., None], certain, logits))

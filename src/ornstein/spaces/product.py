@@ -93,6 +93,9 @@ class Product(Space):
         return {name: part.inputs(x, at) for name, part, x, at in self._each(x_t, t)}
 
     def belief(self, output: Any, x_t: State, t: Times) -> Joint:
+        found = sorted(output) if isinstance(output, Mapping) else type(output).__name__
+        if not isinstance(output, Mapping) or not self.parts.keys() <= output.keys():
+            raise InputError(f"the network returned {found}, expected the parts {sorted(self.parts)}")
         return Joint({name: part.belief(output[name], x, at) for name, part, x, at in self._each(x_t, t)})
 
     def second_moment(self, belief: Belief, x_t: State, t: Times, reach: float = inf) -> Joint:

@@ -1,8 +1,12 @@
 """The installed domains, found by the entry points "ornstein.domains": ours and everybody else's alike."""
 
+from collections.abc import Callable
 from functools import cache
-from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
+from types import ModuleType
+from typing import TYPE_CHECKING, TypeVar
 
 from ..config import suggestion
 from ..errors import InputError
@@ -10,19 +14,76 @@ from ..errors import InputError
 if TYPE_CHECKING:
     from .task import Task
 
+OURS = "ornstein"
 
-@cache
-def domains() -> dict[str, Any]:
-    """The installed domains, by name; nothing of them is imported yet."""
-    return {point.name: point for point in sorted(entry_points(group="ornstein.domains"), key=lambda p: p.name)}
+Loaded = TypeVar("Loaded")
 
 
 @cache
+def domains() -> dict[str, EntryPoint]:
+    """The installed domains, by name; nothing of them is imported yet. A name of ours stays ours."""
+    points = sorted(entry_points(group="ornstein.domains"), key=lambda point: (point.name, package_of(point) == OURS))
+    return {point.name: point for point in points}
+
+
+def package_of(point: EntryPoint) -> str:
+    """The name of the distribution that a domain comes with."""
+    return point.dist.name if point.dist else "?"
+
+
 def task(domain: str) -> "Task":
-    """The task of a domain; InputError if there is none or its extra is not installed."""
+    """The task of a domain; InputError if there is none, or its package cannot be loaded."""
+    found = _task(domain)
+    if isinstance(found, InputError):
+        raise found.with_traceback(None)
+    return found
+
+
+def broken() -> dict[str, InputError]:
+    """The installed domains that cannot be loaded, and why: a package that they need is missing, or their own fails."""
+    found = {domain: _task(domain) for domain in domains()}
+    return {domain: error for domain, error in found.items() if isinstance(error, InputError)}
+
+
+def package(domain: str) -> ModuleType:
+    """The package of a domain, in which its Task is defined or lies: what `ornstein.NAME` is."""
+
+    def load(point: EntryPoint) -> ModuleType:
+        spec = find_spec(point.module)
+        return import_module((spec and spec.parent) or point.module)
+
+    return _told(domain, load)
+
+
+@cache
+def _task(domain: str) -> "Task | InputError":
+    """The task, or why there is none: a package that fails is not imported again and again."""
+    from .task import Task
+
+    try:
+        found = _told(domain, lambda point: point.load()())
+    except InputError as error:
+        return error
+    if not isinstance(found, Task):
+        return InputError(f"{_named(domain)} is a {type(found).__name__}, expected an ornstein.tasks.task.Task")
+    return found
+
+
+def _told(domain: str, load: Callable[[EntryPoint], Loaded]) -> Loaded:
+    """What is loaded of a domain; whatever fails ends in an InputError that says whose fault it is."""
     if domain not in domains():
         raise InputError(f"no domain {domain!r}{suggestion(domain, list(domains()))}")
     try:
-        return domains()[domain].load()()
+        return load(domains()[domain])
     except ModuleNotFoundError as error:
-        raise InputError(f"the domain {domain!r} needs {error.name!r}: pip install 'ornstein[{domain}]'") from None
+        ours = package_of(domains()[domain]) == OURS
+        how = f": pip install 'ornstein[{domain}]'" if ours else ""
+        raise InputError(f"{_named(domain)} needs {error.name!r}, which is not installed{how}") from error
+    except (Exception, SystemExit) as error:
+        raise InputError(f"{_named(domain)} cannot be loaded: {type(error).__name__}: {error}") from error
+
+
+def _named(domain: str) -> str:
+    """The domain, and the package it is of, if that is not ours."""
+    whose = package_of(domains()[domain])
+    return f"the domain {domain!r}" + ("" if whose == OURS else f" of the package {whose!r}")

@@ -3,7 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from fractions import Fraction
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import torch
@@ -12,30 +14,37 @@ from ..config import read_toml, suggestion, to_dict, to_toml, update
 from ..denoisers.base import NeuralDenoiser, Origin
 from ..denoisers.regressors import Regressor
 from ..errors import InputError
-from ..files import read_json, sha256, write_json, write_text
+from ..files import read_json, require, sha256, write_json, write_text
 from ..keys import Keys
 from ..sampling import grids
-from ..spaces import Space
 from ..training import checkpoints
+from ..training.checking import check_ahead
 from ..training.datasets import Arrays, Dataset
-from ..training.trainer import Progress, Trainer
+from ..training.trainer import LAST, Progress, Trainer
 from .figures import Score
-from .registry import domains, task
+from .registry import broken, domains, task
 from .samples import read_samples
 from .task import Task
 
-MODEL, REGRESSOR, LAST = "model.safetensors", "regressor.safetensors", "last.safetensors"
+MODEL, REGRESSOR = "model.safetensors", "regressor.safetensors"
 CONFIG, SCORES = "config.toml", "scores.json"
+
+HEADER = {"domain": str, "name": str, "config": dict, "facts": dict, "step?": int, "grids?": dict}
+"""What the header of a model's or regressor's file says."""
 
 
 def recipe(domain: str, name: str | None, file: Path | None = None) -> Any:
-    """A domain's configuration: the named recipe (the first, if none is named) with a TOML file laid over it."""
+    """A domain's configuration: the named recipe (the first, if none is named) with a TOML file laid over it.
+
+    A domain without recipes has its own defaults.
+    """
     this = task(domain)
-    known = sorted(path.stem for path in (this.folder / "recipes").glob("*.toml"))
-    if name is not None and name not in known:
-        raise InputError(f"the domain {domain!r} has no recipe {name!r}{suggestion(name, known)}")
-    path = this.folder / "recipes" / f"{name or known[0]}.toml"
-    config = update(this.config(), read_toml(path), str(path))
+    recipes = {path.stem: path for path in sorted((this.folder / "recipes").glob("*.toml"))}
+    if name is not None and name not in recipes:
+        known = suggestion(name, list(recipes)) if recipes else "; it has none: leave the name out"
+        raise InputError(f"the domain {domain!r} has no recipe {name!r}{known}")
+    path = recipes.get(name or next(iter(recipes), ""))
+    config = update(this.config(), read_toml(path), str(path)) if path else this.config()
     return update(config, read_toml(file), str(file)) if file else config
 
 
@@ -47,48 +56,68 @@ def train(
     resume: bool = False,
     progress: Progress = lambda row: None,
     say: Callable[[str], None] = lambda text: None,
+    stop: Event | None = None,
 ) -> Path:
     """Trains a model of `config` in `folder` and returns the path of its weights.
 
-    Nothing is written before the data has been checked. InputError if the folder holds a run and resume is false.
+    Nothing is written before the data has been checked: all of it, or the first records of a large set, whose others
+    are checked as they are read. InputError if the folder holds a run and resume is false, or if another training is
+    at work there; Interrupted once `stop` is set and what was learned so far is saved.
     """
     this = task(domain)
+    _require_begun(folder, resume)
+    data, validation = this.data(config)
+    say(this.describe(data, validation))
+    model = this.model(config, data.facts)
+    check_ahead(model.space, data, "training data")
+    check_ahead(model.space, validation, "validation data")
+    say(f"training for {config.train.length}")
+    meta = {"domain": domain, "name": name, "config": to_dict(config), "facts": dict(data.facts)}
+    trainer = Trainer(model, data, validation, config.train, folder, meta, progress, stop)
+    with trainer.held():
+        _require_begun(folder, resume)  # another may have come and gone while the data were read
+        if resume:
+            trainer.resume()
+        write_text(folder / CONFIG, to_toml(config))
+        _rounds(this, config, trainer, folder)
+        path = folder / f"{model.kind}.safetensors"
+        if trainer.fabric.is_global_zero and isinstance(model, NeuralDenoiser):
+            plan_grids(path, data, config.train.plan)
+    return path
+
+
+def _require_begun(folder: Path, resume: bool) -> None:
+    """InputError unless there is a run in the folder exactly if one is to be resumed."""
     path = folder / LAST
     if path.exists() and not resume:
         raise InputError(f"{folder}: holds a run already; resume it (--resume) or choose another folder")
     if resume and not path.exists():
         raise InputError(f"{folder}: nothing to resume, there is no {LAST}")
-    data, validation = this.data(config)
-    say(this.describe(data, validation))
-    model = this.model(config, data.facts)
-    check_all(model.space, data, "training data")
-    check_all(model.space, validation, "validation data")
-    meta = {"domain": domain, "name": name, "config": to_dict(config), "facts": dict(data.facts)}
-    trainer = Trainer(model, data, validation, config.train, folder, meta, progress)
-    if resume:
-        trainer.resume()
-    write_text(folder / CONFIG, to_toml(config))
+
+
+def _rounds(this: Task, config: Any, trainer: Trainer, folder: Path) -> None:
+    """Equal shares of the steps, or of the minutes, each with its own data."""
     rounds = this.rounds(config)
     for k in range(rounds):
-        trainer.data = _round(this, config, trainer, folder, k) if k else data
-        trainer.meta = {**trainer.meta, "data": dict(trainer.data.facts)}
-        trainer.fit(config.train.steps * (k + 1) // rounds)
-    path = folder / f"{model.kind}.safetensors"
-    if trainer.fabric.is_global_zero and isinstance(model, NeuralDenoiser):
-        plan_grids(path, data, config.train.plan)
-    return path
+        end = Fraction(k + 1, rounds)
+        if k:
+            trainer.feed.data = _round(this, config, trainer, folder, k, end)
+        trainer.meta = {**trainer.meta, "data": dict(trainer.feed.data.facts)}
+        trainer.fit(end)
 
 
-def _round(this: Task, config: Any, trainer: Trainer, folder: Path, k: int) -> Dataset:
+def _round(this: Task, config: Any, trainer: Trainer, folder: Path, k: int, end: Fraction) -> Dataset:
     """The data of round k: those in the folder, or made anew by the averaged weights, and kept there for a resume."""
     path = folder / f"round-{k}.safetensors"
-    if not path.exists() and trainer.step <= config.train.steps * k // this.rounds(config):
+    if not path.exists() and not trainer.reached(end):
         assert isinstance(trainer.averaged, NeuralDenoiser), "regressors draw no data"
-        data = this.renewed(config, trainer.averaged, trainer.data, k)
+        data = this.renewed(config, trainer.averaged, trainer.feed.data, k)
         checkpoints.save(path, "data", _tensors(data), {"facts": dict(data.facts)})
-    if not path.exists():  # a later round has begun long since
-        return trainer.data
-    tensors, meta = checkpoints.load(path, "data")
+    if not path.exists():  # the round is over, and what it learned from is gone
+        return trainer.feed.data
+    tensors, meta = checkpoints.load(path, "data", {"facts": dict})
+    if "x" not in tensors:
+        raise InputError(f"{path}: has no tensor 'x', the records of this round")
     return Arrays(tensors["x"], {}, meta["facts"])
 
 
@@ -109,39 +138,45 @@ def plan_grids(path: Path, data: Dataset, steps: Sequence[int], pilots: int = 64
     checkpoints.save(path, "model", tensors, {**meta, "grids": planned})
 
 
-def check_all(space: Space, data: Dataset, where: str) -> None:
-    """Every record must be clean data of the space: InputError names the first that is not."""
-    for first in range(0, len(data), 4096):
-        index = torch.arange(first, min(first + 4096, len(data)))
-        x0, condition = data.batch(index)
-        space.where(condition.get("mask")).check(x0, f"{where} from record {first} on" if first else where)
-
-
 def shipped(kind: str = "model") -> dict[str, Path]:
-    """What comes with the installed domains, "domain/name" → folder: models, or what is of the kind "regressor"."""
+    """What comes with the installed domains, "domain/name" → folder: models, or what is of the kind "regressor".
+
+    A domain that cannot be loaded has none; `registry.broken()` says why.
+    """
     found = {}
     for domain in domains():
-        try:
-            folder = task(domain).folder / "models"
-        except InputError:  # its extra is not installed
-            continue
-        found |= {f"{domain}/{path.parent.name}": path.parent for path in sorted(folder.glob(f"*/{kind}.safetensors"))}
+        if domain not in broken():
+            found |= _shipped_with(domain, kind)
     return found
+
+
+def _shipped_with(domain: str, kind: str) -> dict[str, Path]:
+    """What comes with one domain; InputError if it cannot be loaded."""
+    folder = task(domain).folder / "models"
+    return {f"{domain}/{path.parent.name}": path.parent for path in sorted(folder.glob(f"*/{kind}.safetensors"))}
+
+
+def _shipped_as(name: str, kind: str) -> Path | None:
+    """The folder of a shipped model, for which no other domain is loaded than its own."""
+    domain, slash, _ = name.partition("/")
+    if not slash or domain not in domains() or (Path(name).exists() and domain in broken()):
+        return None
+    return _shipped_with(domain, kind).get(name)
 
 
 def locate(model: Path | str, kind: str = "model") -> Path:
     """The weights file of a shipped model's name, a run folder, or a file; InputError if there is none of that kind."""
-    path, known = Path(model), shipped(kind)
-    if str(model) in known:
-        return known[str(model)] / f"{kind}.safetensors"
-    if kind == "model" and (str(model) in shipped("regressor") or (path / REGRESSOR).exists()):
+    name, path = str(model), Path(model)
+    if ours := _shipped_as(name, kind):
+        return ours / f"{kind}.safetensors"
+    if kind == "model" and (_shipped_as(name, "regressor") or (path / REGRESSOR).exists()):
         raise InputError(f"{model}: a regressor, which predicts and draws nothing; on.load_regressor loads it")
     if path.is_dir():
         return path / f"{kind}.safetensors"
     if path.is_file():
         return path
     raise InputError(
-        f"{model}: no file, run folder or shipped {kind} of that name{suggestion(str(model), list(known))}"
+        f"{model}: no file, run folder or shipped {kind} of that name{suggestion(name, list(shipped(kind)))}"
     )
 
 
@@ -149,7 +184,15 @@ def load(model: Path | str, device: torch.device | str = "cpu") -> NeuralDenoise
     """A trained denoiser, ready to sample, from a shipped model's name ("images/digits"), a run folder or a file."""
     denoiser, meta = _loaded(model, "model", device)
     assert isinstance(denoiser, NeuralDenoiser)
-    return replace(denoiser, grids={int(steps): grid for steps, grid in meta.get("grids", {}).items()})
+    return replace(denoiser, grids=_grids(meta.get("grids") or {}, locate(model)))
+
+
+def _grids(saved: Mapping[str, Any], path: Path) -> dict[int, list[float]]:
+    """The time grids in a model's file, by number of steps."""
+    for steps, grid in saved.items():
+        if not steps.isdecimal() or len(require(grid, [float], f"{path}: grid of {steps} steps")) != int(steps) + 1:
+            raise InputError(f"{path}: grid of {steps} steps has {len(grid)} times, expected one more than steps")
+    return {int(steps): grid for steps, grid in saved.items()}
 
 
 def load_regressor(model: Path | str, device: torch.device | str = "cpu") -> Regressor:
@@ -164,14 +207,27 @@ def _loaded(
 ) -> tuple[NeuralDenoiser | Regressor, Mapping[str, Any]]:
     """What was trained, without gradients of its weights, and what its file says of it."""
     path = locate(model, kind)
-    tensors, meta = checkpoints.load(path, kind)
-    this = task(meta["domain"])
+    tensors, meta = checkpoints.load(path, kind, HEADER)
+    this = _task_in(meta, path)
     config = update(this.config(), meta["config"], f"{path}: config")
     origin = Origin(meta["domain"], meta["name"], meta["config"], meta["facts"], sha256(path))
-    made = this.model(config, meta["facts"], origin)
+    made = _made(this, config, origin, path)
     checkpoints.load_into(made.network, tensors, path)
     made.network.requires_grad_(False).eval().to(device)
     return made, meta
+
+
+def _made(this: Task, config: Any, origin: Origin, path: Path) -> NeuralDenoiser | Regressor:
+    """What a file says that it holds the weights of, still without them; InputError if it says nothing of the kind."""
+    try:
+        return this.model(config, origin.facts, origin)
+    except InputError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as error:
+        said = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+        raise InputError(
+            f"{path}: the domain {origin.domain!r} makes no network of its fields facts and config ({said})"
+        ) from error
 
 
 def pick_device(name: str) -> str:
@@ -214,4 +270,13 @@ def latest_scores(folder: Path) -> list[Score]:
 
 def task_of(model: Path | str) -> Task:
     """The domain of a model, read from its weights file."""
-    return task(checkpoints.load(locate(model), "model")[1]["domain"])
+    path = locate(model)
+    return _task_in(checkpoints.load(path, "model", HEADER)[1], path)
+
+
+def _task_in(meta: Mapping[str, Any], path: Path) -> Task:
+    """The domain that a file names; InputError if it is not installed."""
+    domain = meta["domain"]
+    if domain not in domains():
+        raise InputError(f"{path}: of the domain {domain!r}, which is not installed; installed: {', '.join(domains())}")
+    return task(domain)

@@ -14,10 +14,16 @@ from ..keys import Keys
 from ..states import left
 
 
-def learning_rate(config: TrainConfig, step: int) -> float:
-    """Linear warm-up, then constant or a half cosine that reaches 0 at the last step."""
+def learning_rate(config: TrainConfig, step: int, seconds: float = 0.0) -> float:
+    """Linear warm-up, then constant or a half cosine that reaches 0 at the last step, or when the minutes are over.
+
+    seconds: of training before this step, which count where config.minutes are given.
+    """
     rate = config.learning_rate * min(1.0, (step + 1) / max(1, config.warmup))
-    return rate * 0.5 * (1 + cos(pi * step / config.steps)) if config.decay == "cosine" else rate
+    if config.decay == "constant":
+        return rate
+    done, whole = (step, config.steps) if config.minutes is None else (seconds, 60 * config.minutes)
+    return rate * 0.5 * (1 + cos(pi * min(done, whole) / whole))
 
 
 _WINDOW = 32  # batches among which records are sorted by size
@@ -52,9 +58,13 @@ def record_numbers(
 
     sizes: of the records, where batches of like size are cheaper.
     """
-    places = range(step * batch_size, (step + 1) * batch_size)
-    orders = {epoch: _permutation(seed, epoch, records, batch_size, sizes) for epoch in {p // records for p in places}}
-    return torch.stack([orders[place // records][place % records] for place in places])
+    first, end = step * batch_size, (step + 1) * batch_size
+    parts = []
+    for epoch in range(first // records, (end - 1) // records + 1):
+        begins = epoch * records
+        order = _permutation(seed, epoch, records, batch_size, sizes)
+        parts.append(order[max(0, first - begins) : end - begins])
+    return torch.cat(parts)
 
 
 @dataclass

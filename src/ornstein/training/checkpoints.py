@@ -13,7 +13,7 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from ..errors import InputError
-from ..files import write_atomic
+from ..files import parse_json, require, write_atomic
 
 _KEY = "ornstein"
 
@@ -25,8 +25,11 @@ def save(path: Path, kind: str, tensors: Mapping[str, Tensor], meta: Mapping[str
     write_atomic(path, lambda temporary: temporary.write_bytes(to_bytes(contiguous, header)))
 
 
-def load(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors and JSON of a checkpoint; InputError if it is absent, truncated, a pickle or of another kind."""
+def load(path: Path, kind: str, schema: Mapping[str, Any] | None = None) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors and JSON of a checkpoint; InputError if it is absent, truncated, a pickle or of another kind.
+
+    schema: what the JSON must hold beside its kind; see `files.require`.
+    """
     if not path.is_file():
         raise InputError(f"{path}: no such checkpoint")
     with path.open("rb") as file:
@@ -42,25 +45,41 @@ def load(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise InputError(f"{path}: truncated or not a safetensors file ({error})") from None
     if _KEY not in header:
         raise InputError(f"{path}: a safetensors file, but not written by ornstein")
-    meta = json.loads(header[_KEY])
+    meta = require(parse_json(header[_KEY], path, "what ornstein writes of a checkpoint"), {"kind": str}, path)
     if meta["kind"] != kind:
         raise InputError(f"{path}: a {meta['kind']} checkpoint, expected a {kind} checkpoint")
-    return tensors, meta
+    return tensors, require(meta, schema or {}, path)
 
 
 def load_into(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Copies tensors into a module; InputError naming the first missing, surplus or wrongly shaped one."""
+    """Copies tensors into a module; InputError naming the first that is missing, surplus, misshapen or not finite."""
     expected = module.state_dict()
-    for name, tensor in expected.items():
-        if name not in tensors:
-            raise InputError(f"{path}: has no tensor {name!r}, expected shape {tuple(tensor.shape)}")
-        if tensors[name].shape != tensor.shape:
-            found = tuple(tensors[name].shape)
-            raise InputError(f"{path}: tensor {name!r} has shape {found}, expected {tuple(tensor.shape)}")
+    found = {name: tensor(tensors, name, like, path) for name, like in expected.items()}
     surplus = sorted(set(tensors) - set(expected))
     if surplus:
         raise InputError(f"{path}: has a tensor {surplus[0]!r} that this network does not")
-    module.load_state_dict({name: tensors[name].to(expected[name].dtype) for name in expected})
+    module.load_state_dict(found)
+
+
+def tensor(tensors: Mapping[str, Tensor], name: str, like: Tensor, path: Path) -> Tensor:
+    """The tensor of that name in the precision of `like`.
+
+    InputError if it is not there, has another shape, is complex or whole where `like` is not, or has a NaN, or ±∞ where
+    `like` has none.
+    """
+    if name not in tensors:
+        raise InputError(f"{path}: has no tensor {name!r}, expected shape {tuple(like.shape)}")
+    found = tensors[name]
+    if found.shape != like.shape:
+        raise InputError(f"{path}: tensor {name!r} has shape {tuple(found.shape)}, expected {tuple(like.shape)}")
+    if (found.is_complex(), found.is_floating_point()) != (like.is_complex(), like.is_floating_point()):
+        raise InputError(f"{path}: tensor {name!r} is {found.dtype}, expected {like.dtype}")
+    found = found.to(like.dtype)
+    wrong = ~found.isfinite() if like.isfinite().all() else found.isnan()
+    if wrong.any():
+        place = tuple(wrong.nonzero()[0].tolist())
+        raise InputError(f"{path}: tensor {name!r} is {found[place].item()} at {place}, expected finite numbers")
+    return found
 
 
 def prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -28,7 +28,11 @@ class Dataset(Protocol):
     def __len__(self) -> int: ...
 
     def batch(self, index: Int64[Tensor, " batch"]) -> tuple[State, Condition]:
-        """The records with these numbers and their conditions."""
+        """The records with these numbers and their conditions.
+
+        The trainer calls it once a batch, never twice at a time, but from a thread of its own: it must be a function
+        of the numbers alone. InputError, naming the record, if a record cannot be read.
+        """
         ...
 
 

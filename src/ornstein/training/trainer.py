@@ -1,55 +1,39 @@
 """One trainer for every domain: minimise E_t E_{x_t} [w(t) · loss(belief(x_t, t), x₀)] and average the weights.
 
 Everything random is a function of (seed, step, position in the batch): nothing of a generator needs saving, a resumed
-run is the uninterrupted one bit for bit on the CPU, and the noise does not depend on how many workers share a batch.
+run of so many steps is the uninterrupted one bit for bit on the CPU, and the noise does not depend on how many workers
+share a batch. A run of so many minutes is as long as the machine is fast, so that it repeats only roughly.
 """
 
 import copy
-import json
-import os
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from math import isfinite
+from dataclasses import replace
+from fractions import Fraction
+from math import floor, inf, isfinite
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Float, Int64
-from lightning_fabric import Fabric
+from jaxtyping import Float
 from torch import Tensor
 
-from ..config import RESUMABLE, TrainConfig
-from ..denoisers.base import Condition, NeuralDenoiser
-from ..denoisers.regressors import Regressor
-from ..errors import InputError, Interrupted, TrainingError
-from ..files import write_text
+from ..config import TrainConfig
+from ..errors import Interrupted, TrainingError
+from ..files import Lock
 from ..keys import Keys
-from ..states import State, to_device
-from . import checkpoints
-from .batches import NoiseTimes, hide, learning_rate, record_numbers
+from . import checkpoints, metrics, resuming
+from .batches import learning_rate
 from .datasets import Dataset
+from .devices import fabric_of
+from .feeding import Batch, Feed, Trained
+from .stopping import on_signals
 
 Progress = Callable[[dict[str, Any]], None]
-
-
-@dataclass(frozen=True)
-class Batch:
-    """One worker's part of a step: clean data, condition, times, weights, keys and the records' numbers."""
-
-    x0: State
-    condition: Condition
-    t: Float[Tensor, " batch"]
-    weight: Float[Tensor, " batch"]
-    keys: Keys
-    records: Int64[Tensor, " batch"]
-
-
-Trained = NeuralDenoiser | Regressor
-"""What can be trained: it has a network, a kind, conditions that may be hidden, and `losses`."""
+LAST = "last.safetensors"
+WHOLE = Fraction(1)
 
 
 def losses(model: Trained, batch: Batch) -> Float[Tensor, " batch"]:
@@ -62,6 +46,12 @@ class Trainer:
 
     The folder holds last.safetensors (everything a resume needs), KIND.safetensors (the averaged weights; "model" of a
     denoiser, "regressor") and metrics.jsonl. `meta` is what the model's file says of itself.
+
+    Attributes:
+        feed: the batches; `feed.data` is what is learned from.
+        step: how many updates were made.
+        seconds: how long they took, with validations and checkpoints, before and after a resume.
+        lock: held while it trains: one training at a time in a folder.
     """
 
     def __init__(
@@ -73,65 +63,109 @@ class Trainer:
         folder: Path,
         meta: dict[str, Any],
         progress: Progress = lambda row: None,
+        stop: threading.Event | None = None,
     ) -> None:
+        """progress: is called with a row of metrics after every step.
+        stop: asks to stop when it is set, as `cancel` does.
+        """
         self.config, self.folder, self.meta, self.progress = config, folder, meta, progress
-        self.data, self.validation = data, validation
-        self.fabric = _fabric(config)
+        self.fabric = fabric_of(config)
+        self.feed = Feed(model, data, validation, config, self.fabric)
         self.network = model.network
         self.average = copy.deepcopy(model.network).requires_grad_(False).eval()
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
         )
-        self.times = NoiseTimes(config)
-        self.step = 0
-        self._stop = False
+        self.step, self.seconds = 0, 0.0
+        self.lock = Lock(folder, "training")
+        self._stop = stop or threading.Event()
         wrapped, self.optimizer = self.fabric.setup(self.network, self.optimizer)
         self.average.to(self.fabric.device)
         self.model = replace(model, network=wrapped)
         self.averaged = replace(model, network=self.average)
 
-    def fit(self, until: int | None = None) -> None:
-        """Runs to config.steps, or `until`. Raises Interrupted after SIGTERM or SIGINT, once the state is saved."""
-        until = self.config.steps if until is None else until
-        self._forget_after(self.step)
-        started, before = time.monotonic(), self.step
-        with self._listening():
-            while self.step < until and not self._stopping():
-                row = self._update()
-                last = self.step == until
-                if self.step % self.config.validate_every == 0 or last:
-                    row["validation"] = self.validate()
-                if self.step % self.config.log_every == 0 or "validation" in row or last:
-                    row["steps_per_second"] = (self.step - before) / (time.monotonic() - started)
-                    self._log(row)
-                if self.step % self.config.save_every == 0 or last:
-                    self.save()
-                self.progress(row)
-        if self.step == before:  # nothing left to do, but a crash may have taken the model
-            self.save()
-        if self.step < until:
-            self.save()
-            raise Interrupted(f"stopped at step {self.step} of {self.config.steps}, saved in {self.folder}")
+    def cancel(self) -> None:
+        """Asks for a stop after the step that is at work; from any thread, at any time."""
+        self._stop.set()
+
+    def fit(self, share: Fraction = WHOLE) -> None:
+        """Trains until this share of the steps, or of the minutes, is done.
+
+        Raises Interrupted after `cancel`, SIGTERM or SIGINT, once the state is saved; InputError if another training
+        is at work in the folder.
+        """
+        with self.held(), on_signals(self.cancel):
+            if self.fabric.is_global_zero:
+                metrics.forget_after(self.folder, self.step)
+            with self.feed.ahead(self._end(share)):
+                saved = self._steps(share)
+            if not saved:  # nothing was left to do, but a crash may have taken the model; or it was asked to stop
+                self.save()
+            if self._stopping() and not self.reached(WHOLE):
+                self._stop.clear()
+                raise Interrupted(f"stopped at step {self._done()}, saved in {self.folder}")
+
+    def reached(self, share: Fraction) -> bool:
+        """Whether this share of the steps, or of the minutes, is done."""
+        if self.config.minutes is None:
+            return self.step >= self._end(share)
+        return self.seconds >= 60 * self.config.minutes * share
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Holds the lock of the folder, by the first worker for all; may be entered again within itself."""
+        if not self.fabric.is_global_zero:
+            yield
+            return
+        with self.lock:
+            yield
+
+    def _steps(self, share: Fraction) -> bool:
+        """Steps until the share is reached or a stop is asked for; returns whether the last of them was saved."""
+        started, first, earlier = time.monotonic(), self.step, self.seconds
+        saved = False
+        while not self.reached(share) and not self._stopping():
+            row = self._update()
+            spent = time.monotonic() - started
+            self.seconds = self._agreed(earlier + spent)
+            last = self.reached(share)
+            if self.config.minutes is not None:
+                row["minutes"] = self.seconds / 60
+            if self.step % self.config.validate_every == 0 or last:
+                row["validation"] = self.validate()
+            if self.step % self.config.log_every == 0 or "validation" in row or last:
+                row["steps_per_second"] = (self.step - first) / (time.monotonic() - started)
+                self._log(row)
+            saved = self.step % self.config.save_every == 0 or last
+            if saved:
+                self.save()
+            self.progress(row)
+        return saved
+
+    def _end(self, share: Fraction) -> float:
+        """The step at which this share is done; infinite where the time decides."""
+        return floor(self.config.steps * share) if self.config.minutes is None else inf
+
+    def _done(self) -> str:
+        """How far the training is, in words."""
+        if self.config.minutes is None:
+            return f"{self.step} of {self.config.steps}"
+        return f"{self.step}, after {self.seconds / 60:.1f} of {self.config.minutes:g} minutes"
 
     def validate(self) -> float:
         """Loss of the averaged weights on the validation set, always under the same noise and times."""
-        total, size, n = 0.0, self.config.batch_size, len(self.validation)
-        for first in range(0, n, size):
-            records = torch.arange(first, min(first + size, n))
-            t = ((records * 0.6180339887498949) % 1.0).clamp(min=self.config.min_time).float()
-            batch = self._batch(
-                self.validation, records, t, torch.ones_like(t), Keys.of(self.config.seed, records.tolist())
-            )
+        total = 0.0
+        for batch in self.feed.held_out():
             with torch.no_grad(), self.fabric.autocast():
                 total += losses(self.averaged, batch).sum().item()
-        return total / n
+        return total / len(self.feed.validation)
 
     def _update(self) -> dict[str, Any]:
         """One step of the optimiser and of the average; raises before either if anything is not finite."""
-        rate = learning_rate(self.config, self.step)
+        rate = learning_rate(self.config, self.step, self.seconds)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        batch = self._training_batch()
+        batch = self.feed.training(self.step)
         self.network.train()
         with self._seeded():
             each = losses(self.model, batch)
@@ -154,29 +188,6 @@ class Trainer:
             keys = Keys.of(self.config.seed, [self.step * self.fabric.world_size + self.fabric.global_rank])
             torch.manual_seed(int(keys.fold("layers").key))
             yield
-
-    def _training_batch(self) -> Batch:
-        size, workers = self.config.batch_size, self.fabric.world_size
-        part = slice(self.fabric.global_rank * size // workers, (self.fabric.global_rank + 1) * size // workers)
-        records = record_numbers(self.config.seed, self.step, size, len(self.data), self.data.sizes)[part]
-        t, weight = self.times.draw(self.step)
-        keys = Keys.of(self.config.seed, range(self.step * size, (self.step + 1) * size))[part].fold("train")
-        batch = self._batch(self.data, records, t[part], weight[part], keys)
-        null = {name: value.to(self.fabric.device) for name, value in self.model.null.items()}
-        condition = hide(batch.condition, null, self.config.condition_dropout, batch.keys)
-        return replace(batch, condition=condition)
-
-    def _batch(self, data: Dataset, records: Tensor, t: Tensor, weight: Tensor, keys: Keys) -> Batch:
-        x0, condition = to_device(data.batch(records)[0], self.fabric.device), data.batch(records)[1]
-        device = self.fabric.device
-        return Batch(
-            x0,
-            to_device(condition, device),
-            t.to(device),
-            weight.to(device),
-            keys.to(device),
-            records,
-        )
 
     def _require_finite(self, each: Tensor, batch: Batch) -> None:
         wrong = (~each.isfinite()).nonzero().flatten().tolist()
@@ -209,7 +220,7 @@ class Trainer:
         both = self.fabric.all_gather(torch.stack([batch.t, loss.float()]))
         assert isinstance(both, Tensor)
         t, loss = (both if both.ndim == 2 else both.movedim(0, 1).flatten(1)).cpu()
-        self.times.observe(t, loss)
+        self.feed.times.observe(t, loss)
 
     def _reduced(self, value: Tensor, how: Literal["mean", "sum"]) -> Tensor:
         """The mean or sum of a number over the workers."""
@@ -217,132 +228,39 @@ class Trainer:
         assert isinstance(reduced, Tensor)
         return reduced
 
+    def _agreed(self, seconds: float) -> float:
+        """The time that has passed, on which all workers must agree where the schedule follows it."""
+        if self.fabric.world_size == 1 or self.config.minutes is None:
+            return seconds
+        return self._reduced(torch.tensor(seconds, dtype=torch.float64), "mean").item()
+
+    def _stopping(self) -> bool:
+        """Whether any worker was asked to stop; asked together, so that all stop at the same step."""
+        if self.fabric.world_size == 1:
+            return self._stop.is_set()
+        return bool(self._reduced(torch.tensor(float(self._stop.is_set())), "sum"))
+
+    def _log(self, row: dict[str, Any]) -> None:
+        if self.fabric.is_global_zero:
+            metrics.append_row(self.folder, row)
+
     def save(self) -> None:
         """Writes the training state and the averaged model, each atomically."""
         if self.fabric.is_global_zero:
             self.folder.mkdir(parents=True, exist_ok=True)
             meta = {**self.meta, "step": self.step}
+            if self.config.minutes is not None:
+                meta["seconds"] = self.seconds
             kind = self.model.kind
             checkpoints.save(self.folder / f"{kind}.safetensors", kind, self.average.state_dict(), meta)
-            checkpoints.save(self.folder / "last.safetensors", "training", self._tensors(), meta)
+            tensors = resuming.tensors_of(self.network, self.average, self.optimizer, self.feed.times.squares)
+            checkpoints.save(self.folder / LAST, "training", tensors, meta)
         self.fabric.barrier()
-
-    def _tensors(self) -> dict[str, Tensor]:
-        moments = {
-            f"{index}/{name}": value
-            for index, state in self.optimizer.state_dict()["state"].items()
-            for name, value in state.items()
-        }
-        return {
-            **checkpoints.prefixed("network", self.network.state_dict()),
-            **checkpoints.prefixed("average", self.average.state_dict()),
-            **checkpoints.prefixed("optimizer", moments),
-            "times/squares": self.times.squares,
-        }
 
     def resume(self) -> None:
         """Takes up the run in the folder. InputError if it was another run: only RESUMABLE settings may differ."""
-        path = self.folder / "last.safetensors"
-        tensors, meta = checkpoints.load(path, "training")
-        _require_same(self.meta, meta, path)
-        checkpoints.load_into(self.network, checkpoints.under("network", tensors), path)
-        checkpoints.load_into(self.average, checkpoints.under("average", tensors), path)
-        state: dict[int, dict[str, Tensor]] = {}
-        for name, value in checkpoints.under("optimizer", tensors).items():
-            index, moment = name.split("/")
-            state.setdefault(int(index), {})[moment] = value
-        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
-        self.times.squares = tensors["times/squares"]
-        self.step = meta["step"]
-
-    def _log(self, row: dict[str, Any]) -> None:
-        if self.fabric.is_global_zero:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with (self.folder / "metrics.jsonl").open("a") as file:
-                file.write(json.dumps(row) + "\n")
-
-    def _forget_after(self, step: int) -> None:
-        """Drops what a crash left behind: metrics of steps that are undone, files that were never finished."""
-        path = self.folder / "metrics.jsonl"
-        if not self.fabric.is_global_zero:
-            return
-        for unfinished in self.folder.glob(".*.tmp"):
-            unfinished.unlink()
-        if path.exists():
-            write_text(path, "".join(f"{json.dumps(row)}\n" for row in read_metrics(path) if row["step"] <= step))
-
-    def _stopping(self) -> bool:
-        """Whether any worker was asked to stop; asked together, so that all stop at the same step."""
-        if self.fabric.world_size == 1:
-            return self._stop
-        return bool(self._reduced(torch.tensor(float(self._stop)), "sum"))
-
-    @contextmanager
-    def _listening(self) -> Iterator[None]:
-        """Turns SIGTERM and SIGINT into a request to stop after this step."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-
-        def ask(*_: object) -> None:
-            self._stop = True
-
-        before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-
-def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The rows of a metrics.jsonl; a last line that a crash cut short is left out."""
-    rows = []
-    for line in path.read_text().splitlines():
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
-    return rows
-
-
-def _fabric(config: TrainConfig) -> Fabric:
-    """Fabric on one device, or on all those of a `torchrun` launch."""
-    workers, local = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("LOCAL_WORLD_SIZE", 1))
-    if config.batch_size % workers:
-        raise InputError(f"train.batch_size {config.batch_size} is not divisible by the {workers} workers")
-    strategy = "ddp" if workers > 1 else "auto"
-    if config.device == "cuda" and not torch.cuda.is_available():
-        raise InputError("train.device is cuda: this machine has no CUDA device")
-    accelerator = "cuda" if config.device != "cpu" and torch.cuda.is_available() else "cpu"
-    fabric = Fabric(
-        accelerator=accelerator,
-        devices=local,
-        num_nodes=workers // local,
-        strategy=strategy,
-        precision=config.precision,  # pyright: ignore[reportArgumentType]
-    )
-    fabric.launch()
-    return fabric
-
-
-def _require_same(now: dict[str, Any], saved: dict[str, Any], path: Path) -> None:
-    """The run in the file must be this run."""
-    ours, theirs = (
-        _flat({**now["config"], "facts": now["facts"]}),
-        _flat({**saved["config"], "facts": saved["facts"]}),
-    )
-    for name in sorted(ours.keys() | theirs.keys()):
-        changeable = name.startswith("train.") and name.removeprefix("train.") in RESUMABLE
-        if not changeable and ours.get(name) != theirs.get(name):
-            raise InputError(
-                f"{path}: was trained with {name} = {theirs.get(name)!r}, now {ours.get(name)!r}; "
-                "resume with the same configuration or choose another folder"
-            )
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        flat.update(_flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value})
-    return flat
+        path = self.folder / LAST
+        tensors, meta = checkpoints.load(path, "training", resuming.SCHEMA)
+        resuming.require_same(self.meta, meta, path)
+        resuming.load_tensors(tensors, self.network, self.average, self.optimizer, self.feed.times.squares, path)
+        self.step, self.seconds = meta["step"], meta.get("seconds") or 0.0

@@ -31,7 +31,8 @@ from ...report import pictures, plots
 from ...tasks.figures import Chapter, Figure, Score
 from ...training.clusters import identities
 from ...training.datasets import Arrays
-from ...training.trainer import Batch, losses
+from ...training.feeding import Batch
+from ...training.trainer import losses
 from .data import FAMILIES, GAP, Record, to_text, ungapped, write_fasta
 from .factors import pairable
 from .folding.structures import folded, vienna

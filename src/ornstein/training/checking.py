@@ -1,0 +1,39 @@
+"""Data are checked before they are used: small sets as a whole before a training, large ones as they are read."""
+
+import torch
+from jaxtyping import Int64
+from torch import Tensor
+
+from ..denoisers.base import Condition
+from ..errors import InputError, RecordError
+from ..spaces import Space
+from ..states import State
+from .datasets import Dataset
+
+WHOLE = 100_000
+"""Sets of up to so many records are checked whole before anything is written."""
+
+_AT_ONCE = 4096
+
+
+def check_ahead(space: Space, data: Dataset, where: str) -> None:
+    """Every record of a set of up to WHOLE records, or the first few thousand, must be clean data of the space.
+
+    The other batches are checked as they are read (`read`). InputError names the first record that is not as it must
+    be, or says that there is none.
+    """
+    if not len(data):
+        raise InputError(f"{where}: no records, expected one at least")
+    end = len(data) if len(data) <= WHOLE else _AT_ONCE
+    for first in range(0, end, _AT_ONCE):
+        read(space, data, torch.arange(first, min(first + _AT_ONCE, end)), where)
+
+
+def read(space: Space, data: Dataset, records: Int64[Tensor, " batch"], where: str) -> tuple[State, Condition]:
+    """The records with these numbers, read once and checked; InputError names the number of a bad one."""
+    x0, condition = data.batch(records)
+    try:
+        space.where(condition.get("mask")).check(x0, where)
+    except RecordError as error:
+        raise RecordError(error.where, int(records[error.record]), error.what) from None
+    return x0, condition

@@ -1,0 +1,82 @@
+"""What a checkpoint holds so that a resumed training goes on bit for bit, and whether it is of the same training."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..config import RESUMABLE
+from ..errors import InputError
+from . import checkpoints
+
+SCHEMA = {"config": dict, "facts": dict, "step": int, "seconds?": float}
+"""What the header of a training's checkpoint says."""
+
+
+def tensors_of(
+    network: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer, squares: Tensor
+) -> dict[str, Tensor]:
+    """Weights, averaged weights, moments of AdamW and what is known of the loss at each time, by name."""
+    moments = {
+        f"{index}/{name}": value
+        for index, state in optimizer.state_dict()["state"].items()
+        for name, value in state.items()
+    }
+    return {
+        **checkpoints.prefixed("network", network.state_dict()),
+        **checkpoints.prefixed("average", average.state_dict()),
+        **checkpoints.prefixed("optimizer", moments),
+        "times/squares": squares,
+    }
+
+
+def load_tensors(
+    tensors: Mapping[str, Tensor],
+    network: nn.Module,
+    average: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    squares: Tensor,
+    path: Path,
+) -> None:
+    """Takes up what `tensors_of` gave; InputError naming what is missing or of another shape."""
+    checkpoints.load_into(network, checkpoints.under("network", tensors), path)
+    checkpoints.load_into(average, checkpoints.under("average", tensors), path)
+    state = _moments(tensors, list(network.parameters()), path)
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+    squares.copy_(checkpoints.tensor(tensors, "times/squares", squares, path))
+
+
+def _moments(tensors: Mapping[str, Tensor], parameters: list[nn.Parameter], path: Path) -> dict[int, dict[str, Tensor]]:
+    """The state of AdamW, parameter by parameter; those that never had a gradient have none."""
+    state: dict[int, dict[str, Tensor]] = {}
+    left = {name for name in tensors if name.startswith("optimizer/")}
+    for index, parameter in enumerate(parameters):
+        expected = {"step": torch.zeros(()), "exp_avg": parameter, "exp_avg_sq": parameter}
+        names = {f"optimizer/{index}/{name}": name for name in expected}
+        if left & names.keys():
+            state[index] = {name: checkpoints.tensor(tensors, at, expected[name], path) for at, name in names.items()}
+        left -= names.keys()
+    if left:
+        raise InputError(f"{path}: has a tensor {min(left)!r} that this network does not")
+    return state
+
+
+def require_same(now: Mapping[str, Any], saved: Mapping[str, Any], path: Path) -> None:
+    """InputError, if the training in the file was another: only RESUMABLE settings may differ."""
+    ours, theirs = (_flat({**meta["config"], "facts": meta["facts"]}) for meta in (now, saved))
+    for name in sorted(ours.keys() | theirs.keys()):
+        changeable = name.startswith("train.") and name.removeprefix("train.") in RESUMABLE
+        if not changeable and ours.get(name) != theirs.get(name):
+            raise InputError(
+                f"{path}: was trained with {name} = {theirs.get(name)!r}, now {ours.get(name)!r}; "
+                "resume with the same configuration or choose another folder"
+            )
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat.update(_flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value})
+    return flat
