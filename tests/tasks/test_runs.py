@@ -1,14 +1,19 @@
 """The public names, the domains' seam, and what a domain that is not there says."""
 
 import ast
+import shutil
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from pkgutil import iter_modules
+from typing import Any
 
 import pytest
+import torch
 
 import ornstein as on
 from ornstein import InputError
 from ornstein.tasks import registry, runs
+from ornstein.training import checkpoints
 
 
 def test_every_public_name_loads_and_is_known_to_type_checkers() -> None:
@@ -44,13 +49,69 @@ def test_damaged_scores_are_named(tmp_path: Path, content: str) -> None:
         runs.latest_scores(tmp_path)
 
 
-def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Point:
-        def load(self) -> None:
-            raise ModuleNotFoundError("No module named 'rdkit'", name="rdkit")
+@pytest.mark.parametrize(
+    ("package", "message"),
+    [
+        (
+            "ornstein",
+            r"'molecules' needs 'absent', which is not installed: pip install 'ornstein\[molecules\]'$",
+        ),
+        ("chemists", r"'molecules' of the package 'chemists' needs 'absent', which is not installed$"),
+    ],
+)
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch, package: str, message: str) -> None:
+    point = EntryPoint("molecules", "absent.task:Task", "ornstein.domains")
+    for module in (registry, runs):
+        monkeypatch.setattr(module, "domains", lambda: {"molecules": point})
+    monkeypatch.setattr(registry, "package_of", lambda point: package)
+    registry._task.cache_clear()
+    try:
+        for look_up in (registry.task, registry.package):
+            with pytest.raises(InputError, match=message):
+                look_up("molecules")
+        assert not runs.shipped()
+        assert list(registry.broken()) == ["molecules"]
+    finally:
+        registry._task.cache_clear()
 
-    monkeypatch.setattr(registry, "domains", lambda: {"molecules": Point()})
-    registry.task.cache_clear()
-    with pytest.raises(InputError, match=r"needs 'rdkit': pip install 'ornstein\[molecules\]'"):
-        registry.task("molecules")
-    registry.task.cache_clear()
+
+@pytest.fixture
+def digits(tmp_path: Path) -> Path:
+    return Path(shutil.copy(on.shipped()["images/digits"] / "model.safetensors", tmp_path / "copy.safetensors"))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"domain": None}, "field domain is null, expected text"),
+        (
+            {"domain": "pottery"},
+            "of the domain 'pottery', which is not installed; installed: energies, images",
+        ),
+        ({"name": ["digits"]}, r"field name is \['digits'\], expected text"),
+        ({"config": "x"}, "field config is 'x', expected an object"),
+        ({"config": {"network": []}}, r"copy.safetensors: config: network must be a table, found \[\]"),
+        ({"config": {"nonsense": 1}}, "copy.safetensors: config: unknown key 'nonsense'"),
+        ({"facts": []}, r"field facts is \[\], expected an object"),
+        ({"facts": {}}, r"copy.safetensors: the domain 'images' makes no network of its fields facts and config"),
+        ({"grids": {"five": [1.0, 0.0]}}, "copy.safetensors: grid of five steps has 2 times"),
+        ({"grids": {"5": [1.0, 0.0]}}, "copy.safetensors: grid of 5 steps has 2 times, expected one more than steps"),
+        ({"grids": {"1": [1.0, "0"]}}, r"copy.safetensors: grid of 1 steps\[1\] is '0', expected a number"),
+        ({"grids": {"1": 3}}, "copy.safetensors: grid of 1 steps is 3, expected a list"),
+    ],
+)
+def test_a_damaged_header_is_named(digits: Path, change: dict[str, Any], message: str) -> None:
+    tensors, meta = checkpoints.load(digits, "model")
+    checkpoints.save(digits, "model", tensors, {**meta, **change})
+    with pytest.raises(InputError, match=message):
+        on.load(digits)
+
+
+def test_weights_that_are_not_finite_are_refused(digits: Path) -> None:
+    tensors, meta = checkpoints.load(digits, "model")
+    on.load(digits)
+    name = next(name for name, tensor in tensors.items() if tensor.is_floating_point())
+    tensors[name].view(-1)[0] = torch.nan
+    checkpoints.save(digits, "model", tensors, meta)
+    with pytest.raises(InputError, match=rf"copy.safetensors: tensor '{name}' is nan at"):
+        on.load(digits)
