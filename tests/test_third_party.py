@@ -87,9 +87,9 @@ def test_a_domain_of_somebody_else_does_all_that_ours_do(tmp_path: Path) -> None
         """
 said = ornstein("train rings --train.steps 600 --train.plan 4 --out ring")
 assert "3500 records to learn from, 500 held out" in said and "training for 600 steps" in said, said
-brief = ornstein("train rings --train.minutes 0.01 --train.plan 2 --out brief")
-assert "training for 0.01 minutes (train.minutes is given" in brief, brief
-ornstein("train rings --train.minutes 0.02 --train.plan 2 --out brief --resume")
+brief = "train rings --train.plan 2 --out brief --train.minutes"
+assert "training for 0.01 minutes (train.minutes is given" in ornstein(f"{brief} 0.01")
+ornstein(f"{brief} 0.02 --resume")
 assert "few.csv: 5 points, expected 8 at least" in ornstein("train rings --data few.csv", 2)
 assert "bad.csv: line 2 is '1,two', expected two numbers" in ornstein("train rings --data bad.csv", 2)
 assert "has no recipe 'big'; it has none" in ornstein("train rings/big", 2)

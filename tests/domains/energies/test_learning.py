@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from math import log, pi, sqrt
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,7 @@ from ornstein.tasks.registry import task
 from ornstein.tasks.samples import read_samples
 from ornstein.training import checkpoints
 from ornstein.training.datasets import Arrays
+from ornstein.training.metrics import read_metrics
 from worlds import double, rejected, sliced_wasserstein
 
 MEANS, STDS, WEIGHTS = double([[-2.0, 0.0], [2.0, 1.0]]), double([0.5, 0.8]), double([0.7, 0.3])
@@ -262,6 +264,29 @@ def test_an_interrupted_run_resumes_bit_for_bit(place: Path, stop: int) -> None:
     runs.train("energies", "wells", CONFIG, folder, resume=True)
     assert_same_run(place / "run", folder)
     rejected(assert_same_run, place / "run", altered(folder))
+
+
+@pytest.mark.usefixtures("place")
+def test_rounds_share_minutes() -> None:
+    """Two rounds of 1.2 seconds; stopped in the second and resumed there with the data and the time that are left."""
+    config = replace(CONFIG, train=replace(CONFIG.train, minutes=0.04, log_every=1))
+    folder, stop = Path("timed"), Event()
+
+    def progress(row: dict[str, Any]) -> None:
+        if row["minutes"] > 0.025:
+            stop.set()
+
+    with pytest.raises(Interrupted, match=r"of 0.04 minutes, saved in timed"):
+        runs.train("energies", "wells", config, folder, progress=progress, stop=stop)
+    renewed = (folder / "round-1.safetensors").read_bytes()
+    runs.train("energies", "wells", config, folder, resume=True)
+    assert (folder / "round-1.safetensors").read_bytes() == renewed
+    minutes = [row["minutes"] for row in read_metrics(folder / "metrics.jsonl")]
+    assert sum(m <= 0.02 for m in minutes) > 3
+    assert sum(m > 0.02 for m in minutes) > 3
+    assert minutes == sorted(minutes)
+    assert 0.04 <= minutes[-1] < 0.06
+    assert checkpoints.load(folder / "model.safetensors", "model")[1]["data"]["rounds"]
 
 
 def assert_same_run(a: Path, b: Path) -> None:
