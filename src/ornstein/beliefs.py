@@ -11,14 +11,15 @@ For a Normal the mean moves by Cov·g (the covariance is held fixed); for Probs 
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from .covariances import Covariance, Weighted, dense
+from .covariances import Counted, Covariance, Weighted, dense, written
+from .effort import Effort, Tally
 from .errors import InputError
 from .states import State, Time, left, per_sample_sum
 
@@ -28,9 +29,11 @@ class Belief(ABC):
 
     Attributes:
         mean: E[x₀ | x_t], a state; for categories the probabilities.
+        tally: of what it took to form it, where that is counted: see `counted`.
     """
 
     mean: Any
+    tally: Tally | None = None
 
     @abstractmethod
     def tilt(self, gradient: State) -> Self:
@@ -48,6 +51,12 @@ class Belief(ABC):
     def extrapolate(self, others: Sequence[Any], weights: Sequence[Time]) -> Self:
         """self + Σ w_i (self − others_i) in natural parameters; weights are numbers or (batch, ...) tensors."""
 
+    def settled(self) -> Self:
+        """What the past keeps of it: a covariance only where it is written down, as one that is applied by gradients
+        holds all the network remembers of its call; and without autograd's graph, unless gradients are being taken.
+        """
+        return self
+
 
 @dataclass(frozen=True)
 class Normal(Belief):
@@ -60,6 +69,7 @@ class Normal(Belief):
 
     mean: Float[Tensor, "batch ..."]
     cov: Covariance | None = None
+    tally: Tally | None = field(default=None, compare=False, repr=False)
 
     def tilt(self, gradient: State) -> Self:
         return replace(self, mean=self.mean + self.covary(gradient))
@@ -88,6 +98,12 @@ class Normal(Belief):
             mean = added(mean, self.mean - other.mean, weight)
         return type(self)(mean, self.cov)
 
+    def settled(self) -> Self:
+        mean, cov = _at_rest(self.mean), self.cov
+        if cov is None or written(cov):
+            return self if mean is self.mean else replace(self, mean=mean)
+        return replace(self, mean=mean, cov=None)
+
 
 @dataclass(frozen=True)
 class Probs(Belief):
@@ -100,6 +116,7 @@ class Probs(Belief):
 
     logits: Float[Tensor, "batch *positions states"]
     exists: Bool[Tensor, "batch *positions"] | None = None
+    tally: Tally | None = field(default=None, compare=False, repr=False)
 
     @property
     def log_probs(self) -> Float[Tensor, "batch *positions states"]:
@@ -137,12 +154,17 @@ class Probs(Belief):
         nothing = total.isneginf().all(-1, keepdim=True)  # they contradict one another: the first is believed
         return replace(self, logits=torch.where(nothing, start, total))
 
+    def settled(self) -> Self:
+        logits = _at_rest(self.logits)
+        return self if logits is self.logits else replace(self, logits=logits)
+
 
 @dataclass(frozen=True)
 class Joint(Belief):
     """A belief a part of a product space; the parts are independent given x_t."""
 
     parts: Mapping[str, Belief]
+    tally: Tally | None = field(default=None, compare=False, repr=False)
 
     @property
     def mean(self) -> dict[str, Any]:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -172,14 +194,32 @@ class Joint(Belief):
         }
         return replace(self, parts=parts)
 
+    def settled(self) -> Self:
+        return replace(self, parts={name: part.settled() for name, part in self.parts.items()})
+
+
+def counted(belief: Any, tally: Tally, gradients: int) -> Any:
+    """The belief with a tally, in which each product with a covariance that asks the network counts as `gradients`."""
+    if isinstance(belief, Joint):
+        return Joint({name: counted(part, tally, gradients) for name, part in belief.parts.items()}, tally)
+    if isinstance(belief, Normal) and belief.cov is not None and not written(belief.cov):
+        return replace(belief, cov=Counted(belief.cov, tally, gradients), tally=tally)
+    return tallied(belief, tally)
+
+
+def tallied(belief: Any, tally: Tally | None) -> Any:
+    """The belief with another tally, where it has a place for one."""
+    return replace(belief, tally=tally) if isinstance(belief, Normal | Probs | Joint) else belief
+
 
 def combined(terms: Sequence[tuple[Time, Belief]]) -> Belief:
     """Σ_k w_k b_k in natural parameters, for weights of sum 1; a Normal's covariance is that of its mean's slope."""
     (_, first), *rest = terms
     if not rest:
         return first
-    belief = first.extrapolate([other for _, other in rest], [-weight for weight, _ in rest])
-    return _with_slope(belief, terms)
+    belief = _with_slope(first.extrapolate([other for _, other in rest], [-weight for weight, _ in rest]), terms)
+    efforts = [term.tally.effort for _, term in terms if term.tally is not None]
+    return tallied(belief, Tally(sum(efforts, Effort()))) if efforts else belief
 
 
 def _with_slope(belief: Any, terms: Sequence[tuple[Time, Any]]) -> Any:
@@ -201,6 +241,11 @@ def _tensor(state: State) -> Tensor:
 def added(x: Tensor, y: Tensor, weight: Time) -> Tensor:
     """x + weight · y in one pass where weight is a number."""
     return x + left(weight, y).to(y) * y if isinstance(weight, Tensor) else torch.add(x, y, alpha=weight)
+
+
+def _at_rest(x: Tensor) -> Tensor:
+    """x without its graph, unless gradients are being taken."""
+    return x.detach() if x.requires_grad and not torch.is_grad_enabled() else x
 
 
 def _weight(weight: Time, like: Tensor) -> Tensor | float:

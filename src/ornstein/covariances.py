@@ -16,6 +16,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
+from .effort import Effort, Tally
 from .states import Time, left
 
 
@@ -107,6 +108,28 @@ class Weighted:
 
     def __call__(self, v: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
         return torch.stack([left(weight, v).to(v) * cov(v) for weight, cov in self.covs]).sum(0)
+
+
+@dataclass(frozen=True)
+class Counted:
+    """A covariance whose products count as so many gradients each."""
+
+    cov: Covariance
+    tally: Tally
+    gradients: int
+
+    def __call__(self, v: Tensor) -> Tensor:
+        self.tally.add(Effort(self.gradients))
+        return self.cov(v)
+
+
+def written(cov: Covariance) -> bool:
+    """Whether a covariance stands in numbers, so that its products ask no network."""
+    if isinstance(cov, Conditioned):
+        return written(cov.cov)
+    if isinstance(cov, Weighted):
+        return all(written(one) for _, one in cov.covs)
+    return isinstance(cov, Dense | Diagonal | Spelled)
 
 
 def conditioned(

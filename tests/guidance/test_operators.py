@@ -15,11 +15,11 @@ from ornstein.guidance.operators import (
     Operator,
     Relative,
     Subset,
-    conjugate_gradients,
     linear,
     tangent,
     whitener,
 )
+from ornstein.guidance.solves import conjugate_gradients
 from ornstein.keys import Keys
 from ornstein.states import per_sample_sum
 from worlds import assert_close, double, rejected, rotated
@@ -149,6 +149,10 @@ def solve_by_the_batch(of: Callable[[Tensor], Tensor], right: Tensor, tolerance:
     return x
 
 
+def solve(of: Callable[[Tensor], Tensor], right: Tensor, tolerance: float = 1e-6) -> Tensor:
+    return conjugate_gradients(of, right, tolerance).x
+
+
 def assert_solves(solve: Callable[..., Tensor]) -> None:
     """Each sample's residual is as small as promised, whatever the size of the others."""
     for tolerance in (1e-2, 1e-5, 1e-9):
@@ -158,7 +162,7 @@ def assert_solves(solve: Callable[..., Tensor]) -> None:
 
 
 def test_conjugate_gradients_solve_each_sample_to_the_tolerance() -> None:
-    assert_solves(conjugate_gradients)
+    assert_solves(solve)
     rejected(assert_solves, solve_by_the_batch)
 
 
@@ -171,18 +175,18 @@ def assert_alone(solve: Callable[..., Tensor]) -> None:
 
 
 def test_a_solution_does_not_depend_on_the_batch() -> None:
-    assert_alone(conjugate_gradients)
+    assert_alone(solve)
     rejected(assert_alone, solve_by_the_batch)
 
 
 def test_nothing_is_the_solution_for_nothing() -> None:
-    assert (conjugate_gradients(system(SYSTEMS), 0 * RIGHT) == 0).all()
+    assert (solve(system(SYSTEMS), 0 * RIGHT) == 0).all()
 
 
 def test_negative_curvature_stops_a_sample_and_no_other() -> None:
     bad = SYSTEMS.clone()
     bad[1] = torch.diag(double([5.0, 4, 3, 2, 1, 1, -0.5, -0.1]))
-    found = conjugate_gradients(system(bad), RIGHT, 1e-9)
+    found = solve(system(bad), RIGHT, 1e-9)
     exact = torch.linalg.solve(SYSTEMS, RIGHT.flatten(1)).reshape(RIGHT.shape)
     assert found.isfinite().all()
     assert found[1].norm() < 100 * RIGHT[1].norm()

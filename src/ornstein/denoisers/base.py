@@ -233,7 +233,8 @@ def terms_and_belief(
 ) -> tuple[list[tuple[Time, Belief]], Belief]:
     """The denoiser's terms, and the belief they combine to with its covariance."""
     x_t = map_state(lambda x: x.detach().requires_grad_() if x.is_floating_point() and not x.requires_grad else x, x_t)
-    with torch.enable_grad():
+    by_gradients = any(x.requires_grad for x in leaves(x_t))  # categories covary in closed form, and need no graph
+    with torch.set_grad_enabled(by_gradients or torch.is_grad_enabled()):
         terms = denoiser.terms(x_t, t, condition)
         belief = combined(terms)
     mask = (condition or {}).get("mask")

@@ -23,8 +23,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..beliefs import Belief, Joint, Probs
+from ..beliefs import Belief, Joint, Probs, counted, tallied
 from ..denoisers.base import Condition, Denoiser, Guide, Guided, with_covariance
+from ..effort import Tally
 from ..spaces import Space
 from ..states import State, Time, leaves, left, map_state, per_sample_sum
 
@@ -36,9 +37,11 @@ class Factor(Guide):
 
     Attributes:
         timeless: what it makes of a belief does not depend on the time.
+        first: it comes before other conjugate factors, whose equations are then smaller: what holds exactly.
     """
 
     timeless: ClassVar[bool] = True
+    first: ClassVar[bool] = False
 
     @property
     def conjugate(self) -> bool:
@@ -56,6 +59,10 @@ class Factor(Guide):
     @abstractmethod
     def tempered(self, power: float) -> "Factor":
         """g to a power, up to a constant."""
+
+    def merged(self, other: "Factor") -> "Factor | None":
+        """Both as one factor whose update is one linear solve, not a solve inside a solve; None where there is none."""
+        return None
 
     def known(self, x_t: Any, space: Space) -> Any:
         """x_t with what is certain filled in, where the denoiser may see it clean: letters under masks."""
@@ -82,12 +89,13 @@ class Factor(Guide):
 
 @dataclass(frozen=True)
 class Factored(Guided):
-    """A denoiser of the prior times its factors, the conjugate ones taken first."""
+    """A denoiser of the prior times its factors: what holds exactly, then the other conjugate ones, then the rest."""
 
     factors: tuple[Factor, ...]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "factors", tuple(sorted(self.factors, key=lambda factor: not factor.conjugate)))
+        ordered = sorted(self.factors, key=lambda factor: (not factor.conjugate, not factor.first))
+        object.__setattr__(self, "factors", tuple(ordered))
 
     def __and__(self, guide: Guide) -> Denoiser:
         return replace(self, denoiser=self.denoiser & guide) if guide.of_prior else super().__and__(guide)
@@ -104,20 +112,40 @@ class Factored(Guided):
         space = self.space.where((condition or {}).get("mask"))
         for factor in self.factors:
             x_t = factor.known(x_t, space)
-        belief = with_covariance(self.denoiser, x_t, t, condition)
-        _, updated = update(self.factors, belief, x_t, t, space)
-        return updated
+        prior = with_covariance(self.denoiser, x_t, t, condition)
+        tally = Tally() if prior.tally is None else prior.tally
+        _, updated = update(self.factors, counted(prior, tally, self.denoiser.calls), x_t, t, space)
+        return tallied(updated, tally)  # whatever belief a user's own factor made
 
 
 def update(
     factors: Sequence[Factor], belief: Belief, x_t: State, t: Time, space: Space
 ) -> tuple[Float[Tensor, "factors batch"], Belief]:
-    """log E of each factor given the ones before it, and the belief given them all."""
-    values = []
-    for factor in factors:
+    """log E of each factor given the ones before it, and the belief given them all.
+
+    Measurements of one state are one solve (`Factor.merged`): what they say together stands with the first of them, 0
+    with the others.
+    """
+    values: list[Any] = [None] * len(factors)
+    for places, factor in _solved_together(factors):
         value, belief = factor.update(belief, x_t, t, space)
-        values.append(value)
+        values[places[0]] = value
+        for place in places[1:]:
+            values[place] = torch.zeros_like(value)
     return torch.stack(values), belief
+
+
+def _solved_together(factors: Sequence[Factor]) -> list[tuple[list[int], Factor]]:
+    """The factors in their order, those that can be one solve merged into the first of them, each with its places."""
+    groups: list[tuple[list[int], Factor]] = []
+    for place, factor in enumerate(factors):
+        for k, (places, group) in enumerate(groups):
+            if (both := group.merged(factor)) is not None:
+                groups[k] = ([*places, place], both)
+                break
+        else:
+            groups.append(([place], factor))
+    return groups
 
 
 # Smooth factors ---------------------------------------------------------------------------------------
@@ -291,6 +319,16 @@ class OnPart(Factor):
     @property
     def conjugate(self) -> bool:
         return self.factor.conjugate
+
+    @property
+    def first(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.factor.first
+
+    def merged(self, other: Factor) -> "OnPart | None":
+        if not isinstance(other, OnPart) or other.part != self.part:
+            return None
+        both = self.factor.merged(other.factor)
+        return None if both is None else OnPart(self.part, both)
 
     @property
     def record(self) -> Mapping[str, Any]:

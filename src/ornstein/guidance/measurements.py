@@ -10,20 +10,22 @@ Rozet et al. 2024). A fixed value is the limit R → 0, and for categories a mas
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from math import log, pi
-from typing import Any
+from functools import reduce
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..beliefs import Belief, Normal, Probs
-from ..covariances import Covariance, Dense, conditioned
+from ..covariances import Covariance, Dense
 from ..errors import InputError
 from ..spaces import Categorical, Space
 from ..states import State, Time, per_sample_sum
 from .factors import Factor, Updated, name_of
-from .operators import Operator, Relative, Subset, conjugate_gradients, tangent
+from .operators import Operator, Relative, Subset, tangent
+from .solves import Limits, Sight, solved, together
+from .values import as_mask, as_numbers, as_tensor, require_finite
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,15 +34,17 @@ class Measurement(Factor):
 
     A function that is not an Operator is linearised at m in every step. Up to `direct` numbers, or where C is a matrix,
     S is formed and solved exactly; beyond, S⁻¹ is applied by conjugate gradients, and log_expect leaves out the part of
-    log det S that comes from C: evidence is then log p(y) only up to what C still is at the last noisy time.
+    log det S that comes from C: evidence is then log p(y) only up to what C still is at the last noisy time. Several
+    linear measurements of one state are one solve, by the stricter of their settings.
 
     Attributes:
         y: what was measured, of the shape of A x₀ without the batch axis (or with it: one measurement a sample, which
-            cannot be one population of particles).
+            cannot be one population of particles). Arrays and lists are taken as well, here and in std.
         operator: an Operator, or any differentiable function of a batch of events.
         std: of the noise, in the units of y: a number, or one an element (correlated noise: operators.whitener).
         direct: the largest number of measured values for which S is formed.
         tolerance: of the conjugate gradients, relative, for each sample.
+        iterations: of the conjugate gradients, at most; a sample that needs more is reported in `Walk.effort`.
     """
 
     y: Float[Tensor, "..."]
@@ -48,10 +52,24 @@ class Measurement(Factor):
     std: float | Float[Tensor, "..."]
     direct: int = 64
     tolerance: float = 1e-4
+    iterations: int = 100
 
     def __post_init__(self) -> None:
-        if not bool((torch.as_tensor(self.std) > 0).all()):
-            raise InputError("a measurement without noise is a constraint: use Fixed")
+        object.__setattr__(self, "y", as_numbers(self.y, f"{self._name}: y"))
+        if not isinstance(self.std, float | int):
+            object.__setattr__(self, "std", as_numbers(self.std, f"{self._name}: std"))
+        std = torch.as_tensor(self.std)
+        require_finite(std, f"{self._name}: std")
+        if not bool((std > 0).all()):
+            raise InputError(
+                f"{self._name}: std must be positive; a measurement without noise is a constraint: use Fixed"
+            )
+        if std.ndim > self.y.ndim or not _fits(std, self.y):
+            raise InputError(
+                f"{self._name}: std has the shape {tuple(std.shape)}, expected one number, or one for each of the "
+                f"elements of y, {tuple(self.y.shape)}"
+            )
+        self.limits()
 
     @property
     def conjugate(self) -> bool:
@@ -75,65 +93,105 @@ class Measurement(Factor):
     def update(self, belief: Belief, x_t: State, t: Time, space: Space) -> Updated:
         return self._posterior(belief)
 
+    def merged(self, other: Factor) -> "Several | None":
+        return _merged((self,), other)
+
+    def limits(self) -> Limits:
+        """How far its solve goes."""
+        return Limits(self.direct, self.tolerance, self.iterations)
+
+    def sight(self, mean: Float[Tensor, "batch ..."]) -> Sight:
+        """What it says of x₀ at the mean of a belief, in units of its noise."""
+        who, mean = self._name, mean.detach()
+        seen, operator = self._linear(mean)
+        if len(seen) != len(mean):
+            raise InputError(f"{who}: the operator gives {len(seen)} results for a batch of {len(mean)} states")
+        if self.y.shape not in (seen.shape[1:], seen.shape, (1, *seen.shape[1:])):
+            raise InputError(
+                f"{who}: y has the shape {tuple(self.y.shape)}, its operator gives {tuple(seen.shape[1:])}"
+            )
+        std = torch.as_tensor(self.std, dtype=mean.dtype, device=mean.device)
+        if std.ndim >= seen.ndim or not _fits(std, seen[0]):
+            shapes = f"{tuple(std.shape)}, expected one number, or one for each of {tuple(seen.shape[1:])}"
+            raise InputError(f"{who}: std has the shape {shapes}")
+        return Sight.of(operator, self.y.to(mean) - seen, std, mean, name_of(self.operator))
+
+    def pinned(self, belief: Normal) -> Normal:
+        """The belief as it is: a measurement leaves some doubt."""
+        return belief
+
     def _posterior(self, belief: Belief) -> Updated:
         if not isinstance(belief, Normal):
             raise InputError("a measurement is of continuous data: measure a part of a product with .on(name)")
-        mean = belief.mean.detach()
-        seen, operator = self._linear(mean)
-        if self.y.shape not in (seen.shape[1:], seen.shape, (1, *seen.shape[1:])):
-            raise InputError(f"y has the shape {tuple(self.y.shape)}, its operator gives {tuple(seen.shape[1:])}")
-        std = torch.as_tensor(self.std, dtype=mean.dtype, device=mean.device)
-        white = _Whitened(operator, std)
-        residual = (self.y.to(mean) - seen) / std
-        formed = residual[0].numel() <= self.direct or isinstance(belief.cov, Dense)
-        solve = _direct if formed else self._iterative
-        value, moved, cov = solve(white, residual, belief.spread)
-        volume = std.log().expand_as(residual[0]).sum() + residual[0].numel() / 2 * log(2 * pi)
-        return value - volume, Normal(mean + moved, cov)
+        return solved(self.sight(belief.mean), belief, self.limits())
+
+    @property
+    def _name(self) -> str:
+        return f"Measurement of {name_of(self.operator)}"
 
     def _linear(self, mean: Tensor) -> tuple[Tensor, Operator]:
-        if isinstance(self.operator, Operator):
-            return self.operator(mean), self.operator
-        return tangent(self.operator, mean)
-
-    def _iterative(self, white: "_Whitened", residual: Tensor, cov: Covariance) -> tuple[Tensor, Tensor, Covariance]:
-        def explained(y: Tensor) -> Tensor:
-            """C Aᵀ S⁻¹ y."""
-            weights = conjugate_gradients(lambda u: u + white(cov(white.adjoint(u))), y, self.tolerance)
-            return cov(white.adjoint(weights))
-
-        moved = explained(residual)
-        value = -0.5 * per_sample_sum(residual * (residual - white(moved)))  # r·S⁻¹r, as S⁻¹r = r − A C Aᵀ S⁻¹ r
-        return value, moved, lambda v: cov(v) - explained(white(cov(v)))
+        seen, operator = (
+            (self.operator(mean), self.operator)
+            if isinstance(self.operator, Operator)
+            else tangent(self.operator, mean)
+        )
+        if not isinstance(seen, Tensor) or not seen.is_floating_point() or not seen.ndim:
+            found = f"numbers of {seen.dtype}" if isinstance(seen, Tensor) else type(seen).__name__
+            raise InputError(f"{self._name}: the operator gives {found}, expected (batch, ...) real numbers")
+        return seen, operator
 
 
-@dataclass(frozen=True)
-class _Whitened:
-    """A / std: the measurement in units of its noise."""
-
-    operator: Operator
-    std: Tensor
-
-    def __call__(self, x: Tensor) -> Tensor:
-        return self.operator(x) / self.std
-
-    def adjoint(self, y: Tensor) -> Tensor:
-        return self.operator.adjoint(y / self.std)
+def _fits(std: Tensor, seen: Tensor) -> bool:
+    """Whether std broadcasts against what one sample gives."""
+    backwards = zip(reversed(std.shape), reversed(seen.shape), strict=False)
+    return all(own in (1, whole) for own, whole in backwards)
 
 
-def _direct(white: _Whitened, residual: Tensor, cov: Covariance) -> tuple[Tensor, Tensor, Covariance]:
-    """log N(r; 0, S) less its constant, C Aᵀ S⁻¹ r and the covariance left, S = 1 + A C Aᵀ formed column by column."""
-    m = residual[0].numel()
-    units = torch.eye(m).to(residual).reshape(m, 1, *residual.shape[1:]).expand(m, *residual.shape)
-    gain = torch.stack([cov(white.adjoint(unit)) for unit in units], 1)
-    columns = torch.stack([white(column).flatten(1) for column in gain.unbind(1)], 2).double()
-    values, axes = torch.linalg.eigh(torch.eye(m).to(columns) + (columns + columns.mT) / 2)
-    values = values.clamp(min=1.0)  # a network's covariance need not be positive
-    along = torch.einsum("bji,bj->bi", axes, residual.flatten(1).double())
-    value = -0.5 * (along**2 / values + values.log()).sum(1)
-    precision = (axes / values[:, None] @ axes.mT).to(gain)
-    moved = torch.einsum("bmn,bn,bm...->b...", precision, residual.flatten(1), gain)
-    return value, moved, conditioned(cov, gain, precision)
+@dataclass(frozen=True, eq=False)
+class Several(Factor):
+    """Measurements, and what is fixed, of one state as one factor: one linear solve for all of them."""
+
+    parts: "tuple[Measurement | Fixed, ...]"
+
+    @property
+    def conjugate(self) -> bool:
+        return True
+
+    def tempered(self, power: float) -> "Several":
+        return Several(tuple(part.tempered(power) for part in self.parts))
+
+    def merged(self, other: Factor) -> "Several | None":
+        return _merged(self.parts, other)
+
+    def log_expect(self, belief: Belief) -> Float[Tensor, " batch"]:
+        return self._posterior(belief)[0]
+
+    def update(self, belief: Belief, x_t: State, t: Time, space: Space) -> Updated:
+        return self._posterior(belief)
+
+    def _posterior(self, belief: Belief) -> Updated:
+        if not isinstance(belief, Normal):
+            return self.parts[0]._posterior(belief)  # which says what it is for
+        limits = [part.limits() for part in self.parts]
+        value, given = solved(
+            together([part.sight(belief.mean) for part in self.parts]), belief, reduce(Limits.with_those_of, limits)
+        )
+        for part in self.parts:
+            given = part.pinned(given)
+        return value, given
+
+
+def _merged(parts: "tuple[Measurement | Fixed, ...]", other: Factor) -> Several | None:
+    """All as one factor, if they are linear measurements, or fix more numbers than a formed solve has."""
+    members: tuple[Any, ...] = (*parts, other)
+    return Several(members) if all(_joins(member) for member in members) else None
+
+
+def _joins(factor: Any) -> bool:
+    """A class of a user's own may do something else with its measurement, and stays by itself."""
+    if type(factor) is Fixed:
+        return int(factor.where.sum()) > factor.limits().direct  # fewer are cheap to condition on first
+    return type(factor) is Measurement and factor.conjugate
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,9 +208,20 @@ class Fixed(Factor):
     where: Bool[Tensor, "..."]
     slack: float = 1e-3
 
+    first: ClassVar[bool] = True
+
     def __post_init__(self) -> None:
+        who = type(self).__name__
+        object.__setattr__(self, "value", as_tensor(self.value, f"{who}: value"))
+        object.__setattr__(self, "where", as_mask(self.where, f"{who}: where"))
         if not self.where.any():
             raise InputError("nothing is fixed: `where` holds nowhere")
+        if self.value.shape[: self.where.ndim] != self.where.shape:
+            shapes = f"{tuple(self.where.shape)}, value {tuple(self.value.shape)}"
+            raise InputError(f"{who}: where has the shape {shapes}, expected the same")
+        require_finite(self.value[self.where], f"{who}: the value where it is fixed")
+        if not self.slack > 0:
+            raise InputError(f"{who}: slack is {self.slack}, expected a positive width in the units of the data")
 
     @property
     def conjugate(self) -> bool:
@@ -181,7 +250,8 @@ class Fixed(Factor):
         if isinstance(belief, Probs):
             return self._chosen(belief)
         if isinstance(belief, Normal):
-            return self._pinned(belief)
+            value, given = solved(self.sight(belief.mean), belief, self.limits())
+            return value, self.pinned(given)
         raise InputError("fix a part of a product with .on(name)")
 
     def _chosen(self, belief: Probs) -> Updated:
@@ -191,12 +261,21 @@ class Fixed(Factor):
         logits = torch.where(where[..., None], torch.where(states, 0.0, -torch.inf).to(belief.logits), belief.logits)
         return per_sample_sum(torch.where(where, known, 0.0)), replace(belief, logits=logits)
 
-    def _pinned(self, belief: Normal) -> Updated:
+    def merged(self, other: Factor) -> Several | None:
+        return _merged((self,), other)
+
+    def limits(self) -> Limits:
+        """How far its solve goes."""
+        return Limits()
+
+    def sight(self, mean: Float[Tensor, "batch ..."]) -> Sight:
+        """The values as if they were measured with the slack."""
+        return Measurement(self.value[self.where], Subset(self.where), self.slack).sight(mean)
+
+    def pinned(self, belief: Normal) -> Normal:
+        """The belief in which the values hold to the last bit."""
         where, value = self.where.to(belief.mean.device), self.value.to(belief.mean)
-        seen = Measurement(value[where], Subset(where), self.slack)
-        log_prob, posterior = seen._posterior(belief)
-        mean = torch.where(where, value, posterior.mean)
-        return log_prob, Normal(mean, _within(posterior.spread, ~where))
+        return replace(belief, mean=torch.where(where, value, belief.mean), cov=_within(belief.spread, ~where))
 
 
 def _within(cov: Covariance, free: Tensor) -> Covariance:
@@ -248,7 +327,7 @@ class Rigid(Fixed):
         log_prob, posterior = Measurement(shape, relative, self.slack, direct=12)._posterior(belief)
         mean, here = posterior.mean.clone(), self.where.to(belief.mean.device)
         mean[:, here] = mean[:, here].mean(1, keepdim=True) + shape
-        return log_prob, Normal(mean, _Together(posterior.spread, relative))
+        return log_prob, replace(posterior, mean=mean, cov=_Together(posterior.spread, relative))
 
 
 @dataclass(frozen=True)

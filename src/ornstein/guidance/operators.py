@@ -1,13 +1,13 @@
-"""Linear operators y = A x with their adjoints, sample by sample, and the equations they lead to.
+"""Linear operators y = A x with their adjoints, sample by sample; solves.py has the equations they lead to.
 
-    (A @ B)(x) = A(B(x)),      ⟨A x, y⟩ = ⟨x, Aᵀ y⟩
+    (A @ B)(x) = A(B(x)),      ⟨A x, y⟩ = ⟨x, Aᵀ y⟩,      stack(A, B)(x) = (A x, B x)
 
 `linear` makes an operator of any function that is linear, `tangent` of one that is not, at a point. A measurement whose
 noise is correlated is whitened: W y = (W A) x + unit noise, with Wᵀ W the inverse of the noise's covariance.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn.functional import conv2d, conv_transpose2d
 
 from ..errors import InputError
-from ..states import left, per_sample_sum
+from .values import as_mask, as_numbers
 
 
 class Operator(ABC):
@@ -50,17 +50,55 @@ class Composition(Operator):
         return self.inner.adjoint(self.outer.adjoint(y))
 
 
+@dataclass(frozen=True)
+class Stack(Operator):
+    """Several operators of one event as one, what each gives flattened and joined; see `stack`.
+
+    Attributes:
+        shapes: of what each gives, without the batch axis.
+    """
+
+    parts: tuple[Operator, ...]
+    shapes: tuple[tuple[int, ...], ...]
+
+    def __call__(self, x: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch m"]:
+        return torch.cat([part(x).flatten(1) for part in self.parts], 1)
+
+    def adjoint(self, y: Float[Tensor, "batch m"]) -> Float[Tensor, "batch ..."]:
+        pieces = y.split([prod(shape) for shape in self.shapes], 1)
+        each = zip(self.parts, pieces, self.shapes, strict=True)
+        return torch.stack([part.adjoint(piece.reshape(len(y), *shape)) for part, piece, shape in each]).sum(0)
+
+
+def stack(*operators: Operator, shape: Sequence[int]) -> Stack:
+    """Several operators of one event as one: y is what each gives, flattened (torch.flatten) and joined in order.
+
+    `denoiser & a & b` stacks its measurements by itself; one `std` for each is then one an element.
+
+    shape: of an event, without the batch axis.
+    """
+    if not operators:
+        raise InputError("nothing to stack: give one operator or more")
+    event = torch.zeros(1, *shape)
+    return Stack(operators, tuple(tuple(operator(event).shape[1:]) for operator in operators))
+
+
 @dataclass(frozen=True, eq=False)
 class Subset(Operator):
     """Some of the numbers of an event: inpainting, sparse sensors, undersampling.
 
     Attributes:
-        seen: true where the event, without its batch axis, is seen.
+        seen: true where the event, without its batch axis, is seen; an array or numbers 0 and 1 are taken as well.
     """
 
     seen: Bool[Tensor, "..."]
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "seen", _seen_of(self.seen, "Subset"))
+
     def __call__(self, x: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch m"]:
+        if x.shape[1 : 1 + self.seen.ndim] != self.seen.shape:
+            raise _misfit(f"a Subset with a mask of shape {tuple(self.seen.shape)}", x)
         return x[:, self.seen.to(x.device)]
 
     def adjoint(self, y: Float[Tensor, "batch m"]) -> Float[Tensor, "batch ..."]:
@@ -79,7 +117,12 @@ class Relative(Operator):
 
     seen: Bool[Tensor, " points"]
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "seen", _seen_of(self.seen, "Relative"))
+
     def __call__(self, x: Float[Tensor, "batch points dim"]) -> Float[Tensor, "batch seen dim"]:
+        if x.shape[1:2] != self.seen.shape:
+            raise _misfit(f"a Relative of {len(self.seen)} points", x)
         seen = x[:, self.seen.to(x.device)]
         return seen - seen.mean(1, keepdim=True)
 
@@ -102,10 +145,15 @@ class Matrix(Operator):
     shape: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "matrix", as_numbers(self.matrix, "Matrix: matrix"))
+        if self.matrix.ndim != 2:
+            raise InputError(f"Matrix: matrix has the shape {tuple(self.matrix.shape)}, expected rows and columns")
         if self.shape is not None and prod(self.shape) != self.matrix.shape[1]:
             raise InputError(f"a matrix of {tuple(self.matrix.shape)} does not act on events of shape {self.shape}")
 
     def __call__(self, x: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch m"]:
+        if x[0].numel() != self.matrix.shape[1]:
+            raise _misfit(f"a Matrix of {self.matrix.shape[1]} columns", x)
         return x.flatten(1) @ self.matrix.to(x).T
 
     def adjoint(self, y: Float[Tensor, "batch m"]) -> Float[Tensor, "batch ..."]:
@@ -119,7 +167,13 @@ class Coarse(Operator):
 
     size: int
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.size, int) or self.size < 1:
+            raise InputError(f"Coarse: size is {self.size}, expected a number of pixels a block's side, 1 or more")
+
     def __call__(self, x: Float[Tensor, "batch ... h w"]) -> Float[Tensor, "batch ... h2 w2"]:
+        if x.ndim < 3 or any(side % self.size for side in x.shape[-2:]):
+            raise _misfit(f"Coarse({self.size}), whose blocks must divide the last two axes,", x)
         return reduce(x, "... (h i) (w j) -> ... h w", "mean", i=self.size, j=self.size)
 
     def adjoint(self, y: Float[Tensor, "batch ... h2 w2"]) -> Float[Tensor, "batch ... h w"]:
@@ -132,9 +186,16 @@ class Blur(Operator):
 
     kernel: Float[Tensor, "a b"]
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "kernel", as_numbers(self.kernel, "Blur: kernel"))
+        if self.kernel.ndim != 2 or not all(side % 2 for side in self.kernel.shape):
+            raise InputError(f"Blur: kernel has the shape {tuple(self.kernel.shape)}, expected two odd sides")
+
     @classmethod
     def gaussian(cls, std: float, reach: float = 3.0) -> "Blur":
         """A normal kernel of width `std` pixels, cut at `reach` widths, of sum 1."""
+        if not std > 0:
+            raise InputError(f"Blur.gaussian: std is {std}, expected a positive number of pixels")
         radius = max(1, round(reach * std))
         line = torch.arange(-radius, radius + 1, dtype=torch.float64)
         kernel = torch.outer(*[(-0.5 * (line / std) ** 2).exp()] * 2)
@@ -201,34 +262,13 @@ def whitener(covariance: Float[Tensor, "m m"]) -> Matrix:
     return Matrix(torch.linalg.solve_triangular(root, torch.eye(len(root)).to(root), upper=False))
 
 
-def conjugate_gradients(
-    system: Callable[[Tensor], Tensor],
-    right: Float[Tensor, "batch ..."],
-    tolerance: float = 1e-6,
-    most: int = 100,
-) -> Float[Tensor, "batch ..."]:
-    """Solves system(x) = right for symmetric positive definite systems, each sample to its own relative tolerance.
+def _seen_of(value: object, who: str) -> Tensor:
+    """A mask that sees something."""
+    mask = as_mask(value, f"{who}: seen")
+    if not mask.any():
+        raise InputError(f"{who}: the mask sees nothing, expected at least one true element")
+    return mask
 
-    A sample whose residual has shrunk by `tolerance`, or in which a direction of negative curvature shows up, stays as
-    it is; the iterate with the smallest residual counts. (The covariance of a network need not be positive, nor quite
-    symmetric.)
-    """
-    x, residual, direction = torch.zeros_like(right), right, right
-    power = per_sample_sum(right**2)
-    enough = tolerance**2 * power
-    best, least = x, power
-    going = power > enough
-    for _ in range(most):
-        if not going.any():
-            break
-        image = system(direction)
-        curvature = per_sample_sum(direction * image)
-        going = going & (curvature > 0)
-        length = left(torch.where(going, power / torch.where(going, curvature, 1.0), 0.0), x)
-        x, residual = x + length * direction, residual - length * image
-        before, power = power, per_sample_sum(residual**2)
-        direction = residual + left(power / before.clamp(min=torch.finfo(before.dtype).tiny), x) * direction
-        going = going & (power > enough)
-        better = power < least
-        best, least = torch.where(left(better, x), x, best), torch.where(better, power, least)
-    return best
+
+def _misfit(who: str, x: Tensor) -> InputError:
+    return InputError(f"{who} does not act on events of shape {tuple(x.shape[1:])}")

@@ -11,8 +11,9 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from ..beliefs import Belief
+from ..beliefs import Belief, tallied
 from ..denoisers.base import Condition, Denoiser
+from ..effort import Effort
 from ..errors import InputError
 from ..keys import Keys
 from ..spaces import Space, Transition
@@ -27,12 +28,14 @@ class Walk:
         x: the state at time t.
         t: the time, 1 = noise, 0 = data.
         space: the denoiser's space, bound to this batch.
-        past: the (time, belief) pairs of the moves so far, latest last, as many as the kernels keep.
+        past: the (time, belief) pairs of the moves so far, latest last, as many as the kernels keep; settled, so that
+            no graph of a network outlives its step (Belief.settled).
         nfe: network evaluations so far, of each sample; (batch,) where some were spared.
         before: the state of the latest belief, which the last step started from; None at the start.
         transition: the distribution x was drawn from, if it was drawn.
         population: the weights of the samples, where they are particles of one population (particles.py); else None.
         acceptance: of the last Metropolis moves, a sample (moves.py); None if there were none.
+        effort: gradients of the network so far, and what linear solves left unsolved; None if there was none.
     """
 
     x: Any
@@ -44,6 +47,17 @@ class Walk:
     transition: Transition | None = None
     population: Any = None
     acceptance: Tensor | None = None
+    effort: Effort | None = None
+
+    @property
+    def gradients(self) -> int:
+        """Vector–Jacobian products of the network so far, of each sample: the cost that nfe does not count."""
+        return self.effort.gradients if self.effort else 0
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user should be told: the linear solves that ended at their cap."""
+        return self.effort.notes if self.effort else ()
 
     @property
     def belief(self) -> Belief:
@@ -59,27 +73,34 @@ class Kernel(Protocol):
 
 
 def look(walk: Walk, denoiser: Denoiser, condition: Condition) -> tuple[Any, int | Tensor]:
-    """The belief where the samples stand, and the calls that each cost: none where a look at another time is as good.
+    """The settled belief where the samples stand, and the calls it cost: none where a look at another time is as good.
 
     That is so for samples that have not moved since the latest belief, under a denoiser that does not see the time.
     """
     if not denoiser.timeless or not walk.past or not isinstance(walk.x, Tensor):
-        return denoiser(walk.x, walk.t, condition), denoiser.calls
+        return denoiser(walk.x, walk.t, condition).settled(), denoiser.calls
     return look_again(walk, (walk.x != walk.before).flatten(1).any(1), denoiser, condition)
 
 
 def look_again(walk: Walk, moved: Tensor, denoiser: Denoiser, condition: Condition) -> tuple[Any, Tensor]:
     """The latest belief, renewed for the samples that have moved; what a factor says of one sample must be shared."""
     if moved.all() or not all(factor.shared(walk.x[:1]) for factor in getattr(denoiser, "factors", ())):
-        return denoiser(walk.x, walk.t, condition), torch.full_like(moved, denoiser.calls, dtype=torch.int64)
-    belief: Any = walk.belief
+        return denoiser(walk.x, walk.t, condition).settled(), torch.full_like(moved, denoiser.calls, dtype=torch.int64)
+    belief: Any = tallied(walk.belief, None)  # its effort is counted already
     if moved.any():
         t = walk.t[moved] if isinstance(walk.t, Tensor) and walk.t.ndim else walk.t
-        fresh: Any = denoiser(walk.x[moved], t, take(condition, moved))
+        fresh: Any = denoiser(walk.x[moved], t, take(condition, moved)).settled()
         logits = belief.logits.clone()
         logits[moved] = fresh.logits.to(logits)
         belief = replace(belief, logits=logits)
     return belief, denoiser.calls * moved.long()
+
+
+def spent(walk: Walk, belief: Belief) -> Effort | None:
+    """The effort of the walk with that of one more belief."""
+    if belief.tally is None or walk.effort is None:
+        return walk.effort if belief.tally is None else belief.tally.effort
+    return walk.effort + belief.tally.effort
 
 
 @dataclass(frozen=True)
@@ -111,7 +132,8 @@ class Predictor:
             x = space.correct(walk.before, x, past[-max(self.order, 2) :], past[-2][0], t)
         past = past[-self.order :]
         transition = space.step(x, space.average(past, t, s, self.eta), t, s, self.eta)
-        return Walk(transition.sample(keys), s, space, past, walk.nfe + calls, x, transition)
+        effort = spent(walk, belief)
+        return Walk(transition.sample(keys), s, space, past, walk.nfe + calls, x, transition, effort=effort)
 
 
 @dataclass(frozen=True)
@@ -134,8 +156,9 @@ class Renoise:
             return walk  # data stay as they are
         back = s + self.depth * (walk.past[-1][0] - s)
         x = walk.space.noise(walk.x, back, keys.fold("back"), since=s)
-        transition = walk.space.step(x, denoiser(x, back, condition), back, s, self.eta)
-        return replace(walk, x=transition.sample(keys), nfe=walk.nfe + denoiser.calls, transition=transition)
+        belief = denoiser(x, back, condition).settled()
+        transition, nfe = walk.space.step(x, belief, back, s, self.eta), walk.nfe + denoiser.calls
+        return replace(walk, x=transition.sample(keys), nfe=nfe, transition=transition, effort=spent(walk, belief))
 
 
 @dataclass(frozen=True)
@@ -146,6 +169,6 @@ class Heun:
         walk = Predictor(eta=0.0)(replace(walk, past=()), s, denoiser, condition, keys)
         if not isinstance(s, Tensor) and s == 0:
             return walk
-        (t, _), end = walk.past[0], denoiser(walk.x, s, condition)
+        (t, _), end = walk.past[0], denoiser(walk.x, s, condition).settled()
         x = walk.space.correct(walk.before, walk.x, (*walk.past, (s, end)), t, s)
-        return replace(walk, x=x, nfe=walk.nfe + denoiser.calls, transition=None)
+        return replace(walk, x=x, nfe=walk.nfe + denoiser.calls, transition=None, effort=spent(walk, end))

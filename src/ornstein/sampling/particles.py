@@ -21,9 +21,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ..beliefs import Belief, Joint, Normal
+from ..beliefs import Belief, Joint, Normal, counted
 from ..covariances import Dense, Spelled
 from ..denoisers.base import Condition, Denoiser, terms_and_belief
+from ..effort import Effort, Tally
 from ..guidance.factors import Factor, Factored, update
 from ..keys import Keys
 from ..spaces import Gaussian, Independent, Space, Transition
@@ -34,19 +35,25 @@ from .kernels import Walk
 
 @dataclass(frozen=True)
 class Look:
-    """What is believed at one time.
+    """What is believed at one time; settled, so that a population never holds the graph of a past call.
 
     Attributes:
         terms: of the prior, with their weights.
         prior: the terms combined.
-        values: log ψ, (factors, batch).
-        posterior: the belief given the factors.
+        values: log ψ, (factors, batch), of the tempered factors, conjugate ones first.
+        posterior: the belief given the tempered factors.
+        certainties: log E of the conjugate factors, not tempered, (conjugate factors, batch): of the last step.
+        given: the belief given these.
+        effort: what it took.
     """
 
     terms: Sequence[tuple[Time, Belief]]
     prior: Belief
     values: Float[Tensor, "factors batch"]
     posterior: Belief
+    certainties: Float[Tensor, "conjugate batch"]
+    given: Belief
+    effort: Effort
 
 
 @dataclass(frozen=True)
@@ -101,12 +108,13 @@ class Particles:
     dense: int = 16
 
     def __call__(self, walk: Walk, s: Time, denoiser: Denoiser, condition: Condition, keys: Keys) -> Walk:
-        n, t, nfe = batch_size(walk.x), walk.t, walk.nfe
+        n, t, nfe, effort = batch_size(walk.x), walk.t, walk.nfe, walk.effort or Effort()
         population, look = walk.population, walk.population.look if walk.population else None
         given = take(condition, population.eve) if population else condition
         space = denoiser.space.where(given.get("mask"))
         if look is None:
-            look, nfe = self.look(denoiser, walk.x, t, given, space), nfe + denoiser.calls
+            look = self.look(denoiser, walk.x, t, given, space)
+            nfe, effort = nfe + denoiser.calls, effort + look.effort
         if population is None:
             device = look.values.device
             population = Population(look.values.sum(0), torch.arange(n, device=device), look.values.new_zeros(()))
@@ -116,43 +124,51 @@ class Particles:
         else:
             x, gained = _move(look, space, walk.x, t, s, keys)
             before, look = look, self.look(denoiser, x, s, given, space)
-            gained, nfe = gained + look.values.sum(0) - before.values.sum(0), nfe + denoiser.calls
+            gained = gained + look.values.sum(0) - before.values.sum(0)
+            nfe, effort = nfe + denoiser.calls, effort + look.effort
         log_weights = (population.log_weights + gained).nan_to_num(nan=-torch.inf)  # what is impossible stays so
         population = replace(population, log_weights=log_weights, look=look)
         x, population = self._resampled(x, population, last, keys)
-        past = ((t, look.posterior),)
-        return replace(walk, x=x, t=s, past=past, nfe=nfe, before=walk.x, transition=None, population=population)
+        walk = replace(walk, before=walk.x, transition=None, population=population, effort=effort)
+        return replace(walk, x=x, t=s, past=((t, look.posterior),), nfe=nfe)
 
     def look(self, denoiser: Denoiser, x: State, t: Time, given: Condition, space: Space) -> Look:
         """The beliefs at x, one call of the denoiser."""
-        prior = denoiser.denoiser if isinstance(denoiser, Factored) else denoiser
+        prior, factors = denoiser.denoiser if isinstance(denoiser, Factored) else denoiser, _factors(denoiser)
         terms, belief = terms_and_belief(prior, x, t, given)
-        if len(terms) == 1:
-            belief = _spelled(belief, self.dense)
-            terms = [(1.0, belief)]
-        factors = _factors(denoiser)
-        if self.temper:
+        tally, single = Tally() if belief.tally is None else belief.tally, len(terms) == 1
+        belief = self._spelled(counted(belief, tally, prior.calls), single)
+        terms = [(1.0, belief)] if single else terms
+        known = [factor for factor in factors if factor.conjugate]  # these come first
+        certainties, certain = _updated(known, belief, x, t, space)
+        certain = self._spelled(certain, single)
+        if self.temper and factors:
             power = max(1 - float(t), 1e-6) ** self.temper  # a power of 0 would be noise of infinite width
-            factors = [factor.tempered(power) for factor in factors]
-        if not factors:
-            return Look(terms, belief, torch.zeros(1, batch_size(x), device=leaves(x)[0].device).double(), belief)
-        values, posterior = update(factors, belief, x, t, space)
-        return Look(terms, belief, values.double(), _spelled(posterior, self.dense) if len(terms) == 1 else posterior)
+            values, posterior = _updated([factor.tempered(power) for factor in factors], belief, x, t, space)
+        else:
+            values, posterior = _updated(factors[len(known) :], certain, x, t, space)
+            values = torch.cat([certainties, values])
+        posterior = self._spelled(posterior, single)
+        terms = [(weight, term.settled()) for weight, term in terms]
+        settled = [one.settled() for one in (belief, posterior, certain)]
+        return Look(terms, settled[0], values, settled[1], certainties, settled[2], tally.effort)
+
+    def _spelled(self, belief: Belief, single: bool) -> Belief:
+        """With its covariance as a matrix, where that is at hand or small, and the chain is of one term."""
+        return _spelled(belief, self.dense) if single else belief
 
     def _finish(
         self, factors: Sequence[Factor], look: Look, space: Space, x: State, t: Time, s: Time, keys: Keys
     ) -> tuple[Any, Tensor]:
         """x₀ by the belief given the conjugate factors; the others weigh it by their own values."""
-        known = [factor for factor in factors if factor.conjugate]  # these come first
-        values, belief = update(known, look.prior, x, t, space) if known else (look.values[:0], look.prior)
-        single = len(look.terms) == 1
-        x0 = space.step(x, _spelled(belief, self.dense) if single else belief, t, s, 1.0).sample(keys.fold("move"))
-        gained = values.double().sum(0) - look.values[: len(known)].sum(0)  # not 0 where these were tempered
-        if not single:
+        known = len(look.certainties)
+        x0 = space.step(x, look.given, t, s, 1.0).sample(keys.fold("move"))
+        gained = look.certainties.sum(0) - look.values[:known].sum(0)  # not 0 where these were tempered
+        if len(look.terms) > 1:
             gained = gained + _log_chain(look, space, x, t, s, x0) - _density(space.step(x, look.prior, t, s, 1.0), x0)
-        certain = space.certain(x0)
-        for factor, foreseen in zip(factors[len(known) :], look.values[len(known) :], strict=False):
-            gained = gained + factor.log_expect(certain).double() - foreseen
+        clean = space.certain(x0)
+        for factor, foreseen in zip(factors[known:], look.values[known:], strict=False):
+            gained = gained + factor.log_expect(clean).double() - foreseen
         return x0, gained
 
     def _resampled(self, x: State, population: Population, last: bool, keys: Keys) -> tuple[State, Population]:
@@ -184,6 +200,16 @@ def _move(look: Look, space: Space, x: State, t: Time, s: Time, keys: Keys) -> t
     proposal = space.step(x, look.posterior, t, s, 1.0)
     moved = proposal.sample(keys.fold("move"))
     return moved, _log_chain(look, space, x, t, s, moved) - proposal.log_prob(moved)
+
+
+def _updated(
+    factors: Sequence[Factor], belief: Belief, x: State, t: Time, space: Space
+) -> tuple[Float[Tensor, "factors batch"], Belief]:
+    """log E of each factor in float64, and the belief given them; none leave it as it is."""
+    if not factors:
+        return torch.zeros(0, batch_size(x), dtype=torch.float64, device=leaves(x)[0].device), belief
+    values, posterior = update(factors, belief, x, t, space)
+    return values.double(), posterior
 
 
 def _log_chain(look: Look, space: Space, x: State, t: Time, s: Time, moved: State) -> Tensor:

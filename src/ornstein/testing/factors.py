@@ -1,7 +1,7 @@
 """Checks of operators and factors."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..beliefs import Belief, Joint, Normal, Probs
 from ..denoisers.base import Condition, Denoiser, with_covariance
+from ..errors import InputError
 from ..guidance.factors import Factor
 from ..guidance.operators import Operator
 from ..keys import Keys
@@ -18,7 +19,15 @@ from .denoisers import denoiser_claims
 
 
 def check_operator(operator: Operator, shape: tuple[int, ...], n: int = 3, tolerance: float = 1e-5) -> int:
-    """Checks a linear operator on n events of a shape, given without the batch axis."""
+    """Checks a linear operator on n events of a shape, given without the batch axis.
+
+    InputError: the shape is not a sequence of sizes, or n not a number of events.
+    """
+    if not isinstance(shape, Sequence) or not all(isinstance(side, int) and side > 0 for side in shape):
+        found = f"a {type(shape).__name__}" if isinstance(shape, Tensor) else repr(shape)
+        raise InputError(f"check_operator: shape is {found}, expected that of one event, such as (3, 32, 32)")
+    if not isinstance(n, int) or n < 1:
+        raise InputError(f"check_operator: n is {n!r}, expected a number of events, 1 or more")
     return verify(operator, _operator_claims(operator, shape, n, tolerance))
 
 

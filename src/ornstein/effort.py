@@ -1,0 +1,68 @@
+"""What a belief cost beside the calls of the network, and how well the linear equations behind it were solved.
+
+A denoiser with factors asks for the belief's covariance, which for a network is a vector–Jacobian product: one product
+is a gradient of each network that the belief is made of. A `Tally` rides on the belief while it is formed (see
+`beliefs.counted`), and the kernels add what it holds to `Walk.effort` (`Walk.gradients`, `Walk.notes`). Gradients of a
+factor itself, such as those of a classifier or of an energy, are not of the denoising network and are not counted.
+"""
+
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Effort:
+    """Sums of it are efforts again.
+
+    Attributes:
+        gradients: vector–Jacobian products of the network, of each sample: all samples of a batch take part in every
+            product, as long as one of them needs it.
+        unsolved: the largest relative residual |r − S u| / |r| that a linear solve left above its tolerance, a sample;
+            0 where every solve reached its tolerance.
+        capped: how many solves ended at their cap of iterations, a sample.
+    """
+
+    gradients: int = 0
+    unsolved: Float[Tensor, " batch"] | float = 0.0
+    capped: Int[Tensor, " batch"] | int = 0
+
+    def __add__(self, other: "Effort") -> "Effort":
+        return Effort(
+            self.gradients + other.gradients,
+            _larger(self.unsolved, other.unsolved),
+            self.capped + other.capped,
+        )
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences for a user; none if every solve reached its tolerance or a direction without curvature."""
+        capped = torch.as_tensor(self.capped).reshape(-1)
+        if not capped.any():
+            return ()
+        worst = float(torch.as_tensor(self.unsolved).max())
+        share = f"{int((capped > 0).sum())} of {len(capped)} samples"
+        return (
+            f"linear solves of measurements ended at their cap of iterations in {share}, {int(capped.max())} times in "
+            f"one of them, with a relative residual of up to {worst:.1e}: raise `iterations`, or `tolerance`",
+        )
+
+
+@dataclass(eq=False)
+class Tally:
+    """The effort so far behind one belief; it grows while the belief is formed, and whenever its covariance is used."""
+
+    effort: Effort = field(default_factory=Effort)
+
+    def add(self, effort: Effort) -> None:
+        self.effort = self.effort + effort
+
+
+def _larger(a: Tensor | float, b: Tensor | float) -> Tensor | float:
+    if isinstance(a, Tensor) and isinstance(b, Tensor):
+        return torch.maximum(a, b)
+    if isinstance(a, Tensor) or isinstance(b, Tensor):
+        return b if isinstance(b, Tensor) else a  # the number is the 0 of nothing left
+    return max(a, b)

@@ -1,0 +1,49 @@
+"""What users hand to factors and operators, checked on the way in: numbers and masks, of torch, NumPy or lists."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import InputError
+
+
+def as_tensor(value: Any, what: str) -> Tensor:
+    """A tensor of it; InputError if it is none, naming `what` was given."""
+    try:
+        return torch.as_tensor(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        kind = type(value).__name__
+        raise InputError(f"{what} is a {kind}, expected numbers: a tensor, an array or a list ({error})") from None
+
+
+def as_numbers(value: Any, what: str) -> Tensor:
+    """Finite real floating-point numbers; InputError if it is something else."""
+    numbers = as_tensor(value, what)
+    if numbers.is_complex():
+        raise InputError(
+            f"{what} is complex, expected real numbers: give the real and imaginary parts along a last axis "
+            "(torch.view_as_real), as operators.Fourier does"
+        )
+    if numbers.dtype == torch.bool:
+        raise InputError(f"{what} holds true and false, expected real numbers")
+    require_finite(numbers, what)
+    return numbers if numbers.is_floating_point() else numbers.to(torch.get_default_dtype())
+
+
+def require_finite(numbers: Tensor, what: str) -> None:
+    """InputError, with the place, if one of the numbers is NaN or infinite."""
+    wrong = (~numbers.isfinite()).nonzero()
+    if len(wrong):
+        place = tuple(wrong[0].tolist())
+        raise InputError(f"{what}: element {place} is {numbers[place].item()}, expected finite numbers")
+
+
+def as_mask(value: Any, what: str) -> Tensor:
+    """True and false, from booleans or from numbers that are all 0 or 1; InputError if it is something else."""
+    mask = as_tensor(value, what)
+    if mask.dtype == torch.bool:
+        return mask
+    if mask.is_complex() or not bool(((mask == 0) | (mask == 1)).all()):
+        raise InputError(f"{what} holds other values than 0 and 1, expected a mask of true and false")
+    return mask == 1
