@@ -15,13 +15,13 @@ from scipy import stats
 from torch import Tensor
 
 from ornstein.beliefs import Joint, Normal
-from ornstein.denoisers.base import Condition, Denoiser, Guided
+from ornstein.denoisers.base import Condition, Denoiser, Guided, Traits, carry
 from ornstein.denoisers.oracles import Mixture, enumerated, gaussian_mixture, joint_mixture
 from ornstein.keys import Keys
 from ornstein.sampling.kernels import Predictor, Walk
 from ornstein.sampling.sampler import Sampler
 from ornstein.schedules import Cosine, Schedule
-from ornstein.spaces import Categorical, Gaussian, Space
+from ornstein.spaces import Categorical, Gaussian
 from ornstein.states import State, Time
 
 F64 = torch.float64
@@ -184,9 +184,8 @@ class Uncoupled(Denoiser):
 
     world: Mixture
 
-    @property
-    def space(self) -> Space:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.world.space
+    def __post_init__(self) -> None:
+        carry(self, Traits(self.world.space))
 
     def __call__(self, x_t: State, t: Time, condition: Condition | None = None) -> Joint:
         parts: Any = self.world.components

@@ -24,7 +24,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..beliefs import Belief, Joint, Probs
-from ..denoisers.base import Condition, Denoiser, Guide, Guided, with_covariance
+from ..denoisers.base import Condition, Denoiser, Guide, Guided, Traits, with_covariance
 from ..spaces import Space
 from ..states import State, Time, leaves, left, map_state, per_sample_sum
 
@@ -80,7 +80,7 @@ class Factor(Guide):
         return Factored(denoiser, (self,))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Factored(Guided):
     """A denoiser of the prior times its factors, the conjugate ones taken first."""
 
@@ -88,17 +88,17 @@ class Factored(Guided):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "factors", tuple(sorted(self.factors, key=lambda factor: not factor.conjugate)))
+        super().__post_init__()
 
     def __and__(self, guide: Guide) -> Denoiser:
         return replace(self, denoiser=self.denoiser & guide) if guide.of_prior else super().__and__(guide)
 
-    @property
-    def record(self) -> Sequence[Mapping[str, Any]]:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return (*self.denoiser.record, *(factor.record for factor in self.factors))
-
-    @property
-    def timeless(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.denoiser.timeless and all(factor.timeless for factor in self.factors)
+    def changed(self, traits: Traits) -> Traits:
+        return replace(
+            traits,
+            record=(*traits.record, *(factor.record for factor in self.factors)),
+            timeless=traits.timeless and all(factor.timeless for factor in self.factors),
+        )
 
     def __call__(self, x_t: State, t: Time, condition: Condition | None = None) -> Belief:
         space = self.space.where((condition or {}).get("mask"))

@@ -97,7 +97,7 @@ def draw_with_log_prob(
     return torch.cat(x), torch.cat(log_q)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class _Tangents(Guided):
     """A denoiser of states that are followed by their derivatives by the noise they came from, stacked in the batch.
 

@@ -13,7 +13,7 @@ b(x_t + γ a σ²/α, t). A property with foresight, m(x_t, t) = E[w | x_t], is 
 knows how all parts of x₀ depend on one another; any other w is expanded at a belief whose categories are independent.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +22,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..beliefs import Belief, combined
-from ..denoisers.base import Condition, Denoiser, Guide, Guided
+from ..denoisers.base import Condition, Denoiser, Guide, Guided, Traits
 from ..errors import InputError
 from ..guidance.factors import Energy, Factored, NoisyLogProb
 from ..sampling.diagnostics import mean_and_error
@@ -92,15 +92,14 @@ class Shift(Guide):
         return Shifted(denoiser, self)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Shifted(Guided):
     """The denoiser of p(x₀) exp(γ a·x₀)."""
 
     shift: Shift
 
-    @property
-    def record(self) -> Sequence[Mapping[str, Any]]:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return (*self.denoiser.record, {"shift": "along a direction", "gamma": self.shift.gamma})
+    def changed(self, traits: Traits) -> Traits:
+        return traits.recorded(shift="along a direction", gamma=self.shift.gamma)
 
     def __call__(self, x_t: State, t: Time, condition: Condition | None = None) -> Belief:
         return combined(self.terms(x_t, t, condition))

@@ -1,7 +1,6 @@
 """From a configuration to a trained model, and from a name to a loaded one."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import reduce
 from pathlib import Path
@@ -151,7 +150,7 @@ def load(model: Path | str, device: torch.device | str = "cpu") -> NeuralDenoise
     """A trained denoiser, ready to sample, from a shipped model's name ("images/digits"), a run folder or a file."""
     denoiser, meta = _loaded(model, "model", device)
     assert isinstance(denoiser, NeuralDenoiser)
-    return replace(denoiser, grids={int(steps): grid for steps, grid in meta.get("grids", {}).items()})
+    return denoiser.having(grids={int(steps): grid for steps, grid in meta.get("grids", {}).items()})
 
 
 def load_regressor(model: Path | str, device: torch.device | str = "cpu") -> Regressor:
