@@ -22,7 +22,8 @@ from ..covariances import Covariance, Dense, conditioned
 from ..errors import InputError
 from ..spaces import Categorical, Space
 from ..states import State, Time, per_sample_sum
-from .factors import Factor, Updated, name_of
+from .factors import Factor, Updated
+from .functions import name_of
 from .operators import Operator, Relative, Subset, conjugate_gradients, tangent
 
 

@@ -15,7 +15,8 @@ from torch import Tensor
 from ..beliefs import Belief
 from ..denoisers.base import Condition, Denoiser, Guide, Guided, Traits
 from ..errors import InputError
-from ..guidance.factors import Factored, Smooth, name_of
+from ..guidance.factors import Factored, Smooth
+from ..guidance.functions import name_of
 from ..spaces import Euclidean, Gaussian
 from ..states import State, Time
 from .densities import Density

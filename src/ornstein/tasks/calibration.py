@@ -15,6 +15,7 @@ knows how all parts of x₀ depend on one another; any other w is expanded at a 
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -46,7 +47,18 @@ class Foreseen:
         return self.of(code, 0.0)
 
 
-Property = Callable[[Any], Tensor] | Foreseen | Tensor
+@dataclass(frozen=True)
+class ForesightOf:
+    """A property with foresight that is made of the model it is asked of.
+
+    Attributes:
+        make: the property, as the denoiser foresees it; InputError if it cannot.
+    """
+
+    make: Callable[[Denoiser], Foreseen]
+
+
+Property = Callable[[Any], Tensor] | Foreseen | ForesightOf | Tensor
 _LEAST_ESS = 0.2
 
 
@@ -231,19 +243,27 @@ class Knob:
     steps: int | None = None
     condition: Condition = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        _ = self.of  # refused at once, if the model cannot foresee it
+
+    @cached_property
+    def of(self) -> Callable[[Any], Tensor] | Foreseen | Tensor:
+        """The property, of this model."""
+        return self.w.make(self.denoiser) if isinstance(self.w, ForesightOf) else self.w
+
     def guide(self, gamma: float) -> Guide:
         """exp(γ w) as a guide: an exact shift along a direction, else a factor."""
-        if isinstance(self.w, Foreseen):
-            return NoisyLogProb(self.w.of, gamma)
-        return Shift(self.w, gamma) if isinstance(self.w, Tensor) else Energy(self.w, -gamma)
+        if isinstance(self.of, Foreseen):
+            return NoisyLogProb(self.of.of, gamma)
+        return Shift(self.of, gamma) if isinstance(self.of, Tensor) else Energy(self.of, -gamma)
 
     def value(self, drawn: Samples) -> Float[Tensor, " n"]:
         code = self.denoiser.space.where(drawn.condition.get("mask")).certain(drawn.x).mean
-        return ((code * self.w).flatten(1).sum(1) if isinstance(self.w, Tensor) else self.w(code)).double()
+        return ((code * self.of).flatten(1).sum(1) if isinstance(self.of, Tensor) else self.of(code)).double()
 
     def draw(self, gamma: float, seed: int) -> tuple[Float[Tensor, " n"], Tensor]:
         """w of n samples at γ, and which of them are of one family; independent where no particles are needed."""
-        if not isinstance(self.denoiser, Factored) and (gamma == 0 or isinstance(self.w, Tensor)):
+        if not isinstance(self.denoiser, Factored) and (gamma == 0 or isinstance(self.of, Tensor)):
             guided = self.denoiser & self.guide(gamma) if gamma else self.denoiser
             drawn = sample(guided, self.n, self.steps, seed=seed, condition=self.condition)
             return self.value(drawn), torch.arange(self.n)

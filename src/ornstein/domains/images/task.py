@@ -14,6 +14,7 @@ from ...denoisers.base import Denoiser, Guide, NeuralDenoiser, Origin
 from ...denoisers.composition import Autoguide, mixture, product
 from ...denoisers.regressors import Regressor
 from ...errors import InputError
+from ...guidance.operators import Blur
 from ...networks import PatchTransformerConfig, UNetConfig
 from ...report import pictures, walls
 from ...sampling.grids import named
@@ -34,7 +35,7 @@ from .vision import captions
 from .vision.examples import PROMPTS, TWO
 from .vision.folders import fitted
 from .vision.judges import Judge
-from .vision.prompts import said
+from .vision.prompts import Phrase, said
 
 SHOWN = 12
 GUIDANCE = 3.0  # by prompts, if not said
@@ -274,9 +275,15 @@ def _of_captions(ask: ImagesAsk, n: int, facts: Mapping[str, Any], known: Sequen
     rounds = [k // len(asked) for k in range(n)]
     phrases = [said(one, k / max(1, count - 1)) if one else [] for one, k in zip(each, rounds, strict=True)]
     labels = [styles[k % len(styles)] for k in rounds]
-    guide, condition = prompts(phrases, labels, facts, scale, ask.negative, ask.interval)
+    phrases = [[_numbered(phrase, facts) for phrase in one] for one in phrases]
+    guide, condition = prompts(phrases, labels, scale, ask.negative, ask.interval)
     record = {"guidance": scale, "prompts": each, "labels": labels, "negative": ask.negative}
     return Request([guide], condition, record, sampler)
+
+
+def _numbered(phrase: Phrase, facts: Mapping[str, Any]) -> Phrase:
+    """With the number of the class that it names; InputError if the model does not know it."""
+    return phrase if phrase.label is None else replace(phrase, label=class_of(phrase.label, facts, "prompt: @"))
 
 
 def sampler(space: Space, steps: int | None) -> Sampler:
@@ -376,7 +383,7 @@ def _said(model: Denoiser, truth: Tensor, seed: int) -> list[tuple[str, Tensor]]
 
 
 def _blur(truth: Tensor) -> Tensor:
-    return blurred(truth, 1.0).operator(truth[None])[0]
+    return Blur.gaussian(1.0)(truth[None])[0]
 
 
 def _row(truth: Tensor, seen: Tensor, samples: Samples) -> Tensor:

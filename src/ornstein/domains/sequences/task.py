@@ -146,7 +146,7 @@ class Sequences(Task):
             condition["family"] = torch.tensor(families).repeat(-(-n // len(families)))[:n]
             guides.append(Prompt({"family": None}, ask.guidance))
         said = {"fixed": ask.fixed, "motif": ask.motif, "structure": ask.structure, "fold": ask.fold}
-        factors = known({**said, "fraction": ask.fraction}, facts)
+        factors = known({**said, "fraction": ask.fraction})
         return Request([*guides, *factors], condition, vars(ask), partial(sampler, ask))
 
     def write(self, samples: Samples, folder: Path) -> None:
