@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ornstein.denoisers.base import Traits
 from ornstein.denoisers.composition import Composed, product
 from ornstein.denoisers.energy import EnergyDenoiser
 from ornstein.denoisers.oracles import Mixture, gaussian_mixture, ring
@@ -69,7 +70,7 @@ def trained(world: Mixture, seed: int, steps: int = 4000, batch: int = 512) -> E
     """A small energy network that has learnt fresh draws of a world."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        denoiser = EnergyDenoiser(MLP(MLPConfig(64, 3, 6, 8.0), (2,)), Euclidean((2,)))
+        denoiser = EnergyDenoiser(MLP(MLPConfig(64, 3, 6, 8.0), (2,)), Traits(Euclidean((2,))))
     optimizer = torch.optim.Adam(denoiser.network.parameters(), 1e-3)
     rate = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     for step in range(steps):

@@ -14,7 +14,7 @@ from torch import Tensor
 import ours
 import peers
 from ornstein.beliefs import Normal
-from ornstein.denoisers.base import Condition, Denoiser
+from ornstein.denoisers.base import Condition, Denoiser, Traits
 from ornstein.keys import Keys
 from ornstein.sampling import grids
 from ornstein.sampling.kernels import Predictor
@@ -57,7 +57,7 @@ class _Network(Denoiser):
     """A denoiser whose belief is network(x_t)."""
 
     def __init__(self, network: Network) -> None:
-        self.space, self.network = Euclidean((WIDTH,)), network
+        self.traits, self.network = Traits(Euclidean((WIDTH,))), network
 
     def __call__(self, x_t: State, t: Time, condition: Condition | None = None) -> Normal:
         assert isinstance(x_t, Tensor)

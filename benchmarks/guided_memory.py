@@ -88,7 +88,7 @@ def pictures(side: int, channels: int = 32) -> NeuralDenoiser:
     with torch.no_grad():
         for weight in network.parameters():
             weight.add_(0.02 * torch.randn_like(weight))
-    return NeuralDenoiser(network.requires_grad_(False).eval(), Euclidean((3, side, side), data_std=0.5))
+    return NeuralDenoiser(network.requires_grad_(False).eval(), Traits(Euclidean((3, side, side), data_std=0.5)))
 
 
 def seen(denoiser: NeuralDenoiser, iterations: int = 8) -> Denoiser:

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from ornstein.config import TrainConfig
-from ornstein.denoisers.base import Denoiser, NeuralDenoiser
+from ornstein.denoisers.base import NeuralDenoiser
 from ornstein.domains.sequences import data, scores
 from ornstein.domains.sequences.task import Sequences, SequencesConfig
 from ornstein.guidance.factors import BlackBox
@@ -127,10 +127,11 @@ def ways(arm: str, length: int) -> Ways:
     return Ways({"ancestral 32 + 11 rounds": rounds, **ancestral, **bounded})
 
 
-def told(denoiser: Denoiser, where: Tensor, values: Tensor, start: int = 0) -> tuple[Any, dict[str, Tensor]]:
+def told(denoiser: NeuralDenoiser, where: Tensor, values: Tensor, start: int = 0) -> tuple[Any, dict[str, Tensor]]:
     """A denoiser that knows the letters at some places, one set a sample; two orders begin where they are known."""
     if start:
-        denoiser = replace(denoiser, space=replace(denoiser.space, start=start))  # pyright: ignore[reportArgumentType, reportCallIssue]
+        space: Any = denoiser.space
+        denoiser = denoiser.having(space=replace(space, start=start))
     condition = {"start": torch.full((len(values),), start)} if start else {}
     return denoiser & _Each(values, where), condition
 

@@ -43,8 +43,8 @@ def measure(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
     way = {**STOCHASTIC, "steps": options.steps}
     free = drawn(model, n, **way)
-    nitrogen = Knob(model, molecules.counted(NITROGEN, model), n)
-    gap = Knob(model, molecules.foreseen("gap", facts), n)
+    nitrogen = Knob(model, molecules.counted(NITROGEN), n)
+    gap = Knob(model, molecules.foreseen("gap"), n)
     for name, knob in (("nitrogen", nitrogen), ("gap", gap)):
         values = knob.value(free)
         yield row(name, "unguided", 0.0, values, values)

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import ornstein as on
-from ornstein.denoisers.base import NeuralDenoiser
+from ornstein.denoisers.base import NeuralDenoiser, Traits
 from ornstein.domains.molecules import data, network
 from ornstein.networks import MolecularConfig
 
@@ -137,7 +137,7 @@ def ours() -> tuple[NeuralDenoiser, Mapping[str, Any]]:
         return model, model.origin.facts
     facts = data.load("qm9-sample")[0].facts
     null = {"properties": torch.full((len(facts["properties"]),), torch.nan)}
-    return NeuralDenoiser(network.build(MolecularConfig(), facts).eval(), network.space(facts), null), facts
+    return NeuralDenoiser(network.build(MolecularConfig(), facts).eval(), Traits(network.space(facts)), null), facts
 
 
 def masks(n: int, facts: Mapping[str, Any]) -> Bool[Tensor, "n length"]:

@@ -7,7 +7,7 @@ from math import pi, tan
 from torch import Tensor
 
 from ornstein.beliefs import Normal
-from ornstein.denoisers.base import Condition, Denoiser
+from ornstein.denoisers.base import Condition, Denoiser, Traits
 from ornstein.keys import Keys
 from ornstein.sampling import grids
 from ornstein.sampling.kernels import Predictor
@@ -77,7 +77,7 @@ class Exact(Denoiser):
     """A denoiser of the package from a function of (x with α = 1, σ)."""
 
     def __init__(self, space: Space, denoise: Denoise) -> None:
-        self.space, self.denoise = space, denoise
+        self.traits, self.denoise = Traits(space), denoise
 
     def __call__(self, x_t: State, t: Time, condition: Condition | None = None) -> Normal:
         assert isinstance(x_t, Tensor)

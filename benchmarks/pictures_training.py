@@ -82,7 +82,7 @@ def ours(config: UNetConfig, batch: int, bf16: bool, folder: Path) -> Contender:
     settings = TrainConfig(
         batch_size=batch, learning_rate=RATE, precision="bf16-mixed" if bf16 else "32-true", device="cpu"
     )
-    model = NeuralDenoiser(network, on.Euclidean((COLOURS, SIDE, SIDE), data_std=0.5))
+    model = NeuralDenoiser(network, on.Traits(on.Euclidean((COLOURS, SIDE, SIDE), data_std=0.5)))
     data = Arrays(2 * pictures() - 1)
     trainer = Trainer(model, data, data, settings, folder, {})
     name = f"UNet({config.channels}, {config.multipliers}, {config.blocks}, {config.attention}, patch={config.patch})"

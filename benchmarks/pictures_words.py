@@ -57,8 +57,7 @@ class Real:
 def drawn(
     model: on.Denoiser, asked: Sequence[Sequence[Phrase]], scale: float, steps: int, eta: float = 1.0
 ) -> on.Samples:
-    assert model.origin is not None
-    guide, condition = prompts(asked, [0] * len(asked), model.origin.facts, scale)
+    guide, condition = prompts(asked, [0] * len(asked), scale)
     return on.sample(model & guide, len(asked), steps, eta=eta, condition=condition, batch_size=100)
 
 

@@ -10,14 +10,13 @@ with S = A Aᵀ + σ². Everything in float64.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import product
 
 import torch
 from torch import Tensor
 
 from ornstein.beliefs import Normal
-from ornstein.denoisers.base import Condition, Denoiser
+from ornstein.denoisers.base import Condition, Denoiser, Traits, carry
 from ornstein.denoisers.oracles import Mixture, gaussian_mixture
 from ornstein.guidance.measurements import Measurement
 from ornstein.guidance.operators import Matrix
@@ -126,13 +125,12 @@ class Exact(Denoiser):
 
     problem: Problem
 
-    @cached_property
-    def space(self) -> Euclidean:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.problem.space
+    def __post_init__(self) -> None:
+        carry(self, Traits(self.problem.space))
 
     def __call__(self, x_t: State, t: Time, condition: Condition | None = None) -> Normal:
         assert isinstance(x_t, Tensor)
-        alpha, sigma = (level(t) for level in (self.space.schedule.alpha, self.space.schedule.sigma))
+        alpha, sigma = (level(t) for level in (self.problem.space.schedule.alpha, self.problem.space.schedule.sigma))
         return Normal(self.problem.denoise(x_t, alpha, sigma))
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ornstein import Euclidean, Keys, NeuralDenoiser, files
+from ornstein import Euclidean, Keys, NeuralDenoiser, Traits, files
 from ornstein.config import TrainConfig, to_dict
 from ornstein.training import checkpoints
 from ornstein.training.datasets import Arrays
@@ -58,7 +58,7 @@ def trainer(
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
         network = Dense(dropout)
-    denoiser = NeuralDenoiser(network, Euclidean((2,)), {"label": torch.tensor(-1)})
+    denoiser = NeuralDenoiser(network, Traits(Euclidean((2,))), {"label": torch.tensor(-1)})
     meta = {"domain": "tests", "name": "small", "config": {"train": to_dict(config)}, "facts": {}}
     return Trainer(denoiser, records or data(), data(40, 1), config, folder, meta, **changes)
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ornstein.beliefs import Belief, Normal
-from ornstein.denoisers.base import Condition, Denoiser
+from ornstein.denoisers.base import Condition, Denoiser, Traits, carry
 from ornstein.denoisers.composition import Prompt
 from ornstein.guidance.factors import Energy, Factor, LogProb, NoisyLogProb
 from ornstein.guidance.measurements import Fixed, Measurement
@@ -180,9 +180,8 @@ class Altered(Denoiser):
     change: Callable[[Tensor, Tensor, Any], Tensor]
     denoiser: Denoiser = anisotropic()  # noqa: RUF009
 
-    @property
-    def space(self) -> Space:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.denoiser.space
+    def __post_init__(self) -> None:
+        carry(self, Traits(self.denoiser.space))
 
     def __call__(self, x_t: State, t: Time, condition: Condition | None = None) -> Belief:
         assert isinstance(x_t, Tensor)

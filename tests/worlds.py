@@ -15,7 +15,7 @@ from scipy import stats
 from torch import Tensor
 
 from ornstein.beliefs import Joint, Normal
-from ornstein.denoisers.base import Condition, Denoiser, Guided
+from ornstein.denoisers.base import Condition, Denoiser, Guided, Origin, Traits, carry
 from ornstein.denoisers.oracles import Mixture, enumerated, gaussian_mixture, joint_mixture
 from ornstein.keys import Keys
 from ornstein.sampling.kernels import Predictor, Walk
@@ -184,14 +184,23 @@ class Uncoupled(Denoiser):
 
     world: Mixture
 
-    @property
-    def space(self) -> Space:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.world.space
+    def __post_init__(self) -> None:
+        carry(self, Traits(self.world.space))
 
     def __call__(self, x_t: State, t: Time, condition: Condition | None = None) -> Joint:
         parts: Any = self.world.components
         alone = {name: Mixture(self.world.weights, part) for name, part in parts.parts.items()}
         return Joint({name: oracle(x_t[name], t) for name, oracle in alone.items()})
+
+
+class Blank(Denoiser):
+    """A model of certain data that has nothing to say of them, to make guides for."""
+
+    def __init__(self, space: Space, facts: dict[str, Any] | None = None) -> None:
+        self.traits = Traits(space, Origin("tests", "blank", {}, facts, "") if facts is not None else None)
+
+    def __call__(self, x_t: State, t: Time, condition: Condition | None = None) -> Any:
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)

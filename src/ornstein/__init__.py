@@ -28,6 +28,7 @@ _HOMES = {
     "Denoiser": "denoisers.base",
     "Guide": "denoisers.base",
     "NeuralDenoiser": "denoisers.base",
+    "Traits": "denoisers.base",
     "with_covariance": "denoisers.base",
     "Density": "mcmc.densities",
     "energy_difference": "denoisers.energy",
@@ -126,7 +127,7 @@ if TYPE_CHECKING:
     from . import testing
     from .beliefs import Belief, Joint, Normal, Probs
     from .denoisers import oracles
-    from .denoisers.base import Denoiser, Guide, NeuralDenoiser, with_covariance
+    from .denoisers.base import Denoiser, Guide, NeuralDenoiser, Traits, with_covariance
     from .denoisers.composition import Autoguide, Prompt, mixture, negation, product
     from .denoisers.diffusers import from_diffusers
     from .denoisers.energy import EnergyDenoiser, energy_difference, score

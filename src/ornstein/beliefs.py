@@ -124,7 +124,7 @@ class Probs(Belief):
         return self._existing.log_softmax(-1)
 
     @property
-    def mean(self) -> Float[Tensor, "batch *positions states"]:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def mean(self) -> Float[Tensor, "batch *positions states"]:
         """Probabilities, which are the mean of the one-hot code."""
         probs = self._existing.softmax(-1)
         return probs if self.exists is None else probs * self.exists[..., None]
@@ -167,7 +167,7 @@ class Joint(Belief):
     tally: Tally | None = field(default=None, compare=False, repr=False)
 
     @property
-    def mean(self) -> dict[str, Any]:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def mean(self) -> dict[str, Any]:
         return {name: part.mean for name, part in self.parts.items()}
 
     def __getitem__(self, name: str) -> Belief:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ornstein.denoisers.base import NeuralDenoiser
+from ornstein.denoisers.base import NeuralDenoiser, Traits
 from ornstein.denoisers.composition import Composed, product
 from ornstein.denoisers.energy import energy_difference, score
 from ornstein.denoisers.oracles import gaussian_mixture
@@ -89,7 +89,7 @@ def test_the_composed_score_of_trained_energies_is_conservative(bench: Any) -> N
     networks = [bench.trained(world, seed, steps=400, batch=256) for world, seed in ((ring, 1), (bars, 2))]
     for network in networks:
         network.network.double()
-    plain = [NeuralDenoiser(energy.network, energy.space) for energy in networks]
+    plain = [NeuralDenoiser(energy.network, Traits(energy.space)) for energy in networks]
     energies = product(networks[0], networks[1], base)
     assert_learnt(energies, product(ring, bars, base))
     assert_conservative(energies)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ornstein.beliefs import Joint, Normal
-from ornstein.denoisers.base import Condition, Denoiser, NeuralDenoiser, times, with_covariance
+from ornstein.denoisers.base import Condition, Denoiser, NeuralDenoiser, Traits, times, with_covariance
 from ornstein.denoisers.oracles import Mixture
 from ornstein.keys import Keys
 from ornstein.schedules import EDM, Cosine, RectifiedFlow, Schedule
@@ -27,7 +27,7 @@ class Echo(nn.Module):
 
 def test_a_network_sees_unit_inputs_times_and_the_whole_condition() -> None:
     echo, x = Echo(), torch.ones(3, 2)
-    denoiser = NeuralDenoiser(echo, Euclidean((2,), RectifiedFlow()), {"label": torch.tensor(-1)})
+    denoiser = NeuralDenoiser(echo, Traits(Euclidean((2,), RectifiedFlow())), {"label": torch.tensor(-1)})
     belief = denoiser(x, 0.5)
     inputs, t, condition = echo.seen
     assert_close(inputs, x * 2**0.5, 1e-6)
@@ -40,7 +40,7 @@ def test_a_network_sees_unit_inputs_times_and_the_whole_condition() -> None:
 
 @pytest.mark.parametrize("t", [0.25, torch.tensor(0.25), torch.full((3,), 0.25), torch.full((3, 2), 0.25)])
 def test_every_kind_of_time_gives_the_same_belief(t: Any) -> None:
-    denoiser, x = NeuralDenoiser(Echo(), Euclidean((2,))), Keys.of(0, 3).normal(2).float()
+    denoiser, x = NeuralDenoiser(Echo(), Traits(Euclidean((2,)))), Keys.of(0, 3).normal(2).float()
     assert_close(denoiser(x, t).mean, denoiser(x, 0.25).mean, 1e-6)
     assert times(t, x).shape[0] == 3
 
@@ -52,7 +52,7 @@ def test_a_time_keeps_its_gradient() -> None:
 
 
 def test_a_mask_binds_the_space() -> None:
-    denoiser = NeuralDenoiser(Echo(), Euclidean((2, 1)))
+    denoiser = NeuralDenoiser(Echo(), Traits(Euclidean((2, 1))))
     mask = torch.tensor([[True, False]])
     assert denoiser(torch.ones(1, 2, 1), 0.5, {"mask": mask}).mean[0, 1, 0] == 0
 
@@ -87,7 +87,7 @@ def test_covariance_test_rejects_another_world() -> None:
 def test_pure_noise_says_nothing_so_the_covariance_is_that_of_the_data() -> None:
     """Tweedie's formula is 0/0 at α = 0, where every sampler begins."""
     space, x = Euclidean((2,), data_std=0.5), Keys.of(0, 3).normal(2)
-    belief = with_covariance(NeuralDenoiser(Echo(), space), x, double([1.0, 0.5, 1.0]))
+    belief = with_covariance(NeuralDenoiser(Echo(), Traits(space)), x, double([1.0, 0.5, 1.0]))
     assert isinstance(belief, Normal)
     assert belief.cov is not None
     assert_close(belief.cov(x)[[0, 2]], 0.25 * x[[0, 2]])

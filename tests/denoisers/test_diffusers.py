@@ -115,7 +115,7 @@ def test_beliefs_are_the_schedulers(kind: str, betas: str, tmp_path: Path) -> No
     assert_believes_as(denoiser, scheduler)
     for wrong in set(KINDS) - {kind}:
         with pytest.raises(AssertionError):
-            assert_believes_as(replace(denoiser, space=replace(space, prediction=wrong)), scheduler)
+            assert_believes_as(denoiser.having(space=replace(space, prediction=wrong)), scheduler)
 
 
 def test_beliefs_are_clipped_where_the_scheduler_clips(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """Energies at every noise level: their slopes are scores, their networks learn, their differences need no path."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from torch import Tensor, nn
 from nets import Net
 from ornstein.beliefs import Normal
 from ornstein.config import TrainConfig
-from ornstein.denoisers.base import Condition, Denoiser, Guided, NeuralDenoiser, with_covariance
+from ornstein.denoisers.base import Condition, Denoiser, Guided, NeuralDenoiser, Traits, with_covariance
 from ornstein.denoisers.composition import Autoguide, Composed, Prompt, mixture, negation, product
 from ornstein.denoisers.energy import EnergyDenoiser, energy_difference, score
 from ornstein.errors import InputError
@@ -34,7 +33,7 @@ WORLD = anisotropic()
 
 
 def energetic(space: Euclidean, seed: int = 0) -> EnergyDenoiser:
-    return EnergyDenoiser(Net(torch.Size(space.shape).numel(), seed=seed).double(), space)
+    return EnergyDenoiser(Net(torch.Size(space.shape).numel(), seed=seed).double(), Traits(space))
 
 
 def assert_slope_is_score(denoiser: Denoiser, x: Tensor, t: Any, condition: Condition | None = None) -> None:
@@ -115,7 +114,7 @@ def test_the_slope_test_rejects_another_temperature() -> None:
     [
         (MeanOnly(WORLD), "MeanOnly knows no log-density"),
         (WORLD & Energy(lambda x: x[:, 0]), "Factored knows no log-density"),
-        (NeuralDenoiser(Net(2), Euclidean((2,))), "NeuralDenoiser .* train an EnergyDenoiser"),
+        (NeuralDenoiser(Net(2), Traits(Euclidean((2,)))), "NeuralDenoiser .* train an EnergyDenoiser"),
         (mixture([WORLD, smooth()]), "its parts know theirs only up to a constant"),
         (product(WORLD, MeanOnly(WORLD), WORLD), "MeanOnly knows no log-density"),
     ],
@@ -130,7 +129,7 @@ def test_scores_are_of_continuous_data() -> None:
     with pytest.raises(InputError, match="scores are of continuous data, not of Categorical"):
         score(sequences("masked"), torch.zeros(1, 2), 0.5)
     with pytest.raises(InputError, match="energies are of continuous data, not of Categorical"):
-        EnergyDenoiser(Net(2), Categorical.masked((2,), 3))
+        EnergyDenoiser(Net(2), Traits(Categorical.masked((2,), 3)))
     with pytest.raises(ValueError, match="one time a sample"):
         energetic(Euclidean((2,)))(X, T[:, None].expand(5, 2))
 
@@ -185,7 +184,7 @@ def test_its_covariance_is_symmetric_and_that_of_a_plain_network_is_not() -> Non
 
     denoiser = energetic(Euclidean((2,)))
     assert skewness(denoiser) < 1e-12
-    assert skewness(NeuralDenoiser(denoiser.network, denoiser.space)) > 1e-3
+    assert skewness(NeuralDenoiser(denoiser.network, Traits(denoiser.space))) > 1e-3
 
 
 def relative_error(denoiser: Denoiser, t: float) -> float:
@@ -203,7 +202,7 @@ def assert_learnt(denoiser: Denoiser) -> None:
 
 
 def test_it_learns_through_the_ordinary_loss() -> None:
-    world, denoiser = smooth(), EnergyDenoiser(Net(2), Euclidean((2,)))
+    world, denoiser = smooth(), EnergyDenoiser(Net(2), Traits(Euclidean((2,))))
     rejected(assert_learnt, denoiser)
     optimizer = torch.optim.Adam(denoiser.network.parameters(), 5e-3)
     for step in range(800):
@@ -224,17 +223,17 @@ def test_the_trainer_trains_it(tmp_path: Path) -> None:
     records = Arrays(smooth().draw(Keys.of(0, 64)).float(), {})
     config = TrainConfig(steps=6, batch_size=16, warmup=1, validate_every=6, save_every=6, log_every=1)
     meta: dict[str, Any] = {"domain": "tests", "name": "energy", "config": {}, "facts": {}}
-    run = Trainer(EnergyDenoiser(Net(2), Euclidean((2,))), records, records, config, tmp_path, meta)
+    run = Trainer(EnergyDenoiser(Net(2), Traits(Euclidean((2,)))), records, records, config, tmp_path, meta)
     assert type(run.averaged) is EnergyDenoiser
     before = {name: value.clone() for name, value in run.network.state_dict().items()}
     run.fit()
     assert any(not value.equal(before[name]) for name, value in run.network.state_dict().items())
-    assert replace(run.averaged, grids={4: (1.0, 0.5, 0.0)}).log_density(X.float(), 0.5).isfinite().all()
+    assert run.averaged.having(grids={4: (1.0, 0.5, 0.0)}).log_density(X.float(), 0.5).isfinite().all()
 
 
 def test_its_grid_can_be_planned() -> None:
     """Descent on the times differentiates through steps that are taken again on the way back."""
-    denoiser = EnergyDenoiser(Net(2).requires_grad_(False), Euclidean((2,)))
+    denoiser = EnergyDenoiser(Net(2).requires_grad_(False), Traits(Euclidean((2,))))
     grid = plan(denoiser, 4, Keys.of(0, 32), fine=8, rounds=3)
     assert grid != plan(denoiser, 4, Keys.of(0, 32), fine=8, rounds=1)
     assert_close(double(grid), double(plan(denoiser, 4, Keys.of(0, 32), fine=8, rounds=3, checkpoint=False)), 1e-6)
@@ -275,7 +274,7 @@ def test_circulation_tells_what_is_no_gradient() -> None:
     assert_conservative(WORLD, 0.5)
     assert_conservative(energetic(Euclidean((2,))), 0.5)
     rejected(assert_conservative, Twisted(WORLD), 0.5)
-    rejected(assert_conservative, NeuralDenoiser(Net(2).double(), Euclidean((2,))), 0.5)
+    rejected(assert_conservative, NeuralDenoiser(Net(2).double(), Traits(Euclidean((2,)))), 0.5)
 
 
 def test_a_difference_under_a_condition_and_of_centred_points() -> None:
@@ -303,7 +302,7 @@ def test_a_landscape_draws_finite_and_infinite_energies() -> None:
     panels = {
         "data": (lambda x: -WORLD.log_density(x, 0.05), WORLD.draw(Keys.of(0, 50)).numpy()),
         "walled": (walled, None),
-        "network": (lambda x: -EnergyDenoiser(Net(2), Euclidean((2,))).log_density(x, 0.3), None),
+        "network": (lambda x: -EnergyDenoiser(Net(2), Traits(Euclidean((2,)))).log_density(x, 0.3), None),
     }
     found = landscape(panels, (-3.0, 3.0, -3.0, 3.0), resolution=41)
     assert found == landscape(panels, (-3.0, 3.0, -3.0, 3.0), resolution=41)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ornstein.beliefs import Normal
-from ornstein.denoisers.base import Condition, Denoiser
+from ornstein.denoisers.base import Condition, Denoiser, Traits, carry
 from ornstein.denoisers.oracles import Mixture, gaussian_mixture
 from ornstein.errors import InputError
 from ornstein.guidance.factors import Energy
@@ -27,7 +27,7 @@ from ornstein.mcmc.correction import Corrected, clouded, corrected, weighed
 from ornstein.mcmc.densities import Density
 from ornstein.mcmc.proposals import chain, draw, wide
 from ornstein.mcmc.targets import Boltzmann
-from ornstein.spaces import Centered, Euclidean, Gaussian, Space
+from ornstein.spaces import Centered, Euclidean, Gaussian
 from ornstein.states import State, Time, left, per_sample_sum
 from ornstein.tasks.boltzmann import hybrid, refine
 from ornstein.tasks.drawing import sample
@@ -275,9 +275,8 @@ class Cluster(Denoiser):
     middle: Tensor
     width: float
 
-    @property
-    def space(self) -> Space:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return Centered(tuple(self.middle.shape))
+    def __post_init__(self) -> None:
+        carry(self, Traits(Centered(tuple(self.middle.shape))))
 
     def __call__(self, x_t: State, t: Time, condition: Condition | None = None) -> Normal:
         assert isinstance(x_t, Tensor)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ornstein.denoisers.base import NeuralDenoiser
+from ornstein.denoisers.base import NeuralDenoiser, Traits
 from ornstein.keys import Keys
 from ornstein.networks import MolecularConfig, MolecularTransformer
 from ornstein.schedules import Cosine, Scaled, Slowed
@@ -30,7 +30,7 @@ def network(chiral: bool = False) -> MolecularTransformer:
 def denoiser(chiral: bool = False) -> NeuralDenoiser:
     positions = Centered((N, 3), Scaled(Slowed(Cosine()), 1.4), 1.4)
     space = Product({"positions": positions, "atoms": Categorical.masked((N,), ELEMENTS)})
-    return NeuralDenoiser(network(chiral), space, {"properties": torch.full((2,), torch.nan)})
+    return NeuralDenoiser(network(chiral), Traits(space), {"properties": torch.full((2,), torch.nan)})
 
 
 def state(t: float = 0.5) -> dict[str, Tensor]:

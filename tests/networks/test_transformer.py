@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ornstein.denoisers.base import NeuralDenoiser
+from ornstein.denoisers.base import NeuralDenoiser, Traits
 from ornstein.errors import InputError
 from ornstein.keys import Keys
 from ornstein.networks import Transformer, TransformerConfig
@@ -107,7 +107,7 @@ def test_one_look_at_all_tokens_is_as_good_as_a_look_at_each_time() -> None:
     for start in (0, 3):
         space, model = Ordered.of(LENGTH, SIZE, start), network(causal=True)
         null = {"start": torch.tensor(start)}
-        denoiser = NeuralDenoiser(model, space, null)
+        denoiser = NeuralDenoiser(model, Traits(space), null)
         with torch.no_grad():
             taught: Any = denoiser(space.shown(x0, 0.5, Keys.of(0, 3)), 0.5)
             for k in range(LENGTH):

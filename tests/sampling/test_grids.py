@@ -109,7 +109,7 @@ def test_a_denoiser_without_gradients_keeps_the_best_candidate() -> None:
     world = anisotropic()
 
     class Detached(Denoiser):
-        space = world.space
+        traits = world.traits
 
         def __call__(self, x_t: Any, t: Any, condition: Any = None) -> Normal:
             return Normal(world(x_t, torch.as_tensor(t).item()).mean.detach())

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from nets import Net
-from ornstein.denoisers.base import Denoiser, NeuralDenoiser
+from ornstein.denoisers.base import Denoiser, NeuralDenoiser, Traits
 from ornstein.denoisers.composition import Prompt, mixture
 from ornstein.denoisers.energy import EnergyDenoiser
 from ornstein.denoisers.oracles import GaussianComponents, Mixture, enumerated
@@ -236,7 +236,7 @@ def exactly() -> Iterator[None]:
 @pytest.mark.parametrize("kind", [NeuralDenoiser, EnergyDenoiser])
 def test_the_determinant_of_a_network_is_that_of_its_sampler(kind: type[NeuralDenoiser], space: Euclidean) -> None:
     """Differentiated from end to end, and as it stands."""
-    denoiser, keys = kind(Net(torch.Size(space.shape).numel()), space), Keys.of(0, 1)
+    denoiser, keys = kind(Net(torch.Size(space.shape).numel()), Traits(space)), Keys.of(0, 1)
     basis = AXES if isinstance(space, Centered) else torch.eye(2).double()
     start = space.prior(keys.fold("prior")).flatten() @ basis.T
     sampler = Sampler(log_snr(6, space, 3e-3), (SOLVER,))

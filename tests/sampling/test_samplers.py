@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ornstein.beliefs import Normal
-from ornstein.denoisers.base import Denoiser
+from ornstein.denoisers.base import Denoiser, Traits
 from ornstein.denoisers.oracles import Mixture
 from ornstein.errors import InputError
 from ornstein.keys import Keys
@@ -324,7 +324,7 @@ def test_the_gradient_flows_to_the_times() -> None:
 class Wide(Denoiser):
     """A network with many activations."""
 
-    space = Euclidean((2,))
+    traits = Traits(Euclidean((2,)))
 
     def __call__(self, x_t: Any, t: Any, condition: Any = None) -> Normal:
         hidden = (x_t @ double([[1.0] * 128, [-0.5] * 128])).tanh().sin()
@@ -360,7 +360,7 @@ class Holds(Denoiser):
     """A denoiser that knows the first coordinate of every sample."""
 
     def __init__(self, world: Mixture, known: Tensor) -> None:
-        self.world, self.space, self.known = world, world.space, known
+        self.world, self.traits, self.known = world, world.traits, known
 
     def __call__(self, x_t: Any, t: Any, condition: Any = None) -> Normal:
         mean = self.world(x_t, t).mean.clone()

@@ -1,7 +1,7 @@
 """Orders of revealing: exact one token a step, as good as their theory at several, and mended by a second look."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import permutations
 from math import sqrt
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from ornstein.beliefs import Probs
-from ornstein.denoisers.base import Condition, Denoiser, Guided
+from ornstein.denoisers.base import Condition, Denoiser, Guided, Traits
 from ornstein.denoisers.oracles import coupled, enumerated
 from ornstein.errors import InputError
 from ornstein.guidance.factors import LogProb
@@ -294,9 +294,8 @@ def test_under_hybrid_noise_it_looks_again_too() -> None:
 class Punctual(Guided):
     """The same denoiser, which is not said to be timeless."""
 
-    @property
-    def timeless(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return False
+    def changed(self, traits: Traits) -> Traits:
+        return replace(traits, timeless=False)
 
     def __call__(self, x_t: State, t: Time, condition: Condition | None = None) -> Any:
         return self.denoiser(x_t, t, condition)
@@ -329,12 +328,14 @@ def test_samples_do_not_depend_on_their_batch(kernels: tuple[Kernel, ...]) -> No
             assert torch.as_tensor(alone.nfe).expand(len(part)).equal(calls)
 
 
+FREE = Traits(SPACE, timeless=True)
+
+
 @dataclass(frozen=True)
 class Flat(Denoiser):
     """Everything is possible, everywhere."""
 
-    space: Any = SPACE
-    timeless: bool = True
+    traits: Traits
 
     def __call__(self, x_t: State, t: Time, condition: Condition | None = None) -> Probs:
         assert isinstance(x_t, Tensor)
@@ -346,7 +347,9 @@ class Flat(Denoiser):
 def test_positions_that_do_not_exist_are_untouched(kernels: tuple[Kernel, ...], timeless: bool) -> None:
     mask = torch.arange(4) < torch.arange(40)[:, None] % 4 + 1
     start = torch.where(mask, 3, 0)
-    x = ended(Flat(timeless=timeless), uniform(7), *kernels, n=40, condition={"mask": mask}, start=start).x
+    x = ended(
+        Flat(replace(FREE, timeless=timeless)), uniform(7), *kernels, n=40, condition={"mask": mask}, start=start
+    ).x
     assert x[~mask].equal(start[~mask])
     assert (x[mask] < 3).all()
 
@@ -356,7 +359,7 @@ def test_short_samples_are_revealed_as_evenly_as_long_ones() -> None:
     lengths = torch.arange(40) % 4 + 1
     mask = torch.arange(4) < lengths[:, None]
     sampler = Sampler(uniform(6), (Unmask("random"),))
-    for walk in sampler.steps(Flat(), Keys.of(0, 40), {"mask": mask}):
+    for walk in sampler.steps(Flat(FREE), Keys.of(0, 40), {"mask": mask}):
         hidden = SPACE.where(mask).hidden(walk.x).sum(1)
         assert hidden.equal((lengths * walk.t + 1e-9).floor().long())
 
@@ -364,7 +367,7 @@ def test_short_samples_are_revealed_as_evenly_as_long_ones() -> None:
 def test_shares_of_masks_follow_the_schedule() -> None:
     """First hitting and remasking hide each letter with probability 1 − α at any time."""
     for kernel in (FirstHitting(), Remask(cap=0.3), Predictor()):
-        for walk in Sampler((1.0, 0.7, 0.6, 0.25), (kernel,)).steps(Flat(), Keys.of(0, N)):
+        for walk in Sampler((1.0, 0.7, 0.6, 0.25), (kernel,)).steps(Flat(FREE), Keys.of(0, N)):
             hidden, t = SPACE.hidden(walk.x).double().mean().item(), float(walk.t)
             assert_share(hidden, t, 4 * N)
             rejected(assert_share, hidden, t + 0.05, 4 * N)
@@ -442,13 +445,13 @@ OTHERS: dict[str, Categorical] = {
 @pytest.mark.parametrize("kernel", REVEALING, ids=lambda kernel: type(kernel).__name__)
 def test_orders_are_for_masks(space: Categorical, kernel: Kernel) -> None:
     with pytest.raises(InputError, match="only where noise does nothing but mask them"):
-        drawn(Flat(space), 4, kernel, n=2)
+        drawn(Flat(Traits(space)), 4, kernel, n=2)
 
 
 @pytest.mark.parametrize("kind", ["uniform", "ordered"])
 def test_second_looks_are_for_noise_that_masks(kind: str) -> None:
     with pytest.raises(InputError, match="for noise that masks"):
-        InformedCorrector()(Walk(torch.zeros(2, 4).long(), 0.0, OTHERS[kind]), 0.0, Flat(), {}, Keys.of(0, 2))
+        InformedCorrector()(Walk(torch.zeros(2, 4).long(), 0.0, OTHERS[kind]), 0.0, Flat(FREE), {}, Keys.of(0, 2))
 
 
 def test_only_categories_are_sharpened() -> None:

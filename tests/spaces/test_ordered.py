@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ornstein.beliefs import Probs
-from ornstein.denoisers.base import Denoiser, NeuralDenoiser
+from ornstein.denoisers.base import Denoiser, NeuralDenoiser, Traits
 from ornstein.denoisers.oracles import enumerated
 from ornstein.guidance.measurements import Fixed
 from ornstein.keys import Keys
@@ -47,7 +47,7 @@ class Conditionals(nn.Module):
 
 
 def causal(start: int = 0, table: Tensor = TABLE, timeless: bool = False) -> NeuralDenoiser:
-    return NeuralDenoiser(Conditionals(table, start, timeless), Ordered.of(LENGTH, SIZE, start))
+    return NeuralDenoiser(Conditionals(table, start, timeless), Traits(Ordered.of(LENGTH, SIZE, start)))
 
 
 @torch.no_grad()

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ornstein.beliefs import Joint, Normal, Probs
-from ornstein.denoisers.base import Condition, NeuralDenoiser
+from ornstein.denoisers.base import Condition, NeuralDenoiser, Traits
 from ornstein.errors import InputError
 from ornstein.keys import Keys
 from ornstein.sampling.grids import uniform
@@ -41,7 +41,7 @@ class Toy(nn.Module):
 
 
 def toy(space: Space = MOLECULES) -> NeuralDenoiser:
-    return NeuralDenoiser(Toy(), space)
+    return NeuralDenoiser(Toy(), Traits(space))
 
 
 def assert_walks_as_a_molecule(space: Space, eta: float, order: int) -> None:

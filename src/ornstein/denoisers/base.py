@@ -6,10 +6,10 @@ means "not said". Its name "mask" is reserved: (batch, positions), true where a 
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from html import escape
 from math import inf
-from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from jaxtyping import Float
@@ -37,13 +37,13 @@ class Origin:
     weights: str
 
 
-class Denoiser(ABC):
-    """p(x₀ | x_t) as a callable.
+@dataclass(frozen=True)
+class Traits:
+    """What is said of a denoiser; one that is built on another replaces what it changes.
 
     Attributes:
         space: the data and noise it was made for.
         origin: the trained model behind it, if there is one.
-        device: where its states must be.
         calls: network evaluations a call.
         grids: the time grids planned for it, by number of steps.
         given: the condition that guides fix, one value for all samples.
@@ -54,13 +54,63 @@ class Denoiser(ABC):
 
     space: Space
     origin: Origin | None = None
-    device: torch.device = torch.device("cpu")
     calls: int = 1
-    grids: Mapping[int, Sequence[float]] = MappingProxyType({})
-    given: Condition = MappingProxyType({})
-    record: Sequence[Mapping[str, Any]] = ()
+    grids: Mapping[int, Sequence[float]] = field(default_factory=dict)
+    given: Condition = field(default_factory=dict)
+    record: tuple[Mapping[str, Any], ...] = ()
     reach: float = inf
     timeless: bool = False
+
+    def recorded(self, **guide: Any) -> "Traits":
+        """The same with one more guide in its record."""
+        return replace(self, record=(*self.record, guide))
+
+
+class Denoiser(ABC):
+    """p(x₀ | x_t) as a callable. One of your own has `traits = Traits(space)`, of the class or of the object.
+
+    Attributes:
+        traits: what is said of it, each of which can be asked of the denoiser itself.
+    """
+
+    traits: Traits
+
+    @property
+    def space(self) -> Space:
+        return self.traits.space
+
+    @property
+    def origin(self) -> Origin | None:
+        return self.traits.origin
+
+    @property
+    def calls(self) -> int:
+        return self.traits.calls
+
+    @property
+    def grids(self) -> Mapping[int, Sequence[float]]:
+        return self.traits.grids
+
+    @property
+    def given(self) -> Condition:
+        return self.traits.given
+
+    @property
+    def record(self) -> tuple[Mapping[str, Any], ...]:
+        return self.traits.record
+
+    @property
+    def reach(self) -> float:
+        return self.traits.reach
+
+    @property
+    def timeless(self) -> bool:
+        return self.traits.timeless
+
+    @property
+    def device(self) -> torch.device:
+        """Where its states must be: with the weights, which may be moved at any time."""
+        return torch.device("cpu")
 
     @abstractmethod
     def __call__(self, x_t: State, t: Time, condition: Condition | None = None) -> Belief:
@@ -88,6 +138,17 @@ class Denoiser(ABC):
         """This denoiser, knowing more: again a denoiser."""
         return guide.guide(self)
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({in_short(self.space)})"
+
+    def _repr_html_(self) -> str:
+        return f"<code>{escape(repr(self))}</code>"
+
+
+def carry(denoiser: Denoiser, traits: Traits) -> None:
+    """Gives traits to a denoiser that is frozen, when it is made."""
+    object.__setattr__(denoiser, "traits", traits)
+
 
 class Guide(ABC):
     """Anything that turns a denoiser into one that knows more.
@@ -108,79 +169,68 @@ class Guide(ABC):
         return denoiser & self
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Guided(Denoiser):
-    """A denoiser built on another: same space, same origin, same device."""
+    """A denoiser built on another, with its traits but for those that are `changed`."""
 
     denoiser: Denoiser
 
-    @property
-    def space(self) -> Space:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.denoiser.space
+    def __post_init__(self) -> None:
+        carry(self, self.changed(self.denoiser.traits))
+
+    def changed(self, traits: Traits) -> Traits:
+        """Its own traits, from those of the denoiser within."""
+        return traits
 
     @property
-    def origin(self) -> Origin | None:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.denoiser.origin
-
-    @property
-    def device(self) -> torch.device:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def device(self) -> torch.device:
         return self.denoiser.device
-
-    @property
-    def given(self) -> Condition:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.denoiser.given
-
-    @property
-    def record(self) -> Sequence[Mapping[str, Any]]:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.denoiser.record
-
-    @property
-    def grids(self) -> Mapping[int, Sequence[float]]:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.denoiser.grids
-
-    @property
-    def calls(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.denoiser.calls
-
-    @property
-    def reach(self) -> float:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.denoiser.reach
-
-    @property
-    def timeless(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.denoiser.timeless
 
     def latent(self, keys: Keys) -> Condition:
         return self.denoiser.latent(keys)
 
+    def __repr__(self) -> str:
+        own = self.record[len(self.denoiser.record) :]
+        return " & ".join([repr(self.denoiser), *map(_guide_in_short, own)])
 
-@dataclass(frozen=True)
+
+TRUSTED = 5.0
+"""How far the gradient of a network reaches if nothing else is said. On the digits the trace of the covariance agrees
+with the squared error up to 10 and is noise from 20 on."""
+
+
+@dataclass(frozen=True, repr=False)
 class NeuralDenoiser(Denoiser):
-    """A network with its preconditioning.
+    """A network with its preconditioning: `NeuralDenoiser(network, Traits(space))`.
 
     Attributes:
         network: called with (inputs, times (batch, ...), condition); returns what `space.belief` understands.
         null: for every condition the value of one sample that stands for "not said".
-        reach: see Denoiser. On the digits the trace of the covariance agrees with the squared error up to 10 and is
-            noise from 20 on.
     """
 
     kind: ClassVar[str] = "model"
 
     network: nn.Module
-    space: Space
+    traits: Traits
     null: Mapping[str, Tensor] = field(default_factory=dict)
-    origin: Origin | None = None
-    grids: Mapping[int, Sequence[float]] = field(default_factory=dict)
-    reach: float = 5.0
+
+    def __post_init__(self) -> None:
+        reach = TRUSTED if self.reach == inf else self.reach
+        timeless = self.timeless or getattr(self.network, "timeless", False)
+        carry(self, replace(self.traits, reach=reach, timeless=timeless))
+
+    def having(self, **traits: Any) -> Self:
+        """The same network with other traits."""
+        return replace(self, traits=replace(self.traits, **traits))
 
     @property
-    def device(self) -> torch.device:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def device(self) -> torch.device:
         return next(self.network.parameters()).device
 
-    @property
-    def timeless(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return getattr(self.network, "timeless", False)
+    def __repr__(self) -> str:
+        name = f"{self.origin.domain}/{self.origin.name}" if self.origin else type(self).__name__
+        weights = sum(weight.numel() for weight in self.network.parameters())
+        return f"{name}({in_short(self.space)}, {weights:,} parameters)"
 
     def __call__(self, x_t: State, t: Time, condition: Condition | None = None) -> Belief:
         output = self.output(x_t, t, condition)
@@ -207,6 +257,20 @@ class NeuralDenoiser(Denoiser):
         device, n = leaves(x_t)[0].device, batch_size(x_t)
         unsaid = {name: value.to(device).expand(n, *value.shape) for name, value in self.null.items()}
         return {**unsaid, **condition}
+
+
+def in_short(space: Any) -> str:
+    """The kind of a space and its shape, part by part."""
+    parts = getattr(space, "parts", None)
+    if parts is not None:
+        return f"{type(space).__name__}({', '.join(f'{name}: {in_short(part)}' for name, part in parts.items())})"
+    return f"{type(space).__name__} {' × '.join(map(str, getattr(space, 'shape', ())))}".rstrip()
+
+
+def _guide_in_short(record: Mapping[str, Any]) -> str:
+    """The name of a guide, from its record."""
+    kind, value = next(iter(record.items()))
+    return value if kind in ("factor", "guide", "target") else kind
 
 
 def in_precision(x: Tensor, network: nn.Module) -> Tensor:

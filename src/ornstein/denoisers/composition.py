@@ -15,7 +15,7 @@ every space. A mixture is exact as it is: each sample draws its component before
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -25,10 +25,10 @@ from ..beliefs import Belief, Joint, Normal, Probs, combined
 from ..covariances import Weighted
 from ..errors import InputError
 from ..keys import Keys
-from ..spaces import Categorical, Product, Space
+from ..spaces import Categorical, Product
 from ..spaces.categorical import draw
 from ..states import State, Time, batch_size, leaves
-from .base import Condition, Denoiser, Guide, Guided
+from .base import Condition, Denoiser, Guide, Guided, Traits, carry
 
 Term = tuple[Time, Belief]
 COMPONENT = "component"
@@ -72,29 +72,21 @@ class Prompt(Guide):
         return Prompted(denoiser, self)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Prompted(Guided):
     """A denoiser under a prompt: two calls a step, one at scale 0 or 1."""
 
     prompt: Prompt
 
-    @property
-    def given(self) -> Condition:  # pyright: ignore[reportIncompatibleVariableOverride]
-        fixed = {name: torch.as_tensor(value) for name, value in self.prompt.condition.items() if value is not None}
-        return {**self.denoiser.given, **fixed}
-
-    @property
-    def record(self) -> Sequence[Mapping[str, Any]]:  # pyright: ignore[reportIncompatibleVariableOverride]
-        said = {name: _plain(value) for name, value in self.prompt.condition.items()}
-        return (*self.denoiser.record, {"prompt": said, "scale": self.prompt.scale})
-
-    @property
-    def calls(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.denoiser.calls * (1 if self.prompt.scale in (0, 1) else 2)
-
-    @property
-    def timeless(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.denoiser.timeless and self.prompt.interval == (0.0, 1.0)
+    def changed(self, traits: Traits) -> Traits:
+        condition, scale = self.prompt.condition, self.prompt.scale
+        fixed = {name: torch.as_tensor(value) for name, value in condition.items() if value is not None}
+        return replace(
+            traits.recorded(prompt={name: _plain(value) for name, value in condition.items()}, scale=scale),
+            given={**traits.given, **fixed},
+            calls=traits.calls * (1 if scale in (0, 1) else 2),
+            timeless=traits.timeless and self.prompt.interval == (0.0, 1.0),
+        )
 
     def __call__(self, x_t: State, t: Time, condition: Condition | None = None) -> Belief:
         return combined(self.terms(x_t, t, condition))
@@ -155,23 +147,18 @@ class Prompts(Guide):
         return PromptedBySeveral(denoiser, self)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PromptedBySeveral(Guided):
     """A denoiser under several prompts: a call for each that counts."""
 
     prompts: Prompts
 
-    @property
-    def record(self) -> Sequence[Mapping[str, Any]]:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return (*self.denoiser.record, {"prompts": list(self.prompts.names), "interval": list(self.prompts.interval)})
-
-    @property
-    def calls(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.denoiser.calls * self.prompts.terms
-
-    @property
-    def timeless(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.denoiser.timeless and self.prompts.interval == (0.0, 1.0)
+    def changed(self, traits: Traits) -> Traits:
+        return replace(
+            traits.recorded(prompts=list(self.prompts.names), interval=list(self.prompts.interval)),
+            calls=traits.calls * self.prompts.terms,
+            timeless=traits.timeless and self.prompts.interval == (0.0, 1.0),
+        )
 
     def __call__(self, x_t: State, t: Time, condition: Condition | None = None) -> Belief:
         return combined(self.terms(x_t, t, condition))
@@ -199,7 +186,7 @@ class PromptedBySeveral(Guided):
         return weights + outside * (elsewhere - weights)  # outside: 0 within the interval, else 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Composed(Denoiser):
     """Π_k p_k(x₀)^{w_k}; InputError unless the spaces agree and the weights sum to 1.
 
@@ -207,6 +194,8 @@ class Composed(Denoiser):
         parts: (weight, denoiser) pairs.
         interval: the times (from, to) at which all parts count; elsewhere only the first does.
     """
+
+    _kind: ClassVar[str] = "product"
 
     parts: tuple[tuple[float, Denoiser], ...]
     interval: tuple[float, float] = (0.0, 1.0)
@@ -218,34 +207,27 @@ class Composed(Denoiser):
                 "the parts have in common, as in product(a, b, base)"
             )
         _same_space([part for _, part in self.parts])
+        carry(self, self._traits())
+
+    def _traits(self) -> Traits:
+        """Those of the first part, with all calls, the least reach and a record of all; no condition is everybody's."""
+        parts = [{"weight": weight, "of": list(part.record)} for weight, part in self.parts]
+        return replace(
+            self.parts[0][1].traits,
+            calls=sum(part.calls for _, part in self.parts),
+            given={},
+            record=({self._kind: parts},),
+            reach=min(part.reach for _, part in self.parts),
+            timeless=False,
+        )
 
     @property
-    def space(self) -> Space:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.parts[0][1].space
-
-    @property
-    def origin(self) -> Any:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.parts[0][1].origin
-
-    @property
-    def device(self) -> torch.device:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def device(self) -> torch.device:
         return self.parts[0][1].device
 
-    @property
-    def grids(self) -> Mapping[int, Sequence[float]]:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.parts[0][1].grids
-
-    @property
-    def reach(self) -> float:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return min(part.reach for _, part in self.parts)
-
-    @property
-    def calls(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return sum(part.calls for _, part in self.parts)
-
-    @property
-    def record(self) -> Sequence[Mapping[str, Any]]:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return ({"product": [{"weight": weight, "of": list(part.record)} for weight, part in self.parts]},)
+    def __repr__(self) -> str:
+        parts = ", ".join(f"{weight:g} × {part!r}" for weight, part in self.parts)
+        return f"{self._kind}({parts})"
 
     def __call__(self, x_t: State, t: Time, condition: Condition | None = None) -> Belief:
         return combined(self.terms(x_t, t, condition))
@@ -294,18 +276,16 @@ def negation(a: Denoiser, b: Denoiser, weight: float = 1.0) -> Composed:
     return Composed(((1 + weight, a), (-weight, b)))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Mixed(Composed):
     """Σ_k w_k p_k(x₀): each sample draws its component before it starts, and is told it as a condition."""
+
+    _kind = "mixture"
 
     def latent(self, keys: Keys) -> Condition:
         weights = torch.tensor([weight for weight, _ in self.parts], dtype=torch.float64, device=keys.root.device)
         inner = [part.latent(keys.fold(k)) for k, (_, part) in enumerate(self.parts)]
         return {COMPONENT: draw(weights.expand(len(keys), -1), keys), **{k: v for one in inner for k, v in one.items()}}
-
-    @property
-    def record(self) -> Sequence[Mapping[str, Any]]:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return ({"mixture": [{"weight": weight, "of": list(part.record)} for weight, part in self.parts]},)
 
     def terms(self, x_t: State, t: Time, condition: Condition | None = None) -> list[Term]:
         condition = dict(condition or {})

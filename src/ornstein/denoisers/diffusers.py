@@ -35,7 +35,7 @@ from ..errors import InputError
 from ..schedules import RectifiedFlow, Schedule, Tabulated
 from ..spaces import Euclidean
 from ..states import State, Time
-from .base import NeuralDenoiser
+from .base import NeuralDenoiser, Traits
 
 Prediction = Literal["epsilon", "v_prediction", "sample", "flow"]
 MODELS = (
@@ -115,7 +115,7 @@ def wrapped(
     limit = scheduler.config.clip_sample_range if getattr(scheduler.config, "clip_sample", False) else inf
     shape = _shape(model, size)
     space = Predicted(shape, schedule, data_std, prediction=prediction, limit=limit)
-    return NeuralDenoiser(Adapted(model, steps, first), space, {**_unsaid(model, shape), **(null or {})})
+    return NeuralDenoiser(Adapted(model, steps, first), Traits(space), {**_unsaid(model, shape), **(null or {})})
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ so F = 0 is the Gaussian of the data's spread (cf. Salimans & Ho 2021, Du et al.
 more; a call costs about twice that of the plain network.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -31,18 +31,18 @@ from ..keys import Keys
 from ..spaces import Euclidean
 from ..spaces.base import require_shape
 from ..states import State, Time, as_time, left, per_sample_sum
-from .base import Condition, Denoiser, NeuralDenoiser
+from .base import Condition, Denoiser, NeuralDenoiser, carry
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class EnergyDenoiser(NeuralDenoiser):
     """A network whose score is the gradient of an energy; for continuous data, one time a sample."""
-
-    calls = 2  # the network and its gradient
 
     def __post_init__(self) -> None:
         if not isinstance(self.space, Euclidean):
             raise InputError(f"energies are of continuous data, not of {type(self.space).__name__}")
+        super().__post_init__()
+        carry(self, replace(self.traits, calls=2))  # the network and its gradient
 
     def __call__(self, x_t: State, t: Time, condition: Condition | None = None) -> Normal:
         assert isinstance(x_t, Tensor)

@@ -22,10 +22,10 @@ from ..covariances import Spelled
 from ..errors import InputError
 from ..keys import Keys
 from ..schedules import Cosine, RectifiedFlow, Schedule
-from ..spaces import Categorical, Euclidean, Product, Space
+from ..spaces import Categorical, Euclidean, Product
 from ..spaces.categorical import draw
 from ..states import State, Time, left
-from .base import Condition, Denoiser
+from .base import Condition, Denoiser, Traits, carry
 
 
 class Components(ABC):
@@ -150,9 +150,8 @@ class JointComponents(Components):
 
     parts: Mapping[str, Components]
 
-    @property
-    def space(self) -> Product:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return Product({name: part.space for name, part in self.parts.items()})
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "space", Product({name: part.space for name, part in self.parts.items()}))
 
     def log_likelihood(self, x_t: State, t: Time) -> Float[Tensor, "batch components"]:
         return torch.stack([part.log_likelihood(x_t[name], t) for name, part in self._with(x_t)]).sum(0)
@@ -168,7 +167,7 @@ class JointComponents(Components):
         return self.parts.items()
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Mixture(Denoiser):
     """The exact denoiser of Σ_k weights_k p_k.
 
@@ -180,14 +179,10 @@ class Mixture(Denoiser):
     components: Components
     labels: Int[Tensor, " k"] | None = None
 
-    @property
-    def timeless(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """Masks hide tokens whatever the time."""
-        return isinstance(self.space, Categorical) and self.space.absorbing
-
-    @property
-    def space(self) -> Space:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.components.space
+    def __post_init__(self) -> None:
+        space = self.components.space
+        masks = isinstance(space, Categorical) and space.absorbing  # they hide tokens whatever the time
+        carry(self, Traits(space, timeless=masks))
 
     def __call__(self, x_t: State, t: Time, condition: Condition | None = None) -> Belief:
         t = 0.5 if self.timeless else t  # at t = 1 what is not hidden would be impossible
@@ -254,23 +249,19 @@ def joint_mixture(
     return Mixture(_weights(weights, len(means)), JointComponents(parts))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Blocks(Denoiser):
     """Copies of one small world along a longer sequence, independent of one another: exact, and of any length.
 
     Attributes:
-        space: of the whole sequence, one axis of positions.
+        traits: of the whole sequence, one axis of positions.
         world: of one block.
         places: the positions of each block.
     """
 
-    space: Categorical  # pyright: ignore[reportIncompatibleVariableOverride]
+    traits: Traits
     world: Mixture
     places: Int[Tensor, "blocks positions"]
-
-    @property
-    def timeless(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.world.timeless
 
     def __call__(self, x_t: State, t: Time, condition: Condition | None = None) -> Probs:
         assert isinstance(x_t, Tensor)
@@ -287,7 +278,7 @@ def coupled(pairs: int, table: Float[Tensor, "size size"], space: Categorical | 
     space = space or Categorical.masked((2 * pairs,), len(table))
     small = enumerated(replace(space, shape=(2,)), table)
     first = torch.arange(pairs)
-    return Blocks(space, small, torch.stack([first, 2 * pairs - 1 - first], 1))
+    return Blocks(Traits(space, timeless=small.timeless), small, torch.stack([first, 2 * pairs - 1 - first], 1))
 
 
 def ring(modes: int = 8, radius: float = 1.0, std: float = 0.1, schedule: Schedule = Cosine()) -> Mixture:

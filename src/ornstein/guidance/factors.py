@@ -24,10 +24,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..beliefs import Belief, Joint, Probs, counted, tallied
-from ..denoisers.base import Condition, Denoiser, Guide, Guided, with_covariance
+from ..denoisers.base import Condition, Denoiser, Guide, Guided, Traits, with_covariance
 from ..effort import Tally
+from ..errors import InputError
 from ..spaces import Space
 from ..states import State, Time, leaves, left, map_state, per_sample_sum
+from .functions import name_of, one_each, require_finite, require_weight
 
 Updated = tuple[Float[Tensor, " batch"], Any]
 
@@ -81,13 +83,17 @@ class Factor(Guide):
         """The same about one part of a product space."""
         return OnPart(part, self)
 
+    def require_fit(self, space: Space) -> None:
+        """InputError if it is not about data of this space."""
+
     def guide(self, denoiser: Denoiser) -> "Factored":
+        self.require_fit(denoiser.space)
         if isinstance(denoiser, Factored):
             return replace(denoiser, factors=(*denoiser.factors, self))
         return Factored(denoiser, (self,))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Factored(Guided):
     """A denoiser of the prior times its factors: what holds exactly, then the other conjugate ones, then the rest."""
 
@@ -96,17 +102,17 @@ class Factored(Guided):
     def __post_init__(self) -> None:
         ordered = sorted(self.factors, key=lambda factor: (not factor.conjugate, not factor.first))
         object.__setattr__(self, "factors", tuple(ordered))
+        super().__post_init__()
 
     def __and__(self, guide: Guide) -> Denoiser:
         return replace(self, denoiser=self.denoiser & guide) if guide.of_prior else super().__and__(guide)
 
-    @property
-    def record(self) -> Sequence[Mapping[str, Any]]:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return (*self.denoiser.record, *(factor.record for factor in self.factors))
-
-    @property
-    def timeless(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.denoiser.timeless and all(factor.timeless for factor in self.factors)
+    def changed(self, traits: Traits) -> Traits:
+        return replace(
+            traits,
+            record=(*traits.record, *(factor.record for factor in self.factors)),
+            timeless=traits.timeless and all(factor.timeless for factor in self.factors),
+        )
 
     def __call__(self, x_t: State, t: Time, condition: Condition | None = None) -> Belief:
         space = self.space.where((condition or {}).get("mask"))
@@ -172,6 +178,7 @@ class Smooth(Factor):
             value = self.log_g(mean)
             slope = _gradient(value.sum(), mean, create_graph=True)
             held = map_state(torch.Tensor.detach, slope)
+            require_finite(self, value, held)
             towards = belief.covary(held)
             bend = _gradient(_inner(slope, towards).sum(), mean)
         rise, curvature = _inner(held, towards), _inner(bend, towards)
@@ -193,8 +200,11 @@ class Energy(Smooth):
     energy: Callable[[Any], Tensor]
     weight: float = 1.0
 
+    def __post_init__(self) -> None:
+        require_weight(self, self.weight)
+
     def log_g(self, code: Any) -> Float[Tensor, " batch"]:
-        return -self.weight * self.energy(code)
+        return -self.weight * one_each(self, self.energy(code), code)
 
     def tempered(self, power: float) -> "Energy":
         return replace(self, weight=self.weight * power)
@@ -215,8 +225,11 @@ class LogProb(Smooth):
     log_prob: Callable[[Any], Tensor]
     weight: float = 1.0
 
+    def __post_init__(self) -> None:
+        require_weight(self, self.weight)
+
     def log_g(self, code: Any) -> Float[Tensor, " batch"]:
-        return self.weight * self.log_prob(code)
+        return self.weight * one_each(self, self.log_prob(code), code)
 
     def tempered(self, power: float) -> "LogProb":
         return replace(self, weight=self.weight * power)
@@ -236,13 +249,14 @@ class NoisyLogProb(LogProb):
 
     def log_expect(self, belief: Belief) -> Float[Tensor, " batch"]:
         """Of a belief without doubt: the classifier at t = 0."""
-        return self.weight * self.log_prob(belief.mean, 0.0)
+        return self.weight * one_each(self, self.log_prob(belief.mean, 0.0), belief.mean)
 
     def update(self, belief: Belief, x_t: State, t: Time, space: Space) -> Updated:
         with torch.enable_grad():
             code = map_state(lambda x: x.detach().requires_grad_(), space.certain(x_t).mean)
-            value = self.weight * self.log_prob(code, t)
+            value = self.weight * one_each(self, self.log_prob(code, t), code)
             slope = _gradient(value.sum(), code)
+            require_finite(self, value, slope)
         return value.detach(), space.steer(belief, slope, t)
 
 
@@ -259,9 +273,14 @@ class BlackBox(Factor):
     score: Callable[[Any], Tensor]
     weight: float = 1.0
 
+    def __post_init__(self) -> None:
+        require_weight(self, self.weight)
+
     def log_expect(self, belief: Belief) -> Float[Tensor, " batch"]:
         likeliest = belief.logits.argmax(-1) if isinstance(belief, Probs) else belief.mean
-        return self.weight * self.score(likeliest).double()
+        value = self.weight * one_each(self, self.score(likeliest), likeliest, smooth=False).double()
+        require_finite(self, value)
+        return value
 
     def update(self, belief: Belief, x_t: State, t: Time, space: Space) -> Updated:
         return self.log_expect(belief), belief
@@ -289,9 +308,21 @@ class Late(Factor):
 
     timeless = False
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.factor, Factor):
+            raise InputError(
+                f"Late is of a factor, not of {type(self.factor).__name__}; what is made for a model becomes late by "
+                ".then(lambda factor: Late(factor, until))"
+            )
+        if not 0 <= self.until <= 1:
+            raise InputError(f"Late: until is {self.until}, expected a time in [0, 1]")
+
     @property
     def record(self) -> Mapping[str, Any]:
         return {**self.factor.record, "until": self.until}
+
+    def require_fit(self, space: Space) -> None:
+        self.factor.require_fit(space)
 
     def tempered(self, power: float) -> "Late":
         return replace(self, factor=self.factor.tempered(power))
@@ -334,6 +365,13 @@ class OnPart(Factor):
     def record(self) -> Mapping[str, Any]:
         return {**self.factor.record, "part": self.part}
 
+    def require_fit(self, space: Any) -> None:
+        parts = getattr(space, "parts", {})
+        if self.part not in parts:
+            name = type(self.factor).__name__
+            raise InputError(f"{name}: the model has no part {self.part!r}, only {', '.join(parts) or 'one whole'}")
+        self.factor.require_fit(parts[self.part])
+
     def tempered(self, power: float) -> "OnPart":
         return replace(self, factor=self.factor.tempered(power))
 
@@ -371,8 +409,3 @@ def _gradient(value: Tensor, at: Any, create_graph: bool = False) -> Any:
 def _inner(a: Any, b: Any) -> Float[Tensor, " batch"]:
     """a · b, sample by sample."""
     return torch.stack([per_sample_sum(x * y).double() for x, y in zip(leaves(a), leaves(b), strict=True)]).sum(0)
-
-
-def name_of(part: object) -> str:
-    """A function's name, or that of an object's class, for manifests."""
-    return getattr(part, "__name__", type(part).__name__)

@@ -22,7 +22,8 @@ from ..covariances import Covariance, Dense
 from ..errors import InputError
 from ..spaces import Categorical, Space
 from ..states import State, Time, per_sample_sum
-from .factors import Factor, Updated, name_of
+from .factors import Factor, Updated
+from .functions import name_of
 from .operators import Operator, Relative, Subset, tangent
 from .solves import Limits, Sight, solved, together
 from .values import as_mask, as_numbers, as_tensor, require_finite

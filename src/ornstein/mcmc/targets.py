@@ -4,7 +4,7 @@ denoiser & Boltzmann(energy)     exp(−E) itself: the model is a fast way to dr
 energy model & factor            p_θ(x₀) g(x₀), of a model that has a density (energetic.py) and smooth factors
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
 from typing import Any
@@ -13,9 +13,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..beliefs import Belief
-from ..denoisers.base import Condition, Denoiser, Guide, Guided
+from ..denoisers.base import Condition, Denoiser, Guide, Guided, Traits
 from ..errors import InputError
-from ..guidance.factors import Factored, Smooth, name_of
+from ..guidance.factors import Factored, Smooth
+from ..guidance.functions import name_of
 from ..spaces import Euclidean, Gaussian
 from ..states import State, Time
 from .densities import Density
@@ -45,15 +46,14 @@ class Boltzmann(Guide):
         return Targeted(denoiser, self)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Targeted(Guided):
     """A denoiser whose draws are proposals for a Boltzmann distribution; as a denoiser the same as before."""
 
     target: Boltzmann
 
-    @property
-    def record(self) -> Sequence[Mapping[str, Any]]:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return (*self.denoiser.record, {"target": "Boltzmann", "of": name_of(self.target.energy)})
+    def changed(self, traits: Traits) -> Traits:
+        return traits.recorded(target="Boltzmann", of=name_of(self.target.energy))
 
     def __call__(self, x_t: State, t: Time, condition: Condition | None = None) -> Any:
         return self.denoiser(x_t, t, condition)

@@ -107,7 +107,7 @@ def flow_grid(steps: int, space: Space, least: float = 3e-3) -> tuple[float, ...
     return tuple(log_snr(steps, space, least))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class _Tangents(Guided):
     """A denoiser of states that are followed by their derivatives by the noise they came from, stacked in the batch.
 

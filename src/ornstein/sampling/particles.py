@@ -22,6 +22,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..beliefs import Belief, Joint, Normal, counted
+from ..config import require_in
 from ..covariances import Dense, Spelled
 from ..denoisers.base import Condition, Denoiser, terms_and_belief
 from ..effort import Effort, Tally
@@ -106,6 +107,9 @@ class Particles:
     threshold: float = 0.5
     temper: float = 0.0
     dense: int = 16
+
+    def __post_init__(self) -> None:
+        require_in(self, "", {"threshold": "[0, 1]", "temper": "[0, inf)"})
 
     def __call__(self, walk: Walk, s: Time, denoiser: Denoiser, condition: Condition, keys: Keys) -> Walk:
         n, t, nfe, effort = batch_size(walk.x), walk.t, walk.nfe, walk.effort or Effort()

@@ -23,7 +23,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ..beliefs import Probs
-from ..denoisers.base import Condition, Denoiser, Guide, Guided
+from ..denoisers.base import Condition, Denoiser, Guide, Guided, Traits
 from ..errors import InputError
 from ..keys import Keys
 from ..spaces import Categorical, Choice, Ordered
@@ -225,13 +225,12 @@ class Sharpened(Guide):
         return logits.masked_fill(beyond, -torch.inf)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class _Sharper(Guided):
     sharpened: Sharpened
 
-    @property
-    def record(self) -> Any:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return (*self.denoiser.record, {"guide": "Sharpened", **vars(self.sharpened)})
+    def changed(self, traits: Traits) -> Traits:
+        return traits.recorded(guide="Sharpened", **vars(self.sharpened))
 
     def __call__(self, x_t: State, t: Time, condition: Condition | None = None) -> Probs:
         belief = self.denoiser(x_t, t, condition)

@@ -13,8 +13,9 @@ b(x_t + γ a σ²/α, t). A property with foresight, m(x_t, t) = E[w | x_t], is 
 knows how all parts of x₀ depend on one another; any other w is expanded at a belief whose categories are independent.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -22,7 +23,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..beliefs import Belief, combined
-from ..denoisers.base import Condition, Denoiser, Guide, Guided
+from ..denoisers.base import Condition, Denoiser, Guide, Guided, Traits
 from ..errors import InputError
 from ..events import Event, Stream, finished, part, streamed
 from ..guidance.factors import Energy, Factored, NoisyLogProb
@@ -48,7 +49,18 @@ class Foreseen:
         return self.of(code, 0.0)
 
 
-Property = Callable[[Any], Tensor] | Foreseen | Tensor
+@dataclass(frozen=True)
+class ForesightOf:
+    """A property with foresight that is made of the model it is asked of.
+
+    Attributes:
+        make: the property, as the denoiser foresees it; InputError if it cannot.
+    """
+
+    make: Callable[[Denoiser], Foreseen]
+
+
+Property = Callable[[Any], Tensor] | Foreseen | ForesightOf | Tensor
 _LEAST_ESS = 0.2
 TRIES = 4
 """How often a strength is measured, and corrected, at most."""
@@ -96,15 +108,14 @@ class Shift(Guide):
         return Shifted(denoiser, self)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Shifted(Guided):
     """The denoiser of p(x₀) exp(γ a·x₀)."""
 
     shift: Shift
 
-    @property
-    def record(self) -> Sequence[Mapping[str, Any]]:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return (*self.denoiser.record, {"shift": "along a direction", "gamma": self.shift.gamma})
+    def changed(self, traits: Traits) -> Traits:
+        return traits.recorded(shift="along a direction", gamma=self.shift.gamma)
 
     def __call__(self, x_t: State, t: Time, condition: Condition | None = None) -> Belief:
         return combined(self.terms(x_t, t, condition))
@@ -259,15 +270,23 @@ class Knob:
     steps: int | None = None
     condition: Condition = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        _ = self.of  # refused at once, if the model cannot foresee it
+
+    @cached_property
+    def of(self) -> Callable[[Any], Tensor] | Foreseen | Tensor:
+        """The property, of this model."""
+        return self.w.make(self.denoiser) if isinstance(self.w, ForesightOf) else self.w
+
     def guide(self, gamma: float) -> Guide:
         """exp(γ w) as a guide: an exact shift along a direction, else a factor."""
-        if isinstance(self.w, Foreseen):
-            return NoisyLogProb(self.w.of, gamma)
-        return Shift(self.w, gamma) if isinstance(self.w, Tensor) else Energy(self.w, -gamma)
+        if isinstance(self.of, Foreseen):
+            return NoisyLogProb(self.of.of, gamma)
+        return Shift(self.of, gamma) if isinstance(self.of, Tensor) else Energy(self.of, -gamma)
 
     def value(self, drawn: Samples) -> Float[Tensor, " n"]:
         code = self.denoiser.space.where(drawn.condition.get("mask")).certain(drawn.x).mean
-        return ((code * self.w).flatten(1).sum(1) if isinstance(self.w, Tensor) else self.w(code)).double()
+        return ((code * self.of).flatten(1).sum(1) if isinstance(self.of, Tensor) else self.of(code)).double()
 
     def draw(self, gamma: float, seed: int) -> tuple[Float[Tensor, " n"], Tensor]:
         """w of n samples at γ, and which of them are of one family; independent where no particles are needed."""
@@ -275,7 +294,7 @@ class Knob:
 
     def drawing(self, gamma: float, seed: int) -> Stream[tuple[Float[Tensor, " n"], Tensor]]:
         """The same as events."""
-        if not isinstance(self.denoiser, Factored) and (gamma == 0 or isinstance(self.w, Tensor)):
+        if not isinstance(self.denoiser, Factored) and (gamma == 0 or isinstance(self.of, Tensor)):
             guided = self.denoiser & self.guide(gamma) if gamma else self.denoiser
             free = Independent(steps=self.steps)
             drawn = yield from draws(guided, self.n, free, seed=seed, condition=self.condition)

@@ -188,15 +188,20 @@ def _batch(job: Job, how: Independent, sampler: Sampler, chosen: range) -> Strea
     assert walk is not None
     made = _of_sampler(sampler)
     samples = job.finished(
-        how, walk.x, take(job.condition, index), made, after=chosen.start, film=frames, nfe=_calls(walk, len(chosen))
+        how, walk.x, take(job.condition, index), made, after=chosen.start, film=frames, **_cost(walk, len(chosen))
     )
     yield Event(total, total, "sampling", walk.x, samples)
     return samples
 
 
-def _calls(walk: Walk, n: int) -> float:
-    """Network evaluations a sample, on average; whole where all took as many."""
-    mean = float(torch.as_tensor(walk.nfe).expand(n).double().mean())
+def _cost(walk: Walk, n: int) -> dict[str, Any]:
+    """Network evaluations and gradients a sample, on average, and what must be said of the linear solves."""
+    return {"nfe": _mean(walk.nfe, n), "gradients": _mean(walk.gradients, n), "notes": walk.notes}
+
+
+def _mean(count: int | Tensor, n: int) -> float:
+    """Of so many samples; whole where it is."""
+    mean = float(torch.as_tensor(count).expand(n).double().mean())
     return int(mean) if mean.is_integer() else round(mean, 2)
 
 
@@ -205,17 +210,24 @@ def joined(parts: Sequence[Samples], replace_seconds: float | None = None) -> Sa
     if len(parts) == 1 and replace_seconds is None:
         return parts[0]
     sizes = [len(one) for one in parts]
-    nfe = sum(one.nfe * size for one, size in zip(parts, sizes, strict=True)) / sum(sizes)
     whole: Any = replace(
         parts[0],
         x=concatenate([one.x for one in parts]),
         condition={name: torch.cat([one.condition[name] for one in parts]) for name in parts[0].condition},
         each={name: [value for one in parts for value in one.each[name]] for name in parts[0].each},
         film=[concatenate(frames) for frames in zip(*(one.film for one in parts), strict=True)],
-        nfe=int(nfe) if float(nfe).is_integer() else round(nfe, 2),
+        nfe=_over([one.nfe for one in parts], sizes),
+        gradients=_over([one.gradients for one in parts], sizes),
+        notes=tuple(dict.fromkeys(note for one in parts for note in one.notes)),
         seconds=sum(one.seconds for one in parts) if replace_seconds is None else replace_seconds,
     )
     return whole
+
+
+def _over(means: Sequence[float], sizes: Sequence[int]) -> float:
+    """The mean over parts of these sizes."""
+    mean = sum(mean * size for mean, size in zip(means, sizes, strict=True)) / sum(sizes)
+    return int(mean) if float(mean).is_integer() else round(mean, 2)
 
 
 # Population -------------------------------------------------------------------------------------------
@@ -249,7 +261,7 @@ def _population(job: Job, how: Population) -> Stream[Samples]:
         take(given, family),
         {**_of_sampler(sampler), "particles": size},
         film=[take(frame, index.cpu()) for frame in frames],
-        nfe=_calls(walk, size),
+        **_cost(walk, size),
         exactness=walk.population.exactness(),
         family=family.unique(return_inverse=True)[1].cpu(),
     )

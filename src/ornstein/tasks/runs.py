@@ -1,7 +1,6 @@
 """From a configuration to a trained model, and from a name to a loaded one."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
@@ -184,7 +183,7 @@ def load(model: Path | str, device: torch.device | str = "cpu") -> NeuralDenoise
     """A trained denoiser, ready to sample, from a shipped model's name ("images/digits"), a run folder or a file."""
     denoiser, meta = _loaded(model, "model", device)
     assert isinstance(denoiser, NeuralDenoiser)
-    return replace(denoiser, grids=_grids(meta.get("grids") or {}, locate(model)))
+    return denoiser.having(grids=_grids(meta.get("grids") or {}, locate(model)))
 
 
 def _grids(saved: Mapping[str, Any], path: Path) -> dict[int, list[float]]:

@@ -42,6 +42,7 @@ class Samples:
         family: which samples descend from the same first particle, (n,), numbered from 0: they are not independent.
         each: what is said of every sample, n JSON values a name, such as the prompts.
         gradients: vector–Jacobian products of the network a sample, on average.
+        notes: what else should be known of how they were drawn, such as solves that ended early, in words.
     """
 
     x: Any
@@ -55,6 +56,7 @@ class Samples:
     family: Tensor | None = None
     each: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     gradients: float = 0
+    notes: Sequence[str] = ()
 
     def __len__(self) -> int:
         return batch_size_of(self.x)
@@ -82,7 +84,8 @@ class Samples:
     @property
     def verdict(self) -> str:
         """How exact they are, in words."""
-        return str(self.exactness) if self.exactness else "not measured: independent samples of the model as guided"
+        measured = str(self.exactness) if self.exactness else "not measured: independent samples of the model as guided"
+        return "; ".join([measured, *self.notes])
 
     def __repr__(self) -> str:
         shapes = ", ".join(str(tuple(leaf.shape)) for leaf in leaves(self.x))
@@ -122,6 +125,7 @@ class Samples:
             "exactness": self.exactness.record() if self.exactness else None,
             "family": self.family.tolist() if self.family is not None else None,
             "each": dict(self.each),
+            "notes": list(self.notes),
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "versions": {
                 "ornstein": version("ornstein"),
@@ -172,6 +176,7 @@ def read_samples(folder: Path | str) -> Samples:
         exactness=exactness_of(manifest.get("exactness")),
         family=None if family is None else torch.tensor(family),
         each=manifest.get("each") or {},
+        notes=tuple(manifest.get("notes") or ()),
     )
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from ..denoisers.base import Condition, Denoiser, Guide, NeuralDenoiser, Origin
+from ..denoisers.base import Condition, Denoiser, Guide, NeuralDenoiser, Origin, Traits
 from ..denoisers.regressors import Regressor
 from ..sampling.sampler import Sampler
 from ..spaces import Space
@@ -147,7 +147,7 @@ class Task(ABC):
         with torch.random.fork_rng():
             torch.manual_seed(config.train.seed)
             network = self.network(config, facts)
-        return NeuralDenoiser(network, self.space(config, facts), self.null(config, facts), origin)
+        return NeuralDenoiser(network, Traits(self.space(config, facts), origin), self.null(config, facts))
 
     def model(self, config: Any, facts: Mapping[str, Any], origin: Origin | None = None) -> NeuralDenoiser | Regressor:
         """What a training of this configuration makes: a denoiser, where a domain has nothing else to learn."""

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from ..beliefs import Belief
-from ..denoisers.base import Condition, Denoiser
+from ..denoisers.base import Condition, Denoiser, Guided
 from ..keys import Keys
 from ..sampling.kernels import Kernel, Walk
 from ..spaces import Space
@@ -63,20 +63,11 @@ def denoiser_claims(denoiser: Denoiser, n: int, condition: Condition, tolerance:
         yield "no condition and an empty one agree", same(denoiser(x_t, t).mean, belief.mean)
 
 
-@dataclass(frozen=True)
-class _Counted(Denoiser):
+@dataclass(frozen=True, repr=False)
+class _Counted(Guided):
     """Notes the time of every call."""
 
-    denoiser: Denoiser
     seen: list[Time]
-
-    @property
-    def space(self) -> Space:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.denoiser.space
-
-    @property
-    def calls(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.denoiser.calls
 
     def __call__(self, x_t: State, t: Time, condition: Condition | None = None) -> Belief:
         self.seen.append(t)

@@ -16,7 +16,10 @@ from ornstein.domains.molecules import factors, network
 from ornstein.domains.molecules.chemistry.hydrogen_bonds import contacts, hydrogen_bonds
 from ornstein.domains.molecules.chemistry.molecule import Molecule
 from ornstein.domains.molecules.chemistry.pockets import Pocket, Vina, read_pocket
-from ornstein.domains.molecules.factors import QM9
+from worlds import Blank
+
+QM9 = (1, 6, 7, 8, 9)
+SPACE = network.space({"elements": QM9, "length": 11, "std": 1.4})
 
 # Acetic acid's relative with its hydrogen turned to the carbonyl of a six-membered ring: malonaldehyde's enol.
 ENOL = Molecule(
@@ -48,6 +51,12 @@ def belief(molecule: Molecule, spread: float = 0.01) -> Joint:
     return Joint({"positions": positions, "atoms": atoms})
 
 
+def made(guide: Any, elements: tuple[int, ...] = QM9, length: int = 11) -> Any:
+    """The guide for a model of these elements."""
+    facts = {"elements": list(elements), "length": length, "std": 1.4}
+    return guide.bound(Blank(network.space(facts), facts))
+
+
 def turned(molecule: Molecule) -> Molecule:
     rotation = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))[0]
     return Molecule(molecule.numbers, molecule.positions @ rotation.T)
@@ -64,7 +73,7 @@ def test_a_hydrogen_bond_is_short_and_straight() -> None:
 
 
 def test_the_factor_rewards_what_the_criterion_counts() -> None:
-    factor = factors.HydrogenBonded()
+    factor = factors.HydrogenBonded(QM9)
     formed, opened, without = (
         float(factor.log_g(code(m))) for m in (ENOL, OPENED, Molecule(np.array([6, 1]), np.eye(2, 3)))
     )
@@ -73,23 +82,23 @@ def test_the_factor_rewards_what_the_criterion_counts() -> None:
     assert without == pytest.approx(np.log(factor.floor), abs=1e-3)
     assert float(factor.log_g(code(turned(ENOL)))) == pytest.approx(formed, abs=1e-9)
     assert float(factor.log_g(code(ENOL, padding=7))) == pytest.approx(formed, abs=1e-9)
-    assert float(factors.HydrogenBonded(2.0).log_g(code(ENOL))) == pytest.approx(2 * formed)
+    assert float(factors.HydrogenBonded(QM9, 2.0).log_g(code(ENOL))) == pytest.approx(2 * formed)
 
 
 def test_the_factor_pulls_the_hydrogen_to_its_acceptor() -> None:
     x = code(ENOL)
     x["positions"][0, 8, 1] -= 0.25  # longer and more bent
     x["positions"].requires_grad_()
-    before = factors.HydrogenBonded().log_g(x)
+    before = factors.HydrogenBonded(QM9).log_g(x)
     (slope,) = torch.autograd.grad(before.sum(), x["positions"])
     assert (slope[0, 9:] == 0).all()
     assert slope.sum(1).abs().max() < 1e-9  # no force on the whole
-    after = factors.HydrogenBonded().log_g({**x, "positions": x["positions"] + 1e-3 * slope})
+    after = factors.HydrogenBonded(QM9).log_g({**x, "positions": x["positions"] + 1e-3 * slope})
     assert (after > before).all()
 
 
 def test_tight_binding_slopes_are_differences_of_its_energy() -> None:
-    factor = factors.TightBinding(temperature=3000.0)
+    factor = factors.TightBinding(QM9, temperature=3000.0)
     bent = Molecule(ENOL.numbers, ENOL.positions + 0.03 * np.random.default_rng(1).normal(size=(9, 3)))
     value, slope = factor._energy(belief(bent))
     push = np.random.default_rng(2).normal(size=(9, 3))
@@ -99,21 +108,20 @@ def test_tight_binding_slopes_are_differences_of_its_energy() -> None:
     along = float((slope[0, :9] * torch.from_numpy(push)).sum())
     assert float(up - down) / 2e-3 == pytest.approx(along, rel=1e-2)
     assert (slope[0, 9:] == 0).all()
-    space = network.space({"elements": QM9, "length": 11, "std": 1.4})
-    relaxed = factor.update(belief(bent, 1e-4), code(bent), 0.1, space)[1]
+    relaxed = factor.update(belief(bent, 1e-4), code(bent), 0.1, SPACE)[1]
     assert float(factor.log_expect(relaxed)) > float(value)
-    assert float(factors.relaxed().update(belief(bent), code(bent), 0.9, space)[0]) == 0
+    assert float(made(factors.relaxed()).update(belief(bent), code(bent), 0.9, SPACE)[0]) == 0
 
 
 def test_wishes_that_the_elements_cannot_fulfil_are_refused() -> None:
     with pytest.raises(InputError, match=r"not of \[16\] protons"):
-        factors.relaxed(elements=(1, 6, 16))
+        made(factors.relaxed(), (1, 6, 16))
     with pytest.raises(InputError, match="expected 1 and 7 or 8"):
-        factors.hydrogen_bond(elements=(1, 6))
+        made(factors.hydrogen_bond(), (1, 6))
 
 
 def test_clashes_are_penalised_and_bonds_are_not() -> None:
-    energy = factors.apart()
+    energy = made(factors.apart())
     squeezed = Molecule(ENOL.numbers, 0.6 * ENOL.positions)
     assert float(energy.log_g(code(ENOL))) == 0
     assert float(energy.log_g(code(squeezed))) < -1
@@ -169,7 +177,7 @@ def test_vinas_terms_are_those_of_the_paper() -> None:
 
 def test_hydrogens_and_what_is_not_there_feel_no_pocket() -> None:
     pocket = Pocket(np.array([8, 6]), np.array([[4.0, 0, 0], [0, 4.0, 0]]), np.zeros(3))
-    bound = factors.bound(pocket)
+    bound = made(factors.bound(pocket))
     alone = Molecule(np.array([6]), np.zeros((1, 3)))
     with_hydrogen = Molecule(np.array([6, 1]), np.array([[0.0, 0, 0], [1.0, 0, 0]]))
     assert float(bound.log_g(code(alone))) == pytest.approx(float(bound.log_g(code(with_hydrogen, padding=9))))

@@ -150,7 +150,7 @@ def test_data_without_properties_have_nothing_to_predict(tmp_path: Path) -> None
 
 def test_the_factor_is_the_regressors_likelihood(model: Any, regressor: Regressor) -> None:
     facts = model.origin.facts
-    factor = factors.predicted({"gap": 6.5, "mu": 2.0}, facts, 2.0, regressor)
+    factor: Any = factors.predicted({"gap": 6.5, "mu": 2.0}, 2.0, regressor).bound(model)
     x, condition = data.load("qm9-sample")[0].batch(torch.arange(6))
     seen = regressor(x, 0.0, {"mask": condition["mask"]})
     y = data.standardised(torch.tensor([[torch.nan, 6.5, torch.nan, torch.nan, 2.0, torch.nan]]), facts)
@@ -159,8 +159,7 @@ def test_the_factor_is_the_regressors_likelihood(model: Any, regressor: Regresso
 
 
 def test_it_composes_and_is_weighed(model: Any, regressor: Regressor) -> None:
-    facts = model.origin.facts
-    guided = model & factors.predicted({"gap": 6.5}, facts, by=regressor) & factors.hydrogen_bond()
+    guided = model & factors.predicted({"gap": 6.5}, by=regressor) & factors.hydrogen_bond()
     condition = {"mask": torch.arange(29) < torch.tensor([[9], [9], [29], [12]])}
     drawn = on.sample(guided, 4, 3, eta=1.0, condition=condition)
     assert drawn.x["positions"].isfinite().all()
@@ -179,21 +178,22 @@ def test_it_composes_and_is_weighed(model: Any, regressor: Regressor) -> None:
     ],
 )
 def test_a_guide_for_another_model_is_refused(model: Any, regressor: Regressor, change: Any, said: str) -> None:
+    other = model.having(origin=replace(model.origin, facts={**model.origin.facts, **change}))
     with pytest.raises(InputError, match=said):
-        factors.predicted({"gap": 6.5}, {**model.origin.facts, **change}, by=regressor)
+        _ = other & factors.predicted({"gap": 6.5}, by=regressor)
 
 
 def test_what_a_guide_does_not_know_is_refused(model: Any, regressor: Regressor, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="property 'colour': this model knows alpha, gap"):
-        factors.predicted({"colour": 1.0}, model.origin.facts, by=regressor)
+        factors.predicted({"colour": 1.0}, by=regressor)
     with pytest.raises(InputError, match="was trained on clean molecules, expected noisy ones"):
-        factors.foreseen("gap", model.origin.facts, on.load_regressor(trained(tmp_path / "clean", "clean")))
+        factors.foreseen("gap", on.load_regressor(trained(tmp_path / "clean", "clean")))
     with pytest.raises(InputError, match="--guide-by are about properties"):
         MoleculesAsk(guide_by="regressor")
 
 
 def test_a_knob_is_the_regressors_mean(model: Any, regressor: Regressor) -> None:
-    knob = factors.foreseen("alpha", model.origin.facts, regressor)
+    knob = factors.foreseen("alpha", regressor).make(model)
     assert isinstance(knob, Foreseen)
     x, condition = data.load("qm9-sample")[0].batch(torch.arange(6))
     code = model.space.where(condition["mask"]).certain(x).mean
@@ -216,24 +216,25 @@ def assert_foreseen(model: Any, foreseen: Foreseen) -> None:
 
 
 def test_counted_atoms_are_those_that_the_model_expects(model: Any) -> None:
-    nitrogen = factors.counted(7, model)
+    nitrogen = factors.counted("N").make(model)
     assert_foreseen(model, nitrogen)
-    rejected(assert_foreseen, model, factors.counted(8, model))
+    rejected(assert_foreseen, model, factors.counted(8).make(model))
     x, condition = data.load("qm9-sample")[0].batch(torch.arange(6))
     assert isinstance(x, dict)
     code = model.space.where(condition["mask"]).certain(x).mean
     assert torch.allclose(nitrogen(code), ((x["atoms"] == 2) & condition["mask"]).sum(1).to(code["atoms"]))
-    with pytest.raises(InputError, match=r"does not know the elements with \[16\] protons"):
-        factors.counted(16, model)
+    with pytest.raises(InputError, match="counted: the model does not know S, only H, C, N, O"):
+        factors.counted(16).make(model)
 
 
 def test_the_flag_asks_the_shipped_regressor() -> None:
     """The facts of the shipped model are those that its regressor was trained with."""
-    facts = on.load("molecules/qm9").origin.facts  # pyright: ignore[reportOptionalMemberAccess]
+    model: Any = on.load("molecules/qm9")
+    facts = model.origin.facts
     (prompt,) = Molecules().request(MoleculesAsk(properties=("gap=6.5",)), range(2), facts).guides
     (factor,) = Molecules().request(MoleculesAsk(properties=("gap=6.5",), guide_by="regressor"), range(2), facts).guides
-    assert isinstance(prompt, on.Prompt)
-    assert isinstance(factor, NoisyLogProb)
+    assert "prompt" in (model & prompt).record[0]
+    assert isinstance((model & factor).factors[0], NoisyLogProb)
 
 
 # Judging ----------------------------------------------------------------------------------------------

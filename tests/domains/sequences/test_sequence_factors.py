@@ -13,7 +13,7 @@ from ornstein.denoisers.oracles import coupled, enumerated
 from ornstein.domains.sequences import factors
 from ornstein.sampling.unmasking import FirstHitting
 from ornstein.spaces import Categorical
-from worlds import assert_close, rejected
+from worlds import Blank, assert_close, rejected
 
 RNA = {"alphabet": "ACGU", "kind": "rna", "length": 6, "lengths": {}}
 PROTEIN = {"alphabet": "ACDEFGHIKLMNPQRSTVWY-", "kind": "protein", "length": 12, "lengths": {}}
@@ -25,6 +25,12 @@ def letters(n: int = 3, length: int = 6) -> Probs:
     logits = Keys.of(3, n).normal(length, 5)
     logits[..., 4] = -torch.inf
     return Probs(logits)
+
+
+def made(guide: Any, facts: dict[str, Any] = RNA, length: int | None = None) -> Any:
+    """The factor for a model of these facts."""
+    space = Categorical.masked((length or facts["length"],), len(facts["alphabet"]))
+    return guide.bound(Blank(space, facts))
 
 
 def exact(belief: Probs, g: Tensor) -> tuple[Tensor, Tensor]:
@@ -45,7 +51,7 @@ def occurrences(classes: Tensor, places: tuple[int, ...]) -> Tensor:
 
 @pytest.mark.parametrize("pattern", ["GAU", "RN(2)C@2", "ACGUAC", "S"])
 def test_a_motif_is_exact_for_independent_letters(pattern: str) -> None:
-    motif, belief = factors.motif(pattern, RNA), letters()
+    motif, belief = made(factors.motif(pattern)), letters()
     value, marginals = exact(belief, occurrences(motif.classes, motif.places))
     found, updated = motif.update(belief, SEQUENCES[:3], 0.5, Categorical.masked((6,), 4))
     assert_close(found, value)
@@ -55,7 +61,7 @@ def test_a_motif_is_exact_for_independent_letters(pattern: str) -> None:
 
 
 def test_pairing_is_exact_for_independent_letters() -> None:
-    pairing, belief = factors.structure("((..))", RNA), letters()
+    pairing, belief = made(factors.structure("((..))")), letters()
     table = factors.pairable("ACGU")
     g = table[SEQUENCES[:, 0], SEQUENCES[:, 5]] * table[SEQUENCES[:, 1], SEQUENCES[:, 4]]
     value, marginals = exact(belief, g)
@@ -67,12 +73,11 @@ def test_pairing_is_exact_for_independent_letters() -> None:
 @pytest.mark.parametrize("said", [{"motif": "GA"}, {"structure": "(..)"}, {"motif": "GN", "structure": "(..)"}])
 def test_guided_particles_follow_the_exact_law(said: dict[str, str]) -> None:
     """On a world whose letters depend on one another; the factors' own proposals alone do not."""
-    facts: dict[str, Any] = {**RNA, "length": 4}
     table = (Keys.of(11, 1).normal(4, 4, 4, 4)[0] * 0.7).exp()
     world = enumerated(Categorical.masked((4,), 4), table / table.sum())
     guided: Any = world
-    for factor in factors.known(said, facts):
-        guided = guided & factor
+    for factor in factors.known(said):
+        guided = guided & made(factor, length=4)
     x = torch.cartesian_prod(*[torch.arange(4)] * 4)
     log_g = sum(factor.log_expect(world.space.certain(x)) for factor in guided.factors)
     law = (table.flatten().log() + log_g).softmax(0).reshape(4, 4, 4, 4)
@@ -94,7 +99,7 @@ def test_guided_particles_follow_the_exact_law(said: dict[str, str]) -> None:
 
 def test_fixed_letters_hold_and_their_partners_follow() -> None:
     world = coupled(3, torch.eye(4).flip(0) / 4)
-    known: Any = factors.fixed("GA????", RNA)
+    known = factors.fixed("GA????", alphabet="ACGU")
     x = Sampler([1.0, 0.0], (FirstHitting(),)).run(world & known, Keys.of(0, 64))
     assert (x[:, :2] == torch.tensor([2, 0])).all()
     assert ((x + x.flip(1)) == 3).all()
@@ -103,7 +108,7 @@ def test_fixed_letters_hold_and_their_partners_follow() -> None:
 
 def test_a_share_is_asked_for() -> None:
     world = enumerated(Categorical.masked((6,), 4), torch.full((4,) * 6, 4.0**-6))
-    wanted = factors.fraction("GC=.9", {**RNA})
+    wanted = factors.fraction("GC=.9", alphabet="ACGU")
     share = torch.isin(on.sample(world & wanted, n=300, steps=20, exact="particles").x, torch.tensor([1, 2]))
     assert abs(share.double().mean().item() - 5 / 6) < 0.02  # the nearest sixth within .02 of .9
     free = torch.isin(on.sample(world, n=300, steps=20).x, torch.tensor([1, 2])).double().mean().item()
@@ -152,4 +157,4 @@ def test_iupac_letters_mean_the_same_in_rna_and_dna() -> None:
 )
 def test_what_is_written_wrongly_is_named(said: dict[str, str], facts: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        factors.known(said, facts)
+        made(factors.known(said)[0], facts)

@@ -90,7 +90,7 @@ class Energies(Task):
         plain = super().denoiser(config, facts, origin)
         if config.belief == "mean":
             return plain
-        return EnergyDenoiser(plain.network, plain.space, plain.null, plain.origin)
+        return EnergyDenoiser(plain.network, plain.traits, plain.null)
 
     def rounds(self, config: EnergiesConfig) -> int:
         return config.rounds

@@ -11,36 +11,53 @@ from torch import Tensor
 from ...denoisers.base import Condition, Denoiser, Guide
 from ...denoisers.composition import WEIGHTS, Prompt, Prompts
 from ...errors import InputError
+from ...guidance.binding import ForModel
 from ...guidance.factors import Factor
 from ...guidance.measurements import Fixed, Measurement
 from ...guidance.operators import Blur, Coarse, Subset
-from ...spaces import Euclidean
+from ...spaces import Euclidean, Space
 from ...tasks.calibration import Target
 from .vision import captions
 from .vision.prompts import Phrase, terms
 
 
-def label(value: int | None = None, scale: float = 1.0, interval: tuple[float, float] = (0.0, 1.0)) -> Prompt:
-    """Pictures of one class (or, with None, of the class that each sample is given).
+def label(
+    value: int | str | None = None,
+    scale: float = 1.0,
+    interval: tuple[float, float] = (0.0, 1.0),
+    classes: int | Sequence[str] | None = None,
+) -> ForModel:
+    """Pictures of one class, by its number or name (or, with None, of the class that each sample is given).
 
-    scale: classifier-free guidance, within the interval of times; 1 = the class as trained, 2 or 3 = clearer and less
-    varied.
+    Args:
+        scale: classifier-free guidance, within the interval of times; 1 = the class as trained, 2 or 3 = clearer and
+            less varied.
+        classes: their names or number, for a denoiser of your own.
+
+    InputError if the model does not know the class, or has none.
     """
-    return Prompt({"label": value}, scale, interval)
+
+    def make(facts: Mapping[str, Any], space: Space) -> Prompt:
+        return Prompt({"label": None if value is None else class_of(value, facts, "label ")}, scale, interval)
+
+    names = [] if classes is None or isinstance(classes, int) else list(classes)
+    given = {} if classes is None else {"classes": len(names) or classes} | ({"labels": names} if names else {})
+    return ForModel("label", make, ("classes",), given)
 
 
-def prompt(text: str, scale: float = 1.0, interval: tuple[float, float] = (0.0, 1.0)) -> Prompt:
+def prompt(text: str, scale: float = 1.0, interval: tuple[float, float] = (0.0, 1.0)) -> ForModel:
     """Pictures of what the text says; scale: of classifier-free guidance, within the interval of times.
 
-    `product(model & prompt("a cat"), model & prompt("sunglasses"), model)` is a picture of both.
+    `product(model & prompt("a cat"), model & prompt("sunglasses"), model)` is a picture of both. InputError if the
+    model was trained without captions.
     """
-    return Prompt({"caption": captions.encoded([text])[0]}, scale, interval)
+    said = Prompt({"caption": captions.encoded([text])[0]}, scale, interval)
+    return ForModel("prompt", lambda facts, space: said, ("caption",))
 
 
 def prompts(
     asked: Sequence[Sequence[Phrase]],
     labels: Sequence[int],
-    facts: Mapping[str, Any],
     scale: float = 1.0,
     negative: str = "",
     interval: tuple[float, float] = (0.0, 1.0),
@@ -48,10 +65,8 @@ def prompts(
     """The guide and the condition under which each sample is a picture of its own phrases in its own class or style.
 
     Args:
-        asked, labels: of each sample; −1 = no class said.
+        asked, labels: of each sample; −1 = no class said. Classes of phrases are numbers, too.
         negative: what is said in the place of nothing, for guidance away from it.
-
-    InputError if a phrase names a class that the model does not know.
     """
     most = 1 + max(map(len, asked))
     weights, texts, kinds = torch.zeros(len(asked), most), [], []
@@ -59,12 +74,12 @@ def prompts(
         row[: 1 + len(phrases)] = torch.tensor(terms(phrases, scale))
         unused = [""] * (most - 1 - len(phrases))
         texts.append([negative, *(phrase.text for phrase in phrases), *unused])
-        own = [label if phrase.label is None else class_of(phrase.label, facts, "prompt: @") for phrase in phrases]
+        own = [label if phrase.label is None else int(phrase.label) for phrase in phrases]
         kinds.append([label, *own, *(label for _ in unused)])
     known = sorted({text for row in texts for text in row})
     words = captions.encoded(known)[torch.tensor([[known.index(text) for text in row] for row in texts])]
     condition = {"caption": words, WEIGHTS: weights}
-    if facts["classes"]:
+    if any(label >= 0 for row in kinds for label in row):
         condition["label"] = torch.tensor(kinds)
     return Prompts(tuple(name for name in condition if name != WEIGHTS), most, interval), condition
 
@@ -80,21 +95,92 @@ def class_of(said: str | int, facts: Mapping[str, Any], where: str = "--label ")
     return int(said)
 
 
-def inpainted(picture: Float[Tensor, "c h w"], seen: Bool[Tensor, "c h w"], noise: float = 0.05) -> Factor:
-    """Some pixels were seen, with noise of that standard deviation; with 0 they hold exactly."""
-    if noise == 0:
-        return Fixed(picture, seen)
-    return Measurement(picture[seen], Subset(seen), noise)
+# Pictures that were measured --------------------------------------------------------------------------
 
 
-def blurred(picture: Float[Tensor, "c h w"], width: float, noise: float = 0.05) -> Measurement:
-    """The picture was seen through a normal blur of that many pixels."""
-    return Measurement(picture, Blur.gaussian(width), noise)
+def inpainted(picture: Any, seen: Any, noise: float = 0.05) -> ForModel:
+    """Some pixels were seen, with noise of that standard deviation; with 0 they hold exactly.
+
+    Args:
+        picture: (c, h, w), or (h, w) of one channel; tensor or NumPy.
+        seen: (c, h, w), or (h, w) or (1, h, w) for all channels; true or 1 where a pixel was seen, else false or 0.
+
+    InputError if they do not fit each other, or the model's pictures.
+    """
+    picture = _picture("inpainted", picture)
+    seen = _mask("inpainted", seen, picture)
+    if not picture[seen].isfinite().all():
+        raise InputError("inpainted: has pixels that were seen and are no finite numbers")
+    return _of_shape("inpainted", picture, _seen(picture.nan_to_num(), seen, noise))
 
 
-def coarse(picture: Float[Tensor, "c h2 w2"], size: int, noise: float = 0.05) -> Measurement:
-    """Only the means of size × size pixels were seen: super-resolution."""
-    return Measurement(picture, Coarse(size), noise)
+def blurred(picture: Any, width: float, noise: float = 0.05) -> ForModel:
+    """The picture was seen through a normal blur of that many pixels; errors as of `inpainted`."""
+    picture = _whole("blurred", picture)
+    return _of_shape("blurred", picture, Measurement(picture, Blur.gaussian(width), noise))
+
+
+def coarse(picture: Any, size: int, noise: float = 0.05) -> ForModel:
+    """Only the means of size × size pixels were seen: super-resolution. Errors as of `inpainted`."""
+    picture = _whole("coarse", picture)
+    return _of_shape("coarse", picture, Measurement(picture, Coarse(size), noise), size)
+
+
+def _seen(picture: Float[Tensor, "c h w"], seen: Bool[Tensor, "c h w"], noise: float) -> Factor:
+    return Fixed(picture, seen) if noise == 0 else Measurement(picture[seen], Subset(seen), noise)
+
+
+def _of_shape(name: str, picture: Float[Tensor, "c h w"], factor: Factor, size: int = 1) -> ForModel:
+    """The factor, for models of pictures that are `size` times as wide and high."""
+    channels, height, width = picture.shape
+    expected = (channels, height * size, width * size)
+
+    def make(facts: Mapping[str, Any], space: Any) -> Factor:
+        if not isinstance(space, Euclidean) or len(space.shape) != 3:
+            raise InputError(f"{name}: is about pictures, this model draws {type(space).__name__} {_shape(space)}")
+        if space.shape != expected:
+            raise InputError(f"{name}: is about pictures of shape {expected}, this model draws {_shape(space)}")
+        return factor
+
+    return ForModel(name, make)
+
+
+def _shape(space: Any) -> str:
+    return str(getattr(space, "shape", "")) or ", ".join(getattr(space, "parts", ()))
+
+
+def _picture(name: str, picture: Any) -> Float[Tensor, "c h w"]:
+    """A picture with its axis of channels; InputError if it is none."""
+    found = torch.as_tensor(picture)
+    if found.ndim not in (2, 3) or not found.is_floating_point():
+        kind = f"{tuple(found.shape)} of {found.dtype}"
+        raise InputError(f"{name}: the picture is {kind}, expected (channels, height, width) of floats from −1 to 1")
+    return found if found.ndim == 3 else found[None]
+
+
+def _whole(name: str, picture: Any) -> Float[Tensor, "c h w"]:
+    """The same, all pixels of which are known."""
+    found = _picture(name, picture)
+    if not found.isfinite().all():
+        raise InputError(f"{name}: the picture has pixels that are no finite numbers")
+    return found
+
+
+def _mask(name: str, seen: Any, picture: Float[Tensor, "c h w"]) -> Bool[Tensor, "c h w"]:
+    """Which values of a picture were seen; InputError if the mask is of another size, or holds more than 0 and 1."""
+    mask = torch.as_tensor(seen)
+    if mask.ndim == 2:
+        mask = mask[None]
+    if mask.shape not in (picture.shape, (1, *picture.shape[1:])):
+        raise InputError(
+            f"{name}: the mask is {tuple(torch.as_tensor(seen).shape)}, expected {tuple(picture.shape[1:])} or "
+            f"{tuple(picture.shape)} like the picture"
+        )
+    if not ((mask == 0) | (mask == 1)).all():
+        raise InputError(f"{name}: the mask holds more than 0 (not seen) and 1 (seen)")
+    if not mask.any():
+        raise InputError(f"{name}: the mask has no pixel that was seen")
+    return mask.bool().expand(picture.shape).clone()
 
 
 @dataclass(frozen=True)
@@ -108,7 +194,8 @@ class Ink(Guide):
     n: int = 1024
 
     def guide(self, denoiser: Denoiser) -> Denoiser:
-        assert isinstance(denoiser.space, Euclidean)
+        if not isinstance(denoiser.space, Euclidean) or len(denoiser.space.shape) != 3:
+            raise InputError(f"Ink is of pictures, this model draws {type(denoiser.space).__name__}")
         pixels = torch.tensor(denoiser.space.shape).prod().item()
         brightness = torch.full(denoiser.space.shape, 0.5 / pixels)
         try:

@@ -15,6 +15,7 @@ from ...denoisers.base import Condition, Denoiser, Guide, NeuralDenoiser, Origin
 from ...denoisers.composition import Autoguide, mixture, product
 from ...denoisers.regressors import Regressor
 from ...errors import InputError
+from ...guidance.operators import Blur
 from ...networks import PatchTransformerConfig, UNetConfig
 from ...report import pictures, walls
 from ...schedules import SCHEDULES
@@ -34,7 +35,7 @@ from .vision import captions
 from .vision.examples import PROMPTS, TWO
 from .vision.folders import fitted
 from .vision.judges import Judge
-from .vision.prompts import said
+from .vision.prompts import Phrase, said
 
 SHOWN = 12
 GUIDANCE = 3.0  # by prompts, if not said
@@ -298,9 +299,15 @@ def _of_captions(ask: ImagesAsk, numbers: range, facts: Mapping[str, Any], known
     rounds = [k // len(asked) for k in numbers]
     phrases = [said(one, k % way / (way - 1)) if one else [] for one, k in zip(each, rounds, strict=True)]
     labels = [styles[k % len(styles)] for k in rounds]
-    guide, condition = prompts(phrases, labels, facts, scale, ask.negative, ask.interval or ALWAYS)
+    phrases = [[_numbered(phrase, facts) for phrase in one] for one in phrases]
+    guide, condition = prompts(phrases, labels, scale, ask.negative, ask.interval or ALWAYS)
     said_of_each = {"prompts": each, "labels": labels}
     return Request([guide], condition, {"guidance": scale}, said_of_each, STOCHASTIC)
+
+
+def _numbered(phrase: Phrase, facts: Mapping[str, Any]) -> Phrase:
+    """With the number of the class that it names; InputError if the model does not know it."""
+    return phrase if phrase.label is None else replace(phrase, label=class_of(phrase.label, facts, "prompt: @"))
 
 
 def _spread(names: Sequence[str]) -> tuple[str, ...]:
@@ -410,7 +417,7 @@ def _said(model: Denoiser, truth: Tensor, seed: int) -> list[tuple[str, Tensor]]
 
 
 def _blur(truth: Tensor) -> Tensor:
-    return blurred(truth, 1.0).operator(truth[None])[0]
+    return Blur.gaussian(1.0)(truth[None])[0]
 
 
 def _row(truth: Tensor, seen: Tensor, samples: Samples) -> Tensor:

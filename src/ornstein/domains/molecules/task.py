@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ...config import TrainConfig, require_in, require_with
-from ...denoisers.base import Condition, Denoiser, NeuralDenoiser, Origin
+from ...denoisers.base import Condition, Denoiser, Guide, NeuralDenoiser, Origin
 from ...denoisers.regressors import Regressor
 from ...errors import InputError
 from ...files import write_text
@@ -149,22 +149,23 @@ class Molecules(Task):
         return {"properties": torch.full((properties,), torch.nan)} if properties else {}
 
     def request(self, ask: MoleculesAsk, numbers: range, facts: Mapping[str, Any]) -> Request:
-        elements, guides, record = facts["elements"], [], {}
+        guides: list[Guide] = []
+        record: dict[str, Any] = {}
         if ask.properties:
             by = factors.predicted if ask.guide_by == "regressor" else factors.wanted
-            guides.append(by(_properties(ask.properties), facts, ask.guidance))
+            guides.append(by(_properties(ask.properties), ask.guidance))
         if ask.fixed is not None:
             part = _one(ask.fixed)
-            guides += factors.fixed(part, facts)
+            guides.append(factors.fixed(part))
             record["held"] = {"numbers": part.numbers.tolist(), "positions": part.positions.tolist()}
         if ask.pocket is not None:
             pocket = read_pocket(ask.pocket, None if ask.centre is None else np.array(ask.centre))
-            guides.append(factors.bound(pocket, 1.0 if ask.binding is None else ask.binding, elements))
+            guides.append(factors.bound(pocket, 1.0 if ask.binding is None else ask.binding))
             record["centre"] = pocket.centre.tolist()
         if ask.hydrogen_bond:
-            guides.append(factors.hydrogen_bond(ask.hydrogen_bond, elements))
+            guides.append(factors.hydrogen_bond(ask.hydrogen_bond))
         if ask.temperature is not None:
-            guides.append(factors.relaxed(ask.temperature, elements))
+            guides.append(factors.relaxed(ask.temperature))
         request = _from_reference(ask, numbers, facts) or _from_noise(ask, numbers, facts)
         return replace(request, guides=guides, record=record, defaults=STOCHASTIC)
 
@@ -317,7 +318,7 @@ def _facts(denoiser: Denoiser) -> Mapping[str, Any]:
 def _bonded(model: NeuralDenoiser, seed: int) -> Chapter:
     """Hydrogen bonds without and with a wish for them."""
     facts = _facts(model)
-    wish = factors.hydrogen_bond(WISH, facts["elements"])
+    wish = factors.hydrogen_bond(WISH)
     plain, wished = (_molecules(_drawn(denoiser, facts, seed)) for denoiser in (model, model & wish))
     shares = [sum(bool(hydrogen_bonds(one)) for one in found) / len(found) for found in (plain, wished)]
     stable = [Stability.of(found).atoms for found in (plain, wished)]
@@ -336,7 +337,7 @@ def _bonded(model: NeuralDenoiser, seed: int) -> Chapter:
 
 def _knob(model: NeuralDenoiser, seed: int) -> Chapter:
     """Nitrogen atoms against the strength of a wish for them, beside what unguided molecules predict."""
-    knob, facts = Knob(model, factors.counted(7, model), _FEW), _facts(model)
+    knob, facts = Knob(model, factors.counted("N"), _FEW), _facts(model)
     drawn = {gamma: _drawn(model & knob.guide(gamma), facts, seed, _ATOMS) for gamma in _GAMMAS}
     return knobs.chapter(
         "A knob that can be predicted",

@@ -1,5 +1,5 @@
 """DNA, RNA and proteins: families of sequences, shipped or your own FASTA and A3M."""
 
-from .factors import Motif, Pairing, fixed, fraction, motif, structure
+from .factors import Motif, Pairing, fixed, fold, fraction, motif, structure
 
-__all__ = ["Motif", "Pairing", "fixed", "fraction", "motif", "structure"]
+__all__ = ["Motif", "Pairing", "fixed", "fold", "fraction", "motif", "structure"]

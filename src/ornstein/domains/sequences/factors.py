@@ -21,11 +21,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ...beliefs import Belief, Probs
-from ...denoisers.base import Guide
 from ...errors import InputError
+from ...guidance.binding import ForModel
 from ...guidance.factors import Energy, Factor, Updated
 from ...guidance.measurements import Fixed
-from ...spaces import Space
+from ...spaces import Categorical, Space
 from ...states import State, Time
 from .folding.structures import KT, pairs_of, vienna
 
@@ -39,43 +39,53 @@ PAIRS = ("AU", "UA", "GC", "CG", "GU", "UG")
 # What is written ------------------------------------------------------------------------------------
 
 
-def known(said: Mapping[str, str | None], facts: Mapping[str, Any]) -> list[Guide]:
-    """The factors of what the user's flags say; InputError if they do not fit the data."""
-    makers: dict[str, Callable[[str, Mapping[str, Any]], Guide]] = {
+def known(said: Mapping[str, str | None]) -> list[ForModel]:
+    """The factors of what the user's flags say."""
+    makers: dict[str, Callable[[str], ForModel]] = {
         "fixed": fixed,
         "motif": motif,
         "structure": structure,
         "fold": fold,
         "fraction": fraction,
     }
-    if any(said.values()) and facts["lengths"]:
-        raise InputError("what is said of places is for sequences of one length: those of this model vary")
-    return [makers[name](text, facts) for name, text in said.items() if text is not None]
+    return [makers[name](text) for name, text in said.items() if text is not None]
 
 
-def fixed(template: str, facts: Mapping[str, Any]) -> Guide:
-    """Letters that hold exactly; "?" is free. An autoregressive model in two orders starts where they do."""
-    alphabet, text = facts["alphabet"], template.upper()
-    _require_length(text, facts, "fixed")
-    for column, letter in enumerate(text, 1):
-        if letter not in alphabet + "?":
-            raise InputError(f"fixed: column {column} is {letter!r}, expected one of {alphabet} or ?")
-    where = torch.tensor([letter != "?" for letter in text])
-    if not where.any():
-        raise InputError("fixed: all columns are free, so nothing is fixed")
-    return Fixed(torch.tensor([max(alphabet.find(letter), 0) for letter in text]), where)
+def fixed(template: str, alphabet: str | None = None) -> ForModel:
+    """Letters that hold exactly; "?" is free. An autoregressive model in two orders starts where they do.
+
+    alphabet: the letters, in the order of the categories, for a denoiser of your own; so of all factors here.
+    InputError for letters that are not the model's, or another number of columns than its sequences have.
+    """
+    text = template.upper()
+
+    def make(letters: str, length: int, kind: str) -> Fixed:
+        _require_length(text, length, "fixed")
+        for column, letter in enumerate(text, 1):
+            if letter not in letters + "?":
+                raise InputError(f"fixed: column {column} is {letter!r}, expected one of {letters} or ?")
+        where = torch.tensor([letter != "?" for letter in text])
+        if not where.any():
+            raise InputError("fixed: all columns are free, so nothing is fixed")
+        return Fixed(torch.tensor([max(letters.find(letter), 0) for letter in text]), where)
+
+    return _of_letters("fixed", make, alphabet)
 
 
-def motif(pattern: str, facts: Mapping[str, Any]) -> "Motif":
+def motif(pattern: str, alphabet: str | None = None) -> ForModel:
     """PROSITE (C-x(2)-[ST]-{P}) or IUPAC letters, at a column (@12, counted from 1) or anywhere."""
-    body, _, column = pattern.partition("@")
-    classes = classes_of(body, facts["alphabet"], facts["kind"])
-    places = facts["length"] - len(classes) + 1
-    if column and not (column.isdigit() and 1 <= int(column) <= places):
-        raise InputError(f"motif: begins at {column!r}, expected a column from 1 to {places}")
-    if places < 1:
-        raise InputError(f"motif: has {len(classes)} letters, the sequences {facts['length']}")
-    return Motif(classes, (int(column) - 1,) if column else tuple(range(places)))
+
+    def make(letters: str, length: int, kind: str) -> Motif:
+        body, _, column = pattern.partition("@")
+        classes = classes_of(body, letters, kind)
+        places = length - len(classes) + 1
+        if column and not (column.isdigit() and 1 <= int(column) <= places):
+            raise InputError(f"motif: begins at {column!r}, expected a column from 1 to {places}")
+        if places < 1:
+            raise InputError(f"motif: has {len(classes)} letters, the sequences {length}")
+        return Motif(classes, (int(column) - 1,) if column else tuple(range(places)))
+
+    return _of_letters("motif", make, alphabet)
 
 
 def classes_of(pattern: str, alphabet: str, kind: str) -> Bool[Tensor, "k size"]:
@@ -108,35 +118,47 @@ def _class(element: str, alphabet: str, kind: str) -> list[bool]:
     return [letter in allowed for letter in alphabet]
 
 
-def structure(brackets: str, facts: Mapping[str, Any]) -> "Pairing":
+def structure(brackets: str, alphabet: str | None = None) -> ForModel:
     """Base pairs that must be able to form: A–U, G–C, G–U."""
-    _require_bases(facts, "structure")
-    _require_length(brackets, facts, "structure")
-    if not (pairs := pairs_of(brackets)):
-        raise InputError("structure: has no pairs")
-    return Pairing(torch.tensor(pairs), pairable(facts["alphabet"]))
+
+    def make(letters: str, length: int, kind: str) -> Pairing:
+        _require_bases(kind, "structure")
+        _require_length(brackets, length, "structure")
+        if not (pairs := pairs_of(brackets)):
+            raise InputError("structure: has no pairs")
+        return Pairing(torch.tensor(pairs), pairable(letters))
+
+    return _of_letters("structure", make, alphabet)
 
 
-def fold(brackets: str, facts: Mapping[str, Any]) -> Guide:
+def fold(brackets: str, alphabet: str | None = None) -> ForModel:
     """The structure that ViennaRNA must predict."""
-    _require_bases(facts, "fold")
-    _require_length(brackets, facts, "fold")
-    pairs_of(brackets)
-    return Folds(brackets, facts["alphabet"])
+
+    def make(letters: str, length: int, kind: str) -> Folds:
+        _require_bases(kind, "fold")
+        _require_length(brackets, length, "fold")
+        pairs_of(brackets)
+        return Folds(brackets, letters)
+
+    return _of_letters("fold", make, alphabet)
 
 
-def fraction(said: str, facts: Mapping[str, Any]) -> Energy:
+def fraction(said: str, alphabet: str | None = None) -> ForModel:
     """Such as GC=0.6: the share of positions that hold one of the letters; within about .02."""
-    letters, _, value = said.upper().partition("=")
-    wrong = not letters or any(letter not in facts["alphabet"] for letter in letters)
-    if wrong or not re.fullmatch(r"0?\.\d+|0|1", value):
-        raise InputError(f"fraction: {said!r} is not letters of {facts['alphabet']} and a share, such as GC=0.6")
-    chosen = torch.tensor([facts["alphabet"].index(letter) for letter in letters])
+    wished, _, value = said.upper().partition("=")
 
-    def composition(code: Float[Tensor, "batch length states"]) -> Float[Tensor, " batch"]:
-        return (code[..., chosen].sum(-1).mean(1) - float(value)).square()
+    def make(letters: str, length: int, kind: str) -> Energy:
+        wrong = not wished or any(letter not in letters for letter in wished)
+        if wrong or not re.fullmatch(r"0?\.\d+|0|1", value):
+            raise InputError(f"fraction: {said!r} is not letters of {letters} and a share, such as GC=0.6")
+        chosen = torch.tensor([letters.index(letter) for letter in wished])
 
-    return Energy(composition, 0.5 / 0.02**2)
+        def composition(code: Float[Tensor, "batch length states"]) -> Float[Tensor, " batch"]:
+            return (code[..., chosen].sum(-1).mean(1) - float(value)).square()
+
+        return Energy(composition, 0.5 / 0.02**2)
+
+    return _of_letters("fraction", make, alphabet)
 
 
 def pairable(alphabet: str) -> Float[Tensor, "size size"]:
@@ -145,13 +167,34 @@ def pairable(alphabet: str) -> Float[Tensor, "size size"]:
     return torch.tensor([[float(a + b in PAIRS) for b in bases] for a in bases], dtype=torch.float64)
 
 
-def _require_length(text: str, facts: Mapping[str, Any], what: str) -> None:
-    if len(text) != facts["length"]:
-        raise InputError(f"{what}: has {len(text)} columns, the model's sequences {facts['length']}")
+def _of_letters(name: str, make: Callable[[str, int, str], Factor], alphabet: str | None) -> ForModel:
+    """A factor that is made of a model's alphabet, the length of its sequences and their kind."""
+
+    def checked(facts: Mapping[str, Any], space: Any) -> Factor:
+        letters = facts["alphabet"]
+        if not isinstance(space, Categorical) or len(space.shape) != 1:
+            raise InputError(f"{name}: is about sequences of letters, this model draws {type(space).__name__}")
+        if space.size != len(letters):
+            raise InputError(f"{name}: {len(letters)} letters are said, the model tells {space.size} apart")
+        if facts.get("lengths"):
+            raise InputError(f"{name}: speaks of places in sequences of one length; those of this model vary")
+        return make(letters, space.shape[0], facts.get("kind") or _kind(letters))
+
+    return ForModel(name, checked, ("alphabet",), {} if alphabet is None else {"alphabet": alphabet})
 
 
-def _require_bases(facts: Mapping[str, Any], what: str) -> None:
-    if facts["kind"] == "protein":
+def _kind(alphabet: str) -> str:
+    """What letters are of, where no data say so."""
+    return "rna" if set(alphabet) <= set("ACGU-") else "dna" if set(alphabet) <= set("ACGT-") else "protein"
+
+
+def _require_length(text: str, length: int, what: str) -> None:
+    if len(text) != length:
+        raise InputError(f"{what}: has {len(text)} columns, the model's sequences {length}")
+
+
+def _require_bases(kind: str, what: str) -> None:
+    if kind == "protein":
         raise InputError(f"{what}: is for RNA and DNA, this model draws proteins")
 
 

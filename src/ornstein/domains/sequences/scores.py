@@ -52,7 +52,7 @@ def bits_per_letter(denoiser: NeuralDenoiser, records: Arrays, looks: int = 8, s
     """−log₂ p a position: the bound of the model's noise, exact for autoregression; `looks` noisy views a record."""
     space: Any = denoiser.space
     if not space.absorbing:
-        denoiser = replace(denoiser, space=replace(space, weighting="elbo"))
+        denoiser = denoiser.having(space=replace(space, weighting="elbo"))
     n, total = len(records), 0.0
     for first in range(0, n, 64):
         index = torch.arange(first, min(first + 64, n))

@@ -150,7 +150,7 @@ class Sequences(Task):
             condition["family"] = torch.tensor([families[k % len(families)] for k in numbers])
             guides.append(Prompt({"family": None}, ask.guidance))
         said = {"fixed": ask.fixed, "motif": ask.motif, "structure": ask.structure, "fold": ask.fold}
-        factors = known({**said, "fraction": ask.fraction}, facts)
+        factors = known({**said, "fraction": ask.fraction})
         order = [name for name in ("reveal", "bound", "rounds") if getattr(ask, name) is not None]
         return Request(
             [*guides, *factors],

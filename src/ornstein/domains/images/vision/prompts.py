@@ -20,12 +20,12 @@ class Phrase:
     """Something said, and how much it counts.
 
     Attributes:
-        label: a style or class by its name; None = as the sample's.
+        label: a style or class by its name or number; None = as the sample's.
     """
 
     text: str
     weight: float = 1.0
-    label: str | None = None
+    label: str | int | None = None
 
 
 def parsed(prompt: str) -> list[list[Phrase]]:

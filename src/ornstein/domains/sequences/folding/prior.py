@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ....beliefs import Probs
-from ....denoisers.base import Condition, Denoiser
+from ....denoisers.base import Condition, Denoiser, Traits, carry
 from ....keys import Keys
 from ....spaces import Categorical
 from ....spaces.categorical import draw
@@ -46,7 +46,8 @@ class PairedBases(Denoiser):
     blocks: tuple[Block, ...]
     shares: tuple[Shares, ...]
 
-    timeless = True
+    def __post_init__(self) -> None:
+        carry(self, Traits(Categorical.masked((self.length,), len(BASES)), timeless=True))
 
     @classmethod
     def of(cls, target: str) -> "PairedBases":
@@ -69,10 +70,6 @@ class PairedBases(Denoiser):
     @cached_property
     def length(self) -> int:
         return sum(map(len, self.blocks))
-
-    @cached_property
-    def space(self) -> Categorical:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return Categorical.masked((self.length,), len(BASES))
 
     def __call__(self, x_t: State, t: Time, condition: Condition | None = None) -> Probs:
         """Exact marginals; a paired base knows its partner, where that is not masked."""
