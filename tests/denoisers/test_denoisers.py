@@ -8,10 +8,12 @@ from torch import Tensor, nn
 
 from ornstein.beliefs import Joint, Normal
 from ornstein.denoisers.base import Condition, Denoiser, NeuralDenoiser, Traits, times, with_covariance
+from ornstein.denoisers.energy import EnergyDenoiser
 from ornstein.denoisers.oracles import Mixture
+from ornstein.errors import InputError
 from ornstein.keys import Keys
 from ornstein.schedules import EDM, Cosine, RectifiedFlow, Schedule
-from ornstein.spaces import Euclidean
+from ornstein.spaces import Categorical, Euclidean, Ordered, Product, Space
 from worlds import MeanOnly, anisotropic, assert_close, coupled, double, rejected, smooth
 
 
@@ -43,6 +45,51 @@ def test_every_kind_of_time_gives_the_same_belief(t: Any) -> None:
     denoiser, x = NeuralDenoiser(Echo(), Traits(Euclidean((2,)))), Keys.of(0, 3).normal(2).float()
     assert_close(denoiser(x, t).mean, denoiser(x, 0.25).mean, 1e-6)
     assert times(t, x).shape[0] == 3
+
+
+class Says(nn.Module):
+    """Answers with the same at every state."""
+
+    def __init__(self, answer: Any) -> None:
+        super().__init__()
+        self.weight, self.answer = nn.Parameter(torch.zeros(())), answer
+
+    def forward(self, inputs: Any, t: Tensor, condition: Condition) -> Any:
+        return self.answer
+
+
+POINTS, TOKENS = Euclidean((2,)), Categorical.masked((4,), 3)
+BOTH = Product({"points": POINTS, "tokens": TOKENS})
+
+
+@pytest.mark.parametrize(
+    ("space", "good", "bad", "found"),
+    [
+        (POINTS, torch.zeros(3, 2), torch.zeros(3, 1), r"\(3, 1\), expected a tensor of shape \(3, 2\)"),
+        (POINTS, torch.zeros(3, 2), torch.zeros(1, 2), r"\(1, 2\), expected a tensor of shape \(3, 2\)"),
+        (POINTS, torch.zeros(3, 2), None, r"NoneType, expected a tensor of shape \(3, 2\)"),
+        (TOKENS, torch.zeros(3, 4, 3), torch.zeros(3, 4, 4), r"\(3, 4, 4\), expected a tensor of shape \(3, 4, 3\)"),
+        (Ordered.of(4, 3), torch.zeros(3, 4, 3), torch.zeros(3, 1, 3), r"\(3, 1, 3\), expected .* \(3, 4, 3\)"),
+        (
+            BOTH,
+            {"points": torch.zeros(3, 2), "tokens": torch.zeros(3, 4, 3)},
+            {"points": torch.zeros(3, 2)},
+            r"\['points'\], expected the parts \['points', 'tokens'\]",
+        ),
+        (BOTH, {"points": torch.zeros(3, 2), "tokens": torch.zeros(3, 4, 3)}, torch.zeros(3, 2), "Tensor, expected"),
+    ],
+)
+def test_what_a_network_returns_is_not_broadcast(space: Space, good: Any, bad: Any, found: str) -> None:
+    x = space.prior(Keys.of(0, 3))
+    NeuralDenoiser(Says(good), Traits(space))(x, 0.5)
+    with pytest.raises(InputError, match=f"the network returned {found}"):
+        NeuralDenoiser(Says(bad), Traits(space))(x, 0.5)
+
+
+def test_an_energy_network_is_not_broadcast() -> None:
+    energetic = EnergyDenoiser(Says(torch.zeros(3, 1)), Traits(POINTS))
+    with pytest.raises(InputError, match=r"the network returned \(3, 1\), expected a tensor of shape \(3, 2\)"):
+        energetic.log_density(torch.zeros(3, 2), 0.5)
 
 
 def test_a_time_keeps_its_gradient() -> None:

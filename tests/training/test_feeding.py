@@ -95,7 +95,7 @@ def test_small_sets_are_checked_whole_and_large_ones_as_they_are_read() -> None:
 
     with pytest.raises(InputError, match=r"training data: record 7000, element \(1,\) is inf"):
         checking.check_ahead(space, records(8_000), "training data")
-    large = records(checking.WHOLE + 1)
+    large = records(checking.SMALL + 1)
     checking.check_ahead(space, large, "training data")
     assert 0 < len(large.asked) < 3
     with pytest.raises(InputError, match=r"training data: record 7000, element \(1,\) is inf"):

@@ -10,21 +10,21 @@ from ..spaces import Space
 from ..states import State
 from .datasets import Dataset
 
-WHOLE = 100_000
+SMALL = 100_000
 """Sets of up to so many records are checked whole before anything is written."""
 
 _AT_ONCE = 4096
 
 
 def check_ahead(space: Space, data: Dataset, where: str) -> None:
-    """Every record of a set of up to WHOLE records, or the first few thousand, must be clean data of the space.
+    """Every record of a set of up to SMALL records, or the first few thousand, must be clean data of the space.
 
     The other batches are checked as they are read (`read`). InputError names the first record that is not as it must
     be, or says that there is none.
     """
     if not len(data):
         raise InputError(f"{where}: no records, expected one at least")
-    end = len(data) if len(data) <= WHOLE else _AT_ONCE
+    end = len(data) if len(data) <= SMALL else _AT_ONCE
     for first in range(0, end, _AT_ONCE):
         read(space, data, torch.arange(first, min(first + _AT_ONCE, end)), where)
 
