@@ -95,16 +95,16 @@ def seen(denoiser: NeuralDenoiser, iterations: int = 8) -> Denoiser:
     """The denoiser given a blurred picture, in a few iterations: more take time, and no memory."""
     side = denoiser.space.shape[-1]  # pyright: ignore[reportAttributeAccessIssue]
     picture = 0.3 * Keys.of(1, 1).normal(3, side, side)
-    return denoiser & Measurement(
-        Blur.gaussian(1.5)(picture)[0].float(), Blur.gaussian(1.5), 0.1, iterations=iterations
-    )
+    blur = Blur.gaussian(1.5)
+    return denoiser & Measurement(blur(picture)[0].float(), blur, 0.1, iterations=iterations)
 
 
 def one_step(denoiser: NeuralDenoiser, batch: int) -> int:
-    """The bytes saved for the graph of one call."""
+    """The bytes saved for the graph of one call, of which one gradient is taken."""
     x, saved = denoiser.space.prior(Keys.of(0, batch)), Saved(denoiser.network.parameters())
     with saved:
-        with_covariance(denoiser, x, 0.5)
+        belief: Any = with_covariance(denoiser, x, 0.5)
+        belief.covary(x)
     return saved.peak
 
 

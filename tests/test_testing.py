@@ -11,6 +11,7 @@ from torch import Tensor
 from ornstein.beliefs import Belief, Normal
 from ornstein.denoisers.base import Condition, Denoiser, Traits, carry
 from ornstein.denoisers.composition import Prompt
+from ornstein.errors import InputError
 from ornstein.guidance.factors import Energy, Factor, LogProb, NoisyLogProb
 from ornstein.guidance.measurements import Fixed, Measurement
 from ornstein.guidance.operators import Blur, Coarse, Fourier, Matrix, Operator, Subset
@@ -274,6 +275,18 @@ def test_broken_kernels_are_rejected(change: Callable[..., Walk], sentence: str)
 )
 def test_operators_conform(operator: Operator) -> None:
     assert check_operator(operator, (4, 6)) == 9
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (((4, 6), 0), "n is 0, expected a number of events"),
+        (((4, 0),), r"shape is \(4, 0\), expected that of one event"),
+    ],
+)
+def test_a_shape_and_a_number_are_checked(arguments: Any, sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        check_operator(Coarse(2), *arguments)
 
 
 @dataclass(frozen=True)

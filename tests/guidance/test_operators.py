@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from ornstein.errors import InputError
 from ornstein.guidance.operators import (
     Blur,
     Coarse,
@@ -16,6 +18,7 @@ from ornstein.guidance.operators import (
     Relative,
     Subset,
     linear,
+    stack,
     tangent,
     whitener,
 )
@@ -48,6 +51,7 @@ OPERATORS: dict[str, Operator] = {
     "composition": Matrix(ROWS[:, :6], (2, 3)) @ Coarse(2) @ Blur(KERNEL),
     "seen frequencies": Subset(SEEN[..., None].expand(4, 6, 2)) @ Fourier(),
     "linear": linear(lambda x: 2 * x.cumsum(-1)[..., 1:, ::2], SHAPE),
+    "stack": stack(Coarse(2), Subset(SEEN), Fourier(), shape=SHAPE),
     "tangent": tangent(bent, X)[1],
 }
 
@@ -84,6 +88,41 @@ def test_subset_and_matrix_are_what_they_say() -> None:
     assert_close(Matrix(ROWS, SHAPE)(X), X.flatten(1) @ ROWS.T)
     with pytest.raises(ValueError, match=r"does not act on events of shape \(5, 5\)"):
         Matrix(ROWS, (5, 5))
+
+
+def test_a_stack_is_its_parts_flattened_and_joined() -> None:
+    found = stack(Coarse(2), Subset(SEEN), shape=SHAPE)(X)
+    assert found.equal(torch.cat([Coarse(2)(X).flatten(1), Subset(SEEN)(X).flatten(1)], 1))
+    with pytest.raises(InputError, match="nothing to stack"):
+        stack(shape=SHAPE)
+
+
+@pytest.mark.parametrize("mask", [SEEN.numpy(), SEEN.long(), SEEN.double(), SEEN.tolist()], ids=lambda m: str(type(m)))
+def test_masks_may_be_arrays_and_numbers_0_and_1(mask: Any) -> None:
+    assert Subset(mask)(X).equal(X[:, SEEN])
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda: Subset(2 * SEEN.long()), "Subset: seen holds other values than 0 and 1"),
+        (lambda: Subset(SEEN & ~SEEN), "Subset: the mask sees nothing"),
+        (lambda: Relative(torch.zeros(4)), "Relative: the mask sees nothing"),
+        (lambda: Subset("seen"), "Subset: seen is a str, expected numbers"),
+        (lambda: Subset(SEEN[:2])(X), r"a mask of shape \(2, 6\) does not act on events of shape \(4, 6\)"),
+        (lambda: Relative(torch.ones(3))(X), r"a Relative of 3 points does not act on events of shape \(4, 6\)"),
+        (lambda: Matrix(ROWS)(X[:, :2]), r"a Matrix of 24 columns does not act on events of shape \(2, 6\)"),
+        (lambda: Matrix(ROWS[0]), r"matrix has the shape \(24,\), expected rows and columns"),
+        (lambda: Coarse(4)(X), r"Coarse\(4\), whose blocks must divide .* events of shape \(4, 6\)"),
+        (lambda: Coarse(0), "size is 0, expected a number of pixels"),
+        (lambda: Blur(KERNEL[:2]), r"kernel has the shape \(2, 5\), expected two odd sides"),
+        (lambda: Blur(KERNEL * torch.nan), r"kernel: element \(0, 0\) is nan, expected finite numbers"),
+        (lambda: Blur.gaussian(0.0), "std is 0.0, expected a positive number of pixels"),
+    ],
+)
+def test_what_does_not_fit_is_said(make: Callable[[], Any], sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        make()
 
 
 def test_coarse_takes_means_over_blocks() -> None:
@@ -177,6 +216,18 @@ def assert_alone(solve: Callable[..., Tensor]) -> None:
 def test_a_solution_does_not_depend_on_the_batch() -> None:
     assert_alone(solve)
     rejected(assert_alone, solve_by_the_batch)
+
+
+def test_a_cap_that_was_hit_is_said() -> None:
+    hard = conjugate_gradients(system(SYSTEMS), RIGHT, 1e-9, iterations=3)
+    left_over = per_sample_sum((system(SYSTEMS)(hard.x) - RIGHT) ** 2).sqrt() / per_sample_sum(RIGHT**2).sqrt()
+    assert_close(hard.residual, left_over, 1e-8)
+    assert hard.capped.all()
+    assert hard.iterations == 3
+    enough = conjugate_gradients(system(SYSTEMS), RIGHT, 1e-9)
+    assert not enough.capped.any()
+    assert (enough.residual <= 1e-9).all()
+    assert 3 < enough.iterations < 100
 
 
 def test_nothing_is_the_solution_for_nothing() -> None:

@@ -14,7 +14,7 @@ from functools import reduce
 from typing import Any, ClassVar
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from ..beliefs import Belief, Normal, Probs
@@ -26,7 +26,7 @@ from .factors import Factor, Updated
 from .functions import name_of
 from .operators import Operator, Relative, Subset, tangent
 from .solves import Limits, Sight, solved, together
-from .values import as_mask, as_numbers, as_tensor, require_finite
+from .values import Flags, Numbers, as_mask, as_numbers, as_tensor, require_finite
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +40,7 @@ class Measurement(Factor):
 
     Attributes:
         y: what was measured, of the shape of A x₀ without the batch axis (or with it: one measurement a sample, which
-            cannot be one population of particles). Arrays and lists are taken as well, here and in std.
+            cannot be one population of particles).
         operator: an Operator, or any differentiable function of a batch of events.
         std: of the noise, in the units of y: a number, or one an element (correlated noise: operators.whitener).
         direct: the largest number of measured values for which S is formed.
@@ -48,9 +48,9 @@ class Measurement(Factor):
         iterations: of the conjugate gradients, at most; a sample that needs more is reported in `Walk.effort`.
     """
 
-    y: Float[Tensor, "..."]
+    y: Numbers
     operator: Operator | Callable[[Tensor], Tensor]
-    std: float | Float[Tensor, "..."]
+    std: Numbers
     direct: int = 64
     tolerance: float = 1e-4
     iterations: int = 100
@@ -131,15 +131,19 @@ class Measurement(Factor):
         return f"Measurement of {name_of(self.operator)}"
 
     def _linear(self, mean: Tensor) -> tuple[Tensor, Operator]:
-        seen, operator = (
-            (self.operator(mean), self.operator)
-            if isinstance(self.operator, Operator)
-            else tangent(self.operator, mean)
-        )
+        seen, operator = self._applied(mean)
         if not isinstance(seen, Tensor) or not seen.is_floating_point() or not seen.ndim:
             found = f"numbers of {seen.dtype}" if isinstance(seen, Tensor) else type(seen).__name__
             raise InputError(f"{self._name}: the operator gives {found}, expected (batch, ...) real numbers")
         return seen, operator
+
+    def _applied(self, mean: Tensor) -> tuple[Tensor, Operator]:
+        if isinstance(self.operator, Operator):
+            return self.operator(mean), self.operator
+        try:
+            return tangent(self.operator, mean)
+        except RuntimeError as error:
+            raise InputError(f"{self._name}: the function could not be linearised: {error}") from error
 
 
 def _fits(std: Tensor, seen: Tensor) -> bool:
@@ -205,8 +209,8 @@ class Fixed(Factor):
         slack: with which continuous values are weighed while they are still noisy, in the units of the data.
     """
 
-    value: Tensor
-    where: Bool[Tensor, "..."]
+    value: Numbers
+    where: Flags
     slack: float = 1e-3
 
     first: ClassVar[bool] = True

@@ -13,12 +13,12 @@ from math import prod
 
 import torch
 from einops import reduce, repeat
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import conv2d, conv_transpose2d
 
 from ..errors import InputError
-from .values import as_mask, as_numbers
+from .values import Flags, Numbers, as_mask, as_numbers
 
 
 class Operator(ABC):
@@ -88,10 +88,10 @@ class Subset(Operator):
     """Some of the numbers of an event: inpainting, sparse sensors, undersampling.
 
     Attributes:
-        seen: true where the event, without its batch axis, is seen; an array or numbers 0 and 1 are taken as well.
+        seen: true where the event, without its batch axis, is seen.
     """
 
-    seen: Bool[Tensor, "..."]
+    seen: Flags
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "seen", _seen_of(self.seen, "Subset"))
@@ -115,7 +115,7 @@ class Relative(Operator):
         seen: (points,), true for those.
     """
 
-    seen: Bool[Tensor, " points"]
+    seen: Flags
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "seen", _seen_of(self.seen, "Relative"))
@@ -141,7 +141,7 @@ class Matrix(Operator):
         shape: of the event; (d,) if not given.
     """
 
-    matrix: Float[Tensor, "m d"]
+    matrix: Numbers
     shape: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
@@ -182,9 +182,9 @@ class Coarse(Operator):
 
 @dataclass(frozen=True, eq=False)
 class Blur(Operator):
-    """Convolution of every channel with one kernel of odd sides; nothing lies beyond the edges."""
+    """Convolution of every channel with one kernel of odd sides, (a, b); nothing lies beyond the edges."""
 
-    kernel: Float[Tensor, "a b"]
+    kernel: Numbers
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "kernel", as_numbers(self.kernel, "Blur: kernel"))

@@ -7,6 +7,11 @@ from torch import Tensor
 
 from ..errors import InputError
 
+Numbers = Any
+"""A tensor, or an array or a list of numbers, of which a tensor is made."""
+Flags = Any
+"""A mask: a tensor, an array or a list of true and false, or of 0 and 1, of which a tensor of booleans is made."""
+
 
 def as_tensor(value: Any, what: str) -> Tensor:
     """A tensor of it; InputError if it is none, naming `what` was given."""
