@@ -42,8 +42,8 @@ def measure(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
         return on.sample(denoiser, count, condition={"mask": mask}, **how)
 
     walk, free = sampler(model.space, options.steps), drawn(model, n, sampler=sampler(model.space, options.steps))
-    nitrogen = Knob(model, molecules.counted(NITROGEN, model), n)
-    gap = Knob(model, molecules.foreseen("gap", facts), n)
+    nitrogen = Knob(model, molecules.counted(NITROGEN), n)
+    gap = Knob(model, molecules.foreseen("gap"), n)
     for name, knob in (("nitrogen", nitrogen), ("gap", gap)):
         values = knob.value(free)
         yield row(name, "unguided", 0.0, values, values)
