@@ -1,7 +1,6 @@
 """Autoregression as noise: one letter a step is the table itself, and a look at clean data is its exact likelihood."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -112,7 +111,7 @@ def test_two_letters_a_step_lose_what_they_say_of_one_another(start: int) -> Non
 
 
 def test_a_network_that_looks_back_along_another_order_is_rejected() -> None:
-    wrong = replace(causal(0), space=Ordered.of(LENGTH, SIZE, 2))
+    wrong = causal(0).having(space=Ordered.of(LENGTH, SIZE, 2))
     rejected(assert_frequencies, drawn(wrong), TABLE)
 
 

@@ -29,7 +29,7 @@ def one_each(factor: Any, value: Any, code: Any, smooth: bool = True) -> Float[T
             f"{who} is not differentiable: torch finds no way back from what it returns to its argument (was it "
             "detached, or made of integers or NumPy arrays?); BlackBox takes functions without a gradient"
         )
-    return value
+    return value if value.is_floating_point() else value.double()
 
 
 def require_finite(factor: Any, value: Tensor, slope: Any = None) -> None:

@@ -87,8 +87,9 @@ def prompts(
 def class_of(said: str | int, facts: Mapping[str, Any], where: str = "--label ") -> int:
     """The class of that name or number; InputError, which says where it was asked for, if the model knows none such."""
     names = facts.get("labels", [])
-    if str(said) in names:
-        return names.index(str(said))
+    for written in (str, lambda name: str(name).casefold()):  # as it is, or else whatever the case
+        if written(said) in map(written, names):
+            return [written(name) for name in names].index(written(said))
     known = ", ".join(names) or f"the classes 0 to {facts['classes'] - 1}"
     if not str(said).isdecimal() or int(said) >= facts["classes"]:
         raise InputError(f"{where}{said}: this model knows {known if facts['classes'] else 'no classes'}")

@@ -198,7 +198,7 @@ def _known(name: str, element: int | str, elements: Sequence[int]) -> int:
 def _symbol(element: int | str) -> str:
     if isinstance(element, int) and 0 < element < len(chemical_symbols):
         return chemical_symbols[element]
-    return f"an element {element!r}"
+    return str(element) if element in atomic_numbers else f"an element {element!r}"
 
 
 # Hydrogen bonds and clashes -----------------------------------------------------------------------------

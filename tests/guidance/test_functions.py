@@ -1,0 +1,102 @@
+"""What users' functions may not return: each is named with its factor, where it once gave unguided or NaN samples."""
+
+from collections.abc import Callable
+from math import inf, nan
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from ornstein import InputError
+from ornstein.guidance.factors import BlackBox, Energy, Factor, Late, LogProb, NoisyLogProb
+from ornstein.sampling.particles import Particles
+from ornstein.tasks.drawing import sample
+from worlds import anisotropic
+
+WRONG: dict[str, tuple[Callable[[Any], Any], str]] = {
+    "scalar": (lambda x: x.sum(), r"returned the shape \(\), expected one number a sample, \(\d+,\)"),
+    "column": (lambda x: x.sum(1, keepdim=True), r"returned the shape \(\d+, 1\)"),
+    "each number": (lambda x: x.square(), r"returned the shape \(\d+, 2\)"),
+    "nothing": (lambda x: None, "returned a NoneType, expected a tensor"),
+    "number": (lambda x: 1.0, "returned a float, expected a tensor"),
+    "NumPy": (lambda x: np.zeros(len(x)), "returned a ndarray, expected a tensor"),
+    "nan": (lambda x: x.sum(1) * nan, "gives a log g of nan"),
+    "minus infinity": (lambda x: x.sum(1) - inf, "gives a log g of inf"),
+}
+FLAT: dict[str, Callable[[Any], Any]] = {
+    "detached": lambda x: x.detach().sum(1),
+    "integers": lambda x: (x > 0).sum(1),
+    "constant": lambda x: torch.ones(len(x)),
+}
+
+
+def through(factor: Factor, exact: str) -> None:
+    options: Any = {"exact": exact, "particles": 8} if exact == "particles" else {}
+    sample(anisotropic() & factor, 4, 3, **options)
+
+
+@pytest.mark.parametrize("exact", ["off", "particles"])
+@pytest.mark.parametrize("name", WRONG)
+def test_an_energy_of_the_wrong_kind_is_named(name: str, exact: str) -> None:
+    function, said = WRONG[name]
+    with pytest.raises(InputError, match=f"^Energy of <lambda> {said}"):
+        through(Energy(function), exact)
+
+
+@pytest.mark.parametrize("name", [name for name in WRONG if name != "minus infinity"])
+def test_so_are_other_factors(name: str) -> None:
+    function, said = WRONG[name]
+    with pytest.raises(InputError, match=f"LogProb of <lambda> {said}"):
+        through(LogProb(function), "off")
+    with pytest.raises(InputError, match=f"NoisyLogProb of <lambda> {said}"):
+        through(NoisyLogProb(lambda x, t: function(x)), "off")
+    with pytest.raises(InputError, match=f"BlackBox of <lambda> {said}"):
+        through(BlackBox(function), "particles")
+
+
+@pytest.mark.parametrize("exact", ["off", "particles"])
+@pytest.mark.parametrize("name", FLAT)
+def test_an_energy_without_a_gradient_is_pointed_to_black_boxes(name: str, exact: str) -> None:
+    with pytest.raises(InputError, match=r"Energy of <lambda> is not differentiable.*BlackBox"):
+        through(Energy(FLAT[name]), exact)
+    through(BlackBox(FLAT[name]), "particles")
+
+
+def test_a_slope_that_is_no_number_is_named() -> None:
+    with pytest.raises(InputError, match="has a gradient that is not finite"):
+        through(Energy(lambda x: (0 * x).abs().sqrt().sum(1)), "off")
+
+
+def test_what_is_impossible_may_be_said() -> None:
+    through(BlackBox(lambda x: torch.where(x[:, 0] > 0, 0.0, -inf)), "particles")
+    with pytest.raises(InputError):
+        through(BlackBox(lambda x: torch.where(x[:, 0] > 0, 0.0, inf)), "particles")
+
+
+def test_good_functions_pass() -> None:
+    """Beside all that is refused."""
+    for factor in (Energy(lambda x: x.square().sum(1)), LogProb(lambda x: -x.square().sum(1), 0.5)):
+        through(factor, "off")
+        through(factor, "particles")
+
+
+@pytest.mark.parametrize("weight", [nan, inf, -inf])
+@pytest.mark.parametrize("kind", [Energy, LogProb, BlackBox, NoisyLogProb])
+def test_weights_are_numbers(kind: Any, weight: float) -> None:
+    with pytest.raises(InputError, match=f"weight is {weight}, expected a finite number"):
+        kind(lambda x: x.sum(1), weight)
+
+
+@pytest.mark.parametrize("until", [-0.1, 1.5, nan])
+def test_late_is_a_time(until: float) -> None:
+    with pytest.raises(InputError, match=r"Late: until is .*, expected a time in \[0, 1\]"):
+        Late(Energy(lambda x: x.sum(1)), until)
+
+
+@pytest.mark.parametrize("temper", [-3.0, nan, inf])
+def test_factors_are_weakened_not_strengthened(temper: float) -> None:
+    with pytest.raises(InputError, match="temper is"):
+        Particles(temper=temper)
+    with pytest.raises(InputError, match="temper is"):
+        sample(anisotropic() & Energy(lambda x: x.sum(1)), 4, 3, exact="particles", particles=8, temper=temper)
