@@ -156,13 +156,13 @@ Outcome = tuple[Tensor, Row]
 def walked(composed: Composed, n: int, seed: int, kernels: tuple[Kernel, ...], steps: int = STEPS) -> Outcome:
     """A sampler's samples, and how its moves were accepted."""
     with torch.no_grad():
-        walk = Sampler(log_snr(steps, composed.space), kernels).end(composed, Keys.of(seed, n))
-    return walk.x, {} if walk.acceptance is None else {"acceptance": walk.acceptance.mean().item()}
+        state = Sampler(log_snr(steps, composed.space), kernels).end(composed, Keys.of(seed, n))
+    return state.x, {} if state.acceptance is None else {"acceptance": state.acceptance.mean().item()}
 
 
 def moved(composed: Composed, n: int, seed: int, count: int = MOVES, warmup: int = WARMUP) -> Outcome:
     """Ancestral steps, after each of which Metropolis moves follow the product of the noisy densities."""
-    return walked(composed, n, seed, (Predictor(1.0), MALA(count=count, step=0.7, warmup=warmup)))
+    return walked(composed, n, seed, (Predictor(1.0), MALA(count=count, step_size=0.7, warmup=warmup)))
 
 
 def weighed(composed: Composed, n: int, seed: int, exact: Any) -> Outcome:

@@ -24,7 +24,7 @@ import energies_plot as plots
 import energies_report as reporting
 import energies_worlds as worlds
 from energies_worlds import SETTINGS, Reference, Row, Setting
-from ornstein import Density, Keys, Tempering, load
+from ornstein import Density, Keys, ParallelTempering, load
 from ornstein.denoisers import oracles
 from ornstein.denoisers.base import Denoiser
 from ornstein.domains.energies.data import System
@@ -36,7 +36,7 @@ from ornstein.mcmc.proposals import wide
 from ornstein.sampling.diagnostics import mean_and_error, r_hat
 from ornstein.schedules import Cosine, Scaled
 from ornstein.tasks import runs
-from ornstein.tasks.boltzmann import hybrid
+from ornstein.tasks.boltzmann import boltzmann
 from ornstein.tasks.registry import task
 from ornstein.tasks.samples import Samples
 from ornstein.training import checkpoints
@@ -77,10 +77,10 @@ def timed() -> float:
 def annealed(system: System, particles: int) -> Outcome:
     """`anneal` as it comes, from wide noise."""
     began, space = timed(), system.space()
-    density = Density.of(system.energy, space)
+    density = Density.of_energy(system.energy, space)
     found = anneal(density, wide(space, system.width), Keys.of(SEED, particles))
     seconds = timed() - began
-    error = mean_and_error(-found.point.values[0], found.eve)[1]
+    error = mean_and_error(-found.point.values[0], found.ancestor)[1]
     said = {"log_z": found.log_evidence, "log_z_se": found.error, "families": found.families}
     said["verdict"] = "collapsed" if found.collapsed else ""
     order = Keys.of(SEED, 1).fold("order").bits(particles)[0].argsort()
@@ -88,17 +88,19 @@ def annealed(system: System, particles: int) -> Outcome:
 
 
 def tempered(system: System, setting: Setting) -> Iterator[tuple[float, Outcome]]:
-    """`Tempering` of HMC, chains from wide noise; after parts of the draws and after all."""
-    count, warmup, draws, thin, leaps = setting.tempered
+    """`ParallelTempering` of HMC, chains from wide noise; after parts of the draws and after all."""
+    count, warmup, draws, thin, num_steps = setting.tempered
     began, space, keys = timed(), system.space(), Keys.of(SEED, count * len(setting.ladder))
     base = wide(space, system.width)
-    density = Density.of(system.energy, space).from_base(base.log_prob)
-    move = Tempering(ladder=setting.ladder, inner=HMC(step=0.05 * system.width, leaps=leaps))
+    density = Density.of_energy(system.energy, space).from_base(base.log_prob)
+    move = ParallelTempering(
+        inverse_temperatures=setting.ladder, inner=HMC(step_size=0.05 * system.width, num_steps=num_steps)
+    )
     start = base.sample(keys.fold("start")).double()
     found = chains.run(move, density, start, keys.fold("chains"), draws, warmup, thin)
     seconds = timed() - began
-    assert found.swaps is not None
-    said = {"swaps": float(found.swaps.min()), "acceptance": float(found.acceptance[0])}
+    assert found.swap_acceptance is not None
+    said = {"swaps": float(found.swap_acceptance.min()), "acceptance": float(found.acceptance[0])}
     spent = (warmup + thin * np.arange(1, draws + 1)) / (warmup + thin * draws) * found.gradients
     yield from in_parts(found.x, found.log_p, spent, seconds, said)
 
@@ -144,8 +146,8 @@ def training_cost(folder: Path) -> tuple[int, int]:
 
 
 def corrected(system: System, model: Denoiser, n: int, seed: int = SEED) -> tuple[Samples, Outcome]:
-    """`hybrid`, with twice as many draws to weigh, 4,000 at least."""
-    found = hybrid(model, system.energy, n, width=system.width, seed=seed, particles=max(2 * n, 4000))
+    """`boltzmann`, with twice as many draws to weigh, 4,000 at least."""
+    found = boltzmann(model, system.energy, n, width=system.width, seed=seed, particles=max(2 * n, 4000))
     judged: Any = found.exactness
     said = {"log_z": judged.log_evidence, "log_z_se": judged.error, "nfe": found.nfe, "verdict": judged.verdict}
     said |= {"log_z_check": judged.check, "log_z_check_se": judged.check_error, "method_used": judged.method}
@@ -162,8 +164,8 @@ def sources(judged: Any, n: int) -> float:
 def continued(system: System, start: Samples, first: Outcome, draws: int, thin: int) -> Outcome:
     """HMC chains from the hybrid's samples on: all that they visit."""
     began, count = timed(), len(start.x)
-    density, keys = Density.of(system.energy, system.space()), Keys.of(SEED, count).fold("continued")
-    move = HMC(step=0.1 * float(start.x.std()), leaps=5)
+    density, keys = Density.of_energy(system.energy, system.space()), Keys.of(SEED, count).fold("continued")
+    move = HMC(step_size=0.1 * float(start.x.std()), num_steps=5)
     found = chains.run(move, density, start.x.double(), keys, draws, warmup=20, thin=thin)
     seconds = first.seconds + timed() - began
     by_chain = found.log_p.mean(0)
@@ -205,8 +207,8 @@ def row_of(system: System, method: str, size: str, outcome: Outcome, right: Refe
     row |= worlds.measured(outcome.x, system, right, outcome.energy_se) | outcome.said
     if "tv" in row:
         row["tv_floor"] = worlds.share_floor(system, len(outcome.x))
-    if "log_z" in row and "log_z" in system.facts:
-        row["log_z_error"] = abs(row["log_z"] - system.facts["log_z"])
+    if "log_z" in row and "log_z" in system.reference:
+        row["log_z_error"] = abs(row["log_z"] - system.reference["log_z"])
     log(f"{system.name}: {method} {size}, {row['gradients']:,} gradients, {row['seconds']} s")
     return rounded(row)
 

@@ -213,10 +213,10 @@ Error against the gradients of the energy that were used, of every method at sev
 Dotted: what exact draws would have, at the largest size shown. Hollow: the hybrid with its training counted.
 
 - *annealed SMC*: `anneal` from wide noise, as it comes; the number is that of particles.
-- *parallel tempering*: `Tempering` of HMC in `chains.run`, on a path from wide noise.
+- *parallel tempering*: `ParallelTempering` of HMC in `chains.run`, on a path from wide noise.
 - *NUTS*: blackjax, adapted chain by chain (Stan's windows, diagonal mass), from the same wide noise. Particles are
   given to it in coordinates without translation. Its seconds are without compiling, which takes about ten.
-- *hybrid*: `hybrid(model, energy, n)`: draws of the model, weighed with their exact density, moved, and doubted.
+- *hybrid*: `boltzmann(model, energy, n)`: draws of the model, weighed with their exact density, moved, and doubted.
 
 *shares*: total variation between the shares of modes or classes and the exact ones, beside what n exact draws would
 have. *W₂*: exact 2-Wasserstein distance of 1,000 samples to 1,000 right ones, symmetries not taken out. *KS of E*:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ornstein import Density, Keys
 from ornstein.domains.energies.data import System, systems
-from ornstein.domains.energies.scores import total_variation, virial, w2
+from ornstein.domains.energies.metrics import total_variation, virial, w2
 from ornstein.mcmc import chains
 from ornstein.mcmc.annealing import anneal
 from ornstein.mcmc.moves import HMC
@@ -145,12 +145,12 @@ def reference(system: System, quick: bool = False) -> Reference:
     if system.draw is not None:
         x = system.draw(Keys.of(7, 20000 if quick else 200000)).double()
         energies = system.energy(x)
-        known, error = system.facts.get("energy"), float(energies.std()) / len(x) ** 0.5
+        known, error = system.reference.get("energy"), float(energies.std()) / len(x) ** 0.5
         return Reference(x, True, *((known, 0.0) if known is not None else (float(energies.mean()), error)))
     found = long_chains(system, 64, 20) if quick else long_chains(system, 256, 400)
     x = found.x.transpose(0, 1).flatten(0, 1)  # chain by chain: halves share none
     energies = -found.log_p.T
-    known = system.facts.get("energy")
+    known = system.reference.get("energy")
     mean, error = float(energies.mean()), float(energies.std()) / bulk_ess(energies) ** 0.5
     said = f"{found.x.shape[1]} HMC chains × {len(found.x)} draws, R̂ {found.r_hat:.4f}, ⟨E⟩ {mean:.3f} ± {error:.3f}"
     return Reference(x, False, *((known, 0.0) if known is not None else (mean, error)), said)
@@ -158,9 +158,9 @@ def reference(system: System, quick: bool = False) -> Reference:
 
 def long_chains(system: System, count: int, draws: int) -> chains.Chains:
     """HMC chains from an annealed population, each draw five moves of 30 leaps after the one before."""
-    density, keys = Density.of(system.energy, system.space()), Keys.of(11, count).fold("reference")
+    density, keys = Density.of_energy(system.energy, system.space()), Keys.of(11, count).fold("reference")
     start = anneal(density, wide(system.space(), system.width), keys).point.x
-    move = HMC(step=0.05 * float(start.std()), leaps=30)
+    move = HMC(step_size=0.05 * float(start.std()), num_steps=30)
     return chains.run(move, density, start, keys.fold("chains"), draws, warmup=max(50, draws // 2), thin=5)
 
 
@@ -232,9 +232,9 @@ def _virial(x: Tensor, system: System) -> Row:
     """⟨x · ∇E⟩; how far it is off, and its standard error, as shares of what it must be."""
     x = x.clone().requires_grad_()
     (slope,) = torch.autograd.grad(system.energy(x).sum(), x)
-    products = (x * slope).detach().flatten(1).sum(1) / system.facts["virial"]
+    products = (x * slope).detach().flatten(1).sum(1) / system.reference["virial"]
     mean, error = float(products.mean()), float(products.std()) / len(x) ** 0.5
-    return {"virial": mean * system.facts["virial"], "virial_error": abs(mean - 1), "virial_se": error}
+    return {"virial": mean * system.reference["virial"], "virial_error": abs(mean - 1), "virial_se": error}
 
 
 def _energies(energies: Tensor, system: System, right: Reference) -> Row:

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 import torch
 
 from ornstein.report.posteriors import exact_mean, three_modes
-from ornstein.tasks.calibration import Knob, Law, Shift, calibrate, tilted_mean
 from ornstein.tasks.drawing import sample
+from ornstein.tasks.strength import ExponentialTilt, Law, StrengthSearch, guidance_strength, tilted_mean
 
 GAMMAS = (-1.0, -0.5, 0.5, 1.0)
 
@@ -22,7 +22,7 @@ def first(x: torch.Tensor) -> torch.Tensor:
 def table(n: int, seed: int) -> Mapping[str, list[float]]:
     """E[w] at each of GAMMAS, by method."""
     world, along = three_modes(), torch.ones(1, dtype=torch.float64)
-    knob = Knob(world, first, n)
+    knob = StrengthSearch(world, first, n)
     values = knob.draw(0.0, seed)[0]
     law = Law.of(values)
     methods = {
@@ -31,7 +31,7 @@ def table(n: int, seed: int) -> Mapping[str, list[float]]:
         "predicted from unguided samples": lambda gamma: tilted_mean(values, gamma),
         "guided only": lambda gamma: first(sample(world & knob.guide(gamma), n, 50, seed=seed).x).mean().item(),
         "particles": lambda gamma: knob.draw(gamma, seed)[0].mean().item(),
-        "shift": lambda gamma: first(sample(world & Shift(along, gamma), n, seed=seed).x).mean().item(),
+        "shift": lambda gamma: first(sample(world & ExponentialTilt(along, gamma), n, seed=seed).x).mean().item(),
     }
     return {name: [method(gamma) for gamma in GAMMAS] for name, method in methods.items()}
 
@@ -41,7 +41,7 @@ def main(n: int = 8000, seed: int = 0) -> None:
     print(f"{'gamma':34s}" + "".join(f"{gamma:9.1f}" for gamma in GAMMAS))
     for name, means in table(n, seed).items():
         print(f"{name:34s}" + "".join(f"{mean:9.3f}" for mean in means))
-    found = calibrate(three_modes(), first, 3.0, n=20_000, seed=seed)
+    found = guidance_strength(three_modes(), first, 3.0, n=20_000, seed=seed)
     print(found)
     print(f"exact mean at that γ: {exact_mean(three_modes(), found.gamma):.4f}")
 

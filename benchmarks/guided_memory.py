@@ -121,8 +121,8 @@ def run(weights: Iterable[Tensor], denoiser: Denoiser, kernel: Kernel, batch: in
     """A whole run."""
     saved, grid = Saved(weights), asinh(steps, denoiser.space)
     with saved, torch.no_grad():
-        walk = Sampler(grid, (kernel,)).end(denoiser, Keys.of(0, batch))
-    return Found(saved.peak, int(walk.nfe), walk.gradients)
+        state = Sampler(grid, (kernel,)).end(denoiser, Keys.of(0, batch))
+    return Found(saved.peak, int(state.nfe), state.gradients)
 
 
 def measured(name: str, batch: int, side: int, steps: int) -> tuple[Found, float]:

@@ -22,17 +22,17 @@ from torch import Tensor
 
 from ornstein.config import TrainConfig
 from ornstein.denoisers.base import NeuralDenoiser
-from ornstein.domains.sequences import data, scores
+from ornstein.domains.sequences import data, metrics
 from ornstein.domains.sequences.task import Sequences, SequencesConfig
-from ornstein.guidance.factors import BlackBox
+from ornstein.guidance.factors import Reward
 from ornstein.guidance.measurements import Fixed
 from ornstein.keys import Keys
 from ornstein.networks import TransformerConfig
 from ornstein.sampling.grids import uniform
-from ornstein.sampling.kernels import Predictor, Renoise
+from ornstein.sampling.kernels import Predictor, Restart
 from ornstein.sampling.sampler import Sampler
 from ornstein.sampling.unmasking import InformedCorrector, Unmask
-from ornstein.spaces import Ordered
+from ornstein.spaces import Autoregressive
 from ornstein.tasks.drawing import sample
 from ornstein.training.clusters import identities
 from ornstein.training.datasets import Arrays
@@ -54,11 +54,11 @@ Row = dict[str, Any]
 @cache
 def records() -> tuple[Arrays, Arrays]:
     """20,000 samples of the covariance model to learn from, and 1,000 others."""
-    facts = dict(data.load("riboswitch")[0].facts)
+    metadata = dict(data.load("riboswitch")[0].metadata)
     model = data.FAMILIES / "RF00162.cm"
     parts = [data.emit(model, n, seed) for n, seed in ((20_000, 1), (1_000, 2))]
-    x, held_out = (data.from_text(part, facts["alphabet"], "cmemit") for part in parts)
-    return Arrays(x, {}, facts), Arrays(held_out, {}, facts)
+    x, held_out = (data.from_text(part, metadata["alphabet"], "cmemit") for part in parts)
+    return Arrays(x, {}, metadata), Arrays(held_out, {}, metadata)
 
 
 def trained(arm: str, rate: float, seed: int, steps: int, folder: Path) -> NeuralDenoiser:
@@ -72,7 +72,7 @@ def trained(arm: str, rate: float, seed: int, steps: int, folder: Path) -> Neura
     config = SequencesConfig("riboswitch", noise=ARMS[arm], network=NETWORK, train=plan)  # pyright: ignore[reportArgumentType]
     if arm == "two orders":
         train, held_out = (_halved(part) for part in (train, held_out))
-    denoiser = task.denoiser(config, train.facts)
+    denoiser = task.denoiser(config, train.metadata)
     place = folder / f"{arm.replace(' ', '-')}-{rate:g}-{seed}-{steps}"
     trainer = Trainer(denoiser, train, held_out, plan, place, {"config": {}, "facts": {}})
     if (place / "last.safetensors").exists():
@@ -86,12 +86,12 @@ def _halved(part: Arrays) -> Arrays:
     """Half of the records from the left, half with their second half first: as many tokens as every arm sees."""
     assert isinstance(part.x, Tensor)
     start = (torch.arange(len(part.x)) % 2) * (part.x.shape[1] // 2)
-    return Arrays(part.x, {"start": start}, part.facts)
+    return Arrays(part.x, {"start": start}, part.metadata)
 
 
 def bits(denoiser: NeuralDenoiser, seed: int = 0) -> float:
     """A position of held-out records, in the left-to-right order where there are orders."""
-    return scores.bits_per_letter(denoiser, records()[1], looks=4, seed=seed)
+    return metrics.bits_per_letter(denoiser, records()[1], looks=4, seed=seed)
 
 
 def chosen_rate(arm: str, folder: Path, steps: int = 400) -> float:
@@ -118,7 +118,7 @@ def ways(arm: str, length: int) -> Ways:
         return Ways({"one by one": Sampler(uniform(length), (Predictor(1.0),))}, cached=True)
     ancestral = {f"ancestral {k}": Sampler(uniform(k), (Predictor(1.0),)) for k in (54, 32)}
     if arm == "uniform":
-        corrected = Sampler(uniform(27), (Predictor(1.0), Renoise(0.5)))
+        corrected = Sampler(uniform(27), (Predictor(1.0), Restart(0.5)))
         return Ways({**ancestral, "ancestral 27 + corrector": corrected})
     rounds = Sampler([*uniform(32), *[0.0] * 10], (Predictor(1.0), InformedCorrector(fit=0.02)))
     if arm == "hybrid":
@@ -180,7 +180,7 @@ def repaired(denoiser: NeuralDenoiser, arm: str, n: int, seed: int) -> Iterator[
     """Three of the long pairs of held-out records are broken; nobody says which."""
     truth = _held_out(n)
     broken, keys = _broken(truth, Keys.of(seed, n).fold("break")), Keys.of(seed, n)
-    if isinstance(denoiser.space, Ordered):
+    if isinstance(denoiser.space, Autoregressive):
         x = _reread(denoiser, broken, keys)
     elif arm == "uniform":
         x = Sampler([0.1 * (1 - k / 20) for k in range(21)], (Predictor(1.0),)).run(denoiser, keys, None, broken)
@@ -192,21 +192,21 @@ def repaired(denoiser: NeuralDenoiser, arm: str, n: int, seed: int) -> Iterator[
 
 def rewarded(denoiser: NeuralDenoiser, arm: str, n: int, seed: int) -> Iterator[Row]:
     """As many G–C pairs as can be had, counted by a program without gradient: half a nat for each, by particles."""
-    pairs, alphabet = torch.tensor(records()[0].facts["pairs"]), records()[0].facts["alphabet"]
+    pairs, alphabet = torch.tensor(records()[0].metadata["pairs"]), records()[0].metadata["alphabet"]
 
     def strong(x: Tensor) -> Tensor:
         letters = torch.stack([x[:, pairs[:, 0]], x[:, pairs[:, 1]]])
         both = letters.sort(0).values == torch.tensor([alphabet.index("C"), alphabet.index("G")])[:, None, None]
         return both.all(0).sum(1).double()
 
-    steps = denoiser.space.shape[0] if isinstance(denoiser.space, Ordered) else 54
-    found = sample(denoiser & BlackBox(strong, 0.5), n, steps, seed=seed, exact="particles", particles=n)
+    steps = denoiser.space.shape[0] if isinstance(denoiser.space, Autoregressive) else 54
+    found = sample(denoiser & Reward(strong, 0.5), n, steps, seed=seed, exact="particles", particles=n)
     said = {"reward": strong(found.x).mean().item(), "ess": min(found.exactness.ess), "calls": found.nfe}
     yield {"task": "reward", "way": "particles", **judged(found.x), **said}
 
 
 def _broken(x: Tensor, keys: Keys) -> Tensor:
-    pairs = torch.tensor([pair for pair in records()[0].facts["pairs"] if pair[1] - pair[0] > FAR])
+    pairs = torch.tensor([pair for pair in records()[0].metadata["pairs"] if pair[1] - pair[0] > FAR])
     chosen = keys.uniform(len(pairs)).argsort(1)[:, :3]
     place, partner = pairs[chosen, 1], x.gather(1, pairs[chosen, 0])
     wrong = torch.tensor([0, 1, 2, 0, 4])[partner]  # A–A, C–C, G–G, U–… cannot pair; U takes A away below
@@ -229,9 +229,9 @@ def _reread(denoiser: NeuralDenoiser, x: Tensor, keys: Keys) -> Tensor:
 def judged(x: Tensor, known: Tensor | None = None) -> Row:
     """Validity of all pairs, of those by distance, and, where letters were given, of pairs of which one was."""
     train, held_out = records()
-    facts = train.facts
+    metadata = train.metadata
     assert isinstance(held_out.x, Tensor)
-    good, pairs = scores.satisfied(x, facts).double(), torch.tensor(facts["pairs"])
+    good, pairs = metrics.satisfied(x, metadata).double(), torch.tensor(metadata["pairs"])
     apart = pairs[:, 1] - pairs[:, 0]
     row = {
         "pairs": good.mean().item(),
@@ -243,7 +243,7 @@ def judged(x: Tensor, known: Tensor | None = None) -> Row:
         one = known[pairs[:, 0]] ^ known[pairs[:, 1]]
         row["half known"] = good[:, one].mean().item()
     else:
-        row["agreement"] = scores.pair_agreement(x, held_out.x, len(facts["alphabet"]))
+        row["agreement"] = metrics.pair_agreement(x, held_out.x, len(metadata["alphabet"]))
     return row
 
 
@@ -255,8 +255,8 @@ def controls(n: int) -> Iterator[Row]:
     apart = torch.stack([column[torch.randperm(len(column))] for column in train.x[:n].T], 1)
     yield {"arm": "data", "task": "unconditional", "way": "", **judged(held_out.x)}
     profile = data.emit(data.FAMILIES / "RF00162.cm", n, 3, profile=True)
-    profiled = data.from_text(profile, train.facts["alphabet"], "cmemit")
-    alphabet = train.facts["alphabet"]
+    profiled = data.from_text(profile, train.metadata["alphabet"], "cmemit")
+    alphabet = train.metadata["alphabet"]
     nearest = train.x[identities(held_out.x[:n], train.x, len(alphabet), alphabet.find(data.GAP)).argmax(1)]
     yield {"arm": "profile HMM", "task": "unconditional", "way": "", **judged(profiled)}
     yield {"arm": "nearest training record", "task": "unconditional", "way": "", **judged(nearest)}

@@ -19,7 +19,7 @@ from ornstein.denoisers.base import Guide, NeuralDenoiser
 from ornstein.domains import molecules
 from ornstein.domains.molecules.task import STOCHASTIC
 from ornstein.sampling.diagnostics import mean_and_error
-from ornstein.tasks.calibration import Knob, Law, tilted_mean
+from ornstein.tasks.strength import Law, StrengthSearch, tilted_mean
 
 NITROGEN = 7
 
@@ -27,7 +27,7 @@ NITROGEN = 7
 def apart(model: NeuralDenoiser, gamma: float) -> Guide:
     """exp(γ · nitrogen atoms), expanded at the belief's mean, in which atoms are independent."""
     assert model.origin is not None
-    column = model.origin.facts["elements"].index(NITROGEN)
+    column = model.origin.metadata["elements"].index(NITROGEN)
     return on.Energy(lambda atoms: atoms[..., column].sum(-1), -gamma).on("atoms")
 
 
@@ -35,16 +35,16 @@ def measure(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Means at each γ, with what unguided molecules predict of them."""
     model = on.load("molecules/qm9")
     assert model.origin is not None
-    facts, n = model.origin.facts, options.n
+    metadata, n = model.origin.metadata, options.n
 
     def drawn(denoiser: Any, count: int, **how: Any) -> on.Samples:
-        mask = (torch.arange(facts["length"]) < options.atoms).expand(count, -1)
+        mask = (torch.arange(metadata["length"]) < options.atoms).expand(count, -1)
         return on.sample(denoiser, count, condition={"mask": mask}, **how)
 
     way = {**STOCHASTIC, "steps": options.steps}
     free = drawn(model, n, **way)
-    nitrogen = Knob(model, molecules.counted(NITROGEN), n)
-    gap = Knob(model, molecules.foreseen("gap"), n)
+    nitrogen = StrengthSearch(model, molecules.element_count(NITROGEN), n)
+    gap = StrengthSearch(model, molecules.property_value("gap"), n)
     for name, knob in (("nitrogen", nitrogen), ("gap", gap)):
         values = knob.value(free)
         yield row(name, "unguided", 0.0, values, values)
@@ -55,7 +55,7 @@ def measure(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
             if name == "gap" and gamma > 0:
                 size = options.particles
                 weighed = drawn(model & knob.guide(gamma), size, steps=50, exact="particles", particles=size)
-                yield row(name, "particles", gamma, knob.value(weighed), values, weighed.family)
+                yield row(name, "particles", gamma, knob.value(weighed), values, weighed.genealogy)
 
 
 def row(name: str, way: str, gamma: float, found: Tensor, free: Tensor, family: Tensor | None = None) -> dict[str, Any]:

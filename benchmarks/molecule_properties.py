@@ -28,9 +28,9 @@ from torch import Tensor
 import ornstein as on
 from ornstein.denoisers.base import Denoiser, NeuralDenoiser
 from ornstein.denoisers.regressors import Regressor
-from ornstein.domains.molecules import data, factors, scores
+from ornstein.domains.molecules import data, factors, metrics
 from ornstein.domains.molecules.task import STOCHASTIC
-from ornstein.guidance.factors import NoisyLogProb
+from ornstein.guidance.factors import NoisyClassifierGuidance
 from ornstein.keys import Keys
 
 MODEL, ALL = "molecules/qm9", "all six"
@@ -71,8 +71,11 @@ def told(model: NeuralDenoiser, way: str, wanted: Wanted, regressor: Regressor) 
     """The model under a way of asking, and what each molecule is given."""
     kind, _, weight = way.partition("-")
     if kind == "prompt":
-        return model & on.Prompt({"properties": None}, float(weight)), {"mask": wanted.mask, "properties": wanted.y}
-    return model & NoisyLogProb(factors.Agreement(regressor, wanted.y), float(weight)), {"mask": wanted.mask}
+        return model & on.ClassifierFreeGuidance({"properties": None}, float(weight)), {
+            "mask": wanted.mask,
+            "properties": wanted.y,
+        }
+    return model & NoisyClassifierGuidance(factors.Agreement(regressor, wanted.y), float(weight)), {"mask": wanted.mask}
 
 
 def draw(model: NeuralDenoiser, way: str, wanted: Wanted, steps: int, size: int) -> data.Table:
@@ -83,38 +86,38 @@ def draw(model: NeuralDenoiser, way: str, wanted: Wanted, steps: int, size: int)
         denoiser, condition = told(model, way, part, regressor)
         how = {**STOCHASTIC, "steps": steps}
         drawn = on.sample(denoiser, len(part.y), **how, condition=condition, first=first)
-        found += data.molecules(drawn.x, part.mask, model.origin.facts)
+        found += data.molecules(drawn.x, part.mask, model.origin.metadata)
     return data.table(found)
 
 
-def errors(drawn: data.Table, wanted: Wanted, facts: Mapping[str, Any]) -> Float[Tensor, "n properties"]:
+def errors(drawn: data.Table, wanted: Wanted, metadata: Mapping[str, Any]) -> Float[Tensor, "n properties"]:
     """|judged − wanted| of each molecule, in the units of the data; NaN where nothing was asked."""
-    judged = scores.read_off(scores.judge_of_qm9(), list(drawn.molecules()))
-    return (judged - data.in_units(wanted.y, facts)).abs()
+    judged = metrics.read_off(metrics.judge_of_qm9(), list(drawn.molecules()))
+    return (judged - data.in_units(wanted.y, metadata)).abs()
 
 
 def of_real_molecules(names: Sequence[str]) -> dict[str, Float[Tensor, " properties"]]:
     """The same of held-out molecules: the judge's own errors, #atoms, and shuffled."""
     found = data.reference("qm9")
-    truth, sizes = scores.true_properties(found, names), torch.tensor([len(one) for one in found])
-    judged = scores.read_off(scores.judge_of_qm9(), found)
+    truth, sizes = metrics.true_properties(found, names), torch.tensor([len(one) for one in found])
+    judged = metrics.read_off(metrics.judge_of_qm9(), found)
     shuffled = truth[Keys.of(0, 1).bits(len(truth))[0].argsort()]
     return {
-        "real": scores.absolute_errors(judged, truth),
-        "#atoms": scores.absolute_errors(judged, scores.by_size(truth, sizes)),
-        "shuffled": scores.absolute_errors(judged, shuffled),
+        "real": metrics.absolute_errors(judged, truth),
+        "#atoms": metrics.absolute_errors(judged, metrics.by_size(truth, sizes)),
+        "shuffled": metrics.absolute_errors(judged, shuffled),
     }
 
 
 def row(name: str, way: str, each: Float[Tensor, " n"], **more: Any) -> dict[str, Any]:
     """One measurement, in the unit the literature reports; its standard error tells how far n goes."""
-    scale = scores.PUBLISHED[name].scale
+    scale = metrics.PUBLISHED[name].scale
     return {
         "property": name,
         "way": way,
         "error": round(scale * each.mean().item(), 4),
         "standard_error": round(scale * each.std().item() / len(each) ** 0.5, 4),
-        "unit": scores.PUBLISHED[name].unit,
+        "unit": metrics.PUBLISHED[name].unit,
         "n": len(each),
         "date": date.today().isoformat(),
         **more,
@@ -125,14 +128,14 @@ def measure(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """All rows that were asked for."""
     model = on.load(MODEL)
     assert model.origin is not None
-    names = list(model.origin.facts["properties"])
+    names = list(model.origin.metadata["properties"])
     for asked in options.only or [*names, ALL]:
         wanted = drawn_from_data(options.n, asked, names)
         for way in options.ways:
             kept = options.kept / f"{asked}-{way}-{options.n}-{options.steps}.npz".replace(" ", "-")
             if not kept.exists():
                 draw(model, way, wanted, options.steps, options.batch).save(kept)
-            each = errors(data.Table.load(kept), wanted, model.origin.facts)
+            each = errors(data.Table.load(kept), wanted, model.origin.metadata)
             for name, values in zip(names, each.T, strict=True):
                 if not values.isnan().all():
                     yield row(name, way, values, asked=asked, steps=options.steps)
@@ -142,13 +145,13 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
     """The latest of each measurement, in Markdown."""
     latest = {(row["property"], row["way"], row["asked"] == ALL): row["error"] for row in rows}
     ways = list(dict.fromkeys((way, together) for _, way, together in latest))
-    real = of_real_molecules(list(scores.PUBLISHED))
+    real = of_real_molecules(list(metrics.PUBLISHED))
     heads = [f"{way}{', all six' if together else ''}" for way, together in ways]
     lines = [
         f"| | shuffled | #atoms | {' | '.join(heads)} | EDM | judge on real molecules |",
         "|---" * (len(ways) + 5) + "|",
     ]
-    for k, (name, like) in enumerate(scores.PUBLISHED.items()):
+    for k, (name, like) in enumerate(metrics.PUBLISHED.items()):
         ours = [latest.get((name, *way), float("nan")) for way in ways]
         shuffled, by_size, own = (like.scale * real[key][k].item() for key in ("shuffled", "#atoms", "real"))
         numbers = [

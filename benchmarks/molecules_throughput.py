@@ -134,18 +134,20 @@ def ours() -> tuple[NeuralDenoiser, Mapping[str, Any]]:
     if MODEL in on.shipped():
         model = on.load(MODEL)
         assert model.origin is not None
-        return model, model.origin.facts
-    facts = data.load("qm9-sample")[0].facts
-    null = {"properties": torch.full((len(facts["properties"]),), torch.nan)}
-    return NeuralDenoiser(network.build(MolecularConfig(), facts).eval(), Traits(network.space(facts)), null), facts
+        return model, model.origin.metadata
+    metadata = data.load("qm9-sample")[0].metadata
+    unconditional = {"properties": torch.full((len(metadata["properties"]),), torch.nan)}
+    return NeuralDenoiser(
+        network.build(MolecularConfig(), metadata).eval(), Traits(network.space(metadata)), unconditional
+    ), metadata
 
 
-def masks(n: int, facts: Mapping[str, Any]) -> Bool[Tensor, "n length"]:
+def masks(n: int, metadata: Mapping[str, Any]) -> Bool[Tensor, "n length"]:
     """Which atoms exist in n molecules of sizes drawn from the data's."""
-    sizes, counts = zip(*((int(size), count) for size, count in facts["sizes"].items()), strict=True)
+    sizes, counts = zip(*((int(size), count) for size, count in metadata["sizes"].items()), strict=True)
     shares = torch.tensor(counts, dtype=torch.float64).cumsum(0) / sum(counts)
     drawn = torch.tensor(sizes)[torch.searchsorted(shares, on.Keys.of(0, n).fold("sizes").uniform())]
-    return torch.arange(facts["length"]) < drawn[:, None]
+    return torch.arange(metadata["length"]) < drawn[:, None]
 
 
 def edm(name: str, mask: Tensor, by_atom: bool) -> Contender:
@@ -250,7 +252,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/molecules_throughput.jsonl"))
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    model, facts = ours()
+    model, metadata = ours()
     run = {
         "model": MODEL if model.origin else "random weights",
         "threads": options.threads,
@@ -261,7 +263,7 @@ def main() -> None:
     rows = [
         {**row, **run}
         for size in options.batch
-        for row in measured(model, masks(size, facts), options.steps, options.repeats)
+        for row in measured(model, masks(size, metadata), options.steps, options.repeats)
     ]
     print(
         f"weights: EDM {rows[0]['weights']:,}, ours {rows[-1]['weights']:,} ({run['model']}); {options.threads} threads"

@@ -112,7 +112,9 @@ def ways(diffusers: Any, network: Any, telling: Any, batch: int, steps: int) -> 
     """All ways, group by group."""
     model, words = wrapped(network, scheduler(diffusers)), torch.randn(WORDS, WIDTH)
     nothing = {"caption": torch.zeros_like(words)}
-    guided = wrapped(telling, scheduler(diffusers), null=nothing) & on.Prompt({"caption": words}, SCALE)
+    guided = wrapped(telling, scheduler(diffusers), unconditional=nothing) & on.ClassifierFreeGuidance(
+        {"caption": words}, SCALE
+    )
     return [
         Way("deterministic", "DDIMPipeline", pipeline(diffusers, network, batch, steps, 0.0)),
         Way("deterministic", "ours, DDIM", sampled(model, batch, steps, 0.0)),

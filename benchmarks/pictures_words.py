@@ -18,7 +18,7 @@ from torch import Tensor
 import ornstein as on
 from ornstein.domains.images import data
 from ornstein.domains.images.factors import prompts
-from ornstein.domains.images.scores import judge_of
+from ornstein.domains.images.metrics import judge_of
 from ornstein.domains.images.vision import captions
 from ornstein.domains.images.vision.examples import TWO
 from ornstein.domains.images.vision.judges import Judge, frechet, within_first

@@ -11,7 +11,7 @@ from torch import Tensor
 from ornstein.denoisers.base import Denoiser
 from ornstein.keys import Keys
 from ornstein.sampling.diagnostics import log_mean_exp
-from ornstein.sampling.kernels import Kernel, Walk
+from ornstein.sampling.kernels import Kernel, SamplerState
 from ornstein.sampling.particles import Particles
 from ornstein.sampling.sampler import Sampler
 from ornstein.states import State
@@ -19,13 +19,15 @@ from ornstein.states import State
 EXACT = Particles()
 
 
-def population(denoiser: Denoiser, grid: Any, n: int, seed: int, kernel: Kernel = EXACT, condition: Any = None) -> Walk:
+def population(
+    denoiser: Denoiser, grid: Any, n: int, seed: int, kernel: Kernel = EXACT, condition: Any = None
+) -> SamplerState:
     return Sampler(grid, (kernel,)).end(denoiser, Keys.of(seed, n), condition)
 
 
-def of(walk: Walk) -> Any:
-    assert walk.population is not None
-    return walk.population
+def of(state: SamplerState) -> Any:
+    assert state.population is not None
+    return state.population
 
 
 def p_value(draws: Tensor) -> float:
@@ -61,7 +63,7 @@ class Unweighted(Particles):
     threshold: float = 0.0
 
     def _resampled(self, x: State, population: Any, last: bool, keys: Keys) -> Any:
-        even = log_mean_exp(population.log_weights).expand(len(population.eve)) if last else population.log_weights
+        even = log_mean_exp(population.log_weights).expand(len(population.ancestor)) if last else population.log_weights
         return super()._resampled(x, replace(population, log_weights=even), last, keys)
 
 

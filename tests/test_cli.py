@@ -28,7 +28,20 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def drawn(run: Path) -> Path:
     folder = run.parent / "drawn"
-    command = ["sample", str(run), "--n", "12", "--steps", "4", "--label", "3", "7", "--film", "--out", str(folder)]
+    command = [
+        "sample",
+        str(run),
+        "--n",
+        "12",
+        "--steps",
+        "4",
+        "--label",
+        "3",
+        "7",
+        "--trajectory",
+        "--out",
+        str(folder),
+    ]
     assert main([*command, "--guidance", "2"]) == 0
     return folder
 
@@ -81,11 +94,11 @@ def test_samples_come_with_a_manifest(drawn: Path) -> None:
     assert manifest["nfe"] == 8  # two calls a step with guidance
     assert manifest["settings"]["guidance"] == 2
     assert sorted(manifest["files"])[:2] == ["00000-3.png", "00001-7.png"]
-    assert {"grid.png", "film.gif", "film.png"} < manifest["files"].keys()
+    assert {"grid.png", "trajectory.gif", "trajectory.png"} < manifest["files"].keys()
 
 
 def test_the_same_seed_gives_the_same_files(run: Path, drawn: Path, tmp_path: Path) -> None:
-    command = ["sample", str(run), "--n", "12", "--steps", "4", "--label", "3", "7", "--film", "--guidance", "2"]
+    command = ["sample", str(run), "--n", "12", "--steps", "4", "--label", "3", "7", "--trajectory", "--guidance", "2"]
     assert main([*command, "--batch-size", "5", "--out", str(tmp_path / "again")]) == 0
     ours, theirs = (json.loads((folder / "manifest.json").read_text()) for folder in (drawn, tmp_path / "again"))
     assert ours["files"] == theirs["files"]
@@ -112,8 +125,8 @@ def test_exact_samples_are_one_population(
 
 
 def test_score_appends(drawn: Path) -> None:
-    assert main(["score", str(drawn)]) == 0
-    assert main(["score", str(drawn)]) == 0
+    assert main(["evaluate", str(drawn)]) == 0
+    assert main(["evaluate", str(drawn)]) == 0
     rows = json.loads((drawn / "scores.json").read_text())
     assert len(rows) == 2
     assert rows[0]["scores"][0]["name"] == "class agreement"
@@ -160,8 +173,8 @@ def test_models_and_doctor(capsys: pytest.CaptureFixture[str]) -> None:
         (["train", "images", "--train.steps", "0"], "train.steps is 0, expected a number in [1, inf)"),
         (["train", "images", "--config", "."], ".: no such configuration file (Is a directory)"),
         (["train", "images", "--train.steps", "1", "--out", "/dev/null/x"], "/dev/null/x: Not a directory"),
-        (["score", "/dev/null"], "ornstein: /dev/null/manifest.json: Not a directory"),
-        (["score", "absent"], "absent/manifest.json: not found"),
+        (["evaluate", "/dev/null"], "ornstein: /dev/null/manifest.json: Not a directory"),
+        (["evaluate", "absent"], "absent/manifest.json: not found"),
         (["show", "absent"], "absent: neither samples"),
         (["fly"], "Available subcommands"),
     ],
@@ -185,7 +198,7 @@ def test_help_without_a_target(command: str, capsys: pytest.CaptureFixture[str])
     assert f"usage: ornstein {command}" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("command", ["score", "show"])
+@pytest.mark.parametrize("command", ["evaluate", "show"])
 def test_a_manifest_of_something_else(command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "manifest.json").write_text("{}")
     assert "manifest.json: has no entry 'model'" in refused([command, str(tmp_path)], capsys)
@@ -209,9 +222,9 @@ def test_pictures_without_labels(tmp_path: Path, capsys: pytest.CaptureFixture[s
     for flags in (["--label", "3"], ["--guidance", "2"]):
         assert "this one has none" in refused(["sample", run, *flags, "--out", drawn], capsys)
     assert main(["sample", run, "--n", "2", "--steps", "2", "--out", drawn]) == 0
-    assert main(["score", drawn]) == 0
+    assert main(["evaluate", drawn]) == 0
     np.savez(source, images=images[::-1])
-    assert "mine.npz: changed since the training: SHA-256" in refused(["score", drawn], capsys)
+    assert "mine.npz: changed since the training: SHA-256" in refused(["evaluate", drawn], capsys)
 
 
 def test_a_misspelt_key_in_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -243,4 +256,4 @@ def test_a_changed_sample(drawn: Path, tmp_path: Path, capsys: pytest.CaptureFix
     for file in drawn.iterdir():
         (copy / file.name).write_bytes(file.read_bytes())
     (copy / "00001-7.png").write_bytes((copy / "00000-3.png").read_bytes())
-    assert "00001-7.png: changed since the manifest was written" in refused(["score", str(copy)], capsys)
+    assert "00001-7.png: changed since the manifest was written" in refused(["evaluate", str(copy)], capsys)

@@ -9,12 +9,12 @@ from ornstein import InputError
 from ornstein.report.page import page
 from ornstein.report.tour import tour
 from ornstein.tasks import runs
-from ornstein.tasks.figures import Chapter, Figure, Score
+from ornstein.tasks.figures import Chapter, Figure, Metric
 
 
 def test_a_page_escapes_and_embeds() -> None:
-    score = Score("<a>", 0.5, "higher", "x < y", 1.0)
-    html = page("T", "lead", [Chapter("<b>", "text", [Figure(b"png", '"quoted"')], [score])])
+    metric = Metric("<a>", 0.5, "higher", "x < y", 1.0)
+    html = page("T", "lead", [Chapter("<b>", "text", [Figure(b"png", '"quoted"')], [metric])])
     assert "&lt;b&gt;" in html
     assert "&lt;a&gt;" in html
     assert "data:image/png;base64,cG5n" in html

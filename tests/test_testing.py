@@ -10,13 +10,13 @@ from torch import Tensor
 
 from ornstein.beliefs import Belief, Normal
 from ornstein.denoisers.base import Condition, Denoiser, Traits, carry
-from ornstein.denoisers.composition import Prompt
+from ornstein.denoisers.composition import ClassifierFreeGuidance
 from ornstein.errors import InputError
-from ornstein.guidance.factors import Energy, Factor, LogProb, NoisyLogProb
+from ornstein.guidance.factors import ClassifierGuidance, Energy, Factor, NoisyClassifierGuidance
 from ornstein.guidance.measurements import Fixed, Measurement
-from ornstein.guidance.operators import Blur, Coarse, Fourier, Matrix, Operator, Subset
+from ornstein.guidance.operators import Blur, Downsample, Fourier, Mask, Matrix, Operator
 from ornstein.keys import Keys
-from ornstein.sampling.kernels import Predictor, Walk
+from ornstein.sampling.kernels import Predictor, SamplerState
 from ornstein.schedules import SCHEDULES, Cosine, Schedule
 from ornstein.spaces import Categorical, Centered, Euclidean, Product, Space
 from ornstein.states import State, Time, map_state
@@ -26,7 +26,7 @@ from worlds import RATES, TooLoose, anisotropic, coupled, sequences
 KEYS = Keys.of(11, 3)
 MASK = torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0], [1, 1, 1, 0]], dtype=torch.bool)
 TOKENS = torch.tensor([[0, 1, 2, 1], [2, 2, 0, 0], [1, 0, 2, 0]])
-POINTS = Centered((4, 2)).where(MASK).project(KEYS.normal(4, 2).float())
+POINTS = Centered((4, 2)).with_mask(MASK).project(KEYS.normal(4, 2).float())
 RATE = RATES - torch.diag(RATES.sum(1))
 MOLECULES = Product({"positions": Centered((4, 2)), "atoms": Categorical.masked((4,), 3)})
 
@@ -196,10 +196,15 @@ def test_denoisers_conform() -> None:
         coupled(),
         sequences("masked"),
         sequences("uniform"),
-        world & Prompt({"label": 1}, 2.0),
+        world & ClassifierFreeGuidance({"label": 1}, 2.0),
     ):
         assert check_denoiser(denoiser) == 11
-    assert check_denoiser(world & Prompt({"label": None}, 3.0), condition={"label": torch.tensor([0, 1, 1])}) == 10
+    assert (
+        check_denoiser(
+            world & ClassifierFreeGuidance({"label": None}, 3.0), condition={"label": torch.tensor([0, 1, 1])}
+        )
+        == 10
+    )
 
 
 @pytest.mark.parametrize(
@@ -228,10 +233,12 @@ def test_broken_denoisers_are_rejected(change: Callable[..., Tensor], sentence: 
 class AlteredKernel:
     """A predictor whose outcome passes through a function."""
 
-    change: Callable[[Walk, Walk, Keys], Walk]
+    change: Callable[[SamplerState, SamplerState, Keys], SamplerState]
 
-    def __call__(self, walk: Walk, s: Time, denoiser: Denoiser, condition: Condition, keys: Keys) -> Walk:
-        return self.change(Predictor()(walk, s, denoiser, condition, keys), walk, keys)
+    def __call__(
+        self, state: SamplerState, s: Time, denoiser: Denoiser, condition: Condition, keys: Keys
+    ) -> SamplerState:
+        return self.change(Predictor()(state, s, denoiser, condition, keys), state, keys)
 
 
 @pytest.mark.parametrize("kernel", [Predictor(), Predictor(0.0), Predictor(0.3, 2), TooLoose()], ids=repr)
@@ -247,20 +254,20 @@ def test_the_predictor_conforms_in_every_space(world: Denoiser) -> None:
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (lambda after, walk, keys: replace(after, t=0.1), "leads to s"),
-        (lambda after, walk, keys: replace(after, nfe=0), "nfe"),
-        (lambda after, walk, keys: replace(after, x=after.x + torch.rand(())), "function of its keys"),
-        (lambda after, walk, keys: replace(after, x=after.x - after.x.mean(0)), "rest of the batch"),
-        (lambda after, walk, keys: replace(after, x=after.x.double()), "shapes and types"),
-        (lambda after, walk, keys: replace(after, x=map_state(torch.log, after.x)), "finite"),
-        (lambda after, walk, keys: replace(after, x=after.x + walk.x.add_(1.0)), "as it is"),
+        (lambda after, state, keys: replace(after, t=0.1), "leads to s"),
+        (lambda after, state, keys: replace(after, nfe=0), "nfe"),
+        (lambda after, state, keys: replace(after, x=after.x + torch.rand(())), "function of its keys"),
+        (lambda after, state, keys: replace(after, x=after.x - after.x.mean(0)), "rest of the batch"),
+        (lambda after, state, keys: replace(after, x=after.x.double()), "shapes and types"),
+        (lambda after, state, keys: replace(after, x=map_state(torch.log, after.x)), "finite"),
+        (lambda after, state, keys: replace(after, x=after.x + state.x.add_(1.0)), "as it is"),
         (
-            lambda after, walk, keys: replace(after, x=after.x + isinstance(after.t, Tensor)),
+            lambda after, state, keys: replace(after, x=after.x + isinstance(after.t, Tensor)),
             "a time a sample",
         ),
     ],
 )
-def test_broken_kernels_are_rejected(change: Callable[..., Walk], sentence: str) -> None:
+def test_broken_kernels_are_rejected(change: Callable[..., SamplerState], sentence: str) -> None:
     with pytest.raises(AssertionError, match=sentence):
         check_kernel(AlteredKernel(change), anisotropic())
 
@@ -270,7 +277,13 @@ def test_broken_kernels_are_rejected(change: Callable[..., Walk], sentence: str)
 
 @pytest.mark.parametrize(
     "operator",
-    [Coarse(2), Fourier(), Blur.gaussian(0.6), Matrix(Keys.of(0, 3).normal(24), (4, 6)), Subset(torch.ones(4, 6) > 0)],
+    [
+        Downsample(2),
+        Fourier(),
+        Blur.gaussian(0.6),
+        Matrix(Keys.of(0, 3).normal(24), (4, 6)),
+        Mask(torch.ones(4, 6) > 0),
+    ],
     ids=lambda operator: type(operator).__name__,
 )
 def test_operators_conform(operator: Operator) -> None:
@@ -286,7 +299,7 @@ def test_operators_conform(operator: Operator) -> None:
 )
 def test_a_shape_and_a_number_are_checked(arguments: Any, sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
-        check_operator(Coarse(2), *arguments)
+        check_operator(Downsample(2), *arguments)
 
 
 @dataclass(frozen=True)
@@ -328,12 +341,17 @@ def squares(code: Tensor) -> Tensor:
     return (code**2).flatten(1).sum(1)
 
 
-SEEN = Measurement(torch.tensor([0.3]), Subset(torch.tensor([True, False])), 0.5)
+SEEN = Measurement(torch.tensor([0.3]), Mask(torch.tensor([True, False])), 0.5)
 
 
 def test_factors_conform() -> None:
     world, tokens, joint = anisotropic(), sequences("masked"), coupled()
-    for factor in (Energy(squares), LogProb(lambda x: -squares(x)), NoisyLogProb(lambda x, t: -squares(x)), SEEN):
+    for factor in (
+        Energy(squares),
+        ClassifierGuidance(lambda x: -squares(x)),
+        NoisyClassifierGuidance(lambda x, t: -squares(x)),
+        SEEN,
+    ):
         assert check_factor(factor, world) == 21
         assert check_factor(factor.on("x"), joint) == 21
     fixed = Fixed(torch.tensor([1, 0]), torch.tensor([True, False]))
@@ -351,7 +369,7 @@ class AlteredFactor(Energy):
     said: tuple[str, Any] = ("factor", "altered")
 
     @property
-    def record(self) -> Any:
+    def provenance(self) -> Any:
         return dict([self.said])
 
     def update(self, belief: Belief, x_t: State, t: Time, space: Space) -> Any:

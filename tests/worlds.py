@@ -18,7 +18,7 @@ from ornstein.beliefs import Joint, Normal
 from ornstein.denoisers.base import Condition, Denoiser, Guided, Origin, Traits, carry
 from ornstein.denoisers.oracles import Mixture, enumerated, gaussian_mixture, joint_mixture
 from ornstein.keys import Keys
-from ornstein.sampling.kernels import Predictor, Walk
+from ornstein.sampling.kernels import Predictor, SamplerState
 from ornstein.sampling.sampler import Sampler
 from ornstein.schedules import Cosine, Schedule
 from ornstein.spaces import Categorical, Gaussian, Space
@@ -196,8 +196,8 @@ class Uncoupled(Denoiser):
 class Blank(Denoiser):
     """A model of certain data that has nothing to say of them, to make guides for."""
 
-    def __init__(self, space: Space, facts: dict[str, Any] | None = None) -> None:
-        self.traits = Traits(space, Origin("tests", "blank", {}, facts, "") if facts is not None else None)
+    def __init__(self, space: Space, metadata: dict[str, Any] | None = None) -> None:
+        self.traits = Traits(space, Origin("tests", "blank", {}, metadata, "") if metadata is not None else None)
 
     def __call__(self, x_t: State, t: Time, condition: Condition | None = None) -> Any:
         raise NotImplementedError
@@ -207,8 +207,10 @@ class Blank(Denoiser):
 class TooLoose:
     """A broken predictor: its noise is √2 too wide."""
 
-    def __call__(self, walk: Walk, s: Time, denoiser: Denoiser, condition: Condition, keys: Keys) -> Walk:
-        after = Predictor(eta=1.0)(walk, s, denoiser, condition, keys)
+    def __call__(
+        self, state: SamplerState, s: Time, denoiser: Denoiser, condition: Condition, keys: Keys
+    ) -> SamplerState:
+        after = Predictor(eta=1.0)(state, s, denoiser, condition, keys)
         assert isinstance(after.transition, Gaussian)
         wide = replace(after.transition, std=after.transition.std * sqrt(2))
         return replace(after, x=wide.sample(keys))

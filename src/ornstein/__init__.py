@@ -14,17 +14,17 @@ _HOMES = {
     "Normal": "beliefs",
     "Probs": "beliefs",
     "calculated": "guidance.calculators",
-    "calibrate": "tasks.calibration",
-    "Calibration": "tasks.calibration",
-    "Foreseen": "tasks.calibration",
-    "Shift": "tasks.calibration",
-    "Target": "tasks.calibration",
+    "guidance_strength": "tasks.strength",
+    "GuidanceStrength": "tasks.strength",
+    "ValueFunction": "tasks.strength",
+    "ExponentialTilt": "tasks.strength",
+    "MomentConstraint": "tasks.strength",
     "Chains": "mcmc.chains",
-    "Autoguide": "denoisers.composition",
+    "Autoguidance": "denoisers.composition",
     "mixture": "denoisers.composition",
     "negation": "denoisers.composition",
     "product": "denoisers.composition",
-    "Prompt": "denoisers.composition",
+    "ClassifierFreeGuidance": "denoisers.composition",
     "Denoiser": "denoisers.base",
     "Guide": "denoisers.base",
     "NeuralDenoiser": "denoisers.base",
@@ -35,17 +35,17 @@ _HOMES = {
     "EnergyDenoiser": "denoisers.energy",
     "score": "denoisers.energy",
     "InputError": "errors",
-    "BlackBox": "guidance.factors",
+    "Reward": "guidance.factors",
     "Energy": "guidance.factors",
     "Factor": "guidance.factors",
-    "LogProb": "guidance.factors",
-    "NoisyLogProb": "guidance.factors",
-    "hybrid": "tasks.boltzmann",
+    "ClassifierGuidance": "guidance.factors",
+    "NoisyClassifierGuidance": "guidance.factors",
+    "boltzmann": "tasks.boltzmann",
     "refine": "tasks.boltzmann",
     "Heun": "sampling.kernels",
     "Predictor": "sampling.kernels",
-    "Renoise": "sampling.kernels",
-    "Walk": "sampling.kernels",
+    "Restart": "sampling.kernels",
+    "SamplerState": "sampling.kernels",
     "Keys": "keys",
     "draw_with_log_prob": "sampling.likelihood",
     "elbo": "sampling.likelihood",
@@ -54,8 +54,8 @@ _HOMES = {
     "Measurement": "guidance.measurements",
     "Gibbs": "mcmc.moves",
     "HMC": "mcmc.moves",
-    "Independence": "mcmc.moves",
-    "Informed": "mcmc.moves",
+    "IndependentMetropolis": "mcmc.moves",
+    "LocallyInformed": "mcmc.moves",
     "MALA": "mcmc.moves",
     "Particles": "sampling.particles",
     "Regressor": "denoisers.regressors",
@@ -82,16 +82,16 @@ _HOMES = {
     "Categorical": "spaces",
     "Centered": "spaces",
     "Euclidean": "spaces",
-    "Ordered": "spaces",
+    "Autoregressive": "spaces",
     "Product": "spaces",
     "Space": "spaces",
     "Transition": "spaces",
     "Boltzmann": "mcmc.targets",
-    "Tempering": "mcmc.tempering",
+    "ParallelTempering": "mcmc.tempering",
     "FirstHitting": "sampling.unmasking",
     "InformedCorrector": "sampling.unmasking",
     "Remask": "sampling.unmasking",
-    "Sharpened": "sampling.unmasking",
+    "TemperatureTopP": "sampling.unmasking",
     "Unmask": "sampling.unmasking",
     "from_diffusers": "denoisers.diffusers",
 }
@@ -104,10 +104,36 @@ _MODULES = {
     "testing": "testing",
 }
 
+_RENAMED = {
+    "Autoguide": "Autoguidance",
+    "BlackBox": "Reward",
+    "Calibration": "GuidanceStrength",
+    "Foreseen": "ValueFunction",
+    "Independence": "IndependentMetropolis",
+    "Informed": "LocallyInformed",
+    "LogProb": "ClassifierGuidance",
+    "NoisyLogProb": "NoisyClassifierGuidance",
+    "Prompt": "ClassifierFreeGuidance",
+    "Renoise": "Restart",
+    "Sharpened": "TemperatureTopP",
+    "Shift": "ExponentialTilt",
+    "Target": "MomentConstraint",
+    "Tempering": "ParallelTempering",
+    "Walk": "SamplerState",
+    "calibrate": "guidance_strength",
+    "hybrid": "boltzmann",
+}
+"""Old names, for one version."""
+
 __all__ = [*_HOMES, *_MODULES]  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:
+    if name in _RENAMED:
+        from .deprecation import warn
+
+        warn(f"{__name__}.{name}", f"{__name__}.{_RENAMED[name]}")
+        return __getattr__(_RENAMED[name])
     if name in _HOMES:
         return getattr(import_module(f".{_HOMES[name]}", __name__), name)
     if name in _MODULES:
@@ -128,7 +154,7 @@ if TYPE_CHECKING:
     from .beliefs import Belief, Joint, Normal, Probs
     from .denoisers import oracles
     from .denoisers.base import Denoiser, Guide, NeuralDenoiser, Traits, with_covariance
-    from .denoisers.composition import Autoguide, Prompt, mixture, negation, product
+    from .denoisers.composition import Autoguidance, ClassifierFreeGuidance, mixture, negation, product
     from .denoisers.diffusers import from_diffusers
     from .denoisers.energy import EnergyDenoiser, energy_difference, score
     from .denoisers.regressors import Regressor
@@ -138,28 +164,28 @@ if TYPE_CHECKING:
     from .events import Event
     from .guidance import operators
     from .guidance.calculators import calculated
-    from .guidance.factors import BlackBox, Energy, Factor, LogProb, NoisyLogProb
+    from .guidance.factors import ClassifierGuidance, Energy, Factor, NoisyClassifierGuidance, Reward
     from .guidance.measurements import Fixed, Measurement
     from .keys import Keys
     from .mcmc import chains
     from .mcmc.annealing import anneal
     from .mcmc.chains import Chains
     from .mcmc.densities import Density
-    from .mcmc.moves import HMC, MALA, Gibbs, Independence, Informed
+    from .mcmc.moves import HMC, MALA, Gibbs, IndependentMetropolis, LocallyInformed
     from .mcmc.targets import Boltzmann
-    from .mcmc.tempering import Tempering
+    from .mcmc.tempering import ParallelTempering
     from .sampling import grids
-    from .sampling.kernels import Heun, Predictor, Renoise, Walk
+    from .sampling.kernels import Heun, Predictor, Restart, SamplerState
     from .sampling.likelihood import draw_with_log_prob, elbo, log_prob
     from .sampling.particles import Particles
     from .sampling.sampler import Sampler
-    from .sampling.unmasking import FirstHitting, InformedCorrector, Remask, Sharpened, Unmask
+    from .sampling.unmasking import FirstHitting, InformedCorrector, Remask, TemperatureTopP, Unmask
     from .schedules import EDM, Cosine, Linear, RectifiedFlow, Schedule, VarianceExploding
-    from .spaces import Categorical, Centered, Euclidean, Ordered, Product, Space, Transition
-    from .tasks.boltzmann import hybrid, refine
-    from .tasks.calibration import Calibration, Foreseen, Shift, Target, calibrate
+    from .spaces import Autoregressive, Categorical, Centered, Euclidean, Product, Space, Transition
+    from .tasks.boltzmann import boltzmann, refine
     from .tasks.drawing import draws, sample
     from .tasks.engines import MCMC, Independent, Population
     from .tasks.requests import draw, drawing, merge
     from .tasks.runs import load, load_regressor, shipped
     from .tasks.samples import Samples
+    from .tasks.strength import ExponentialTilt, GuidanceStrength, MomentConstraint, ValueFunction, guidance_strength

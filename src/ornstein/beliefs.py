@@ -29,7 +29,7 @@ class Belief(ABC):
 
     Attributes:
         mean: E[x₀ | x_t], a state; for categories the probabilities.
-        tally: of what it took to form it, where that is counted: see `counted`.
+        tally: of what it took to form it, where that is counted: see `element_count`.
     """
 
     mean: Any

@@ -6,7 +6,7 @@ Exit codes: 0 done, 1 failed, 2 the input is not what it must be, 3 stopped earl
 import errno
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
@@ -15,6 +15,7 @@ import tyro
 from tyro.conf import Positional, arg
 
 from .config import SampleConfig
+from .deprecation import GONE
 from .errors import InputError, Interrupted, TrainingError
 
 PROGRAM = "One diffusion engine for science: learn to undo noise, say what you know, get calibrated samples."
@@ -32,16 +33,16 @@ def tour(out: Path = Path("tour"), seed: int = 0) -> None:
     print(build(out, seed))
 
 
-def score(folder: Positional[Path]) -> None:
+def evaluate(folder: Positional[Path]) -> None:
     """Score a folder of samples as its field does; the result goes to scores.json there.
 
     Args:
         folder: what `ornstein sample` wrote.
     """
-    from .report.terminal import console, score_table
+    from .report.terminal import console, metric_table
     from .tasks import runs
 
-    console.print(score_table(runs.score(folder), str(folder)))
+    console.print(metric_table(runs.evaluate(folder), str(folder)))
 
 
 def show(path: Positional[str]) -> None:
@@ -142,11 +143,11 @@ def _sample_command(argv: Sequence[str]) -> Callable[..., None]:
         return _sample_what
     from .tasks import runs
 
-    ask_type = runs.task_of(named).ask
+    request_type = runs.task_of(named).request_type
 
     def sample(
         model: Positional[str],
-        ask: Annotated[ask_type, arg(name="")] = ask_type(),  # noqa: B008  # pyright: ignore[reportInvalidTypeForm]
+        asked: Annotated[request_type, arg(name="")] = request_type(),  # noqa: B008  # pyright: ignore[reportInvalidTypeForm]
         how: Annotated[SampleConfig, arg(name="")] = SampleConfig(),  # noqa: B008
         out: Path | None = None,
     ) -> None:
@@ -154,7 +155,7 @@ def _sample_command(argv: Sequence[str]) -> Callable[..., None]:
 
         Args:
             model: a shipped model's name, a run folder or a weights file.
-            ask: what to draw.
+            asked: what to draw.
             how: the settings of the sampler.
             out: the folder; samples/MODEL-SEED if not given, with -FIRST behind it where numbers begin later.
         """
@@ -169,7 +170,7 @@ def _sample_command(argv: Sequence[str]) -> Callable[..., None]:
         options = {name: value for name, value in vars(how).items() if value not in (None, False)}
         denoiser = runs.load(model, runs.pick_device(options.pop("device")))
         with drawing_progress() as show:
-            samples = finished(drawing(denoiser, ask, options.pop("n"), **options), show)
+            samples = finished(drawing(denoiser, asked, options.pop("n"), **options), show)
         saved = samples.save(folder)
         console.print(f"{samples}\n{saved}", markup=False, highlight=False)
 
@@ -215,15 +216,40 @@ _OF_THE_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EMF
 """Faults that no other input would mend."""
 
 
+_RENAMED = {"score": "evaluate", "--film": "--trajectory", "--no-film": "--no-trajectory"}
+"""Commands and flags of every domain; a domain's own are `Task.renamed_flags`."""
+
+
+def _renewed(argv: Sequence[str]) -> list[str]:
+    """The arguments with old commands and flags by their new names, each with a line on stderr."""
+    command, *rest = argv
+    command = _new(command, _RENAMED)
+    flags = dict(_RENAMED)
+    if named := _target([command, *rest], "sample", "the model"):
+        from .tasks import runs
+
+        flags |= runs.task_of(named).renamed_flags
+    return [command, *(_new(word, flags) if word.startswith("-") else word for word in rest)]
+
+
+def _new(word: str, table: Mapping[str, str]) -> str:
+    name, equals, value = word.partition("=")
+    if name not in table:
+        return word
+    print(f"ornstein: {name} is now {table[name]}; the old name will go in {GONE}", file=sys.stderr)
+    return table[name] + equals + value
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command; returns its exit code."""
     argv = list(sys.argv[1:] if argv is None else argv) or ["--help"]
     try:
+        argv = _renewed(argv)
         commands = {
             "tour": tour,
             "train": _train_command(argv),
             "sample": _sample_command(argv),
-            "score": score,
+            "evaluate": evaluate,
             "show": show,
             "merge": merge,
             "models": models,

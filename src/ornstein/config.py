@@ -68,7 +68,7 @@ class SampleConfig:
         temper: weakens what is known on the way, where a population loses too many particles (exact = particles).
         moves: of every sample by Metropolis's rule (exact = mcmc).
         check: particles of the independent population that looks for lost modes, 0 = none (exact = mcmc).
-        film: keep the steps, too.
+        trajectory: keep the steps, too.
         device: auto takes a CUDA device if there is one.
     """
 
@@ -85,7 +85,7 @@ class SampleConfig:
     temper: float | None = None
     moves: int | None = None
     check: int | None = None
-    film: bool = False
+    trajectory: bool = False
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
     def __post_init__(self) -> None:

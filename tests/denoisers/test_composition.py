@@ -14,7 +14,15 @@ from torch import Tensor
 
 from ornstein.beliefs import Normal
 from ornstein.denoisers.base import Condition, Denoiser, Guided
-from ornstein.denoisers.composition import Autoguide, Composed, Interval, Prompt, mixture, negation, product
+from ornstein.denoisers.composition import (
+    Autoguidance,
+    ClassifierFreeGuidance,
+    Composed,
+    GuidanceInterval,
+    mixture,
+    negation,
+    product,
+)
 from ornstein.denoisers.oracles import GaussianComponents, Mixture, enumerated, gaussian_mixture
 from ornstein.guidance.factors import Energy, Factored
 from ornstein.keys import Keys
@@ -51,31 +59,33 @@ ONE = {"label": torch.ones(4, dtype=torch.int64)}
 
 
 def test_scale_one_is_the_labelled_oracle() -> None:
-    assert (WORLD & Prompt({"label": 1}))(X, 0.5).mean.equal(WORLD(X, 0.5, ONE).mean)
+    assert (WORLD & ClassifierFreeGuidance({"label": 1}))(X, 0.5).mean.equal(WORLD(X, 0.5, ONE).mean)
 
 
 def test_scale_zero_is_the_unlabelled_oracle() -> None:
-    assert (WORLD & Prompt({"label": 1}, 0.0))(X, 0.5).mean.equal(WORLD(X, 0.5).mean)
-    assert (WORLD & Prompt({"label": 1}, 0.0))(X, 0.5, {"label": torch.zeros(4)}).mean.equal(WORLD(X, 0.5).mean)
+    assert (WORLD & ClassifierFreeGuidance({"label": 1}, 0.0))(X, 0.5).mean.equal(WORLD(X, 0.5).mean)
+    assert (WORLD & ClassifierFreeGuidance({"label": 1}, 0.0))(X, 0.5, {"label": torch.zeros(4)}).mean.equal(
+        WORLD(X, 0.5).mean
+    )
 
 
 @given(st.floats(-2, 8))
 def test_other_scales_extrapolate(scale: float) -> None:
     said, unsaid = WORLD(X, 0.5, ONE).mean, WORLD(X, 0.5).mean
-    assert_close((WORLD & Prompt({"label": 1}, scale))(X, 0.5).mean, unsaid + scale * (said - unsaid))
+    assert_close((WORLD & ClassifierFreeGuidance({"label": 1}, scale))(X, 0.5).mean, unsaid + scale * (said - unsaid))
 
 
 def test_a_label_may_differ_by_sample() -> None:
     labels = {"label": torch.tensor([0, 1, 1, 0])}
-    found = (WORLD & Prompt({"label": None}, 2.0))(X, 0.5, labels).mean
+    found = (WORLD & ClassifierFreeGuidance({"label": None}, 2.0))(X, 0.5, labels).mean
     for i, label in enumerate([0, 1, 1, 0]):
-        assert_close(found[i], (WORLD & Prompt({"label": label}, 2.0))(X, 0.5).mean[i])
+        assert_close(found[i], (WORLD & ClassifierFreeGuidance({"label": label}, 2.0))(X, 0.5).mean[i])
 
 
 @pytest.mark.parametrize("scale", [0.0, 1.0, 3.0])
 def test_a_missing_label_is_a_clear_error(scale: float) -> None:
     with pytest.raises(ValueError, match="leaves 'label' to each sample: pass condition="):
-        (WORLD & Prompt({"label": None}, scale))(X, 0.5)
+        (WORLD & ClassifierFreeGuidance({"label": None}, scale))(X, 0.5)
 
 
 @dataclass(frozen=True)
@@ -90,21 +100,25 @@ class Shifted(Guided):
 def test_prompts_nest() -> None:
     """Guidance by two conditions is linear in both: each prompt extrapolates what is inside of it."""
     world = Shifted(WORLD)
-    found = (world & Prompt({"label": 1}, 2.0) & Prompt({"shift": 0.3}, 4.0))(X, 0.5).mean
+    found = (world & ClassifierFreeGuidance({"label": 1}, 2.0) & ClassifierFreeGuidance({"shift": 0.3}, 4.0))(
+        X, 0.5
+    ).mean
     said, unsaid = WORLD(X, 0.5, ONE).mean, WORLD(X, 0.5).mean
     assert_close(found, unsaid + 2 * (said - unsaid) + 4 * 0.3, 1e-6)
-    swapped = (world & Prompt({"shift": 0.3}, 4.0) & Prompt({"label": 1}, 2.0))(X, 0.5).mean
+    swapped = (world & ClassifierFreeGuidance({"shift": 0.3}, 4.0) & ClassifierFreeGuidance({"label": 1}, 2.0))(
+        X, 0.5
+    ).mean
     assert_close(found, swapped, 1e-6)
 
 
 def test_an_outer_prompt_answers_what_an_inner_one_leaves_open() -> None:
-    nested = WORLD & Prompt({"label": None}, 2.0) & Prompt({"label": 1})
-    assert_close(nested(X, 0.5).mean, (WORLD & Prompt({"label": 1}, 2.0))(X, 0.5).mean)
+    nested = WORLD & ClassifierFreeGuidance({"label": None}, 2.0) & ClassifierFreeGuidance({"label": 1})
+    assert_close(nested(X, 0.5).mean, (WORLD & ClassifierFreeGuidance({"label": 1}, 2.0))(X, 0.5).mean)
 
 
 def test_prompted_samples_keep_to_their_label() -> None:
     sampler = Sampler(log_snr(30, WORLD.space), (Predictor(0.0, 2),))
-    found = sampler.run(WORLD & Prompt({"label": 0}), Keys.of(0, 200))
+    found = sampler.run(WORLD & ClassifierFreeGuidance({"label": 0}), Keys.of(0, 200))
     parts: Any = WORLD.components
     only = sampler.run(Mixture(double([1.0, 0, 0]), parts), Keys.of(0, 200))
     assert_close(found, only, 1e-5)
@@ -112,19 +126,19 @@ def test_prompted_samples_keep_to_their_label() -> None:
 
 def test_evaluations_are_counted() -> None:
     for scale, calls in ((0.0, 3), (1.0, 3), (2.0, 6)):
-        *_, last = Sampler(uniform(3)).steps(WORLD & Prompt({"label": 1}, scale), Keys.of(0, 2))
+        *_, last = Sampler(uniform(3)).steps(WORLD & ClassifierFreeGuidance({"label": 1}, scale), Keys.of(0, 2))
         assert last.nfe == calls
 
 
 def test_a_guided_denoiser_says_what_it_was_told() -> None:
-    guided = WORLD & Prompt({"label": 1}, 2.0)
-    assert guided.given["label"].item() == 1
-    assert guided.record == ({"prompt": {"label": 1}, "scale": 2.0},)
+    guided = WORLD & ClassifierFreeGuidance({"label": 1}, 2.0)
+    assert guided.fixed_condition["label"].item() == 1
+    assert guided.provenance == ({"prompt": {"label": 1}, "scale": 2.0},)
     drawn = sample(guided, n=3, steps=4)
     assert drawn.condition["label"].tolist() == [1, 1, 1]
     assert drawn.settings["guides"] == [{"prompt": {"label": 1}, "scale": 2.0}]
     with pytest.raises(ValueError, match="'label' is said already"):
-        _ = guided & Prompt({"label": 0})
+        _ = guided & ClassifierFreeGuidance({"label": 0})
 
 
 # Intervals and weaker models --------------------------------------------------------------------------
@@ -135,17 +149,20 @@ NARROW = (0.3, 0.6)
 @pytest.mark.parametrize("t", [0.2, 0.3, 0.45, 0.6, 0.7])
 def test_a_prompt_counts_with_its_scale_within_its_interval_and_plainly_outside(t: float) -> None:
     inside = NARROW[0] <= t <= NARROW[1]
-    expected = WORLD & Prompt({"label": 1}, 3.0 if inside else 1.0)
-    assert_close((WORLD & Prompt({"label": 1}, 3.0, NARROW))(X, t).mean, expected(X, t).mean)
-    weak = WORLD & Autoguide(single(), 3.0, NARROW)
+    expected = WORLD & ClassifierFreeGuidance({"label": 1}, 3.0 if inside else 1.0)
+    assert_close((WORLD & ClassifierFreeGuidance({"label": 1}, 3.0, NARROW))(X, t).mean, expected(X, t).mean)
+    weak = WORLD & Autoguidance(single(), 3.0, NARROW)
     strong, poor = WORLD(X, t).mean, single()(X, t).mean
     assert_close(weak(X, t).mean, poor + 3 * (strong - poor) if inside else strong)
 
 
 def test_intervals_take_a_time_a_sample() -> None:
     t = double([0.2, 0.3, 0.5, 0.7])
-    assert Interval(3.0, NARROW).at(t).tolist() == [1, 3, 3, 1]  # pyright: ignore[reportAttributeAccessIssue]
-    for guided in (WORLD & Prompt({"label": 1}, 3.0, NARROW), WORLD & Autoguide(single(), 3.0, NARROW)):
+    assert GuidanceInterval(3.0, NARROW).at(t).tolist() == [1, 3, 3, 1]  # pyright: ignore[reportAttributeAccessIssue]
+    for guided in (
+        WORLD & ClassifierFreeGuidance({"label": 1}, 3.0, NARROW),
+        WORLD & Autoguidance(single(), 3.0, NARROW),
+    ):
         together = guided(X, t).mean
         for i in range(4):
             assert_close(together[i], guided(X, t[i].item()).mean[i])
@@ -153,7 +170,7 @@ def test_intervals_take_a_time_a_sample() -> None:
 
 def test_guides_go_inside_of_factors() -> None:
     energy = Energy(lambda x: x[:, 0])
-    for guide in (Prompt({"label": 1}, 2.0), Autoguide(single(), 2.0)):
+    for guide in (ClassifierFreeGuidance({"label": 1}, 2.0), Autoguidance(single(), 2.0)):
         outer, inner = WORLD & energy & guide, WORLD & guide & energy
         assert isinstance(outer, Factored)
         assert_close(outer(X, 0.5).mean, inner(X, 0.5).mean)
@@ -184,7 +201,7 @@ COMPOSED = {
     "product": (product(A, B, BASE), natural((1, A), (1, B), (-1, BASE))),
     "negation": (negation(A, BASE, 0.5), natural((1.5, A), (-0.5, BASE))),
     "powers": (Composed(((0.6, A), (0.4, B))), natural((0.6, A), (0.4, B))),
-    "weaker": (A & Autoguide(BASE, 1.4), natural((1.4, A), (-0.4, BASE))),
+    "weaker": (A & Autoguidance(BASE, 1.4), natural((1.4, A), (-0.4, BASE))),
 }
 
 
@@ -206,8 +223,8 @@ def test_a_belief_of_a_product_has_the_weighted_mean_and_covariance(name: str) -
 def assert_product(composed: Denoiser, mean: Tensor, cov: Tensor, kernel: Any) -> None:
     """Samples of a product of Gaussians; particles of one population are nearly independent while ESS is high."""
     with torch.no_grad():
-        walk = Sampler(log_snr(120, composed.space), (kernel,)).end(composed, Keys.of(0, 2000))
-    assert_moments(walk.x, mean, cov, sigmas=6.0)
+        state = Sampler(log_snr(120, composed.space), (kernel,)).end(composed, Keys.of(0, 2000))
+    assert_moments(state.x, mean, cov, sigmas=6.0)
 
 
 @pytest.mark.parametrize("name", ["product", "negation"])
@@ -310,16 +327,18 @@ def test_log_densities_add_up_with_their_weights() -> None:
     a, b, base = (world.log_density(X, 0.4) for world in (A, B, BASE))
     assert_close(product(A, B, BASE).log_density(X, 0.4), a + b - base)
     assert_close(negation(A, B, 0.5).log_density(X, 0.4), 1.5 * a - 0.5 * b)
-    assert_close((A & Autoguide(B, 2.0, NARROW)).log_density(X, 0.2), A.log_density(X, 0.2))
+    assert_close((A & Autoguidance(B, 2.0, NARROW)).log_density(X, 0.2), A.log_density(X, 0.2))
 
 
 def test_the_log_density_under_a_prompt_extrapolates() -> None:
     said, unsaid = WORLD.log_density(X, 0.5, ONE), WORLD.log_density(X, 0.5)
-    assert_close((WORLD & Prompt({"label": 1}, 2.5)).log_density(X, 0.5), unsaid + 2.5 * (said - unsaid))
+    assert_close(
+        (WORLD & ClassifierFreeGuidance({"label": 1}, 2.5)).log_density(X, 0.5), unsaid + 2.5 * (said - unsaid)
+    )
     t = double([0.2, 0.3, 0.5, 0.7])
-    together = (WORLD & Prompt({"label": 1}, 2.5, NARROW)).log_density(X, t)
+    together = (WORLD & ClassifierFreeGuidance({"label": 1}, 2.5, NARROW)).log_density(X, t)
     for i in range(4):
-        alone = (WORLD & Prompt({"label": 1}, 2.5, NARROW)).log_density(X[i : i + 1], t[i].item())
+        alone = (WORLD & ClassifierFreeGuidance({"label": 1}, 2.5, NARROW)).log_density(X[i : i + 1], t[i].item())
         assert_close(together[i], alone[0])
 
 
@@ -411,8 +430,8 @@ def test_what_does_not_compose() -> None:
 
 
 def test_compositions_say_what_they_are_and_count_their_calls() -> None:
-    composed = product(A & Prompt({"label": 1}), B, BASE)
+    composed = product(A & ClassifierFreeGuidance({"label": 1}), B, BASE)
     assert composed.calls == 3
-    said = json.loads(json.dumps(list(composed.record)))
+    said = json.loads(json.dumps(list(composed.provenance)))
     assert said[0]["product"][0] == {"weight": 1.0, "of": [{"prompt": {"label": 1}, "scale": 1.0}]}
-    assert json.loads(json.dumps(list(mixture([A, B]).record)))[0]["mixture"][1]["weight"] == 0.5
+    assert json.loads(json.dumps(list(mixture([A, B]).provenance)))[0]["mixture"][1]["weight"] == 0.5

@@ -13,7 +13,7 @@ from ornstein.denoisers.oracles import Mixture
 from ornstein.errors import InputError
 from ornstein.keys import Keys
 from ornstein.schedules import EDM, Cosine, RectifiedFlow, Schedule
-from ornstein.spaces import Categorical, Euclidean, Ordered, Product, Space
+from ornstein.spaces import Autoregressive, Categorical, Euclidean, Product, Space
 from worlds import MeanOnly, anisotropic, assert_close, coupled, double, rejected, smooth
 
 
@@ -69,7 +69,7 @@ BOTH = Product({"points": POINTS, "tokens": TOKENS})
         (POINTS, torch.zeros(3, 2), torch.zeros(1, 2), r"\(1, 2\), expected a tensor of shape \(3, 2\)"),
         (POINTS, torch.zeros(3, 2), None, r"NoneType, expected a tensor of shape \(3, 2\)"),
         (TOKENS, torch.zeros(3, 4, 3), torch.zeros(3, 4, 4), r"\(3, 4, 4\), expected a tensor of shape \(3, 4, 3\)"),
-        (Ordered.of(4, 3), torch.zeros(3, 4, 3), torch.zeros(3, 1, 3), r"\(3, 1, 3\), expected .* \(3, 4, 3\)"),
+        (Autoregressive.of(4, 3), torch.zeros(3, 4, 3), torch.zeros(3, 1, 3), r"\(3, 1, 3\), expected .* \(3, 4, 3\)"),
         (
             BOTH,
             {"points": torch.zeros(3, 2), "tokens": torch.zeros(3, 4, 3)},

@@ -14,7 +14,7 @@ from ornstein.beliefs import Normal
 from ornstein.denoisers import diffusers as pipelines
 from ornstein.denoisers.base import NeuralDenoiser
 from ornstein.errors import InputError
-from ornstein.guidance.operators import Subset
+from ornstein.guidance.operators import Mask
 from ornstein.schedules import RectifiedFlow
 from ornstein.testing import check_denoiser
 
@@ -82,8 +82,8 @@ def inner(denoiser: NeuralDenoiser) -> Any:
 
 
 def levels(denoiser: NeuralDenoiser, t: float) -> tuple[float, float]:
-    assert denoiser.space.clock is not None
-    schedule = denoiser.space.clock[0]
+    assert denoiser.space.schedule_and_std is not None
+    schedule = denoiser.space.schedule_and_std[0]
     return schedule.alpha(t).item(), schedule.sigma(t).item()
 
 
@@ -136,7 +136,7 @@ def test_flows_are_straight_lines(tmp_path: Path) -> None:
     """One Euler step of diffusers' flow, of a transformer that is told a caption and its summary."""
     scheduler = diffusers.FlowMatchEulerDiscreteScheduler(num_train_timesteps=LEVELS, shift=3.0)
     denoiser = on.from_diffusers(saved(tmp_path, sd3(), scheduler, "transformer"))
-    assert denoiser.space.clock == (RectifiedFlow(), 1.0)
+    assert denoiser.space.schedule_and_std == (RectifiedFlow(), 1.0)
     x, condition = states(2, 4, 8, 8), {"caption": states(2, 5, WIDTH), "pooled": states(2, 6)}
     scheduler.set_timesteps(10)
     t, s = (scheduler.sigmas[k].item() for k in (3, 4))
@@ -194,9 +194,9 @@ def test_solvers_of_higher_order_converge_faster(tmp_path: Path) -> None:
 
 def test_guidance_is_the_formula(tmp_path: Path) -> None:
     nothing = states(5, WIDTH, seed=2)
-    denoiser = loaded(tmp_path, captioned(), ddim(), null={"caption": nothing})
+    denoiser = loaded(tmp_path, captioned(), ddim(), unconditional={"caption": nothing})
     x, words, t = states(2, 4, 8, 8), states(5, WIDTH), 0.4
-    guided = denoiser & on.Prompt({"caption": words}, scale=7.5)
+    guided = denoiser & on.ClassifierFreeGuidance({"caption": words}, scale=7.5)
     said, unsaid = (denoiser(x, t, {"caption": w.expand(2, -1, -1)}).mean for w in (words, nothing))
     torch.testing.assert_close(guided(x, t).mean, unsaid + 7.5 * (said - unsaid))
     torch.testing.assert_close(denoiser(x, t).mean, unsaid)
@@ -222,7 +222,7 @@ def test_a_transformer_is_told_labels_or_none(tmp_path: Path) -> None:
     plain, none, told = (denoiser(x, 0.4, c).mean for c in (None, {"label": torch.tensor([3, 3])}, {"label": label}))
     torch.testing.assert_close(plain, none)
     assert (told - none).abs().max() > 1e-4
-    first, second = ((denoiser & on.Prompt({"label": k}, scale=2.0))(x, 0.4).mean for k in (0, 1))
+    first, second = ((denoiser & on.ClassifierFreeGuidance({"label": k}, scale=2.0))(x, 0.4).mean for k in (0, 1))
     assert (first - second).abs().max() > 1e-4
 
 
@@ -232,7 +232,7 @@ def test_a_unet_with_classes_must_be_told_one(tmp_path: Path) -> None:
     assert denoiser(x, 0.4, {"label": torch.tensor([0, 3])}).mean.shape == x.shape
     with pytest.raises(InputError, match="null="):
         denoiser(x, 0.4)
-    with_none = on.from_diffusers(tmp_path, null={"label": torch.tensor(3)})
+    with_none = on.from_diffusers(tmp_path, unconditional={"label": torch.tensor(3)})
     torch.testing.assert_close(with_none(x, 0.4).mean, denoiser(x, 0.4, {"label": torch.tensor([3, 3])}).mean)
 
 
@@ -241,7 +241,7 @@ def test_the_larger_unets_are_told_a_summary_and_sizes(tmp_path: Path) -> None:
     denoiser = loaded(tmp_path, captioned(**added, projection_class_embeddings_input_dim=24 + 6), ddim())
     x, condition = states(2, 4, 8, 8), {"caption": states(2, 5, WIDTH), "pooled": states(2, 6)}
     sizes = torch.tensor([64.0, 64, 0, 0, 64, 64])
-    torch.testing.assert_close(denoiser.null["sizes"], sizes)
+    torch.testing.assert_close(denoiser.unconditional["sizes"], sizes)
     told = {"text_embeds": condition["pooled"], "time_ids": sizes.expand(2, -1)}
     with torch.no_grad():
         noise = inner(denoiser)(x, 39, condition["caption"], added_cond_kwargs=told).sample
@@ -279,7 +279,7 @@ def test_a_measurement_pulls_samples_to_what_was_seen(tmp_path: Path) -> None:
     seen = torch.zeros(3, 8, 8, dtype=torch.bool)
     seen[:, :2] = True
     value = torch.full((int(seen.sum()),), 0.3)
-    found = on.sample(denoiser & on.Measurement(value, Subset(seen), 0.01), 2, steps=5).x[:, seen]
+    found = on.sample(denoiser & on.Measurement(value, Mask(seen), 0.01), 2, steps=5).x[:, seen]
     assert (found - 0.3).abs().mean() < 0.05 < (on.sample(denoiser, 2, steps=5).x[:, seen] - 0.3).abs().mean()
 
 

@@ -11,7 +11,7 @@ from nets import Net
 from ornstein.beliefs import Normal
 from ornstein.config import TrainConfig
 from ornstein.denoisers.base import Condition, Denoiser, Guided, NeuralDenoiser, Traits, with_covariance
-from ornstein.denoisers.composition import Autoguide, Composed, Prompt, mixture, negation, product
+from ornstein.denoisers.composition import Autoguidance, ClassifierFreeGuidance, Composed, mixture, negation, product
 from ornstein.denoisers.energy import EnergyDenoiser, energy_difference, score
 from ornstein.errors import InputError
 from ornstein.guidance.factors import Energy
@@ -49,12 +49,12 @@ DENSE: dict[str, Denoiser] = {
     "mixture": WORLD,
     "product": product(WORLD, smooth(), single()),
     "negation": negation(WORLD, single(), 0.3),
-    "weaker, between two times": WORLD & Autoguide(single(), 2.0, NARROW),
-    "prompt": WORLD & Prompt({"label": 1}, 2.5),
-    "prompt, between two times": WORLD & Prompt({"label": 1}, 2.5, NARROW),
-    "prompt at scale 0": WORLD & Prompt({"label": 1}, 0.0),
-    "prompt at scale 1": WORLD & Prompt({"label": 1}),
-    "prompt in a product": Composed(((0.4, WORLD & Prompt({"label": 0}, 3.0)), (0.6, smooth()))),
+    "weaker, between two times": WORLD & Autoguidance(single(), 2.0, NARROW),
+    "prompt": WORLD & ClassifierFreeGuidance({"label": 1}, 2.5),
+    "prompt, between two times": WORLD & ClassifierFreeGuidance({"label": 1}, 2.5, NARROW),
+    "prompt at scale 0": WORLD & ClassifierFreeGuidance({"label": 1}, 0.0),
+    "prompt at scale 1": WORLD & ClassifierFreeGuidance({"label": 1}),
+    "prompt in a product": Composed(((0.4, WORLD & ClassifierFreeGuidance({"label": 0}, 3.0)), (0.6, smooth()))),
     "network": energetic(Euclidean((2,))),
     "network in a product": Composed(((1.5, energetic(Euclidean((2,)))), (-0.5, energetic(Euclidean((2,)), 1)))),
 }
@@ -74,7 +74,9 @@ def test_under_every_schedule(schedule: Any) -> None:
 
 
 def test_a_label_a_sample() -> None:
-    assert_slope_is_score(WORLD & Prompt({"label": None}, 2.0), X, T, {"label": torch.tensor([0, 1, 1, 0, 1])})
+    assert_slope_is_score(
+        WORLD & ClassifierFreeGuidance({"label": None}, 2.0), X, T, {"label": torch.tensor([0, 1, 1, 0, 1])}
+    )
 
 
 @pytest.mark.parametrize("masked", [False, True])
@@ -82,7 +84,7 @@ def test_centred_points_and_masks(masked: bool) -> None:
     x = Keys.of(3, 2).normal(4, 2)
     mask = {"mask": torch.tensor([[True, True, True, False], [True, True, True, True]])} if masked else {}
     for space in (Centered((4, 2)), Euclidean((4, 2))):
-        bound = space.where(mask.get("mask"))
+        bound = space.with_mask(mask.get("mask"))
         assert_slope_is_score_of_projected(energetic(space), bound, bound.project(x), mask)
 
 
@@ -214,9 +216,9 @@ def test_it_learns_through_the_ordinary_loss() -> None:
         each.mean().backward()
         optimizer.step()
     assert_learnt(denoiser)
-    walk = Sampler(asinh(20, denoiser.space)).end(denoiser, Keys.of(0, 500))
-    assert walk.nfe == 40  # the network and its gradient
-    assert_close(walk.x.mean(0).detach(), world.draw(Keys.of(1, 5000)).mean(0), 0.15)
+    state = Sampler(asinh(20, denoiser.space)).end(denoiser, Keys.of(0, 500))
+    assert state.nfe == 40  # the network and its gradient
+    assert_close(state.x.mean(0).detach(), world.draw(Keys.of(1, 5000)).mean(0), 0.15)
 
 
 def test_the_trainer_trains_it(tmp_path: Path) -> None:

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from ornstein import Euclidean
 from ornstein.config import TrainConfig
 from ornstein.denoisers.regressors import Predicted, Regressor
-from ornstein.guidance.factors import NoisyLogProb
+from ornstein.guidance.factors import NoisyClassifierGuidance
 from ornstein.keys import Keys
-from ornstein.tasks.calibration import Foreseen, Knob, Law, calibrate
 from ornstein.tasks.drawing import sample
+from ornstein.tasks.strength import Law, StrengthSearch, ValueFunction, guidance_strength
 from ornstein.training import checkpoints
 from ornstein.training.datasets import Arrays
 from ornstein.training.metrics import read_metrics
@@ -114,15 +114,15 @@ def along(x: Tensor) -> Tensor:
     return x.double() @ DIRECTION
 
 
-def foresight(seen_at: float = 1.0) -> Foreseen:
+def foresight(seen_at: float = 1.0) -> ValueFunction:
     """E[a·x₀ | x_t] exactly; `seen_at` scales the time it believes to be at, which is wrong for any other than 1."""
     world = single()
-    return Foreseen(lambda x, t: world(x.double(), t * seen_at).mean @ DIRECTION)
+    return ValueFunction(lambda x, t: world(x.double(), t * seen_at).mean @ DIRECTION)
 
 
-def assert_tilted(w: Foreseen, gamma: float = 1.2, n: int = 4000) -> None:
+def assert_tilted(w: ValueFunction, gamma: float = 1.2, n: int = 4000) -> None:
     """The mean of a·x₀ under p exp(γ a·x₀) is μ + γ aᵀCa."""
-    world, knob = single(), Knob(single(), w, n)
+    world, knob = single(), StrengthSearch(single(), w, n)
     law = Law.of(along(sample(world, 40_000, 40).x))
     found = along(sample(world & knob.guide(gamma), n, 40).x)
     assert abs(float(found.mean()) - law(gamma)) < 5 * (law.variance / n) ** 0.5 + 0.02 * law.variance**0.5
@@ -136,7 +136,7 @@ def test_a_property_with_foresight_is_pushed_as_far_as_the_law_says() -> None:
 def test_its_knob_is_calibrated_like_any_other() -> None:
     free = along(sample(single(), 4000, 40).x)
     target = float(free.mean() + free.std())
-    found = calibrate(single(), foresight(), target, n=2000, steps=30)
+    found = guidance_strength(single(), foresight(), target, n=2000, steps=30)
     assert found.measured == pytest.approx(target, abs=4 * found.error + 0.01)
 
 
@@ -153,4 +153,4 @@ def test_a_regressor_as_a_factor_is_the_posterior() -> None:
         belief: Any = world(x, t)
         gain = belief.covary(DIRECTION.expand_as(x))
         expected = belief.mean + gain * ((y - belief.mean @ DIRECTION) / (gain @ DIRECTION + noise**2))[:, None]
-        assert_close((world & NoisyLogProb(log_prob))(x, t).mean, expected, 1e-8)
+        assert_close((world & NoisyClassifierGuidance(log_prob))(x, t).mean, expected, 1e-8)

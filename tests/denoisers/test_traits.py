@@ -10,19 +10,19 @@ from torch import nn
 from nets import Net
 from ornstein.beliefs import Belief, Normal
 from ornstein.denoisers.base import Condition, Denoiser, Guided, NeuralDenoiser, Origin, Traits
-from ornstein.denoisers.composition import Prompt, Prompts, mixture, product
+from ornstein.denoisers.composition import ClassifierFreeGuidance, ComposedPrompts, mixture, product
 from ornstein.denoisers.energy import EnergyDenoiser
 from ornstein.denoisers.oracles import coupled as pairs
-from ornstein.guidance.factors import Energy, Late
+from ornstein.guidance.factors import Energy, Interval
 from ornstein.mcmc.targets import Boltzmann
-from ornstein.sampling.unmasking import Sharpened
+from ornstein.sampling.unmasking import TemperatureTopP
 from ornstein.spaces import Euclidean
 from ornstein.states import State, Time
-from ornstein.tasks.calibration import Shift
+from ornstein.tasks.strength import ExponentialTilt
 
 SPACE = Euclidean((2,))
 ORIGIN = Origin("points", "<moons>", {}, {}, "")
-TRAITS = Traits(SPACE, ORIGIN, calls=3, grids={2: (1.0, 0.5, 0.0)}, reach=2.0, timeless=True)
+TRAITS = Traits(SPACE, ORIGIN, calls=3, grids={2: (1.0, 0.5, 0.0)}, reach=2.0, time_independent=True)
 
 
 class Own(Denoiser):
@@ -44,21 +44,24 @@ def square(x: Any) -> torch.Tensor:
 
 def test_a_users_own_denoiser_says_its_space_alone() -> None:
     own = Own()
-    assert (own.space, own.origin, own.calls, own.record, own.timeless) == (SPACE, None, 1, (), False)
+    assert (own.space, own.origin, own.calls, own.provenance, own.time_independent) == (SPACE, None, 1, (), False)
     assert (own & Energy(square)).space is SPACE
     assert repr(own) == "Own(Euclidean 2)"
 
 
 KEPT = ("space", "origin", "grids", "reach")
 GUIDES: dict[str, tuple[Any, dict[str, Any]]] = {
-    "prompt": (Prompt({"label": 1}, 2.0), {"calls": 6, "given": {"label": torch.tensor(1)}, "timeless": True}),
-    "prompt alone": (Prompt({"label": None}), {"calls": 3, "given": {}, "timeless": True}),
-    "interval": (Prompt({}, 2.0, (0.1, 0.5)), {"calls": 6, "given": {}, "timeless": False}),
-    "prompts": (Prompts(("label",), 4), {"calls": 12, "given": {}, "timeless": True}),
-    "energy": (Energy(square), {"calls": 3, "given": {}, "timeless": True}),
-    "late": (Late(Energy(square), 0.5), {"calls": 3, "given": {}, "timeless": False}),
-    "target": (Boltzmann(square), {"calls": 3, "given": {}, "timeless": True}),
-    "shift": (Shift(torch.ones(2), 0.3), {"calls": 3, "given": {}, "timeless": True}),
+    "prompt": (
+        ClassifierFreeGuidance({"label": 1}, 2.0),
+        {"calls": 6, "given": {"label": torch.tensor(1)}, "time_independent": True},
+    ),
+    "prompt alone": (ClassifierFreeGuidance({"label": None}), {"calls": 3, "given": {}, "time_independent": True}),
+    "interval": (ClassifierFreeGuidance({}, 2.0, (0.1, 0.5)), {"calls": 6, "given": {}, "time_independent": False}),
+    "prompts": (ComposedPrompts(("label",), 4), {"calls": 12, "given": {}, "time_independent": True}),
+    "energy": (Energy(square), {"calls": 3, "given": {}, "time_independent": True}),
+    "late": (Interval(Energy(square), 0.5), {"calls": 3, "given": {}, "time_independent": False}),
+    "target": (Boltzmann(square), {"calls": 3, "given": {}, "time_independent": True}),
+    "shift": (ExponentialTilt(torch.ones(2), 0.3), {"calls": 3, "given": {}, "time_independent": True}),
 }
 
 
@@ -68,17 +71,17 @@ def test_a_guide_changes_what_it_changes_and_keeps_the_rest(name: str) -> None:
     guided = network() & guide
     assert [getattr(guided, trait) for trait in KEPT] == [getattr(TRAITS, trait) for trait in KEPT]
     assert {trait: getattr(guided, trait) for trait in changed} == changed
-    assert len(guided.record) == 1
-    assert len((guided & Energy(square)).record) == 2
+    assert len(guided.provenance) == 1
+    assert len((guided & Energy(square)).provenance) == 2
 
 
 def test_a_product_counts_all_calls_and_reaches_as_far_as_all_its_parts() -> None:
     far = network(replace(TRAITS, reach=9.0))
-    both = product(far & Prompt({"label": 1}, 2.0), network(), far)
-    assert (both.calls, both.reach, both.timeless, both.given) == (6 + 3 + 3, 2.0, False, {})
+    both = product(far & ClassifierFreeGuidance({"label": 1}, 2.0), network(), far)
+    assert (both.calls, both.reach, both.time_independent, both.fixed_condition) == (6 + 3 + 3, 2.0, False, {})
     assert both.grids == TRAITS.grids
-    assert list(both.record[0]) == ["product"]
-    assert list(mixture([far, network()]).record[0]) == ["mixture"]
+    assert list(both.provenance[0]) == ["product"]
+    assert list(mixture([far, network()]).provenance[0]) == ["mixture"]
 
 
 def test_a_network_says_how_far_it_is_trusted_and_an_energy_what_it_costs() -> None:
@@ -90,7 +93,7 @@ def test_a_network_says_how_far_it_is_trusted_and_an_energy_what_it_costs() -> N
 
 
 def test_states_go_where_the_weights_are_moved() -> None:
-    guided = network() & Prompt({"label": 1}) & Energy(square)
+    guided = network() & ClassifierFreeGuidance({"label": 1}) & Energy(square)
     both = product(guided, network(), network())
     assert both.device == guided.device == torch.device("cpu")
     guided.denoiser.denoiser.network.to("meta")  # pyright: ignore[reportAttributeAccessIssue]
@@ -98,7 +101,7 @@ def test_states_go_where_the_weights_are_moved() -> None:
 
 
 def test_models_are_printed_in_a_line() -> None:
-    guided = network() & Prompt({"label": 1}) & Energy(square) & Boltzmann(square)
+    guided = network() & ClassifierFreeGuidance({"label": 1}) & Energy(square) & Boltzmann(square)
     weights = sum(weight.numel() for weight in Net(2).parameters())
     assert repr(guided) == f"points/<moons>(Euclidean 2, {weights:,} parameters) & prompt & Energy & Boltzmann"
     assert "&lt;moons&gt;" in guided._repr_html_()
@@ -106,7 +109,7 @@ def test_models_are_printed_in_a_line() -> None:
     many = product(guided, NeuralDenoiser(nn.Sequential(*[nn.Linear(2, 2)] * 50), Traits(SPACE)), network())
     assert "\n" not in repr(many)
     assert repr(many).startswith("product(1 × points")
-    assert repr(pairs(3, torch.ones(4, 4)) & Sharpened(0.5)) == "Blocks(Categorical 6) & Sharpened"
+    assert repr(pairs(3, torch.ones(4, 4)) & TemperatureTopP(0.5)) == "Blocks(Categorical 6) & Sharpened"
 
 
 class Forgetful(Guided):
@@ -117,6 +120,6 @@ class Forgetful(Guided):
 
 
 def test_a_users_own_wrapper_has_the_traits_of_what_is_within() -> None:
-    inner = network() & Prompt({"label": 1}, 2.0)
+    inner = network() & ClassifierFreeGuidance({"label": 1}, 2.0)
     assert Forgetful(inner).traits == inner.traits
     assert repr(Forgetful(inner)) == repr(inner)

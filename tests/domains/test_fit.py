@@ -18,7 +18,7 @@ from ornstein.domains.molecules.network import space as atoms_space
 from ornstein.domains.sequences import factors as sequences
 from ornstein.guidance.measurements import Fixed, Measurement
 from ornstein.spaces import Categorical, Euclidean, Product
-from ornstein.tasks.calibration import Knob
+from ornstein.tasks.strength import StrengthSearch
 from worlds import Blank, rejected
 
 QM9, CARBON_FIRST = (1, 6, 7, 8, 9), (6, 7, 8, 1)
@@ -28,8 +28,8 @@ RNA = Blank(Categorical.masked((6,), 4), {"alphabet": "ACGU", "kind": "rna", "le
 PLANE = gaussian_mixture(torch.zeros(1, 2), torch.eye(2)[None])
 
 
-def molecular(elements: tuple[int, ...], length: int = 5, **facts: Any) -> Blank:
-    known = {"elements": list(elements), "length": length, "std": 1.4, "properties": [], **facts}
+def molecular(elements: tuple[int, ...], length: int = 5, **metadata: Any) -> Blank:
+    known = {"elements": list(elements), "length": length, "std": 1.4, "properties": [], **metadata}
     return Blank(atoms_space(known), known)
 
 
@@ -90,7 +90,7 @@ def test_donors_and_acceptors_are_of_the_elements_asked_for() -> None:
     }
     bonded = {pair for pair, value in log_g.items() if value.item() > -1}
     assert bonded == {("N", "O"), ("N", None), (None, "O"), (None, None)}
-    record = (ATOMS & molecules.hydrogen_bond(donor="N")).record[0]
+    record = (ATOMS & molecules.hydrogen_bond(donor="N")).provenance[0]
     assert (record["donors"], record["acceptors"]) == (["N"], ["N", "O"])
     with pytest.raises(InputError, match="hydrogen_bond: donor is 'C', expected N or O"):
         molecules.hydrogen_bond(donor="C")
@@ -102,7 +102,7 @@ def test_heavy_atoms_are_the_models_own() -> None:
     clash = ((6, 1), [[0.0, 0, 0], [0.5, 0, 0]])
     crash = ((6, 8), [[0.0, 0, 0], [0.5, 0, 0]])
     for elements in (QM9, CARBON_FIRST):
-        log_g = first(molecular(elements) & molecules.apart()).log_g
+        log_g = first(molecular(elements) & molecules.clash_penalty()).log_g
         assert log_g(code(clash, elements)).item() == 0
         assert log_g(code(crash, elements)).item() < -10
 
@@ -120,28 +120,28 @@ def test_fixed_atoms_are_the_models_own() -> None:
 
 def test_elements_that_a_formula_has_no_numbers_for_are_refused() -> None:
     with pytest.raises(InputError, match=r"Vina has no radius of the elements with \[14\] protons"):
-        _ = molecular((1, 6, 14)) & molecules.bound(POCKET)
+        _ = molecular((1, 6, 14)) & molecules.docking_energy(POCKET)
     with pytest.raises(InputError, match=r"not of \[14\] protons"):
-        _ = molecular((1, 6, 14)) & molecules.relaxed()
+        _ = molecular((1, 6, 14)) & molecules.energy()
 
 
 def test_properties_are_those_that_the_model_was_told() -> None:
     told = molecular(QM9, properties={"gap": [6.0, 2.0]})
     with pytest.raises(InputError, match="property 'mu': this model knows gap"):
-        _ = told & molecules.wanted({"mu": 1.0})
+        _ = told & molecules.property_condition({"mu": 1.0})
     with pytest.raises(InputError, match="wanted: needs a model that knows its properties; this one is tests/blank"):
-        _ = ATOMS & molecules.wanted({"gap": 1.0})
+        _ = ATOMS & molecules.property_condition({"gap": 1.0})
 
 
 def test_knobs_are_of_a_model_that_foresees_them() -> None:
     with pytest.raises(InputError, match="counted: the model does not know S, only H, C, N, O, F"):
-        Knob(ATOMS, molecules.counted("S"), 8)
+        StrengthSearch(ATOMS, molecules.element_count("S"), 8)
     with pytest.raises(InputError, match="counted: the model does not know an element 'Xy'"):
-        Knob(ATOMS, molecules.counted("Xy"), 8)
+        StrengthSearch(ATOMS, molecules.element_count("Xy"), 8)
     with pytest.raises(InputError, match="counted: asks a network what it foresees, and Blank has none"):
-        Knob(ATOMS, molecules.counted("N"), 8)
+        StrengthSearch(ATOMS, molecules.element_count("N"), 8)
     with pytest.raises(InputError, match="counted: needs a model that knows its elements"):
-        Knob(RNA, molecules.counted("N"), 8)
+        StrengthSearch(RNA, molecules.element_count("N"), 8)
 
 
 # Sequences --------------------------------------------------------------------------------------------
@@ -170,7 +170,7 @@ def test_a_motif_can_be_of_one_part_of_a_joint_model() -> None:
 
 
 def said(guided: Any) -> Any:
-    return guided.given["label"].item()
+    return guided.fixed_condition["label"].item()
 
 
 def test_classes_are_said_by_number_or_name() -> None:
@@ -183,7 +183,7 @@ def test_classes_are_said_by_number_or_name() -> None:
     )
     assert said(PLANE & images.label("dog", classes=["cat", "dog"])) == 1
     assert said(PLANE & images.label(3, classes=4)) == 3
-    assert (PICTURES & images.label()).record[0]["prompt"] == {"label": "each sample's own"}
+    assert (PICTURES & images.label()).provenance[0]["prompt"] == {"label": "each sample's own"}
 
 
 @pytest.mark.parametrize("wrong", [17, -1, "three", 10])
@@ -271,12 +271,12 @@ REGRESSOR = "molecules/qm9-regressor"
 FIELDS: dict[str, dict[str, Callable[[], on.Guide]]] = {
     "molecules": {
         "hydrogen_bond": molecules.hydrogen_bond,
-        "apart": molecules.apart,
-        "bound": lambda: molecules.bound(POCKET),
+        "apart": molecules.clash_penalty,
+        "bound": lambda: molecules.docking_energy(POCKET),
         "fixed": lambda: molecules.fixed(ONE),
-        "relaxed": molecules.relaxed,
-        "wanted": lambda: molecules.wanted({"gap": 5.0}),
-        "predicted": lambda: molecules.predicted({"gap": 5.0}, by=REGRESSOR),
+        "relaxed": molecules.energy,
+        "wanted": lambda: molecules.property_condition({"gap": 5.0}),
+        "predicted": lambda: molecules.property_regressor({"gap": 5.0}, by=REGRESSOR),
     },
     "sequences": {
         "fixed": lambda: sequences.fixed("GA????"),
@@ -291,7 +291,7 @@ FIELDS: dict[str, dict[str, Callable[[], on.Guide]]] = {
         "inpainted": lambda: images.inpainted(PICTURE, SEEN),
         "blurred": lambda: images.blurred(PICTURE, 1.0),
         "coarse": lambda: images.coarse(PICTURE, 2),
-        "Ink": lambda: images.Ink(0.4),
+        "Ink": lambda: images.Brightness(0.4),
     },
 }
 MODELS = {"molecules": ATOMS, "sequences": RNA, "images": PICTURES, "none": PLANE}
@@ -315,14 +315,16 @@ GOOD = {"molecules": molecular(QM9, 29), "sequences": RNA, "images": COLOURS}
 )
 def test_on_its_own_field_it_is_not(field: str, name: str) -> None:
     guided = GOOD[field] & FIELDS[field][name]()
-    assert len(guided.record) >= 1
+    assert len(guided.provenance) >= 1
 
 
 def test_shipped_models_need_no_facts() -> None:
     """As they are written in the documentation."""
-    wishes = on.load("molecules/qm9") & on.molecules.wanted({"gap": 5}) & on.molecules.hydrogen_bond(donor="N")
-    assert [next(iter(row)) for row in wishes.record] == ["prompt", "factor"]
-    assert len((wishes & on.molecules.predicted({"gap": 5.0})).record) == 3
+    wishes = (
+        on.load("molecules/qm9") & on.molecules.property_condition({"gap": 5}) & on.molecules.hydrogen_bond(donor="N")
+    )
+    assert [next(iter(row)) for row in wishes.provenance] == ["prompt", "factor"]
+    assert len((wishes & on.molecules.property_regressor({"gap": 5.0})).provenance) == 3
     sites = on.load("sequences/start-sites") & on.sequences.motif("TATAAT")
-    assert sites.record[0]["factor"] == "Motif"
+    assert sites.provenance[0]["factor"] == "Motif"
     assert said(on.load("images/fashion") & on.images.label("T-shirt")) == 0

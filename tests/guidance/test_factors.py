@@ -12,11 +12,19 @@ from torch import Tensor
 
 from ornstein.beliefs import Belief, Joint, Normal, Probs
 from ornstein.covariances import Dense, Diagonal
-from ornstein.denoisers.composition import Prompt
+from ornstein.denoisers.composition import ClassifierFreeGuidance
 from ornstein.denoisers.oracles import Mixture, enumerated
-from ornstein.guidance.factors import Energy, Factor, Factored, Late, LogProb, NoisyLogProb, Updated
+from ornstein.guidance.factors import (
+    ClassifierGuidance,
+    Energy,
+    Factor,
+    Factored,
+    Interval,
+    NoisyClassifierGuidance,
+    Updated,
+)
 from ornstein.guidance.measurements import Fixed, Measurement
-from ornstein.guidance.operators import Subset
+from ornstein.guidance.operators import Mask
 from ornstein.keys import Keys
 from ornstein.spaces import Categorical, Euclidean, Product, Space
 from ornstein.states import State, Time, map_state
@@ -62,9 +70,9 @@ CASES: dict[str, tuple[Space, Any, Callable[[Any], Tensor]]] = {
 @pytest.mark.parametrize("case", CASES)
 def test_of_a_belief_without_doubt_it_is_log_g(case: str) -> None:
     space, x0, energy = CASES[case]
-    certain = space.certain(x0)
+    certain = space.point_mass(x0)
     assert_close(Energy(energy, 1.7).log_expect(certain), -1.7 * energy(certain.mean))
-    assert_close(LogProb(energy, 0.6).log_expect(certain), 0.6 * energy(certain.mean))
+    assert_close(ClassifierGuidance(energy, 0.6).log_expect(certain), 0.6 * energy(certain.mean))
 
 
 # Exponential-linear g ---------------------------------------------------------------------------------
@@ -193,7 +201,7 @@ def assert_labels(classifier: Callable[..., Tensor], label: int) -> None:
     world, x = anisotropic(), 0.7 * Keys.of(1, 4).normal(2)
     said = {"label": torch.full((4,), label)}
     for t in (0.05, 0.4, 0.9, double([0.1, 0.3, 0.6, 0.95])):
-        guided = world & NoisyLogProb(classifier)
+        guided = world & NoisyClassifierGuidance(classifier)
         assert_close(guided(x, t).mean, world(x, t, said).mean, 1e-8)
 
 
@@ -206,10 +214,10 @@ def test_the_exact_noisy_classifier_is_the_label(label: int) -> None:
 
 def test_its_value_is_the_share_of_the_label() -> None:
     world, x = anisotropic(), 0.7 * KEYS.normal(2)
-    factor = NoisyLogProb(log_label(world, 1), 0.5)
+    factor = NoisyClassifierGuidance(log_label(world, 1), 0.5)
     value, _ = factor.update(world(x, 0.3), x, 0.3, world.space)
     assert_close(value, 0.5 * log_label(world, 1)(x, 0.3))
-    assert_close(factor.log_expect(world.space.certain(x)), 0.5 * log_label(world, 1)(x, 0.0))
+    assert_close(factor.log_expect(world.space.point_mass(x)), 0.5 * log_label(world, 1)(x, 0.0))
 
 
 def multilinear(values: Tensor, code: Tensor) -> Tensor:
@@ -226,7 +234,7 @@ def test_a_classifier_of_masked_tokens_is_exact_a_position() -> None:
     given[3, :3] = (prior * chance).sum(0) / prior.sum(0)
     given[:3, 3] = (prior * chance).sum(1) / prior.sum(1)
     given[3, 3] = (prior * chance).sum()
-    guided = world & NoisyLogProb(lambda code, t: multilinear(given.log(), code))
+    guided = world & NoisyClassifierGuidance(lambda code, t: multilinear(given.log(), code))
     exact = enumerated(Categorical.masked((2,), 3), prior * chance)
     x = torch.tensor([[3, 3], [0, 3], [3, 2], [1, 1]])
     assert_close(guided(x, 0.4).mean, exact(x, 0.4).mean)
@@ -286,14 +294,14 @@ def test_two_linear_factors_are_their_sum() -> None:
 
 FACTORS: dict[str, Factor] = {
     "energy": Energy(push, 2.0),
-    "probability": LogProb(push, 2.0),
-    "measurement": Measurement(double([0.3]), Subset(torch.tensor([True, False])), 0.2),
+    "probability": ClassifierGuidance(push, 2.0),
+    "measurement": Measurement(double([0.3]), Mask(torch.tensor([True, False])), 0.2),
 }
 
 
 @pytest.mark.parametrize("name", FACTORS)
 def test_a_tempered_factor_is_g_to_the_power_up_to_a_constant(name: str) -> None:
-    certain, factor = PLANE.certain(CLEAN["x"]), FACTORS[name]
+    certain, factor = PLANE.point_mass(CLEAN["x"]), FACTORS[name]
     whole, weak = factor.log_expect(certain), factor.tempered(0.3).log_expect(certain)
     assert_close(weak - weak[0], 0.3 * (whole - whole[0]))
 
@@ -301,29 +309,35 @@ def test_a_tempered_factor_is_g_to_the_power_up_to_a_constant(name: str) -> None
 def test_records_are_json() -> None:
     fixed = Fixed(torch.zeros(2), torch.tensor([True, False]))
     world = coupled()
-    guided = world & Energy(total) & LogProb(total) & NoisyLogProb(lambda code, t: total(code)) & fixed.on("x")
+    guided = (
+        world
+        & Energy(total)
+        & ClassifierGuidance(total)
+        & NoisyClassifierGuidance(lambda code, t: total(code))
+        & fixed.on("x")
+    )
     guided = guided & replace(FACTORS["measurement"], std=double([0.2])).on("x")  # pyright: ignore[reportArgumentType]
-    records = json.loads(json.dumps(list(guided.record)))
+    records = json.loads(json.dumps(list(guided.provenance)))
     assert [record["factor"] for record in records][:2] == ["Fixed", "Measurement"]
-    assert records[1] == {"factor": "Measurement", "of": "Subset", "numbers": 1, "std": "one an element", "part": "x"}
+    assert records[1] == {"factor": "Measurement", "of": "Mask", "numbers": 1, "std": "one an element", "part": "x"}
     assert {"factor": "Energy", "of": "total", "weight": 1.0} in records
 
 
 def test_a_prompt_changes_the_prior_and_the_factors_stay_outside() -> None:
     world, x = anisotropic(), 0.7 * KEYS.normal(2)
     one, other = (
-        world & Prompt({"label": 1}, 2.0) & FACTORS["energy"],
-        world & FACTORS["energy"] & Prompt({"label": 1}, 2.0),
+        world & ClassifierFreeGuidance({"label": 1}, 2.0) & FACTORS["energy"],
+        world & FACTORS["energy"] & ClassifierFreeGuidance({"label": 1}, 2.0),
     )
     assert isinstance(other, Factored)
     assert_close(one(x, 0.5).mean, other(x, 0.5).mean)
-    assert other.given["label"].item() == 1
+    assert other.fixed_condition["label"].item() == 1
     assert other.calls == 2
 
 
 def test_a_late_factor_waits_for_its_time() -> None:
     wish = Energy(push)
-    late, x = Late(wish, 0.4), KEYS.normal(2)
+    late, x = Interval(wish, 0.4), KEYS.normal(2)
     value, belief = late.update(NORMAL, x, 0.5, PLANE)
     assert (value == 0).all()
     assert belief is NORMAL

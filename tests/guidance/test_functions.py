@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from ornstein import InputError
-from ornstein.guidance.factors import BlackBox, Energy, Factor, Late, LogProb, NoisyLogProb
+from ornstein.guidance.factors import ClassifierGuidance, Energy, Factor, Interval, NoisyClassifierGuidance, Reward
 from ornstein.sampling.particles import Particles
 from ornstein.tasks.drawing import sample
 from worlds import anisotropic
@@ -47,20 +47,20 @@ def test_an_energy_of_the_wrong_kind_is_named(name: str, exact: str) -> None:
 @pytest.mark.parametrize("name", [name for name in WRONG if name != "minus infinity"])
 def test_so_are_other_factors(name: str) -> None:
     function, said = WRONG[name]
-    with pytest.raises(InputError, match=f"LogProb of <lambda> {said}"):
-        through(LogProb(function), "off")
-    with pytest.raises(InputError, match=f"NoisyLogProb of <lambda> {said}"):
-        through(NoisyLogProb(lambda x, t: function(x)), "off")
-    with pytest.raises(InputError, match=f"BlackBox of <lambda> {said}"):
-        through(BlackBox(function), "particles")
+    with pytest.raises(InputError, match=f"ClassifierGuidance of <lambda> {said}"):
+        through(ClassifierGuidance(function), "off")
+    with pytest.raises(InputError, match=f"NoisyClassifierGuidance of <lambda> {said}"):
+        through(NoisyClassifierGuidance(lambda x, t: function(x)), "off")
+    with pytest.raises(InputError, match=f"Reward of <lambda> {said}"):
+        through(Reward(function), "particles")
 
 
 @pytest.mark.parametrize("exact", ["off", "particles"])
 @pytest.mark.parametrize("name", FLAT)
 def test_an_energy_without_a_gradient_is_pointed_to_black_boxes(name: str, exact: str) -> None:
-    with pytest.raises(InputError, match=r"Energy of <lambda> is not differentiable.*BlackBox"):
+    with pytest.raises(InputError, match=r"Energy of <lambda> is not differentiable.*Reward"):
         through(Energy(FLAT[name]), exact)
-    through(BlackBox(FLAT[name]), "particles")
+    through(Reward(FLAT[name]), "particles")
 
 
 def test_a_slope_that_is_no_number_is_named() -> None:
@@ -69,20 +69,20 @@ def test_a_slope_that_is_no_number_is_named() -> None:
 
 
 def test_what_is_impossible_may_be_said() -> None:
-    through(BlackBox(lambda x: torch.where(x[:, 0] > 0, 0.0, -inf)), "particles")
+    through(Reward(lambda x: torch.where(x[:, 0] > 0, 0.0, -inf)), "particles")
     with pytest.raises(InputError):
-        through(BlackBox(lambda x: torch.where(x[:, 0] > 0, 0.0, inf)), "particles")
+        through(Reward(lambda x: torch.where(x[:, 0] > 0, 0.0, inf)), "particles")
 
 
 def test_good_functions_pass() -> None:
     """Beside all that is refused."""
-    for factor in (Energy(lambda x: x.square().sum(1)), LogProb(lambda x: -x.square().sum(1), 0.5)):
+    for factor in (Energy(lambda x: x.square().sum(1)), ClassifierGuidance(lambda x: -x.square().sum(1), 0.5)):
         through(factor, "off")
         through(factor, "particles")
 
 
 @pytest.mark.parametrize("weight", [nan, inf, -inf])
-@pytest.mark.parametrize("kind", [Energy, LogProb, BlackBox, NoisyLogProb])
+@pytest.mark.parametrize("kind", [Energy, ClassifierGuidance, Reward, NoisyClassifierGuidance])
 def test_weights_are_numbers(kind: Any, weight: float) -> None:
     with pytest.raises(InputError, match=f"weight is {weight}, expected a finite number"):
         kind(lambda x: x.sum(1), weight)
@@ -91,7 +91,7 @@ def test_weights_are_numbers(kind: Any, weight: float) -> None:
 @pytest.mark.parametrize("until", [-0.1, 1.5, nan])
 def test_late_is_a_time(until: float) -> None:
     with pytest.raises(InputError, match=r"Late: until is .*, expected a time in \[0, 1\]"):
-        Late(Energy(lambda x: x.sum(1)), until)
+        Interval(Energy(lambda x: x.sum(1)), until)
 
 
 @pytest.mark.parametrize("temper", [-3.0, nan, inf])

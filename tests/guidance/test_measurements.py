@@ -11,8 +11,9 @@ from ornstein.covariances import Covariance, Dense
 from ornstein.denoisers.base import Denoiser
 from ornstein.denoisers.oracles import GaussianComponents, Mixture
 from ornstein.guidance.factors import Energy, Factor
-from ornstein.guidance.measurements import Fixed, Measurement, Rigid
-from ornstein.guidance.operators import Matrix, Operator, Relative, Subset, whitener
+from ornstein.guidance.measurements import Fixed, Measurement, RigidMotif
+from ornstein.guidance.operators import Centered as CenteredOperator
+from ornstein.guidance.operators import Mask, Matrix, Operator, whitener
 from ornstein.keys import Keys
 from ornstein.sampling.grids import log_snr, uniform
 from ornstein.sampling.kernels import Predictor
@@ -85,7 +86,7 @@ def test_a_matrix_is_never_iterated() -> None:
 
 
 def test_without_doubt_both_are_the_likelihood() -> None:
-    certain = SPACE.certain(MEAN)
+    certain = SPACE.point_mass(MEAN)
     expected = torch.distributions.Normal(A(MEAN), STD).log_prob(SEEN).sum(1)
     for direct in (32, 0):
         assert_close(Measurement(SEEN, A, STD, direct).log_expect(certain), expected)
@@ -236,7 +237,7 @@ def test_what_is_fixed_holds_exactly_through_particles_and_ancestral_steps(wrap:
     guided = wrap(many()) & Fixed(VALUES, SOME)
     assert_fixed(guided, Sampler(log_snr(12, guided.space), (Particles(),)))
     assert_fixed(guided, Sampler(uniform(7), (Predictor(1.0, 2),)))
-    near = wrap(many()) & Measurement(VALUES[SOME].double(), Subset(SOME), 1e-3)
+    near = wrap(many()) & Measurement(VALUES[SOME].double(), Mask(SOME), 1e-3)
     rejected(assert_fixed, near, Sampler(uniform(7), (Predictor(1.0, 2),)))
 
 
@@ -288,7 +289,7 @@ def test_the_value_of_fixing_is_the_probability() -> None:
 
 
 def test_a_fixed_token_that_cannot_be_is_impossible() -> None:
-    certain = sequences("uniform").space.certain(torch.tensor([[2, 0], [1, 0]]))
+    certain = sequences("uniform").space.point_mass(torch.tensor([[2, 0], [1, 0]]))
     found = Fixed(torch.tensor([2, 0]), torch.tensor([True, False])).log_expect(certain)
     assert found.tolist() == [0.0, -torch.inf]
 
@@ -310,7 +311,9 @@ def _cloud_belief() -> Normal:
 
 def test_points_known_about_their_centre_hold_exactly_wherever_they_lie() -> None:
     shape = Keys.of(12, 1).normal(5, 3)[0]
-    value, posterior = Rigid(shape, HELD, slack=1e-3).update(_cloud_belief(), CLOUD.prior(Keys.of(0, 2)), 0.5, CLOUD)
+    value, posterior = RigidMotif(shape, HELD, slack=1e-3).update(
+        _cloud_belief(), CLOUD.prior(Keys.of(0, 2)), 0.5, CLOUD
+    )
     mean = posterior.mean
     about = mean[:, HELD] - mean[:, HELD].mean(1, keepdim=True)
     assert_close(about, (shape[HELD] - shape[HELD].mean(0)).expand_as(about), 1e-9)
@@ -324,16 +327,16 @@ def test_points_known_about_their_centre_hold_exactly_wherever_they_lie() -> Non
 def test_the_rest_follows_what_is_held() -> None:
     """The free points move as the Gaussian conditional says, not as if they were independent."""
     belief, shape = _cloud_belief(), Keys.of(12, 1).normal(5, 3)[0]
-    relative = Relative(HELD)
+    relative = CenteredOperator(HELD)
     seen = Measurement(relative(shape[None])[0], relative, 1e-3)
     expected = seen.update(belief, belief.mean, 0.5, CLOUD)[1].mean
-    found = Rigid(shape, HELD, slack=1e-3).update(belief, belief.mean, 0.5, CLOUD)[1].mean
+    found = RigidMotif(shape, HELD, slack=1e-3).update(belief, belief.mean, 0.5, CLOUD)[1].mean
     assert_close(found, expected, 1e-2)
     assert (belief.mean - expected)[:, ~HELD].abs().max() > 0.1  # so that doing nothing would be seen
 
 
 def test_only_what_is_continuous_has_a_shape() -> None:
     with pytest.raises(ValueError, match="nothing is fixed"):
-        Rigid(torch.zeros(5, 3), torch.zeros(5, dtype=torch.bool))
+        RigidMotif(torch.zeros(5, 3), torch.zeros(5, dtype=torch.bool))
     with pytest.raises(ValueError, match=r"\.on\(name\)"):
-        Rigid(torch.zeros(5, 3), HELD).log_expect(Probs(torch.zeros(1, 5, 3)))
+        RigidMotif(torch.zeros(5, 3), HELD).log_expect(Probs(torch.zeros(1, 5, 3)))

@@ -11,12 +11,12 @@ from torch import Tensor
 from ornstein.errors import InputError
 from ornstein.guidance.operators import (
     Blur,
-    Coarse,
+    Centered,
+    Downsample,
     Fourier,
+    Mask,
     Matrix,
     Operator,
-    Relative,
-    Subset,
     linear,
     stack,
     tangent,
@@ -41,17 +41,17 @@ def bent(x: Tensor) -> Tensor:
 
 
 OPERATORS: dict[str, Operator] = {
-    "relative": Relative(torch.tensor([True, False, True, True])),
-    "subset": Subset(SEEN),
+    "relative": Centered(torch.tensor([True, False, True, True])),
+    "subset": Mask(SEEN),
     "matrix": Matrix(ROWS, SHAPE),
-    "coarse": Coarse(2),
+    "coarse": Downsample(2),
     "blur": Blur(KERNEL),
     "normal blur": Blur.gaussian(0.7),
     "fourier": Fourier(),
-    "composition": Matrix(ROWS[:, :6], (2, 3)) @ Coarse(2) @ Blur(KERNEL),
-    "seen frequencies": Subset(SEEN[..., None].expand(4, 6, 2)) @ Fourier(),
+    "composition": Matrix(ROWS[:, :6], (2, 3)) @ Downsample(2) @ Blur(KERNEL),
+    "seen frequencies": Mask(SEEN[..., None].expand(4, 6, 2)) @ Fourier(),
     "linear": linear(lambda x: 2 * x.cumsum(-1)[..., 1:, ::2], SHAPE),
-    "stack": stack(Coarse(2), Subset(SEEN), Fourier(), shape=SHAPE),
+    "stack": stack(Downsample(2), Mask(SEEN), Fourier(), shape=SHAPE),
     "tangent": tangent(bent, X)[1],
 }
 
@@ -84,37 +84,37 @@ def test_adjoint_test_rejects_a_kernel_that_is_not_mirrored() -> None:
 
 
 def test_subset_and_matrix_are_what_they_say() -> None:
-    assert Subset(SEEN)(X).equal(X[:, SEEN])
+    assert Mask(SEEN)(X).equal(X[:, SEEN])
     assert_close(Matrix(ROWS, SHAPE)(X), X.flatten(1) @ ROWS.T)
     with pytest.raises(ValueError, match=r"does not act on events of shape \(5, 5\)"):
         Matrix(ROWS, (5, 5))
 
 
 def test_a_stack_is_its_parts_flattened_and_joined() -> None:
-    found = stack(Coarse(2), Subset(SEEN), shape=SHAPE)(X)
-    assert found.equal(torch.cat([Coarse(2)(X).flatten(1), Subset(SEEN)(X).flatten(1)], 1))
+    found = stack(Downsample(2), Mask(SEEN), shape=SHAPE)(X)
+    assert found.equal(torch.cat([Downsample(2)(X).flatten(1), Mask(SEEN)(X).flatten(1)], 1))
     with pytest.raises(InputError, match="nothing to stack"):
         stack(shape=SHAPE)
 
 
 @pytest.mark.parametrize("mask", [SEEN.numpy(), SEEN.long(), SEEN.double(), SEEN.tolist()], ids=lambda m: str(type(m)))
 def test_masks_may_be_arrays_and_numbers_0_and_1(mask: Any) -> None:
-    assert Subset(mask)(X).equal(X[:, SEEN])
+    assert Mask(mask)(X).equal(X[:, SEEN])
 
 
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
-        (lambda: Subset(2 * SEEN.long()), "Subset: seen holds other values than 0 and 1"),
-        (lambda: Subset(SEEN & ~SEEN), "Subset: the mask sees nothing"),
-        (lambda: Relative(torch.zeros(4)), "Relative: the mask sees nothing"),
-        (lambda: Subset("seen"), "Subset: seen is a str, expected numbers"),
-        (lambda: Subset(SEEN[:2])(X), r"a mask of shape \(2, 6\) does not act on events of shape \(4, 6\)"),
-        (lambda: Relative(torch.ones(3))(X), r"a Relative of 3 points does not act on events of shape \(4, 6\)"),
+        (lambda: Mask(2 * SEEN.long()), "Subset: seen holds other values than 0 and 1"),
+        (lambda: Mask(SEEN & ~SEEN), "Subset: the mask sees nothing"),
+        (lambda: Centered(torch.zeros(4)), "Relative: the mask sees nothing"),
+        (lambda: Mask("seen"), "Subset: seen is a str, expected numbers"),
+        (lambda: Mask(SEEN[:2])(X), r"a mask of shape \(2, 6\) does not act on events of shape \(4, 6\)"),
+        (lambda: Centered(torch.ones(3))(X), r"a Relative of 3 points does not act on events of shape \(4, 6\)"),
         (lambda: Matrix(ROWS)(X[:, :2]), r"a Matrix of 24 columns does not act on events of shape \(2, 6\)"),
         (lambda: Matrix(ROWS[0]), r"matrix has the shape \(24,\), expected rows and columns"),
-        (lambda: Coarse(4)(X), r"Coarse\(4\), whose blocks must divide .* events of shape \(4, 6\)"),
-        (lambda: Coarse(0), "size is 0, expected a number of pixels"),
+        (lambda: Downsample(4)(X), r"Coarse\(4\), whose blocks must divide .* events of shape \(4, 6\)"),
+        (lambda: Downsample(0), "size is 0, expected a number of pixels"),
         (lambda: Blur(KERNEL[:2]), r"kernel has the shape \(2, 5\), expected two odd sides"),
         (lambda: Blur(KERNEL * torch.nan), r"kernel: element \(0, 0\) is nan, expected finite numbers"),
         (lambda: Blur.gaussian(0.0), "std is 0.0, expected a positive number of pixels"),
@@ -126,8 +126,8 @@ def test_what_does_not_fit_is_said(make: Callable[[], Any], sentence: str) -> No
 
 
 def test_coarse_takes_means_over_blocks() -> None:
-    assert_close(Coarse(2)(X)[:, 1, 2], X[:, 2:4, 4:6].mean((1, 2)))
-    assert_close(Coarse(1)(X), X)
+    assert_close(Downsample(2)(X)[:, 1, 2], X[:, 2:4, 4:6].mean((1, 2)))
+    assert_close(Downsample(1)(X), X)
 
 
 def test_a_blur_of_a_point_is_its_kernel_and_a_normal_one_keeps_the_sum() -> None:

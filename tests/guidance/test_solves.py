@@ -14,7 +14,7 @@ from ornstein.effort import Tally
 from ornstein.errors import InputError
 from ornstein.guidance.factors import Energy, Factor, update
 from ornstein.guidance.measurements import Fixed, Measurement
-from ornstein.guidance.operators import Blur, Coarse, Linear, Matrix, stack
+from ornstein.guidance.operators import Blur, Downsample, LinearFunction, Matrix, stack
 from ornstein.keys import Keys
 from ornstein.spaces import Euclidean, Product
 from worlds import assert_close, double, rejected, single
@@ -36,7 +36,7 @@ def measurements(direct: int = 64) -> list[Factor]:
     """Three of one state, of different shapes and widths."""
     options: dict[str, Any] = {"direct": direct, "tolerance": 1e-12}
     return [
-        Measurement(Keys.of(5, 1).normal(2, 3)[0], Coarse(2), 0.3, **options),
+        Measurement(Keys.of(5, 1).normal(2, 3)[0], Downsample(2), 0.3, **options),
         Measurement(Keys.of(6, 1).normal(3)[0], Matrix(ROWS, SHAPE), double([0.2, 0.5, 1.0]), **options),
         Measurement(Keys.of(7, 3).normal(*SHAPE), Blur.gaussian(0.6), 0.4, **options),
     ]
@@ -120,7 +120,7 @@ def test_many_fixed_numbers_join_the_solve_and_hold() -> None:
     where = torch.arange(120).reshape(shape) < 70
     value, seen = Keys.of(8, 1).normal(*shape)[0], Keys.of(9, 1).normal(5, 6)[0]
     fixed = Fixed(value, where, slack=1e-2)
-    measured = Measurement(seen, Coarse(2), 0.3, direct=0, tolerance=1e-9, iterations=400)
+    measured = Measurement(seen, Downsample(2), 0.3, direct=0, tolerance=1e-9, iterations=400)
     assert fixed.merged(measured) is not None
     assert Fixed(value, where & (value > 1.0)).merged(measured) is None  # few are conditioned on first
     belief = Normal(mean, lambda v: spread(v))
@@ -135,7 +135,7 @@ def test_many_fixed_numbers_join_the_solve_and_hold() -> None:
 def test_each_is_in_the_record_and_in_its_place() -> None:
     world = single() & Energy(lambda x: x[:, 0]) & Measurement(double([0.4]), Matrix(double([[1.0, 0.6]])), 0.3)
     both = world & Measurement([0.1], Matrix([[0.0, 1.0]]), 0.5)
-    assert [record["factor"] for record in both.record] == ["Measurement", "Measurement", "Energy"]
+    assert [record["factor"] for record in both.provenance] == ["Measurement", "Measurement", "Energy"]
 
 
 def test_what_holds_exactly_comes_first() -> None:
@@ -144,11 +144,11 @@ def test_what_holds_exactly_comes_first() -> None:
         Measurement([0.4], lambda x: x[:, :1], 0.3),
     )
     given = single() & measured & Measurement([0.4], Matrix([[1.0, 0.0]]), 0.3) & fixed
-    assert [record["factor"] for record in given.record] == ["Fixed", "Measurement", "Measurement"]
+    assert [record["factor"] for record in given.provenance] == ["Fixed", "Measurement", "Measurement"]
 
 
 def test_a_stacked_measurement_is_all_of_them() -> None:
-    first, second = Coarse(2), Matrix(ROWS, SHAPE)
+    first, second = Downsample(2), Matrix(ROWS, SHAPE)
     y = torch.cat([Keys.of(5, 1).normal(6)[0], Keys.of(6, 1).normal(3)[0]])
     whole = Measurement(y, stack(first, second, shape=SHAPE), 0.3)
     parts = [Measurement(y[:6].reshape(2, 3), first, 0.3), Measurement(y[6:], second, 0.3)]
@@ -218,7 +218,10 @@ def wrong(y: Any = (0.5, -1.0, 2.0), operator: Any = None, std: Any = 0.3, **opt
             {"operator": lambda x: x[:, 0, :3].long()},
             "of <lambda>: the function could not be linearised",
         ),
-        ({"operator": Linear(lambda x: x[:, 0, :3], lambda y: y)}, r"the adjoint of Linear gives the shape \(3,\)"),
+        (
+            {"operator": LinearFunction(lambda x: x[:, 0, :3], lambda y: y)},
+            r"the adjoint of Linear gives the shape \(3,\)",
+        ),
     ],
 )
 def test_what_is_wrong_is_said(options: dict[str, Any], sentence: str) -> None:

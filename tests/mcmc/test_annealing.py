@@ -140,15 +140,15 @@ def wells() -> Target:
     def features(x: Tensor) -> Tensor:
         return torch.stack([found.energy(x), (group(x) == 2).double(), (group(x) == 4).double()], 1)
 
-    expected = double([found.facts["energy"], shares[2], shares[4]])
-    return Target(found.energy, found.space(), found.width, found.facts["log_z"], features, expected)
+    expected = double([found.reference["energy"], shares[2], shares[4]])
+    return Target(found.energy, found.space(), found.width, found.reference["log_z"], features, expected)
 
 
 TARGETS = {target.__name__: target for target in (mixture, correlated, funnel, gamma, walled, dimer, wells)}
 
 
 def populations(target: Target, kind: type[Density] = Density, **options: Any) -> list[Annealed]:
-    base, density = wide(target.space, target.width), kind.of(target.energy, target.space)
+    base, density = wide(target.space, target.width), kind.of_energy(target.energy, target.space)
     return [anneal(density, base, Keys.of(seed, N), **options) for seed in range(RUNS)]
 
 
@@ -214,8 +214,10 @@ def test_dropped_weights_are_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_error_of_independent_weights_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
     """The scatter of the last weights alone, as if nothing had been resampled before."""
     target = mixture()
-    own = annealing.family_error
-    monkeypatch.setattr(annealing, "family_error", lambda weights, eve: own(weights, torch.arange(len(eve))))
+    own = annealing.genealogy_error
+    monkeypatch.setattr(
+        annealing, "genealogy_error", lambda weights, ancestor: own(weights, torch.arange(len(ancestor)))
+    )
     found = populations(target)
     assert_unbiased(target, found)
     rejected(assert_covers, target, found)
@@ -223,7 +225,7 @@ def test_an_error_of_independent_weights_is_rejected(monkeypatch: pytest.MonkeyP
 
 def test_other_moves_and_ladders_give_the_same() -> None:
     target = correlated()
-    every: list[dict[str, Any]] = [{"move": MALA(step=0.3)}, {"moves": 1, "share": 0.9}]
+    every: list[dict[str, Any]] = [{"move": MALA(step_size=0.3)}, {"moves": 1, "share": 0.9}]
     for options in every:
         found = populations(target, **options)
         assert_unbiased(target, found)
@@ -235,13 +237,13 @@ def test_other_moves_and_ladders_give_the_same() -> None:
 
 def test_the_ladder_climbs_to_one() -> None:
     target = wells()
-    found = anneal(Density.of(target.energy, target.space), wide(target.space, target.width), Keys.of(0, N))
-    assert found.ladder[0] == 0
-    assert found.ladder[-1] == 1
-    assert all(low < high for low, high in zip(found.ladder, found.ladder[1:], strict=False))
-    assert len(found.acceptance) == len(found.ladder) - 1
+    found = anneal(Density.of_energy(target.energy, target.space), wide(target.space, target.width), Keys.of(0, N))
+    assert found.betas[0] == 0
+    assert found.betas[-1] == 1
+    assert all(low < high for low, high in zip(found.betas, found.betas[1:], strict=False))
+    assert len(found.acceptance) == len(found.betas) - 1
     assert all(0.1 < rate <= 1 for rate in found.acceptance)
-    assert (found.eve.diff() >= 0).all()  # families stand side by side
+    assert (found.ancestor.diff() >= 0).all()  # families stand side by side
     assert found.point.values.shape == (1, N)
 
 
@@ -250,18 +252,18 @@ def test_shares_of_a_large_population() -> None:
     dw4 = system("dw-4")
     assert dw4.group is not None
     assert dw4.shares is not None
-    found = anneal(Density.of(dw4.energy, dw4.space()), wide(dw4.space(), dw4.width), Keys.of(1, 2000))
+    found = anneal(Density.of_energy(dw4.energy, dw4.space()), wide(dw4.space(), dw4.width), Keys.of(1, 2000))
     counts = torch.bincount(dw4.group(found.point.x), minlength=7)
     effective = counts / 2000 / (found.error**2 + 1 / 2000)  # as many independent samples
     chosen = dw4.shares > 0.01
     statistic, p = chi_square(effective[chosen], dw4.shares[chosen] / dw4.shares[chosen].sum())
     assert p > 0.01, f"chi-square {statistic:.1f}"
-    assert found.log_evidence == pytest.approx(dw4.facts["log_z"], abs=4 * found.error)
+    assert found.log_evidence == pytest.approx(dw4.reference["log_z"], abs=4 * found.error)
 
 
 def test_the_same_keys_give_the_same_population() -> None:
     target = mixture()
-    density, base = Density.of(target.energy, target.space), wide(target.space, target.width)
+    density, base = Density.of_energy(target.energy, target.space), wide(target.space, target.width)
     one, again, other = (anneal(density, base, Keys.of(seed, 100)) for seed in (3, 3, 4))
     assert one.point.x.equal(again.point.x)
     assert one.log_evidence == again.log_evidence
@@ -272,7 +274,7 @@ def test_what_the_base_does_not_reach_is_not_found() -> None:
     """A narrow base sees one mode of three: its log Z is that mode's, and nothing says so but another population."""
     target = mixture()
     base = Kernels(double([[-1.5, 0.0]]), 0.1, target.space)
-    found = anneal(Density.of(target.energy, target.space), base, Keys.of(0, 1000))
+    found = anneal(Density.of_energy(target.energy, target.space), base, Keys.of(0, 1000))
     assert found.log_evidence == pytest.approx(target.log_z + log(0.5), abs=0.2)
     assert not found.collapsed
 
@@ -280,7 +282,10 @@ def test_what_the_base_does_not_reach_is_not_found() -> None:
 def test_a_population_of_a_few_says_that_it_has_collapsed() -> None:
     target = correlated()
     far = anneal(
-        Density.of(lambda x: 50 * target.energy(x), target.space), wide(target.space, 30.0), Keys.of(0, 30), moves=1
+        Density.of_energy(lambda x: 50 * target.energy(x), target.space),
+        wide(target.space, 30.0),
+        Keys.of(0, 30),
+        moves=1,
     )
     assert far.collapsed
     assert far.families < 10
@@ -289,13 +294,13 @@ def test_a_population_of_a_few_says_that_it_has_collapsed() -> None:
 def test_lennard_jones_from_wide_noise_stays_finite() -> None:
     """Energies up to 10¹⁸ at the start."""
     lj = system("lj-13")
-    density, base = Density.of(lj.energy, lj.space()), wide(lj.space(), lj.width)
+    density, base = Density.of_energy(lj.energy, lj.space()), wide(lj.space(), lj.width)
     start = base.sample(Keys.of(0, 200).fold("base"))
     assert lj.energy(start).max() > 1e8
     found = anneal(density, base, Keys.of(0, 200), share=0.5)
     assert found.point.x.isfinite().all()
     assert lj.energy(found.point.x).mean() < 60
-    assert found.ladder[1] < 1e-3
+    assert found.betas[1] < 1e-3
 
 
 # Kernels about points -------------------------------------------------------------------------------------
@@ -335,8 +340,8 @@ def test_kernels_leave_no_gaps_between_points() -> None:
         """Of log Z, in stated errors."""
         points = anisotropic().draw(Keys.of(100 + seed, 300)).double()
         cloud = Kernels.of(points, target.space) if width is None else Kernels(points, width, target.space)
-        move = HMC(step=0.3 * cloud.width / float(points.std()), leaps=5)
-        found = anneal(Density.of(target.energy, target.space), cloud, Keys.of(seed, 400), move)
+        move = HMC(step_size=0.3 * cloud.width / float(points.std()), num_steps=5)
+        found = anneal(Density.of_energy(target.energy, target.space), cloud, Keys.of(seed, 400), move)
         return (found.log_evidence - target.log_z) / found.error
 
     def total(width: float | None) -> float:
@@ -356,20 +361,20 @@ def test_kernels_need_points_that_differ() -> None:
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
 def test_an_energy_that_is_nowhere_finite_is_refused(value: float) -> None:
-    density = Density.of(lambda x: torch.full_like(x[:, 0], value), Euclidean((2,)))
+    density = Density.of_energy(lambda x: torch.full_like(x[:, 0], value), Euclidean((2,)))
     with pytest.raises(InputError, match="infinite or not a number at each of 50 points"):
         anneal(density, wide(Euclidean((2,)), 1.0), Keys.of(0, 50))
 
 
 @pytest.mark.parametrize("sign", [0.0, -1.0], ids=["flat", "bottomless"])
 def test_an_energy_whose_integral_is_infinite_is_refused(sign: float) -> None:
-    density = Density.of(lambda x: sign * x.square().sum(1), Euclidean((2,)))
+    density = Density.of_energy(lambda x: sign * x.square().sum(1), Euclidean((2,)))
     with pytest.raises(InputError, match=r"not reached in \d+ temperatures: .* or has no integral"):
         anneal(density, wide(Euclidean((2,)), 1.5), Keys.of(0, 200))
 
 
 def test_what_is_too_far_away_is_refused() -> None:
     """Six hundred widths from the base: thousands of temperatures."""
-    density = Density.of(lambda x: 5e4 * (x - 60).square().sum(1), Euclidean((2,)))
+    density = Density.of_energy(lambda x: 5e4 * (x - 60).square().sum(1), Euclidean((2,)))
     with pytest.raises(InputError, match="not reached in 200 temperatures: it is too far from where"):
         anneal(density, wide(Euclidean((2,)), 0.05), Keys.of(0, 50), moves=1)

@@ -12,11 +12,11 @@ from torch import Tensor
 
 from ornstein.keys import Keys
 from ornstein.mcmc.chains import Chains, levels_of, run
-from ornstein.mcmc.densities import Density, Point
-from ornstein.mcmc.moves import HMC, MALA, Gibbs, Independence, Informed, Move, Moved, warmed
+from ornstein.mcmc.densities import Density, MCMCState
+from ornstein.mcmc.moves import HMC, MALA, Gibbs, IndependentMetropolis, LocallyInformed, Move, TransitionInfo, warmed
 from ornstein.mcmc.proposals import wide
 from ornstein.mcmc.step_size import DualAveraging
-from ornstein.mcmc.tempering import Tempering
+from ornstein.mcmc.tempering import ParallelTempering
 from ornstein.spaces import Categorical, Euclidean, Gaussian
 from worlds import anisotropic, assert_close, double, rejected
 
@@ -47,24 +47,24 @@ class Deaf(HMC):
 
 
 def assert_learns(move: HMC, goal: float) -> None:
-    found = run(move, Density.of(correlated, PLANE), start(50), Keys.of(0, 50), draws=60, warmup=150)
+    found = run(move, Density.of_energy(correlated, PLANE), start(50), Keys.of(0, 50), draws=60, warmup=150)
     assert found.acceptance.item() == pytest.approx(goal, abs=0.06)
 
 
 @pytest.mark.parametrize("first", [1e-3, 0.3, 30.0])
 def test_warm_ups_reach_the_acceptance_asked_for(first: float) -> None:
-    for move in (MALA(step=first), MALA(step=first, goal=0.75), HMC(step=first, leaps=3)):
-        assert_learns(move, move.goal)
-    rejected(assert_learns, Deaf(step=first, leaps=1, goal=0.574), 0.574)
+    for move in (MALA(step_size=first), MALA(step_size=first, target_accept=0.75), HMC(step_size=first, num_steps=3)):
+        assert_learns(move, move.target_accept)
+    rejected(assert_learns, Deaf(step_size=first, num_steps=1, target_accept=0.574), 0.574)
 
 
 def test_the_step_is_frozen_at_its_average() -> None:
-    density, keys = Density.of(correlated, PLANE), Keys.of(0, 20)
+    density, keys = Density.of_energy(correlated, PLANE), Keys.of(0, 20)
     found = run(HMC(), density, start(20), keys, draws=3, warmup=40)
     move, point = warmed(HMC(), density, density.at(start(20)), keys.fold("warmup"), 40)
-    assert_close(found.move.step_size, move.step_size)
+    assert_close(found.move.tuned_step, move.tuned_step)
     again = run(move, density, point.x, keys, draws=3)
-    assert_close(again.move.step_size, move.step_size)
+    assert_close(again.move.tuned_step, move.tuned_step)
     assert again.x.equal(found.x)  # the draws are those of the frozen step, from where the warm-up ended
 
 
@@ -84,8 +84,8 @@ def test_dual_averaging_is_hoffman_and_gelmans() -> None:
 
 def test_moves_without_a_step_have_no_warm_up() -> None:
     move = Gibbs()
-    density = Density.of(lambda code: code[:, 0, 1], Categorical.uniform((1,), 3))
-    point = density.at(torch.zeros(4, 1, dtype=torch.int64), slopes=False)
+    density = Density.of_energy(lambda code: code[:, 0, 1], Categorical.uniform((1,), 3))
+    point = density.at(torch.zeros(4, 1, dtype=torch.int64), with_gradients=False)
     found, same = warmed(move, density, point, Keys.of(0, 4), 10)
     assert found is move
     assert same is point
@@ -137,9 +137,11 @@ def assert_correlated(found: Chains) -> None:
     assert ((torch.cov(x.T) - cov).abs() < 5 * 2**0.5 * error).all()
 
 
-@pytest.mark.parametrize("move", [HMC(leaps=4), MALA(), Independence(proposal=ABOUT)], ids=["hmc", "mala", "indep"])
+@pytest.mark.parametrize(
+    "move", [HMC(num_steps=4), MALA(), IndependentMetropolis(proposal=ABOUT)], ids=["hmc", "mala", "indep"]
+)
 def test_long_chains_forget_their_start(move: Move) -> None:
-    found = run(move, Density.of(correlated, PLANE), start(20), Keys.of(0, 20), draws=200, warmup=100, thin=3)
+    found = run(move, Density.of_energy(correlated, PLANE), start(20), Keys.of(0, 20), draws=200, warmup=100, thin=3)
     assert found.r_hat < 1.03
     assert found.ess > 300
     assert_correlated(found)
@@ -149,15 +151,15 @@ def test_long_chains_forget_their_start(move: Move) -> None:
 
 def test_chains_of_tokens() -> None:
     costs = double([0.3, -0.5, 1.0])
-    density = Density.of(lambda code: (code @ costs).sum(1), Categorical.uniform((3,), 3))
-    found = run(Informed(), density, torch.zeros(20, 3, dtype=torch.int64), Keys.of(0, 20), draws=300, thin=2)
+    density = Density.of_energy(lambda code: (code @ costs).sum(1), Categorical.uniform((3,), 3))
+    found = run(LocallyInformed(), density, torch.zeros(20, 3, dtype=torch.int64), Keys.of(0, 20), draws=300, thin=2)
     shares = torch.bincount(found.x[50:].flatten()).double() / found.x[50:].numel()
     assert_close(shares, (-costs).softmax(0), 0.02)
     assert found.r_hat < 1.03
 
 
 def test_the_same_seed_gives_the_same_chain_whatever_the_batch() -> None:
-    density = Density.of(correlated, PLANE)
+    density = Density.of_energy(correlated, PLANE)
     both = [run(HMC(), density, start(6), Keys.of(3, 6), draws=5, thin=2) for _ in range(2)]
     assert both[0].x.equal(both[1].x)
     alone = run(HMC(), density, start(6)[4:5], Keys.of(3, range(4, 5)), draws=5, thin=2)
@@ -176,21 +178,23 @@ def counted(energy: Callable[[Tensor], Tensor]) -> tuple[Callable[[Tensor], Tens
     return asked, seen
 
 
-@pytest.mark.parametrize("move", [HMC(leaps=3), MALA(), Tempering(ladder=(1.0, 0.5, 0.2), inner=HMC(leaps=2))])
+@pytest.mark.parametrize(
+    "move", [HMC(num_steps=3), MALA(), ParallelTempering(inverse_temperatures=(1.0, 0.5, 0.2), inner=HMC(num_steps=2))]
+)
 def test_gradients_are_counted_one_by_one(move: Move) -> None:
     energy, seen = counted(correlated)
-    density = Density.of(energy, PLANE)
+    density = Density.of_energy(energy, PLANE)
     found = run(move, density, start(12), Keys.of(0, 12), draws=4, warmup=5, thin=2)
-    leaps = move.inner.leaps if isinstance(move, Tempering) else move.leaps  # pyright: ignore[reportAttributeAccessIssue]
-    assert found.gradients == sum(seen) == 12 * (1 + (5 + 4 * 2) * leaps)
+    num_steps = move.inner.num_steps if isinstance(move, ParallelTempering) else move.num_steps  # pyright: ignore[reportAttributeAccessIssue]
+    assert found.gradients == sum(seen) == 12 * (1 + (5 + 4 * 2) * num_steps)
     again = run(move, density, start(12), Keys.of(0, 12), draws=1)
-    assert again.gradients == 12 * (1 + leaps)  # those of one run alone
+    assert again.gradients == 12 * (1 + num_steps)  # those of one run alone
     assert density.tally.values == 0
 
 
 def test_values_are_counted_where_no_gradient_is_taken() -> None:
     energy, seen = counted(lambda code: code[:, 0, 0] - code[:, 1, 2])
-    density = Density.of(energy, Categorical.uniform((2,), 3))
+    density = Density.of_energy(energy, Categorical.uniform((2,), 3))
     found = run(Gibbs(), density, torch.zeros(5, 2, dtype=torch.int64), Keys.of(0, 5), draws=4)
     assert found.gradients == density.tally.values == sum(seen) == 5 * (1 + 4 * 3)
 
@@ -198,9 +202,15 @@ def test_values_are_counted_where_no_gradient_is_taken() -> None:
 @pytest.mark.parametrize("options", [{"draws": 0}, {"draws": 3, "thin": 0}])
 def test_chains_without_draws_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="draws and thin are 1 or more"):
-        run(MALA(), Density.of(correlated, PLANE), start(4), Keys.of(0, 4), **options)
+        run(MALA(), Density.of_energy(correlated, PLANE), start(4), Keys.of(0, 4), **options)
     with pytest.raises(ValueError, match="2 levels"):
-        run(Tempering(ladder=(1.0, 0.5)), Density.of(correlated, PLANE), start(3), Keys.of(0, 3), draws=1)
+        run(
+            ParallelTempering(inverse_temperatures=(1.0, 0.5)),
+            Density.of_energy(correlated, PLANE),
+            start(3),
+            Keys.of(0, 3),
+            draws=1,
+        )
 
 
 # Temperatures -----------------------------------------------------------------------------------------
@@ -220,16 +230,16 @@ def two_wells_draws(n: int) -> Tensor:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Apart(Tempering):
+class Apart(ParallelTempering):
     """A broken twin: its temperatures do not exchange."""
 
     def _exchange(self, gain: Tensor, keys: Keys) -> tuple[Tensor, Tensor]:
-        order, swaps = super()._exchange(gain, keys)
-        return torch.arange(len(order)), swaps
+        order, swap_acceptance = super()._exchange(gain, keys)
+        return torch.arange(len(order)), swap_acceptance
 
 
 @dataclass(frozen=True, kw_only=True)
-class Eager(Tempering):
+class Eager(ParallelTempering):
     """A broken twin: always exchanges."""
 
     def _exchange(self, gain: Tensor, keys: Keys) -> tuple[Tensor, Tensor]:
@@ -237,7 +247,7 @@ class Eager(Tempering):
 
 
 @dataclass(frozen=True, kw_only=True)
-class WrongWay(Tempering):
+class WrongWay(ParallelTempering):
     """A broken twin: the sign of the exchange."""
 
     def _exchange(self, gain: Tensor, keys: Keys) -> tuple[Tensor, Tensor]:
@@ -249,11 +259,11 @@ WITH_BASE = (1.0, 0.5, 0.2, 0.06, 0.0)
 
 
 @cache
-def tempered(kind: type[Tempering], based: bool, n: int = 100) -> Chains:
-    density = Density.of(two_wells, LINE)
+def tempered(kind: type[ParallelTempering], based: bool, n: int = 100) -> Chains:
+    density = Density.of_energy(two_wells, LINE)
     density = density.from_base(wide(LINE, 4.0).log_prob) if based else density
-    move = kind(ladder=WITH_BASE if based else LADDER, inner=HMC(step=0.2, leaps=4))
-    x = levels_of(double([[-3.0]]).expand(n, 1), move.ladder)
+    move = kind(inverse_temperatures=WITH_BASE if based else LADDER, inner=HMC(step_size=0.2, num_steps=4))
+    x = levels_of(double([[-3.0]]).expand(n, 1), move.inverse_temperatures)
     return run(move, density, x, Keys.of(0, len(x)), draws=40, warmup=60, thin=2)
 
 
@@ -269,7 +279,7 @@ def assert_wells(found: Chains) -> None:
 
 @pytest.mark.parametrize("based", [True, False], ids=["with a base", "without"])
 def test_tempering_finds_the_weights_of_modes(based: bool) -> None:
-    found = tempered(Tempering, based)
+    found = tempered(ParallelTempering, based)
     assert_wells(found)
     assert found.x.shape == (40, 100, 1)
     for twin in (Apart, Eager, WrongWay):
@@ -280,21 +290,23 @@ def test_tempering_finds_the_weights_of_modes(based: bool) -> None:
 
 
 def test_every_temperature_learns_its_own_step() -> None:
-    found = tempered(Tempering, True)
+    found = tempered(ParallelTempering, True)
     assert found.acceptance.shape == (5,)
     assert (found.acceptance - 0.8).abs().max() < 0.06
-    steps = found.move.step_size
+    steps = found.move.tuned_step
     assert steps is not None
     assert (steps.diff() > 0).all()  # the hotter, the wider
-    assert found.swaps is not None
-    assert found.swaps.shape == (4,)
-    assert ((found.swaps > 0.1) & (found.swaps < 1)).all()
-    assert tempered(Apart, True).swaps is not None
-    assert run(MALA(), Density.of(two_wells, LINE), double([[3.0]]), Keys.of(0, 1), draws=2).swaps is None
+    assert found.swap_acceptance is not None
+    assert found.swap_acceptance.shape == (4,)
+    assert ((found.swap_acceptance > 0.1) & (found.swap_acceptance < 1)).all()
+    assert tempered(Apart, True).swap_acceptance is not None
+    assert (
+        run(MALA(), Density.of_energy(two_wells, LINE), double([[3.0]]), Keys.of(0, 1), draws=2).swap_acceptance is None
+    )
 
 
 def test_the_cold_level_alone_is_kept() -> None:
-    found = tempered(Tempering, True)
+    found = tempered(ParallelTempering, True)
     assert_close(found.log_p, -two_wells(found.x.flatten(0, 1)).reshape(40, 100))
     x = levels_of(torch.arange(3.0)[:, None], LADDER)
     assert x.shape == (15, 1)
@@ -303,19 +315,21 @@ def test_the_cold_level_alone_is_kept() -> None:
 
 def test_a_point_that_is_moved_keeps_its_values() -> None:
     """What a chain carries on from draw to draw is what its density says there."""
-    density = Density.of(correlated, PLANE).from_base(wide(PLANE, 3.0).log_prob).at_weights(0.4, 0.6)
+    density = Density.of_energy(correlated, PLANE).from_base(wide(PLANE, 3.0).log_prob).at_weights(0.4, 0.6)
     point = density.at(start(30))
-    moved: Moved = HMC(step=0.5).move(point, density, Keys.of(0, 30))
-    fresh: Point = density.at(moved.point.x)
+    moved: TransitionInfo = HMC(step_size=0.5).move(point, density, Keys.of(0, 30))
+    fresh: MCMCState = density.at(moved.point.x)
     assert_close(moved.point.values, fresh.values)
-    assert moved.point.slopes is not None
-    assert fresh.slopes is not None
-    assert_close(moved.point.slopes, fresh.slopes)
+    assert moved.point.gradients is not None
+    assert fresh.gradients is not None
+    assert_close(moved.point.gradients, fresh.gradients)
     assert_close(density.log_p(fresh), 0.4 * fresh.values[0] + 0.6 * fresh.values[1])
 
 
 def test_a_weight_of_nothing_leaves_out_what_is_infinite() -> None:
-    density = Density.of(lambda x: torch.full_like(x[:, 0], torch.inf), PLANE).from_base(wide(PLANE, 1.0).log_prob)
+    density = Density.of_energy(lambda x: torch.full_like(x[:, 0], torch.inf), PLANE).from_base(
+        wide(PLANE, 1.0).log_prob
+    )
     point = density.at(start(3))
     assert density.log_p(point).isfinite().all()
     assert density.at_weights(0.9, 0.1).log_p(point).eq(-torch.inf).all()
@@ -327,8 +341,8 @@ def test_the_mixture_of_the_worlds_by_tempering() -> None:
     """Three thin modes in the plane, all chains from one of them."""
     world = anisotropic()
     density = Density.marginal(world, 0.0).from_base(wide(PLANE, 1.6).log_prob)
-    move = Tempering(ladder=(1.0, 0.45, 0.18, 0.06, 0.0), inner=HMC(step=0.1, leaps=4))
-    x = levels_of(double([[-1.5, 0.0]]).expand(150, 2), move.ladder)
+    move = ParallelTempering(inverse_temperatures=(1.0, 0.45, 0.18, 0.06, 0.0), inner=HMC(step_size=0.1, num_steps=4))
+    x = levels_of(double([[-1.5, 0.0]]).expand(150, 2), move.inverse_temperatures)
     found = run(move, density, x, Keys.of(0, len(x)), draws=1, warmup=50, thin=100)
     shares = (world.weights.log() + world.components.log_likelihood(found.x[-1], 0.0)).softmax(1)
     errors = (shares.mean(0) - world.weights) / (shares.std(0) / 150**0.5)

@@ -23,13 +23,13 @@ from ornstein.guidance.factors import Energy
 from ornstein.guidance.measurements import Measurement
 from ornstein.guidance.operators import Matrix
 from ornstein.keys import Keys
-from ornstein.mcmc.correction import Corrected, clouded, corrected, weighed
+from ornstein.mcmc.correction import MCMCReport, clouded, corrected, weighed
 from ornstein.mcmc.densities import Density
 from ornstein.mcmc.proposals import chain, draw, wide
 from ornstein.mcmc.targets import Boltzmann
 from ornstein.spaces import Centered, Euclidean, Gaussian
 from ornstein.states import State, Time, left, per_sample_sum
-from ornstein.tasks.boltzmann import hybrid, refine
+from ornstein.tasks.boltzmann import boltzmann, refine
 from ornstein.tasks.drawing import sample
 from ornstein.tasks.samples import Samples
 from worlds import anisotropic, double, line, rejected, rotated, sequences, single
@@ -73,7 +73,7 @@ def _shares(x: Tensor, world: Mixture) -> Tensor:
 
 @cache
 def drawn(name: str) -> Samples:
-    return hybrid({"exact": TARGET, "wrong": WRONG, "lost": LOST}[name], energy, N, seed=1)
+    return boltzmann({"exact": TARGET, "wrong": WRONG, "lost": LOST}[name], energy, N, seed=1)
 
 
 # What proposes ----------------------------------------------------------------------------------------
@@ -116,8 +116,8 @@ def test_lost_modes_are_found_and_said() -> None:
     assert found.log_evidence == found.check == pytest.approx(LOG_Z, abs=4 * found.check_error)
 
 
-def without_check(proposals: Mixture) -> tuple[Tensor, Corrected]:
-    keys, density = Keys.of(1, 4 * N), Density.of(energy, TARGET.space)
+def without_check(proposals: Mixture) -> tuple[Tensor, MCMCReport]:
+    keys, density = Keys.of(1, 4 * N), Density.of_energy(energy, TARGET.space)
     start = weighed(draw(proposals, keys), density, N, keys.fold("weigh"))
     return corrected(start, density, wide(PLANE, 1.5), keys[:N].fold("correct"), check=0)
 
@@ -138,7 +138,7 @@ def test_without_the_check_lost_modes_stay_lost() -> None:
 
 def test_moves_alone_keep_the_weights_of_modes() -> None:
     """The broken twin of weights: the draws, moved by exact kernels for as long."""
-    density, keys = Density.of(energy, PLANE), Keys.of(1, N)
+    density, keys = Density.of_energy(energy, PLANE), Keys.of(1, N)
     start = weighed(draw(TARGET, Keys.of(1, 4 * N)), density, N, keys)
     unweighed = replace(start, point=density.at(WRONG.draw(keys).double()))
     rejected(assert_target, corrected(unweighed, density, wide(PLANE, 1.5), keys, check=0)[0])
@@ -147,7 +147,7 @@ def test_moves_alone_keep_the_weights_of_modes() -> None:
 def test_draws_that_cannot_be_weighed_are_annealed() -> None:
     """Half as wide as the target: the weights have no variance that is finite."""
     narrow = gaussian_mixture(MEANS, 0.1 * COVS, double([0.1, 0.1, 0.8]))
-    found = hybrid(narrow, energy, N, seed=1)
+    found = boltzmann(narrow, energy, N, seed=1)
     assert_target(found.x)
     assert found.exactness.method in ("annealing from the draws", "annealing from wide noise")
     assert found.exactness.notes[0].startswith("the draws alone cannot be weighed (k̂ ")
@@ -156,13 +156,13 @@ def test_draws_that_cannot_be_weighed_are_annealed() -> None:
 
 def test_every_evaluation_is_counted() -> None:
     asked, seen = counted(energy)
-    found = hybrid(WRONG, asked, 100, seed=3).exactness
+    found = boltzmann(WRONG, asked, 100, seed=3).exactness
     assert found.gradients + found.values == sum(seen)
     assert found.values == 400
 
 
 def test_the_seed_decides() -> None:
-    one, again, other = (hybrid(WRONG, energy, 50, seed=seed) for seed in (3, 3, 4))
+    one, again, other = (boltzmann(WRONG, energy, 50, seed=seed) for seed in (3, 3, 4))
     assert one.x.equal(again.x)
     assert one.exactness == again.exactness
     assert not one.x.equal(other.x)
@@ -181,19 +181,19 @@ def test_twice_as_many_draws_as_samples_at_least() -> None:
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])
 def test_an_energy_that_is_nowhere_finite_is_refused(value: float) -> None:
     with pytest.raises(InputError, match="infinite or not a number at each of"):
-        hybrid(single(), lambda x: torch.full_like(x[:, 0], value), 50)
+        boltzmann(single(), lambda x: torch.full_like(x[:, 0], value), 50)
 
 
 def test_what_is_not_a_number_has_no_probability() -> None:
     """NaN on the half of the plane that holds the first mode."""
-    found = hybrid(TARGET, lambda x: torch.where(x[:, 0] < -0.3, torch.nan, energy(x)), N)
+    found = boltzmann(TARGET, lambda x: torch.where(x[:, 0] < -0.3, torch.nan, energy(x)), N)
     assert (found.x[:, 0] >= -0.3).all()
     exact = TARGET.draw(Keys.of(0, 50_000))
     left_over = (exact[:, 0] >= -0.3).double().mean().log().item()
     assert found.exactness.log_evidence == pytest.approx(LOG_Z + left_over, abs=4 * found.exactness.error + 0.01)
 
 
-def assert_honest(found: Corrected, log_z: float) -> None:
+def assert_honest(found: MCMCReport, log_z: float) -> None:
     """The answer is right within its error, or it is not to be trusted."""
     right = abs(found.log_evidence - log_z) < 4 * found.error
     assert right or not found.passed, found
@@ -201,7 +201,7 @@ def assert_honest(found: Corrected, log_z: float) -> None:
 
 def test_an_energy_far_outside_of_the_width_is_doubted_or_found() -> None:
     """Five widths away, along both axes."""
-    found = hybrid(single(), lambda x: (x - 5).square().sum(1) / 2, 100, width=1.0).exactness
+    found = boltzmann(single(), lambda x: (x - 5).square().sum(1) / 2, 100, width=1.0).exactness
     assert_honest(found, log(2 * pi))
     assert found.notes[0].startswith("the draws alone cannot be weighed")
     x, blind = without_check(LOST)  # passed, and wrong
@@ -218,7 +218,7 @@ def test_an_energy_far_outside_of_the_width_is_doubted_or_found() -> None:
 )
 def test_an_energy_of_the_wrong_shape_is_refused(energy: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        hybrid(TARGET, energy, 100)
+        boltzmann(TARGET, energy, 100)
 
 
 # Samples that are there already -----------------------------------------------------------------------
@@ -409,11 +409,11 @@ def test_factors_before_the_target_guide_the_proposals_alone() -> None:
         ),
         (sequences("masked"), {}, "is for continuous data, not for Categorical"),
         (TARGET & Boltzmann(energy), {"batch_size": 5}, "batch_size is for independent samples"),
-        (TARGET & Boltzmann(energy), {"film": True}, "film is for independent samples"),
+        (TARGET & Boltzmann(energy), {"trajectory": True}, "trajectory is for independent samples"),
         (TARGET & Boltzmann(energy), {"particles": 1}, "particles is 1, expected at least 2"),
         (TARGET & Boltzmann(energy), {"temper": 1.0}, "temper is for exact='particles'"),
     ],
-    ids=["rough", "categories", "batch_size", "film", "particles", "temper"],
+    ids=["rough", "categories", "batch_size", "trajectory", "particles", "temper"],
 )
 def test_refusals(denoiser: Denoiser, options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
@@ -423,7 +423,7 @@ def test_refusals(denoiser: Denoiser, options: dict[str, Any], message: str) -> 
 @pytest.mark.parametrize("width", [0.0, -1.0, nan, torch.inf])
 def test_widths_are_positive(width: float) -> None:
     with pytest.raises(InputError, match="expected a positive number"):
-        hybrid(line(), energy, 10, width=width)
+        boltzmann(line(), energy, 10, width=width)
 
 
 def test_one_target_a_model() -> None:
@@ -433,7 +433,7 @@ def test_one_target_a_model() -> None:
 
 # What is said of it -------------------------------------------------------------------------------------
 
-FINE = Corrected("weights", 1600, 0.5, 0.3, 0.6, 0.58, 0.4, 1.002, 1.84, 0.02, 1.83, 0.04, 5000, 1600)
+FINE = MCMCReport("weights", 1600, 0.5, 0.3, 0.6, 0.58, 0.4, 1.002, 1.84, 0.02, 1.83, 0.04, 5000, 1600)
 
 
 @pytest.mark.parametrize(
@@ -445,11 +445,11 @@ FINE = Corrected("weights", 1600, 0.5, 0.3, 0.6, 0.58, 0.4, 1.002, 1.84, 0.02, 1
     ],
     ids=["plain", "with concerns", "with what is not known"],
 )
-def test_records_come_back(found: Corrected) -> None:
+def test_records_come_back(found: MCMCReport) -> None:
     record = json.loads(json.dumps(found.record(), allow_nan=False))
     assert record["passed"] == found.passed
     assert record["verdict"] == found.verdict
-    back = Corrected.from_record(record)
+    back = MCMCReport.from_record(record)
     assert str(back) == str(found)
     assert back.record() == found.record()
 
@@ -469,7 +469,7 @@ def test_verdicts() -> None:
 
 def test_samples_that_are_not_at_rest_are_a_concern() -> None:
     """Draws from something wider, taken for samples: their energy falls under moves that keep the density."""
-    keys, density = Keys.of(0, N), Density.of(energy, PLANE)
+    keys, density = Keys.of(0, N), Density.of_energy(energy, PLANE)
     start = clouded(TARGET.draw(Keys.of(1, N)), density, N, keys)
     hot = gaussian_mixture(MEANS, 9 * COVS, TARGET.weights)
     wrong = replace(start, point=density.at(hot.draw(keys).double()))

@@ -15,12 +15,22 @@ from torch import Tensor
 from ornstein.denoisers.oracles import Mixture
 from ornstein.errors import InputError
 from ornstein.keys import Keys
-from ornstein.mcmc.densities import Density, Point
-from ornstein.mcmc.moves import HMC, MALA, Gibbs, Independence, Informed, Move, Moved, metropolis, repeated
+from ornstein.mcmc.densities import Density, MCMCState
+from ornstein.mcmc.moves import (
+    HMC,
+    MALA,
+    Gibbs,
+    IndependentMetropolis,
+    LocallyInformed,
+    Move,
+    TransitionInfo,
+    metropolis,
+    repeated,
+)
 from ornstein.mcmc.proposals import wide
-from ornstein.mcmc.tempering import Tempering
+from ornstein.mcmc.tempering import ParallelTempering
 from ornstein.sampling.grids import log_snr
-from ornstein.sampling.kernels import Predictor, Walk
+from ornstein.sampling.kernels import Predictor, SamplerState
 from ornstein.sampling.sampler import Sampler
 from ornstein.spaces import Categorical, Centered, Euclidean, Gaussian
 from ornstein.states import per_sample_sum
@@ -45,8 +55,8 @@ N = 4000
 KEYS = Keys.of(1, N)
 
 
-def moved(move: Move, density: Density, x: Tensor, count: int) -> Moved:
-    return repeated(move, density.at(x, move.needs_slopes), density, Keys.of(1, len(x)), count)
+def moved(move: Move, density: Density, x: Tensor, count: int) -> TransitionInfo:
+    return repeated(move, density.at(x, move.needs_gradients), density, Keys.of(1, len(x)), count)
 
 
 def assert_means(features: Tensor, expected: Tensor, sigmas: float = 4.0) -> None:
@@ -62,26 +72,26 @@ def assert_means(features: Tensor, expected: Tensor, sigmas: float = 4.0) -> Non
 class AlwaysAccepted(HMC):
     """A broken twin: no Metropolis rule."""
 
-    def move(self, point: Point, density: Density, keys: Keys) -> Moved:
+    def move(self, point: MCMCState, density: Density, keys: Keys) -> TransitionInfo:
         momentum = keys.fold("momentum").normal(*point.x.shape[1:]).to(point.x)
         end, _ = self._leapfrog(point, momentum, self._step(point.x, keys), density)
-        return Moved(end, torch.ones_like(end.values[0]))
+        return TransitionInfo(end, torch.ones_like(end.values[0]))
 
 
 @dataclass(frozen=True, kw_only=True)
 class HalfKick(HMC):
     """A broken twin: the last half of the leapfrog's last step is left out, so that the way back is another."""
 
-    def _leapfrog(self, point: Point, momentum: Tensor, step: Tensor, density: Density) -> tuple[Point, Tensor]:
+    def _leapfrog(self, point: MCMCState, momentum: Tensor, step: Tensor, density: Density) -> tuple[MCMCState, Tensor]:
         end, last = super()._leapfrog(point, momentum, step, density)
-        return end, last - step / 2 * self.scale * density.slope(end)
+        return end, last - step / 2 * self.scale * density.gradient(end)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Uphill(HMC):
     """A broken twin: a drift of the wrong sign."""
 
-    def _leapfrog(self, point: Point, momentum: Tensor, step: Tensor, density: Density) -> tuple[Point, Tensor]:
+    def _leapfrog(self, point: MCMCState, momentum: Tensor, step: Tensor, density: Density) -> tuple[MCMCState, Tensor]:
         return super()._leapfrog(point, momentum, step, density.at_weights(-1.0))
 
 
@@ -89,28 +99,28 @@ class Uphill(HMC):
 class Trusting(HMC):
     """A broken twin: rejects what is less probable, and so not what is not a number."""
 
-    def move(self, point: Point, density: Density, keys: Keys) -> Moved:
+    def move(self, point: MCMCState, density: Density, keys: Keys) -> TransitionInfo:
         momentum = keys.fold("momentum").normal(*point.x.shape[1:]).to(point.x)
         end, last = self._leapfrog(point, momentum, self._step(point.x, keys), density)
         gain = (end.values - point.values)[0] + per_sample_sum(momentum**2 - last**2) / 2
         refused = keys.fold("accept").uniform() > gain.clamp(max=0).exp()
-        return Moved(point.where(refused, end), gain)
+        return TransitionInfo(point.where(refused, end), gain)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Unweighed(Independence):
+class Unweighed(IndependentMetropolis):
     """A broken twin: accepts by p alone, as if its proposals were uniform."""
 
-    def move(self, point: Point, density: Density, keys: Keys) -> Moved:
+    def move(self, point: MCMCState, density: Density, keys: Keys) -> TransitionInfo:
         proposed = density.at(self.proposal.sample(keys.fold("proposal")))
         return metropolis(point, proposed, density.log_p(proposed) - density.log_p(point), keys)
 
 
 @dataclass(frozen=True, kw_only=True)
-class OneWay(Informed):
+class OneWay(LocallyInformed):
     """A broken twin: the proposal's way back does not count."""
 
-    def move(self, point: Point, density: Density, keys: Keys) -> Moved:
+    def move(self, point: MCMCState, density: Density, keys: Keys) -> TransitionInfo:
         forward = self._log_proposal(point, density)
         change = (forward - (-keys.fold("change").uniform(forward.shape[1]).log()).log()).argmax(1)
         place, category = change // density.states, change % density.states
@@ -127,7 +137,7 @@ class Blind(Gibbs):
 
 
 @dataclass(frozen=True, kw_only=True)
-class WrongWay(Tempering):
+class WrongWay(ParallelTempering):
     """A broken twin: the sign of the exchange."""
 
     def _exchange(self, gain: Tensor, keys: Keys) -> tuple[Tensor, Tensor]:
@@ -155,7 +165,7 @@ def mixture_means(world: Mixture, t: float) -> Tensor:
 
 def mixture_features(world: Mixture, x: Tensor, t: float) -> Tensor:
     point = (density := Density.marginal(world, t)).at(x)
-    virial = per_sample_sum(x * density.slope(point))
+    virial = per_sample_sum(x * density.gradient(point))
     moments = torch.stack([x[:, 0] ** 2, x[:, 0] * x[:, 1], x[:, 1] ** 2, virial], 1)
     return torch.cat([x, moments, responsibilities(world, x, t)[:, :-1]], 1)
 
@@ -170,16 +180,16 @@ def assert_keeps_the_mixture(move: Move, t: float, count: int = 10) -> None:
 
 PROPOSAL = Gaussian(double([[0.0, 0.0]]), 1.5, Euclidean((2,)))
 CONTINUOUS = {
-    "small mala": MALA(step=0.15),
-    "large mala": MALA(step=0.35),
-    "hmc": HMC(step=0.2, leaps=5),
-    "scaled hmc": HMC(step=0.25, leaps=4, scale=double([1.0, 0.4])),
-    "independence": Independence(proposal=PROPOSAL),
+    "small mala": MALA(step_size=0.15),
+    "large mala": MALA(step_size=0.35),
+    "hmc": HMC(step_size=0.2, num_steps=5),
+    "scaled hmc": HMC(step_size=0.25, num_steps=4, scale=double([1.0, 0.4])),
+    "independence": IndependentMetropolis(proposal=PROPOSAL),
 }
 BROKEN = {
-    "no rule, Langevin": AlwaysAccepted(step=0.5, leaps=1, jitter=0.0),
-    "no rule, leapfrog": AlwaysAccepted(step=0.5, leaps=3),
-    "no last kick": HalfKick(step=0.15, leaps=1),
+    "no rule, Langevin": AlwaysAccepted(step_size=0.5, num_steps=1, jitter=0.0),
+    "no rule, leapfrog": AlwaysAccepted(step_size=0.5, num_steps=3),
+    "no last kick": HalfKick(step_size=0.15, num_steps=1),
     "no weight of the proposal": Unweighed(proposal=PROPOSAL),
 }
 
@@ -208,9 +218,9 @@ def test_independent_proposals_mix_modes() -> None:
     """All start in one mode, of which local moves never find the way out."""
     world = anisotropic()
     density, x = Density.marginal(world, 0.0), double([[-1.5, 0.0]]).expand(1000, 2)
-    jumped = moved(Independence(proposal=PROPOSAL), density, x, 200).point.x
+    jumped = moved(IndependentMetropolis(proposal=PROPOSAL), density, x, 200).point.x
     assert_means(mixture_features(world, jumped, 0.0), mixture_means(world, 0.0))
-    assert responsibilities(world, moved(MALA(step=0.15), density, x, 100).point.x, 0.0)[:, 0].min() > 0.9
+    assert responsibilities(world, moved(MALA(step_size=0.15), density, x, 100).point.x, 0.0)[:, 0].min() > 0.9
 
 
 # A skewed density, constrained spaces, forbidden regions ------------------------------------------------
@@ -223,34 +233,34 @@ def gumbel(x: Tensor) -> Tensor:
 def assert_keeps_gumbel(move: Move) -> None:
     """E[x] = γ, E[x²] = γ² + π²/6, E[e^{−x}] = 1."""
     x = -(-KEYS.uniform(1).log()).log()
-    after = moved(move, Density.of(gumbel, Euclidean((1,))), x, 10).point.x
+    after = moved(move, Density.of_energy(gumbel, Euclidean((1,))), x, 10).point.x
     euler = 0.5772156649015329
     assert_means(torch.cat([after, after**2, (-after).exp()], 1), double([euler, euler**2 + torch.pi**2 / 6, 1.0]))
 
 
 def test_moves_keep_a_skewed_density() -> None:
-    for move in (MALA(step=0.8), HMC(step=0.5, leaps=6)):
+    for move in (MALA(step_size=0.8), HMC(step_size=0.5, num_steps=6)):
         assert_keeps_gumbel(move)
-    for twin in (AlwaysAccepted(step=0.8, leaps=1), HalfKick(step=0.8, leaps=2)):
+    for twin in (AlwaysAccepted(step_size=0.8, num_steps=1), HalfKick(step_size=0.8, num_steps=2)):
         rejected(assert_keeps_gumbel, twin)
 
 
 def test_centred_points_stay_centred() -> None:
     """Springs to the middle: E[x²] = (1 − 1/3) σ² a coordinate, whatever the scales of the momenta."""
     space, sigma = Centered((3, 2)), 0.7
-    density = Density.of(lambda x: x.square().sum((1, 2)) / (2 * sigma**2), space)
+    density = Density.of_energy(lambda x: x.square().sum((1, 2)) / (2 * sigma**2), space)
     x = space.project(sigma * KEYS.normal(3, 2))
     scale = double([[1.0, 0.5], [0.3, 1.0], [0.8, 0.6]])
-    after = moved(HMC(step=0.6, leaps=3, scale=scale), density, x, 10)
+    after = moved(HMC(step_size=0.6, num_steps=3, scale=scale), density, x, 10)
     assert after.acceptance.mean() < 0.99  # there is something to reject
     assert_close(after.point.x.mean(1), torch.zeros(N, 2, dtype=F64), 1e-12)
     assert_means(after.point.x.flatten(1) ** 2, torch.full((6,), sigma**2 * 2 / 3, dtype=F64))
 
 
 def test_points_that_do_not_exist_do_not_move() -> None:
-    space = Euclidean((3,)).where(torch.tensor([[True, False, True]]).expand(50, 3))
+    space = Euclidean((3,)).with_mask(torch.tensor([[True, False, True]]).expand(50, 3))
     x = space.project(KEYS[:50].normal(3))
-    after = moved(HMC(), Density.of(lambda x: x.square().sum(1) / 2, space), x, 3).point.x
+    after = moved(HMC(), Density.of_energy(lambda x: x.square().sum(1) / 2, space), x, 3).point.x
     assert not after[:, 1].any()
     assert (after[:, [0, 2]] != x[:, [0, 2]]).any(0).all()
 
@@ -267,22 +277,22 @@ def walled(x: Tensor) -> Tensor:
 
 def assert_stays_inside(move: Move, energy: Callable[[Tensor], Tensor], shape: int) -> None:
     x = -KEYS.uniform(shape).log().sum(1, keepdim=True)  # the sum of exponential numbers
-    after = moved(move, Density.of(energy, Euclidean((1,))), x, 10).point.x
+    after = moved(move, Density.of_energy(energy, Euclidean((1,))), x, 10).point.x
     assert (after > 0).all()
     assert_means(torch.cat([after, after**2], 1), double([shape, shape * (shape + 1)]))
 
 
 def test_what_is_not_finite_is_rejected() -> None:
-    for move in (MALA(step=1.0), HMC(step=0.8, leaps=5)):
+    for move in (MALA(step_size=1.0), HMC(step_size=0.8, num_steps=5)):
         assert_stays_inside(move, gamma, 3)
         assert_stays_inside(move, walled, 1)
-    rejected(assert_stays_inside, Trusting(step=0.8, leaps=5), gamma, 3)
+    rejected(assert_stays_inside, Trusting(step_size=0.8, num_steps=5), gamma, 3)
 
 
 def test_a_leapfrog_that_diverges_is_rejected() -> None:
-    density = Density.of(lambda x: (x**4).sum(1), Euclidean((2,)))
+    density = Density.of_energy(lambda x: (x**4).sum(1), Euclidean((2,)))
     x = KEYS[:20].normal(2)
-    after = moved(HMC(step=1e3, leaps=20), density, x, 3)
+    after = moved(HMC(step_size=1e3, num_steps=20), density, x, 3)
     assert after.point.x.equal(x)
     assert after.acceptance.eq(0).all()
     assert after.point.values.isfinite().all()
@@ -290,8 +300,8 @@ def test_a_leapfrog_that_diverges_is_rejected() -> None:
 
 def test_a_chain_leaves_what_is_forbidden() -> None:
     """From where the energy is infinite, the first finite proposal is taken."""
-    density = Density.of(walled, Euclidean((1,)))
-    after = moved(HMC(step=0.3, leaps=3), density, torch.full((200, 1), -0.5, dtype=F64), 20)
+    density = Density.of_energy(walled, Euclidean((1,)))
+    after = moved(HMC(step_size=0.3, num_steps=3), density, torch.full((200, 1), -0.5, dtype=F64), 20)
     assert (after.point.x > 0).all()
     assert density.log_p(density.at(double([[-1.0], [2.0]]))).tolist() == [-torch.inf, -2.0]
 
@@ -304,8 +314,8 @@ def assert_conserves(kind: type[HMC]) -> None:
     density = Density.marginal(world, 0.0)
     start, momentum = density.at(world.draw(KEYS[:200]).double()), KEYS[:200].fold("momentum").normal(2)
     errors = []
-    for leaps in (counts := (4, 8, 16, 32)):
-        end, last = kind(leaps=leaps)._leapfrog(start, momentum, double(0.6 / leaps), density)
+    for num_steps in (counts := (4, 8, 16, 32)):
+        end, last = kind(num_steps=num_steps)._leapfrog(start, momentum, double(0.6 / num_steps), density)
         change = density.log_p(end) - density.log_p(start) + per_sample_sum(momentum**2 - last**2) / 2
         errors.append(change.abs().mean().item())
     assert 1.9 < convergence_order(counts, errors) < 2.1, errors
@@ -322,14 +332,14 @@ def test_mala_is_the_langevin_proposal() -> None:
     density, step = Density.marginal(smooth(), 0.0), 0.4
     x = smooth().draw(KEYS[:500]).double()
     here, z = density.at(x), KEYS[:500].fold("momentum").normal(2)
-    y = x + step**2 / 2 * density.slope(here) + step * z
+    y = x + step**2 / 2 * density.gradient(here) + step * z
     there = density.at(y)
 
-    def log_q(to: Tensor, point: Point) -> Tensor:
-        return -per_sample_sum((to - point.x - step**2 / 2 * density.slope(point)) ** 2) / (2 * step**2)
+    def log_q(to: Tensor, point: MCMCState) -> Tensor:
+        return -per_sample_sum((to - point.x - step**2 / 2 * density.gradient(point)) ** 2) / (2 * step**2)
 
     ratio = density.log_p(there) - density.log_p(here) + log_q(x, there) - log_q(y, here)
-    found = MALA(step=step).move(here, density, KEYS[:500])
+    found = MALA(step_size=step).move(here, density, KEYS[:500])
     assert_close(found.acceptance, ratio.clamp(max=0).exp(), 1e-9)
     stays = (found.point.x == x).all(1)
     assert_close(found.point.x[~stays], y[~stays], 1e-12)
@@ -361,7 +371,7 @@ def assert_keeps_the_table(kind: str, move: Move, t: float, count: int = 8) -> N
 
 @pytest.mark.parametrize("t", [0.0, 0.4])
 @pytest.mark.parametrize("kind", ["masked", "uniform", "substitution"])
-@pytest.mark.parametrize("move", [Gibbs(), Informed()], ids=["gibbs", "informed"])
+@pytest.mark.parametrize("move", [Gibbs(), LocallyInformed()], ids=["gibbs", "informed"])
 def test_tokens_keep_their_table(kind: str, move: Move, t: float) -> None:
     assert_keeps_the_table(kind, move, t)
 
@@ -383,12 +393,12 @@ def assert_finds_the_energy(move: Move, space: Categorical) -> None:
     """From one sequence to exp(−E), which says nothing of masks."""
     pairs = torch.cartesian_prod(torch.arange(3), torch.arange(3))
     law = (-coupled_energy(torch.nn.functional.one_hot(pairs, 3).double())).softmax(0)
-    after = moved(move, Density.of(coupled_energy, space), torch.zeros(N, 2, dtype=torch.int64), 60).point.x
+    after = moved(move, Density.of_energy(coupled_energy, space), torch.zeros(N, 2, dtype=torch.int64), 60).point.x
     statistic, p = chi_square((after[:, None] == pairs).all(2).sum(0), law)
     assert p > 0.01, f"chi-square {statistic:.1f}, p = {p:.2g}"
 
 
-@pytest.mark.parametrize("move", [Gibbs(), Informed()], ids=["gibbs", "informed"])
+@pytest.mark.parametrize("move", [Gibbs(), LocallyInformed()], ids=["gibbs", "informed"])
 def test_tokens_find_an_energy(move: Move) -> None:
     for space in (Categorical.masked((2,), 3), Categorical.uniform((2,), 3)):
         assert_finds_the_energy(move, space)
@@ -399,13 +409,13 @@ def test_the_energy_rejects_a_proposal_without_its_way_back() -> None:
     rejected(assert_finds_the_energy, Blind(), Categorical.uniform((2,), 3))
 
 
-@pytest.mark.parametrize("move", [Gibbs(), Informed()], ids=["gibbs", "informed"])
+@pytest.mark.parametrize("move", [Gibbs(), LocallyInformed()], ids=["gibbs", "informed"])
 def test_tokens_that_do_not_exist_do_not_move(move: Move) -> None:
     mask = torch.tensor([[True, False, True]]).expand(200, 3)
-    space = Categorical.uniform((3,), 4).where(mask)
+    space = Categorical.uniform((3,), 4).with_mask(mask)
     x = space.noise(torch.ones(200, 3, dtype=torch.int64), 0.5, KEYS[:200])
     weights = double([0.0, 1.0, -1.0, 0.5])
-    after = moved(move, Density.of(lambda code: (code @ weights).sum(1), space), x, 20).point.x
+    after = moved(move, Density.of_energy(lambda code: (code @ weights).sum(1), space), x, 20).point.x
     assert not after[:, 1].any()
     assert len(after[:, [0, 2]].unique()) == 4
 
@@ -424,10 +434,10 @@ def level(beta: float, target: Mixture, spread: float | None) -> tuple[Tensor, T
     return cov @ pull, cov
 
 
-def assert_keeps_every_level(move: Tempering, spread: float | None) -> None:
+def assert_keeps_every_level(move: ParallelTempering, spread: float | None) -> None:
     """Exact draws of all levels stay exact draws of all levels."""
     target, n = single(), N // 2
-    laws = [level(beta, target, spread) for beta in move.ladder]
+    laws = [level(beta, target, spread) for beta in move.inverse_temperatures]
     z = Keys.of(5, n * len(laws)).normal(2).split(n)
     x = torch.cat([mean + part @ torch.linalg.cholesky(cov).T for (mean, cov), part in zip(laws, z, strict=True)])
     density = Density.marginal(target, 0.0)
@@ -440,33 +450,39 @@ def assert_keeps_every_level(move: Tempering, spread: float | None) -> None:
 
 @pytest.mark.parametrize(("ladder", "spread"), [(LADDER, 2.0), (LADDER[:3], None)], ids=["with a base", "without"])
 def test_tempering_keeps_every_level(ladder: tuple[float, ...], spread: float | None) -> None:
-    inner = HMC(step=0.3, leaps=4)
-    assert_keeps_every_level(Tempering(ladder=ladder, inner=inner), spread)
-    rejected(assert_keeps_every_level, WrongWay(ladder=ladder, inner=inner), spread)
-    rejected(assert_keeps_every_level, Tempering(ladder=ladder, inner=AlwaysAccepted(step=0.6, leaps=2)), spread)
+    inner = HMC(step_size=0.3, num_steps=4)
+    assert_keeps_every_level(ParallelTempering(inverse_temperatures=ladder, inner=inner), spread)
+    rejected(assert_keeps_every_level, WrongWay(inverse_temperatures=ladder, inner=inner), spread)
+    rejected(
+        assert_keeps_every_level,
+        ParallelTempering(inverse_temperatures=ladder, inner=AlwaysAccepted(step_size=0.6, num_steps=2)),
+        spread,
+    )
 
 
 def test_an_exchange_is_one_permutation_of_neighbours() -> None:
     gain = KEYS[:40].normal(5).T
-    order, swaps = Tempering(ladder=(1.0, 0.8, 0.5, 0.2, 0.0))._exchange(gain, Keys.of(3, 200))
+    order, swap_acceptance = ParallelTempering(inverse_temperatures=(1.0, 0.8, 0.5, 0.2, 0.0))._exchange(
+        gain, Keys.of(3, 200)
+    )
     assert order.sort().values.equal(torch.arange(200))
     assert ((order.reshape(5, 40) % 40) == torch.arange(40)).all()  # a chain exchanges with itself, at the next level
     way = order.reshape(5, 40) // 40 - torch.arange(5)[:, None]
     assert way.abs().max() == 1
-    tried = ~swaps.isnan()
+    tried = ~swap_acceptance.isnan()
     assert tried.tolist() in ([True, False, True, False], [False, True, False, True])
 
 
 @pytest.mark.parametrize("ladder", [(), (0.9, 0.5), (1.0, 1.0), (1.0, 0.5, 0.7), (1.0, -0.1)])
 def test_ladders_that_do_not_fall_from_one_are_refused(ladder: tuple[float, ...]) -> None:
-    with pytest.raises(ValueError, match="a ladder falls from 1"):
-        Tempering(ladder=ladder)
+    with pytest.raises(ValueError, match="inverse temperatures fall from 1"):
+        ParallelTempering(inverse_temperatures=ladder)
 
 
 # As kernels of a sampler ----------------------------------------------------------------------------------
 
 
-def walk(move: Any, steps: int, n: int = 2000) -> Walk:
+def walk(move: Any, steps: int, n: int = 2000) -> SamplerState:
     world = anisotropic()
     kernels = (Predictor(),) if move is None else (Predictor(), move)
     return Sampler(log_snr(steps, world.space), kernels).end(world, Keys.of(2, n))
@@ -475,7 +491,7 @@ def walk(move: Any, steps: int, n: int = 2000) -> Walk:
 def test_between_the_steps_of_a_sampler_moves_keep_the_law() -> None:
     found = walk(MALA(count=2), 24)
     assert_same_law(found.x, anisotropic())
-    rejected(assert_same_law, walk(AlwaysAccepted(step=2.0, leaps=1, jitter=0.0), 24).x, anisotropic())
+    rejected(assert_same_law, walk(AlwaysAccepted(step_size=2.0, num_steps=1, jitter=0.0), 24).x, anisotropic())
 
 
 def test_moves_mend_what_few_steps_leave() -> None:
@@ -485,14 +501,14 @@ def test_moves_mend_what_few_steps_leave() -> None:
     def off(*kernels: Any) -> float:
         return sliced_wasserstein(Sampler(log_snr(8, world.space), kernels).run(world, Keys.of(2, 2000)), exact)
 
-    assert off(Predictor(0.0), HMC(count=4, step=0.4, leaps=4)) < 0.6 * off(Predictor(0.0))
+    assert off(Predictor(0.0), HMC(count=4, step_size=0.4, num_steps=4)) < 0.6 * off(Predictor(0.0))
 
 
 @pytest.mark.parametrize("t", [0.5, torch.tensor([0.5, 0.3, 0.7], dtype=F64)], ids=["one time", "a time a sample"])
 def test_a_move_says_what_it_did_to_the_walk(t: Any) -> None:
     world, keys = anisotropic(), Keys.of(0, 3)
-    before = Predictor()(Walk(world.space.prior(keys), 1.0, world.space), t, world, {}, keys)
-    after = HMC(count=2, leaps=3, warmup=4)(before, t, world, {}, keys.fold("move"))
+    before = Predictor()(SamplerState(world.space.prior(keys), 1.0, world.space), t, world, {}, keys)
+    after = HMC(count=2, num_steps=3, warmup=4)(before, t, world, {}, keys.fold("move"))
     assert after.acceptance is not None
     assert after.acceptance.shape == (3,)
     assert after.t is t
@@ -505,9 +521,9 @@ def test_a_move_says_what_it_did_to_the_walk(t: Any) -> None:
 def test_a_time_a_sample_is_as_good_as_one_time() -> None:
     world, keys, t = anisotropic(), Keys.of(0, 3), double([0.2, 0.5, 0.0])
     x = world.space.noise(world.draw(keys), t, keys.fold("noise"))
-    together = MALA()(Walk(x, t, world.space), t, world, {}, keys).x
+    together = MALA()(SamplerState(x, t, world.space), t, world, {}, keys).x
     for i, time in enumerate(t.tolist()):
-        alone = MALA()(Walk(x[i : i + 1], time, world.space), time, world, {}, keys[i : i + 1]).x
+        alone = MALA()(SamplerState(x[i : i + 1], time, world.space), time, world, {}, keys[i : i + 1]).x
         assert_close(alone, together[i : i + 1], 1e-6)
 
 
@@ -517,27 +533,31 @@ def test_conditions_reach_the_density() -> None:
     labels = torch.arange(N) % 2
     shares = torch.where(labels[:, None] == double([0.0, 1, 1]), world.weights, 0.0)
     x = world.components.draw(torch.multinomial(shares, 1, generator=torch.Generator().manual_seed(0))[:, 0], KEYS)
-    after = HMC(step=8.0, leaps=30, count=3)(Walk(x, 0.0, world.space), 0.0, world, {"label": labels}, KEYS).x
+    after = HMC(step_size=8.0, num_steps=30, count=3)(
+        SamplerState(x, 0.0, world.space), 0.0, world, {"label": labels}, KEYS
+    ).x
     of_first = responsibilities(world, after.double(), 0.0)[:, 0]
     assert of_first[labels == 0].mean() > 0.99
     assert of_first[labels == 1].mean() < 0.01
 
 
-@pytest.mark.parametrize("move", [MALA(), HMC(), Independence(proposal=PROPOSAL)], ids=lambda move: type(move).__name__)
+@pytest.mark.parametrize(
+    "move", [MALA(), HMC(), IndependentMetropolis(proposal=PROPOSAL)], ids=lambda move: type(move).__name__
+)
 def test_continuous_moves_conform(move: Move) -> None:
-    energy = Density.of(lambda x: x.square().sum(1) / 2, Euclidean((2,)))
+    energy = Density.of_energy(lambda x: x.square().sum(1) / 2, Euclidean((2,)))
     assert check_kernel(replace(move, density=energy, count=3), anisotropic()) == 8
 
 
-@pytest.mark.parametrize("move", [Gibbs(), Informed()], ids=lambda move: type(move).__name__)
+@pytest.mark.parametrize("move", [Gibbs(), LocallyInformed()], ids=lambda move: type(move).__name__)
 def test_moves_of_tokens_conform(move: Move) -> None:
     world = sequences("uniform")
-    assert check_kernel(replace(move, density=Density.of(coupled_energy, world.space)), world) == 8
+    assert check_kernel(replace(move, density=Density.of_energy(coupled_energy, world.space)), world) == 8
 
 
-@pytest.mark.parametrize("move", [MALA(), HMC(), Gibbs(), Informed()], ids=lambda move: type(move).__name__)
+@pytest.mark.parametrize("move", [MALA(), HMC(), Gibbs(), LocallyInformed()], ids=lambda move: type(move).__name__)
 def test_a_chain_does_not_depend_on_its_batch(move: Move) -> None:
-    world = sequences("uniform") if isinstance(move, Gibbs | Informed) else anisotropic()
+    world = sequences("uniform") if isinstance(move, Gibbs | LocallyInformed) else anisotropic()
     density, x = Density.marginal(world, 0.2), world.draw(KEYS[:6])
     together = moved(move, density, x, 5).point.x
     for i in range(6):
@@ -549,7 +569,7 @@ def test_a_chain_does_not_depend_on_its_batch(move: Move) -> None:
 
 
 def test_settings_without_a_meaning_are_refused() -> None:
-    for name, value in (("count", 0), ("warmup", -1), ("leaps", 0), ("jitter", 1.0)):
+    for name, value in (("count", 0), ("warmup", -1), ("num_steps", 0), ("jitter", 1.0)):
         options: dict[str, Any] = {name: value}
         with pytest.raises(ValueError, match=f"{name}={value}"):
             HMC(**options)
@@ -559,9 +579,9 @@ def test_an_energy_must_be_one_number_a_sample() -> None:
     for energy, found in ((lambda x: x, r"\(3, 2\)"), (lambda x: x.sum(), r"\(\)"), (lambda x: 1.0, "float")):
         for slopes in (True, False):
             with pytest.raises(InputError, match=rf"must be of shape \(3,\), found {found}"):
-                Density.of(energy, Euclidean((2,))).at(torch.zeros(3, 2), slopes)  # pyright: ignore[reportArgumentType]
+                Density.of_energy(energy, Euclidean((2,))).at(torch.zeros(3, 2), slopes)  # pyright: ignore[reportArgumentType]
 
 
 def test_states_of_several_parts_are_refused() -> None:
     with pytest.raises(InputError, match="move one tensor of numbers or categories, not dict"):
-        Density.of(lambda x: x, Euclidean((2,))).at({"x": torch.zeros(3, 2)})
+        Density.of_energy(lambda x: x, Euclidean((2,))).at({"x": torch.zeros(3, 2)})

@@ -37,7 +37,7 @@ def state(t: float = 0.5) -> dict[str, Tensor]:
     keys = Keys.of(3, 3)
     cloud = 1.4 * keys.fold("x").normal(N, 3).float() * MASK[..., None]
     atoms = keys.fold("a").uniform(N).mul(ELEMENTS).long() * MASK
-    return denoiser().space.where(MASK).noise({"positions": cloud, "atoms": atoms}, t, keys)
+    return denoiser().space.with_mask(MASK).noise({"positions": cloud, "atoms": atoms}, t, keys)
 
 
 def rotation(seed: int = 0) -> Tensor:

@@ -8,12 +8,12 @@ from torch import Tensor, nn
 
 from ornstein.errors import InputError
 from ornstein.keys import Keys
-from ornstein.networks import MLP, MLPConfig, Particles, ParticlesConfig
+from ornstein.networks import MLP, MLPConfig, ParticleNetwork, ParticleNetworkConfig
 from ornstein.networks.mlp import FourierFeatures
 from ornstein.networks.particles import Pairs, RadialBasis
 from worlds import rejected
 
-SMALL = ParticlesConfig(width=16, layers=2, radial=8, vectors=4)
+SMALL = ParticleNetworkConfig(width=16, layers=2, radial=8, vectors=4)
 
 
 def stirred(network: nn.Module) -> nn.Module:
@@ -53,12 +53,12 @@ def assert_equivariant(network: nn.Module, move: Callable[[Tensor], Tensor]) -> 
 
 @pytest.mark.parametrize("move", MOVES)
 def test_particles_are_equivariant(move: str) -> None:
-    assert_equivariant(stirred(Particles(SMALL)), MOVES[move])
+    assert_equivariant(stirred(ParticleNetwork(SMALL)), MOVES[move])
     rejected(assert_equivariant, stirred(MLP(MLPConfig(width=16, layers=1), (5, 3))), MOVES[move])
 
 
 def test_only_particles_of_a_kind_may_be_exchanged() -> None:
-    network = stirred(Particles(SMALL, (8, 1, 1, 6, 6)))
+    network = stirred(ParticleNetwork(SMALL, (8, 1, 1, 6, 6)))
     assert_equivariant(network, lambda x: x[:, [0, 2, 1, 4, 3]])
     assert_equivariant(network, MOVES["turned"])
     rejected(assert_equivariant, network, MOVES["exchanged"])
@@ -66,7 +66,7 @@ def test_only_particles_of_a_kind_may_be_exchanged() -> None:
 
 @pytest.mark.parametrize("shape", [(4, 2), (5, 3), (2, 3)])
 def test_particles_know_no_place_and_move_no_centre(shape: tuple[int, int]) -> None:
-    network, x, t = stirred(Particles(SMALL)), normal(1, 6, *shape), times(6)
+    network, x, t = stirred(ParticleNetwork(SMALL)), normal(1, 6, *shape), times(6)
     moved = network(x, t, {})
     assert moved.abs().amax() > 0.01
     torch.testing.assert_close(network(x + 2.0, t, {}), moved, atol=1e-5, rtol=1e-5)
@@ -74,7 +74,7 @@ def test_particles_know_no_place_and_move_no_centre(shape: tuple[int, int]) -> N
 
 
 def test_particles_start_still_and_feel_every_weight_after_one_step() -> None:
-    network, x, t = Particles(SMALL), normal(2, 16, 5, 3), times(16)
+    network, x, t = ParticleNetwork(SMALL), normal(2, 16, 5, 3), times(16)
     assert not network(x, t, {}).any()
     optimizer = torch.optim.SGD(network.parameters(), 0.1)
     for _ in range(2):
@@ -85,14 +85,14 @@ def test_particles_start_still_and_feel_every_weight_after_one_step() -> None:
 
 
 def test_particles_can_be_differentiated_twice() -> None:
-    network = stirred(Particles(SMALL)).double()
+    network = stirred(ParticleNetwork(SMALL)).double()
     x = Keys.of(3, 2).normal(3, 2).requires_grad_()
     assert torch.autograd.gradgradcheck(lambda x: network(x, times(2).double(), {}), x, atol=1e-4)
 
 
 def test_coinciding_particles_have_finite_gradients() -> None:
     x = torch.zeros(2, 4, 3, requires_grad=True)
-    stirred(Particles(SMALL))(x, times(2), {}).square().sum().backward()
+    stirred(ParticleNetwork(SMALL))(x, times(2), {}).square().sum().backward()
     assert x.grad is not None
     assert x.grad.isfinite().all()
 
@@ -142,4 +142,4 @@ def test_sizes_out_of_range_are_named() -> None:
     with pytest.raises(InputError, match=r"network\.mlp\.frequencies is -1"):
         MLPConfig(frequencies=-1)
     with pytest.raises(InputError, match=r"network\.particles\.radial is 1, expected a number in \[2, inf\)"):
-        ParticlesConfig(radial=1)
+        ParticleNetworkConfig(radial=1)

@@ -10,7 +10,7 @@ from ornstein.denoisers.base import NeuralDenoiser, Traits
 from ornstein.errors import InputError
 from ornstein.keys import Keys
 from ornstein.networks import Transformer, TransformerConfig
-from ornstein.spaces import Ordered
+from ornstein.spaces import Autoregressive
 from worlds import rejected
 
 LENGTH, STATES, SIZE = 7, 5, 4
@@ -105,11 +105,11 @@ def test_one_look_at_all_tokens_is_as_good_as_a_look_at_each_time() -> None:
     """Teacher forcing: logits of the clean sequence are those of the sequence with its later tokens hidden."""
     x0 = tokens(3)
     for start in (0, 3):
-        space, model = Ordered.of(LENGTH, SIZE, start), network(causal=True)
-        null = {"start": torch.tensor(start)}
-        denoiser = NeuralDenoiser(model, Traits(space), null)
+        space, model = Autoregressive.of(LENGTH, SIZE, start), network(causal=True)
+        unconditional = {"start": torch.tensor(start)}
+        denoiser = NeuralDenoiser(model, Traits(space), unconditional)
         with torch.no_grad():
-            taught: Any = denoiser(space.shown(x0, 0.5, Keys.of(0, 3)), 0.5)
+            taught: Any = denoiser(space.corrupt(x0, 0.5, Keys.of(0, 3)), 0.5)
             for k in range(LENGTH):
                 t, place = 1 - k / LENGTH, (start + k) % LENGTH
                 asked: Any = denoiser(space.noise(x0, t, Keys.of(0, 3)), t)
@@ -171,7 +171,7 @@ def test_only_timed_networks_see_the_time(causal: bool) -> None:
     x = tokens(1)
     for timed in (False, True):
         model = network(causal=causal, timed=timed)
-        assert model.timeless != timed
+        assert model.time_independent != timed
         assert differ(logits(model, x, t=0.2), logits(model, x, t=0.9)).all().item() == timed
         assert differ(logits(model, x, t=0.2), logits(model, x, t=0.9)).any().item() == timed
 

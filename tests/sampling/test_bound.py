@@ -90,7 +90,7 @@ def test_counted_masks_have_the_same_mean_and_less_noise() -> None:
 
 def test_masks_are_counted_among_the_positions_that_exist() -> None:
     """Of one letter alone (L + 1)/n is 2 where it is hidden."""
-    space = SPACES["counted"].where(torch.tensor([[True, False, False]]).expand(N, 3))
+    space = SPACES["counted"].with_mask(torch.tensor([[True, False, False]]).expand(N, 3))
     keys = Keys.of(6, N)
     x0 = torch.zeros(N, 3, dtype=torch.int64)
     x_t = space.noise(x0, keys.fold("t").uniform(), keys)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from ornstein.keys import Keys
-from ornstein.sampling.diagnostics import Exactness, effective_sample_size, family_error, log_mean_exp, systematic
+from ornstein.sampling.diagnostics import Exactness, effective_sample_size, genealogy_error, log_mean_exp, systematic
 from worlds import assert_close, double, rejected
 
 Resample = Callable[..., Tensor]
@@ -81,11 +81,11 @@ def test_what_has_no_weight_is_never_drawn() -> None:
 def test_the_family_error_of_equal_families_is_none_and_of_one_family_all() -> None:
     """Without resampling every particle is its own family: the error is the weights' scatter, √(1/ESS − 1/n)."""
     equal, own = torch.zeros(8, dtype=torch.float64), torch.arange(8)
-    assert_close(family_error(equal, own), double(0.0))
+    assert_close(genealogy_error(equal, own), double(0.0))
     log_weights = Keys.of(1, 1).normal(8)[0]
     expected = (1 / effective_sample_size(log_weights) - 1 / 8).sqrt()
-    assert_close(family_error(log_weights, own), expected)
-    assert_close(family_error(equal, torch.zeros(8, dtype=torch.int64)), double(1 - 1 / 8).sqrt())
+    assert_close(genealogy_error(log_weights, own), expected)
+    assert_close(genealogy_error(equal, torch.zeros(8, dtype=torch.int64)), double(1 - 1 / 8).sqrt())
 
 
 def test_the_summary_is_json_and_a_sentence() -> None:

@@ -15,12 +15,12 @@ from ornstein.beliefs import Normal, Probs
 from ornstein.covariances import Dense
 from ornstein.denoisers.base import Condition, Denoiser, Guided, NeuralDenoiser, with_covariance
 from ornstein.effort import Effort
-from ornstein.guidance.factors import BlackBox, Energy, Factor, Late, NoisyLogProb
+from ornstein.guidance.factors import Energy, Factor, Interval, NoisyClassifierGuidance, Reward
 from ornstein.guidance.measurements import Fixed, Measurement
 from ornstein.guidance.operators import Matrix
 from ornstein.keys import Keys
 from ornstein.sampling.grids import uniform
-from ornstein.sampling.kernels import Heun, Kernel, Predictor, Renoise, Walk
+from ornstein.sampling.kernels import Heun, Kernel, Predictor, Restart, SamplerState
 from ornstein.sampling.particles import Particles
 from ornstein.sampling.sampler import Sampler
 from ornstein.spaces import Euclidean
@@ -78,9 +78,9 @@ def first(x: Tensor) -> Tensor:
 FACTORS: dict[str, Factor] = {
     "measurement": Measurement(double([0.4]), Matrix(double([[1.0, 0.6]])), 0.3),
     "energy": Energy(first),
-    "noisy": NoisyLogProb(lambda x, t: first(x)),
-    "not yet": Late(Energy(first), 0.1),
-    "black box": BlackBox(first),
+    "noisy": NoisyClassifierGuidance(lambda x, t: first(x)),
+    "not yet": Interval(Energy(first), 0.1),
+    "black box": Reward(first),
 }
 
 
@@ -92,9 +92,9 @@ def network() -> NeuralDenoiser:
 def test_past_beliefs_hold_no_graph(name: str) -> None:
     sampler = Sampler(uniform(4), (Predictor(0.0, 3),))
     with torch.no_grad():
-        walk = sampler.end(network() & FACTORS[name], Keys.of(0, 2), start=Keys.of(0, 2).normal(2))
-    assert len(walk.past) == 3
-    for _, belief in walk.past:
+        state = sampler.end(network() & FACTORS[name], Keys.of(0, 2), start=Keys.of(0, 2).normal(2))
+    assert len(state.past) == 3
+    for _, belief in state.past:
         assert isinstance(belief, Normal)
         assert belief.cov is None
         assert belief.mean.grad_fn is None
@@ -150,15 +150,15 @@ def counting() -> tuple[Counting, Denoiser]:
     return net, NeuralDenoiser(net, Euclidean((2,)))
 
 
-def assert_counted(kernel: Kernel, count: Callable[[Walk], int], factors: list[Factor]) -> None:
+def assert_counted(kernel: Kernel, count: Callable[[SamplerState], int], factors: list[Factor]) -> None:
     """What the walk says is what the network saw."""
     net, denoiser = counting()
     for factor in factors:
         denoiser = denoiser & factor
     with torch.no_grad():
-        walk = Sampler(uniform(3), (kernel, Renoise())).end(denoiser, Keys.of(0, 4), start=Keys.of(0, 4).normal(2))
+        state = Sampler(uniform(3), (kernel, Restart())).end(denoiser, Keys.of(0, 4), start=Keys.of(0, 4).normal(2))
     assert net.gradients > 0
-    assert count(walk) == net.gradients
+    assert count(state) == net.gradients
 
 
 ITERATED = Measurement([0.4, -0.1], Matrix(torch.eye(2).double()), 0.3, direct=0)
@@ -173,9 +173,9 @@ SETS = {
 @pytest.mark.parametrize("kernel", [Predictor(0.0, 3), Heun(), Particles(), Particles(dense=0)], ids=repr)
 @pytest.mark.parametrize("name", SETS)
 def test_the_gradients_of_the_network_are_counted(kernel: Kernel, name: str) -> None:
-    assert_counted(kernel, lambda walk: walk.gradients, SETS[name])
+    assert_counted(kernel, lambda state: state.gradients, SETS[name])
     if name != "formed":  # one number, and so one gradient a call
-        rejected(assert_counted, kernel, lambda walk: int(walk.nfe), SETS[name])
+        rejected(assert_counted, kernel, lambda state: int(state.nfe), SETS[name])
 
 
 def test_a_plain_run_takes_none() -> None:
@@ -191,8 +191,8 @@ def test_a_factor_of_ones_own_need_not_carry_the_tally() -> None:
 
     net, denoiser = counting()
     with torch.no_grad():
-        walk = Sampler(uniform(3)).end(denoiser & Own(first), Keys.of(0, 4))
-    assert walk.gradients == net.gradients > 0
+        state = Sampler(uniform(3)).end(denoiser & Own(first), Keys.of(0, 4))
+    assert state.gradients == net.gradients > 0
 
 
 # Solves that stopped short ----------------------------------------------------------------------------

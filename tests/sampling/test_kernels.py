@@ -15,7 +15,7 @@ from ornstein.denoisers.base import Denoiser
 from ornstein.denoisers.oracles import enumerated
 from ornstein.keys import Keys
 from ornstein.sampling.grids import uniform
-from ornstein.sampling.kernels import Kernel, Predictor, Renoise, Walk
+from ornstein.sampling.kernels import Kernel, Predictor, Restart, SamplerState
 from ornstein.sampling.sampler import Sampler
 from ornstein.schedules import Cosine
 from ornstein.spaces import Categorical
@@ -28,29 +28,29 @@ WORLDS = {"euclidean": anisotropic(), "categorical": sequences("masked"), "produ
 inside = st.floats(0.05, 0.95)
 
 
-def start(world: Denoiser) -> Walk:
-    return Walk(world.space.prior(KEYS), 1.0, world.space)
+def start(world: Denoiser) -> SamplerState:
+    return SamplerState(world.space.prior(KEYS), 1.0, world.space)
 
 
 @pytest.mark.parametrize("order", [1, 2, 3])
 def test_the_past_is_as_long_as_the_order(order: int) -> None:
-    walk = start(anisotropic())
+    state = start(anisotropic())
     for k, s in enumerate((0.8, 0.5, 0.2), start=1):
-        walk = Predictor(0.0, order)(walk, s, anisotropic(), {}, KEYS)
-        assert len(walk.past) == min(k, order)
-        assert (walk.t, walk.nfe) == (s, k)
-    assert walk.past[-1][0] == 0.5
-    assert walk.belief is walk.past[-1][1]
+        state = Predictor(0.0, order)(state, s, anisotropic(), {}, KEYS)
+        assert len(state.past) == min(k, order)
+        assert (state.t, state.nfe) == (s, k)
+    assert state.past[-1][0] == 0.5
+    assert state.belief is state.past[-1][1]
 
 
 @pytest.mark.parametrize("world", WORLDS.values(), ids=WORLDS)
 def test_the_transition_is_the_law_of_the_move(world: Denoiser) -> None:
-    walk = Predictor()(start(world), 0.4, world, {}, KEYS)
-    assert walk.transition is not None
-    assert walk.transition.log_prob(walk.x).shape == (3,)
-    assert walk.transition.log_prob(walk.x).isfinite().all()
-    again = walk.transition.sample(KEYS)
-    assert all(one.equal(other) for one, other in zip(leaves(again), leaves(walk.x), strict=True))
+    state = Predictor()(start(world), 0.4, world, {}, KEYS)
+    assert state.transition is not None
+    assert state.transition.log_prob(state.x).shape == (3,)
+    assert state.transition.log_prob(state.x).isfinite().all()
+    again = state.transition.sample(KEYS)
+    assert all(one.equal(other) for one, other in zip(leaves(again), leaves(state.x), strict=True))
 
 
 @given(t=inside, ratio=inside)
@@ -59,7 +59,7 @@ def test_deterministic_first_order_is_ddim(t: float, ratio: float) -> None:
     x = KEYS.normal(2)
     x0 = world(x, t).mean
     noise = (x - schedule.alpha(t) * x0) / schedule.sigma(t)
-    found = Predictor(0.0)(Walk(x, t, world.space), s, world, {}, KEYS).x
+    found = Predictor(0.0)(SamplerState(x, t, world.space), s, world, {}, KEYS).x
     assert_close(found, schedule.alpha(s) * x0 + schedule.sigma(s) * noise, 1e-9)
 
 
@@ -118,35 +118,35 @@ def assert_leaves_the_law(world: Any, kernel: Kernel, s: float = 0.3, n: int = 4
     keys = Keys.of(3, n)
     clean = world.draw(keys)
     x = world.space.noise(clean, s, keys.fold("noise"))
-    walk = Walk(x, s, world.space, past=((s + 0.02, world(x, s)),))
+    state = SamplerState(x, s, world.space, past=((s + 0.02, world(x, s)),))
     for k in range(5):
-        walk = kernel(walk, s, world, {}, keys.fold(k))
+        state = kernel(state, s, world, {}, keys.fold(k))
     again = world.space.noise(world.draw(keys.fold("other")), s, keys.fold("fresh"))
     if isinstance(world.space, Categorical):
         observed = torch.stack(
-            [(row[:, 0] * world.space.states + row[:, 1]).bincount(minlength=16) for row in (walk.x, again)]
+            [(row[:, 0] * world.space.states + row[:, 1]).bincount(minlength=16) for row in (state.x, again)]
         )
         seen = observed.sum(0) > 0
         result: Any = stats.chi2_contingency(observed[:, seen].numpy())
         assert result.pvalue > 1e-3
     else:
-        assert sliced_wasserstein(walk.x, again) < 1.5 * sliced_wasserstein(x, again)
+        assert sliced_wasserstein(state.x, again) < 1.5 * sliced_wasserstein(x, again)
 
 
 @dataclass(frozen=True)
 class OnlyBack:
     """A broken twin: noise is added and never removed."""
 
-    def __call__(self, walk: Walk, s: Any, denoiser: Any, condition: Any, keys: Keys) -> Walk:
-        back = walk.past[-1][0]
-        return replace(walk, x=walk.space.noise(walk.x, back, keys, since=s))
+    def __call__(self, state: SamplerState, s: Any, denoiser: Any, condition: Any, keys: Keys) -> SamplerState:
+        back = state.past[-1][0]
+        return replace(state, x=state.space.noise(state.x, back, keys, since=s))
 
 
 @pytest.mark.parametrize(
     "world", [anisotropic(), sequences("masked"), sequences("uniform")], ids=["normal", "masked", "uniform"]
 )
 def test_renoising_leaves_the_law(world: Any) -> None:
-    assert_leaves_the_law(world, Renoise())
+    assert_leaves_the_law(world, Restart())
     rejected(assert_leaves_the_law, world, OnlyBack())
 
 
@@ -161,4 +161,4 @@ def test_renoising_mends_parallel_draws() -> None:
 
     alone = valid(Predictor())
     assert alone == pytest.approx(1 - 0.75 / 4, abs=0.03)  # the law of masked ancestral sampling
-    assert valid(Predictor(), Renoise()) > alone + 0.005
+    assert valid(Predictor(), Restart()) > alone + 0.005

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from nets import Net
 from ornstein.denoisers.base import Denoiser, NeuralDenoiser, Traits
-from ornstein.denoisers.composition import Prompt, mixture
+from ornstein.denoisers.composition import ClassifierFreeGuidance, mixture
 from ornstein.denoisers.energy import EnergyDenoiser
 from ornstein.denoisers.oracles import GaussianComponents, Mixture, enumerated
 from ornstein.guidance.factors import Energy
@@ -209,7 +209,7 @@ def test_weights_of_labelled_draws_are_those_of_the_label() -> None:
     x, log_q = draw_with_log_prob(world, Keys.of(3, 2000), condition=label)
     only = Mixture(double([0.0, 0.6, 0.4]), world.components)
     assert_weights(exact(only, x) - log_q, 0.97)
-    again, log_again = draw_with_log_prob(world & Prompt({"label": 1}), Keys.of(3, 2000))
+    again, log_again = draw_with_log_prob(world & ClassifierFreeGuidance({"label": 1}), Keys.of(3, 2000))
     assert_close(again, x)
     assert_close(log_again, log_q)
 

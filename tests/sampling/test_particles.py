@@ -18,13 +18,13 @@ from torch import Tensor
 
 from ornstein.denoisers.base import Denoiser
 from ornstein.denoisers.oracles import GaussianComponents, Mixture
-from ornstein.guidance.factors import Energy, Factor, NoisyLogProb
+from ornstein.guidance.factors import Energy, Factor, NoisyClassifierGuidance
 from ornstein.guidance.measurements import Fixed, Measurement
-from ornstein.guidance.operators import Matrix, Subset
+from ornstein.guidance.operators import Mask, Matrix
 from ornstein.keys import Keys
 from ornstein.sampling.diagnostics import effective_sample_size
 from ornstein.sampling.grids import log_snr, uniform
-from ornstein.sampling.kernels import Kernel, Predictor, Walk
+from ornstein.sampling.kernels import Kernel, Predictor, SamplerState
 from ornstein.sampling.particles import Particles
 from ornstein.sampling.sampler import Sampler
 from ornstein.spaces import Euclidean
@@ -64,11 +64,11 @@ class Twice(Particles):
 
     threshold: float = 0.0
 
-    def __call__(self, walk: Walk, *rest: Any) -> Walk:
-        if walk.population is not None and walk.population.look is not None:
-            weights = walk.population.log_weights + walk.population.look.values.sum(0)
-            walk = replace(walk, population=replace(walk.population, log_weights=weights))
-        return super().__call__(walk, *rest)
+    def __call__(self, state: SamplerState, *rest: Any) -> SamplerState:
+        if state.population is not None and state.population.look is not None:
+            weights = state.population.log_weights + state.population.look.values.sum(0)
+            state = replace(state, population=replace(state.population, log_weights=weights))
+        return super().__call__(state, *rest)
 
 
 class Careless(Particles):
@@ -233,15 +233,15 @@ def test_where_everything_is_exact_all_weights_are_equal(wrap: Any, slack: float
 
     Tweedie's formula is 0/0 at t = 1, where the data's spread has to stand in for their covariance.
     """
-    walk = population(wrap(single()) & MEASURED, COARSE, 4000, 0)
-    found, (expected, log_z) = of(walk).exactness(), quadrature(single(), log_likelihood)
+    state = population(wrap(single()) & MEASURED, COARSE, 4000, 0)
+    found, (expected, log_z) = of(state).exactness(), quadrature(single(), log_likelihood)
     assert min(found.ess) > 1 - slack
     assert found.resampled == 1
     assert found.families > 4000 * (1 - 10 * slack)
     assert found.error < slack
     assert found.log_evidence == pytest.approx(log_z, abs=slack)
     mean, second = expected[:2], expected[[2, 3, 3, 4]].reshape(2, 2)
-    assert_moments(walk.x, mean, second - mean[:, None] * mean)
+    assert_moments(state.x, mean, second - mean[:, None] * mean)
 
 
 def test_many_numbers_measured_of_a_world_with_a_matrix_are_exact_too() -> None:
@@ -250,7 +250,7 @@ def test_many_numbers_measured_of_a_world_with_a_matrix_are_exact_too() -> None:
     world = Mixture(
         double([1.0]), GaussianComponents.of(Euclidean((40,)), 0 * roots[0, :1], roots @ roots.mT / 40 + torch.eye(40))
     )
-    measured = Measurement(Keys.of(6, 1).normal(40)[0], Subset(torch.ones(40) > 0), 0.5)
+    measured = Measurement(Keys.of(6, 1).normal(40)[0], Mask(torch.ones(40) > 0), 0.5)
     found = of(population(world & measured, COARSE, 50, 0)).exactness()
     cov = roots[0] @ roots[0].T / 40 + 1.25 * torch.eye(40)
     exact = torch.distributions.MultivariateNormal(torch.zeros(40).double(), cov).log_prob(measured.y)
@@ -290,7 +290,7 @@ def test_an_exact_noisy_classifier_costs_nothing() -> None:
     def log_second(x: Tensor, t: Any) -> Tensor:
         return (world.weights.log() + world.components.log_likelihood(x, t)).log_softmax(1)[:, 1]
 
-    found = of(population(world & NoisyLogProb(log_second), log_snr(60, world.space), 500, 0)).exactness()
+    found = of(population(world & NoisyClassifierGuidance(log_second), log_snr(60, world.space), 500, 0)).exactness()
     assert min(found.ess) > 0.9
     assert found.log_evidence == pytest.approx(world.weights[1].log().item(), abs=0.05)
 
@@ -430,9 +430,9 @@ def test_conditions_travel_with_their_particles() -> None:
 
 def test_evaluations_are_counted_again_after_resampling() -> None:
     guided = single() & Energy(lambda x: 3 * wavy(x))
-    walk = population(guided, COARSE, 64, 0, Particles(threshold=1.0))
-    assert of(walk).resampled == 5
-    assert walk.nfe == 5 + 4  # at each time on arrival, and after each resampling but the last
+    state = population(guided, COARSE, 64, 0, Particles(threshold=1.0))
+    assert of(state).resampled == 5
+    assert state.nfe == 5 + 4  # at each time on arrival, and after each resampling but the last
     assert population(guided, COARSE, 64, 0, Particles(threshold=0.0)).nfe == 5
 
 

@@ -18,7 +18,7 @@ from ornstein.denoisers.oracles import Mixture
 from ornstein.errors import InputError
 from ornstein.keys import Keys
 from ornstein.sampling.grids import log_snr, uniform
-from ornstein.sampling.kernels import Heun, Kernel, Predictor, Walk
+from ornstein.sampling.kernels import Heun, Kernel, Predictor, SamplerState
 from ornstein.sampling.sampler import Sampler
 from ornstein.schedules import EDM, Cosine, Linear, RectifiedFlow, Schedule, VarianceExploding
 from ornstein.spaces import Euclidean
@@ -260,9 +260,9 @@ def test_steps_yield_every_interval_and_count_evaluations() -> None:
 def test_kernels_of_one_interval_run_in_turn_with_their_own_noise() -> None:
     seen: list[int] = []
 
-    def spy(walk: Walk, s: Any, denoiser: Any, condition: Any, keys: Keys) -> Walk:
+    def spy(state: SamplerState, s: Any, denoiser: Any, condition: Any, keys: Keys) -> SamplerState:
         seen.append(int(keys.key[0]))
-        return walk
+        return state
 
     Sampler(uniform(3), (spy, spy)).run(anisotropic(), Keys.of(0, 2))
     assert len(seen) == len(set(seen)) == 6
@@ -399,11 +399,11 @@ def test_conditions_must_be_there_for_each_sample() -> None:
 
 
 def test_the_film_starts_with_noise() -> None:
-    drawn = sample(anisotropic(), 4, steps=5, film=True)
-    assert len(drawn.film) == 6
+    drawn = sample(anisotropic(), 4, steps=5, trajectory=True)
+    assert len(drawn.trajectory) == 6
     prior = anisotropic().space.prior(Keys.of(0, 4).fold("prior"))
-    assert_close(drawn.film[0], prior, 0.0)
-    assert_close(drawn.film[-1], drawn.x, 0.0)
+    assert_close(drawn.trajectory[0], prior, 0.0)
+    assert_close(drawn.trajectory[-1], drawn.x, 0.0)
 
 
 # Compilation ------------------------------------------------------------------------------------------

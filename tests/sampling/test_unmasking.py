@@ -17,14 +17,14 @@ from ornstein.beliefs import Probs
 from ornstein.denoisers.base import Condition, Denoiser, Guided, Traits
 from ornstein.denoisers.oracles import coupled, enumerated
 from ornstein.errors import InputError
-from ornstein.guidance.factors import LogProb
+from ornstein.guidance.factors import ClassifierGuidance
 from ornstein.guidance.measurements import Fixed
 from ornstein.keys import Keys
 from ornstein.sampling.grids import uniform
-from ornstein.sampling.kernels import Kernel, Predictor, Renoise, Walk
+from ornstein.sampling.kernels import Kernel, Predictor, Restart, SamplerState
 from ornstein.sampling.sampler import Sampler
-from ornstein.sampling.unmasking import FirstHitting, InformedCorrector, Remask, Sharpened, Unmask, entropy
-from ornstein.spaces import Categorical, Ordered
+from ornstein.sampling.unmasking import FirstHitting, InformedCorrector, Remask, TemperatureTopP, Unmask, entropy
+from ornstein.spaces import Autoregressive, Categorical
 from ornstein.states import State, Time
 from worlds import assert_close, assert_frequencies, double, line, rejected
 
@@ -45,13 +45,13 @@ KERNELS: dict[str, tuple[Kernel, ...]] = {
     "bounded": (Unmask(bound=0.3),),
     "mode": (Unmask("margin", drawn="mode"),),
     "remask": (Remask(cap=0.3),),
-    "renoise": (Predictor(), Renoise()),
+    "renoise": (Predictor(), Restart()),
     "corrector": (Unmask("random"), InformedCorrector(fit=0.5, since=0.6)),
 }
 every_kernel = pytest.mark.parametrize("kernels", KERNELS.values(), ids=KERNELS)
 
 
-def ended(world: Denoiser, grid: Any, *kernels: Kernel, n: int = N, seed: int = 0, **options: Any) -> Walk:
+def ended(world: Denoiser, grid: Any, *kernels: Kernel, n: int = N, seed: int = 0, **options: Any) -> SamplerState:
     return Sampler(grid, kernels).end(world, Keys.of(seed, n), **options)
 
 
@@ -59,8 +59,8 @@ def drawn(world: Denoiser, steps: int, *kernels: Kernel, **options: Any) -> Tens
     return ended(world, uniform(steps), *kernels, **options).x
 
 
-def most_calls(walk: Walk) -> int:
-    return int(torch.as_tensor(walk.nfe).max())
+def most_calls(state: SamplerState) -> int:
+    return int(torch.as_tensor(state.nfe).max())
 
 
 # A hairpin: the order decides --------------------------------------------------------------------------
@@ -88,30 +88,30 @@ def test_ancestral_hairpins_are_as_valid_as_theory_says(steps: int) -> None:
 
 
 def test_a_bound_of_no_loss_makes_valid_hairpins_in_half_the_calls() -> None:
-    walk = ended(HAIRPIN, uniform(LENGTH), Unmask("entropy", bound=0.0), n=200)
-    assert valid(walk.x) >= 0.999
-    assert most_calls(walk) <= 52
+    state = ended(HAIRPIN, uniform(LENGTH), Unmask("entropy", bound=0.0), n=200)
+    assert valid(state.x) >= 0.999
+    assert most_calls(state) <= 52
 
 
 def test_as_many_calls_by_confidence_leave_pairs_that_do_not_match() -> None:
-    walk = ended(HAIRPIN, uniform(PAIRS), Unmask("confidence"), n=200)
-    assert valid(walk.x) < 0.9
-    assert most_calls(walk) <= PAIRS
+    state = ended(HAIRPIN, uniform(PAIRS), Unmask("confidence"), n=200)
+    assert valid(state.x) < 0.9
+    assert most_calls(state) <= PAIRS
 
 
 def test_a_second_look_mends_hairpins() -> None:
     grid = (*uniform(16), *[0.0] * 9)
     hasty = ended(HAIRPIN, uniform(16), Unmask("random"), n=200)
-    walk = ended(HAIRPIN, grid, Unmask("random"), InformedCorrector(), n=400)
+    state = ended(HAIRPIN, grid, Unmask("random"), InformedCorrector(), n=400)
     assert valid(hasty.x) < 0.3
-    assert valid(walk.x) >= 0.99
-    assert most_calls(walk) <= 34
+    assert valid(state.x) >= 0.99
+    assert most_calls(state) <= 34
 
 
 def test_first_hitting_is_always_valid_in_a_call_a_letter() -> None:
-    walk = ended(HAIRPIN, (1.0, 0.0), FirstHitting(), n=50)
-    assert valid(walk.x) == 1
-    assert most_calls(walk) == LENGTH
+    state = ended(HAIRPIN, (1.0, 0.0), FirstHitting(), n=50)
+    assert valid(state.x) == 1
+    assert most_calls(state) == LENGTH
 
 
 # A table: exact is exact -------------------------------------------------------------------------------
@@ -144,9 +144,9 @@ def test_two_short_steps_of_remasking_are_not_exact() -> None:
 
 
 def test_a_loose_bound_reveals_all_at_once() -> None:
-    walk = ended(WORLD, uniform(4), Unmask(bound=100.0))
-    assert most_calls(walk) == 1
-    rejected(assert_frequencies, walk.x, TABLE)
+    state = ended(WORLD, uniform(4), Unmask(bound=100.0))
+    assert most_calls(state) == 1
+    rejected(assert_frequencies, state.x, TABLE)
 
 
 def test_the_mode_is_the_likeliest_letter_of_every_step() -> None:
@@ -215,7 +215,7 @@ ONE_AT_A_TIME = {"first-hitting": (1, FirstHitting()), "random": (4, Unmask("ran
 
 @pytest.mark.parametrize(("steps", "kernel"), ONE_AT_A_TIME.values(), ids=ONE_AT_A_TIME)
 def test_letters_are_tilted_one_at_a_time(steps: int, kernel: Kernel) -> None:
-    x = drawn(WORLD & LogProb(wished), steps, kernel)
+    x = drawn(WORLD & ClassifierGuidance(wished), steps, kernel)
     assert_frequencies(x, one_at_a_time())
     rejected(assert_frequencies, x, TABLE)
 
@@ -223,7 +223,7 @@ def test_letters_are_tilted_one_at_a_time(steps: int, kernel: Kernel) -> None:
 @pytest.mark.parametrize(("steps", "kernel"), EXACT.values(), ids=EXACT)
 def test_a_tilt_of_independent_letters_is_exact(steps: int, kernel: Kernel) -> None:
     alone = torch.einsum("a,b,c,d->abcd", *(TABLE.sum([a for a in range(4) if a != place]) for place in range(4)))
-    x = drawn(enumerated(SPACE, alone) & LogProb(wished), steps, kernel)
+    x = drawn(enumerated(SPACE, alone) & ClassifierGuidance(wished), steps, kernel)
     assert_frequencies(x, tilted(alone))
     rejected(assert_frequencies, x, alone)
 
@@ -273,16 +273,16 @@ def test_a_round_moves_no_more_than_the_mass_of_what_is_rare(fit: float) -> None
 
 def test_it_waits_for_its_time() -> None:
     waiting, early = InformedCorrector(fit=1.0), InformedCorrector(fit=1.0, since=0.5)
-    walk = Walk(WORLD.draw(Keys.of(3, 8)), 0.5, SPACE)
-    assert waiting(walk, 0.5, WORLD, {}, Keys.of(4, 8)) is walk
-    assert not early(walk, 0.5, WORLD, {}, Keys.of(4, 8)).x.equal(walk.x)
+    state = SamplerState(WORLD.draw(Keys.of(3, 8)), 0.5, SPACE)
+    assert waiting(state, 0.5, WORLD, {}, Keys.of(4, 8)) is state
+    assert not early(state, 0.5, WORLD, {}, Keys.of(4, 8)).x.equal(state.x)
 
 
 def test_under_hybrid_noise_it_looks_again_too() -> None:
     world = enumerated(Categorical.hybrid((4,), 3, 0.2), TABLE)
     x = world.draw(Keys.of(2, 64))
-    walk = Walk(x, 0.0, world.space)
-    after = InformedCorrector(share=0.5, fit=1.0)(walk, 0.0, world, {}, Keys.of(4, 64))
+    state = SamplerState(x, 0.0, world.space)
+    after = InformedCorrector(share=0.5, fit=1.0)(state, 0.0, world, {}, Keys.of(4, 64))
     assert (after.x < 3).all()
     assert not after.x.equal(x)
 
@@ -295,7 +295,7 @@ class Punctual(Guided):
     """The same denoiser, which is not said to be timeless."""
 
     def changed(self, traits: Traits) -> Traits:
-        return replace(traits, timeless=False)
+        return replace(traits, time_independent=False)
 
     def __call__(self, x_t: State, t: Time, condition: Condition | None = None) -> Any:
         return self.denoiser(x_t, t, condition)
@@ -311,7 +311,7 @@ def test_samples_that_stay_cost_no_call() -> None:
 
 @every_kernel
 def test_spared_calls_change_nothing(kernels: tuple[Kernel, ...]) -> None:
-    for guided in (WORLD, WORLD & KNOWN, WORLD & LogProb(wished)):
+    for guided in (WORLD, WORLD & KNOWN, WORLD & ClassifierGuidance(wished)):
         spared, full = (ended(world, uniform(12), *kernels, n=32) for world in (guided, Punctual(guided)))
         assert spared.x.equal(full.x)
         assert (torch.as_tensor(spared.nfe) <= torch.as_tensor(full.nfe)).all()
@@ -328,7 +328,7 @@ def test_samples_do_not_depend_on_their_batch(kernels: tuple[Kernel, ...]) -> No
             assert torch.as_tensor(alone.nfe).expand(len(part)).equal(calls)
 
 
-FREE = Traits(SPACE, timeless=True)
+FREE = Traits(SPACE, time_independent=True)
 
 
 @dataclass(frozen=True)
@@ -343,12 +343,17 @@ class Flat(Denoiser):
 
 
 @every_kernel
-@pytest.mark.parametrize("timeless", [True, False])
-def test_positions_that_do_not_exist_are_untouched(kernels: tuple[Kernel, ...], timeless: bool) -> None:
+@pytest.mark.parametrize("time_independent", [True, False])
+def test_positions_that_do_not_exist_are_untouched(kernels: tuple[Kernel, ...], time_independent: bool) -> None:
     mask = torch.arange(4) < torch.arange(40)[:, None] % 4 + 1
     start = torch.where(mask, 3, 0)
     x = ended(
-        Flat(replace(FREE, timeless=timeless)), uniform(7), *kernels, n=40, condition={"mask": mask}, start=start
+        Flat(replace(FREE, time_independent=time_independent)),
+        uniform(7),
+        *kernels,
+        n=40,
+        condition={"mask": mask},
+        start=start,
     ).x
     assert x[~mask].equal(start[~mask])
     assert (x[mask] < 3).all()
@@ -359,16 +364,16 @@ def test_short_samples_are_revealed_as_evenly_as_long_ones() -> None:
     lengths = torch.arange(40) % 4 + 1
     mask = torch.arange(4) < lengths[:, None]
     sampler = Sampler(uniform(6), (Unmask("random"),))
-    for walk in sampler.steps(Flat(FREE), Keys.of(0, 40), {"mask": mask}):
-        hidden = SPACE.where(mask).hidden(walk.x).sum(1)
-        assert hidden.equal((lengths * walk.t + 1e-9).floor().long())
+    for state in sampler.steps(Flat(FREE), Keys.of(0, 40), {"mask": mask}):
+        hidden = SPACE.with_mask(mask).hidden(state.x).sum(1)
+        assert hidden.equal((lengths * state.t + 1e-9).floor().long())
 
 
 def test_shares_of_masks_follow_the_schedule() -> None:
     """First hitting and remasking hide each letter with probability 1 − α at any time."""
     for kernel in (FirstHitting(), Remask(cap=0.3), Predictor()):
-        for walk in Sampler((1.0, 0.7, 0.6, 0.25), (kernel,)).steps(Flat(FREE), Keys.of(0, N)):
-            hidden, t = SPACE.hidden(walk.x).double().mean().item(), float(walk.t)
+        for state in Sampler((1.0, 0.7, 0.6, 0.25), (kernel,)).steps(Flat(FREE), Keys.of(0, N)):
+            hidden, t = SPACE.hidden(state.x).double().mean().item(), float(state.t)
             assert_share(hidden, t, 4 * N)
             rejected(assert_share, hidden, t + 0.05, 4 * N)
 
@@ -380,19 +385,21 @@ logits = st.lists(st.floats(-6, 6), min_size=2, max_size=6).map(double)
 
 @given(logits)
 def test_by_default_nothing_is_sharper(values: Tensor) -> None:
-    assert_close(Sharpened().log_probs(values), values.log_softmax(-1), 1e-12)
+    assert_close(TemperatureTopP().log_probs(values), values.log_softmax(-1), 1e-12)
 
 
 @given(logits, st.floats(0.2, 3))
 def test_a_temperature_is_a_power(values: Tensor, temperature: float) -> None:
     powers = values.softmax(-1) ** (1 / temperature)
-    assert_close(Sharpened(temperature).log_probs(values).softmax(-1), powers / powers.sum(), 1e-9)
+    assert_close(TemperatureTopP(temperature).log_probs(values).softmax(-1), powers / powers.sum(), 1e-9)
 
 
 @given(st.permutations(range(5)))
 def test_the_limit_of_cold_is_the_mode(order: list[int]) -> None:
     values = double(order)
-    assert_close(Sharpened(1e-3).log_probs(values).exp(), torch.nn.functional.one_hot(values.argmax(), 5).double())
+    assert_close(
+        TemperatureTopP(1e-3).log_probs(values).exp(), torch.nn.functional.one_hot(values.argmax(), 5).double()
+    )
 
 
 def assert_smallest(kept: Tensor, probs: Tensor, top_p: float) -> None:
@@ -405,7 +412,7 @@ def assert_smallest(kept: Tensor, probs: Tensor, top_p: float) -> None:
 
 @given(logits, st.floats(0.05, 0.999))
 def test_top_p_keeps_the_smallest_set(values: Tensor, top_p: float) -> None:
-    found, probs = Sharpened(top_p=top_p).log_probs(values), values.softmax(-1)
+    found, probs = TemperatureTopP(top_p=top_p).log_probs(values), values.softmax(-1)
     kept = found > -torch.inf
     assert_smallest(kept, probs, top_p)
     assert_close(found.softmax(-1)[kept], probs[kept] / probs[kept].sum(), 1e-9)
@@ -420,14 +427,14 @@ def test_the_test_of_sets_rejects_one_too_few_and_one_too_many() -> None:
 
 
 def test_sharpened_beliefs_are_float64_and_go_inside_of_factors() -> None:
-    assert Sharpened(0.5).log_probs(torch.zeros(3)).dtype == torch.float64
-    guided: Any = WORLD & KNOWN & Sharpened(0.5)
-    assert guided.timeless
+    assert TemperatureTopP(0.5).log_probs(torch.zeros(3)).dtype == torch.float64
+    guided: Any = WORLD & KNOWN & TemperatureTopP(0.5)
+    assert guided.time_independent
     assert (drawn(guided, 4, Unmask("random"), n=50)[:, 1] == 2).all()
 
 
 def test_cold_samples_take_the_mode_of_every_step() -> None:
-    cold = drawn(WORLD & Sharpened(1e-6), 4, Unmask("confidence"), n=8)
+    cold = drawn(WORLD & TemperatureTopP(1e-6), 4, Unmask("confidence"), n=8)
     assert cold.equal(drawn(WORLD, 4, Unmask("confidence", drawn="mode"), n=8))
 
 
@@ -437,7 +444,7 @@ REVEALING = (Unmask(), FirstHitting(), Remask())
 OTHERS: dict[str, Categorical] = {
     "uniform": Categorical.uniform((4,), 3),
     "hybrid": Categorical.hybrid((4,), 3),
-    "ordered": Ordered.of(4, 3),
+    "ordered": Autoregressive.of(4, 3),
 }
 
 
@@ -451,12 +458,14 @@ def test_orders_are_for_masks(space: Categorical, kernel: Kernel) -> None:
 @pytest.mark.parametrize("kind", ["uniform", "ordered"])
 def test_second_looks_are_for_noise_that_masks(kind: str) -> None:
     with pytest.raises(InputError, match="for noise that masks"):
-        InformedCorrector()(Walk(torch.zeros(2, 4).long(), 0.0, OTHERS[kind]), 0.0, Flat(FREE), {}, Keys.of(0, 2))
+        InformedCorrector()(
+            SamplerState(torch.zeros(2, 4).long(), 0.0, OTHERS[kind]), 0.0, Flat(FREE), {}, Keys.of(0, 2)
+        )
 
 
 def test_only_categories_are_sharpened() -> None:
     with pytest.raises(InputError, match="for categories"):
-        _ = line() & Sharpened(0.5)
+        _ = line() & TemperatureTopP(0.5)
 
 
 IMPOSSIBLE: dict[str, tuple[Callable[[], Any], str]] = {
@@ -464,8 +473,8 @@ IMPOSSIBLE: dict[str, tuple[Callable[[], Any], str]] = {
     "bound of an order": (partial(Unmask, "random", bound=1.0), "in order of entropy, not 1.0 by random"),
     "share": (partial(InformedCorrector, share=0.0), r"in \(0, 1\], not 0.0"),
     "fit": (partial(InformedCorrector, fit=1.5), r"in \(0, 1\], not 0.5 and 1.5"),
-    "temperature": (partial(Sharpened, 0.0), "temperature is above 0"),
-    "top_p": (partial(Sharpened, top_p=1.2), r"top_p in \(0, 1\]"),
+    "temperature": (partial(TemperatureTopP, 0.0), "temperature is above 0"),
+    "top_p": (partial(TemperatureTopP, top_p=1.2), r"top_p in \(0, 1\]"),
 }
 
 

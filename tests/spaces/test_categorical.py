@@ -14,7 +14,7 @@ from ornstein.beliefs import Belief, Probs
 from ornstein.errors import InputError
 from ornstein.keys import Keys
 from ornstein.schedules import Cosine, RectifiedFlow, VarianceExploding
-from ornstein.spaces import Categorical, Choice, Resample, Substitution
+from ornstein.spaces import Categorical, Choice, RedrawKernel, Substitution
 from ornstein.spaces.categorical import draw
 from worlds import RATES, assert_close, assert_frequencies, double, rejected
 
@@ -24,7 +24,7 @@ SPACES = {
     "masked": Categorical.masked((2,), 3),
     "uniform": Categorical.uniform((2,), 3, Cosine()),
     "substitution": Categorical.substitution((2,), RATE),
-    "resample": Categorical((2,), 3, Resample(PI)),
+    "resample": Categorical((2,), 3, RedrawKernel(PI)),
 }
 CHAINS = {name: space.chain for name, space in SPACES.items()}
 every_space = pytest.mark.parametrize("space", SPACES.values(), ids=SPACES)
@@ -162,7 +162,7 @@ def assert_undoes_noise(space: Categorical, step: Step) -> None:
     """x₀ noised to t and moved to s under certainty is distributed as x₀ noised to s, on all pairs of states."""
     x0 = torch.tensor([[0, 2]]).expand(N, 2)
     x_t = space.noise(x0, 0.7, Keys.of(4, N))
-    x_s = step(space, x_t, space.certain(x0), 0.7, 0.4).sample(Keys.of(5, N))
+    x_s = step(space, x_t, space.point_mass(x0), 0.7, 0.4).sample(Keys.of(5, N))
     q = matrix(space.chain, space.schedule.alpha(0.4))
     expected = q[0][:, None] * q[2][None, :]
     floor = torch.where(expected > 0, 0.0, 1e-9)  # what is impossible must not occur: any count there is infinite
@@ -215,10 +215,10 @@ def test_probabilities_of_all_states_sum_to_one(space: Categorical) -> None:
 
 def test_masked_positions_stay_and_do_not_count() -> None:
     mask = torch.tensor([[True, False]])
-    space = Categorical.uniform((2,), 3).where(mask)
+    space = Categorical.uniform((2,), 3).with_mask(mask)
     every = torch.tensor([[0, 0], [1, 0], [2, 0]])
     x_t = torch.tensor([[1, 0]])
-    wide = Categorical.uniform((2,), 3).where(mask.expand(3, 2))
+    wide = Categorical.uniform((2,), 3).with_mask(mask.expand(3, 2))
     belief = Probs(torch.zeros(3, 2, 3, dtype=torch.float64))
     move = wide.step(x_t.expand(3, 2), belief, 0.6, 0.3)
     assert_close(move.log_prob(every).exp().sum(), double(1.0))

@@ -125,7 +125,7 @@ def test_centered_density_integrates_to_one_over_its_degrees_of_freedom(points: 
 
     def transition(x: Tensor) -> Gaussian:
         mask = torch.arange(3).expand(len(x), 3) < points
-        return Gaussian(torch.zeros_like(x), 0.6, Centered((3, 1)).where(mask))
+        return Gaussian(torch.zeros_like(x), 0.6, Centered((3, 1)).with_mask(mask))
 
     assert_integrates_to_one(lambda x: centered_log_prob(transition, x), points - 1)
 
@@ -174,7 +174,7 @@ def spherical(space: Euclidean) -> Mixture:
 
 def assert_stays_centred(space: Euclidean, mask: Tensor | None) -> None:
     """Prior, noise, and samples with and without fresh noise have a centre of mass below 1e-6."""
-    bound, condition = space.where(mask), {} if mask is None else {"mask": mask}
+    bound, condition = space.with_mask(mask), {} if mask is None else {"mask": mask}
     prior = bound.prior(KEYS)
     assert centre(prior) < 1e-6
     assert centre(bound.noise(bound.project(KEYS.normal(*space.shape).float()), 0.6, KEYS)) < 1e-6
@@ -197,7 +197,7 @@ def test_centre_test_rejects_a_space_without_its_projection(mask: Tensor | None)
 @pytest.mark.parametrize("mask", [None, MASK], ids=["whole", "masked"])
 @pytest.mark.parametrize("space", [Centered((4, 3)), Euclidean((4, 3))], ids=["centered", "euclidean"])
 def test_projection_is_one_and_its_rank_is_the_freedom(space: Euclidean, mask: Tensor | None) -> None:
-    bound = space.where(mask)
+    bound = space.with_mask(mask)
     one, two = KEYS.normal(4, 3), KEYS.fold(1).normal(4, 3)
     projected = bound.project(one)
     assert_close(bound.project(projected), projected)
@@ -240,9 +240,9 @@ def test_loss_is_smallest_at_the_conditional_mean(weighting: Any) -> None:
 
 def test_loss_counts_only_what_exists() -> None:
     space = Euclidean((4, 3), weighting="unit")
-    x0 = cloud(space.where(MASK))
+    x0 = cloud(space.with_mask(MASK))
     error = torch.ones_like(x0) * MASK[..., None]
-    assert_close(space.where(MASK).loss(Normal(x0 + error), x0, x0, 0.5), torch.ones(3, dtype=torch.float64))
+    assert_close(space.with_mask(MASK).loss(Normal(x0 + error), x0, x0, 0.5), torch.ones(3, dtype=torch.float64))
 
 
 @pytest.mark.parametrize("schedule", [Cosine(), RectifiedFlow(), EDM()], ids=lambda s: type(s).__name__)
@@ -316,7 +316,7 @@ def test_weightings_by_hand(weighting: Weighting, expected: float) -> None:
 
 
 def test_a_lone_point_has_no_freedom_and_no_loss() -> None:
-    space = Centered((3, 2)).where(torch.tensor([[True, False, False]]))
+    space = Centered((3, 2)).with_mask(torch.tensor([[True, False, False]]))
     assert space.loss(Normal(torch.zeros(1, 3, 2)), torch.ones(1, 3, 2), torch.zeros(1, 3, 2), 0.5).item() == 0
 
 
@@ -328,7 +328,7 @@ def test_centred_points_share_a_time() -> None:
 
 def test_tweedie_stays_in_the_space() -> None:
     """Whatever the network does, the covariance maps into the centred, existing points."""
-    space = Centered((4, 2)).where(torch.tensor([[True, True, True, False]]))
+    space = Centered((4, 2)).with_mask(torch.tensor([[True, True, True, False]]))
     x = space.prior(Keys.of(0, 1)).double().requires_grad_()
     mean = space.project(x + 0.3 * x.sin().cumsum(1).roll(1, 2))
     belief = space.second_moment(Normal(mean), x, 0.5)

@@ -25,9 +25,9 @@ MASK = torch.tensor([[1, 1, 1], [1, 1, 0], [1, 0, 1]], dtype=torch.bool)
 PER_SAMPLE = ("mean", "root", "outside", "moving")
 SPACES = {
     "euclidean": Euclidean((3, 2)),
-    "masked": Euclidean((3, 2)).where(MASK),
+    "masked": Euclidean((3, 2)).with_mask(MASK),
     "centered": Centered((3, 2)),
-    "centered, masked": Centered((3, 2)).where(MASK),
+    "centered, masked": Centered((3, 2)).with_mask(MASK),
 }
 
 
@@ -86,7 +86,7 @@ def test_samples_have_the_covariance(name: str) -> None:
     move, mean, cov = moved(SPACES[name])
     fields = {name: getattr(move, name)[2:].expand(n, *getattr(move, name).shape[1:]) for name in PER_SAMPLE}
     mask = SPACES[name].mask
-    space = SPACES[name].where(None if mask is None else mask[2:].expand(n, 3))
+    space = SPACES[name].with_mask(None if mask is None else mask[2:].expand(n, 3))
     x = Correlated(**fields, space=space).sample(Keys.of(5, n))
     values, axes = torch.linalg.eigh(cov[2])
     free = axes[:, values > 1e-9]

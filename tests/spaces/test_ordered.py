@@ -16,7 +16,7 @@ from ornstein.keys import Keys
 from ornstein.sampling.grids import uniform
 from ornstein.sampling.kernels import Predictor
 from ornstein.sampling.sampler import Sampler
-from ornstein.spaces import Categorical, Ordered
+from ornstein.spaces import Autoregressive, Categorical
 from ornstein.testing import check_space
 from ornstein.testing.spaces import _SpaceClaims
 from ornstein.training.feeding import Batch
@@ -32,10 +32,10 @@ every_start = pytest.mark.parametrize("start", [0, 1, LENGTH // 2])
 class Conditionals(nn.Module):
     """p(x_k | what comes earlier in the order) of a table, whatever stands later; masks are summed over."""
 
-    def __init__(self, table: Tensor, start: int, timeless: bool = False) -> None:
+    def __init__(self, table: Tensor, start: int, time_independent: bool = False) -> None:
         super().__init__()
         self.weights = nn.Parameter(table.flatten().log())
-        self.order, self.timeless = (torch.arange(LENGTH) + start) % LENGTH, timeless
+        self.order, self.time_independent = (torch.arange(LENGTH) + start) % LENGTH, time_independent
 
     def forward(self, x: Tensor, t: Tensor, condition: Mapping[str, Tensor]) -> Tensor:
         fits = (x[:, None] == LETTERS) | (x[:, None] == SIZE)  # (batch, sequences, positions)
@@ -45,8 +45,8 @@ class Conditionals(nn.Module):
         return torch.einsum("bsk,s,skv->bkv", before, self.weights.exp(), clean).log()
 
 
-def causal(start: int = 0, table: Tensor = TABLE, timeless: bool = False) -> NeuralDenoiser:
-    return NeuralDenoiser(Conditionals(table, start, timeless), Traits(Ordered.of(LENGTH, SIZE, start)))
+def causal(start: int = 0, table: Tensor = TABLE, time_independent: bool = False) -> NeuralDenoiser:
+    return NeuralDenoiser(Conditionals(table, start, time_independent), Traits(Autoregressive.of(LENGTH, SIZE, start)))
 
 
 @torch.no_grad()
@@ -65,7 +65,7 @@ CERTAIN = "noise differs from key to key"
 @pytest.mark.parametrize("mask", [None, MASK], ids=["equal", "unequal"])
 def test_it_is_a_space_but_for_noise_that_is_certain(start: int, mask: Tensor | None) -> None:
     """What is hidden is a function of time alone, so one claim about noise cannot hold; all others do."""
-    space = Ordered.of(LENGTH, SIZE, start)
+    space = Autoregressive.of(LENGTH, SIZE, start)
     claims = list(_SpaceClaims(space, X0, mask, (LENGTH,), 1e-5))
     assert [claim for claim, holds in claims if not holds] == [CERTAIN]
     with pytest.raises(AssertionError, match=CERTAIN):
@@ -74,7 +74,7 @@ def test_it_is_a_space_but_for_noise_that_is_certain(start: int, mask: Tensor | 
 
 @every_start
 def test_tokens_are_hidden_from_the_end_of_the_order(start: int) -> None:
-    space = Ordered.of(LENGTH, SIZE, start)
+    space = Autoregressive.of(LENGTH, SIZE, start)
     order = (torch.arange(LENGTH) + start) % LENGTH
     assert space.rank[order].equal(torch.arange(LENGTH))
     for k in range(LENGTH + 1):
@@ -86,7 +86,7 @@ def test_tokens_are_hidden_from_the_end_of_the_order(start: int) -> None:
 
 @every_start
 def test_a_step_reveals_the_next_of_the_order(start: int) -> None:
-    space, order = Ordered.of(LENGTH, SIZE, start), (torch.arange(LENGTH) + start) % LENGTH
+    space, order = Autoregressive.of(LENGTH, SIZE, start), (torch.arange(LENGTH) + start) % LENGTH
     for k in range(LENGTH):
         t, s = 1 - k / LENGTH, 1 - (k + 1) / LENGTH
         x_t = space.noise(X0, t, Keys.of(0, 3))
@@ -100,9 +100,9 @@ def test_a_step_reveals_the_next_of_the_order(start: int) -> None:
 
 
 @every_start
-@pytest.mark.parametrize("timeless", [False, True], ids=["timed", "timeless"])
-def test_the_table_comes_out_in_any_order(start: int, timeless: bool) -> None:
-    assert_frequencies(drawn(causal(start, timeless=timeless)), TABLE)
+@pytest.mark.parametrize("time_independent", [False, True], ids=["timed", "time_independent"])
+def test_the_table_comes_out_in_any_order(start: int, time_independent: bool) -> None:
+    assert_frequencies(drawn(causal(start, time_independent=time_independent)), TABLE)
 
 
 @every_start
@@ -111,13 +111,13 @@ def test_two_letters_a_step_lose_what_they_say_of_one_another(start: int) -> Non
 
 
 def test_a_network_that_looks_back_along_another_order_is_rejected() -> None:
-    wrong = causal(0).having(space=Ordered.of(LENGTH, SIZE, 2))
+    wrong = causal(0).having(space=Autoregressive.of(LENGTH, SIZE, 2))
     rejected(assert_frequencies, drawn(wrong), TABLE)
 
 
 def test_steps_without_news_change_nothing_and_cost_no_call() -> None:
     few, many = (
-        Sampler(uniform(steps), (Predictor(),)).end(causal(timeless=True), Keys.of(0, 64)) for steps in (4, 40)
+        Sampler(uniform(steps), (Predictor(),)).end(causal(time_independent=True), Keys.of(0, 64)) for steps in (4, 40)
     )
     assert torch.as_tensor(many.nfe).max() <= LENGTH + 1
     assert_close(torch.as_tensor(few.nfe).max(), torch.tensor(LENGTH))
@@ -169,15 +169,15 @@ def test_an_end_that_is_known_last_holds_but_comes_too_late_for_the_rest() -> No
 
 @every_start
 def test_the_teacher_leaves_every_position_free(start: int) -> None:
-    space = Ordered.of(LENGTH, SIZE, start)
-    shown = space.shown(X0, torch.tensor([0.1, 0.5, 0.9]), Keys.of(0, 3))
+    space = Autoregressive.of(LENGTH, SIZE, start)
+    shown = space.corrupt(X0, torch.tensor([0.1, 0.5, 0.9]), Keys.of(0, 3))
     assert space.inputs(shown, 0.5).equal(X0)
     belief = space.belief(torch.zeros(3, LENGTH, SIZE), shown, 0.5)
     assert_close(belief.mean, torch.tensor([1 / 3] * 3 + [0.0]).expand(3, LENGTH, 4), 1e-6)
 
 
 def test_masks_and_tokens_reach_the_network_as_they_are() -> None:
-    space, x_t = Ordered.of(LENGTH, SIZE), torch.tensor([[0, 2, SIZE, SIZE]])
+    space, x_t = Autoregressive.of(LENGTH, SIZE), torch.tensor([[0, 2, SIZE, SIZE]])
     assert space.inputs(x_t, 0.5).equal(x_t)
     belief = space.belief(torch.zeros(1, LENGTH, SIZE), x_t, 0.5)
     assert_close(belief.mean[0, :2].double(), torch.eye(4, dtype=torch.float64)[[0, 2]])
@@ -201,10 +201,10 @@ def test_the_loss_is_the_exact_likelihood(start: int) -> None:
 
 def test_the_test_of_the_likelihood_rejects_beliefs_that_look_ahead() -> None:
     bidirectional = enumerated(Categorical.masked((LENGTH,), SIZE), TABLE)
-    space = Ordered.of(LENGTH, SIZE)
+    space = Autoregressive.of(LENGTH, SIZE)
 
     def assert_likelihood(belief: Probs) -> None:
-        found = LENGTH * space.loss(belief, LETTERS, space.shown(LETTERS, 0.5, Keys.of(0, 81)), 0.5)
+        found = LENGTH * space.loss(belief, LETTERS, space.corrupt(LETTERS, 0.5, Keys.of(0, 81)), 0.5)
         assert_close(found, nats(LETTERS), 1e-6)
 
     ahead: list[Any] = []
@@ -214,7 +214,7 @@ def test_the_test_of_the_likelihood_rejects_beliefs_that_look_ahead() -> None:
         belief: Any = bidirectional(hidden, 0.5)
         ahead.append(belief.logits[:, place])
     rejected(assert_likelihood, Probs(torch.stack(ahead, 1)))
-    assert_likelihood(causal()(space.shown(LETTERS, 0.5, Keys.of(0, 81)), 0.5))  # pyright: ignore[reportArgumentType]
+    assert_likelihood(causal()(space.corrupt(LETTERS, 0.5, Keys.of(0, 81)), 0.5))  # pyright: ignore[reportArgumentType]
 
 
 def test_the_mean_loss_of_the_data_is_their_entropy_and_cannot_be_less() -> None:
@@ -227,9 +227,9 @@ def test_the_mean_loss_of_the_data_is_their_entropy_and_cannot_be_less() -> None
 
 
 def test_positions_that_do_not_exist_are_not_learned() -> None:
-    space, belief = Ordered.of(LENGTH, SIZE), causal()(X0 + SIZE + 1, 0.5)
+    space, belief = Autoregressive.of(LENGTH, SIZE), causal()(X0 + SIZE + 1, 0.5)
     each = space.loss(belief, X0, X0 + SIZE + 1, 0.5)
-    masked = space.where(MASK).loss(belief, X0, X0 + SIZE + 1, 0.5)
+    masked = space.with_mask(MASK).loss(belief, X0, X0 + SIZE + 1, 0.5)
     assert_close(masked[0], each[0])
     log_probs = belief.log_probs.gather(-1, X0[..., None]).squeeze(-1)  # pyright: ignore[reportAttributeAccessIssue]
     assert_close(masked[2], -log_probs[2, :2].mean())

@@ -48,8 +48,8 @@ def assert_walks_as_a_molecule(space: Space, eta: float, order: int) -> None:
     """Shapes, masked positions, the centre of mass and the alphabet hold after every step."""
     keys, condition = Keys.of(5, 3), {"mask": MASK}
     walks = list(Sampler(uniform(12), (Predictor(eta, order),)).steps(toy(space), keys, condition))
-    for walk in walks:
-        positions, atoms = walk.x["positions"], walk.x["atoms"]
+    for state in walks:
+        positions, atoms = state.x["positions"], state.x["atoms"]
         assert positions.shape == (3, 7, 3)
         assert positions.isfinite().all()
         assert atoms.shape == (3, 7)
@@ -80,7 +80,7 @@ def test_molecules_do_not_depend_on_the_batch() -> None:
 
 
 def test_the_gradient_flows_through_the_positions() -> None:
-    keys, space = Keys.of(5, 3), MOLECULES.where(MASK)
+    keys, space = Keys.of(5, 3), MOLECULES.with_mask(MASK)
     start = space.prior(keys)
     start["positions"].requires_grad_()
     x = Sampler(uniform(6), (Predictor(0.0),)).run(toy(), keys, {"mask": MASK}, start)
@@ -180,8 +180,8 @@ def test_parts_may_have_their_own_times_and_masks() -> None:
     x0 = {"field": torch.ones(5, 5), "kind": torch.zeros(5, dtype=torch.int64)}
     mask = torch.rand(5, 5) < 0.5
     with pytest.raises(ValueError, match="does not fit"):
-        space.where(mask).noise(x0, 0.5, Keys.of(0, 5))
-    x_t = space.where({"field": mask}).noise(x0, {"field": 0.0, "kind": 1.0}, Keys.of(0, 5))
+        space.with_mask(mask).noise(x0, 0.5, Keys.of(0, 5))
+    x_t = space.with_mask({"field": mask}).noise(x0, {"field": 0.0, "kind": 1.0}, Keys.of(0, 5))
     assert x_t["field"].equal(mask.float())
     assert x_t["kind"].shape == (5,)
     assert set(x_t["kind"].tolist()) > {0}

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ornstein import MCMC, Boltzmann, Energy, Independent, Measurement, Population, anneal, chains, draws, refine
-from ornstein.domains.energies.task import EnergiesAsk
+from ornstein.domains.energies.task import EnergiesRequest
 from ornstein.errors import InputError
 from ornstein.events import Event, finished, part
 from ornstein.guidance.operators import Matrix
@@ -17,8 +17,8 @@ from ornstein.mcmc.proposals import wide
 from ornstein.sampling import grids
 from ornstein.sampling.diagnostics import mean_and_error
 from ornstein.spaces import Euclidean
-from ornstein.tasks.calibration import calibrate
 from ornstein.tasks.drawing import sample
+from ornstein.tasks.strength import guidance_strength
 from worlds import anisotropic, double, sequences, single
 
 GUIDED = single() & Measurement(double([0.4]), Matrix(double([[1.0, 0.6]])), 0.3)
@@ -37,12 +37,12 @@ STREAMS: dict[str, Any] = {
     "mcmc by the flow": lambda: draws(single() & Boltzmann(bowl), 20, MCMC(steps=4, moves=3, check=100)),
     "mcmc by the chain": lambda: draws(single() & Energy(bowl), 20, MCMC(steps=20, moves=3, check=100)),
     "mcmc unchecked": lambda: draws(single() & Boltzmann(bowl), 20, MCMC(steps=4, moves=3, check=0)),
-    "anneal": lambda: anneal.events(Density.of(bowl, PLANE), wide(PLANE, 2.0), Keys.of(0, 200)),
+    "anneal": lambda: anneal.events(Density.of_energy(bowl, PLANE), wide(PLANE, 2.0), Keys.of(0, 200)),
     "chains": lambda: chains.run.events(
-        HMC(), Density.of(bowl, PLANE), torch.zeros(4, 2).double(), Keys.of(0, 4), draws=3, warmup=4, thin=2
+        HMC(), Density.of_energy(bowl, PLANE), torch.zeros(4, 2).double(), Keys.of(0, 4), draws=3, warmup=4, thin=2
     ),
     "refine": lambda: refine.events(single().draw(Keys.of(0, 30)), bowl, moves=3, check=100),
-    "calibrate": lambda: calibrate.events(anisotropic(), double([1.0, 0.0]), 0.4, n=64, steps=4),
+    "calibrate": lambda: guidance_strength.events(anisotropic(), double([1.0, 0.0]), 0.4, n=64, steps=4),
     "plan": lambda: grids.plan.events(anisotropic(), 4, Keys.of(0, 16), fine=20, rounds=3),
 }
 
@@ -96,7 +96,7 @@ def test_what_a_callback_raises_cancels() -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        sample(anisotropic(), 3, 10, watch=stop)
+        sample(anisotropic(), 3, 10, callback=stop)
     assert len(seen) == 2
 
 
@@ -154,10 +154,10 @@ def test_settings_that_the_data_have_no_use_for_are_refused(settings: Any) -> No
 
 @pytest.mark.parametrize("name", ["steps", "eta", "order", "grid"])
 def test_a_sampler_is_not_given_beside_what_it_decides(name: str) -> None:
-    walk = Independent(steps=3).sampler_for(anisotropic())
+    state = Independent(steps=3).sampler_for(anisotropic())
     value: Any = {"steps": 3, "eta": 0.0, "order": 1, "grid": "uniform"}[name]
     with pytest.raises(InputError, match=f"{name} is .* but the sampler given decides it"):
-        Independent(sampler=walk, **{name: value})
+        Independent(sampler=state, **{name: value})
 
 
 def test_the_manifest_says_how_all_engines_drew() -> None:
@@ -174,21 +174,21 @@ def test_the_manifest_says_how_all_engines_drew() -> None:
 
 def test_a_trajectory_of_every_engine_ends_in_the_samples() -> None:
     for drawn in (
-        sample(anisotropic(), 5, 4, film=True, batch_size=2),
-        sample(GUIDED & Energy(lambda x: 3 * x[:, 0].sin()), 5, 8, exact="particles", particles=32, film=True),
-        sample(single() & Boltzmann(bowl), 20, 4, exact="mcmc", moves=3, check=100, film=True),
+        sample(anisotropic(), 5, 4, trajectory=True, batch_size=2),
+        sample(GUIDED & Energy(lambda x: 3 * x[:, 0].sin()), 5, 8, exact="particles", particles=32, trajectory=True),
+        sample(single() & Boltzmann(bowl), 20, 4, exact="mcmc", moves=3, check=100, trajectory=True),
     ):
-        assert len(drawn.film) > 2
-        assert torch.as_tensor(drawn.film[-1]).equal(drawn.x)
+        assert len(drawn.trajectory) > 2
+        assert torch.as_tensor(drawn.trajectory[-1]).equal(drawn.x)
 
 
 def test_a_trajectory_of_particles_is_that_of_ancestors() -> None:
     """Steps along a lineage are short at the end; between particles that merely share a place they would not be."""
     harsh = GUIDED & Energy(lambda x: 6 * (4 * x[:, 0]).sin())
-    drawn = sample(harsh, 64, 60, exact="particles", particles=64, film=True)
+    drawn = sample(harsh, 64, 60, exact="particles", particles=64, trajectory=True)
     assert drawn.exactness is not None
     assert drawn.exactness.resampled > 1
-    last = torch.stack([torch.as_tensor(frame) for frame in drawn.film[-8:]])
+    last = torch.stack([torch.as_tensor(frame) for frame in drawn.trajectory[-8:]])
     steps = (last[1:] - last[:-1]).norm(dim=-1).mean()
     shuffled = (last[1:] - last[:-1].flip(1)).norm(dim=-1).mean()
     assert steps < 0.5 * shuffled
@@ -197,9 +197,9 @@ def test_a_trajectory_of_particles_is_that_of_ancestors() -> None:
 def test_families_of_samples_count_from_zero() -> None:
     """What docs/say-what-you-know.md does with fewer samples than particles."""
     drawn = sample(GUIDED, 10, 6, exact="particles", particles=200)
-    assert drawn.family is not None
-    assert drawn.family.max() < 10
-    mean, error = mean_and_error(drawn.x[:, 0], drawn.family)
+    assert drawn.genealogy is not None
+    assert drawn.genealogy.max() < 10
+    mean, error = mean_and_error(drawn.x[:, 0], drawn.genealogy)
     assert abs(mean) < 5
     assert 0 < error < 5
 
@@ -209,6 +209,6 @@ def test_a_record_that_is_not_finite_is_saved_all_the_same(tmp_path: Any) -> Non
     from ornstein.tasks.samples import read_samples
 
     model = on.load("energies/gmm-40")
-    drawn = on.draw(model, EnergiesAsk(), 4, exact="mcmc", particles=8, check=50, moves=2)
+    drawn = on.draw(model, EnergiesRequest(), 4, exact="mcmc", particles=8, check=50, moves=2)
     assert drawn.exactness.r_hat != drawn.exactness.r_hat  # four samples cannot be judged
     assert str(read_samples(drawn.save(tmp_path / "few")).exactness) == str(drawn.exactness)

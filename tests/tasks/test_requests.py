@@ -8,7 +8,7 @@ import pytest
 
 import ornstein as on
 from ornstein.cli import main
-from ornstein.domains.energies.task import EnergiesAsk
+from ornstein.domains.energies.task import EnergiesRequest
 from ornstein.errors import InputError
 from ornstein.events import finished
 from ornstein.tasks import requests
@@ -68,7 +68,7 @@ def test_what_does_not_belong_together_is_not_merged(tmp_path: Path) -> None:
 
 def test_finished_blocks_come_as_they_are_done() -> None:
     model = on.load("energies/gmm-40")
-    asked = EnergiesAsk()
+    asked = EnergiesRequest()
     found: list[Any] = []
     whole = finished(requests.drawing(model, asked, 5, batch_size=2, first=1, steps=3), found.append)
     parts = [event.finished for event in found if event.finished is not None]
@@ -91,15 +91,15 @@ EXACT = {
 def test_what_was_measured_about_exactness_is_read_back(name: str, tmp_path: Path, capsys: Any) -> None:
     options, n = EXACT[name]
     model = on.load(name)
-    asked = task(name.partition("/")[0]).ask()
+    asked = task(name.partition("/")[0]).request_type()
     drawn = requests.draw(model, asked, n, **options)
     again = read_samples(drawn.save(tmp_path / "out"))
     assert type(again.exactness) is type(drawn.exactness)
     assert str(again.exactness) == str(drawn.exactness)
-    assert (again.family is None) == (drawn.family is None)
-    if drawn.family is not None:
-        assert again.family is not None
-        assert again.family.equal(drawn.family)
+    assert (again.genealogy is None) == (drawn.genealogy is None)
+    if drawn.genealogy is not None:
+        assert again.genealogy is not None
+        assert again.genealogy.equal(drawn.genealogy)
     assert main(["show", str(tmp_path / "out")]) == 0
     said = " ".join(capsys.readouterr().out.split())
     assert said.index("exactness") < said.index("weights")

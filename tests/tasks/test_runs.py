@@ -31,7 +31,7 @@ def test_every_public_name_loads_and_is_known_to_type_checkers() -> None:
 def test_every_domain_has_the_five_files() -> None:
     for name in registry.domains():
         files = {path.name for path in registry.task(name).folder.glob("*.py")}
-        assert files >= {"__init__.py", "data.py", "network.py", "factors.py", "scores.py", "task.py"}
+        assert files >= {"__init__.py", "data.py", "network.py", "factors.py", "metrics.py", "task.py"}
 
 
 def test_every_shipped_model_has_its_papers() -> None:
@@ -45,8 +45,8 @@ def test_every_shipped_model_has_its_papers() -> None:
 @pytest.mark.parametrize("content", ["{}", "[]", '[{"scores": [{"name": "x"}]}]'])
 def test_damaged_scores_are_named(tmp_path: Path, content: str) -> None:
     (tmp_path / "scores.json").write_text(content)
-    with pytest.raises(InputError, match=r"scores.json: not what `ornstein score` writes"):
-        runs.latest_scores(tmp_path)
+    with pytest.raises(InputError, match=r"scores.json: not what `ornstein evaluate` writes"):
+        runs.latest_metrics(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from ornstein.denoisers.composition import Prompt, mixture, negation, product
+from ornstein.denoisers.composition import ClassifierFreeGuidance, mixture, negation, product
 from ornstein.errors import InputError
 from ornstein.guidance.factors import Energy
 from ornstein.guidance.measurements import Measurement
@@ -17,8 +17,8 @@ from ornstein.report.posteriors import exact_mean, three_modes
 from ornstein.sampling.grids import log_snr, uniform
 from ornstein.sampling.particles import Particles
 from ornstein.sampling.sampler import Sampler
-from ornstein.tasks.calibration import Shift
 from ornstein.tasks.drawing import sample
+from ornstein.tasks.strength import ExponentialTilt
 from worlds import anisotropic, coupled, double, line, sequences, single
 
 GUIDED = single() & Measurement(double([0.4]), Matrix(double([[1.0, 0.6]])), 0.3) & Energy(lambda x: x[:, 0].sin())
@@ -27,9 +27,9 @@ GUIDED = single() & Measurement(double([0.4]), Matrix(double([[1.0, 0.6]])), 0.3
 def test_n_samples_are_spread_evenly_over_the_population() -> None:
     """Systematic resampling leaves families side by side; every N/n-th particle meets as many of them as can be."""
     with torch.no_grad():
-        walk = Sampler(log_snr(10, GUIDED.space), (Particles(),)).end(GUIDED, Keys.of(3, 40))
+        state = Sampler(log_snr(10, GUIDED.space), (Particles(),)).end(GUIDED, Keys.of(3, 40))
     for n, index in ((10, range(0, 40, 4)), (16, [-(-k * 40 // 16) for k in range(16)]), (40, range(40))):
-        assert sample(GUIDED, n, 10, seed=3, exact="particles", particles=40).x.equal(walk.x[list(index)])
+        assert sample(GUIDED, n, 10, seed=3, exact="particles", particles=40).x.equal(state.x[list(index)])
     with pytest.raises(InputError, match="particles is 20, expected at least one for each of 50 samples"):
         sample(GUIDED, 50, 10, exact="particles", particles=20)
 
@@ -64,7 +64,9 @@ def test_samples_say_how_exact_they_are() -> None:
 
 def test_conditions_keep_their_order_where_nothing_is_weighed() -> None:
     labels = torch.arange(10) % 2
-    drawn = sample(anisotropic() & Prompt({"label": None}), 10, 4, exact="particles", condition={"label": labels})
+    drawn = sample(
+        anisotropic() & ClassifierFreeGuidance({"label": None}), 10, 4, exact="particles", condition={"label": labels}
+    )
     assert drawn.condition["label"].equal(labels)
 
 
@@ -86,7 +88,10 @@ def test_factors_that_particles_would_not_weigh_are_refused(hidden: Any) -> None
 def test_a_shift_goes_inside_of_factors() -> None:
     """Half of a tilt by a shift, half by a factor, in either order."""
     half, along = Energy(lambda x: x[:, 0], -0.5), double([0.5])
-    for guided in (three_modes() & half & Shift(along, 1.0), three_modes() & Shift(along, 1.0) & half):
+    for guided in (
+        three_modes() & half & ExponentialTilt(along, 1.0),
+        three_modes() & ExponentialTilt(along, 1.0) & half,
+    ):
         x = sample(guided, 2000, 60, exact="particles", particles=2000).x
         assert x.mean().item() == pytest.approx(exact_mean(three_modes(), 1.0), abs=0.12)
 

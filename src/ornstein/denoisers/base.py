@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ..beliefs import Belief, combined
 from ..config import suggestion
+from ..deprecation import members, renamed
 from ..errors import InputError
 from ..events import Stream
 from ..keys import Keys
@@ -26,6 +27,7 @@ from ..states import State, Time, batch_size, leaves, map_state
 Condition = Mapping[str, Tensor]
 
 
+@members(facts="metadata")
 @dataclass(frozen=True)
 class Origin:
     """Where a denoiser comes from, for manifests: domain, model name, its configuration and the hash of its weights."""
@@ -33,8 +35,17 @@ class Origin:
     domain: str
     name: str
     config: Mapping[str, Any]
-    facts: Mapping[str, Any]
+    metadata: Mapping[str, Any]
     weights: str
+
+    def record(self) -> dict[str, Any]:
+        """In JSON values, for manifests, which call the metadata "facts"."""
+        return {"facts" if name == "metadata" else name: value for name, value in vars(self).items()}
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> "Origin":
+        """What `record` was made of."""
+        return cls(**{"metadata" if name == "facts" else name: value for name, value in record.items()})
 
 
 @dataclass(frozen=True)
@@ -46,26 +57,28 @@ class Traits:
         origin: the trained model behind it, if there is one.
         calls: network evaluations a call.
         grids: the time grids planned for it, by number of steps.
-        given: the condition that guides fix, one value for all samples.
-        record: what its guides are, in JSON values.
+        fixed_condition: the condition that guides fix, one value for all samples.
+        provenance: what its guides are, in JSON values.
         reach: the noise up to which its gradient is trusted for covariances; see Space.second_moment.
-        timeless: it believes the same of a state at every time, so that a state that has not moved needs no new look.
+        time_independent: it believes the same of a state at every time, so that a state that has not moved needs no
+            new look.
     """
 
     space: Space
     origin: Origin | None = None
     calls: int = 1
     grids: Mapping[int, Sequence[float]] = field(default_factory=dict)
-    given: Condition = field(default_factory=dict)
-    record: tuple[Mapping[str, Any], ...] = ()
+    fixed_condition: Condition = field(default_factory=dict)
+    provenance: tuple[Mapping[str, Any], ...] = ()
     reach: float = inf
-    timeless: bool = False
+    time_independent: bool = False
 
     def recorded(self, **guide: Any) -> "Traits":
         """The same with one more guide in its record."""
-        return replace(self, record=(*self.record, guide))
+        return replace(self, provenance=(*self.provenance, guide))
 
 
+@members(timeless="time_independent", given="fixed_condition", record="provenance")
 class Denoiser(ABC):
     """p(x₀ | x_t) as a callable. One of your own has `traits = Traits(space)`, of the class or of the object.
 
@@ -92,20 +105,20 @@ class Denoiser(ABC):
         return self.traits.grids
 
     @property
-    def given(self) -> Condition:
-        return self.traits.given
+    def fixed_condition(self) -> Condition:
+        return self.traits.fixed_condition
 
     @property
-    def record(self) -> tuple[Mapping[str, Any], ...]:
-        return self.traits.record
+    def provenance(self) -> tuple[Mapping[str, Any], ...]:
+        return self.traits.provenance
 
     @property
     def reach(self) -> float:
         return self.traits.reach
 
     @property
-    def timeless(self) -> bool:
-        return self.traits.timeless
+    def time_independent(self) -> bool:
+        return self.traits.time_independent
 
     @property
     def device(self) -> torch.device:
@@ -190,7 +203,7 @@ class Guided(Denoiser):
         return self.denoiser.latent(keys)
 
     def __repr__(self) -> str:
-        own = self.record[len(self.denoiser.record) :]
+        own = self.provenance[len(self.denoiser.provenance) :]
         return " & ".join([repr(self.denoiser), *map(_guide_in_short, own)])
 
 
@@ -199,25 +212,27 @@ TRUSTED = 5.0
 with the squared error up to 10 and is noise from 20 on."""
 
 
+@renamed(null="unconditional")
+@members(null="unconditional")
 @dataclass(frozen=True, repr=False)
 class NeuralDenoiser(Denoiser):
     """A network with its preconditioning: `NeuralDenoiser(network, Traits(space))`.
 
     Attributes:
         network: called with (inputs, times (batch, ...), condition); returns what `space.belief` understands.
-        null: for every condition the value of one sample that stands for "not said".
+        unconditional: for every condition the value of one sample that stands for "not said".
     """
 
     kind: ClassVar[str] = "model"
 
     network: nn.Module
     traits: Traits
-    null: Mapping[str, Tensor] = field(default_factory=dict)
+    unconditional: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         reach = TRUSTED if self.reach == inf else self.reach
-        timeless = self.timeless or getattr(self.network, "timeless", False)
-        carry(self, replace(self.traits, reach=reach, timeless=timeless))
+        time_independent = self.time_independent or getattr(self.network, "time_independent", False)
+        carry(self, replace(self.traits, reach=reach, time_independent=time_independent))
 
     def having(self, **traits: Any) -> Self:
         """The same network with other traits."""
@@ -234,28 +249,28 @@ class NeuralDenoiser(Denoiser):
 
     def __call__(self, x_t: State, t: Time, condition: Condition | None = None) -> Belief:
         output = self.output(x_t, t, condition)
-        return self.space.where((condition or {}).get("mask")).belief(output, x_t, t)
+        return self.space.with_mask((condition or {}).get("mask")).belief(output, x_t, t)
 
     def output(self, x_t: State, t: Time, condition: Condition | None = None) -> Any:
         """What the network itself says of x_t."""
         condition = condition or {}
         for name in condition:
-            if name != "mask" and name not in self.null:
-                raise InputError(f"this model knows no condition {name!r}{suggestion(name, list(self.null))}")
-        space = self.space.where(condition.get("mask"))
+            if name != "mask" and name not in self.unconditional:
+                raise InputError(f"this model knows no condition {name!r}{suggestion(name, list(self.unconditional))}")
+        space = self.space.with_mask(condition.get("mask"))
         inputs = map_state(lambda x: in_precision(x, self.network), space.inputs(x_t, t))
         return self.network(inputs, times(t, x_t), self.complete(condition, x_t))
 
     def losses(self, x0: State, t: Time, condition: Condition, keys: Keys) -> Float[Tensor, " batch"]:
         """The denoising loss of each record."""
-        space = self.space.where(condition.get("mask"))
-        x_t = space.shown(x0, t, keys.fold("noise"))
+        space = self.space.with_mask(condition.get("mask"))
+        x_t = space.corrupt(x0, t, keys.fold("noise"))
         return space.loss(self(x_t, t, condition), x0, x_t, t)
 
     def complete(self, condition: Condition, x_t: State) -> dict[str, Tensor]:
         """The condition with "not said" in the place of every name it lacks."""
         device, n = leaves(x_t)[0].device, batch_size(x_t)
-        unsaid = {name: value.to(device).expand(n, *value.shape) for name, value in self.null.items()}
+        unsaid = {name: value.to(device).expand(n, *value.shape) for name, value in self.unconditional.items()}
         return {**unsaid, **condition}
 
 
@@ -302,4 +317,4 @@ def terms_and_belief(
         terms = denoiser.terms(x_t, t, condition)
         belief = combined(terms)
     mask = (condition or {}).get("mask")
-    return terms, denoiser.space.where(mask).second_moment(belief, x_t, t, denoiser.reach)
+    return terms, denoiser.space.with_mask(mask).second_moment(belief, x_t, t, denoiser.reach)

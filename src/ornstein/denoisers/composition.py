@@ -35,7 +35,7 @@ COMPONENT = "component"
 
 
 @dataclass(frozen=True)
-class Interval:
+class GuidanceInterval:
     """Guidance only between two times (Kynkäänniemi et al. 2024): scale inside, 1 outside."""
 
     scale: float = 1.0
@@ -49,7 +49,7 @@ class Interval:
 
 
 @dataclass(frozen=True)
-class Prompt(Guide):
+class ClassifierFreeGuidance(Guide):
     """Condition on something, by classifier-free guidance.
 
     Attributes:
@@ -67,25 +67,25 @@ class Prompt(Guide):
 
     def guide(self, denoiser: Denoiser) -> Denoiser:
         for name, value in self.condition.items():
-            if value is not None and name in denoiser.given:
+            if value is not None and name in denoiser.fixed_condition:
                 raise InputError(f"{name!r} is said already: a denoiser takes one prompt of a name")
-        return Prompted(denoiser, self)
+        return ClassifierFreeGuided(denoiser, self)
 
 
 @dataclass(frozen=True, repr=False)
-class Prompted(Guided):
+class ClassifierFreeGuided(Guided):
     """A denoiser under a prompt: two calls a step, one at scale 0 or 1."""
 
-    prompt: Prompt
+    prompt: ClassifierFreeGuidance
 
     def changed(self, traits: Traits) -> Traits:
         condition, scale = self.prompt.condition, self.prompt.scale
         fixed = {name: torch.as_tensor(value) for name, value in condition.items() if value is not None}
         return replace(
             traits.recorded(prompt={name: _plain(value) for name, value in condition.items()}, scale=scale),
-            given={**traits.given, **fixed},
+            fixed_condition={**traits.fixed_condition, **fixed},
             calls=traits.calls * (1 if scale in (0, 1) else 2),
-            timeless=traits.timeless and self.prompt.interval == (0.0, 1.0),
+            time_independent=traits.time_independent and self.prompt.interval == (0.0, 1.0),
         )
 
     def __call__(self, x_t: State, t: Time, condition: Condition | None = None) -> Belief:
@@ -103,7 +103,7 @@ class Prompted(Guided):
         """The weight of each condition: what is said and what is not, or the one of them that counts alone."""
         said = {**condition, **self._values(condition, x_t)}
         unsaid = {name: value for name, value in condition.items() if name not in self.prompt.condition}
-        scale = Interval(self.prompt.scale, self.prompt.interval).at(t)
+        scale = GuidanceInterval(self.prompt.scale, self.prompt.interval).at(t)
         if not isinstance(scale, Tensor) and scale in (0, 1):
             return [(1.0, said if scale else unsaid)]
         return [(scale, said), (1 - scale, unsaid)]
@@ -124,7 +124,7 @@ WEIGHTS = "weights"
 
 
 @dataclass(frozen=True)
-class Prompts(Guide):
+class ComposedPrompts(Guide):
     """Several things said at once, by each sample for itself: Π_k p(x₀ | c_k)^{w_k} with Σ w_k = 1.
 
     Samples bring condition[name] (batch, terms, ...) for every name and condition["weights"] (batch, terms). The first
@@ -144,20 +144,20 @@ class Prompts(Guide):
     of_prior = True
 
     def guide(self, denoiser: Denoiser) -> Denoiser:
-        return PromptedBySeveral(denoiser, self)
+        return GuidedByPrompts(denoiser, self)
 
 
 @dataclass(frozen=True, repr=False)
-class PromptedBySeveral(Guided):
+class GuidedByPrompts(Guided):
     """A denoiser under several prompts: a call for each that counts."""
 
-    prompts: Prompts
+    prompts: ComposedPrompts
 
     def changed(self, traits: Traits) -> Traits:
         return replace(
             traits.recorded(prompts=list(self.prompts.names), interval=list(self.prompts.interval)),
             calls=traits.calls * self.prompts.terms,
-            timeless=traits.timeless and self.prompts.interval == (0.0, 1.0),
+            time_independent=traits.time_independent and self.prompts.interval == (0.0, 1.0),
         )
 
     def __call__(self, x_t: State, t: Time, condition: Condition | None = None) -> Belief:
@@ -182,7 +182,7 @@ class PromptedBySeveral(Guided):
         wanted = weights[:, 1:].clamp(min=0)
         total = wanted.sum(1, keepdim=True)
         elsewhere = torch.cat([(total == 0).double(), wanted / total.clamp(min=1e-12)], 1)
-        outside = torch.as_tensor(Interval(0.0, self.prompts.interval).at(t)).to(weights).reshape(-1, 1)
+        outside = torch.as_tensor(GuidanceInterval(0.0, self.prompts.interval).at(t)).to(weights).reshape(-1, 1)
         return weights + outside * (elsewhere - weights)  # outside: 0 within the interval, else 1
 
 
@@ -211,14 +211,14 @@ class Composed(Denoiser):
 
     def _traits(self) -> Traits:
         """Those of the first part, with all calls, the least reach and a record of all; no condition is everybody's."""
-        parts = [{"weight": weight, "of": list(part.record)} for weight, part in self.parts]
+        parts = [{"weight": weight, "of": list(part.provenance)} for weight, part in self.parts]
         return replace(
             self.parts[0][1].traits,
             calls=sum(part.calls for _, part in self.parts),
-            given={},
-            record=({self._kind: parts},),
+            fixed_condition={},
+            provenance=({self._kind: parts},),
             reach=min(part.reach for _, part in self.parts),
-            timeless=False,
+            time_independent=False,
         )
 
     @property
@@ -241,13 +241,13 @@ class Composed(Denoiser):
 
     def _active(self, t: Time) -> list[tuple[Time, Denoiser]]:
         """The parts that count at t, with their weights there."""
-        outside = Interval(0.0, self.interval).at(t)  # 0 inside, 1 outside
+        outside = GuidanceInterval(0.0, self.interval).at(t)  # 0 inside, 1 outside
         parts = [(weight + outside * (float(k == 0) - weight), part) for k, (weight, part) in enumerate(self.parts)]
         return [(weight, part) for weight, part in parts if isinstance(weight, Tensor) or weight != 0]
 
 
 @dataclass(frozen=True)
-class Autoguide(Guide):
+class Autoguidance(Guide):
     """Guidance away from a weaker model of the same data (Karras et al. 2024).
 
     Attributes:
@@ -352,7 +352,7 @@ def _same_space(parts: Sequence[Denoiser]) -> None:
 
 def _agree(a: Any, b: Any) -> bool:
     """The same data under the same noise."""
-    if type(a) is not type(b) or a.clock != b.clock:
+    if type(a) is not type(b) or a.schedule_and_std != b.schedule_and_std:
         return False
     if isinstance(a, Product):
         return a.parts.keys() == b.parts.keys() and all(_agree(a.parts[name], b.parts[name]) for name in a.parts)

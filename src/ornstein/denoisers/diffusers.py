@@ -1,7 +1,8 @@
 """Models of diffusers as denoisers: a UNet or transformer in a local folder under our solvers, factors and exactness.
 
-    model = on.from_diffusers("stable-diffusion", null={"caption": nothing}) & on.Prompt({"caption": states}, scale=7.5)
-    pictures = autoencoder("stable-diffusion").decode(on.sample(model, 4).x)
+    model = on.from_diffusers("stable-diffusion", unconditional={"caption": nothing}) &
+    on.ClassifierFreeGuidance({"caption": states}, scale=7.5) pictures =
+    autoencoder("stable-diffusion").decode(on.sample(model, 4).x)
 
 A network trained on N noise levels predicts F(x_t, τ). Level τ of its table lies at t = (τ + 1)/N, so it is asked at
 τ = N t − 1, also between the levels (schedules.Tabulated); after flow matching, where α = 1 − t and σ = t, at τ = N t.
@@ -31,6 +32,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from ..beliefs import Normal
+from ..deprecation import renamed
 from ..errors import InputError
 from ..schedules import RectifiedFlow, Schedule, Tabulated
 from ..spaces import Euclidean
@@ -58,12 +60,13 @@ USUAL = {
 """The settings with which a model takes no more than that."""
 
 
+@renamed(null="unconditional")
 def from_diffusers(
     folder: str | Path,
     *,
     scheduler: str | Path | None = None,
     size: int | tuple[int, int] | None = None,
-    null: Mapping[str, Tensor] | None = None,
+    unconditional: Mapping[str, Tensor] | None = None,
     data_std: float = 1.0,
     dtype: torch.dtype = torch.float32,
     variant: str | None = None,
@@ -75,7 +78,7 @@ def from_diffusers(
         folder: a saved pipeline (its unet or transformer), or a saved model.
         scheduler: the folder of scheduler_config.json, where it is not in `folder`.
         size: of the states, one number or (height, width), where it is not that of the model's configuration.
-        null: see `wrapped`.
+        unconditional: see `wrapped`.
         data_std: standard deviation of the clean data: about 1 for latents, about .5 for pixels from −1 to 1.
         dtype: of the weights.
         variant: of the weights' files, such as "fp16".
@@ -87,14 +90,14 @@ def from_diffusers(
     root = Path(folder)
     model = _loaded(_model_folder(root), MODELS, torch_dtype=dtype, variant=variant)
     model = model.requires_grad_(False).eval().to(device)
-    return wrapped(model, _scheduler(Path(scheduler) if scheduler else root), size, null, data_std)
+    return wrapped(model, _scheduler(Path(scheduler) if scheduler else root), size, unconditional, data_std)
 
 
 def wrapped(
     model: nn.Module,
     scheduler: Any,
     size: int | tuple[int, int] | None = None,
-    null: Mapping[str, Tensor] | None = None,
+    unconditional: Mapping[str, Tensor] | None = None,
     data_std: float = 1.0,
 ) -> NeuralDenoiser:
     """A diffusers model in memory, with the scheduler it was trained for, as a denoiser.
@@ -104,8 +107,9 @@ def wrapped(
     original height and width, top and left of the crop, target height and width.
 
     Args:
-        null: what stands for "not said", one value a condition. By default a caption of no words, and the extra class
-            of a class-conditional transformer; Stable Diffusion 1 and 2 learnt the states of the empty text instead.
+        unconditional: what stands for "not said", one value a condition. By default a caption of no words, and the
+            extra class of a class-conditional transformer; Stable Diffusion 1 and 2 learnt the states of the empty
+            text instead.
 
     Raises:
         InputError: the scheduler has no table of noise levels, or the model wants what we cannot give.
@@ -115,7 +119,9 @@ def wrapped(
     limit = scheduler.config.clip_sample_range if getattr(scheduler.config, "clip_sample", False) else inf
     shape = _shape(model, size)
     space = Predicted(shape, schedule, data_std, prediction=prediction, limit=limit)
-    return NeuralDenoiser(Adapted(model, steps, first), Traits(space), {**_unsaid(model, shape), **(null or {})})
+    return NeuralDenoiser(
+        Adapted(model, steps, first), Traits(space), {**_unsaid(model, shape), **(unconditional or {})}
+    )
 
 
 @dataclass(frozen=True)

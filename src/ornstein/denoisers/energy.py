@@ -155,7 +155,7 @@ def _levels(space: Euclidean, x: Tensor, t: Time) -> tuple[Tensor, Tensor]:
 
 def _bound(denoiser: Denoiser, condition: Condition | None = None) -> Euclidean:
     """Its space, bound to the condition's mask; InputError unless it is of continuous data."""
-    space = denoiser.space.where((condition or {}).get("mask"))
+    space = denoiser.space.with_mask((condition or {}).get("mask"))
     if not isinstance(space, Euclidean):
         raise InputError(f"scores are of continuous data, not of {type(space).__name__}")
     return space

@@ -182,10 +182,10 @@ class Mixture(Denoiser):
     def __post_init__(self) -> None:
         space = self.components.space
         masks = isinstance(space, Categorical) and space.absorbing  # they hide tokens whatever the time
-        carry(self, Traits(space, timeless=masks))
+        carry(self, Traits(space, time_independent=masks))
 
     def __call__(self, x_t: State, t: Time, condition: Condition | None = None) -> Belief:
-        t = 0.5 if self.timeless else t  # at t = 1 what is not hidden would be impossible
+        t = 0.5 if self.time_independent else t  # at t = 1 what is not hidden would be impossible
         log_weights = self._log_weights(condition) + self.components.log_likelihood(x_t, t)
         return self.components.belief(_share(log_weights, self.weights), x_t, t)
 
@@ -278,7 +278,9 @@ def coupled(pairs: int, table: Float[Tensor, "size size"], space: Categorical | 
     space = space or Categorical.masked((2 * pairs,), len(table))
     small = enumerated(replace(space, shape=(2,)), table)
     first = torch.arange(pairs)
-    return Blocks(Traits(space, timeless=small.timeless), small, torch.stack([first, 2 * pairs - 1 - first], 1))
+    return Blocks(
+        Traits(space, time_independent=small.time_independent), small, torch.stack([first, 2 * pairs - 1 - first], 1)
+    )
 
 
 def ring(modes: int = 8, radius: float = 1.0, std: float = 0.1, schedule: Schedule = Cosine()) -> Mixture:

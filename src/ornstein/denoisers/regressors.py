@@ -3,7 +3,8 @@
     p(y_k | x_t) = N(m_k(x_t, t), s_k(t)²)          loss: −log p(y | x_t), over the y that are known (not NaN)
 
 At the optimum m = E[y | x_t], and s² is how far y scatters about it at that noise level. A regressor of noisy data
-guides (`NoisyLogProb`; Dhariwal & Nichol 2021), one of clean data, trained at t = 0 alone, judges what was drawn.
+guides (`NoisyClassifierGuidance`; Dhariwal & Nichol 2021), one of clean data, trained at t = 0 alone, judges what was
+drawn.
 """
 
 from collections.abc import Mapping
@@ -53,7 +54,7 @@ class Regressor:
     """
 
     kind: ClassVar[str] = "regressor"
-    null: ClassVar[Mapping[str, Tensor]] = {}  # what is to be predicted is never hidden
+    unconditional: ClassVar[Mapping[str, Tensor]] = {}  # what is to be predicted is never hidden
 
     network: nn.Module
     space: Space
@@ -71,6 +72,6 @@ class Regressor:
     def losses(self, x0: State, t: Time, condition: Condition, keys: Keys) -> Float[Tensor, " batch"]:
         """−log p(y | x_t) of each record, nats a number."""
         t = torch.zeros_like(t) if self.clean and isinstance(t, Tensor) else t
-        x_t = self.space.where(condition.get("mask")).noise(x0, t, keys.fold("noise"))
+        x_t = self.space.with_mask(condition.get("mask")).noise(x0, t, keys.fold("noise"))
         y = condition[self.target]
         return -self(x_t, t, condition).log_prob(y) / y.shape[1]

@@ -13,7 +13,7 @@ from ..denoisers.base import Denoiser, Guide
 from ..errors import InputError
 from .factors import Factor
 
-Facts = Mapping[str, Any]
+Metadata = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -28,29 +28,29 @@ class ForModel(Guide):
     """
 
     name: str
-    make: Callable[[Facts, Any], Guide]
+    make: Callable[[Metadata, Any], Guide]
     needs: tuple[str, ...] = ()
-    given: Facts = field(default_factory=dict)
+    given: Metadata = field(default_factory=dict)
 
     def guide(self, denoiser: Denoiser) -> Denoiser:
         return denoiser & self.bound(denoiser)
 
     def bound(self, denoiser: Denoiser) -> Guide:
         """The guide itself; InputError names the fact that the model lacks."""
-        return self.make(facts_of(denoiser, self.name, self.needs, self.given), denoiser.space)
+        return self.make(metadata_of(denoiser, self.name, self.needs, self.given), denoiser.space)
 
     def then(self, change: Callable[[Any], Guide]) -> "ForModel":
-        """What becomes of it once it is made, such as `lambda factor: Late(factor, 0.5)`."""
-        return replace(self, make=lambda facts, space: change(self.make(facts, space)))
+        """What becomes of it once it is made, such as `lambda factor: Interval(factor, 0.5)`."""
+        return replace(self, make=lambda metadata, space: change(self.make(metadata, space)))
 
     def on(self, part: str) -> "ForModel":
         """The same about one part of a product space."""
 
-        def make(facts: Facts, space: Any) -> Guide:
+        def make(metadata: Metadata, space: Any) -> Guide:
             parts = getattr(space, "parts", {})
             if part not in parts:
                 raise InputError(f"{self.name}: the model has no part {part!r}, only {', '.join(parts) or 'one whole'}")
-            made = self.make(facts, parts[part])
+            made = self.make(metadata, parts[part])
             if not isinstance(made, Factor):
                 raise InputError(f"{self.name}: is no factor, and so about the whole and no part of it")
             return made.on(part)
@@ -58,22 +58,24 @@ class ForModel(Guide):
         return replace(self, make=make)
 
 
-def facts_of(denoiser: Denoiser, name: str, needs: tuple[str, ...] = (), given: Facts | None = None) -> dict[str, Any]:
+def metadata_of(
+    denoiser: Denoiser, name: str, needs: tuple[str, ...] = (), given: Metadata | None = None
+) -> dict[str, Any]:
     """What is known of a denoiser's data: its model's facts and the given ones.
 
     InputError if a fact is missing or empty, or the two disagree; name: of who asks.
     """
     origin, given = denoiser.origin, given or {}
-    facts = dict(origin.facts) if origin else {}
+    metadata = dict(origin.metadata) if origin else {}
     whose = f"{origin.domain}/{origin.name}" if origin else f"{type(denoiser).__name__}, which comes from no training"
     for fact, value in given.items():
-        if fact in facts and _plain(facts[fact]) != _plain(value):
-            raise InputError(f"{name}: {fact} are said to be {value}, the model's own are {facts[fact]}")
-    facts |= given
-    missing = [fact for fact in needs if not facts.get(fact)]
+        if fact in metadata and _plain(metadata[fact]) != _plain(value):
+            raise InputError(f"{name}: {fact} are said to be {value}, the model's own are {metadata[fact]}")
+    metadata |= given
+    missing = [fact for fact in needs if not metadata.get(fact)]
     if missing:
         raise InputError(f"{name}: needs a model that knows its {missing[0]}; this one is {whose}")
-    return facts
+    return metadata
 
 
 def _plain(value: Any) -> Any:

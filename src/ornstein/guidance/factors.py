@@ -25,6 +25,7 @@ from torch import Tensor
 
 from ..beliefs import Belief, Joint, Probs, counted, tallied
 from ..denoisers.base import Condition, Denoiser, Guide, Guided, Traits, with_covariance
+from ..deprecation import members, renamed
 from ..effort import Tally
 from ..errors import InputError
 from ..spaces import Space
@@ -34,15 +35,16 @@ from .functions import name_of, one_each, require_finite, require_weight
 Updated = tuple[Float[Tensor, " batch"], Any]
 
 
+@members(timeless="time_independent", record="provenance")
 class Factor(Guide):
     """log g(x₀).
 
     Attributes:
-        timeless: what it makes of a belief does not depend on the time.
+        time_independent: what it makes of a belief does not depend on the time.
         first: it comes before other conjugate factors, whose equations are then smaller: what holds exactly.
     """
 
-    timeless: ClassVar[bool] = True
+    time_independent: ClassVar[bool] = True
     first: ClassVar[bool] = False
 
     @property
@@ -75,7 +77,7 @@ class Factor(Guide):
         return True
 
     @property
-    def record(self) -> Mapping[str, Any]:
+    def provenance(self) -> Mapping[str, Any]:
         """The factor for a manifest."""
         return {"factor": type(self).__name__}
 
@@ -110,12 +112,12 @@ class Factored(Guided):
     def changed(self, traits: Traits) -> Traits:
         return replace(
             traits,
-            record=(*traits.record, *(factor.record for factor in self.factors)),
-            timeless=traits.timeless and all(factor.timeless for factor in self.factors),
+            provenance=(*traits.provenance, *(factor.provenance for factor in self.factors)),
+            time_independent=traits.time_independent and all(factor.time_independent for factor in self.factors),
         )
 
     def __call__(self, x_t: State, t: Time, condition: Condition | None = None) -> Belief:
-        space = self.space.where((condition or {}).get("mask"))
+        space = self.space.with_mask((condition or {}).get("mask"))
         for factor in self.factors:
             x_t = factor.known(x_t, space)
         prior = with_covariance(self.denoiser, x_t, t, condition)
@@ -210,12 +212,12 @@ class Energy(Smooth):
         return replace(self, weight=self.weight * power)
 
     @property
-    def record(self) -> Mapping[str, Any]:
+    def provenance(self) -> Mapping[str, Any]:
         return {"factor": "Energy", "of": name_of(self.energy), "weight": self.weight}
 
 
 @dataclass(frozen=True)
-class LogProb(Smooth):
+class ClassifierGuidance(Smooth):
     """g = p(c | x₀)^weight, of a classifier or a regressor of clean data.
 
     Attributes:
@@ -231,21 +233,21 @@ class LogProb(Smooth):
     def log_g(self, code: Any) -> Float[Tensor, " batch"]:
         return self.weight * one_each(self, self.log_prob(code), code)
 
-    def tempered(self, power: float) -> "LogProb":
+    def tempered(self, power: float) -> "ClassifierGuidance":
         return replace(self, weight=self.weight * power)
 
     @property
-    def record(self) -> Mapping[str, Any]:
-        return {"factor": "LogProb", "of": name_of(self.log_prob), "weight": self.weight}
+    def provenance(self) -> Mapping[str, Any]:
+        return {"factor": "ClassifierGuidance", "of": name_of(self.log_prob), "weight": self.weight}
 
 
 @dataclass(frozen=True)
-class NoisyLogProb(LogProb):
+class NoisyClassifierGuidance(ClassifierGuidance):
     """g = p(c | x₀)^weight by a classifier of noisy data, log p(c | x_t, t): (code of x_t, t) → (batch,)."""
 
     log_prob: Callable[..., Tensor]
 
-    timeless = False
+    time_independent = False
 
     def log_expect(self, belief: Belief) -> Float[Tensor, " batch"]:
         """Of a belief without doubt: the classifier at t = 0."""
@@ -253,24 +255,26 @@ class NoisyLogProb(LogProb):
 
     def update(self, belief: Belief, x_t: State, t: Time, space: Space) -> Updated:
         with torch.enable_grad():
-            code = map_state(lambda x: x.detach().requires_grad_(), space.certain(x_t).mean)
+            code = map_state(lambda x: x.detach().requires_grad_(), space.point_mass(x_t).mean)
             value = self.weight * one_each(self, self.log_prob(code, t), code)
             slope = _gradient(value.sum(), code)
             require_finite(self, value, slope)
-        return value.detach(), space.steer(belief, slope, t)
+        return value.detach(), space.apply_score(belief, slope, t)
 
 
+@renamed(score="reward")
+@members(score="reward")
 @dataclass(frozen=True)
-class BlackBox(Factor):
+class Reward(Factor):
     """g = exp(weight · score(x₀)) of a program that has no gradient, such as a folding algorithm.
 
     The belief does not see it: particles must weigh it, with its value at what is likeliest as their foresight.
 
     Attributes:
-        score: of clean states, (batch, ...) → (batch,).
+        reward: of clean states, (batch, ...) → (batch,).
     """
 
-    score: Callable[[Any], Tensor]
+    reward: Callable[[Any], Tensor]
     weight: float = 1.0
 
     def __post_init__(self) -> None:
@@ -278,23 +282,23 @@ class BlackBox(Factor):
 
     def log_expect(self, belief: Belief) -> Float[Tensor, " batch"]:
         likeliest = belief.logits.argmax(-1) if isinstance(belief, Probs) else belief.mean
-        value = self.weight * one_each(self, self.score(likeliest), likeliest, smooth=False).double()
+        value = self.weight * one_each(self, self.reward(likeliest), likeliest, smooth=False).double()
         require_finite(self, value)
         return value
 
     def update(self, belief: Belief, x_t: State, t: Time, space: Space) -> Updated:
         return self.log_expect(belief), belief
 
-    def tempered(self, power: float) -> "BlackBox":
+    def tempered(self, power: float) -> "Reward":
         return replace(self, weight=self.weight * power)
 
     @property
-    def record(self) -> Mapping[str, Any]:
-        return {"factor": "BlackBox", "of": name_of(self.score), "weight": self.weight}
+    def provenance(self) -> Mapping[str, Any]:
+        return {"factor": "Reward", "of": name_of(self.reward), "weight": self.weight}
 
 
 @dataclass(frozen=True)
-class Late(Factor):
+class Interval(Factor):
     """A factor that counts only from a time down: beliefs about noise are too broad for an expansion at their mean.
 
     Particles weigh it in full all the same, when its time has come.
@@ -306,7 +310,7 @@ class Late(Factor):
     factor: Factor
     until: float
 
-    timeless = False
+    time_independent = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.factor, Factor):
@@ -318,13 +322,13 @@ class Late(Factor):
             raise InputError(f"Late: until is {self.until}, expected a time in [0, 1]")
 
     @property
-    def record(self) -> Mapping[str, Any]:
-        return {**self.factor.record, "until": self.until}
+    def provenance(self) -> Mapping[str, Any]:
+        return {**self.factor.provenance, "until": self.until}
 
     def require_fit(self, space: Space) -> None:
         self.factor.require_fit(space)
 
-    def tempered(self, power: float) -> "Late":
+    def tempered(self, power: float) -> "Interval":
         return replace(self, factor=self.factor.tempered(power))
 
     def shared(self, x: State) -> bool:
@@ -362,8 +366,8 @@ class OnPart(Factor):
         return None if both is None else OnPart(self.part, both)
 
     @property
-    def record(self) -> Mapping[str, Any]:
-        return {**self.factor.record, "part": self.part}
+    def provenance(self) -> Mapping[str, Any]:
+        return {**self.factor.provenance, "part": self.part}
 
     def require_fit(self, space: Any) -> None:
         parts = getattr(space, "parts", {})

@@ -27,7 +27,7 @@ def one_each(factor: Any, value: Any, code: Any, smooth: bool = True) -> Float[T
     if asked and not value.requires_grad:
         raise InputError(
             f"{who} is not differentiable: torch finds no way back from what it returns to its argument (was it "
-            "detached, or made of integers or NumPy arrays?); BlackBox takes functions without a gradient"
+            "detached, or made of integers or NumPy arrays?); Reward takes functions without a gradient"
         )
     return value if value.is_floating_point() else value.double()
 
@@ -49,7 +49,7 @@ def require_weight(factor: Any, weight: float) -> None:
 
 
 def _named(factor: Any) -> str:
-    of = factor.record.get("of")
+    of = factor.provenance.get("of")
     return f"{type(factor).__name__} of {of}" if of else type(factor).__name__
 
 

@@ -24,7 +24,7 @@ from ..spaces import Categorical, Space
 from ..states import State, Time, per_sample_sum
 from .factors import Factor, Updated
 from .functions import name_of
-from .operators import Operator, Relative, Subset, tangent
+from .operators import Centered, Mask, Operator, tangent
 from .solves import Limits, Sight, solved, together
 from .values import Flags, Numbers, as_mask, as_numbers, as_tensor, require_finite
 
@@ -45,7 +45,7 @@ class Measurement(Factor):
         std: of the noise, in the units of y: a number, or one an element (correlated noise: operators.whitener).
         direct: the largest number of measured values for which S is formed.
         tolerance: of the conjugate gradients, relative, for each sample.
-        iterations: of the conjugate gradients, at most; a sample that needs more is reported in `Walk.effort`.
+        iterations: of the conjugate gradients, at most; a sample that needs more is reported in `SamplerState.effort`.
     """
 
     y: Numbers
@@ -77,7 +77,7 @@ class Measurement(Factor):
         return isinstance(self.operator, Operator)
 
     @property
-    def record(self) -> Mapping[str, Any]:
+    def provenance(self) -> Mapping[str, Any]:
         std = self.std if isinstance(self.std, float | int) else "one an element"
         return {"factor": "Measurement", "of": name_of(self.operator), "numbers": self.y.numel(), "std": std}
 
@@ -233,7 +233,7 @@ class Fixed(Factor):
         return True
 
     @property
-    def record(self) -> Mapping[str, Any]:
+    def provenance(self) -> Mapping[str, Any]:
         return {"factor": "Fixed", "elements": int(self.where.sum())}
 
     def tempered(self, power: float) -> "Fixed":
@@ -275,7 +275,7 @@ class Fixed(Factor):
 
     def sight(self, mean: Float[Tensor, "batch ..."]) -> Sight:
         """The values as if they were measured with the slack."""
-        return Measurement(self.value[self.where], Subset(self.where), self.slack).sight(mean)
+        return Measurement(self.value[self.where], Mask(self.where), self.slack).sight(mean)
 
     def pinned(self, belief: Normal) -> Normal:
         """The belief in which the values hold to the last bit."""
@@ -303,7 +303,7 @@ class _Free:
 
 
 @dataclass(frozen=True, eq=False)
-class Rigid(Fixed):
+class RigidMotif(Fixed):
     """Some points of a cloud are known about their own centre and hold exactly, wherever in the cloud they lie.
 
     For centred clouds, in which positions mean nothing but relative to one another: scaffolds, linkers, fixed atoms.
@@ -317,8 +317,8 @@ class Rigid(Fixed):
     slack: float = 1e-2
 
     @property
-    def record(self) -> Mapping[str, Any]:
-        return {"factor": "Rigid", "points": int(self.where.sum())}
+    def provenance(self) -> Mapping[str, Any]:
+        return {"factor": "RigidMotif", "points": int(self.where.sum())}
 
     def update(self, belief: Belief, x_t: State, t: Time, space: Any) -> Updated:
         value, given = self._posterior(belief)
@@ -327,7 +327,7 @@ class Rigid(Fixed):
     def _posterior(self, belief: Belief) -> Updated:
         if not isinstance(belief, Normal):
             raise InputError("fix the points of a part with .on(name)")
-        relative = Relative(self.where)
+        relative = Centered(self.where)
         shape = relative(self.value.to(belief.mean)[None])[0]
         log_prob, posterior = Measurement(shape, relative, self.slack, direct=12)._posterior(belief)
         mean, here = posterior.mean.clone(), self.where.to(belief.mean.device)
@@ -340,7 +340,7 @@ class _Together:
     """A covariance in which some points move only together."""
 
     cov: Covariance
-    apart: Relative
+    apart: Centered
 
     def __call__(self, v: Tensor) -> Tensor:
         return self._whole(self.cov(self._whole(v)))

@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
+from typing import TYPE_CHECKING
 
 import torch
 from einops import reduce, repeat
@@ -17,6 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import conv2d, conv_transpose2d
 
+from ..deprecation import names
 from ..errors import InputError
 from .values import Flags, Numbers, as_mask, as_numbers
 
@@ -84,7 +86,7 @@ def stack(*operators: Operator, shape: Sequence[int]) -> Stack:
 
 
 @dataclass(frozen=True, eq=False)
-class Subset(Operator):
+class Mask(Operator):
     """Some of the numbers of an event: inpainting, sparse sensors, undersampling.
 
     Attributes:
@@ -94,7 +96,7 @@ class Subset(Operator):
     seen: Flags
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "seen", _seen_of(self.seen, "Subset"))
+        object.__setattr__(self, "seen", _seen_of(self.seen, "Mask"))
 
     def __call__(self, x: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch m"]:
         if x.shape[1 : 1 + self.seen.ndim] != self.seen.shape:
@@ -108,7 +110,7 @@ class Subset(Operator):
 
 
 @dataclass(frozen=True, eq=False)
-class Relative(Operator):
+class Centered(Operator):
     """Some points of a cloud about their own centre: what is known of them wherever they lie.
 
     Attributes:
@@ -118,7 +120,7 @@ class Relative(Operator):
     seen: Flags
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "seen", _seen_of(self.seen, "Relative"))
+        object.__setattr__(self, "seen", _seen_of(self.seen, "Centered"))
 
     def __call__(self, x: Float[Tensor, "batch points dim"]) -> Float[Tensor, "batch seen dim"]:
         if x.shape[1:2] != self.seen.shape:
@@ -162,7 +164,7 @@ class Matrix(Operator):
 
 
 @dataclass(frozen=True)
-class Coarse(Operator):
+class Downsample(Operator):
     """Means over blocks of size × size in the last two axes: super-resolution."""
 
     size: int
@@ -225,7 +227,7 @@ class Fourier(Operator):
 
 
 @dataclass(frozen=True, eq=False)
-class Linear(Operator):
+class LinearFunction(Operator):
     """An operator whose two directions are functions."""
 
     forward: Callable[[Tensor], Tensor]
@@ -247,13 +249,13 @@ def linear(function: Callable[[Tensor], Tensor], shape: tuple[int, ...]) -> Oper
     def adjoint(y: Tensor) -> Tensor:
         return torch.func.vjp(function, y.new_zeros(len(y), *shape))[1](y)[0]
 
-    return Linear(function, adjoint)
+    return LinearFunction(function, adjoint)
 
 
 def tangent(function: Callable[[Tensor], Tensor], x: Float[Tensor, "batch ..."]) -> tuple[Tensor, Operator]:
     """function(x) and the operator that is its derivative there: function(x + v) ≈ function(x) + A v."""
     value, pullback, *_ = torch.func.vjp(function, x)
-    return value, Linear(lambda v: torch.func.jvp(function, (x,), (v,))[1], lambda y: pullback(y)[0])
+    return value, LinearFunction(lambda v: torch.func.jvp(function, (x,), (v,))[1], lambda y: pullback(y)[0])
 
 
 def whitener(covariance: Float[Tensor, "m m"]) -> Matrix:
@@ -272,3 +274,9 @@ def _seen_of(value: object, who: str) -> Tensor:
 
 def _misfit(who: str, x: Tensor) -> InputError:
     return InputError(f"{who} does not act on events of shape {tuple(x.shape[1:])}")
+
+
+if not TYPE_CHECKING:  # old names, for one version
+    __getattr__ = names(
+        __name__, {"Coarse": "Downsample", "Linear": "LinearFunction", "Relative": "Centered", "Subset": "Mask"}
+    )

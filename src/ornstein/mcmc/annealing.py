@@ -13,41 +13,43 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from ..deprecation import members
 from ..errors import InputError
 from ..events import Event, Stream, streamed
 from ..keys import Keys
-from ..sampling.diagnostics import effective_sample_size, family_error, log_mean_exp, systematic
+from ..sampling.diagnostics import effective_sample_size, genealogy_error, log_mean_exp, systematic
 from ..spaces import Transition
-from .densities import Density, Point
+from .densities import Density, MCMCState
 from .moves import HMC, repeated
 
 LEVELS = 200
 """The most temperatures on the way."""
 
 
+@members(ladder="betas", eve="ancestor")
 @dataclass(frozen=True)
 class Annealed:
     """A population that has arrived.
 
     Attributes:
         point: where its equally weighted samples stand.
-        eve: which first particle each descends from.
+        ancestor: which first particle each descends from.
         log_evidence: log ∫ p, where the base is normalised.
         error: its standard error, from the scatter of the families.
-        ladder: the β that were visited.
+        betas: the β that were visited.
         acceptance: of the moves at each.
     """
 
-    point: Point
-    eve: Int[Tensor, " n"]
+    point: MCMCState
+    ancestor: Int[Tensor, " n"]
     log_evidence: float
     error: float
-    ladder: tuple[float, ...]
+    betas: tuple[float, ...]
     acceptance: tuple[float, ...]
 
     @property
     def families(self) -> int:
-        return len(self.eve.unique())
+        return len(self.ancestor.unique())
 
     @property
     def collapsed(self) -> bool:
@@ -79,24 +81,24 @@ def anneal(
     point = path.at(base.sample(keys.fold("base")).to(dtype))
     if not point.values[1].isfinite().any():
         raise InputError(f"the energy is infinite or not a number at each of {len(keys)} points to start from")
-    move = move or HMC(step=0.3, leaps=5)
-    move, eve = move.with_step(move.step_size * point.x.std()), torch.arange(len(keys), device=point.x.device)
-    ladder, rates, log_z, error = [0.0], [], torch.zeros((), dtype=torch.float64), 0.0
-    while ladder[-1] < 1:
+    move = move or HMC(step_size=0.3, num_steps=5)
+    move, ancestor = move.with_step(move.tuned_step * point.x.std()), torch.arange(len(keys), device=point.x.device)
+    betas, rates, log_z, error = [0.0], [], torch.zeros((), dtype=torch.float64), 0.0
+    while betas[-1] < 1:
         gain = (point.values[1] - point.values[0]).nan_to_num(nan=-torch.inf, posinf=-torch.inf)
-        ladder.append(ladder[-1] + _largest(gain, 1 - ladder[-1], share))
-        _require_progress(ladder)
-        weights = (ladder[-1] - ladder[-2]) * gain
-        k = keys.fold(len(ladder))
+        betas.append(betas[-1] + _largest(gain, 1 - betas[-1], share))
+        _require_progress(betas)
+        weights = (betas[-1] - betas[-2]) * gain
+        k = keys.fold(len(betas))
         index = systematic(weights, k[:1].fold("resample").uniform()[0])
-        log_z, error = log_z + log_mean_exp(weights).cpu(), float(family_error(weights, eve))
-        at = path.at_weights(1 - ladder[-1], ladder[-1])
+        log_z, error = log_z + log_mean_exp(weights).cpu(), float(genealogy_error(weights, ancestor))
+        at = path.at_weights(1 - betas[-1], betas[-1])
         moved = repeated(move, point[index], at, k.fold("moves"), moves)
-        point, eve = moved.point, eve[index]
-        yield Event(_come(ladder[-1]), 100, "annealing", point.x)
+        point, ancestor = moved.point, ancestor[index]
+        yield Event(_come(betas[-1]), 100, "annealing", point.x)
         rates.append(moved.acceptance.mean().item())
-        move = move.with_step(move.step_size * torch.tensor(2 * (rates[-1] - move.goal)).exp())
-    return Annealed(_last(point), eve, float(log_z), error, tuple(ladder), tuple(rates))
+        move = move.with_step(move.tuned_step * torch.tensor(2 * (rates[-1] - move.target_accept)).exp())
+    return Annealed(_last(point), ancestor, float(log_z), error, tuple(betas), tuple(rates))
 
 
 def _come(beta: float) -> int:
@@ -104,18 +106,18 @@ def _come(beta: float) -> int:
     return round(100 * beta**0.25)
 
 
-def _require_progress(ladder: Sequence[float]) -> None:
-    if len(ladder) > LEVELS or ladder[-1] == ladder[-2]:
+def _require_progress(betas: Sequence[float]) -> None:
+    if len(betas) > LEVELS or betas[-1] == betas[-2]:
         raise InputError(
-            f"exp(−E) is not reached in {len(ladder) - 1} temperatures: it is too far from where the population "
+            f"exp(−E) is not reached in {len(betas) - 1} temperatures: it is too far from where the population "
             "starts, or has no integral"
         )
 
 
-def _last(point: Point) -> Point:
+def _last(point: MCMCState) -> MCMCState:
     """The point of the density alone."""
-    assert point.slopes is not None
-    return replace(point, values=point.values[1:], slopes=point.slopes[1:])
+    assert point.gradients is not None
+    return replace(point, values=point.values[1:], gradients=point.gradients[1:])
 
 
 def _largest(gain: Float[Tensor, " n"], most: float, share: float) -> float:

@@ -12,15 +12,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..deprecation import members
 from ..errors import InputError
 from ..events import Stream, part, streamed
 from ..keys import Keys
 from ..sampling.diagnostics import chain_ess, r_hat
 from .densities import Density
 from .moves import Move, repeated, warmed
-from .tempering import Tempering
+from .tempering import ParallelTempering
 
 
+@members(swaps="swap_acceptance")
 @dataclass(frozen=True)
 class Chains:
     """Draws of many chains.
@@ -28,7 +30,7 @@ class Chains:
     Attributes:
         log_p: up to a constant, nats.
         acceptance: mean over the draws, one number, or one a temperature.
-        swaps: mean exchange rate of neighbouring temperatures, if there are any.
+        swap_acceptance: mean exchange rate of neighbouring temperatures, if there are any.
         move: the move with the step that was learnt.
         gradients: evaluations of the target, warm-up included (values, for moves that need no gradient).
     """
@@ -36,7 +38,7 @@ class Chains:
     x: Float[Tensor, "draws chains ..."] | Tensor
     log_p: Float[Tensor, "draws chains"]
     acceptance: Float[Tensor, "*groups"]
-    swaps: Float[Tensor, " pairs"] | None
+    swap_acceptance: Float[Tensor, " pairs"] | None
     move: Move
     gradients: int
 
@@ -65,19 +67,19 @@ def run(
     """Chains from x, (chains, ...), one key a chain.
 
     Args:
-        move: of `Tempering` x holds all levels, coldest first, and the coldest alone is kept.
+        move: of `ParallelTempering` x holds all levels, coldest first, and the coldest alone is kept.
         draws: kept of each chain, every `thin` moves.
         warmup: moves in which the step is learnt, not kept.
     """
-    levels = len(move.ladder) if isinstance(move, Tempering) else 1
+    levels = len(move.inverse_temperatures) if isinstance(move, ParallelTempering) else 1
     if draws < 1 or thin < 1 or len(x) % levels:
         raise InputError(
             f"draws and thin are 1 or more, and x {levels} levels: not {draws}, {thin} and {len(x)} states"
         )
     before = density.tally.evaluations
-    total, start = warmup + draws * thin, density.at(x, move.needs_slopes)
+    total, start = warmup + draws * thin, density.at(x, move.needs_gradients)
     move, point = yield from part(warmed.events(move, density, start, keys.fold("warmup"), warmup), 0, warmup, total)
-    chains, kept, log_p, rates, swaps = len(x) // levels, [], [], [], []
+    chains, kept, log_p, rates, swap_acceptance = len(x) // levels, [], [], [], []
     for k in range(draws):
         thinned = repeated.events(move, point, density, keys.fold("draws").fold(k), thin)
         moved = yield from part(thinned, warmup + k * thin, thin, total)
@@ -85,18 +87,18 @@ def run(
         kept.append(point.x[:chains])
         log_p.append(point.values[-1, :chains] if levels > 1 else density.log_p(point))
         rates.append(moved.acceptance)
-        swaps += [moved.swaps] if moved.swaps is not None else []
+        swap_acceptance += [moved.swap_acceptance] if moved.swap_acceptance is not None else []
     acceptance = torch.stack(rates).mean(0).reshape(levels, chains).mean(1)
     return Chains(
         torch.stack(kept),
         torch.stack(log_p),
         acceptance if levels > 1 else acceptance[0],
-        torch.stack(swaps).nanmean(0) if swaps else None,
+        torch.stack(swap_acceptance).nanmean(0) if swap_acceptance else None,
         move,
         density.tally.evaluations - before,
     )
 
 
-def levels_of(x: Tensor, ladder: tuple[float, ...]) -> Tensor:
-    """States of as many chains at every level of a ladder, for `Tempering`."""
-    return x.repeat(len(ladder), *(1 for _ in x.shape[1:]))
+def levels_of(x: Tensor, inverse_temperatures: tuple[float, ...]) -> Tensor:
+    """States of as many chains at every level of a ladder, for `ParallelTempering`."""
+    return x.repeat(len(inverse_temperatures), *(1 for _ in x.shape[1:]))

@@ -24,8 +24,8 @@ from ..keys import Keys
 from ..sampling.diagnostics import effective_sample_size, log_mean_exp, number, pareto_smoothed, r_hat, systematic
 from ..spaces import Transition
 from .annealing import Annealed, anneal
-from .densities import Density, Point
-from .moves import HMC, MALA, Moved, repeated, warmed
+from .densities import Density, MCMCState
+from .moves import HMC, MALA, TransitionInfo, repeated, warmed
 from .proposals import Draws, Kernels
 
 TRUSTED = 0.7
@@ -39,7 +39,7 @@ JUDGED = 4 * GROUPS
 
 
 @dataclass(frozen=True)
-class Corrected:
+class MCMCReport:
     """How samples were brought to exp(−E), and how well that went.
 
     Attributes:
@@ -100,7 +100,7 @@ class Corrected:
         )
 
     @classmethod
-    def from_record(cls, record: Mapping[str, Any]) -> "Corrected":
+    def from_record(cls, record: Mapping[str, Any]) -> "MCMCReport":
         """What `record` was made of."""
         values: dict[str, Any] = {field.name: record[field.name] for field in fields(cls)}
         numbers = {field.name: number(values[field.name]) for field in fields(cls) if field.type is float}
@@ -113,14 +113,14 @@ class Corrected:
 
 @dataclass(frozen=True)
 class Start:
-    """Samples before the local moves; see `Corrected` for the rest.
+    """Samples before the local moves; see `MCMCReport` for the rest.
 
     Attributes:
         point: where n samples stand, those of one family side by side.
         sources: how many independent draws they stem from, about.
     """
 
-    point: Point
+    point: MCMCState
     method: str
     log_evidence: float
     error: float
@@ -136,7 +136,7 @@ class Start:
 @streamed
 def weighed(draws: Draws, density: Density, n: int, keys: Keys) -> Stream[Start]:
     """n samples by the weights of at least 2 n draws; from a cloud about them, where weights cannot be trusted."""
-    points = density.at(draws.x.double(), slopes=False)
+    points = density.at(draws.x.double(), with_gradients=False)
     weights = (density.log_p(points) - draws.log_q).nan_to_num(nan=-torch.inf, posinf=-torch.inf)
     smoothed, k_hat = pareto_smoothed(weights)
     size, proposals = float(effective_sample_size(weights)), len(weights)
@@ -156,7 +156,7 @@ def clouded(x: Float[Tensor, "m ..."], density: Density, n: int, keys: Keys, mos
     centres = x.double()[_spread(len(x), min(len(x), most), x.device)]
     space: Any = density.space
     cloud = Kernels.of(centres, space)
-    move = HMC(step=0.3 * cloud.width / float(centres.std()), leaps=5)
+    move = HMC(step_size=0.3 * cloud.width / float(centres.std()), num_steps=5)
     annealing = anneal.events(density, cloud, _many(keys, max(n, most)).fold("cloud"), move)
     found = yield from part(annealing, 0, 100, 100, "annealing from the draws")
     return _annealed(found, "annealing from the draws", n, len(x))
@@ -172,7 +172,7 @@ def corrected(
     moves: int = 20,
     move: HMC | None = None,
     check: int = 2000,
-) -> Stream[tuple[Tensor, Corrected]]:
+) -> Stream[tuple[Tensor, MCMCReport]]:
     """Samples of the density, (n, ...), and how exact they are.
 
     Args:
@@ -189,7 +189,7 @@ def corrected(
     start = _doubted(start, second) if second else _noted(start, "no independent population has looked for lost modes")
     mending = _mended(start, move or MALA(), density, keys.fold("moves"), moves)
     point, moved, drift = yield from part(mending, total - 3 * moves, 3 * moves, total)
-    found = Corrected(
+    found = MCMCReport(
         start.method,
         start.proposals,
         start.ess,
@@ -216,7 +216,7 @@ def shuffled(keys: Keys, n: int) -> Int[Tensor, " n"]:
     return keys[:1].fold("shuffle").uniform(n)[0].argsort()
 
 
-def _jumped(points: Point, weights: Tensor, smoothed: Tensor, n: int, keys: Keys) -> tuple[Point, float]:
+def _jumped(points: MCMCState, weights: Tensor, smoothed: Tensor, n: int, keys: Keys) -> tuple[MCMCState, float]:
     """Resampled from the first draws, then offered the others, one after another, by Metropolis's rule."""
     rounds = max(1, len(weights) // (2 * n))
     first = len(weights) - rounds * n
@@ -230,9 +230,9 @@ def _jumped(points: Point, weights: Tensor, smoothed: Tensor, n: int, keys: Keys
 
 
 def _annealed(found: Annealed, method: str, n: int, proposals: int) -> Start:
-    index = _spread(len(found.eve), n, found.eve.device)
+    index = _spread(len(found.ancestor), n, found.ancestor.device)
     concerns = (f"only {found.families} families survived the annealing",) if found.collapsed else ()
-    sources = len(found.eve[index].unique())
+    sources = len(found.ancestor[index].unique())
     return Start(found.point[index], method, found.log_evidence, found.error, proposals, sources, concerns=concerns)
 
 
@@ -262,10 +262,12 @@ def _noted(start: Start, note: str) -> Start:
     return replace(start, notes=(*start.notes, note))
 
 
-def _mended(start: Start, move: HMC, density: Density, keys: Keys, moves: int) -> Stream[tuple[Point, Moved, float]]:
+def _mended(
+    start: Start, move: HMC, density: Density, keys: Keys, moves: int
+) -> Stream[tuple[MCMCState, TransitionInfo, float]]:
     """Local moves, and the drift of the mean energy under those that count."""
-    point = density.at(start.point.x) if start.point.slopes is None else start.point
-    move = move.with_step(move.step_size * 0.1 * point.x.std())
+    point = density.at(start.point.x) if start.point.gradients is None else start.point
+    move = move.with_step(move.tuned_step * 0.1 * point.x.std())
     learning = warmed.events(move, density, point, keys.fold("warmup"), 2 * moves)
     move, point = yield from part(learning, 0, 2 * moves, 3 * moves)
     before = density.log_p(point)
@@ -276,7 +278,7 @@ def _mended(start: Start, move: HMC, density: Density, keys: Keys, moves: int) -
     return moved.point, moved, float(change.mean() / (change.std() / len(change) ** 0.5).clamp(min=1e-12))
 
 
-def _concerns(found: Corrected, sources: int) -> list[str]:
+def _concerns(found: MCMCReport, sources: int) -> list[str]:
     """What speaks against the samples, which stem from so many independent draws."""
     most = max(1.01, 1 + 12 * GROUPS / sources)  # few differ by chance
     r_hat, drift = (found.r_hat, found.drift) if sources >= JUDGED else (1.0, 0.0)

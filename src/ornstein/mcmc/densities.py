@@ -3,8 +3,8 @@
     log p(x) = Σ_k w_k f_k(x) + constant
 
 A bare energy has one term, f = −E. A path between two densities has two, with weights 1 − β and β, and products of
-models have one a model. A `Point` keeps the terms and their slopes where a sample stands, so that a change of weights
-(annealing, an exchange of temperatures) costs no evaluation.
+models have one a model. A `MCMCState` keeps the terms and their slopes where a sample stands, so that a change of
+weights (annealing, an exchange of temperatures) costs no evaluation.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..denoisers.base import Condition, Denoiser
+from ..deprecation import members
 from ..errors import InputError
 from ..spaces import Categorical, Euclidean, Space
 from ..states import Time, left
@@ -23,35 +24,36 @@ from ..states import Time, left
 Term = Callable[[Tensor], Tensor]
 
 
+@members(slopes="gradients")
 @dataclass(frozen=True)
-class Point:
+class MCMCState:
     """Where samples stand.
 
     Attributes:
         x: the state.
         values: f_k(x), nats, float64.
-        slopes: ∇f_k(x) by the code of x; None where only values were asked for.
+        gradients: ∇f_k(x) by the code of x; None where only values were asked for.
     """
 
     x: Float[Tensor, "batch ..."] | Any
     values: Float[Tensor, "terms batch"]
-    slopes: Float[Tensor, "terms batch ..."] | None = None
+    gradients: Float[Tensor, "terms batch ..."] | None = None
 
-    def __getitem__(self, index: Any) -> "Point":
-        slopes = None if self.slopes is None else self.slopes[:, index]
-        return Point(self.x[index], self.values[:, index], slopes)
+    def __getitem__(self, index: Any) -> "MCMCState":
+        gradients = None if self.gradients is None else self.gradients[:, index]
+        return MCMCState(self.x[index], self.values[:, index], gradients)
 
-    def where(self, chosen: Tensor, other: "Point") -> "Point":
+    def where(self, chosen: Tensor, other: "MCMCState") -> "MCMCState":
         """This point for the samples chosen (batch,), the other for the rest."""
         x = torch.where(left(chosen, self.x), self.x, other.x)
         values = torch.where(chosen, self.values, other.values)
-        if self.slopes is None or other.slopes is None:
-            return Point(x, values)
-        return Point(x, values, torch.where(left(chosen, self.slopes[0]), self.slopes, other.slopes))
+        if self.gradients is None or other.gradients is None:
+            return MCMCState(x, values)
+        return MCMCState(x, values, torch.where(left(chosen, self.gradients[0]), self.gradients, other.gradients))
 
 
 @dataclass
-class Tally:
+class EvaluationCount:
     """Evaluations of an energy, counted sample by sample."""
 
     values: int = 0
@@ -63,6 +65,7 @@ class Tally:
         return self.values + self.gradients
 
 
+@members(of="of_energy", slope="gradient")
 @dataclass(frozen=True)
 class Density:
     """exp Σ_k w_k f_k on a space.
@@ -79,17 +82,17 @@ class Density:
     terms: tuple[Term, ...]
     weights: tuple[Time, ...] = (1.0,)
     noisy: bool = False
-    tally: Tally = field(default_factory=Tally)
+    tally: EvaluationCount = field(default_factory=EvaluationCount)
 
     @classmethod
-    def of(cls, energy: Term, space: Space) -> "Density":
+    def of_energy(cls, energy: Term, space: Space) -> "Density":
         """exp(−E)."""
         return cls(space, (lambda code: -energy(code),))
 
     @classmethod
     def marginal(cls, denoiser: Denoiser, t: Time, condition: Condition | None = None) -> "Density":
         """The law of the noisy states at time t, of a denoiser that has a density."""
-        space = denoiser.space.where((condition or {}).get("mask"))
+        space = denoiser.space.with_mask((condition or {}).get("mask"))
         if isinstance(space, Categorical):
             return cls(space, (lambda code: denoiser.log_density(code.argmax(-1), t, condition),), noisy=True)
         return cls(space, (lambda x: denoiser.log_density(x, t, condition),), noisy=True)
@@ -107,38 +110,40 @@ class Density:
     def at_weights(self, *weights: Time) -> "Density":
         return replace(self, weights=weights)
 
-    def log_p(self, point: Point) -> Float[Tensor, " batch"]:
+    def log_p(self, point: MCMCState) -> Float[Tensor, " batch"]:
         """Σ w_k f_k, −∞ where it is infinite or not a number."""
         return sum_of(self.weights, point.values)
 
-    def slope(self, point: Point) -> Tensor:
+    def gradient(self, point: MCMCState) -> Tensor:
         """Its gradient, by the code of x."""
-        assert point.slopes is not None, "this point was found without slopes"
-        weights = [left(weight, slope).to(slope) for weight, slope in zip(self.weights, point.slopes, strict=True)]
-        return torch.stack([torch.where(w == 0, 0.0, w * s) for w, s in zip(weights, point.slopes, strict=True)]).sum(0)
+        assert point.gradients is not None, "this point was found without slopes"
+        weights = [left(weight, slope).to(slope) for weight, slope in zip(self.weights, point.gradients, strict=True)]
+        return torch.stack(
+            [torch.where(w == 0, 0.0, w * s) for w, s in zip(weights, point.gradients, strict=True)]
+        ).sum(0)
 
     def code(self, x: Any) -> Tensor:
         """Numbers as they are, categories one-hot."""
         if not isinstance(x, Tensor):
             raise InputError(f"Markov chains move one tensor of numbers or categories, not {type(x).__name__}")
-        return self.space.certain(x).mean if isinstance(self.space, Categorical) else x
+        return self.space.point_mass(x).mean if isinstance(self.space, Categorical) else x
 
-    def at(self, x: Any, slopes: bool = True) -> Point:
+    def at(self, x: Any, with_gradients: bool = True) -> MCMCState:
         """The terms at x, with their gradients if asked for; InputError if they are not one number a sample."""
         code = self.code(x).detach()
-        if not slopes:
+        if not with_gradients:
             self.tally.values += len(code)
             with torch.no_grad():
-                return Point(x, torch.stack([_value(term, code) for term in self.terms]))
+                return MCMCState(x, torch.stack([_value(term, code) for term in self.terms]))
         self.tally.gradients += len(code)
         pairs = [_value_and_slope(term, code) for term in self.terms]
         values, gradients = zip(*pairs, strict=True)
-        return Point(x, torch.stack(values), self._projected(torch.stack(gradients)))
+        return MCMCState(x, torch.stack(values), self._projected(torch.stack(gradients)))
 
-    def _projected(self, slopes: Tensor) -> Tensor:
+    def _projected(self, gradients: Tensor) -> Tensor:
         if not isinstance(self.space, Euclidean):
-            return slopes
-        return torch.stack([self.space.project(slope) for slope in slopes])
+            return gradients
+        return torch.stack([self.space.project(slope) for slope in gradients])
 
 
 def sum_of(weights: Sequence[Time], values: Float[Tensor, "terms batch"]) -> Float[Tensor, " batch"]:

@@ -2,12 +2,12 @@
 
 Metropolis and Hastings: propose y ~ q(y | x), accept with probability min(1, p(y) q(x | y) / p(x) q(y | x)).
 
-    HMC           momentum v ~ N(0, I), leapfrog steps, q cancels: accept by the change of H = −log p(x) + v²/2
-    MALA          the same with one leapfrog step (Roberts & Tweedie 1996; Neal 2011, section 5.2)
-    Independence  q(y | x) = q(y), any distribution that can be drawn and weighed: mode weights mix at once
-    Gibbs         a position at random, drawn from its law given the rest: always accepted
-    Informed      a position and a category in proportion to √(p(y)/p(x)), p(y) to first order (Zanella 2020,
-                  Grathwohl et al. 2021), then Metropolis's rule with the true ratio
+    HMC                    momentum v ~ N(0, I), leapfrog steps, q cancels: accept by the change of H = −log p(x) + v²/2
+    MALA                   the same with one leapfrog step (Roberts & Tweedie 1996; Neal 2011, section 5.2)
+    IndependentMetropolis  q(y | x) = q(y), any distribution that can be drawn and weighed: mode weights mix at once
+    Gibbs                  a position at random, drawn from its law given the rest: always accepted
+    LocallyInformed        a position and a category in proportion to √(p(y)/p(x)), p(y) to first order (Zanella 2020,
+                           Grathwohl et al. 2021), then Metropolis's rule with the true ratio
 
 Each is a `Kernel`: between a sampler's steps it moves by the marginal density of the denoiser at that noise, or by a
 density of its own.
@@ -22,30 +22,32 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..denoisers.base import Condition, Denoiser
+from ..deprecation import members, renamed
 from ..errors import InputError
 from ..events import Event, Stream, streamed
 from ..keys import Keys
-from ..sampling.kernels import Walk
+from ..sampling.kernels import SamplerState
 from ..spaces import Categorical, Euclidean, Transition
 from ..spaces.categorical import draw
 from ..states import Time, left, per_sample_sum
-from .densities import Density, Point
+from .densities import Density, MCMCState
 from .step_size import DualAveraging
 
 
+@members(swaps="swap_acceptance")
 @dataclass(frozen=True)
-class Moved:
+class TransitionInfo:
     """What a move led to.
 
     Attributes:
         acceptance: the probability with which each sample's proposal was accepted.
-        swaps: the mean probability of exchange of each pair of neighbouring temperatures, NaN where none was tried;
-            None without temperatures.
+        swap_acceptance: the mean probability of exchange of each pair of neighbouring temperatures, NaN where none was
+            tried; None without temperatures.
     """
 
-    point: Point
+    point: MCMCState
     acceptance: Float[Tensor, " batch"]
-    swaps: Float[Tensor, " pairs"] | None = None
+    swap_acceptance: Float[Tensor, " pairs"] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,66 +64,72 @@ class Move(ABC):
     count: int = 1
     warmup: int = 0
 
-    goal = 1.0
-    needs_slopes = True
+    target_accept = 1.0
+    needs_gradients = True
 
     def __post_init__(self) -> None:
         if self.count < 1 or self.warmup < 0:
             raise InputError(f"a kernel takes 1 move or more, not count={self.count}, warmup={self.warmup}")
 
     @abstractmethod
-    def move(self, point: Point, density: Density, keys: Keys) -> Moved:
+    def move(self, point: MCMCState, density: Density, keys: Keys) -> TransitionInfo:
         """One move of every sample."""
 
-    def __call__(self, walk: Walk, s: Time, denoiser: Denoiser, condition: Condition, keys: Keys) -> Walk:
-        density = self.density or Density.marginal(denoiser, walk.t, condition)
+    def __call__(
+        self, state: SamplerState, s: Time, denoiser: Denoiser, condition: Condition, keys: Keys
+    ) -> SamplerState:
+        density = self.density or Density.marginal(denoiser, state.t, condition)
         with torch.no_grad():
-            point = density.at(walk.x, self.needs_slopes)
-            scaled = self.scaled(walk) if self.density is None else self
+            point = density.at(state.x, self.needs_gradients)
+            scaled = self.scaled(state) if self.density is None else self
             move, point = warmed(scaled, density, point, keys.fold("warmup"), self.warmup)
             moved = repeated(move, point, density, keys.fold("moves"), self.count)
-        calls = 0 if self.density else density.tally.evaluations // len(walk.x) * denoiser.calls
-        return replace(walk, x=moved.point.x, nfe=walk.nfe + calls, transition=None, acceptance=moved.acceptance)
+        calls = 0 if self.density else density.tally.evaluations // len(state.x) * denoiser.calls
+        return replace(state, x=moved.point.x, nfe=state.nfe + calls, transition=None, acceptance=moved.acceptance)
 
     @property
-    def step_size(self) -> Tensor | None:
+    def tuned_step(self) -> Tensor | None:
         """What a warm-up learns, a number or one a group of samples; None where there is nothing to learn."""
         return None
 
     def with_step(self, step: Tensor) -> Self:
         return self
 
-    def scaled(self, walk: Walk) -> Self:
+    def scaled(self, state: SamplerState) -> Self:
         """The move with its step in units of what noise leaves undecided."""
         return self
 
 
+@renamed(step="step_size", leaps="num_steps", goal="target_accept")
+@members(step="step_size", leaps="num_steps", goal="target_accept")
 @dataclass(frozen=True, kw_only=True)
 class HMC(Move):
     """Hamiltonian Monte Carlo.
 
     Attributes:
-        step: of the leapfrog, in units of `scale`: a number, or one for each of equally large groups of samples. As a
-            kernel without a density of its own, in units of the noise level, σ, which is far below the local width
+        step_size: of the leapfrog, in units of `scale`: a number, or one for each of equally large groups of samples.
+            As a kernel without a density of its own, in units of the noise level, σ, which is far below the local width
             where noise is low: let a warm-up find it.
-        leaps: leapfrog steps a move, one gradient each.
-        jitter: the step of each move is drawn within this share of `step`, which breaks periods.
+        num_steps: leapfrog steps a move, one gradient each.
+        jitter: the step of each move is drawn within this share of `step_size`, which breaks periods.
         scale: typical widths, a number or of one sample's shape.
-        goal: the acceptance that a warm-up aims at.
+        target_accept: the acceptance that a warm-up aims at.
     """
 
-    step: float | Tensor = 0.3
-    leaps: int = 10
+    step_size: float | Tensor = 0.3
+    num_steps: int = 10
     jitter: float = 0.3
     scale: float | Tensor = 1.0
-    goal: float = 0.8
+    target_accept: float = 0.8
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.leaps < 1 or not 0 <= self.jitter < 1:
-            raise InputError(f"leaps are 1 or more and jitter in [0, 1), not leaps={self.leaps}, jitter={self.jitter}")
+        if self.num_steps < 1 or not 0 <= self.jitter < 1:
+            raise InputError(
+                f"num_steps is 1 or more and jitter in [0, 1), not num_steps={self.num_steps}, jitter={self.jitter}"
+            )
 
-    def move(self, point: Point, density: Density, keys: Keys) -> Moved:
+    def move(self, point: MCMCState, density: Density, keys: Keys) -> TransitionInfo:
         step = self._step(point.x, keys)
         momentum = self._project(density, keys.fold("momentum").normal(*point.x.shape[1:]).to(point.x))
         end, last = self._leapfrog(point, momentum, step, density)
@@ -129,23 +137,23 @@ class HMC(Move):
         return metropolis(point, end, gain, keys)
 
     @property
-    def step_size(self) -> Tensor:
-        return torch.as_tensor(self.step, dtype=torch.float64)
+    def tuned_step(self) -> Tensor:
+        return torch.as_tensor(self.step_size, dtype=torch.float64)
 
     def with_step(self, step: Tensor) -> Self:
-        return replace(self, step=step)
+        return replace(self, step_size=step)
 
-    def _leapfrog(self, point: Point, momentum: Tensor, step: Tensor, density: Density) -> tuple[Point, Tensor]:
-        for _ in range(self.leaps):
-            momentum = momentum + step / 2 * self._project(density, self.scale * density.slope(point))
+    def _leapfrog(self, point: MCMCState, momentum: Tensor, step: Tensor, density: Density) -> tuple[MCMCState, Tensor]:
+        for _ in range(self.num_steps):
+            momentum = momentum + step / 2 * self._project(density, self.scale * density.gradient(point))
             x = point.x + step * self._project(density, self.scale * momentum)
             point = density.at(x)
-            momentum = momentum + step / 2 * self._project(density, self.scale * density.slope(point))
+            momentum = momentum + step / 2 * self._project(density, self.scale * density.gradient(point))
         return point, momentum
 
     def _step(self, x: Tensor, keys: Keys) -> Tensor:
         shake = 1 + self.jitter * (2 * keys.fold("jitter").uniform() - 1)
-        step = self.step_size.to(x.device)
+        step = self.tuned_step.to(x.device)
         each = step.repeat_interleave(len(x) // len(step)) if step.ndim else step
         return left(shake * each, x).to(x)
 
@@ -153,27 +161,28 @@ class HMC(Move):
         assert isinstance(density.space, Euclidean), "Hamiltonian moves are of continuous data"
         return density.space.project(v)
 
-    def scaled(self, walk: Walk) -> Self:
-        clock = walk.space.clock
+    def scaled(self, state: SamplerState) -> Self:
+        clock = state.space.schedule_and_std
         assert clock is not None
         schedule, spread = clock
-        alpha, sigma = schedule.alpha(walk.t), schedule.sigma(walk.t)
+        alpha, sigma = schedule.alpha(state.t), schedule.sigma(state.t)
         width = (sigma**2 + (0.01 * spread * alpha) ** 2).sqrt()  # some width is left without noise
-        return replace(self, step=self.step * width)
+        return replace(self, step_size=self.step_size * width)
 
 
+@renamed(step="step_size", leaps="num_steps", goal="target_accept")
 @dataclass(frozen=True, kw_only=True)
 class MALA(HMC):
     """The Metropolis-adjusted Langevin algorithm: drift step²/2 · ∇ log p, noise of width step; one gradient."""
 
-    step: float | Tensor = 0.5
-    leaps: int = 1
+    step_size: float | Tensor = 0.5
+    num_steps: int = 1
     jitter: float = 0.0
-    goal: float = 0.574
+    target_accept: float = 0.574
 
 
 @dataclass(frozen=True, kw_only=True)
-class Independence(Move):
+class IndependentMetropolis(Move):
     """Metropolis's rule with proposals that do not look at x.
 
     Attributes:
@@ -182,9 +191,9 @@ class Independence(Move):
 
     proposal: Transition
 
-    def move(self, point: Point, density: Density, keys: Keys) -> Moved:
+    def move(self, point: MCMCState, density: Density, keys: Keys) -> TransitionInfo:
         drawn = self.proposal.sample(keys.fold("proposal")).to(point.x)
-        proposed = density.at(drawn, point.slopes is not None)
+        proposed = density.at(drawn, point.gradients is not None)
         gain = density.log_p(proposed) - self.proposal.log_prob(proposed.x)
         return metropolis(point, proposed, gain - (density.log_p(point) - self.proposal.log_prob(point.x)), keys)
 
@@ -193,27 +202,27 @@ class Independence(Move):
 class Gibbs(Move):
     """One position of each sequence, chosen at random, is drawn anew given all others: one value a state."""
 
-    needs_slopes = False
+    needs_gradients = False
 
-    def move(self, point: Point, density: Density, keys: Keys) -> Moved:
+    def move(self, point: MCMCState, density: Density, keys: Keys) -> TransitionInfo:
         place = draw(_existing(point.x, density).double(), keys.fold("place"))
         values = torch.stack([self._with(point.x, place, c, density) for c in range(density.states)])  # (c, terms, n)
-        log_p = torch.stack([density.log_p(Point(point.x, value)) for value in values], 1)
+        log_p = torch.stack([density.log_p(MCMCState(point.x, value)) for value in values], 1)
         noise = -(-keys.fold("category").uniform(density.states).log()).log()
         chosen = (log_p + noise.to(log_p)).argmax(1)
         x = _replaced(point.x, place, chosen)
-        moved = Point(x, values[chosen, :, torch.arange(len(x), device=x.device)].T)
-        return Moved(moved, torch.ones_like(log_p[:, 0]))
+        moved = MCMCState(x, values[chosen, :, torch.arange(len(x), device=x.device)].T)
+        return TransitionInfo(moved, torch.ones_like(log_p[:, 0]))
 
     def _with(self, x: Tensor, place: Tensor, category: int, density: Density) -> Tensor:
-        return density.at(_replaced(x, place, torch.full_like(place, category)), slopes=False).values
+        return density.at(_replaced(x, place, torch.full_like(place, category)), with_gradients=False).values
 
 
 @dataclass(frozen=True, kw_only=True)
-class Informed(Move):
+class LocallyInformed(Move):
     """One position and its new category, chosen by what the gradient says of every change, then accepted or not."""
 
-    def move(self, point: Point, density: Density, keys: Keys) -> Moved:
+    def move(self, point: MCMCState, density: Density, keys: Keys) -> TransitionInfo:
         forward = self._log_proposal(point, density)
         noise = -(-keys.fold("change").uniform(forward.shape[1]).log()).log()
         change = (forward + noise).argmax(1)
@@ -224,32 +233,32 @@ class Informed(Move):
         ratio = backward.gather(1, undone[:, None]) - forward.gather(1, change[:, None])
         return metropolis(point, proposed, density.log_p(proposed) - density.log_p(point) + ratio[:, 0], keys)
 
-    def _log_proposal(self, point: Point, density: Density) -> Float[Tensor, "batch changes"]:
-        slope = density.slope(point).double().flatten(1, -2)[..., : density.states]
+    def _log_proposal(self, point: MCMCState, density: Density) -> Float[Tensor, "batch changes"]:
+        slope = density.gradient(point).double().flatten(1, -2)[..., : density.states]
         here = point.x.flatten(1)[..., None]
         logits = ((slope - slope.gather(2, here)) / 2).scatter(2, here, -torch.inf)
         return logits.where(_existing(point.x, density)[..., None], -torch.inf).flatten(1).log_softmax(1)
 
 
 @streamed
-def repeated(move: Move, point: Point, density: Density, keys: Keys, count: int) -> Stream[Moved]:
+def repeated(move: Move, point: MCMCState, density: Density, keys: Keys, count: int) -> Stream[TransitionInfo]:
     """`count` moves; acceptance and swaps are their means."""
     made = []
     for k in range(count):
         made.append(move.move(point, density, keys.fold(k)))
         point = made[-1].point
         yield Event(k + 1, count, "moves", point.x)
-    swaps = [moved.swaps for moved in made if moved.swaps is not None]
+    swap_acceptance = [moved.swap_acceptance for moved in made if moved.swap_acceptance is not None]
     acceptance = torch.stack([moved.acceptance for moved in made]).mean(0)
-    return Moved(point, acceptance, torch.stack(swaps).nanmean(0) if swaps else None)
+    return TransitionInfo(point, acceptance, torch.stack(swap_acceptance).nanmean(0) if swap_acceptance else None)
 
 
-def metropolis(point: Point, proposed: Point, gain: Float[Tensor, " batch"], keys: Keys) -> Moved:
+def metropolis(point: MCMCState, proposed: MCMCState, gain: Float[Tensor, " batch"], keys: Keys) -> TransitionInfo:
     """The proposals with probability min(1, exp gain); one whose gain is not a number never."""
     gain = torch.where(gain.isnan(), -torch.inf, gain)
     acceptance = gain.clamp(max=0).exp()
     accepted = keys.fold("accept").uniform() < acceptance
-    return Moved(proposed.where(accepted, point), acceptance)
+    return TransitionInfo(proposed.where(accepted, point), acceptance)
 
 
 def _kinetic(momentum: Tensor) -> Float[Tensor, " batch"]:
@@ -269,11 +278,11 @@ def _replaced(x: Tensor, place: Tensor, category: Tensor) -> Any:
 
 
 @streamed
-def warmed(move: Move, density: Density, point: Point, keys: Keys, rounds: int) -> Stream[tuple[Any, Point]]:
+def warmed(move: Move, density: Density, point: MCMCState, keys: Keys, rounds: int) -> Stream[tuple[Any, MCMCState]]:
     """The move with the step that `rounds` moves have taught it, and where they led."""
-    if move.step_size is None or not rounds:
+    if move.tuned_step is None or not rounds:
         return move, point
-    state = DualAveraging.start(move.step_size, move.goal)
+    state = DualAveraging.start(move.tuned_step, move.target_accept)
     for k in range(rounds):
         moved = move.with_step(state.now.exp()).move(point, density, keys.fold(k))
         point, state = moved.point, state.learn(moved.acceptance)

@@ -102,8 +102,8 @@ def chain(
     parts = [slice(first, first + TOGETHER) for first in range(0, len(keys), TOGETHER)]
     walked, total = [], steps * len(parts)
     for k, chosen in enumerate(parts):
-        walk = _walked(denoiser, space, keys[chosen], grid, doubt, take(condition, chosen))
-        walked.append((yield from part(walk, k * steps, steps, total)))
+        state = _walked(denoiser, space, keys[chosen], grid, doubt, take(condition, chosen))
+        walked.append((yield from part(state, k * steps, steps, total)))
     x, log_q = (torch.cat(found) for found in zip(*walked, strict=True))
     return Draws(x, log_q, (steps + -(-calls // len(keys))) * denoiser.calls, "chain", tuple(grid))
 

@@ -34,18 +34,18 @@ class DualAveraging:
     now: Float[Tensor, "*groups"]
     mean: Float[Tensor, "*groups"]
     surplus: Float[Tensor, "*groups"]
-    goal: float
+    target_accept: float
     seen: int = 0
 
     @classmethod
-    def start(cls, step: Float[Tensor, "*groups"], goal: float) -> "DualAveraging":
+    def start(cls, step: Float[Tensor, "*groups"], target_accept: float) -> "DualAveraging":
         log = step.double().log()
-        return cls(log + 2.3, log, log, torch.zeros_like(log), goal)
+        return cls(log + 2.3, log, log, torch.zeros_like(log), target_accept)
 
     def learn(self, acceptance: Float[Tensor, " batch"]) -> "DualAveraging":
         """The state after one more move."""
         k = self.seen + 1
         each = acceptance.reshape(*self.now.shape, -1).mean(-1).to(self.now)
-        surplus = torch.lerp(self.surplus, self.goal - each, 1 / (k + K0))
+        surplus = torch.lerp(self.surplus, self.target_accept - each, 1 / (k + K0))
         now = self.centre - k**0.5 / GAMMA * surplus
         return replace(self, now=now, mean=torch.lerp(self.mean, now, k**-KAPPA), surplus=surplus, seen=k)

@@ -79,7 +79,7 @@ def target_of(denoiser: Denoiser, condition: Condition | None = None) -> tuple[D
         raise InputError(f"exact='mcmc' is for continuous data, not for {type(space).__name__}; take exact='particles'")
     if isinstance(denoiser, Targeted):
         width = denoiser.target.width or 1.5 * space.data_std
-        return Density.of(denoiser.target.energy, space), wide(space, width, denoiser.device)
+        return Density.of_energy(denoiser.target.energy, space), wide(space, width, denoiser.device)
     prior = denoiser.denoiser if isinstance(denoiser, Factored) else denoiser
     factors = denoiser.factors if isinstance(denoiser, Factored) else ()
     rough = [type(factor).__name__ for factor in factors if not isinstance(factor, Smooth)]

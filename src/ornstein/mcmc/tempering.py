@@ -15,59 +15,67 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..deprecation import members, renamed
 from ..errors import InputError
 from ..keys import Keys
-from .densities import Density, Point
-from .moves import HMC, Move, Moved
+from .densities import Density, MCMCState
+from .moves import HMC, Move, TransitionInfo
 
 
+@renamed(ladder="inverse_temperatures")
+@members(ladder="inverse_temperatures")
 @dataclass(frozen=True, kw_only=True)
-class Tempering(Move):
+class ParallelTempering(Move):
     """A move within every level, then exchanges between neighbours, even and odd pairs in turn by chance.
 
     The density has one term, or base and target (`Density.from_base`); their weights are those of the ladder.
 
     Attributes:
-        ladder: β of the levels, falling from 1, to 0 at least.
+        inverse_temperatures: β of the levels, falling from 1, to 0 at least.
         inner: the move within; its step is learnt level by level.
     """
 
-    ladder: tuple[float, ...]
-    inner: HMC = field(default_factory=lambda: HMC(step=0.1))
+    inverse_temperatures: tuple[float, ...]
+    inner: HMC = field(default_factory=lambda: HMC(step_size=0.1))
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if max(self.ladder, default=0) != 1 or any(a <= b for a, b in pairwise((*self.ladder, -1e-300))):
-            raise InputError(f"a ladder falls from 1, level by level, to 0 at least; this is {self.ladder}")
+        if max(self.inverse_temperatures, default=0) != 1 or any(
+            a <= b for a, b in pairwise((*self.inverse_temperatures, -1e-300))
+        ):
+            raise InputError(
+                f"inverse temperatures fall from 1, level by level, to 0 at least; these are "
+                f"{self.inverse_temperatures}"
+            )
 
     @property
-    def goal(self) -> float:
-        return self.inner.goal
+    def target_accept(self) -> float:
+        return self.inner.target_accept
 
     @property
-    def step_size(self) -> Tensor:
-        return self.inner.step_size.expand(len(self.ladder))
+    def tuned_step(self) -> Tensor:
+        return self.inner.tuned_step.expand(len(self.inverse_temperatures))
 
     def with_step(self, step: Tensor) -> Self:
         return replace(self, inner=self.inner.with_step(step))
 
-    def move(self, point: Point, density: Density, keys: Keys) -> Moved:
+    def move(self, point: MCMCState, density: Density, keys: Keys) -> TransitionInfo:
         """Acceptance is that of the moves within."""
         tempered = density.at_weights(*self._weights(point, density))
         moved = self.inner.move(point, tempered, keys.fold("within"))
         gain = moved.point.values[-1] - (moved.point.values[0] if len(density.terms) > 1 else 0)
-        order, swaps = self._exchange(gain.reshape(len(self.ladder), -1), keys.fold("exchange"))
-        return replace(moved, point=moved.point[order], swaps=swaps)
+        order, swap_acceptance = self._exchange(gain.reshape(len(self.inverse_temperatures), -1), keys.fold("exchange"))
+        return replace(moved, point=moved.point[order], swap_acceptance=swap_acceptance)
 
-    def _weights(self, point: Point, density: Density) -> list[Tensor]:
-        beta = torch.tensor(self.ladder, dtype=torch.float64, device=point.values.device)
-        beta = beta.repeat_interleave(len(point.x) // len(self.ladder))
+    def _weights(self, point: MCMCState, density: Density) -> list[Tensor]:
+        beta = torch.tensor(self.inverse_temperatures, dtype=torch.float64, device=point.values.device)
+        beta = beta.repeat_interleave(len(point.x) // len(self.inverse_temperatures))
         return [1 - beta, beta] if len(density.terms) > 1 else [beta]
 
     def _exchange(self, gain: Float[Tensor, "levels chains"], keys: Keys) -> tuple[Tensor, Tensor]:
         """The index of the state that each place of the batch gets, and how often each pair would have exchanged."""
         levels, chains = gain.shape
-        beta = torch.tensor(self.ladder, dtype=torch.float64, device=gain.device)
+        beta = torch.tensor(self.inverse_temperatures, dtype=torch.float64, device=gain.device)
         rate = ((beta[:-1] - beta[1:])[:, None] * (gain[1:] - gain[:-1])).nan_to_num(-torch.inf).clamp(max=0).exp()
         first = keys[:1].fold("parity").uniform() < 0.5
         tried = torch.arange(levels - 1, device=gain.device) % 2 == first.long()

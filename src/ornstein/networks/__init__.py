@@ -1,9 +1,12 @@
 """Networks, called with (inputs, times, condition) and blind to what noise means: spaces do the preconditioning."""
 
+from typing import TYPE_CHECKING
+
+from ..deprecation import names
 from .encoder import Encoder
 from .mlp import MLP, MLPConfig
 from .molecular import MolecularConfig, MolecularRegressor, MolecularTransformer
-from .particles import Particles, ParticlesConfig
+from .particles import ParticleNetwork, ParticleNetworkConfig
 from .patches import PatchTransformer, PatchTransformerConfig
 from .transformer import Transformer, TransformerConfig
 from .unet import UNet, UNetConfig
@@ -15,8 +18,8 @@ __all__ = [
     "MolecularConfig",
     "MolecularRegressor",
     "MolecularTransformer",
-    "Particles",
-    "ParticlesConfig",
+    "ParticleNetwork",
+    "ParticleNetworkConfig",
     "PatchTransformer",
     "PatchTransformerConfig",
     "Transformer",
@@ -24,3 +27,7 @@ __all__ = [
     "UNet",
     "UNetConfig",
 ]
+
+
+if not TYPE_CHECKING:  # old names, for one version
+    __getattr__ = names(__name__, {"Particles": "ParticleNetwork", "ParticlesConfig": "ParticleNetworkConfig"})

@@ -27,7 +27,7 @@ from .mlp import zeroed
 
 
 @dataclass(frozen=True)
-class ParticlesConfig:
+class ParticleNetworkConfig:
     """Size of a network for particles.
 
     Attributes:
@@ -98,7 +98,7 @@ def _product(matrix: Tensor, x: Tensor) -> Tensor:
 class ParticlesLayer(nn.Module):
     """One round: messages, vectors, features, positions."""
 
-    def __init__(self, config: ParticlesConfig, radial: int) -> None:
+    def __init__(self, config: ParticleNetworkConfig, radial: int) -> None:
         super().__init__()
         width, vectors = config.width, config.vectors
         self.norm = nn.LayerNorm(width)
@@ -122,7 +122,7 @@ class ParticlesLayer(nn.Module):
         return x + (self.gates(h)[..., None] * vectors).sum(-2), h
 
 
-class Particles(nn.Module):
+class ParticleNetwork(nn.Module):
     """Positions (batch, n, d), at unit variance → how they move, of the same shape and without a centre of mass.
 
     kinds: a number a particle, where not all are alike. Times are (batch,); conditions are not looked at.
@@ -130,7 +130,7 @@ class Particles(nn.Module):
 
     kinds: Tensor
 
-    def __init__(self, config: ParticlesConfig, kinds: Sequence[int] = ()) -> None:
+    def __init__(self, config: ParticleNetworkConfig, kinds: Sequence[int] = ()) -> None:
         super().__init__()
         self.time = TimeEmbedding(config.width)
         self.radial = RadialBasis(config.radial, config.reach)

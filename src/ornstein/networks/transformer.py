@@ -106,7 +106,7 @@ class Transformer(nn.Module):
         causal: bool = False,
     ) -> None:
         super().__init__()
-        self.timeless, self.causal, self.first = not timed, causal, states - 1
+        self.time_independent, self.causal, self.first = not timed, causal, states - 1
         width, half = config.width, config.width // config.heads // 2
         self.tokens = nn.Embedding(states, width)
         self.places = nn.Embedding(length, width) if config.positions == "learned" else None

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from jaxtyping import Float
 from torch import Tensor
 
-from ..tasks.calibration import Law, tilted_mean
-from ..tasks.figures import Chapter, Figure, Score
+from ..tasks.figures import Chapter, Figure, Metric
+from ..tasks.strength import Law, tilted_mean
 from . import plots
 
 
@@ -35,7 +35,7 @@ def chapter(title: str, text: str, name: str, measured: Mapping[float, Float[Ten
         f"{text} {reach}",
         [Figure(plots.curves(lines, "γ", name), "Measured and predicted", "svg+xml")],
         [
-            Score(
+            Metric(
                 "largest error of the prediction",
                 worst,
                 "lower",

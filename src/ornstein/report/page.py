@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from html import escape
 
-from ..tasks.figures import Chapter, Figure, Interactive, Score
+from ..tasks.figures import Chapter, Figure, Interactive, Metric
 
 _STYLE = """
 body { font: 16px/1.55 system-ui, sans-serif; color: #1c2430; max-width: 60rem; margin: 3rem auto; padding: 0 1.2rem }
@@ -39,26 +39,26 @@ def _scripts(chapters: Sequence[Chapter]) -> str:
 
 def _chapter(chapter: Chapter) -> str:
     figures = "".join(_figure(figure) for figure in chapter.figures)
-    return f"<h2>{escape(chapter.title)}</h2><p>{chapter.text}</p>{figures}{_scores(chapter.scores)}"
+    return f"<h2>{escape(chapter.title)}</h2><p>{chapter.text}</p>{figures}{_scores(chapter.metrics)}"
 
 
 def _figure(figure: Figure | Interactive) -> str:
     return figure.bare() if isinstance(figure, Interactive) else figure.html()
 
 
-def _scores(scores: Sequence[Score]) -> str:
-    if not scores:
+def _scores(metrics: Sequence[Metric]) -> str:
+    if not metrics:
         return ""
     head = "<tr><th>Score</th><th>Value</th><th>Yardstick</th><th>What it means</th></tr>"
-    return f"<table>{head}{''.join(_row(score) for score in scores)}</table>"
+    return f"<table>{head}{''.join(_row(score) for score in metrics)}</table>"
 
 
-def _row(score: Score) -> str:
-    yardstick = "" if score.reference is None else f"{score.reference:.4g} ({escape(score.reference_name)})"
+def _row(metric: Metric) -> str:
+    yardstick = "" if metric.reference is None else f"{metric.reference:.4g} ({escape(metric.reference_name)})"
     cells = [
-        f"<td>{escape(score.name)}<br><small>{score.better} is better</small></td>",
-        f'<td class="number">{score.value:.4g}</td>',
+        f"<td>{escape(metric.name)}<br><small>{metric.better} is better</small></td>",
+        f'<td class="number">{metric.value:.4g}</td>',
         f'<td class="number">{yardstick}</td>',
-        f"<td>{escape(score.meaning)}</td>",
+        f"<td>{escape(metric.meaning)}</td>",
     ]
     return f"<tr>{''.join(cells)}</tr>"

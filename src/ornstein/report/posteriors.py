@@ -9,9 +9,9 @@ from ..denoisers.oracles import Mixture, gaussian_mixture
 from ..guidance.measurements import Measurement
 from ..guidance.operators import Matrix
 from ..keys import Keys
-from ..tasks.calibration import Knob, Law, tilted_mean
 from ..tasks.drawing import sample
 from ..tasks.figures import Chapter, Figure
+from ..tasks.strength import Law, StrengthSearch, tilted_mean
 from . import plots
 
 _F64 = torch.float64
@@ -53,7 +53,7 @@ def _first(x: Tensor) -> Tensor:
 
 def _knob(seed: int, n: int = 4000) -> bytes:
     world = three_modes()
-    knob = Knob(world, _first, n)
+    knob = StrengthSearch(world, _first, n)
     values = knob.draw(0.0, seed)[0]
     law, gammas = Law.of(values), torch.linspace(-1.5, 1.5, 31).tolist()
     tried = (-1.0, -0.5, 0.5, 1.0)

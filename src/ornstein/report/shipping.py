@@ -15,7 +15,7 @@ from torch import Tensor
 from ..config import to_toml, update
 from ..files import write_text
 from ..tasks import runs
-from ..tasks.figures import Score
+from ..tasks.figures import Metric
 from ..tasks.registry import task
 from ..tasks.requests import draw
 from ..training import checkpoints
@@ -33,35 +33,37 @@ def ship(run: Path) -> Path:
     recipe = to_toml(update(this.config(), meta["config"], str(run)))
     write_text(folder / runs.CONFIG, recipe)
     measured = sampled if kind == "model" else predicted
-    scores, said = measured(f"{meta['domain']}/{meta['name']}", folder)
+    metrics, said = measured(f"{meta['domain']}/{meta['name']}", folder)
     last = read_metrics(run / "metrics.jsonl")[-1]
-    write_text(folder / "card.md", card(meta, recipe, scores, last, said))
+    write_text(folder / "card.md", card(meta, recipe, metrics, last, said))
     return folder
 
 
-def sampled(name: str, folder: Path) -> tuple[list[Score], str]:
+def sampled(name: str, folder: Path) -> tuple[list[Metric], str]:
     """The scores of a model's samples, kept in its folder, and how they were measured, around {rows}."""
     this = runs.task_of(name)
     with tempfile.TemporaryDirectory() as work:
-        samples = draw(runs.load(name), this.ask(), this.judged, **this.sampling)
+        samples = draw(runs.load(name), this.request_type(), this.n_evaluate, **this.sampling)
         drawn = samples.save(Path(work) / "samples")
-        scores = runs.score(drawn)
+        metrics = runs.evaluate(drawn)
         write_text(folder / runs.SCORES, (drawn / runs.SCORES).read_text())
-    command = " ".join([f"ornstein sample {name} --n {this.judged}", *(f"--{k} {v}" for k, v in this.sampling.items())])
+    command = " ".join(
+        [f"ornstein sample {name} --n {this.n_evaluate}", *(f"--{k} {v}" for k, v in this.sampling.items())]
+    )
     exact = f"\nHow exact these samples are: {samples.exactness}.\n" if samples.exactness else ""
     return (
-        scores,
-        f"Scores of {len(samples)} samples at seed 0 (`{command}`, then `ornstein score`):\n\n{{rows}}\n{exact}",
+        metrics,
+        f"Scores of {len(samples)} samples at seed 0 (`{command}`, then `ornstein evaluate`):\n\n{{rows}}\n{exact}",
     )
 
 
-def predicted(name: str, folder: Path) -> tuple[list[Score], str]:
+def predicted(name: str, folder: Path) -> tuple[list[Metric], str]:
     """The scores of a regressor's predictions, kept in its folder, and how they were measured, around {rows}."""
     regressor = runs.load_regressor(name)
     assert regressor.origin is not None
-    scores = task(regressor.origin.domain).predictions(regressor)
-    runs.append_scores(folder, scores)
-    return scores, "It predicts and draws nothing. Measured on what it was not trained on:\n\n{rows}\n"
+    metrics = task(regressor.origin.domain).predictions(regressor)
+    runs.append_metrics(folder, metrics)
+    return metrics, "It predicts and draws nothing. Measured on what it was not trained on:\n\n{rows}\n"
 
 
 def half(tensor: Tensor) -> Tensor:
@@ -69,13 +71,13 @@ def half(tensor: Tensor) -> Tensor:
     return tensor.half() if tensor.is_floating_point() else tensor
 
 
-def card(meta: Mapping[str, Any], recipe: str, scores: Sequence[Score], last: Mapping[str, float], said: str) -> str:
+def card(meta: Mapping[str, Any], recipe: str, metrics: Sequence[Metric], last: Mapping[str, float], said: str) -> str:
     """What the model is, what it was made from, and what it measured; said: how, around {rows}."""
     name = f"{meta['domain']}/{meta['name']}"
     rows = "\n".join(
         f"| {score.name} ({score.better} is better) | {score.value:.4g} | "
         f"{'' if score.reference is None else f'{score.reference:.4g} ({score.reference_name})'} |"
-        for score in scores
+        for score in metrics
     )
     minutes = last["step"] / last["steps_per_second"] / 60
     table = f"| score | value | yardstick |\n|---|---|---|\n{rows}"
@@ -83,7 +85,7 @@ def card(meta: Mapping[str, Any], recipe: str, scores: Sequence[Score], last: Ma
     renewed = f"\nThe model made its own data in rounds; their evaluations of the energy are cumulative.\n\n{rounds}"
     return f"""# {name}
 
-Data: {task(meta["domain"]).provenance(meta["facts"])}.
+Data: {task(meta["domain"]).data_provenance(meta["facts"])}.
 Weights: Apache-2.0. Made to show and test the engine; judge its scores below before any other use.
 
 Trained with `ornstein train {name}`: {last["step"]} steps in {minutes:.1f} minutes on {machine()}; validation loss

@@ -18,7 +18,7 @@ from ..training import checkpoints
 from ..training.metrics import read_metrics
 from . import plots
 from .page import page
-from .terminal import pairs_table, score_table
+from .terminal import metric_table, pairs_table
 
 
 def show(path: str) -> Sequence[Any]:
@@ -42,7 +42,7 @@ def shipped_table() -> Table:
     for name, folder in runs.shipped().items():
         path = folder / runs.MODEL
         _, meta = checkpoints.load(path, "model")
-        measured = ", ".join(f"{score.name} {score.value:.3g}" for score in runs.latest_scores(folder))
+        measured = ", ".join(f"{score.name} {score.value:.3g}" for score in runs.latest_metrics(folder))
         size = f"{path.stat().st_size / 1e6:.1f} MB"
         table.add_row(name, task(meta["domain"]).summary, size, str(meta["step"]), measured)
     if broken():
@@ -53,7 +53,7 @@ def shipped_table() -> Table:
 def _show_samples(folder: Path) -> Sequence[Any]:
     manifest, samples = read_manifest(folder), read_samples(folder)
     assert samples.origin is not None
-    scores = runs.latest_scores(folder)
+    metrics = runs.latest_metrics(folder)
     rows = [
         ("exactness", samples.verdict),
         ("model", f"{samples.origin.domain}/{samples.origin.name}"),
@@ -65,9 +65,9 @@ def _show_samples(folder: Path) -> Sequence[Any]:
         *((name, str(value)) for name, value in samples.settings.items()),
         ("created", manifest["created"]),
     ]
-    chapter = Chapter("Samples", _html(rows), task(samples.origin.domain).figures(samples), scores)
+    chapter = Chapter("Samples", _html(rows), task(samples.origin.domain).figures(samples), metrics)
     report = _write(folder, chapter)
-    tables = [pairs_table(rows, str(folder))] + ([score_table(scores, "scores")] if scores else [])
+    tables = [pairs_table(rows, str(folder))] + ([metric_table(metrics, "scores")] if metrics else [])
     return [*tables, report]
 
 
@@ -85,10 +85,10 @@ def _show_run(folder: Path) -> Sequence[Any]:
 
 def _show_model(name: str, folder: Path) -> Sequence[Any]:
     card = folder / "card.md"
-    scores = runs.latest_scores(folder)
+    metrics = runs.latest_metrics(folder)
     return [
         card.read_text() if card.exists() else name,
-        *([score_table(scores, "measured")] if scores else []),
+        *([metric_table(metrics, "measured")] if metrics else []),
     ]
 
 

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from ..config import TrainConfig
 from ..events import Event
-from ..tasks.figures import Score
+from ..tasks.figures import Metric
 
 console = Console(soft_wrap=True)
 
@@ -61,14 +61,14 @@ class _Lines:
         print(f"{event.stage}: {event.done / event.total:.0%}, about {left:.0f} s left", file=sys.stderr, flush=True)
 
 
-def score_table(scores: Sequence[Score], title: str) -> Table:
+def metric_table(metrics: Sequence[Metric], title: str) -> Table:
     """The scores beside their yardsticks."""
     table = Table(title=title, title_justify="left")
     for column in ("score", "value", "yardstick", "what it means"):
         table.add_column(column, justify="right" if column == "value" else "left")
-    for score in scores:
-        yardstick = "" if score.reference is None else f"{score.reference:.4g} ({score.reference_name})"
-        table.add_row(f"{score.name} ({score.better} is better)", f"{score.value:.4g}", yardstick, score.meaning)
+    for metric in metrics:
+        yardstick = "" if metric.reference is None else f"{metric.reference:.4g} ({metric.reference_name})"
+        table.add_row(f"{metric.name} ({metric.better} is better)", f"{metric.value:.4g}", yardstick, metric.meaning)
     return table
 
 

@@ -48,19 +48,20 @@ def _is_a_tour(folder: Path) -> bool:
 
 
 def model_chapters(model: str, folder: Path, seed: int) -> list[Chapter]:
-    """Samples of one shipped model with its film, saved and scored like any user's, and what its domain adds."""
+    """Samples of one shipped model with its trajectory, saved and scored like any user's, and what its domain adds."""
     denoiser = runs.load(model)
     assert denoiser.origin is not None
     this = task(denoiser.origin.domain)
-    samples = draw(denoiser, this.ask(), this.shown, seed=seed, film=True)
+    samples = draw(denoiser, this.request_type(), this.n_tour, seed=seed, trajectory=True)
     samples.save(folder)
-    scores = runs.score(folder)
+    metrics = runs.evaluate(folder)
     text = (
-        f"{this.summary[0].upper()}{this.summary[1:]}. {this.shown} samples, {samples.nfe:g} network evaluations each, "
+        f"{this.summary[0].upper()}{this.summary[1:]}. {this.n_tour} samples, {samples.nfe:g} network "
+        f"evaluations each, "
         f"{samples.seconds:.1f} s; files and {MANIFEST} are in <code>{folder.name}/</code>. Draw your own: "
         f"<code>ornstein sample {model} --n 16</code>"
     )
-    return [Chapter(model, text, this.figures(samples), scores), *this.chapters(denoiser, seed)]
+    return [Chapter(model, text, this.figures(samples), metrics), *this.chapters(denoiser, seed)]
 
 
 def _page(chapters: list[Chapter], seconds: float) -> str:
@@ -77,9 +78,9 @@ def _footer() -> str:
 
     from .. import __version__
 
-    facts: dict[str, Any] = {
+    metadata: dict[str, Any] = {
         "ornstein": __version__,
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
     }
-    return ", ".join(f"{name} {value}" for name, value in facts.items())
+    return ", ".join(f"{name} {value}" for name, value in metadata.items())

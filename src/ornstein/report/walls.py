@@ -1,4 +1,4 @@
-"""Pictures (n, channels, height, width) from −1 (black) to 1 (white) as figures: walls of them, and films."""
+"""Pictures (n, channels, height, width) from −1 (black) to 1 (white) as figures: walls of them, and trajectories."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from torch import Tensor
 from ..tasks.figures import Figure
 from . import pictures
 
-SHOWN = 10  # pictures in a film
+SHOWN = 10  # pictures in a trajectory
 _HEIGHT = 40  # pixels of a small picture on a page
 
 
@@ -27,7 +27,7 @@ def wall(x: Float[Tensor, "n c h w"], columns: int, caption: str) -> Figure:
     return Figure(pictures.png(tiled), caption, width=tiled.shape[1])
 
 
-def film(frames: Sequence[Any]) -> list[Figure]:
+def trajectory(frames: Sequence[Any]) -> list[Figure]:
     """The first of the pictures (n, c, h, w) of each frame: moving, and as a strip in which time runs to the right."""
     states = torch.stack([frame[:SHOWN] for frame in frames])
     steps, n = states.shape[:2]

@@ -34,20 +34,20 @@ def systematic(log_weights: Float[Tensor, " n"], u: Tensor, count: int | None = 
     return torch.searchsorted(cumulative, points).clamp(max=len(log_weights) - 1)
 
 
-def family_error(log_weights: Float[Tensor, " n"], eve: Int[Tensor, " n"]) -> Float[Tensor, ""]:
+def genealogy_error(log_weights: Float[Tensor, " n"], ancestor: Int[Tensor, " n"]) -> Float[Tensor, ""]:
     """Standard error of log Z from one run: the scatter of the weight that each first particle's family ended with.
 
     Source: Chan & Lai 2013, as used by Lee & Whiteley 2018. It overstates a little, as systematic resampling scatters
     less than the independent draws it assumes, and says little once few families are left.
     """
-    shares = torch.zeros_like(log_weights).index_add(0, eve, log_weights.softmax(0))
+    shares = torch.zeros_like(log_weights).index_add(0, ancestor, log_weights.softmax(0))
     return (shares - 1 / len(shares)).square().sum().sqrt()
 
 
-def mean_and_error(values: Float[Tensor, " n"], family: Int[Tensor, " n"]) -> tuple[float, float]:
+def mean_and_error(values: Float[Tensor, " n"], genealogy: Int[Tensor, " n"]) -> tuple[float, float]:
     """The mean of samples and its standard error, where samples of one family are not independent."""
     mean = values.mean()
-    shares = torch.zeros_like(values).index_add(0, family, (values - mean) / len(values))
+    shares = torch.zeros_like(values).index_add(0, genealogy, (values - mean) / len(values))
     return mean.item(), shares.square().sum().sqrt().item()
 
 

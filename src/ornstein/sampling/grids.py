@@ -92,7 +92,7 @@ def named(name: str, steps: int, space: Space) -> Grid:
     """The grid of that name for a space; uniform where the space has no flow."""
     if name not in NAMED:
         raise InputError(f"no grid {name!r}; there are {', '.join(NAMED)}")
-    return NAMED[name if space.clock else "uniform"](steps, space)
+    return NAMED[name if space.schedule_and_std else "uniform"](steps, space)
 
 
 @streamed
@@ -116,7 +116,7 @@ def plan(
         checkpoint: keep the memory of one step for the gradient, not of all.
     """
     space = denoiser.space
-    if space.clock is None or steps < 2:
+    if space.schedule_and_std is None or steps < 2:
         return uniform(steps)
     keys = keys or Keys.of(1_000_003, 512, denoiser.device)
     paths = _Pilots(denoiser, keys, condition, solver, fine, checkpoint)
@@ -134,7 +134,7 @@ def plan(
 def fit(denoiser: Denoiser, steps: int) -> Grid:
     """The grid to use by default: the denoiser's plan, or a named one if it has none."""
     space = denoiser.space
-    if denoiser.grids and space.clock:
+    if denoiser.grids and space.schedule_and_std:
         return nearest(denoiser.grids, steps, space)
     return named("asinh", steps, space)
 
@@ -174,8 +174,8 @@ class _Pilots:
         """What is written above."""
         sampler = Sampler(grid, (self.solver,), self.checkpoint)
         end = _continuous(sampler.run(self.denoiser, self.keys, self.condition, self.start))
-        assert self.denoiser.space.clock is not None
-        q = ((end - self.end) / self.denoiser.space.clock[1]).square().mean(1)
+        assert self.denoiser.space.schedule_and_std is not None
+        q = ((end - self.end) / self.denoiser.space.schedule_and_std[1]).square().mean(1)
         tail = (q / (1 + q / CAP**2)).mean()
         return (1 - TAIL) / 2 * (q + FLOOR**2).log().mean() + TAIL / 2 * (tail + FLOOR**2).log()
 
@@ -216,8 +216,8 @@ def _descended(grid: Grid, cost: Callable[[Sequence[Time]], Tensor], space: Spac
 
 def _laid(space: Space, steps: Tensor) -> list[Time]:
     """The times with the given steps of asinh(σ/α), differentiable: dt = dλ / λ'(t)."""
-    assert space.clock is not None
-    schedule, spread = space.clock
+    assert space.schedule_and_std is not None
+    schedule, spread = space.schedule_and_std
     ratios = KNEE * (steps.sum() - steps[:-1].cumsum(0)).sinh()
     target = -2 * (ratios * spread).log()
     times = schedule.time(target.detach()).requires_grad_()
@@ -227,23 +227,23 @@ def _laid(space: Space, steps: Tensor) -> list[Time]:
 
 def _far(space: Space) -> float:
     """FAR, or the σ/α of pure noise where a schedule ends sooner."""
-    assert space.clock is not None
-    schedule, spread = space.clock
+    assert space.schedule_and_std is not None
+    schedule, spread = space.schedule_and_std
     return min(FAR, (-schedule.log_snr(1.0) / 2).exp().item() / spread)
 
 
 def _ratios(space: Space, grid: Sequence[float]) -> np.ndarray:
     """σ/α at each time, in units of the data's spread, at most FAR."""
-    assert space.clock is not None
-    schedule, spread = space.clock
+    assert space.schedule_and_std is not None
+    schedule, spread = space.schedule_and_std
     times = torch.tensor(grid, dtype=torch.float64)
     return ((-schedule.log_snr(times) / 2).exp() / spread).clamp(max=FAR).numpy()
 
 
 def _times(space: Space, ratios: Sequence[float] | np.ndarray) -> Grid:
     """t = 1 in the place of the first, the times at which σ/α has the other values, in units of the spread; then 0."""
-    assert space.clock is not None
-    schedule, spread = space.clock
+    assert space.schedule_and_std is not None
+    schedule, spread = space.schedule_and_std
     levels = torch.as_tensor(np.asarray(ratios), dtype=torch.float64) * spread
     return (1.0, *schedule.time(-2 * levels[1:].log()).tolist(), 0.0)
 

@@ -21,7 +21,7 @@ from ..states import Time, take
 
 
 @dataclass(frozen=True)
-class Walk:
+class SamplerState:
     """Where a batch of samples stands.
 
     Attributes:
@@ -69,38 +69,42 @@ class Walk:
 class Kernel(Protocol):
     """A move. Correctors leave t at s; the predictor is what brings it there."""
 
-    def __call__(self, walk: Walk, s: Time, denoiser: Denoiser, condition: Condition, keys: Keys) -> Walk: ...
+    def __call__(
+        self, state: SamplerState, s: Time, denoiser: Denoiser, condition: Condition, keys: Keys
+    ) -> SamplerState: ...
 
 
-def look(walk: Walk, denoiser: Denoiser, condition: Condition) -> tuple[Any, int | Tensor]:
+def look(state: SamplerState, denoiser: Denoiser, condition: Condition) -> tuple[Any, int | Tensor]:
     """The settled belief where the samples stand, and the calls it cost: none where a look at another time is as good.
 
     That is so for samples that have not moved since the latest belief, under a denoiser that does not see the time.
     """
-    if not denoiser.timeless or not walk.past or not isinstance(walk.x, Tensor):
-        return denoiser(walk.x, walk.t, condition).settled(), denoiser.calls
-    return look_again(walk, (walk.x != walk.before).flatten(1).any(1), denoiser, condition)
+    if not denoiser.time_independent or not state.past or not isinstance(state.x, Tensor):
+        return denoiser(state.x, state.t, condition).settled(), denoiser.calls
+    return look_again(state, (state.x != state.before).flatten(1).any(1), denoiser, condition)
 
 
-def look_again(walk: Walk, moved: Tensor, denoiser: Denoiser, condition: Condition) -> tuple[Any, Tensor]:
+def look_again(state: SamplerState, moved: Tensor, denoiser: Denoiser, condition: Condition) -> tuple[Any, Tensor]:
     """The latest belief, renewed for the samples that have moved; what a factor says of one sample must be shared."""
-    if moved.all() or not all(factor.shared(walk.x[:1]) for factor in getattr(denoiser, "factors", ())):
-        return denoiser(walk.x, walk.t, condition).settled(), torch.full_like(moved, denoiser.calls, dtype=torch.int64)
-    belief: Any = tallied(walk.belief, None)  # its effort is counted already
+    if moved.all() or not all(factor.shared(state.x[:1]) for factor in getattr(denoiser, "factors", ())):
+        return denoiser(state.x, state.t, condition).settled(), torch.full_like(
+            moved, denoiser.calls, dtype=torch.int64
+        )
+    belief: Any = tallied(state.belief, None)  # its effort is counted already
     if moved.any():
-        t = walk.t[moved] if isinstance(walk.t, Tensor) and walk.t.ndim else walk.t
-        fresh: Any = denoiser(walk.x[moved], t, take(condition, moved)).settled()
+        t = state.t[moved] if isinstance(state.t, Tensor) and state.t.ndim else state.t
+        fresh: Any = denoiser(state.x[moved], t, take(condition, moved)).settled()
         logits = belief.logits.clone()
         logits[moved] = fresh.logits.to(logits)
         belief = replace(belief, logits=logits)
     return belief, denoiser.calls * moved.long()
 
 
-def spent(walk: Walk, belief: Belief) -> Effort | None:
+def spent(state: SamplerState, belief: Belief) -> Effort | None:
     """The effort of the walk with that of one more belief."""
-    if belief.tally is None or walk.effort is None:
-        return walk.effort if belief.tally is None else belief.tally.effort
-    return walk.effort + belief.tally.effort
+    if belief.tally is None or state.effort is None:
+        return state.effort if belief.tally is None else belief.tally.effort
+    return state.effort + belief.tally.effort
 
 
 @dataclass(frozen=True)
@@ -123,21 +127,23 @@ class Predictor:
         if self.correct and self.eta > 0:
             raise InputError(f"only a deterministic step can be corrected, not eta={self.eta}")
 
-    def __call__(self, walk: Walk, s: Time, denoiser: Denoiser, condition: Condition, keys: Keys) -> Walk:
-        t, space = walk.t, walk.space
-        belief, calls = look(walk, denoiser, condition)
-        past = (*walk.past, (t, belief))
-        x = walk.x
-        if self.correct and walk.past:
-            x = space.correct(walk.before, x, past[-max(self.order, 2) :], past[-2][0], t)
+    def __call__(
+        self, state: SamplerState, s: Time, denoiser: Denoiser, condition: Condition, keys: Keys
+    ) -> SamplerState:
+        t, space = state.t, state.space
+        belief, calls = look(state, denoiser, condition)
+        past = (*state.past, (t, belief))
+        x = state.x
+        if self.correct and state.past:
+            x = space.correct(state.before, x, past[-max(self.order, 2) :], past[-2][0], t)
         past = past[-self.order :]
         transition = space.step(x, space.average(past, t, s, self.eta), t, s, self.eta)
-        effort = spent(walk, belief)
-        return Walk(transition.sample(keys), s, space, past, walk.nfe + calls, x, transition, effort=effort)
+        effort = spent(state, belief)
+        return SamplerState(transition.sample(keys), s, space, past, state.nfe + calls, x, transition, effort=effort)
 
 
 @dataclass(frozen=True)
-class Renoise:
+class Restart:
     """A corrector for every space: add noise back, and step down again from there with a fresh belief; one call.
 
     If belief and step were exact it would leave the law at s as it is; with parallel draws of categories it is a second
@@ -151,24 +157,28 @@ class Renoise:
     depth: float = 1.0
     eta: float = 1.0
 
-    def __call__(self, walk: Walk, s: Time, denoiser: Denoiser, condition: Condition, keys: Keys) -> Walk:
-        if not walk.past or (not isinstance(s, Tensor) and s == 0):
-            return walk  # data stay as they are
-        back = s + self.depth * (walk.past[-1][0] - s)
-        x = walk.space.noise(walk.x, back, keys.fold("back"), since=s)
+    def __call__(
+        self, state: SamplerState, s: Time, denoiser: Denoiser, condition: Condition, keys: Keys
+    ) -> SamplerState:
+        if not state.past or (not isinstance(s, Tensor) and s == 0):
+            return state  # data stay as they are
+        back = s + self.depth * (state.past[-1][0] - s)
+        x = state.space.noise(state.x, back, keys.fold("back"), since=s)
         belief = denoiser(x, back, condition).settled()
-        transition, nfe = walk.space.step(x, belief, back, s, self.eta), walk.nfe + denoiser.calls
-        return replace(walk, x=transition.sample(keys), nfe=nfe, transition=transition, effort=spent(walk, belief))
+        transition, nfe = state.space.step(x, belief, back, s, self.eta), state.nfe + denoiser.calls
+        return replace(state, x=transition.sample(keys), nfe=nfe, transition=transition, effort=spent(state, belief))
 
 
 @dataclass(frozen=True)
 class Heun:
     """Heun's method in exponential form (cf. Karras et al. 2022): order 2 in two calls a step, for reference."""
 
-    def __call__(self, walk: Walk, s: Time, denoiser: Denoiser, condition: Condition, keys: Keys) -> Walk:
-        walk = Predictor(eta=0.0)(replace(walk, past=()), s, denoiser, condition, keys)
+    def __call__(
+        self, state: SamplerState, s: Time, denoiser: Denoiser, condition: Condition, keys: Keys
+    ) -> SamplerState:
+        state = Predictor(eta=0.0)(replace(state, past=()), s, denoiser, condition, keys)
         if not isinstance(s, Tensor) and s == 0:
-            return walk
-        (t, _), end = walk.past[0], denoiser(walk.x, s, condition).settled()
-        x = walk.space.correct(walk.before, walk.x, (*walk.past, (s, end)), t, s)
-        return replace(walk, x=x, nfe=walk.nfe + denoiser.calls, transition=None, effort=spent(walk, end))
+            return state
+        (t, _), end = state.past[0], denoiser(state.x, s, condition).settled()
+        x = state.space.correct(state.before, state.x, (*state.past, (s, end)), t, s)
+        return replace(state, x=x, nfe=state.nfe + denoiser.calls, transition=None, effort=spent(state, end))

@@ -37,7 +37,7 @@ from ..keys import Keys
 from ..spaces import Categorical, Choice, Euclidean, Gaussian, Space
 from ..states import State, Time, per_sample_sum, take
 from .grids import SOLVER, log_snr, uniform
-from .kernels import Heun, Walk
+from .kernels import Heun, SamplerState
 from .sampler import Sampler
 
 
@@ -96,8 +96,8 @@ def draw_with_log_prob(
     walker, grid = _Tangents(denoiser, _basis(space, keys.root.device)), flow_grid(steps, space, least)
     drawn = []
     for k, chosen in enumerate(parts):
-        walk = walker.draw(keys[chosen], grid, take(condition or {}, chosen))
-        drawn.append((yield from part(walk, k * steps, steps, steps * len(parts))))
+        state = walker.draw(keys[chosen], grid, take(condition or {}, chosen))
+        drawn.append((yield from part(state, k * steps, steps, steps * len(parts))))
     x, log_q = zip(*drawn, strict=True)
     return torch.cat(x), torch.cat(log_q)
 
@@ -165,7 +165,7 @@ def log_prob_estimate(
         traces.append(_trace(denoiser, space, x, t, keys.fold(k), condition or {}))
         if t != s:
             with torch.no_grad():
-                x = Heun()(Walk(x, t, space), s, denoiser, condition or {}, keys).x
+                x = Heun()(SamplerState(x, t, space), s, denoiser, condition or {}, keys).x
     return _integrated(space, grid, torch.stack(traces), len(_basis(space, x.device))) + _end(
         space, grid[-1], x
     ).log_prob(x)
@@ -183,7 +183,7 @@ def elbo(
     −∞ where the model rules the data out.
     """
     condition = condition or {}
-    space = denoiser.space.where(condition.get("mask"))
+    space = denoiser.space.with_mask(condition.get("mask"))
     assert isinstance(space, Categorical), "the bound is of categories; continuous data have log_prob"
     certain = Probs(torch.nn.functional.one_hot(x0, space.states).double().log())
     total = torch.zeros(len(x0), dtype=torch.float64, device=x0.device)
@@ -225,7 +225,7 @@ def _step_with_jacobian(
     """The state at s and its derivative by the state at t, (batch, r, r)."""
     x = x.detach().requires_grad_()
     with torch.enable_grad():
-        moved = Heun()(Walk(x, t, space), s, denoiser, condition, Keys.of(0, len(x), x.device)).x
+        moved = Heun()(SamplerState(x, t, space), s, denoiser, condition, Keys.of(0, len(x), x.device)).x
         slopes = _slopes(moved, x, basis)
     return moved.detach(), rearrange(slopes @ basis.to(slopes).T, "i b j -> b i j")
 

@@ -30,8 +30,8 @@ from ..guidance.factors import Factor, Factored, update
 from ..keys import Keys
 from ..spaces import Gaussian, Independent, Space, Transition
 from ..states import State, Time, batch_size, leaves, take
-from .diagnostics import Exactness, effective_sample_size, family_error, log_mean_exp, systematic
-from .kernels import Walk
+from .diagnostics import Exactness, effective_sample_size, genealogy_error, log_mean_exp, systematic
+from .kernels import SamplerState
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Population:
 
     Attributes:
         log_weights: since the last resampling.
-        eve: the number of each particle's first ancestor, whose condition it carries.
+        ancestor: the number of each particle's first ancestor, whose condition it carries.
         log_evidence: up to the last resampling.
         ess: at each step, as a share of the population.
         error: of the log evidence; known at the end.
@@ -71,7 +71,7 @@ class Population:
     """
 
     log_weights: Float[Tensor, " batch"]
-    eve: Int[Tensor, " batch"]
+    ancestor: Int[Tensor, " batch"]
     log_evidence: Float[Tensor, ""]
     ess: tuple[Float[Tensor, ""], ...] = ()
     resampled: int = 0
@@ -83,10 +83,10 @@ class Population:
         """The summary for the user."""
         return Exactness(
             "particles",
-            len(self.eve),
+            len(self.ancestor),
             tuple(float(share) for share in self.ess),
             self.resampled,
-            len(self.eve.unique()),
+            len(self.ancestor.unique()),
             float(self.log_evidence),
             float(self.error),
         )
@@ -111,30 +111,32 @@ class Particles:
     def __post_init__(self) -> None:
         require_in(self, "", {"threshold": "[0, 1]", "temper": "[0, inf)"})
 
-    def __call__(self, walk: Walk, s: Time, denoiser: Denoiser, condition: Condition, keys: Keys) -> Walk:
-        n, t, nfe, effort = batch_size(walk.x), walk.t, walk.nfe, walk.effort or Effort()
-        population, look = walk.population, walk.population.look if walk.population else None
-        given = take(condition, population.eve) if population else condition
-        space = denoiser.space.where(given.get("mask"))
+    def __call__(
+        self, state: SamplerState, s: Time, denoiser: Denoiser, condition: Condition, keys: Keys
+    ) -> SamplerState:
+        n, t, nfe, effort = batch_size(state.x), state.t, state.nfe, state.effort or Effort()
+        population, look = state.population, state.population.look if state.population else None
+        given = take(condition, population.ancestor) if population else condition
+        space = denoiser.space.with_mask(given.get("mask"))
         if look is None:
-            look = self.look(denoiser, walk.x, t, given, space)
+            look = self.look(denoiser, state.x, t, given, space)
             nfe, effort = nfe + denoiser.calls, effort + look.effort
         if population is None:
             device = look.values.device
             population = Population(look.values.sum(0), torch.arange(n, device=device), look.values.new_zeros(()))
         last = not isinstance(s, Tensor) and s == 0
         if last:
-            x, gained = self._finish(_factors(denoiser), look, space, walk.x, t, s, keys)
+            x, gained = self._finish(_factors(denoiser), look, space, state.x, t, s, keys)
         else:
-            x, gained = _move(look, space, walk.x, t, s, keys)
+            x, gained = _move(look, space, state.x, t, s, keys)
             before, look = look, self.look(denoiser, x, s, given, space)
             gained = gained + look.values.sum(0) - before.values.sum(0)
             nfe, effort = nfe + denoiser.calls, effort + look.effort
         log_weights = (population.log_weights + gained).nan_to_num(nan=-torch.inf)  # what is impossible stays so
         population = replace(population, log_weights=log_weights, look=look)
         x, population = self._resampled(x, population, last, keys)
-        walk = replace(walk, before=walk.x, transition=None, population=population, effort=effort)
-        return replace(walk, x=x, t=s, past=((t, look.posterior),), nfe=nfe)
+        state = replace(state, before=state.x, transition=None, population=population, effort=effort)
+        return replace(state, x=x, t=s, past=((t, look.posterior),), nfe=nfe)
 
     def look(self, denoiser: Denoiser, x: State, t: Time, given: Condition, space: Space) -> Look:
         """The beliefs at x, one call of the denoiser."""
@@ -170,7 +172,7 @@ class Particles:
         gained = look.certainties.sum(0) - look.values[:known].sum(0)  # not 0 where these were tempered
         if len(look.terms) > 1:
             gained = gained + _log_chain(look, space, x, t, s, x0) - _density(space.step(x, look.prior, t, s, 1.0), x0)
-        clean = space.certain(x0)
+        clean = space.point_mass(x0)
         for factor, foreseen in zip(factors[known:], look.values[known:], strict=False):
             gained = gained + factor.log_expect(clean).double() - foreseen
         return x0, gained
@@ -185,10 +187,10 @@ class Particles:
         population = replace(
             population,
             log_weights=torch.zeros_like(weights),
-            eve=population.eve[index],
+            ancestor=population.ancestor[index],
             log_evidence=population.log_evidence + log_mean_exp(weights),
             resampled=population.resampled + 1,
-            error=family_error(weights, population.eve),
+            error=genealogy_error(weights, population.ancestor),
             look=None,
             parents=index,
         )

@@ -1,4 +1,5 @@
-"""A sampler is a time grid and the kernels that walk it: a generator, so progress, cancelling and films are one loop.
+"""A sampler is a time grid and the kernels that walk it: a generator, so progress, cancelling and trajectories are one
+loop.
 
 for walk in Sampler(grids.uniform(50)).steps(denoiser, Keys.of(seed, n)):
     show(walk.t, walk.belief.mean)
@@ -17,7 +18,7 @@ from ..denoisers.base import Condition, Denoiser
 from ..errors import InputError
 from ..keys import Keys
 from ..states import State, Time
-from .kernels import Kernel, Predictor, Walk
+from .kernels import Kernel, Predictor, SamplerState
 
 Grid = Sequence[Time] | Tensor
 
@@ -45,7 +46,7 @@ class Sampler:
 
     def steps(
         self, denoiser: Denoiser, keys: Keys, condition: Condition | None = None, start: State | None = None
-    ) -> Iterator[Walk]:
+    ) -> Iterator[SamplerState]:
         """Yields where the samples stand after each interval; the last one is clean data if the grid ends at 0.
 
         Args:
@@ -54,20 +55,20 @@ class Sampler:
             start: states at grid[0]; drawn from the prior if not given.
         """
         condition = {**denoiser.latent(keys.fold("latent")), **(condition or {})}
-        space = denoiser.space.where(condition.get("mask"))
+        space = denoiser.space.with_mask(condition.get("mask"))
         x = space.prior(keys.fold("prior")) if start is None else start
-        walk = Walk(x, self.grid[0], space)
+        state = SamplerState(x, self.grid[0], space)
         streams = iter(keys.fold("steps").streams(len(self.kernels) * (len(self.grid) - 1)))
         for _, s in pairwise(self.grid):
             for kernel in self.kernels:
-                walk = self._move(kernel, walk, s, denoiser, condition, next(streams))
-            yield walk
+                state = self._move(kernel, state, s, denoiser, condition, next(streams))
+            yield state
 
-    def _move(self, kernel: Kernel, walk: Walk, *arguments: Any) -> Walk:
+    def _move(self, kernel: Kernel, state: SamplerState, *arguments: Any) -> SamplerState:
         if not self.checkpoint or not torch.is_grad_enabled():
-            return kernel(walk, *arguments)
+            return kernel(state, *arguments)
         # Moves are pure, so the state of torch's own generators need not be kept.
-        return checkpoint(kernel, walk, *arguments, use_reentrant=False, preserve_rng_state=False)
+        return checkpoint(kernel, state, *arguments, use_reentrant=False, preserve_rng_state=False)
 
     def run(
         self, denoiser: Denoiser, keys: Keys, condition: Condition | None = None, start: State | None = None
@@ -77,10 +78,10 @@ class Sampler:
 
     def end(
         self, denoiser: Denoiser, keys: Keys, condition: Condition | None = None, start: State | None = None
-    ) -> Walk:
+    ) -> SamplerState:
         """Where the samples stand at last."""
-        walk = None
-        for walk in self.steps(denoiser, keys, condition, start):  # noqa: B007 — one at a time: walks hold beliefs
+        state = None
+        for state in self.steps(denoiser, keys, condition, start):  # noqa: B007 — one at a time: walks hold beliefs
             pass
-        assert walk is not None
-        return walk
+        assert state is not None
+        return state

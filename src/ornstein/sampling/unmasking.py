@@ -26,10 +26,10 @@ from ..beliefs import Probs
 from ..denoisers.base import Condition, Denoiser, Guide, Guided, Traits
 from ..errors import InputError
 from ..keys import Keys
-from ..spaces import Categorical, Choice, Ordered
+from ..spaces import Autoregressive, Categorical, Choice
 from ..spaces.categorical import draw
 from ..states import State, Time, left, per_sample_sum
-from .kernels import Walk, look, look_again
+from .kernels import SamplerState, look, look_again
 
 Order = Literal["random", "confidence", "margin", "entropy"]
 Scores = Float[Tensor, "batch *positions"]
@@ -73,13 +73,15 @@ class Unmask:
         if self.bound is not None and (self.bound < 0 or self.order != "entropy"):
             raise InputError(f"a bound is at least 0 nats, in order of entropy, not {self.bound} by {self.order}")
 
-    def __call__(self, walk: Walk, s: Time, denoiser: Denoiser, condition: Condition, keys: Keys) -> Walk:
-        space, hidden = _masked(walk.space), walk.space.hidden(walk.x)  # pyright: ignore[reportAttributeAccessIssue]
-        belief, walk = _looked(walk, hidden, denoiser, condition)
+    def __call__(
+        self, state: SamplerState, s: Time, denoiser: Denoiser, condition: Condition, keys: Keys
+    ) -> SamplerState:
+        space, hidden = _masked(state.space), state.space.hidden(state.x)  # pyright: ignore[reportAttributeAccessIssue]
+        belief, state = _looked(state, hidden, denoiser, condition)
         probs = belief.mean.double()
         chosen = self._chosen(probs, hidden, space, s, keys.fold("order"))
         tokens = draw(probs, keys.fold("token")) if self.drawn == "sample" else probs.argmax(-1)
-        return replace(walk, x=torch.where(chosen, tokens, walk.x), t=s)
+        return replace(state, x=torch.where(chosen, tokens, state.x), t=s)
 
     def _chosen(self, probs: Tensor, hidden: Tensor, space: Categorical, s: Time, keys: Keys) -> Tensor:
         """The first positions of the order, flattened over the positions."""
@@ -99,26 +101,30 @@ class FirstHitting:
     Of n hidden tokens the next appears when the masked share has fallen by the factor u^{1/n}, u uniform.
     """
 
-    def __call__(self, walk: Walk, s: Time, denoiser: Denoiser, condition: Condition, keys: Keys) -> Walk:
-        space = _masked(walk.space)
+    def __call__(
+        self, state: SamplerState, s: Time, denoiser: Denoiser, condition: Condition, keys: Keys
+    ) -> SamplerState:
+        space = _masked(state.space)
         until = 1 - space.schedule.alpha(s)
-        share = torch.as_tensor(1 - space.schedule.alpha(walk.t)).expand(len(walk.x)).to(walk.x.device)
-        for event in range(walk.x[0].numel()):
-            hidden, here = space.hidden(walk.x), keys.fold(event)
+        share = torch.as_tensor(1 - space.schedule.alpha(state.t)).expand(len(state.x)).to(state.x.device)
+        for event in range(state.x[0].numel()):
+            hidden, here = space.hidden(state.x), keys.fold(event)
             n = per_sample_sum(hidden.double())
             share = share * here.fold("when").uniform() ** (1 / n.clamp(min=1))
             due = (n > 0) & (share > until)
             if not due.any():
                 break
-            walk = self._event(walk, hidden & left(due, hidden), denoiser, condition, here)
-        return replace(walk, t=s)
+            state = self._event(state, hidden & left(due, hidden), denoiser, condition, here)
+        return replace(state, t=s)
 
-    def _event(self, walk: Walk, hidden: Tensor, denoiser: Denoiser, condition: Condition, keys: Keys) -> Walk:
-        belief, walk = _looked(walk, hidden, denoiser, condition)
+    def _event(
+        self, state: SamplerState, hidden: Tensor, denoiser: Denoiser, condition: Condition, keys: Keys
+    ) -> SamplerState:
+        belief, state = _looked(state, hidden, denoiser, condition)
         lottery = keys.fold("where").uniform(*hidden.shape[1:]).masked_fill(~hidden, -1.0)
         best = left(lottery.flatten(1).amax(1), lottery)
         chosen = hidden & (lottery == best)
-        return replace(walk, x=torch.where(chosen, draw(belief.mean, keys.fold("token")), walk.x))
+        return replace(state, x=torch.where(chosen, draw(belief.mean, keys.fold("token")), state.x))
 
 
 @dataclass(frozen=True)
@@ -132,19 +138,21 @@ class Remask:
     rescale: float = 1.0
     cap: float = 0.05
 
-    def __call__(self, walk: Walk, s: Time, denoiser: Denoiser, condition: Condition, keys: Keys) -> Walk:
-        space = _masked(walk.space)
-        alpha_t, alpha_s = (space.schedule.alpha(time).item() for time in (walk.t, s))
+    def __call__(
+        self, state: SamplerState, s: Time, denoiser: Denoiser, condition: Condition, keys: Keys
+    ) -> SamplerState:
+        space = _masked(state.space)
+        alpha_t, alpha_s = (space.schedule.alpha(time).item() for time in (state.t, s))
         most = min(1.0, (1 - alpha_s) / alpha_t) if alpha_t else 1.0
         again = min(self.cap, self.rescale * most)
         reveal = (alpha_s - (1 - again) * alpha_t) / (1 - alpha_t) if alpha_t < 1 else 1.0
-        belief, calls = look(walk, denoiser, condition)
-        transition = Choice(self._probs(walk, space, belief, again, reveal).log(), walk.x, space.mask)
-        past = ((walk.t, belief),)
-        return Walk(transition.sample(keys), s, walk.space, past, walk.nfe + calls, walk.x, transition)
+        belief, calls = look(state, denoiser, condition)
+        transition = Choice(self._probs(state, space, belief, again, reveal).log(), state.x, space.mask)
+        past = ((state.t, belief),)
+        return SamplerState(transition.sample(keys), s, state.space, past, state.nfe + calls, state.x, transition)
 
-    def _probs(self, walk: Walk, space: Categorical, belief: Probs, again: float, reveal: float) -> Tensor:
-        move = torch.where(space.hidden(walk.x), reveal, 1 - again)[..., None]
+    def _probs(self, state: SamplerState, space: Categorical, belief: Probs, again: float, reveal: float) -> Tensor:
+        move = torch.where(space.hidden(state.x), reveal, 1 - again)[..., None]
         mask = torch.nn.functional.one_hot(torch.tensor(space.size), space.states).to(belief.mean.device).double()
         return move * belief.mean.double() + (1 - move) * mask
 
@@ -170,30 +178,34 @@ class InformedCorrector:
         if not (0 < self.share <= 1 and 0 < self.fit <= 1):
             raise InputError(f"share and fit are in (0, 1], not {self.share} and {self.fit}")
 
-    def __call__(self, walk: Walk, s: Time, denoiser: Denoiser, condition: Condition, keys: Keys) -> Walk:
+    def __call__(
+        self, state: SamplerState, s: Time, denoiser: Denoiser, condition: Condition, keys: Keys
+    ) -> SamplerState:
         if not isinstance(s, Tensor) and s > self.since:
-            return walk
-        space = _with_masks(walk.space)
-        exists = torch.ones_like(walk.x).bool() if space.mask is None else left(space.mask, walk.x).expand_as(walk.x)
-        revealed = exists & ~space.hidden(walk.x)
-        looked_at = revealed & (keys.fold("hide").uniform(*walk.x.shape[1:]) < self.share)
-        alone, first = self._seen_without(looked_at, walk, denoiser, condition)
-        kept = first.mean.gather(-1, walk.x[..., None]).squeeze(-1)
+            return state
+        space = _with_masks(state.space)
+        exists = torch.ones_like(state.x).bool() if space.mask is None else left(space.mask, state.x).expand_as(state.x)
+        revealed = exists & ~space.hidden(state.x)
+        looked_at = revealed & (keys.fold("hide").uniform(*state.x.shape[1:]) < self.share)
+        alone, first = self._seen_without(looked_at, state, denoiser, condition)
+        kept = first.mean.gather(-1, state.x[..., None]).squeeze(-1)
         wrong = looked_at & (kept < self.fit)
-        again, second = self._seen_without(wrong, replace(alone, x=walk.x), denoiser, condition)
-        x = torch.where(wrong, draw(second.mean, keys.fold("token")), walk.x)
-        return replace(walk, x=x, past=(), nfe=again.nfe, before=None, transition=None)
+        again, second = self._seen_without(wrong, replace(alone, x=state.x), denoiser, condition)
+        x = torch.where(wrong, draw(second.mean, keys.fold("token")), state.x)
+        return replace(state, x=x, past=(), nfe=again.nfe, before=None, transition=None)
 
-    def _seen_without(self, taken: Tensor, walk: Walk, denoiser: Denoiser, condition: Condition) -> tuple[Walk, Probs]:
+    def _seen_without(
+        self, taken: Tensor, state: SamplerState, denoiser: Denoiser, condition: Condition
+    ) -> tuple[SamplerState, Probs]:
         """What is believed of the tokens taken away."""
-        space: Any = walk.space
-        hidden = replace(walk, x=torch.where(taken, space.size, walk.x), past=())
+        space: Any = state.space
+        hidden = replace(state, x=torch.where(taken, space.size, state.x), past=())
         belief, after = _looked(hidden, taken, denoiser, condition)
         return after, belief
 
 
 @dataclass(frozen=True)
-class Sharpened(Guide):
+class TemperatureTopP(Guide):
     """Beliefs sharper than the model's, token by token: less varied samples, and no longer the model's law.
 
     Attributes:
@@ -227,7 +239,7 @@ class Sharpened(Guide):
 
 @dataclass(frozen=True, repr=False)
 class _Sharper(Guided):
-    sharpened: Sharpened
+    sharpened: TemperatureTopP
 
     def changed(self, traits: Traits) -> Traits:
         return traits.recorded(guide="Sharpened", **vars(self.sharpened))
@@ -240,35 +252,37 @@ class _Sharper(Guided):
 
 def _masked(space: Any) -> Categorical:
     """InputError unless noise is masks alone, in no order."""
-    if not isinstance(space, Categorical) or not space.absorbing or isinstance(space, Ordered):
+    if not isinstance(space, Categorical) or not space.absorbing or isinstance(space, Autoregressive):
         raise InputError("tokens are revealed in an order only where noise does nothing but mask them, anywhere")
     return space
 
 
 def _with_masks(space: Any) -> Categorical:
     """InputError unless tokens can be hidden, in no order."""
-    if not isinstance(space, Categorical) or space.states == space.size or isinstance(space, Ordered):
+    if not isinstance(space, Categorical) or space.states == space.size or isinstance(space, Autoregressive):
         raise InputError("a second look hides tokens: it is for noise that masks, at least in part, anywhere")
     return space
 
 
-def _looked(walk: Walk, hidden: Tensor, denoiser: Denoiser, condition: Condition) -> tuple[Probs, Walk]:
+def _looked(
+    state: SamplerState, hidden: Tensor, denoiser: Denoiser, condition: Condition
+) -> tuple[Probs, SamplerState]:
     """The belief where something is hidden, and the walk with that look behind it.
 
     Unmoved samples and those with nothing hidden are spared the call. The time is the one that has as many masks.
     """
     moved = hidden.flatten(1).any(1)
-    if denoiser.timeless and walk.past:
-        moved = moved & (walk.x != walk.before).flatten(1).any(1)
-    space: Any = walk.space
+    if denoiser.time_independent and state.past:
+        moved = moved & (state.x != state.before).flatten(1).any(1)
+    space: Any = state.space
     known = (
-        walk
-        if walk.past
-        else replace(walk, past=((walk.t, space.certain(walk.x)),), before=torch.full_like(walk.x, -1))
+        state
+        if state.past
+        else replace(state, past=((state.t, space.point_mass(state.x)),), before=torch.full_like(state.x, -1))
     )
-    belief, calls = look_again(replace(known, t=_when(space, walk.x)), moved, denoiser, condition)
-    before = torch.where(left(moved, walk.x), walk.x, known.before)
-    return belief, replace(walk, past=((walk.t, belief),), nfe=walk.nfe + calls, before=before, transition=None)
+    belief, calls = look_again(replace(known, t=_when(space, state.x)), moved, denoiser, condition)
+    before = torch.where(left(moved, state.x), state.x, known.before)
+    return belief, replace(state, past=((state.t, belief),), nfe=state.nfe + calls, before=before, transition=None)
 
 
 def _when(space: Categorical, x: Int[Tensor, "batch *positions"]) -> Float[Tensor, " batch"]:

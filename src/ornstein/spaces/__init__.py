@@ -4,11 +4,12 @@ from .base import Mask, Space, Transition
 from .categorical import Categorical, Choice
 from .euclidean import Centered, Euclidean
 from .gaussians import Correlated, Gaussian
-from .markov import Markov, Resample, Substitution
-from .ordered import Ordered
+from .markov import Markov, RedrawKernel, Substitution
+from .ordered import Autoregressive
 from .product import Independent, Product
 
 __all__ = [
+    "Autoregressive",
     "Categorical",
     "Centered",
     "Choice",
@@ -18,9 +19,8 @@ __all__ = [
     "Independent",
     "Markov",
     "Mask",
-    "Ordered",
     "Product",
-    "Resample",
+    "RedrawKernel",
     "Space",
     "Substitution",
     "Transition",

@@ -3,7 +3,7 @@
     x_t ~ q(x_t | x₀)                      noise
     x_s ~ p(x_s | x_t) = ∫ q(x_s | x_t, x₀) belief(dx₀)      step, for s < t; at s = 0 it is a draw from the data
 
-`where(mask)` binds a space to one batch of unequal sizes (molecules, sequences): positions that do not exist are
+`with_mask(mask)` binds a space to one batch of unequal sizes (molecules, sequences): positions that do not exist are
 neither noised, nor moved, nor counted.
 """
 
@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..beliefs import Belief
+from ..deprecation import members
 from ..errors import InputError
 from ..keys import Keys
 from ..schedules import Schedule
@@ -47,16 +48,17 @@ class Transition(ABC):
         """
 
 
+@members(where="with_mask", certain="point_mass", steer="apply_score", shown="corrupt", clock="schedule_and_std")
 class Space(ABC):
     """One kind of data under one noise process. Immutable; the noise schedule is part of it."""
 
     @property
-    def clock(self) -> tuple[Schedule, float] | None:
+    def schedule_and_std(self) -> tuple[Schedule, float] | None:
         """The schedule and the data's spread by which a flow's time is measured; None where there is no flow."""
         return None
 
     @abstractmethod
-    def where(self, mask: Mask | None) -> Self:
+    def with_mask(self, mask: Mask | None) -> Self:
         """This space for one batch in which only the positions under the mask exist."""
 
     @abstractmethod
@@ -92,7 +94,7 @@ class Space(ABC):
         eta: how much fresh noise, 1 = ancestral, 0 = deterministic where the space has a deterministic flow.
         """
 
-    def shown(self, x0: State, t: Time, keys: Keys) -> Any:
+    def corrupt(self, x0: State, t: Time, keys: Keys) -> Any:
         """What a network in training is shown of x₀ at time t: x_t."""
         return self.noise(x0, t, keys)
 
@@ -120,11 +122,11 @@ class Space(ABC):
         """
 
     @abstractmethod
-    def certain(self, x0: State) -> Belief:
+    def point_mass(self, x0: State) -> Belief:
         """The belief that has no doubt about x0; its mean is the code of x0 (itself, or one-hot)."""
 
     @abstractmethod
-    def steer(self, belief: Belief, slope: State, t: Time) -> Belief:
+    def apply_score(self, belief: Belief, slope: State, t: Time) -> Belief:
         """The belief given c, by the slope of log p(c | x_t) with respect to the code of x_t."""
 
     @abstractmethod

@@ -29,7 +29,7 @@ from ..keys import Keys
 from ..schedules import RectifiedFlow, Schedule
 from ..states import State, Time, as_time, left, per_sample_sum
 from .base import Mask, Space, Transition, require_shape
-from .markov import Markov, Resample, Substitution
+from .markov import Markov, RedrawKernel, Substitution
 
 
 def draw(probs: Float[Tensor, "batch *positions states"], keys: Keys) -> Int[Tensor, "batch *positions"]:
@@ -91,12 +91,12 @@ class Categorical(Space):
         """Absorbing noise: a token stays or becomes the mask, which is state `size`."""
         stationary = torch.zeros(size + 1, dtype=torch.float64)
         stationary[size] = 1.0
-        return cls(shape, size, Resample(stationary), schedule, "elbo")
+        return cls(shape, size, RedrawKernel(stationary), schedule, "elbo")
 
     @classmethod
     def uniform(cls, shape: tuple[int, ...], size: int, schedule: Schedule = RectifiedFlow()) -> Self:
         """A token stays or becomes any category."""
-        return cls(shape, size, Resample(torch.full((size,), 1 / size, dtype=torch.float64)), schedule)
+        return cls(shape, size, RedrawKernel(torch.full((size,), 1 / size, dtype=torch.float64)), schedule)
 
     @classmethod
     def hybrid(
@@ -105,7 +105,7 @@ class Categorical(Space):
         """A token stays or is redrawn: any category with probability `uniform`, else the mask (GIDD, Rütte 2025)."""
         stationary = torch.full((size + 1,), uniform / size, dtype=torch.float64)
         stationary[size] = 1 - uniform
-        return cls(shape, size, Resample(stationary), schedule)
+        return cls(shape, size, RedrawKernel(stationary), schedule)
 
     @classmethod
     def substitution(
@@ -129,7 +129,7 @@ class Categorical(Space):
         hidden = (x_t == self.size) & (self.states > self.size)
         return hidden if self.mask is None else hidden & left(self.mask, hidden)
 
-    def where(self, mask: Mask | None) -> Self:
+    def with_mask(self, mask: Mask | None) -> Self:
         return replace(self, mask=mask)
 
     def prior(self, keys: Keys) -> Int[Tensor, "batch *positions"]:
@@ -209,11 +209,11 @@ class Categorical(Space):
         """Probabilities carry their own second moment."""
         return belief
 
-    def certain(self, x0: State) -> Probs:
+    def point_mass(self, x0: State) -> Probs:
         assert isinstance(x0, Tensor)
         return Probs(torch.nn.functional.one_hot(x0, self.states).double().log(), self._exists(x0))
 
-    def steer(self, belief: Belief, slope: State, t: Time) -> Belief:
+    def apply_score(self, belief: Belief, slope: State, t: Time) -> Belief:
         """To first order in the change of one token."""
         assert isinstance(belief, Probs)
         assert isinstance(slope, Tensor)

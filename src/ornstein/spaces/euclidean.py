@@ -52,10 +52,10 @@ class Euclidean(Space):
     mask: Tensor | None = None
 
     @property
-    def clock(self) -> tuple[Schedule, float]:
+    def schedule_and_std(self) -> tuple[Schedule, float]:
         return self.schedule, self.data_std
 
-    def where(self, mask: Mask | None) -> Self:
+    def with_mask(self, mask: Mask | None) -> Self:
         return self if mask is None and self.mask is None else replace(self, mask=mask)
 
     def project(self, x: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
@@ -111,11 +111,11 @@ class Euclidean(Space):
             return Correlated.of(mean, belief.cov.matrix, weight, std, self)
         return Gaussian(mean, std, self)
 
-    def certain(self, x0: State) -> Normal:
+    def point_mass(self, x0: State) -> Normal:
         assert isinstance(x0, Tensor)
         return Normal(x0, Diagonal(torch.zeros_like(x0)))
 
-    def steer(self, belief: Belief, slope: State, t: Time) -> Normal:
+    def apply_score(self, belief: Belief, slope: State, t: Time) -> Normal:
         assert isinstance(slope, Tensor)
         return Normal(belief.mean + self.tweedie(t, slope) * self.project(slope), getattr(belief, "cov", None))
 

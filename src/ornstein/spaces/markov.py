@@ -41,7 +41,7 @@ class Markov(ABC):
 
 
 @dataclass(frozen=True, eq=False)
-class Resample(Markov):
+class RedrawKernel(Markov):
     """Q_α = α I + (1 − α) 1 πᵀ: a token survives or is redrawn from π (the mask, the uniform, any distribution)."""
 
     stationary: Float[Tensor, " states"]

@@ -23,7 +23,7 @@ from .categorical import Categorical, Choice
 
 
 @dataclass(frozen=True)
-class Ordered(Categorical):
+class Autoregressive(Categorical):
     """`size` categories at each of L positions, which are known in a fixed order.
 
     Attributes:
@@ -45,7 +45,7 @@ class Ordered(Categorical):
         assert isinstance(x0, Tensor)
         return self._existing(torch.where(self._known(t, x0), x0, self.size))
 
-    def shown(self, x0: State, t: Time, keys: Keys) -> Any:
+    def corrupt(self, x0: State, t: Time, keys: Keys) -> Any:
         """All tokens, each to those after it: numbers from `states` on are known to the teacher alone."""
         assert isinstance(x0, Tensor)
         return x0 + self.states

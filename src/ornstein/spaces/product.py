@@ -50,14 +50,14 @@ class Product(Space):
     weights: Mapping[str, float] = field(default_factory=dict)
 
     @property
-    def clock(self) -> tuple[Schedule, float] | None:
-        return next((part.clock for part in self.parts.values() if part.clock), None)
+    def schedule_and_std(self) -> tuple[Schedule, float] | None:
+        return next((part.schedule_and_std for part in self.parts.values() if part.schedule_and_std), None)
 
-    def where(self, mask: Mask | Mapping[str, Mask] | None) -> Self:
+    def with_mask(self, mask: Mask | Mapping[str, Mask] | None) -> Self:
         if mask is None:
             return self
         own = mask if isinstance(mask, Mapping) else dict.fromkeys(self.parts, mask)
-        return replace(self, parts={name: part.where(own.get(name)) for name, part in self.parts.items()})
+        return replace(self, parts={name: part.with_mask(own.get(name)) for name, part in self.parts.items()})
 
     def prior(self, keys: Keys) -> dict[str, Any]:
         return {name: part.prior(keys.fold(name)) for name, part in self.parts.items()}
@@ -103,13 +103,13 @@ class Product(Space):
         each = self._each(x_t, t)
         return Joint({name: part.second_moment(belief[name], x, at, reach) for name, part, x, at in each})
 
-    def certain(self, x0: State) -> Joint:
+    def point_mass(self, x0: State) -> Joint:
         assert isinstance(x0, Mapping)
-        return Joint({name: part.certain(x0[name]) for name, part in self.parts.items()})
+        return Joint({name: part.point_mass(x0[name]) for name, part in self.parts.items()})
 
-    def steer(self, belief: Belief, slope: State, t: Times) -> Joint:
+    def apply_score(self, belief: Belief, slope: State, t: Times) -> Joint:
         assert isinstance(belief, Joint)
-        return Joint({name: part.steer(belief[name], own, at) for name, part, own, at in self._each(slope, t)})
+        return Joint({name: part.apply_score(belief[name], own, at) for name, part, own, at in self._each(slope, t)})
 
     def check(self, x0: State, where: str = "data") -> None:
         found = sorted(x0) if isinstance(x0, Mapping) else type(x0).__name__

@@ -1,6 +1,6 @@
 """Samples of exp(−E): from a model that draws fast, or from samples you have; see correction.py for how.
 
-found = on.hybrid(model, energy, 1000)    # found.exactness: weights, acceptance, R̂, log Z ± error, a verdict
+found = on.boltzmann(model, energy, 1000)    # found.exactness: weights, acceptance, R̂, log Z ± error, a verdict
 found = on.refine(samples, energy)
 """
 
@@ -26,7 +26,7 @@ from .drawing import sample
 from .samples import Samples
 
 
-def hybrid(
+def boltzmann(
     denoiser: Denoiser,
     energy: Callable[[Tensor], Float[Tensor, " batch"]],
     n: int = 1000,
@@ -73,7 +73,7 @@ def refine(
     n = len(samples) if n is None else n
     _require_sense(x, n, width, moves, check)
     space = space or Euclidean(tuple(x.shape[1:]))
-    density, keys = Density.of(energy, space), Keys.of(seed, n, x.device)
+    density, keys = Density.of_energy(energy, space), Keys.of(seed, n, x.device)
     total = 200 + 3 * moves
     start = yield from part(clouded.events(space.project(x), density, n, keys), 0, 100, total)
     base = wide(space, width or 1.5 * float(x.square().mean().sqrt()), x.device)

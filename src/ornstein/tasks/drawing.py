@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ..denoisers.base import Condition, Denoiser
+from ..deprecation import renamed
 from ..errors import InputError
 from ..events import Event, Stream, finished, part
 from ..keys import Keys
@@ -21,7 +22,7 @@ from ..mcmc.correction import corrected, shuffled, weighed
 from ..mcmc.moves import MALA
 from ..mcmc.proposals import draw as propose
 from ..mcmc.targets import target_of
-from ..sampling.kernels import Walk
+from ..sampling.kernels import SamplerState
 from ..sampling.sampler import Sampler
 from ..states import batch_size as batch_size_of
 from ..states import concatenate, take, to_device
@@ -30,6 +31,7 @@ from .engines import MCMC, Engine, Independent, Population, engine, record
 from .samples import Samples
 
 
+@renamed(film="trajectory", watch="callback")
 def sample(
     denoiser: Denoiser,
     n: int,
@@ -41,7 +43,7 @@ def sample(
     first: int = 0,
     condition: Condition | None = None,
     settings: Mapping[str, Any] | None = None,
-    watch: Callable[[Event], object] = lambda event: None,
+    callback: Callable[[Event], object] = lambda event: None,
     **said: Any,
 ) -> Samples:
     """Draws n samples: the last event of `draws`.
@@ -57,7 +59,7 @@ def sample(
         first: the number of the first sample: worker w of n samples each passes w·n.
         condition: what each sample is given, (n, ...) a name.
         settings: further JSON values for the manifest.
-        watch: called with every event, for progress; raise in it to cancel.
+        callback: called with every event, for progress; raise in it to cancel.
         said: settings of the way to draw, such as eta, order, grid, batch_size, particles; see engines.py.
 
     InputError for a setting that the way to draw does not take.
@@ -67,7 +69,7 @@ def sample(
     if how is not None and (exact is not None or said):
         raise InputError(f"how says how to draw: leave out {', '.join([*said, *(['exact'] if exact else [])])}")
     how = how or engine(exact or "off", said)
-    return finished(draws(denoiser, n, how, seed=seed, first=first, condition=condition, settings=settings), watch)
+    return finished(draws(denoiser, n, how, seed=seed, first=first, condition=condition, settings=settings), callback)
 
 
 def draws(
@@ -120,7 +122,7 @@ class Job:
     def finished(self, how: Engine, x: Any, condition: Condition, made: Mapping[str, Any], **more: Any) -> Samples:
         """The samples with everything that made them; `made`: how the engine says it drew them."""
         first = self.first + more.pop("after", 0)
-        said = {"seed": self.seed, "first": first, **record(how), **made, "guides": list(self.denoiser.record)}
+        said = {"seed": self.seed, "first": first, **record(how), **made, "guides": list(self.denoiser.provenance)}
         seconds = time.perf_counter() - self.started
         return Samples(
             to_device(x, "cpu"),
@@ -141,14 +143,14 @@ def _of_sampler(sampler: Sampler) -> dict[str, Any]:
     }
 
 
-def _walked(walks: Iterator[Walk]) -> Iterator[Walk]:
+def _walked(walks: Iterator[SamplerState]) -> Iterator[SamplerState]:
     """The walks, made without gradients, which the consumer's own work may have."""
     while True:
         with torch.no_grad():
-            walk = next(walks, None)
-        if walk is None:
+            state = next(walks, None)
+        if state is None:
             return
-        yield walk
+        yield state
 
 
 # Independent ------------------------------------------------------------------------------------------
@@ -176,27 +178,33 @@ def _batch(job: Job, how: Independent, sampler: Sampler, chosen: range) -> Strea
     given, begun = job.given(index), None
     if how.start is not None:
         clean = to_device(take(how.start, index), job.denoiser.device)
-        begun = job.denoiser.space.where(given.get("mask")).noise(clean, sampler.grid[0], keys.fold("start"))
+        begun = job.denoiser.space.with_mask(given.get("mask")).noise(clean, sampler.grid[0], keys.fold("start"))
     frames: list[Any] = []
-    total, walk = len(sampler.grid) - 1, None
+    total, state = len(sampler.grid) - 1, None
     walks = _walked(sampler.steps(job.denoiser, keys, given, begun))
-    for k, walk in enumerate(walks):
-        if how.film:
-            frames += [to_device(x, "cpu") for x in ([walk.x] if frames else [walk.before, walk.x])]
+    for k, state in enumerate(walks):
+        if how.trajectory:
+            frames += [to_device(x, "cpu") for x in ([state.x] if frames else [state.before, state.x])]
         if k + 1 < total:
-            yield Event(k + 1, total, "sampling", walk.x)
-    assert walk is not None
+            yield Event(k + 1, total, "sampling", state.x)
+    assert state is not None
     made = _of_sampler(sampler)
     samples = job.finished(
-        how, walk.x, take(job.condition, index), made, after=chosen.start, film=frames, **_cost(walk, len(chosen))
+        how,
+        state.x,
+        take(job.condition, index),
+        made,
+        after=chosen.start,
+        trajectory=frames,
+        **_cost(state, len(chosen)),
     )
-    yield Event(total, total, "sampling", walk.x, samples)
+    yield Event(total, total, "sampling", state.x, samples)
     return samples
 
 
-def _cost(walk: Walk, n: int) -> dict[str, Any]:
+def _cost(state: SamplerState, n: int) -> dict[str, Any]:
     """Network evaluations and gradients a sample, on average, and what must be said of the linear solves."""
-    return {"nfe": _mean(walk.nfe, n), "gradients": _mean(walk.gradients, n), "notes": walk.notes}
+    return {"nfe": _mean(state.nfe, n), "gradients": _mean(state.gradients, n), "notes": state.notes}
 
 
 def _mean(count: int | Tensor, n: int) -> float:
@@ -215,7 +223,7 @@ def joined(parts: Sequence[Samples], replace_seconds: float | None = None) -> Sa
         x=concatenate([one.x for one in parts]),
         condition={name: torch.cat([one.condition[name] for one in parts]) for name in parts[0].condition},
         each={name: [value for one in parts for value in one.each[name]] for name in parts[0].each},
-        film=[concatenate(frames) for frames in zip(*(one.film for one in parts), strict=True)],
+        trajectory=[concatenate(frames) for frames in zip(*(one.trajectory for one in parts), strict=True)],
         nfe=_over([one.nfe for one in parts], sizes),
         gradients=_over([one.gradients for one in parts], sizes),
         notes=tuple(dict.fromkeys(note for one in parts for note in one.notes)),
@@ -245,36 +253,36 @@ def _population(job: Job, how: Population) -> Stream[Samples]:
     sampler, keys = how.sampler_for(denoiser), job.keys(range(size))
     given = {**denoiser.latent(keys.fold("latent")), **job.given(torch.arange(size) * n // size)}
     frames: list[Any] = []
-    total, walk = len(sampler.grid) - 1, None
-    for k, walk in enumerate(_walked(sampler.steps(denoiser, keys, given))):
-        if how.film:
-            frames = _descended(frames, walk)
+    total, state = len(sampler.grid) - 1, None
+    for k, state in enumerate(_walked(sampler.steps(denoiser, keys, given))):
+        if how.trajectory:
+            frames = _descended(frames, state)
         if k + 1 < total:
-            yield Event(k + 1, total, "weighing and resampling", walk.x)
-    assert walk is not None
-    assert walk.population is not None
+            yield Event(k + 1, total, "weighing and resampling", state.x)
+    assert state is not None
+    assert state.population is not None
     index = -(-torch.arange(n, device=denoiser.device) * size // n)  # the first particle of each sample's share
-    family = walk.population.eve[index]
+    genealogy = state.population.ancestor[index]
     samples = job.finished(
         how,
-        take(walk.x, index),
-        take(given, family),
+        take(state.x, index),
+        take(given, genealogy),
         {**_of_sampler(sampler), "particles": size},
-        film=[take(frame, index.cpu()) for frame in frames],
-        **_cost(walk, size),
-        exactness=walk.population.exactness(),
-        family=family.unique(return_inverse=True)[1].cpu(),
+        trajectory=[take(frame, index.cpu()) for frame in frames],
+        **_cost(state, size),
+        exactness=state.population.exactness(),
+        genealogy=genealogy.unique(return_inverse=True)[1].cpu(),
     )
-    yield Event(total, total, "weighing and resampling", walk.x, samples, samples)
+    yield Event(total, total, "weighing and resampling", state.x, samples, samples)
     return samples
 
 
-def _descended(frames: Sequence[Any], walk: Walk) -> list[Any]:
+def _descended(frames: Sequence[Any], state: SamplerState) -> list[Any]:
     """The frames so far, each particle's with those of its ancestors, and where it stands now."""
-    parents = walk.population.parents
-    before = frames or [to_device(walk.before, "cpu")]
+    parents = state.population.parents
+    before = frames or [to_device(state.before, "cpu")]
     kept = before if parents is None else [take(frame, parents.cpu()) for frame in before]
-    return [*kept, to_device(walk.x, "cpu")]
+    return [*kept, to_device(state.x, "cpu")]
 
 
 # MCMC -------------------------------------------------------------------------------------------------
@@ -299,7 +307,9 @@ def _mcmc(job: Job, how: MCMC) -> Stream[Samples]:
     keys = keys[:n].fold("correct")
     correcting = corrected.events(start, density, base, keys, moves=moves, move=move, check=check)
     frames: list[Tensor] = []
-    x, exactness = yield from _filmed(part(correcting, 2 * _ANNEALING, mending, total), frames if how.film else None)
+    x, exactness = yield from _filmed(
+        part(correcting, 2 * _ANNEALING, mending, total), frames if how.trajectory else None
+    )
     made = {
         "steps": len(drawn.grid) - 1,
         "way": drawn.way,
@@ -315,7 +325,7 @@ def _mcmc(job: Job, how: MCMC) -> Stream[Samples]:
         x,
         take(given, slice(n)),
         made,
-        film=[frame[shuffled(keys, n).cpu()] for frame in frames],
+        trajectory=[frame[shuffled(keys, n).cpu()] for frame in frames],
         nfe=drawn.nfe,
         exactness=exactness,
     )
@@ -351,5 +361,5 @@ def _for_all(denoiser: Denoiser, n: int, condition: Condition) -> Condition:
             raise InputError(
                 f"condition {name!r} has {batch_size_of(value)} values, expected one for each of {n} samples"
             )
-    fixed = {name: value.expand(n, *value.shape) for name, value in denoiser.given.items()}
+    fixed = {name: value.expand(n, *value.shape) for name, value in denoiser.fixed_condition.items()}
     return {**condition, **fixed}

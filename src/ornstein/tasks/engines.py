@@ -65,7 +65,7 @@ class Independent(Engine):
         start: clean states, one a sample, to begin with instead of noise: they are noised up to the time `strength`
             and denoised from there.
         strength: 1 forgets the start, near 0 it stays; 1 if not said.
-        film: keep the states of every step.
+        trajectory: keep the states of every step.
     """
 
     exact = "off"
@@ -79,7 +79,7 @@ class Independent(Engine):
     batch_size: int | None = None
     start: State | None = None
     strength: float | None = None
-    film: bool | None = None
+    trajectory: bool | None = None
 
     def __post_init__(self) -> None:
         self._require(steps=1, batch_size=1)
@@ -99,7 +99,7 @@ class Independent(Engine):
         """The time grid and its kernel; InputError for settings that this kind of data has no use for."""
         if self.sampler is not None:
             return self._shortened(self.sampler)
-        if denoiser.space.clock is None:
+        if denoiser.space.schedule_and_std is None:
             for name in ("eta", "order"):
                 if getattr(self, name) is not None:
                     raise InputError(f"{name} is {getattr(self, name)}, but {_kind(denoiser)} have no flow to follow")
@@ -124,7 +124,7 @@ class Population(Engine):
         steps: of the time grid; 100 if not said.
         grid: auto is even in log σ/α for continuous data, which exact samples prefer to the grid of a flow.
         temper: weakens the factors on the way where a population loses too many particles; see Particles.
-        film: keep the states of every step, each particle's with those of its ancestors.
+        trajectory: keep the states of every step, each particle's with those of its ancestors.
     """
 
     exact = "particles"
@@ -134,7 +134,7 @@ class Population(Engine):
     steps: int | None = None
     grid: str | None = None
     temper: float | None = None
-    film: bool | None = None
+    trajectory: bool | None = None
 
     def __post_init__(self) -> None:
         self._require(particles=2, steps=1, temper=0)
@@ -149,7 +149,7 @@ class Population(Engine):
         """The time grid and the particles' kernel."""
         space, name = denoiser.space, self.grid
         if name in (None, "auto"):
-            name = "log-snr" if space.clock is not None and not isinstance(space, Product) else "uniform"
+            name = "log-snr" if space.schedule_and_std is not None and not isinstance(space, Product) else "uniform"
         return Sampler(grid_of(denoiser, name, self.steps or 100), (Particles(temper=self.temper or 0.0),))
 
 
@@ -162,7 +162,7 @@ class MCMC(Engine):
         steps: of the draws; 20 of the flow with its determinant, 200 of the ancestral chain, if not said.
         moves: of every sample by Metropolis's rule, after twice as many that learn the step; 20 if not said.
         check: particles of the independent population that looks for lost modes, 0 = none; 2000 if not said.
-        film: keep the states of every counted move.
+        trajectory: keep the states of every counted move.
     """
 
     exact = "mcmc"
@@ -172,7 +172,7 @@ class MCMC(Engine):
     steps: int | None = None
     moves: int | None = None
     check: int | None = None
-    film: bool | None = None
+    trajectory: bool | None = None
 
     def __post_init__(self) -> None:
         self._require(particles=2, steps=1, moves=1, check=0)
@@ -216,7 +216,7 @@ def grid_of(denoiser: Denoiser, name: str | None, steps: int) -> grids.Grid:
         return grids.fit(denoiser, steps)
     if name not in grids.NAMED:
         raise InputError(f"grid is {name!r}, expected auto, {', '.join(grids.NAMED)}")
-    if denoiser.space.clock is None and name != "uniform":
+    if denoiser.space.schedule_and_std is None and name != "uniform":
         raise InputError(f"grid is {name!r}, but {_kind(denoiser)} have no noise level σ/α; take uniform")
     return grids.named(name, steps, denoiser.space)
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 
 @dataclass(frozen=True)
-class Score:
+class Metric:
     """One measured number and how to read it.
 
     Attributes:
@@ -71,4 +71,4 @@ class Chapter:
     title: str
     text: str
     figures: Sequence[Figure | Interactive] = ()
-    scores: Sequence[Score] = ()
+    metrics: Sequence[Metric] = ()

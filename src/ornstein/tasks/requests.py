@@ -12,6 +12,7 @@ from typing import Any
 
 from ..config import to_dict
 from ..denoisers.base import Denoiser, NeuralDenoiser
+from ..deprecation import renamed
 from ..errors import InputError
 from ..events import Event, Stream, finished
 from .drawing import draws, joined
@@ -21,13 +22,20 @@ from .samples import Samples, read_samples
 from .task import Request, Task
 
 
+@renamed(film="trajectory", watch="callback")
 def draw(
-    model: NeuralDenoiser, asked: Any, n: int, *, watch: Callable[[Event], object] = lambda event: None, **options: Any
+    model: NeuralDenoiser,
+    asked: Any,
+    n: int,
+    *,
+    callback: Callable[[Event], object] = lambda event: None,
+    **options: Any,
 ) -> Samples:
     """Samples of what a domain's request means: the result of `drawing`, which see."""
-    return finished(drawing(model, asked, n, **options), watch)
+    return finished(drawing(model, asked, n, **options), callback)
 
 
+@renamed(film="trajectory")
 def drawing(
     model: NeuralDenoiser,
     asked: Any,
@@ -54,7 +62,7 @@ def drawing(
     this = task(model.origin.domain)
     said = {name: value for name, value in said.items() if value is not None}
     numbers = _whole_blocks(this, model, first, n, said) if exact == "off" else range(first, first + n)
-    request = this.request(asked, numbers, model.origin.facts)
+    request = this.request(asked, numbers, model.origin.metadata)
     guided: Denoiser = model
     for guide in request.guides:
         guided = yield from guide.guiding(guided)

@@ -20,7 +20,7 @@ from ..training import checkpoints
 from ..training.checking import check_ahead
 from ..training.datasets import Arrays, Dataset
 from ..training.trainer import LAST, Progress, Trainer
-from .figures import Score
+from .figures import Metric
 from .registry import broken, domains, task
 from .samples import read_samples
 from .task import Task
@@ -67,11 +67,11 @@ def train(
     _require_begun(folder, resume)
     data, validation = this.data(config)
     say(this.describe(data, validation))
-    model = this.model(config, data.facts)
+    model = this.model(config, data.metadata)
     check_ahead(model.space, data, "training data")
     check_ahead(model.space, validation, "validation data")
     say(f"training for {config.train.length}")
-    meta = {"domain": domain, "name": name, "config": to_dict(config), "facts": dict(data.facts)}
+    meta = {"domain": domain, "name": name, "config": to_dict(config), "facts": dict(data.metadata)}
     trainer = Trainer(model, data, validation, config.train, folder, meta, progress, stop)
     with trainer.held():
         _require_begun(folder, resume)  # another may have come and gone while the data were read
@@ -101,7 +101,7 @@ def _rounds(this: Task, config: Any, trainer: Trainer, folder: Path) -> None:
         end = Fraction(k + 1, rounds)
         if k:
             trainer.feed.data = _round(this, config, trainer, folder, k, end)
-        trainer.meta = {**trainer.meta, "data": dict(trainer.feed.data.facts)}
+        trainer.meta = {**trainer.meta, "data": dict(trainer.feed.data.metadata)}
         trainer.fit(end)
 
 
@@ -111,7 +111,7 @@ def _round(this: Task, config: Any, trainer: Trainer, folder: Path, k: int, end:
     if not path.exists() and not trainer.reached(end):
         assert isinstance(trainer.averaged, NeuralDenoiser), "regressors draw no data"
         data = this.renewed(config, trainer.averaged, trainer.feed.data, k)
-        checkpoints.save(path, "data", _tensors(data), {"facts": dict(data.facts)})
+        checkpoints.save(path, "data", _tensors(data), {"facts": dict(data.metadata)})
     if not path.exists():  # the round is over, and what it learned from is gone
         return trainer.feed.data
     tensors, meta = checkpoints.load(path, "data", {"facts": dict})
@@ -133,7 +133,7 @@ def plan_grids(path: Path, data: Dataset, steps: Sequence[int], pilots: int = 64
     tensors, meta = checkpoints.load(path, "model")
     keys = Keys.of(1_000_003, pilots)
     condition = data.batch(keys.uniform().mul(len(data)).long())[1]
-    planned = {n: grids.plan(model, n, keys, condition, rounds=rounds) for n in steps if model.space.clock}
+    planned = {n: grids.plan(model, n, keys, condition, rounds=rounds) for n in steps if model.space.schedule_and_std}
     checkpoints.save(path, "model", tensors, {**meta, "grids": planned})
 
 
@@ -219,7 +219,7 @@ def _loaded(
 def _made(this: Task, config: Any, origin: Origin, path: Path) -> NeuralDenoiser | Regressor:
     """What a file says that it holds the weights of, still without them; InputError if it says nothing of the kind."""
     try:
-        return this.model(config, origin.facts, origin)
+        return this.model(config, origin.metadata, origin)
     except InputError:
         raise
     except (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as error:
@@ -236,34 +236,34 @@ def pick_device(name: str) -> str:
     return name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def score(folder: Path | str) -> list[Score]:
+def evaluate(folder: Path | str) -> list[Metric]:
     """Scores a folder of samples as its field does and appends the result to scores.json there."""
     folder = Path(folder)
     samples = read_samples(folder)
     assert samples.origin is not None
-    scores = task(samples.origin.domain).score(samples)
-    append_scores(folder, scores)
-    return scores
+    metrics = task(samples.origin.domain).evaluate(samples)
+    append_metrics(folder, metrics)
+    return metrics
 
 
-def append_scores(folder: Path, scores: Sequence[Score]) -> None:
+def append_metrics(folder: Path, metrics: Sequence[Metric]) -> None:
     """Adds what was measured just now to scores.json in a folder."""
     path = folder / SCORES
     rows = read_json(path, "earlier scores") if path.exists() else []
-    rows.append({"created": datetime.now(UTC).isoformat(timespec="seconds"), "scores": [vars(row) for row in scores]})
+    rows.append({"created": datetime.now(UTC).isoformat(timespec="seconds"), "scores": [vars(row) for row in metrics]})
     write_json(path, rows)
 
 
-def latest_scores(folder: Path) -> list[Score]:
+def latest_metrics(folder: Path) -> list[Metric]:
     """The scores last written in a folder of samples or beside a shipped model; none if there are none."""
     path = folder / SCORES
     if not path.exists():
         return []
     try:
-        return [Score(**row) for row in read_json(path, "scores")[-1]["scores"]]
+        return [Metric(**row) for row in read_json(path, "scores")[-1]["scores"]]
     except (TypeError, KeyError, IndexError):
         raise InputError(
-            f"{path}: not what `ornstein score` writes, a list of scores; remove it and score anew"
+            f"{path}: not what `ornstein evaluate` writes, a list of scores; remove it and score anew"
         ) from None
 
 

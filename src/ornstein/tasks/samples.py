@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 
 from ..denoisers.base import Condition, Origin
+from ..deprecation import members, renamed
 from ..errors import InputError
 from ..files import read_json, sha256, write_json
-from ..mcmc.correction import Corrected
+from ..mcmc.correction import MCMCReport
 from ..sampling.diagnostics import Exactness
 from ..states import State, leaves, take
 from ..states import batch_size as batch_size_of
@@ -25,6 +26,8 @@ from .registry import task
 MANIFEST = "manifest.json"
 
 
+@renamed(film="trajectory", family="genealogy")
+@members(film="trajectory", family="genealogy")
 @dataclass(frozen=True)
 class Samples:
     """Samples and where they come from.
@@ -33,13 +36,13 @@ class Samples:
         x: the clean states, (n, ...).
         condition: what each was given.
         origin: the model.
-        film: the states at every step, noise first, if asked for.
+        trajectory: the states at every step, noise first, if asked for.
         nfe: network evaluations a sample, on average.
         seconds: wall time.
         settings: seed, steps, eta, ..., and the user's request, in JSON values.
         exactness: how exactly they follow what was asked for, if that was measured: an `Exactness` of
-            particles, or a `Corrected` of mcmc.
-        family: which samples descend from the same first particle, (n,), numbered from 0: they are not independent.
+            particles, or a `MCMCReport` of mcmc.
+        genealogy: which samples descend from the same first particle, (n,), numbered from 0: they are not independent.
         each: what is said of every sample, n JSON values a name, such as the prompts.
         gradients: vector–Jacobian products of the network a sample, on average.
         notes: what else should be known of how they were drawn, such as solves that ended early, in words.
@@ -48,12 +51,12 @@ class Samples:
     x: Any
     condition: Condition = field(default_factory=dict)
     origin: Origin | None = None
-    film: Sequence[State] = ()
+    trajectory: Sequence[State] = ()
     nfe: float = 0
     seconds: float = 0.0
     settings: Mapping[str, Any] = field(default_factory=dict)
     exactness: Any = None
-    family: Tensor | None = None
+    genealogy: Tensor | None = None
     each: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     gradients: float = 0
     notes: Sequence[str] = ()
@@ -70,9 +73,9 @@ class Samples:
             self,
             x=take(self.x, chosen),
             condition=take(self.condition, chosen),
-            film=[take(frame, chosen) for frame in self.film],
+            trajectory=[take(frame, chosen) for frame in self.trajectory],
             settings={**self.settings, "first": self.first + first},
-            family=None if self.family is None else self.family[chosen],
+            genealogy=None if self.genealogy is None else self.genealogy[chosen],
             each={name: list(values)[chosen] for name, values in self.each.items()},
         )
 
@@ -116,14 +119,14 @@ class Samples:
     def _manifest(self, work: Path) -> dict[str, Any]:
         assert self.origin is not None
         return {
-            "model": vars(self.origin),
+            "model": self.origin.record(),
             "settings": dict(self.settings),
             "n": len(self),
             "nfe": self.nfe,
             "gradients": self.gradients,
             "seconds": round(self.seconds, 3),
             "exactness": self.exactness.record() if self.exactness else None,
-            "family": self.family.tolist() if self.family is not None else None,
+            "family": self.genealogy.tolist() if self.genealogy is not None else None,
             "each": dict(self.each),
             "notes": list(self.notes),
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -162,7 +165,7 @@ def read_samples(folder: Path | str) -> Samples:
             raise InputError(f"{folder / name}: named in the manifest, but not there")
         if sha256(folder / name) != digest:
             raise InputError(f"{folder / name}: changed since the manifest was written")
-    origin = Origin(**manifest["model"])
+    origin = Origin.from_record(manifest["model"])
     x, condition = task(origin.domain).read(folder, manifest)
     family = manifest.get("family")
     return Samples(
@@ -172,16 +175,24 @@ def read_samples(folder: Path | str) -> Samples:
         nfe=manifest["nfe"],
         gradients=manifest.get("gradients", 0),
         seconds=manifest["seconds"],
-        settings=manifest["settings"],
+        settings=_renewed(manifest),
         exactness=exactness_of(manifest.get("exactness")),
-        family=None if family is None else torch.tensor(family),
+        genealogy=None if family is None else torch.tensor(family),
         each=manifest.get("each") or {},
         notes=tuple(manifest.get("notes") or ()),
     )
 
 
-def exactness_of(record: Mapping[str, Any] | None) -> Exactness | Corrected | None:
+def exactness_of(record: Mapping[str, Any] | None) -> Exactness | MCMCReport | None:
     """What was measured about exactness, as the object that it was."""
     if record is None:
         return None
-    return (Corrected if "k_hat" in record else Exactness).from_record(record)
+    return (MCMCReport if "k_hat" in record else Exactness).from_record(record)
+
+
+def _renewed(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a manifest, which an older version may have written by their old names."""
+    flags = {"--film": "--trajectory", **task(manifest["model"]["domain"]).renamed_flags}
+    new = {old.strip("-").replace("-", "_"): name.strip("-").replace("-", "_") for old, name in flags.items()}
+    settings: dict[str, Any] = manifest["settings"]
+    return {new.get(name, name): value for name, value in settings.items()}

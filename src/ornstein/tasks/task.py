@@ -16,11 +16,12 @@ from torch import Tensor, nn
 
 from ..denoisers.base import Condition, Denoiser, Guide, NeuralDenoiser, Origin, Traits
 from ..denoisers.regressors import Regressor
+from ..deprecation import members
 from ..sampling.sampler import Sampler
 from ..spaces import Space
 from ..states import State
 from ..training.datasets import Dataset
-from .figures import Chapter, Figure, Interactive, Score
+from .figures import Chapter, Figure, Interactive, Metric
 
 if TYPE_CHECKING:
     from .samples import Samples
@@ -54,6 +55,14 @@ class Request:
     strength: float | None = None
 
 
+@members(
+    score="evaluate",
+    ask="request_type",
+    judged="n_evaluate",
+    shown="n_tour",
+    null="unconditional",
+    provenance="data_provenance",
+)
 class Task(ABC):
     """A domain.
 
@@ -61,10 +70,11 @@ class Task(ABC):
         name: the domain's name on the command line.
         summary: one line on it.
         config: the frozen dataclass of its settings; its field `train` is a TrainConfig.
-        ask: the frozen dataclass of what a user may ask of a sample; every field has a default.
+        request_type: the frozen dataclass of what a user may ask of a sample; every field has a default.
         sampling: the options of `sample` with which a model is judged on its card.
-        judged: how many samples it is judged on there.
-        shown: how many samples the tour draws.
+        n_evaluate: how many samples it is judged on there.
+        n_tour: how many samples the tour draws.
+        renamed_flags: flags of `ornstein sample` by their old names, for one version.
         block: how many the command line draws at once, if not said. Blocks start at multiples of it and are drawn
             whole, so that a sample is the same bit for bit whatever others are asked for.
     """
@@ -72,10 +82,11 @@ class Task(ABC):
     name: ClassVar[str]
     summary: ClassVar[str]
     config: ClassVar[type]
-    ask: ClassVar[type]
+    request_type: ClassVar[type]
     sampling: ClassVar[Mapping[str, Any]] = {}
-    judged: ClassVar[int] = 1000
-    shown: ClassVar[int] = 200
+    n_evaluate: ClassVar[int] = 1000
+    n_tour: ClassVar[int] = 200
+    renamed_flags: ClassVar[Mapping[str, str]] = {}
     block: ClassVar[int] = 8
 
     @abstractmethod
@@ -83,19 +94,19 @@ class Task(ABC):
         """Training and validation data; InputError if the user's files are not what they must be."""
 
     @abstractmethod
-    def space(self, config: Any, facts: Mapping[str, Any]) -> Space:
+    def space(self, config: Any, metadata: Mapping[str, Any]) -> Space:
         """The space of the data."""
 
     @abstractmethod
-    def network(self, config: Any, facts: Mapping[str, Any]) -> nn.Module:
+    def network(self, config: Any, metadata: Mapping[str, Any]) -> nn.Module:
         """A fresh network."""
 
     @abstractmethod
-    def null(self, config: Any, facts: Mapping[str, Any]) -> Mapping[str, Tensor]:
+    def unconditional(self, config: Any, metadata: Mapping[str, Any]) -> Mapping[str, Tensor]:
         """For every condition of the network the value that stands for "not said"."""
 
     @abstractmethod
-    def request(self, ask: Any, numbers: range, facts: Mapping[str, Any]) -> Request:
+    def request(self, asked: Any, numbers: range, metadata: Mapping[str, Any]) -> Request:
         """What the user's flags mean for the samples of these numbers.
 
         What a sample is given is a function of its number alone, so that any split between workers gives the same.
@@ -111,14 +122,14 @@ class Task(ABC):
         """The states and conditions that `write` wrote."""
 
     @abstractmethod
-    def score(self, samples: "Samples") -> list[Score]:
+    def evaluate(self, samples: "Samples") -> list[Metric]:
         """How the field judges these samples."""
 
     @abstractmethod
     def figures(self, samples: "Samples") -> Sequence[Figure | Interactive]:
-        """The samples as a person wants to see them; with the film, if they carry one."""
+        """The samples as a person wants to see them; with the trajectory, if they carry one."""
 
-    def predictions(self, regressor: Regressor) -> list[Score]:
+    def predictions(self, regressor: Regressor) -> list[Metric]:
         """How well a regressor predicts what it was not trained on, for its card."""
         raise NotImplementedError(f"{self.name} has no regressors")
 
@@ -126,9 +137,9 @@ class Task(ABC):
         """What the data are, for a user who is about to train on them."""
         return f"{len(data)} records to learn from, {len(validation)} held out"
 
-    def provenance(self, facts: Mapping[str, Any]) -> str:
+    def data_provenance(self, metadata: Mapping[str, Any]) -> str:
         """Where a model's data are from, and their licence, for its card."""
-        return facts["source"]
+        return metadata["source"]
 
     def rounds(self, config: Any) -> int:
         """How often the data are made anew in the course of a training; 1 = never."""
@@ -142,16 +153,20 @@ class Task(ABC):
         """What the domain has to show of a shipped model in the tour, beside its samples and their scores."""
         return []
 
-    def denoiser(self, config: Any, facts: Mapping[str, Any], origin: Origin | None = None) -> NeuralDenoiser:
+    def denoiser(self, config: Any, metadata: Mapping[str, Any], origin: Origin | None = None) -> NeuralDenoiser:
         """A fresh denoiser, its weights a function of config.train.seed."""
         with torch.random.fork_rng():
             torch.manual_seed(config.train.seed)
-            network = self.network(config, facts)
-        return NeuralDenoiser(network, Traits(self.space(config, facts), origin), self.null(config, facts))
+            network = self.network(config, metadata)
+        return NeuralDenoiser(
+            network, Traits(self.space(config, metadata), origin), self.unconditional(config, metadata)
+        )
 
-    def model(self, config: Any, facts: Mapping[str, Any], origin: Origin | None = None) -> NeuralDenoiser | Regressor:
+    def model(
+        self, config: Any, metadata: Mapping[str, Any], origin: Origin | None = None
+    ) -> NeuralDenoiser | Regressor:
         """What a training of this configuration makes: a denoiser, where a domain has nothing else to learn."""
-        return self.denoiser(config, facts, origin)
+        return self.denoiser(config, metadata, origin)
 
     @property
     def folder(self) -> Path:

@@ -9,7 +9,7 @@ import torch
 from ..beliefs import Belief
 from ..denoisers.base import Condition, Denoiser, Guided
 from ..keys import Keys
-from ..sampling.kernels import Kernel, Walk
+from ..sampling.kernels import Kernel, SamplerState
 from ..spaces import Space
 from ..states import State, Time, batch_size, concatenate, leaves, map_state, take
 from .claims import Claim, near, same, shapes, verify
@@ -41,7 +41,7 @@ def check_kernel(
 
 def denoiser_claims(denoiser: Denoiser, n: int, condition: Condition, tolerance: float, t: float) -> Iterator[Claim]:
     yield "space is a Space", isinstance(denoiser.space, Space)
-    keys, space = Keys.of(0, n, denoiser.device), denoiser.space.where(condition.get("mask"))
+    keys, space = Keys.of(0, n, denoiser.device), denoiser.space.with_mask(condition.get("mask"))
     x_t = space.prior(keys)
     before, belief = map_state(torch.clone, x_t), denoiser(x_t, t, condition)
     yield "a call returns a Belief", isinstance(belief, Belief)
@@ -78,8 +78,8 @@ def _kernel_claims(
     kernel: Kernel, denoiser: Denoiser, n: int, condition: Condition, tolerance: float, t: float, s: float
 ) -> Iterator[Claim]:
     keys, counted = Keys.of(0, n, denoiser.device), _Counted(denoiser, [])
-    space = denoiser.space.where(condition.get("mask"))
-    start = Walk(space.prior(keys), t, space)
+    space = denoiser.space.with_mask(condition.get("mask"))
+    start = SamplerState(space.prior(keys), t, space)
     before, after = map_state(torch.clone, start.x), kernel(start, s, counted, condition, keys)
     yield "a move leads to s or stays at t", after.t in (s, t)
     yield "a move leaves the walk it is given as it is", same(start.x, before)
@@ -90,7 +90,7 @@ def _kernel_claims(
     alone = [_moved(kernel, denoiser, start.x, t, s, condition, keys, i) for i in range(n)]
     yield "a move does not depend on the rest of the batch", near(concatenate(alone), after.x, tolerance)
     times = (torch.full((n,), time, dtype=torch.float64) for time in (t, s))
-    timed = Walk(start.x, next(times), space)
+    timed = SamplerState(start.x, next(times), space)
     found = kernel(timed, next(times), denoiser, condition, keys)
     yield "a number and a time a sample agree", near(found.x, after.x, tolerance)
 
@@ -101,5 +101,5 @@ def _moved(
     """Sample i moved in a batch of its own."""
     one = slice(i, i + 1)
     given = take(condition, one)
-    space = denoiser.space.where(given.get("mask"))
-    return kernel(Walk(take(x, one), t, space), s, denoiser, given, keys[one]).x
+    space = denoiser.space.with_mask(given.get("mask"))
+    return kernel(SamplerState(take(x, one), t, space), s, denoiser, given, keys[one]).x

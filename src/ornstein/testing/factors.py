@@ -64,12 +64,12 @@ def _operator_claims(operator: Operator, shape: tuple[int, ...], n: int, toleran
 def _factor_claims(
     factor: Factor, denoiser: Denoiser, n: int, condition: Condition, tolerance: float, t: float
 ) -> Iterator[Claim]:
-    keys, space = Keys.of(0, n, denoiser.device), denoiser.space.where(condition.get("mask"))
+    keys, space = Keys.of(0, n, denoiser.device), denoiser.space.with_mask(condition.get("mask"))
     x_t = space.prior(keys)
 
     def updated(of: Factor, rows: slice = slice(None)) -> tuple[Tensor, Any]:
         given = take(condition, rows)
-        x, bound = take(x_t, rows), denoiser.space.where(given.get("mask"))
+        x, bound = take(x_t, rows), denoiser.space.with_mask(given.get("mask"))
         return of.update(with_covariance(denoiser, x, t, given), x, t, bound)
 
     belief = with_covariance(denoiser, x_t, t, condition)
@@ -88,14 +88,14 @@ def _factor_claims(
         near(torch.cat([part for part, _ in parts]), value, tolerance)
         and near(concatenate([part.mean for _, part in parts]), after.mean, tolerance),
     )
-    certain = space.certain(space.step(x_t, belief, t, 0.0).sample(keys))
+    certain = space.point_mass(space.step(x_t, belief, t, 0.0).sample(keys))
     yield "log_expect returns one number a sample", factor.log_expect(certain).shape == (n,)
     kept, moved = updated(factor.tempered(1.0))
     yield (
         "g to the power 1 is g",
         near(kept, value, tolerance) and near(moved.mean, after.mean, tolerance),
     )
-    yield "the record is JSON, and names the factor", "factor" in json.loads(json.dumps(dict(factor.record)))
+    yield "the record is JSON, and names the factor", "factor" in json.loads(json.dumps(dict(factor.provenance)))
     for claim, holds in denoiser_claims(denoiser & factor, n, condition, tolerance, t):
         yield f"the guided denoiser conforms: {claim}", holds
 

@@ -91,7 +91,7 @@ class _SpaceClaims:
 
     @property
     def space(self) -> Space:
-        return self.whole.where(self.mask)
+        return self.whole.with_mask(self.mask)
 
     def near(self, a: Any, b: Any) -> bool:
         return near(a, b, self.tolerance)
@@ -100,7 +100,7 @@ class _SpaceClaims:
         return self.space.noise(self.x0, t, self.keys.fold("noise"))
 
     def stepped(self, x_t: Any, t: Time, s: Time, eta: float = 1.0) -> Any:
-        return self.space.step(x_t, self.space.certain(self.x0), t, s, eta).sample(self.keys.fold("step"))
+        return self.space.step(x_t, self.space.point_mass(self.x0), t, s, eta).sample(self.keys.fold("step"))
 
     def inputs(self) -> Iterator[Claim]:
         yield "check accepts the data", not _refused(self.space, self.x0)
@@ -122,7 +122,7 @@ class _SpaceClaims:
         yield "the prior is a function of its keys", same(prior, self.space.prior(self.keys))
         yield "noise is a function of its keys", same(self.noisy(0.5), self.noisy(0.5))
         crowd = _alike(self.x0, 64)
-        noisy = self.whole.where(_alike(self.mask, 64)).noise(crowd, 0.5, Keys.of(1, 64))
+        noisy = self.whole.with_mask(_alike(self.mask, 64)).noise(crowd, 0.5, Keys.of(1, 64))
         yield "noise differs from key to key", not same(noisy, _alike(noisy, 64))
         before = map_state(torch.clone, self.x0)
         self.stepped(self.noisy(0.5), 0.5, 0.2)
@@ -137,9 +137,9 @@ class _SpaceClaims:
 
     def _alone(self, i: int, x_t: Any) -> tuple[Any, Any, Any]:
         """Prior, noise and step of sample i in a batch of its own."""
-        space = self.whole.where(None if self.mask is None else self.mask[i : i + 1])
+        space = self.whole.with_mask(None if self.mask is None else self.mask[i : i + 1])
         x0, x_t, keys = take(self.x0, slice(i, i + 1)), take(x_t, slice(i, i + 1)), self.keys[i : i + 1]
-        move = space.step(x_t, space.certain(x0), 0.6, 0.3)
+        move = space.step(x_t, space.point_mass(x0), 0.6, 0.3)
         return space.prior(keys), space.noise(x0, 0.6, keys.fold("noise")), move.sample(keys.fold("step"))
 
     def times(self) -> Iterator[Claim]:
@@ -155,7 +155,7 @@ class _SpaceClaims:
         yield from self._agree("a number and a time a position", times)
 
     def _agree(self, what: str, t: Tensor) -> Iterator[Claim]:
-        x_t, belief = self.noisy(0.6), self.space.certain(self.x0)
+        x_t, belief = self.noisy(0.6), self.space.point_mass(self.x0)
         yield f"{what} agree in noise", self.near(self.noisy(t), x_t)
         yield f"{what} agree in step", self.near(self.stepped(x_t, t, t / 2), self.stepped(x_t, 0.6, 0.3))
         losses = [self.space.loss(belief, self.x0, x_t, time) for time in (t, 0.6)]
@@ -163,9 +163,9 @@ class _SpaceClaims:
 
     def densities(self) -> Iterator[Claim]:
         n = 256
-        space, x0 = self.whole.where(_alike(self.mask, n)), _alike(self.x0, n)
+        space, x0 = self.whole.with_mask(_alike(self.mask, n)), _alike(self.x0, n)
         x_t = space.noise(x0, 0.6, Keys.of(2, n))
-        beliefs = (space.certain(x) for x in (x0, _alike(self._others(), n)))
+        beliefs = (space.point_mass(x) for x in (x0, _alike(self._others(), n)))
         move, other = (space.step(x_t, belief, 0.6, 0.3) for belief in beliefs)
         own = move.log_prob(move.sample(Keys.of(3, n)))
         yield "log_prob has the shape (batch,)", own.shape == (n,)
@@ -175,7 +175,7 @@ class _SpaceClaims:
 
     def losses(self) -> Iterator[Claim]:
         x_t = self.noisy(0.4)
-        beliefs = (self.space.certain(x) for x in (self.x0, self._others()))
+        beliefs = (self.space.point_mass(x) for x in (self.x0, self._others()))
         true, false = (self.space.loss(belief, self.x0, x_t, 0.4) for belief in beliefs)
         yield "loss has the shape (batch,)", true.shape == (self.n,)
         yield "loss is finite under certainty about x0", bool(true.isfinite().all())
@@ -188,12 +188,12 @@ class _SpaceClaims:
     def masked(self, mask: Mask) -> Iterator[Claim]:
         x_t, prior = self.noisy(0.6), self.space.prior(self.keys)
         changed = _astray(self.x0, mask)
-        belief, nothing = self.space.certain(self.x0), map_state(torch.zeros_like, self.x0)
+        belief, nothing = self.space.point_mass(self.x0), map_state(torch.zeros_like, self.x0)
         for name, state in (("the prior", prior), ("noise", x_t), ("a step", self.stepped(x_t, 0.6, 0.3))):
             yield f"{name} leaves masked positions at 0", same(_outside(state, mask), nothing)
         losses = [self.space.loss(belief, x, x_t, 0.6) for x in (self.x0, changed)]
         yield "masked positions do not count in the loss", self.near(*losses)
-        move = self.space.step(x_t, self.space.certain(changed), 0.6, 0.3)
+        move = self.space.step(x_t, self.space.point_mass(changed), 0.6, 0.3)
         sample = move.sample(self.keys.fold("step"))
         yield "a belief about masked positions moves nothing", self.near(sample, self.stepped(x_t, 0.6, 0.3))
         densities = [move.log_prob(x) for x in (sample, _astray(sample, mask))]

@@ -104,11 +104,11 @@ class NoiseTimes:
         return (bin + inside) / len(share), 1 / (share[bin] * len(share))
 
 
-def hide(condition: Condition, null: Condition, rate: float, keys: Keys) -> dict[str, Tensor]:
+def hide(condition: Condition, unconditional: Condition, rate: float, keys: Keys) -> dict[str, Tensor]:
     """The condition with a random share of the records' values replaced by "not said", name by name."""
     hidden = dict(condition)
-    for name in null.keys() & condition.keys():
+    for name in unconditional.keys() & condition.keys():
         drop = keys.fold(f"hide {name}").uniform() < rate
         value = condition[name]
-        hidden[name] = torch.where(left(drop, value), null[name].to(value), value)
+        hidden[name] = torch.where(left(drop, value), unconditional[name].to(value), value)
     return hidden

@@ -33,7 +33,7 @@ def read(space: Space, data: Dataset, records: Int64[Tensor, " batch"], where: s
     """The records with these numbers, read once and checked; InputError names the number of a bad one."""
     x0, condition = data.batch(records)
     try:
-        space.where(condition.get("mask")).check(x0, where)
+        space.with_mask(condition.get("mask")).check(x0, where)
     except RecordError as error:
-        raise RecordError(error.where, int(records[error.record]), error.what) from None
+        raise RecordError(error.where, int(records[error.provenance]), error.what) from None
     return x0, condition

@@ -8,6 +8,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from ..denoisers.base import Condition
+from ..deprecation import members, renamed
 from ..states import State, batch_size, take
 
 
@@ -16,7 +17,7 @@ class Dataset(Protocol):
     """A finite set of records."""
 
     @property
-    def facts(self) -> Mapping[str, Any]:
+    def metadata(self) -> Mapping[str, Any]:
         """What the model must know of the data, in JSON values: shape, spread, classes, alphabet. Saved with it."""
         ...
 
@@ -36,13 +37,15 @@ class Dataset(Protocol):
         ...
 
 
+@renamed(facts="metadata")
+@members(facts="metadata")
 @dataclass(frozen=True)
 class Arrays:
     """Records held in memory; their sizes are the positions that exist under the condition "mask"."""
 
     x: State
     condition: Condition = field(default_factory=dict)
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
     sizes: Int64[Tensor, " records"] | None = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

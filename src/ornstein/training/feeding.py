@@ -81,8 +81,10 @@ class Feed:
         t, weight = self.times.draw(step)
         keys = Keys.of(self._config.seed, range(step * size, (step + 1) * size))[part].fold("train")
         batch = self._batch(clean, t[part], weight[part], keys)
-        null = {name: value.to(self._fabric.device) for name, value in self._model.null.items()}
-        return replace(batch, condition=hide(batch.condition, null, self._config.condition_dropout, batch.keys))
+        unconditional = {name: value.to(self._fabric.device) for name, value in self._model.unconditional.items()}
+        return replace(
+            batch, condition=hide(batch.condition, unconditional, self._config.condition_dropout, batch.keys)
+        )
 
     def held_out(self) -> Iterator[Batch]:
         """The validation data, always under the same noise and at the same times."""

@@ -27,7 +27,7 @@ from ornstein.domains.energies.task import EnergiesConfig
 from ornstein.errors import Interrupted
 from ornstein.files import sha256
 from ornstein.keys import Keys
-from ornstein.mcmc.correction import Corrected
+from ornstein.mcmc.correction import MCMCReport
 from ornstein.networks import MLPConfig
 from ornstein.spaces import Centered, Euclidean
 from ornstein.tasks import requests, runs
@@ -55,7 +55,7 @@ def energy(x):
 
 facts = {"log_z": 1.8378770664093453}
 group = lambda x: (x[:, 0] > 0.2).long()
-wells = System("wells", energy, (2,), 3.0, facts=facts, group=group, shares=torch.tensor([0.7, 0.3]))
+wells = System("wells", energy, (2,), 3.0, reference=facts, group=group, shares=torch.tensor([0.7, 0.3]))
 flat = System("flat", lambda x: x.sum(1).detach(), (2,), 3.0)
 nowhere = System("nowhere", lambda x: x.sum(1) * torch.nan, (2,), 3.0)
 number = 3
@@ -136,16 +136,16 @@ def test_draws_of_a_wrong_model_mend_wrong_data() -> None:
     assert found.x[500:].equal(data.x[:500])
     assert_share(found.x[:500])
     assert_mean_energy(found.x[:500])
-    assert found.facts["gradients"] == 1000 + sum(seen)
-    assert found.facts["kept"] == "as it is"
-    assert len(found.facts["rounds"]) == 1
+    assert found.metadata["gradients"] == 1000 + sum(seen)
+    assert found.metadata["kept"] == "as it is"
+    assert len(found.metadata["rounds"]) == 1
     again = renewed(world(WRONG, 1.2), energy, 3.0, found, 200, seed=5)
     assert isinstance(again.x, Tensor)
     assert len(again) == 1000
     assert again.x[200:].equal(found.x[:800])  # the oldest give way
-    assert len(again.facts["rounds"]) == 2
-    assert again.facts["gradients"] > found.facts["gradients"]
-    assert json.loads(json.dumps(again.facts)) == again.facts
+    assert len(again.metadata["rounds"]) == 2
+    assert again.metadata["gradients"] > found.metadata["gradients"]
+    assert json.loads(json.dumps(again.metadata)) == again.metadata
 
 
 def test_draws_that_are_not_weighed_mend_nothing() -> None:
@@ -154,14 +154,14 @@ def test_draws_that_are_not_weighed_mend_nothing() -> None:
 
 
 def test_data_stay_where_the_correction_does_not_pass(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Corrected, "passed", False)
+    monkeypatch.setattr(MCMCReport, "passed", False)
     data = wrong_data(100)
     assert isinstance(data.x, Tensor)
     found = renewed(world(), energy, 3.0, data, 50, seed=0)
     assert isinstance(found.x, Tensor)
     assert found.x.equal(data.x)
-    assert found.facts["gradients"] > 1000
-    assert "NOT TO BE TRUSTED" in found.facts["rounds"][0]
+    assert found.metadata["gradients"] > 1000
+    assert "NOT TO BE TRUSTED" in found.metadata["rounds"][0]
 
 
 def test_the_spread_is_that_of_a_degree_of_freedom() -> None:
@@ -214,7 +214,7 @@ def test_a_run_learns_the_energy(place: Path, model: NeuralDenoiser) -> None:
     names = {path.name for path in (place / "run").iterdir()}
     assert names == {"config.toml", "last.safetensors", "metrics.jsonl", "model.safetensors", "round-1.safetensors"}
     assert model.origin is not None
-    assert model.origin.facts["system"] == "mine.py:wells"
+    assert model.origin.metadata["system"] == "mine.py:wells"
     assert_learnt(model)
     rejected(assert_learnt, runs.load(untrained(place)))
     rows = [json.loads(line) for line in (place / "run" / "metrics.jsonl").read_text().splitlines()]
@@ -224,7 +224,7 @@ def test_a_run_learns_the_energy(place: Path, model: NeuralDenoiser) -> None:
 
 def assert_learnt(model: NeuralDenoiser) -> None:
     """Its own draws are about as far from exact ones as a small network gets in sixty steps."""
-    x = requests.draw(model, task("energies").ask(), 1000).x
+    x = requests.draw(model, task("energies").request_type(), 1000).x
     distance = sliced_wasserstein(x, world().draw(Keys.of(8, len(x))))
     assert distance < 0.2, distance
 
@@ -311,14 +311,14 @@ def altered(folder: Path) -> Path:
 def test_an_energy_network_trains_and_proposes() -> None:
     config = replace(CONFIG, belief="energy", rounds=1, train=replace(CONFIG.train, steps=30))
     runs.train("energies", "wells", config, Path("energetic"))
-    drawn = requests.draw(runs.load("energetic"), task("energies").ask(), 100, steps=10, exact="mcmc")
+    drawn = requests.draw(runs.load("energetic"), task("energies").request_type(), 100, steps=10, exact="mcmc")
     assert drawn.exactness.passed, drawn.exactness
     assert_share(drawn.x)
 
 
 @pytest.mark.usefixtures("place")
 def test_samples_are_exact_saved_read_and_scored(model: NeuralDenoiser) -> None:
-    drawn = requests.draw(model, task("energies").ask(), 400, exact="mcmc", seed=2)
+    drawn = requests.draw(model, task("energies").request_type(), 400, exact="mcmc", seed=2)
     found = drawn.exactness
     assert found.passed, found
     assert found.log_evidence == pytest.approx(LOG_Z, abs=4 * found.error)
@@ -329,20 +329,20 @@ def test_samples_are_exact_saved_read_and_scored(model: NeuralDenoiser) -> None:
     assert read.x.equal(drawn.x)
     assert read.exactness == found
     assert read.settings == json.loads(json.dumps(dict(drawn.settings)))
-    scores = {score.name: score for score in runs.score(folder)}
-    assert scores.keys() == {"virial", "mean energy", "shares of modes", "log Z"}
-    assert scores["log Z"].value == found.log_evidence
-    assert scores["log Z"].reference == pytest.approx(LOG_Z)
-    assert scores["virial"].value == pytest.approx(2, abs=0.5)
-    assert scores["shares of modes"].value < 0.1
-    assert runs.latest_scores(folder) == list(scores.values())
+    metrics = {score.name: score for score in runs.evaluate(folder)}
+    assert metrics.keys() == {"virial", "mean energy", "shares of modes", "log Z"}
+    assert metrics["log Z"].value == found.log_evidence
+    assert metrics["log Z"].reference == pytest.approx(LOG_Z)
+    assert metrics["virial"].value == pytest.approx(2, abs=0.5)
+    assert metrics["shares of modes"].value < 0.1
+    assert runs.latest_metrics(folder) == list(metrics.values())
 
 
 @pytest.mark.usefixtures("place")
 def test_plain_draws_say_nothing_of_log_z(model: NeuralDenoiser) -> None:
-    folder = requests.draw(model, task("energies").ask(), 20).save("plain")
+    folder = requests.draw(model, task("energies").request_type(), 20).save("plain")
     assert json.loads((folder / "manifest.json").read_text())["exactness"] is None
-    assert [score.name for score in runs.score(folder)] == ["virial", "mean energy", "shares of modes"]
+    assert [score.name for score in runs.evaluate(folder)] == ["virial", "mean energy", "shares of modes"]
 
 
 # The command line -------------------------------------------------------------------------------------
@@ -362,7 +362,7 @@ def test_the_command_line_draws_exact_samples(place: Path, capsys: pytest.Captur
         x, energies = (torch.from_numpy(arrays[name]) for name in ("x", "energy"))
     assert x.shape == (100, 2)
     torch.testing.assert_close(energies, energy(x.double()))
-    assert main(["score", "exact"]) == 0
+    assert main(["evaluate", "exact"]) == 0
     assert main(["sample", "run", "--n", "100", "--exact", "mcmc", "--seed", "3", "--out", "twice"]) == 0
     with np.load(place / "twice" / "samples.npz") as arrays:
         assert torch.from_numpy(arrays["x"]).equal(x)
@@ -373,7 +373,7 @@ def test_the_command_line_draws_exact_samples(place: Path, capsys: pytest.Captur
     [
         (["sample", "run", "--exact", "mcmc", "--n", "10", "--particles", "1"], "particles is 1"),
         (["sample", "run", "--exact", "mcmc", "--batch-size", "5"], "batch_size is for independent samples"),
-        (["sample", "run", "--exact", "mcmc", "--film"], "film is for independent samples"),
+        (["sample", "run", "--exact", "mcmc", "--trajectory"], "trajectory is for independent samples"),
         (["sample", "run", "--exact", "mcmc", "--steps", "0"], "steps is 0, expected a number in [1, inf)"),
         (["train", "energies", "--system", "mine.py:well"], "mine.py: has no 'well', did you mean 'wells'?"),
         (["train", "energies", "--system", "mine.py:number"], "mine.py: number is a int, expected a System"),

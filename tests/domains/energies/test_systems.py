@@ -14,7 +14,7 @@ from ornstein.domains.energies import NetworkConfig, System, calculator, check, 
 from ornstein.domains.energies.network import build
 from ornstein.errors import InputError
 from ornstein.keys import Keys
-from ornstein.networks import MLP, Particles
+from ornstein.networks import MLP, ParticleNetwork
 from ornstein.spaces import Centered, Euclidean
 from worlds import assert_close, chi_square, double, rejected
 
@@ -47,7 +47,7 @@ def test_a_named_system_is_what_it_says(name: str) -> None:
     assert found.name == name
     assert type(found.space()) is (Centered if found.centered else Euclidean)
     degrees = found.space().freedom(points(found, 1)).sum().item()
-    assert found.facts["virial"] == pytest.approx(degrees)  # by parts: ⟨x·∇E⟩ = degrees of freedom
+    assert found.reference["virial"] == pytest.approx(degrees)  # by parts: ⟨x·∇E⟩ = degrees of freedom
     if found.shares is not None:
         assert found.shares.sum().item() == pytest.approx(1, abs=1e-3)
 
@@ -88,9 +88,9 @@ def test_coinciding_particles_have_a_finite_energy_and_slope(name: str) -> None:
 
 def assert_stationary(system: System, x: Tensor) -> None:
     """⟨x·∇E⟩ is the number of degrees of freedom, and ⟨E⟩ as known."""
-    assert_mean((x * slopes(system, x)).flatten(1).sum(1), system.facts["virial"])
-    if "energy" in system.facts:
-        assert_mean(system.energy(x), system.facts["energy"])
+    assert_mean((x * slopes(system, x)).flatten(1).sum(1), system.reference["virial"])
+    if "energy" in system.reference:
+        assert_mean(system.energy(x), system.reference["energy"])
 
 
 @pytest.mark.parametrize("name", DRAWN)
@@ -145,7 +145,7 @@ def test_the_mixture_is_normalised() -> None:
 def test_the_facts_of_the_many_well() -> None:
     found = system("many-well-32")
     assert found.shares is not None
-    assert found.facts["log_z"] == pytest.approx(164.6957, abs=5e-5)
+    assert found.reference["log_z"] == pytest.approx(164.6957, abs=5e-5)
     assert found.shares.tolist() == pytest.approx([0.155693, 0.844307], abs=1e-6)
 
 
@@ -199,8 +199,8 @@ def test_the_facts_of_four_particles() -> None:
     found, measured, step = system("dw-4"), short_bonds(), 1e-3
     assert found.shares is not None
     warm, cold = (short_bonds(1 + sign * step).sum().log().item() for sign in (-1, 1))
-    assert found.facts["log_z"] == pytest.approx(measured.sum().log().item(), abs=1e-5)
-    assert found.facts["energy"] == pytest.approx((warm - cold) / (2 * step), abs=1e-3)
+    assert found.reference["log_z"] == pytest.approx(measured.sum().log().item(), abs=1e-5)
+    assert found.reference["energy"] == pytest.approx((warm - cold) / (2 * step), abs=1e-3)
     torch.testing.assert_close(found.shares.double(), measured / measured.sum(), atol=1e-3, rtol=0)
     published = torch.tensor([0.517, 0.036, 0.406, 0.040])
     torch.testing.assert_close(found.shares[2:6], published, atol=2e-3, rtol=0)
@@ -361,9 +361,9 @@ def test_a_users_energy(tmp_path: Path) -> None:
 
 
 def test_the_network_fits_the_system() -> None:
-    facts = {"shape": [4, 2], "centered": True, "kinds": [1, 1, 2, 2]}
-    assert isinstance(build(NetworkConfig(), facts), Particles)
-    assert isinstance(build(NetworkConfig("mlp"), facts), MLP)
+    metadata = {"shape": [4, 2], "centered": True, "kinds": [1, 1, 2, 2]}
+    assert isinstance(build(NetworkConfig(), metadata), ParticleNetwork)
+    assert isinstance(build(NetworkConfig("mlp"), metadata), MLP)
     assert isinstance(build(NetworkConfig(), {"shape": [2], "centered": False}), MLP)
     with pytest.raises(InputError, match=r"samples are of shape \(2,\)"):
         build(NetworkConfig("particles"), {"shape": [2]})

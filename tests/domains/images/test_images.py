@@ -12,7 +12,7 @@ from torch import Tensor
 
 import ornstein as on
 from ornstein import InputError
-from ornstein.domains.images import data, scores
+from ornstein.domains.images import data, metrics
 from ornstein.networks import UNet, UNetConfig
 from ornstein.report import walls
 from ornstein.tasks import requests
@@ -28,7 +28,7 @@ def digits() -> tuple[Arrays, Arrays]:
 
 @pytest.fixture(scope="module")
 def drawn() -> on.Samples:
-    return requests.draw(on.load("images/digits"), task("images").ask(), 300, steps=30)
+    return requests.draw(on.load("images/digits"), task("images").request_type(), 300, steps=30)
 
 
 def pixels(arrays: Arrays) -> Tensor:
@@ -49,14 +49,14 @@ def test_the_split_is_by_class_and_disjoint(digits: tuple[Arrays, Arrays]) -> No
 
 def test_the_judge_knows_unseen_real_digits(digits: tuple[Arrays, Arrays]) -> None:
     train, held_out = digits
-    accuracy = scores.agreement(scores.machine(train), pixels(held_out), held_out.condition["label"])
+    accuracy = metrics.agreement(metrics.machine(train), pixels(held_out), held_out.condition["label"])
     assert accuracy >= 0.97
-    wrong = scores.agreement(scores.machine(train), pixels(held_out), (held_out.condition["label"] + 1) % 10)
+    wrong = metrics.agreement(metrics.machine(train), pixels(held_out), (held_out.condition["label"] + 1) % 10)
     assert wrong <= 0.05  # the broken twin
 
 
 def test_the_shipped_model_draws_the_class_asked_for(digits: tuple[Arrays, Arrays], drawn: on.Samples) -> None:
-    agreement, distance, new = scores.judged(drawn, *digits)
+    agreement, distance, new = metrics.judged(drawn, *digits)
     assert agreement.value >= 0.95
     assert distance.reference is not None
     assert new.reference is not None
@@ -67,12 +67,12 @@ def test_the_shipped_model_draws_the_class_asked_for(digits: tuple[Arrays, Array
 def test_the_scores_reject_noise_and_copies(digits: tuple[Arrays, Arrays], drawn: on.Samples) -> None:
     """Broken twins of the test above."""
     noise = on.Keys.of(0, 300).normal(1, 8, 8).float()
-    agreement, distance, _ = scores.judged(replace(drawn, x=noise), *digits)
+    agreement, distance, _ = metrics.judged(replace(drawn, x=noise), *digits)
     assert distance.reference is not None
     assert agreement.value < 0.5
     assert distance.value > 1.5 * distance.reference
-    copies = scores.matched(drawn.condition["label"], digits[0], 0)
-    assert scores.judged(replace(drawn, x=copies), *digits)[2].value == 0
+    copies = metrics.matched(drawn.condition["label"], digits[0], 0)
+    assert metrics.judged(replace(drawn, x=copies), *digits)[2].value == 0
 
 
 def test_guidance_sharpens(digits: tuple[Arrays, Arrays]) -> None:
@@ -111,8 +111,8 @@ def test_arrays_of_your_own(tmp_path: Path) -> None:
     images = np.random.default_rng(0).integers(0, 256, (50, 6, 4, 3), dtype=np.uint8)
     np.savez(tmp_path / "mine.npz", images=images, labels=np.arange(50) % 3)
     train, held_out = data.load(str(tmp_path / "mine.npz"))
-    assert train.facts["shape"] == [3, 6, 4]
-    assert train.facts["classes"] == 3
+    assert train.metadata["shape"] == [3, 6, 4]
+    assert train.metadata["classes"] == 3
     assert len(held_out) == 9
     assert np.array_equal(walls.to_bytes(data.from_bytes(images)), images)
 
@@ -177,8 +177,8 @@ def test_a_single_array_is_refused(tmp_path: Path) -> None:
 
 def test_small_contrasts_survive(digits: tuple[Arrays, Arrays], tmp_path: Path) -> None:
     np.savez(tmp_path / "mine.npz", images=np.linspace(0, 2e-5, 320).reshape(20, 4, 4))
-    assert data.load(str(tmp_path / "mine.npz"))[0].facts["std"] == pytest.approx(2e-5 / 3**0.5, rel=0.1)
-    assert digits[0].facts["std"] == 0.7532  # what the shipped model was trained with
+    assert data.load(str(tmp_path / "mine.npz"))[0].metadata["std"] == pytest.approx(2e-5 / 3**0.5, rel=0.1)
+    assert digits[0].metadata["std"] == 0.7532  # what the shipped model was trained with
 
 
 def test_a_rare_class_is_held_out_too(tmp_path: Path) -> None:
@@ -190,16 +190,16 @@ def test_a_rare_class_is_held_out_too(tmp_path: Path) -> None:
 
 
 def test_requests_that_are_refused(digits: tuple[Arrays, Arrays]) -> None:
-    images, facts = task("images"), digits[0].facts
+    images, metadata = task("images"), digits[0].metadata
     with pytest.raises(InputError, match="--label is empty"):
-        images.ask(label=())
+        images.request_type(label=())
     for guidance in (float("nan"), float("inf"), -1.0):
         with pytest.raises(InputError, match="--guidance is"):
-            images.ask(guidance=guidance)
-    for ask in (images.ask(label=(3,)), images.ask(guidance=2.0)):
-        assert images.request(ask, range(4), facts).condition["label"].tolist()[0] in (0, 3)
+            images.request_type(guidance=guidance)
+    for asked in (images.request_type(label=(3,)), images.request_type(guidance=2.0)):
+        assert images.request(asked, range(4), metadata).condition["label"].tolist()[0] in (0, 3)
         with pytest.raises(InputError, match="for models trained with labels"):
-            images.request(ask, range(4), {**facts, "classes": 0})
+            images.request(asked, range(4), {**metadata, "classes": 0})
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (16, 8), (12, 20)])

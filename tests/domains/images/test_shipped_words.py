@@ -6,35 +6,35 @@ import pytest
 
 import ornstein as on
 from ornstein import InputError
-from ornstein.domains.images import data, scores
-from ornstein.domains.images.task import ImagesAsk
+from ornstein.domains.images import data, metrics
+from ornstein.domains.images.task import ImagesRequest
 from ornstein.tasks import requests
 from ornstein.tasks.registry import task
 
 
 @pytest.fixture(scope="module")
 def emoji() -> on.Samples:
-    return requests.draw(on.load("images/openmoji"), ImagesAsk(), 32, steps=8)
+    return requests.draw(on.load("images/openmoji"), ImagesRequest(), 32, steps=8)
 
 
 @pytest.fixture(scope="module")
 def clothes() -> on.Samples:
-    return requests.draw(on.load("images/fashion"), ImagesAsk(), 50, steps=8)
+    return requests.draw(on.load("images/fashion"), ImagesRequest(), 50, steps=8)
 
 
 def test_emoji_show_what_they_should(emoji: on.Samples) -> None:
     """By the median rank of the caption; the broken twin asks for the captions of others."""
-    judge, (_, names) = scores.judge_of("openmoji"), scores.openmoji()
+    judge, (_, names) = metrics.judge_of("openmoji"), metrics.openmoji()
     assert judge is not None
     said = emoji.settings["prompts"]
     right, wrong = (
-        float(scores.ranked(judge, emoji.x, one, names)[0].double().median()) for one in (said, said[16:] + said[:16])
+        float(metrics.ranked(judge, emoji.x, one, names)[0].double().median()) for one in (said, said[16:] + said[:16])
     )
     assert right < 0.6 * wrong
 
 
 def test_emoji_are_scored_beside_real_ones(emoji: on.Samples) -> None:
-    rows = task("images").score(emoji)
+    rows = task("images").evaluate(emoji)
     assert [row.name.split(" of ")[0] for row in rows] == [
         "caption among the first 1", "caption among the first 10", "Fréchet distance", "precision", "recall",
         "distance to the nearest training picture",
@@ -42,11 +42,11 @@ def test_emoji_are_scored_beside_real_ones(emoji: on.Samples) -> None:
     assert all(row.reference is not None for row in rows)
     assert rows[1].reference == pytest.approx(0.2375, abs=0.002)  # of real pictures
     with pytest.raises(InputError, match="--label openmoji"):
-        task("images").score(replace(emoji, settings={**emoji.settings, "labels": [1] * 32}))
+        task("images").evaluate(replace(emoji, settings={**emoji.settings, "labels": [1] * 32}))
 
 
 def test_clothes_are_of_their_class(clothes: on.Samples) -> None:
-    judge = scores.judge_of("fashion")
+    judge = metrics.judge_of("fashion")
     assert judge is not None
     label = clothes.condition["label"]
     assert judge.agreement(clothes.x, label) > 0.7
@@ -56,12 +56,12 @@ def test_clothes_are_of_their_class(clothes: on.Samples) -> None:
 def test_clothes_are_scored_without_the_whole_data(clothes: on.Samples, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ornstein.domains.images.vision.fashion.installed", lambda: False)
     assert clothes.origin is not None
-    train, held_out = data.yardstick("fashion", 0, clothes.origin.facts)
+    train, held_out = data.yardstick("fashion", 0, clothes.origin.metadata)
     assert len(train) == len(held_out) == 1500
-    rows = {row.name: row for row in task("images").score(clothes)}
+    rows = {row.name: row for row in task("images").evaluate(clothes)}
     assert rows["class agreement"].reference == pytest.approx(0.87, abs=0.03)
     noise = replace(clothes, x=on.Keys.of(0, 50).normal(1, 28, 28).float())
-    worse = {row.name: row for row in task("images").score(noise)}
+    worse = {row.name: row for row in task("images").evaluate(noise)}
     assert worse["Fréchet distance"].value > 3 * rows["Fréchet distance"].value
 
 

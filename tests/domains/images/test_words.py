@@ -14,7 +14,7 @@ from ornstein import InputError
 from ornstein.config import TrainConfig, update
 from ornstein.denoisers.composition import WEIGHTS
 from ornstein.domains.images import data
-from ornstein.domains.images.task import GUIDANCE, ImagesAsk, ImagesConfig
+from ornstein.domains.images.task import GUIDANCE, ImagesConfig, ImagesRequest
 from ornstein.networks import PatchTransformerConfig, UNetConfig
 from ornstein.tasks import requests, runs
 from ornstein.tasks.samples import read_samples
@@ -53,8 +53,8 @@ def model(request: pytest.FixtureRequest, folder: Path, tmp_path_factory: pytest
     return on.load(runs.train("images", "squares", config, out).parent)
 
 
-def drawn(model: on.NeuralDenoiser, n: int = 6, **ask: Any) -> on.Samples:
-    return requests.draw(model, ImagesAsk(**ask), n, steps=6)
+def drawn(model: on.NeuralDenoiser, n: int = 6, **asked: Any) -> on.Samples:
+    return requests.draw(model, ImagesRequest(**asked), n, steps=6)
 
 
 def redness(samples: on.Samples) -> torch.Tensor:
@@ -118,7 +118,7 @@ def test_drawing_anew_behind_a_mask(model: on.NeuralDenoiser, folder: Path, tmp_
     mask = np.zeros((8, 8), np.uint8)
     mask[:, 4:] = 255
     Image.fromarray(mask).save(tmp_path / "mask.png")
-    known = drawn(model, prompt=("red heart",), measured=folder / "01.png", mask=tmp_path / "mask.png", noise=0.0)
+    known = drawn(model, prompt=("red heart",), observation=folder / "01.png", mask=tmp_path / "mask.png", noise=0.0)
     picture = data.from_bytes(np.asarray(Image.open(folder / "01.png"))[None])
     assert torch.equal(known.x[..., :4], picture[..., :4].expand(6, -1, -1, -1))
     assert not torch.allclose(known.x[..., 4:], picture[..., 4:].expand(6, -1, -1, -1), atol=0.05)
@@ -131,27 +131,27 @@ def test_autoguidance_by_a_weaker_run(model: on.NeuralDenoiser, tmp_path: Path) 
     config = update(ImagesConfig(), model.origin.config, "origin")
     config = replace(config, train=replace(config.train, steps=2))
     weak = runs.train("images", "weak", config, tmp_path / "weak").parent
-    guided = drawn(model, prompt=("red heart",), weak=weak)
+    guided = drawn(model, prompt=("red heart",), weak_model=weak)
     assert not torch.allclose(guided.x, plain.x, atol=1e-2)
-    assert torch.allclose(drawn(model, prompt=("red heart",), weak=weak, autoguidance=1.0).x, plain.x, atol=1e-4)
+    assert torch.allclose(drawn(model, prompt=("red heart",), weak_model=weak, autoguidance=1.0).x, plain.x, atol=1e-4)
 
 
 @pytest.mark.parametrize(
-    ("ask", "message"),
+    ("asked", "message"),
     [
         ({"prompt": ("red heart @tiny",)}, "prompt: @tiny: this model knows (large, small|small, large)"),
         ({"label": ("7",)}, "--label 7"),
         ({"prompt": (" AND ",)}, "an empty phrase"),
-        ({"prompt": ("red heart", "green apple"), "ink": 0.5}, "one --prompt and --label at most"),
+        ({"prompt": ("red heart", "green apple"), "brightness": 0.5}, "one --prompt and --label at most"),
     ],
 )
-def test_what_is_refused(model: on.NeuralDenoiser, ask: dict[str, Any], message: str) -> None:
+def test_what_is_refused(model: on.NeuralDenoiser, asked: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        drawn(model, **ask)
+        drawn(model, **asked)
 
 
 def test_models_without_captions_take_no_prompts() -> None:
     with pytest.raises(InputError, match="trained with captions"):
-        requests.draw(on.load("images/digits"), ImagesAsk(prompt=("red heart",)), 2)
-    with pytest.raises(InputError, match="--measured, too"):
-        ImagesAsk(mask=Path("mask.png"))
+        requests.draw(on.load("images/digits"), ImagesRequest(prompt=("red heart",)), 2)
+    with pytest.raises(InputError, match="--observation, too"):
+        ImagesRequest(mask=Path("mask.png"))

@@ -53,8 +53,8 @@ def belief(molecule: Molecule, spread: float = 0.01) -> Joint:
 
 def made(guide: Any, elements: tuple[int, ...] = QM9, length: int = 11) -> Any:
     """The guide for a model of these elements."""
-    facts = {"elements": list(elements), "length": length, "std": 1.4}
-    return guide.bound(Blank(network.space(facts), facts))
+    metadata = {"elements": list(elements), "length": length, "std": 1.4}
+    return guide.bound(Blank(network.space(metadata), metadata))
 
 
 def turned(molecule: Molecule) -> Molecule:
@@ -110,18 +110,18 @@ def test_tight_binding_slopes_are_differences_of_its_energy() -> None:
     assert (slope[0, 9:] == 0).all()
     relaxed = factor.update(belief(bent, 1e-4), code(bent), 0.1, SPACE)[1]
     assert float(factor.log_expect(relaxed)) > float(value)
-    assert float(made(factors.relaxed()).update(belief(bent), code(bent), 0.9, SPACE)[0]) == 0
+    assert float(made(factors.energy()).update(belief(bent), code(bent), 0.9, SPACE)[0]) == 0
 
 
 def test_wishes_that_the_elements_cannot_fulfil_are_refused() -> None:
     with pytest.raises(InputError, match=r"not of \[16\] protons"):
-        made(factors.relaxed(), (1, 6, 16))
+        made(factors.energy(), (1, 6, 16))
     with pytest.raises(InputError, match="expected 1 and 7 or 8"):
         made(factors.hydrogen_bond(), (1, 6))
 
 
 def test_clashes_are_penalised_and_bonds_are_not() -> None:
-    energy = made(factors.apart())
+    energy = made(factors.clash_penalty())
     squeezed = Molecule(ENOL.numbers, 0.6 * ENOL.positions)
     assert float(energy.log_g(code(ENOL))) == 0
     assert float(energy.log_g(code(squeezed))) < -1
@@ -177,7 +177,7 @@ def test_vinas_terms_are_those_of_the_paper() -> None:
 
 def test_hydrogens_and_what_is_not_there_feel_no_pocket() -> None:
     pocket = Pocket(np.array([8, 6]), np.array([[4.0, 0, 0], [0, 4.0, 0]]), np.zeros(3))
-    bound = made(factors.bound(pocket))
+    bound = made(factors.docking_energy(pocket))
     alone = Molecule(np.array([6]), np.zeros((1, 3)))
     with_hydrogen = Molecule(np.array([6, 1]), np.array([[0.0, 0, 0], [1.0, 0, 0]]))
     assert float(bound.log_g(code(alone))) == pytest.approx(float(bound.log_g(code(with_hydrogen, padding=9))))

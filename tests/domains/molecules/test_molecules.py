@@ -16,7 +16,7 @@ from ornstein.domains.molecules import data
 from ornstein.domains.molecules.chemistry import files
 from ornstein.domains.molecules.chemistry.molecule import Molecule
 from ornstein.domains.molecules.chemistry.stability import Stability
-from ornstein.domains.molecules.task import MoleculesAsk, MoleculesConfig, sizes
+from ornstein.domains.molecules.task import MoleculesConfig, MoleculesRequest, sizes
 from ornstein.tasks import requests, runs
 from ornstein.tasks.samples import read_samples
 from ornstein.testing import check_space
@@ -65,7 +65,7 @@ def test_data_are_centred_padded_and_standardised() -> None:
     assert isinstance(x, dict)
     assert x["positions"].sum(1).abs().max() < 1e-3
     assert (x["positions"][~mask] == 0).all()
-    assert x["positions"][mask].std() == pytest.approx(learned.facts["std"], rel=1e-3)
+    assert x["positions"][mask].std() == pytest.approx(learned.metadata["std"], rel=1e-3)
     assert learned.condition["properties"].mean(0).abs().max() < 1e-3
     assert learned.condition["properties"].std(0).sub(1).abs().max() < 1e-2
     assert learned.sizes is not None
@@ -90,14 +90,14 @@ def test_the_space_is_one(model: Any) -> None:
 
 
 def test_it_trains_draws_and_comes_back(model: Any, tmp_path: Path) -> None:
-    drawn = requests.draw(model, MoleculesAsk(), 5, steps=4, film=True)
+    drawn = requests.draw(model, MoleculesRequest(), 5, steps=4, trajectory=True)
     folder = drawn.save(tmp_path / "samples")
     back = read_samples(folder)
     mask = drawn.condition["mask"]
     n = back.x["atoms"].shape[1]
     assert (back.x["atoms"][back.condition["mask"]] == drawn.x["atoms"][mask]).all()
     assert (back.x["positions"] - drawn.x["positions"][:, :n]).abs().max() < 2e-3  # as stored
-    names = [score.name for score in runs.score(folder)]
+    names = [score.name for score in runs.evaluate(folder)]
     assert {"atoms stable", "molecules stable", "connected"} <= set(names)
     assert {"samples.sdf", "samples.xyz", "viewer.html", "figure-0.png"} <= {path.name for path in folder.iterdir()}
 
@@ -111,13 +111,13 @@ def test_your_own_files(tmp_path: Path) -> None:
     assert "1 records left out" in said[0]
     assert "mine.xyz: record 1" in said[0]
     assert model.origin is not None
-    assert model.origin.facts["elements"] == [1, 6, 7, 8]
-    asked = MoleculesAsk(properties=("size=9",), guidance=2.0)
+    assert model.origin.metadata["elements"] == [1, 6, 7, 8]
+    asked = MoleculesRequest(properties=("size=9",), guidance=2.0)
     assert requests.draw(model, asked, 3, steps=3).nfe == 6
 
 
 def test_same_seed_same_molecules_whatever_the_batch(model: Any) -> None:
-    whole, parts = (requests.draw(model, MoleculesAsk(), 6, steps=4, batch_size=size) for size in (6, 2))
+    whole, parts = (requests.draw(model, MoleculesRequest(), 6, steps=4, batch_size=size) for size in (6, 2))
     assert (whole.x["atoms"] == parts.x["atoms"]).all()
     assert (whole.x["positions"] - parts.x["positions"]).abs().max() < 1e-4
 
@@ -127,7 +127,7 @@ def test_fixed_atoms_do_not_move_at_all(model: Any, tmp_path: Path) -> None:
     held = Molecule(held.numbers[:6], held.positions[:6] + np.array([3.0, -2.0, 7.0]))  # a ring, somewhere
     files.write_xyz(tmp_path / "ring.xyz", [held])
     (held,), _ = files.read(tmp_path / "ring.xyz")
-    drawn = requests.draw(model, MoleculesAsk(fixed=tmp_path / "ring.xyz"), 4, steps=6)
+    drawn = requests.draw(model, MoleculesRequest(fixed=tmp_path / "ring.xyz"), 4, steps=6)
     found, _ = files.read(drawn.save(tmp_path / "samples") / "samples.xyz")
     for one in found:
         assert (one.numbers[:6] == 6).all()
@@ -136,12 +136,12 @@ def test_fixed_atoms_do_not_move_at_all(model: Any, tmp_path: Path) -> None:
     inside = drawn.x["positions"][:, :6] - drawn.x["positions"][:, :6].mean(1, keepdim=True)
     ring = torch.from_numpy(held.positions - held.positions.mean(0)).float()
     assert (inside - ring).abs().max() < 1e-4  # by the sampler itself, before anything is put back
-    free = requests.draw(model, MoleculesAsk(atoms=12), 4, steps=6).x["positions"]
+    free = requests.draw(model, MoleculesRequest(atoms=12), 4, steps=6).x["positions"]
     assert (free[:, :6] - free[:, :6].mean(1, keepdim=True) - ring).abs().max() > 0.1
 
 
 def test_wishes_count_from_pure_noise_on(model: Any) -> None:
-    for wish in (on.molecules.apart(), on.Energy(lambda code: code["atoms"][..., 1].sum(1), 0.3)):
+    for wish in (on.molecules.clash_penalty(), on.Energy(lambda code: code["atoms"][..., 1].sum(1), 0.3)):
         condition = {"mask": torch.arange(29) < torch.tensor([[9], [29]])}
         drawn = on.sample(model & wish, 2, 4, eta=1.0, condition=condition)
         assert drawn.x["positions"].isfinite().all()
@@ -151,7 +151,7 @@ def test_wishes_count_from_pure_noise_on(model: Any) -> None:
 def test_a_weak_start_stays_near_the_reference(model: Any, tmp_path: Path) -> None:
     files.write_xyz(tmp_path / "one.xyz", [molecule("CH3CH2OH")])
     near, far = (
-        requests.draw(model, MoleculesAsk(reference=tmp_path / "one.xyz", strength=strength), 8, steps=4)
+        requests.draw(model, MoleculesRequest(reference=tmp_path / "one.xyz", strength=strength), 8, steps=4)
         for strength in (0.05, 0.9)
     )
     where = torch.from_numpy(molecule("CH3CH2OH").positions).float()
@@ -161,11 +161,11 @@ def test_a_weak_start_stays_near_the_reference(model: Any, tmp_path: Path) -> No
 
 
 def test_sizes_are_the_datas() -> None:
-    facts = {"sizes": {"3": 10, "5": 30, "9": 60}, "length": 9}
-    assert sizes(range(10), facts).sort().values.tolist() == [3] + 3 * [5] + 6 * [9]
-    assert sizes(range(9), facts, held=4).sort().values.tolist() == 3 * [5] + 6 * [9]
-    assert sizes(range(2), facts, atoms=7).tolist() == [7, 7]
-    assert sizes(range(6, 10), facts).equal(sizes(range(10), facts)[6:])
+    metadata = {"sizes": {"3": 10, "5": 30, "9": 60}, "length": 9}
+    assert sizes(range(10), metadata).sort().values.tolist() == [3] + 3 * [5] + 6 * [9]
+    assert sizes(range(9), metadata, held=4).sort().values.tolist() == 3 * [5] + 6 * [9]
+    assert sizes(range(2), metadata, atoms=7).tolist() == [7, 7]
+    assert sizes(range(6, 10), metadata).equal(sizes(range(10), metadata)[6:])
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_what_cannot_be_asked(model: Any, asked: dict[str, Any], said: str, tmp_
             files.write_xyz(tmp_path / "sulphide.xyz", [molecule(name)])
             asked = {flag: tmp_path / "sulphide.xyz"}
     with pytest.raises(InputError, match=said):
-        requests.draw(model, MoleculesAsk(**asked), 2, steps=2)
+        requests.draw(model, MoleculesRequest(**asked), 2, steps=2)
 
 
 @pytest.mark.parametrize(

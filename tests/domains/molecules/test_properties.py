@@ -13,13 +13,13 @@ from ornstein import InputError
 from ornstein.cli import main
 from ornstein.config import update
 from ornstein.denoisers.regressors import Regressor
-from ornstein.domains.molecules import data, factors, scores
-from ornstein.domains.molecules.task import Molecules, MoleculesAsk, MoleculesConfig
-from ornstein.guidance.factors import NoisyLogProb
+from ornstein.domains.molecules import data, factors, metrics
+from ornstein.domains.molecules.task import Molecules, MoleculesConfig, MoleculesRequest
+from ornstein.guidance.factors import NoisyClassifierGuidance
 from ornstein.keys import Keys
 from ornstein.networks import MolecularConfig, MolecularRegressor
 from ornstein.tasks import requests, runs
-from ornstein.tasks.calibration import Foreseen
+from ornstein.tasks.strength import ValueFunction
 from worlds import rejected
 
 SMALL = {
@@ -91,7 +91,7 @@ def test_halves_are_disjoint_and_have_the_facts_of_the_whole() -> None:
     whole, _ = data.load("qm9-sample")
     first, second = (data.half(whole, which) for which in ("first", "second"))
     assert (len(first), len(second)) == (1000, 1000)
-    assert first.facts == second.facts == whole.facts
+    assert first.metadata == second.metadata == whole.metadata
     both = torch.cat([half.condition["properties"] for half in (first, second)])
     assert torch.equal(both, whole.condition["properties"])
     assert data.half(whole, "") is whole
@@ -149,21 +149,21 @@ def test_data_without_properties_have_nothing_to_predict(tmp_path: Path) -> None
 
 
 def test_the_factor_is_the_regressors_likelihood(model: Any, regressor: Regressor) -> None:
-    facts = model.origin.facts
-    factor: Any = factors.predicted({"gap": 6.5, "mu": 2.0}, 2.0, regressor).bound(model)
+    metadata = model.origin.metadata
+    factor: Any = factors.property_regressor({"gap": 6.5, "mu": 2.0}, 2.0, regressor).bound(model)
     x, condition = data.load("qm9-sample")[0].batch(torch.arange(6))
     seen = regressor(x, 0.0, {"mask": condition["mask"]})
-    y = data.standardised(torch.tensor([[torch.nan, 6.5, torch.nan, torch.nan, 2.0, torch.nan]]), facts)
-    certain = model.space.where(condition["mask"]).certain(x)
+    y = data.standardised(torch.tensor([[torch.nan, 6.5, torch.nan, torch.nan, 2.0, torch.nan]]), metadata)
+    certain = model.space.with_mask(condition["mask"]).point_mass(x)
     assert torch.allclose(factor.log_expect(certain), 2 * seen.log_prob(y).to(certain["positions"].mean), atol=1e-4)
 
 
 def test_it_composes_and_is_weighed(model: Any, regressor: Regressor) -> None:
-    guided = model & factors.predicted({"gap": 6.5}, by=regressor) & factors.hydrogen_bond()
+    guided = model & factors.property_regressor({"gap": 6.5}, by=regressor) & factors.hydrogen_bond()
     condition = {"mask": torch.arange(29) < torch.tensor([[9], [9], [29], [12]])}
     drawn = on.sample(guided, 4, 3, eta=1.0, condition=condition)
     assert drawn.x["positions"].isfinite().all()
-    assert drawn.settings["guides"][0] == {"factor": "LogProb", "of": "Agreement", "weight": 1.0}
+    assert drawn.settings["guides"][0] == {"factor": "ClassifierGuidance", "of": "Agreement", "weight": 1.0}
     weighed = on.sample(guided, 4, 3, exact="particles", particles=8, condition=condition)
     assert weighed.exactness is not None
     assert 0 < weighed.exactness.ess[-1] <= 1
@@ -178,63 +178,65 @@ def test_it_composes_and_is_weighed(model: Any, regressor: Regressor) -> None:
     ],
 )
 def test_a_guide_for_another_model_is_refused(model: Any, regressor: Regressor, change: Any, said: str) -> None:
-    other = model.having(origin=replace(model.origin, facts={**model.origin.facts, **change}))
+    other = model.having(origin=replace(model.origin, metadata={**model.origin.metadata, **change}))
     with pytest.raises(InputError, match=said):
-        _ = other & factors.predicted({"gap": 6.5}, by=regressor)
+        _ = other & factors.property_regressor({"gap": 6.5}, by=regressor)
 
 
 def test_what_a_guide_does_not_know_is_refused(model: Any, regressor: Regressor, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="property 'colour': this model knows alpha, gap"):
-        factors.predicted({"colour": 1.0}, by=regressor)
+        factors.property_regressor({"colour": 1.0}, by=regressor)
     with pytest.raises(InputError, match="was trained on clean molecules, expected noisy ones"):
-        factors.foreseen("gap", on.load_regressor(trained(tmp_path / "clean", "clean")))
+        factors.property_value("gap", on.load_regressor(trained(tmp_path / "clean", "clean")))
     with pytest.raises(InputError, match="--guide-by are about properties"):
-        MoleculesAsk(guide_by="regressor")
+        MoleculesRequest(guide_by="regressor")
 
 
 def test_a_knob_is_the_regressors_mean(model: Any, regressor: Regressor) -> None:
-    knob = factors.foreseen("alpha", regressor).make(model)
-    assert isinstance(knob, Foreseen)
+    knob = factors.property_value("alpha", regressor).make(model)
+    assert isinstance(knob, ValueFunction)
     x, condition = data.load("qm9-sample")[0].batch(torch.arange(6))
-    code = model.space.where(condition["mask"]).certain(x).mean
+    code = model.space.with_mask(condition["mask"]).point_mass(x).mean
     expected = regressor(x, 0.0, {"mask": condition["mask"]}).mean
-    assert torch.allclose(knob(code), data.in_units(expected, model.origin.facts)[:, 0], atol=1e-2)
+    assert torch.allclose(knob(code), data.in_units(expected, model.origin.metadata)[:, 0], atol=1e-2)
 
 
-def foreseen_and_expected(model: Any, foreseen: Foreseen, t: float = 0.6) -> tuple[Tensor, Tensor]:
+def foreseen_and_expected(model: Any, foreseen: ValueFunction, t: float = 0.6) -> tuple[Tensor, Tensor]:
     """A count of noisy molecules, and the mean of the belief about it."""
     x, condition = data.load("qm9-sample")[0].batch(torch.arange(6))
-    space = model.space.where(condition["mask"])
+    space = model.space.with_mask(condition["mask"])
     x_t = space.noise(x, t, Keys.of(0, 6))
     with torch.no_grad():
         belief = model(x_t, t, {"mask": condition["mask"]})
-    return foreseen.of(space.certain(x_t).mean, t), belief.mean["atoms"][..., 2].sum(-1)
+    return foreseen.of(space.point_mass(x_t).mean, t), belief.mean["atoms"][..., 2].sum(-1)
 
 
-def assert_foreseen(model: Any, foreseen: Foreseen) -> None:
+def assert_foreseen(model: Any, foreseen: ValueFunction) -> None:
     torch.testing.assert_close(*foreseen_and_expected(model, foreseen), atol=1e-4, rtol=1e-4, check_dtype=False)
 
 
 def test_counted_atoms_are_those_that_the_model_expects(model: Any) -> None:
-    nitrogen = factors.counted("N").make(model)
+    nitrogen = factors.element_count("N").make(model)
     assert_foreseen(model, nitrogen)
-    rejected(assert_foreseen, model, factors.counted(8).make(model))
+    rejected(assert_foreseen, model, factors.element_count(8).make(model))
     x, condition = data.load("qm9-sample")[0].batch(torch.arange(6))
     assert isinstance(x, dict)
-    code = model.space.where(condition["mask"]).certain(x).mean
+    code = model.space.with_mask(condition["mask"]).point_mass(x).mean
     assert torch.allclose(nitrogen(code), ((x["atoms"] == 2) & condition["mask"]).sum(1).to(code["atoms"]))
     with pytest.raises(InputError, match="counted: the model does not know S, only H, C, N, O"):
-        factors.counted(16).make(model)
+        factors.element_count(16).make(model)
 
 
 def test_the_flag_asks_the_shipped_regressor() -> None:
     """The facts of the shipped model are those that its regressor was trained with."""
     model: Any = on.load("molecules/qm9")
-    facts = model.origin.facts
-    (prompt,) = Molecules().request(MoleculesAsk(properties=("gap=6.5",)), range(2), facts).guides
-    (factor,) = Molecules().request(MoleculesAsk(properties=("gap=6.5",), guide_by="regressor"), range(2), facts).guides
-    assert "prompt" in (model & prompt).record[0]
-    assert isinstance((model & factor).factors[0], NoisyLogProb)
+    metadata = model.origin.metadata
+    (prompt,) = Molecules().request(MoleculesRequest(properties=("gap=6.5",)), range(2), metadata).guides
+    (factor,) = (
+        Molecules().request(MoleculesRequest(properties=("gap=6.5",), guide_by="regressor"), range(2), metadata).guides
+    )
+    assert "prompt" in (model & prompt).provenance[0]
+    assert isinstance((model & factor).factors[0], NoisyClassifierGuidance)
 
 
 # Judging ----------------------------------------------------------------------------------------------
@@ -242,20 +244,20 @@ def test_the_flag_asks_the_shipped_regressor() -> None:
 
 def test_errors_are_means_of_what_is_known() -> None:
     found = torch.tensor([[1.0, 5.0], [3.0, 7.0]])
-    assert scores.absolute_errors(found, torch.tensor([[2.0, torch.nan]])).tolist()[0] == 1.0
-    assert scores.absolute_errors(found, torch.tensor([[1.0, torch.nan], [1.0, 4.0]])).tolist() == [1.0, 3.0]
+    assert metrics.absolute_errors(found, torch.tensor([[2.0, torch.nan]])).tolist()[0] == 1.0
+    assert metrics.absolute_errors(found, torch.tensor([[1.0, torch.nan], [1.0, 4.0]])).tolist() == [1.0, 3.0]
 
 
 def test_the_best_guess_by_size_is_the_mean_of_that_size() -> None:
     values = torch.tensor([[1.0], [3.0], [10.0]])
-    assert scores.by_size(values, torch.tensor([4, 4, 9])).tolist() == [[2.0], [2.0], [10.0]]
+    assert metrics.by_size(values, torch.tensor([4, 4, 9])).tolist() == [[2.0], [2.0], [10.0]]
 
 
 def assert_judged(found: list[Any], times_better: float = 1.5) -> None:
     """The judge is well below what the number of atoms says, for every property."""
-    truth = scores.true_properties(found, list(data.PROPERTIES))
-    alone = scores.absolute_errors(scores.by_size(truth, torch.tensor([len(m) for m in found])), truth)
-    errors = scores.absolute_errors(scores.read_off(scores.judge_of_qm9(), found), truth)
+    truth = metrics.true_properties(found, list(data.PROPERTIES))
+    alone = metrics.absolute_errors(metrics.by_size(truth, torch.tensor([len(m) for m in found])), truth)
+    errors = metrics.absolute_errors(metrics.read_off(metrics.judge_of_qm9(), found), truth)
     assert (times_better * errors < alone).all()
 
 
@@ -274,11 +276,11 @@ def test_the_judge_and_the_guide_share_no_molecule() -> None:
 
 def test_samples_are_scored_by_what_was_asked_of_them() -> None:
     found = list(data.reference("qm9")[:100])
-    near, far = (scores.wanted_and_found(found, {"gap": value})[0] for value in (6.8, 12.0))
+    near, far = (metrics.wanted_and_found(found, {"gap": value})[0] for value in (6.8, 12.0))
     assert near.name == "gap, mean absolute error (meV)"
     assert near.value < far.value
-    assert near.reference == pytest.approx(1000 * float(scores.own_errors()[1]))
-    assert scores.wanted_and_found(found, {}) == []
+    assert near.reference == pytest.approx(1000 * float(metrics.own_errors()[1]))
+    assert metrics.wanted_and_found(found, {}) == []
 
 
 @pytest.mark.slow
@@ -287,7 +289,7 @@ def test_the_guide_moves_what_the_judge_sees() -> None:
     model = on.load("molecules/qm9")
     for way in ("prompt", "regressor"):
         low, high = (
-            requests.draw(model, MoleculesAsk(18, (f"gap={gap}",), guide_by=way), 16, steps=30)  # pyright: ignore[reportArgumentType]
+            requests.draw(model, MoleculesRequest(18, (f"gap={gap}",), guide_by=way), 16, steps=30)  # pyright: ignore[reportArgumentType]
             for gap in (5.0, 9.0)
         )
         assert _gap(high) - _gap(low) > 1.5
@@ -295,8 +297,8 @@ def test_the_guide_moves_what_the_judge_sees() -> None:
 
 
 def _gap(drawn: Any) -> float:
-    found = data.molecules(drawn.x, drawn.condition["mask"], drawn.origin.facts)
-    return float(scores.read_off(scores.judge_of_qm9(), found)[:, 1].mean())
+    found = data.molecules(drawn.x, drawn.condition["mask"], drawn.origin.metadata)
+    return float(metrics.read_off(metrics.judge_of_qm9(), found)[:, 1].mean())
 
 
 def _differ(low: Any, high: Any) -> None:

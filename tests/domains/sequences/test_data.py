@@ -47,7 +47,7 @@ def x_of(arrays: Arrays) -> Tensor:
 
 
 def texts_of(part: Arrays) -> list[str]:
-    return data.to_text(x_of(part), part.facts["alphabet"], part.condition.get("mask"))
+    return data.to_text(x_of(part), part.metadata["alphabet"], part.condition.get("mask"))
 
 
 # Files ----------------------------------------------------------------------------------------------
@@ -81,18 +81,18 @@ def test_unequal_lengths_are_padded_and_masked(tmp_path: Path) -> None:
     assert sorted(texts_of(train) + texts_of(held_out)) == sorted(texts)
     assert (x_of(train)[~train.condition["mask"]] == 0).all()
     lengths = [str(len(text)) for text in texts_of(train)]
-    assert train.facts["lengths"] == {length: lengths.count(length) for length in train.facts["lengths"]}
-    assert sum(train.facts["lengths"].values()) == train.facts["records"] == len(train) == 34
-    assert train.facts["duplicates"] == 1
-    assert train.facts["source"] == "x.fasta, the user's own"
-    assert not train.facts["aligned"]
+    assert train.metadata["lengths"] == {length: lengths.count(length) for length in train.metadata["lengths"]}
+    assert sum(train.metadata["lengths"].values()) == train.metadata["records"] == len(train) == 34
+    assert train.metadata["duplicates"] == 1
+    assert train.metadata["source"] == "x.fasta, the user's own"
+    assert not train.metadata["aligned"]
 
 
 @pytest.mark.parametrize(("letters", "kind"), [("ACGT", "dna"), ("ACGU", "rna"), (AMINO_ACIDS, "protein")])
 def test_the_alphabet_is_told_from_the_letters(tmp_path: Path, letters: str, kind: Any) -> None:
     path = str(fasta(tmp_path / "x.fa", drawn(20, letters)))
     train, _ = data.load(path)
-    assert (train.facts["kind"], train.facts["alphabet"]) == (kind, letters)
+    assert (train.metadata["kind"], train.metadata["alphabet"]) == (kind, letters)
     assert train.condition == {}
     assert torch.equal(x_of(data.load(path, kind)[0]), x_of(train))
 
@@ -101,7 +101,7 @@ def test_t_and_u_are_the_same_base(tmp_path: Path) -> None:
     path = str(fasta(tmp_path / "x.fa", drawn(20, "ACGT")))
     as_dna, as_rna = data.load(path)[0], data.load(path, "rna")[0]
     assert torch.equal(x_of(as_dna), x_of(as_rna))
-    assert as_rna.facts["alphabet"] == "ACGU"
+    assert as_rna.metadata["alphabet"] == "ACGU"
 
 
 def test_insertions_of_a3m_are_removed(tmp_path: Path) -> None:
@@ -111,15 +111,15 @@ def test_insertions_of_a3m_are_removed(tmp_path: Path) -> None:
     (tmp_path / "x.a3m").write_text("#A3M#\n" + "".join(f">r\n{text}\n" for text in inserted))
     (plain, _), (a3m, _) = data.load(str(tmp_path / "plain.afa")), data.load(str(tmp_path / "x.a3m"))
     assert torch.equal(x_of(plain), x_of(a3m))
-    assert a3m.facts["alphabet"] == AMINO_ACIDS + "-"
-    assert a3m.facts["aligned"]
-    assert a3m.facts["length"] == 30
+    assert a3m.metadata["alphabet"] == AMINO_ACIDS + "-"
+    assert a3m.metadata["aligned"]
+    assert a3m.metadata["length"] == 30
 
 
 def test_a_gap_makes_fasta_an_alignment(tmp_path: Path) -> None:
     texts = drawn(12)
-    assert not data.load(str(fasta(tmp_path / "x.fa", texts)))[0].facts["aligned"]
-    assert data.load(str(fasta(tmp_path / "x.fa", ["-" + texts[0][1:], *texts[1:]])))[0].facts["aligned"]
+    assert not data.load(str(fasta(tmp_path / "x.fa", texts)))[0].metadata["aligned"]
+    assert data.load(str(fasta(tmp_path / "x.fa", ["-" + texts[0][1:], *texts[1:]])))[0].metadata["aligned"]
 
 
 # What is refused ------------------------------------------------------------------------------------
@@ -218,7 +218,7 @@ def test_held_out_records_are_not_close_to_training_records(tmp_path: Path, shap
 def test_the_shipped_families_are_split_by_identity() -> None:
     for name in data.shipped():
         train, held_out = data.load(name)
-        alphabet = train.facts["alphabet"]
+        alphabet = train.metadata["alphabet"]
         apart = identities(x_of(train), x_of(held_out), len(alphabet), alphabet.find(data.GAP))
         assert apart.max() < 0.8, name
 
@@ -228,12 +228,12 @@ def test_every_family_is_in_both_parts(tmp_path: Path) -> None:
     labels = ["big"] * 50 + ["small"] * 2 + ["one"] * 8
     texts[52:] = varied(texts[52:53], 8, 0.1)  # one cluster
     train, held_out = data.load(str(fasta(tmp_path / "x.fa", texts, labels)))
-    assert train.facts["families"] == ["big", "one", "small"]
+    assert train.metadata["families"] == ["big", "one", "small"]
     assert train.condition["family"].bincount().tolist() == [43, 8, 1]
     assert held_out.condition["family"].bincount().tolist() == [7, 0, 1]
     by_text = dict(zip(texts, labels, strict=True))
     for part in (train, held_out):
-        names = [train.facts["families"][k] for k in part.condition["family"].tolist()]
+        names = [train.metadata["families"][k] for k in part.condition["family"].tolist()]
         assert names == [by_text[text] for text in texts_of(part)]
 
 
@@ -242,9 +242,9 @@ def test_a_split_is_always_the_same_and_of_the_size_asked_for(tmp_path: Path) ->
     first, second = data.load(path, held_out=0.3), data.load(path, held_out=0.3)
     assert [len(part) for part in first] == [140, 60]
     assert all(torch.equal(x_of(a), x_of(b)) for a, b in zip(first, second, strict=True))
-    assert first[0].facts == second[0].facts
+    assert first[0].metadata == second[0].metadata
     other = data.load(str(fasta(tmp_path / "y.fa", drawn(200, seed=5))))
-    assert other[0].facts["sha256"] != first[0].facts["sha256"]
+    assert other[0].metadata["sha256"] != first[0].metadata["sha256"]
 
 
 # Shipped families -----------------------------------------------------------------------------------
@@ -266,20 +266,20 @@ def correlation(a: Tensor, b: Tensor) -> float:
 )
 def test_what_ships(name: str, alphabet: str, aligned: bool, records: int, length: int, pairs: int) -> None:
     train, held_out = data.load(name)
-    facts = train.facts
-    assert facts["records"] + facts["held_out"] == len(train) + len(held_out) == records
-    assert abs(facts["held_out"] / records - 0.15) < 0.002
-    assert (facts["alphabet"], facts["aligned"], facts["length"]) == (alphabet, aligned, length)
+    metadata = train.metadata
+    assert metadata["records"] + metadata["held_out"] == len(train) + len(held_out) == records
+    assert abs(metadata["held_out"] / records - 0.15) < 0.002
+    assert (metadata["alphabet"], metadata["aligned"], metadata["length"]) == (alphabet, aligned, length)
     assert x_of(train).shape[1] == length
-    assert len(facts["pairs"]) == pairs
+    assert len(metadata["pairs"]) == pairs
     assert train.condition == {}
-    assert (facts["duplicates"], facts["lengths"], facts["families"]) == (0, {}, [])
+    assert (metadata["duplicates"], metadata["lengths"], metadata["families"]) == (0, {}, [])
 
 
 def test_disulphides_of_trypsins_covary() -> None:
     parts = data.load("trypsin")
     cysteine = torch.cat([x_of(part) for part in parts]) == AMINO_ACIDS.index("C")
-    found = [correlation(cysteine[:, i], cysteine[:, j]) for i, j in parts[0].facts["pairs"]]
+    found = [correlation(cysteine[:, i], cysteine[:, j]) for i, j in parts[0].metadata["pairs"]]
     assert [round(phi, 2) for phi in found] == [0.89, 0.90, 0.99, 0.97, 0.57, 0.70]
     assert correlation(cysteine[:, 6], cysteine[:, 182]) < 0.5  # a pair that is none
 
@@ -290,7 +290,7 @@ def paired(texts: Sequence[str], pairs: Sequence[Sequence[int]]) -> float:
 
 def test_the_riboswitch_pairs_are_those_of_its_structure() -> None:
     train, _ = data.load("riboswitch")
-    pairs, structure = train.facts["pairs"], train.facts["structure"]
+    pairs, structure = train.metadata["pairs"], train.metadata["structure"]
     assert len(structure) == 108
     assert [structure[i] + structure[j] for i, j in pairs] == ["()"] * 27
     assert structure.count("(") == structure.count(")") == 27

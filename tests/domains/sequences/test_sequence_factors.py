@@ -27,10 +27,10 @@ def letters(n: int = 3, length: int = 6) -> Probs:
     return Probs(logits)
 
 
-def made(guide: Any, facts: dict[str, Any] = RNA, length: int | None = None) -> Any:
+def made(guide: Any, metadata: dict[str, Any] = RNA, length: int | None = None) -> Any:
     """The factor for a model of these facts."""
-    space = Categorical.masked((length or facts["length"],), len(facts["alphabet"]))
-    return guide.bound(Blank(space, facts))
+    space = Categorical.masked((length or metadata["length"],), len(metadata["alphabet"]))
+    return guide.bound(Blank(space, metadata))
 
 
 def exact(belief: Probs, g: Tensor) -> tuple[Tensor, Tensor]:
@@ -79,7 +79,7 @@ def test_guided_particles_follow_the_exact_law(said: dict[str, str]) -> None:
     for factor in factors.known(said):
         guided = guided & made(factor, length=4)
     x = torch.cartesian_prod(*[torch.arange(4)] * 4)
-    log_g = sum(factor.log_expect(world.space.certain(x)) for factor in guided.factors)
+    log_g = sum(factor.log_expect(world.space.point_mass(x)) for factor in guided.factors)
     law = (table.flatten().log() + log_g).softmax(0).reshape(4, 4, 4, 4)
     drawn = on.sample(guided, n=1000, steps=20, exact="particles", particles=4000)
     assert drawn.exactness.ess[-1] > 0.1
@@ -135,7 +135,7 @@ def test_iupac_letters_mean_the_same_in_rna_and_dna() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "facts", "message"),
+    ("said", "metadata", "message"),
     [
         ({"fixed": "ACG"}, RNA, "has 3 columns, the model's sequences 6"),
         ({"fixed": "ACGX??"}, RNA, "column 4 is 'X', expected one of ACGU or"),
@@ -155,6 +155,6 @@ def test_iupac_letters_mean_the_same_in_rna_and_dna() -> None:
         ({"motif": "A"}, {**RNA, "lengths": {"5": 1}}, "those of this model vary"),
     ],
 )
-def test_what_is_written_wrongly_is_named(said: dict[str, str], facts: dict[str, Any], message: str) -> None:
+def test_what_is_written_wrongly_is_named(said: dict[str, str], metadata: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        made(factors.known(said)[0], facts)
+        made(factors.known(said)[0], metadata)

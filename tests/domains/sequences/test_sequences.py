@@ -11,8 +11,8 @@ import ornstein as on
 from ornstein import InputError, Keys
 from ornstein.cli import main
 from ornstein.config import update
-from ornstein.domains.sequences import data, network, scores
-from ornstein.domains.sequences.task import FASTA, Sequences, SequencesAsk, SequencesConfig
+from ornstein.domains.sequences import data, metrics, network
+from ornstein.domains.sequences.task import FASTA, Sequences, SequencesConfig, SequencesRequest
 from ornstein.spaces import Substitution
 from ornstein.tasks import requests, runs
 from ornstein.tasks.samples import Samples, read_samples
@@ -48,20 +48,20 @@ def random_texts(n: int, least: int, most: int, alphabet: str = "ACGU") -> list[
 @pytest.mark.parametrize("noise", NOISES)
 def test_every_noise_trains_draws_and_comes_back(noise: str, tmp_path: Path) -> None:
     model = trained(tmp_path / "run", noise=noise)
-    drawn = requests.draw(model, SequencesAsk(), 3, steps=8)
+    drawn = requests.draw(model, SequencesRequest(), 3, steps=8)
     assert drawn.x.shape == (3, 60)
     assert drawn.x.max() < 4
     back = read_samples(drawn.save(tmp_path / "samples"))
     assert (back.x == drawn.x).all()
-    names = [score.name for score in runs.score(tmp_path / "samples")]
+    names = [score.name for score in runs.evaluate(tmp_path / "samples")]
     assert {"pair-frequency agreement", "copies of training data", "letters misplaced"} <= set(names)
-    assert not torch.equal(drawn.x, requests.draw(model, SequencesAsk(), 3, steps=8, seed=1).x)
+    assert not torch.equal(drawn.x, requests.draw(model, SequencesRequest(), 3, steps=8, seed=1).x)
 
 
 def test_your_own_fasta_of_families_and_unequal_lengths(tmp_path: Path) -> None:
     source = fasta(tmp_path / "my.fasta", random_texts(60, 20, 30), ("hairpin", "bulge"))
     model = trained(tmp_path / "run", data=str(source), identity=0.9)
-    drawn = requests.draw(model, SequencesAsk(family=("bulge",), guidance=2.0), 12)
+    drawn = requests.draw(model, SequencesRequest(family=("bulge",), guidance=2.0), 12)
     lengths = drawn.condition["mask"].sum(1)
     assert 20 <= lengths.min() < lengths.max() <= 30
     folder = drawn.save(tmp_path / "samples")
@@ -69,33 +69,33 @@ def test_your_own_fasta_of_families_and_unequal_lengths(tmp_path: Path) -> None:
     back = read_samples(folder)
     assert (back.x == drawn.x).all()
     assert (back.condition["mask"] == drawn.condition["mask"]).all()
-    assert requests.draw(model, SequencesAsk(length=25), 2).condition["mask"].sum(1).tolist() == [25, 25]
+    assert requests.draw(model, SequencesRequest(length=25), 2).condition["mask"].sum(1).tolist() == [25, 25]
 
 
 @pytest.mark.parametrize(
-    ("ask", "message"),
+    ("asked", "message"),
     [
-        (SequencesAsk(family=("x",)), "--family and --guidance are for models trained with families"),
-        (SequencesAsk(length=10), "all sequences of this model have 60 positions"),
-        (SequencesAsk(structure="." * 60), "has no pairs"),
-        (SequencesAsk(structure="()"), "has 2 columns"),
+        (SequencesRequest(family=("x",)), "--family and --guidance are for models trained with families"),
+        (SequencesRequest(length=10), "all sequences of this model have 60 positions"),
+        (SequencesRequest(structure="." * 60), "has no pairs"),
+        (SequencesRequest(structure="()"), "has 2 columns"),
     ],
 )
-def test_what_cannot_be_asked_is_said(ask: SequencesAsk, message: str, tmp_path: Path) -> None:
+def test_what_cannot_be_asked_is_said(asked: SequencesRequest, message: str, tmp_path: Path) -> None:
     model = trained(tmp_path / "run")
     with pytest.raises(InputError, match=message):
-        requests.draw(model, ask, 2)
+        requests.draw(model, asked, 2)
 
 
 def test_only_masked_models_have_second_thoughts(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="--rounds are for masked models"):
-        requests.draw(trained(tmp_path / "run", noise="uniform"), SequencesAsk(rounds=2), 2)
+    with pytest.raises(InputError, match="--sweeps are for masked models"):
+        requests.draw(trained(tmp_path / "run", noise="uniform"), SequencesRequest(sweeps=2), 2)
 
 
 @pytest.mark.parametrize("reveal", ["entropy", "confidence", "first-hitting", "ancestral", "remask"])
 def test_every_order_ends_without_masks(reveal: Any, tmp_path: Path) -> None:
     drawn = requests.draw(
-        trained(tmp_path / "run"), SequencesAsk(reveal=reveal, rounds=1, temperature=0.5, top_p=0.9), 3
+        trained(tmp_path / "run"), SequencesRequest(reveal_order=reveal, sweeps=1, temperature=0.5, top_p=0.9), 3
     )
     assert drawn.x.max() < 4
 
@@ -113,8 +113,8 @@ def test_a_letter_outside_of_the_alphabet_stops_the_command(tmp_path: Path, caps
 
 
 def test_substitutions_are_reversible_and_know_what_is_alike() -> None:
-    for facts in ({"alphabet": "ACDEFGHIKLMNPQRSTVWY-", "kind": "protein"}, {"alphabet": "ACGT", "kind": "dna"}):
-        chain = Substitution(network.rates(facts["alphabet"], facts["kind"]))
+    for metadata in ({"alphabet": "ACDEFGHIKLMNPQRSTVWY-", "kind": "protein"}, {"alphabet": "ACGT", "kind": "dna"}):
+        chain = Substitution(network.rates(metadata["alphabet"], metadata["kind"]))
         flow = chain.stationary[:, None] * chain.rate
         assert (flow - flow.T).abs().max() < 1e-9
         assert chain.stationary.sum() == pytest.approx(1)
@@ -145,8 +145,8 @@ def shuffled(x: Tensor) -> Tensor:
 
 def test_real_records_agree_and_shuffled_columns_do_not() -> None:
     train, held_out = family()
-    found = {score.name: score for score in scores.judged(letters_of(train)[:600], {}, train, held_out, {})}
-    wrong = {score.name: score for score in scores.judged(shuffled(letters_of(train))[:600], {}, train, held_out, {})}
+    found = {score.name: score for score in metrics.judged(letters_of(train)[:600], {}, train, held_out, {})}
+    wrong = {score.name: score for score in metrics.judged(shuffled(letters_of(train))[:600], {}, train, held_out, {})}
     assert found["pair-frequency agreement"].value > 0.3
     assert wrong["pair-frequency agreement"].value < 0.1
     assert found["pairs satisfied"].value > 0.85
@@ -157,44 +157,44 @@ def test_real_records_agree_and_shuffled_columns_do_not() -> None:
 
 def test_couplings_find_the_pairs() -> None:
     train, _ = family()
-    x, size = letters_of(train), len(train.facts["alphabet"])
+    x, size = letters_of(train), len(train.metadata["alphabet"])
 
     def require_pairs(couplings: Tensor) -> None:
         above = torch.triu(couplings, 4)
         top = set(above.flatten().topk(30).indices.tolist())
-        hits = sum(i * x.shape[1] + j in top for i, j in train.facts["pairs"])
+        hits = sum(i * x.shape[1] + j in top for i, j in train.metadata["pairs"])
         assert hits >= 20
 
-    require_pairs(scores.couplings(x, size))
-    rejected(require_pairs, scores.couplings(shuffled(x), size))
+    require_pairs(metrics.couplings(x, size))
+    rejected(require_pairs, metrics.couplings(shuffled(x), size))
 
 
 def test_disulphides_are_both_or_neither() -> None:
     train, _ = family("trypsin")
-    good = scores.satisfied(letters_of(train), train.facts).double().mean()
+    good = metrics.satisfied(letters_of(train), train.metadata).double().mean()
     assert good > 0.93
-    assert scores.satisfied(shuffled(letters_of(train)), train.facts).double().mean() < good - 0.05
+    assert metrics.satisfied(shuffled(letters_of(train)), train.metadata).double().mean() < good - 0.05
 
 
 def test_a_model_that_knows_nothing_needs_all_bits() -> None:
     _, held_out = family("start-sites")
-    task, part = Sequences(), Arrays(letters_of(held_out)[:64], {}, held_out.facts)
+    task, part = Sequences(), Arrays(letters_of(held_out)[:64], {}, held_out.metadata)
     for noise in ("masked", "left-to-right"):
-        denoiser = task.denoiser(update(SequencesConfig("start-sites", noise=noise), SMALL, "test"), held_out.facts)
+        denoiser = task.denoiser(update(SequencesConfig("start-sites", noise=noise), SMALL, "test"), held_out.metadata)
         torch.nn.init.zeros_(denoiser.network.get_parameter("out.weight"))
         torch.nn.init.zeros_(denoiser.network.get_parameter("out.bias"))
-        assert scores.bits_per_letter(denoiser, part) == pytest.approx(2.0, abs=0.02)
+        assert metrics.bits_per_letter(denoiser, part) == pytest.approx(2.0, abs=0.02)
 
 
 def test_figures_are_pictures() -> None:
     train, _ = family()
-    film = [torch.full((4, 108), 5), letters_of(train)[:4]]
-    figures = [scores.alignment(film[1], train.facts), *scores.film(film, train.facts)]
+    trajectory = [torch.full((4, 108), 5), letters_of(train)[:4]]
+    figures = [metrics.alignment(trajectory[1], train.metadata), *metrics.trajectory(trajectory, train.metadata)]
     assert [figure.image[:4] for figure in figures] == [b"\x89PNG", b"GIF8", b"\x89PNG"]
 
 
 def test_samples_print_how_many_calls_were_spared(tmp_path: Path) -> None:
-    drawn = requests.draw(trained(tmp_path / "run"), SequencesAsk(reveal="ancestral"), 4, steps=512)
+    drawn = requests.draw(trained(tmp_path / "run"), SequencesRequest(reveal_order="ancestral"), 4, steps=512)
     assert isinstance(drawn, Samples)
     assert drawn.nfe <= 61
 
@@ -203,7 +203,7 @@ def test_the_motif_stands_before_the_start() -> None:
     train, held_out = family("start-sites")
 
     def require_in_place(x: Tensor) -> None:
-        found = {score.name: score for score in scores.judged(x, {}, train, held_out, {})}["motif misplaced"]
+        found = {score.name: score for score in metrics.judged(x, {}, train, held_out, {})}["motif misplaced"]
         assert found.reference is not None
         assert found.value < found.reference + 0.05
 

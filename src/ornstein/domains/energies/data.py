@@ -28,6 +28,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ...config import suggestion
+from ...deprecation import members, renamed
 from ...errors import InputError
 from ...guidance.calculators import calculated, tight_binding
 from ...keys import Keys
@@ -37,6 +38,8 @@ from ...training.datasets import Arrays
 from .learning import first_data, spread
 
 
+@renamed(facts="reference")
+@members(facts="reference")
 @dataclass(frozen=True, eq=False)
 class System:
     """An energy and what is known about it.
@@ -47,8 +50,8 @@ class System:
         shape: of one sample.
         width: standard deviation of a Gaussian about 0 that covers all that matters, in the units of x.
         centered: samples are particles (points, dimension) whose centre of mass is 0.
-        facts: exact numbers: `log_z` = log ∫ e^{−E} (over the centred subspace, if centered), `energy` = ⟨E⟩, `virial`
-            = ⟨x·∇E⟩.
+        reference: exact numbers: `log_z` = log ∫ e^{−E} (over the centred subspace, if centered), `energy` = ⟨E⟩,
+            `virial` = ⟨x·∇E⟩.
         draw: exact samples, (batch, *shape).
         group: the number of the class that a sample, or each of its independent copies, falls in.
         shares: the exact probability of each class.
@@ -61,7 +64,7 @@ class System:
     shape: tuple[int, ...]
     width: float
     centered: bool = False
-    facts: Mapping[str, float] = field(default_factory=dict)
+    reference: Mapping[str, float] = field(default_factory=dict)
     draw: Callable[[Keys], Tensor] | None = None
     group: Callable[[Tensor], Tensor] | None = None
     shares: Float[Tensor, " groups"] | None = None
@@ -85,7 +88,7 @@ def gmm40() -> System:
         partial(_mixture_energy, means, std),
         (2,),
         width=30.0,
-        facts={"log_z": 0.0, "virial": 2.0},
+        reference={"log_z": 0.0, "virial": 2.0},
         draw=partial(_mixture_draw, means, std),
         group=partial(_nearest, means),
         shares=torch.full((40,), 1 / 40),
@@ -120,7 +123,7 @@ def many_well32() -> System:
         _wells_energy,
         (32,),
         width=2.0,
-        facts={"log_z": 16 * (z.log().item() + log(2 * pi) / 2), "energy": 16 * energy.item(), "virial": 32.0},
+        reference={"log_z": 16 * (z.log().item() + log(2 * pi) / 2), "energy": 16 * energy.item(), "virial": 32.0},
         draw=partial(_wells_draw, grid, cdf),
         group=lambda x: (x[:, ::2] > 0).long(),
         shares=torch.cat([1 - right, right]).float(),
@@ -154,7 +157,7 @@ def funnel10() -> System:
         _funnel_energy,
         (10,),
         width=10.0,
-        facts={"log_z": 0.0, "energy": 5 * (1 + log(2 * pi)) + log(3), "virial": 10.0},
+        reference={"log_z": 0.0, "energy": 5 * (1 + log(2 * pi)) + log(3), "virial": 10.0},
         draw=_funnel_draw,
     )
 
@@ -185,7 +188,7 @@ def dw4() -> System:
         (4, 2),
         width=3.0,
         centered=True,
-        facts={"log_z": 29.66723, "energy": -22.5415, "virial": 6.0},
+        reference={"log_z": 29.66723, "energy": -22.5415, "virial": 6.0},
         group=lambda x: (_distances2(x) < 16).sum(1),
         shares=torch.tensor(_SHORT),
     )
@@ -254,9 +257,9 @@ _LJ_QUANTILES = (
 
 def lj13() -> System:
     """A cluster of thirteen Lennard-Jones particles in a harmonic trap."""
-    facts = {"virial": 36.0}
+    reference = {"virial": 36.0}
     energy = _lennard_jones_energy
-    return System("lj-13", energy, (13, 3), width=1.0, centered=True, facts=facts, energies=_LJ_QUANTILES)
+    return System("lj-13", energy, (13, 3), width=1.0, centered=True, reference=reference, energies=_LJ_QUANTILES)
 
 
 def _lennard_jones_energy(x: Float[Tensor, "batch n d"]) -> Float[Tensor, " batch"]:
@@ -375,7 +378,7 @@ def annealed(source: str, particles: int, draws: int, seed: int) -> tuple[Arrays
     x, gradients = first_data(found.energy, space, found.width, particles, draws, seed)
     order = Keys.of(seed, 1).fold("order").bits(particles)[0].argsort()
     held_out, train = order[: particles // 10], order[particles // 10 :]
-    facts = {
+    metadata = {
         "source": f"none: samples of exp(−E) of {found.name}, annealed from the energy alone",
         "system": source,
         "shape": list(found.shape),
@@ -385,4 +388,4 @@ def annealed(source: str, particles: int, draws: int, seed: int) -> tuple[Arrays
         "records": draws * len(train),
         "gradients": gradients,
     }
-    return tuple(Arrays(x[:, part].flatten(0, 1).float(), {}, facts) for part in (train, held_out))  # pyright: ignore[reportReturnType]
+    return tuple(Arrays(x[:, part].flatten(0, 1).float(), {}, metadata) for part in (train, held_out))  # pyright: ignore[reportReturnType]

@@ -23,7 +23,7 @@ from ...mcmc.densities import Density
 from ...mcmc.moves import HMC
 from ...mcmc.proposals import wide
 from ...spaces import Euclidean
-from ...tasks.boltzmann import hybrid
+from ...tasks.boltzmann import boltzmann
 from ...training.datasets import Arrays
 
 Energy = Callable[[Tensor], Tensor]
@@ -38,9 +38,9 @@ def first_data(
         width: of the wide noise about 0 that the annealing starts from.
         draws: kept of each particle, ten moves apart.
     """
-    density, keys = Density.of(energy, space), Keys.of(seed, particles).fold("data")
+    density, keys = Density.of_energy(energy, space), Keys.of(seed, particles).fold("data")
     start = anneal(density, wide(space, width), keys)
-    move = HMC(step=0.1 * float(start.point.x.std()), leaps=5)
+    move = HMC(step_size=0.1 * float(start.point.x.std()), num_steps=5)
     chains = run(move, density, start.point.x, keys.fold("chains"), draws, warmup=50, thin=10)
     return chains.x.flip(0), density.tally.gradients
 
@@ -51,16 +51,16 @@ def renewed(denoiser: Denoiser, energy: Energy, width: float, data: Arrays, n: i
     They stay as they are if the correction does not pass. Their facts count the energies evaluated so far
     ("gradients"), and say of each round how it went.
     """
-    drawn = hybrid(denoiser, energy, n, width=width, seed=seed)
+    drawn = boltzmann(denoiser, energy, n, width=width, seed=seed)
     found: Any = drawn.exactness
-    facts = {
-        **data.facts,
-        "gradients": data.facts.get("gradients", 0) + found.gradients + found.values,
-        "rounds": [*data.facts.get("rounds", []), str(found)],
+    metadata = {
+        **data.metadata,
+        "gradients": data.metadata.get("gradients", 0) + found.gradients + found.values,
+        "rounds": [*data.metadata.get("rounds", []), str(found)],
     }
     assert isinstance(data.x, Tensor)
     x = torch.cat([drawn.x.to(data.x), data.x])[: max(len(data), 2 * n)] if found.passed else data.x
-    return Arrays(x, {}, facts)
+    return Arrays(x, {}, metadata)
 
 
 def spread(x: Float[Tensor, "n ..."], space: Euclidean) -> float:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from torch import nn
 
 from ...errors import InputError
-from ...networks import MLP, MLPConfig, Particles, ParticlesConfig
+from ...networks import MLP, MLPConfig, ParticleNetwork, ParticleNetworkConfig
 
 
 @dataclass(frozen=True)
@@ -22,15 +22,15 @@ class NetworkConfig:
 
     kind: Literal["auto", "mlp", "particles"] = "auto"
     mlp: MLPConfig = field(default_factory=MLPConfig)
-    particles: ParticlesConfig = field(default_factory=ParticlesConfig)
+    particles: ParticleNetworkConfig = field(default_factory=ParticleNetworkConfig)
 
 
-def build(config: NetworkConfig, facts: Mapping[str, Any]) -> nn.Module:
+def build(config: NetworkConfig, metadata: Mapping[str, Any]) -> nn.Module:
     """A network for a system's `shape`, whether it is `centered`, and the `kinds` of its particles, if they differ."""
-    shape = tuple(facts["shape"])
-    particles = facts.get("centered", False) if config.kind == "auto" else config.kind == "particles"
+    shape = tuple(metadata["shape"])
+    particles = metadata.get("centered", False) if config.kind == "auto" else config.kind == "particles"
     if not particles:
         return MLP(config.mlp, shape)
     if len(shape) != 2:
         raise InputError(f"network.kind is particles, but samples are of shape {shape}, expected (points, dimension)")
-    return Particles(config.particles, tuple(facts.get("kinds", ())))
+    return ParticleNetwork(config.particles, tuple(metadata.get("kinds", ())))

@@ -16,11 +16,11 @@ from ...errors import InputError
 from ...schedules import SCHEDULES, Scaled
 from ...spaces import Euclidean
 from ...states import State
-from ...tasks.figures import Chapter, Figure, Score
+from ...tasks.figures import Chapter, Figure, Metric
 from ...tasks.samples import Samples
 from ...tasks.task import Request, Task
 from ...training.datasets import Arrays, Dataset
-from . import data, network, scores
+from . import data, metrics, network
 from .data import System
 from .data import system as of
 from .factors import boltzmann
@@ -57,7 +57,7 @@ class EnergiesConfig:
 
 
 @dataclass(frozen=True)
-class EnergiesAsk:
+class EnergiesRequest:
     """What to draw: nothing can be asked but samples; `--exact mcmc` makes them exact."""
 
 
@@ -67,30 +67,30 @@ class Energies(Task):
     name = "energies"
     summary = "proposals for exp(−E), made exact by `--exact mcmc`: an energy, and no data"
     config = EnergiesConfig
-    ask = EnergiesAsk
+    request_type = EnergiesRequest
     sampling: ClassVar[Mapping[str, Any]] = {"exact": "mcmc"}
     block = 256
 
     def data(self, config: EnergiesConfig) -> tuple[Arrays, Arrays]:
         return data.annealed(config.system, config.particles, config.draws, config.train.seed)
 
-    def space(self, config: EnergiesConfig, facts: Mapping[str, Any]) -> Euclidean:
-        schedule = Scaled(SCHEDULES[config.schedule](), facts["std"])
-        return of(config.system).space(schedule, facts["std"])
+    def space(self, config: EnergiesConfig, metadata: Mapping[str, Any]) -> Euclidean:
+        schedule = Scaled(SCHEDULES[config.schedule](), metadata["std"])
+        return of(config.system).space(schedule, metadata["std"])
 
-    def network(self, config: EnergiesConfig, facts: Mapping[str, Any]) -> torch.nn.Module:
-        return network.build(config.network, facts)
+    def network(self, config: EnergiesConfig, metadata: Mapping[str, Any]) -> torch.nn.Module:
+        return network.build(config.network, metadata)
 
-    def null(self, config: EnergiesConfig, facts: Mapping[str, Any]) -> Mapping[str, Tensor]:
+    def unconditional(self, config: EnergiesConfig, metadata: Mapping[str, Any]) -> Mapping[str, Tensor]:
         return {}
 
     def denoiser(
-        self, config: EnergiesConfig, facts: Mapping[str, Any], origin: Origin | None = None
+        self, config: EnergiesConfig, metadata: Mapping[str, Any], origin: Origin | None = None
     ) -> NeuralDenoiser:
-        plain = super().denoiser(config, facts, origin)
+        plain = super().denoiser(config, metadata, origin)
         if config.belief == "mean":
             return plain
-        return EnergyDenoiser(plain.network, plain.traits, plain.null)
+        return EnergyDenoiser(plain.network, plain.traits, plain.unconditional)
 
     def rounds(self, config: EnergiesConfig) -> int:
         return config.rounds
@@ -100,8 +100,8 @@ class Energies(Task):
         assert isinstance(data, Arrays)
         return renewed(denoiser, system.energy, system.width, data, config.particles, config.train.seed + number)
 
-    def request(self, ask: EnergiesAsk, numbers: range, facts: Mapping[str, Any]) -> Request:
-        return Request([boltzmann(of(facts["system"]))])
+    def request(self, asked: EnergiesRequest, numbers: range, metadata: Mapping[str, Any]) -> Request:
+        return Request([boltzmann(of(metadata["system"]))])
 
     def write(self, samples: Samples, folder: Path) -> None:
         """samples.npz: x (n, ...) and energy (n,), in units of kT; the figures."""
@@ -115,18 +115,18 @@ class Energies(Task):
         with np.load(folder / "samples.npz") as arrays:
             return torch.from_numpy(arrays["x"]), {}
 
-    def score(self, samples: Samples) -> list[Score]:
-        return scores.judged(samples.x, _system(samples), samples.exactness)
+    def evaluate(self, samples: Samples) -> list[Metric]:
+        return metrics.judged(samples.x, _system(samples), samples.exactness)
 
     def figures(self, samples: Samples) -> list[Figure]:
-        return scores.figures(samples.x, _system(samples))
+        return metrics.figures(samples.x, _system(samples))
 
     def chapters(self, denoiser: NeuralDenoiser, seed: int) -> list[Chapter]:
         assert denoiser.origin is not None
-        return scores.chapters(denoiser, of(denoiser.origin.facts["system"]), seed)
+        return metrics.chapters(denoiser, of(denoiser.origin.metadata["system"]), seed)
 
 
 def _system(samples: Samples) -> System:
     if samples.origin is None:
         raise InputError("these samples do not say of which system they are")
-    return of(samples.origin.facts["system"])
+    return of(samples.origin.metadata["system"])

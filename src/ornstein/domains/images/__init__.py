@@ -1,5 +1,12 @@
 """Pictures from words or classes: emoji, clothes, digits, or your own."""
 
-from .factors import Ink, blurred, coarse, inpainted, label, prompt
+from typing import TYPE_CHECKING
 
-__all__ = ["Ink", "blurred", "coarse", "inpainted", "label", "prompt"]
+from ...deprecation import names
+from .factors import Brightness, blurred, coarse, inpainted, label, prompt
+
+__all__ = ["Brightness", "blurred", "coarse", "inpainted", "label", "prompt"]
+
+
+if not TYPE_CHECKING:  # old names, for one version
+    __getattr__ = names(__name__, {"Ink": "Brightness"})

@@ -57,7 +57,7 @@ class Captioned:
     which: Int64[Tensor, "records 2"]
     labels: Int64[Tensor, " pictures"]
     texts: list[str]
-    facts: Mapping[str, Any]
+    metadata: Mapping[str, Any]
 
     @property
     def sizes(self) -> None:
@@ -79,7 +79,7 @@ class Captioned:
     def batch(self, index: Int64[Tensor, " batch"]) -> tuple[Tensor, Condition]:
         picture, caption = self.which[index].T
         said = {"caption": self.words[caption].float()}
-        return self.pictures[picture], said | ({"label": self.labels[picture]} if self.facts["classes"] else {})
+        return self.pictures[picture], said | ({"label": self.labels[picture]} if self.metadata["classes"] else {})
 
 
 def load(source: str, size: int = 32, styles: Sequence[str] = ()) -> tuple[Dataset, Dataset]:
@@ -100,7 +100,7 @@ def load(source: str, size: int = 32, styles: Sequence[str] = ()) -> tuple[Datas
     return _split(*_npz(Path(source)), source, f"{Path(source).name}, the user's own")
 
 
-def yardstick(source: str, size: int, facts: Mapping[str, Any]) -> tuple[Dataset, Dataset]:
+def yardstick(source: str, size: int, metadata: Mapping[str, Any]) -> tuple[Dataset, Dataset]:
     """What samples of a model with these facts are compared with: its data, of emoji those in OpenMoji's style.
 
     Where Fashion-MNIST is not installed, the sample of it that comes along. InputError if the data have changed.
@@ -108,7 +108,7 @@ def yardstick(source: str, size: int, facts: Mapping[str, Any]) -> tuple[Dataset
     if source == "fashion" and not fashion.installed():
         return _fashion(fashion.SAMPLE)
     train, held_out = load(source, size)
-    found, expected = fingerprint(train.facts), fingerprint(facts)
+    found, expected = fingerprint(train.metadata), fingerprint(metadata)
     if found != expected:
         raise InputError(f"{source}: changed since the training: SHA-256 {found}, expected {expected}")
     return train, held_out
@@ -124,14 +124,14 @@ def _split(
 ) -> tuple[Arrays, Arrays]:
     held_out = _held_out(labels)
     classes = int(labels.max()) + 1
-    facts = _facts(images, images[~held_out], source, origin, labels.numpy().tobytes())
-    facts["classes"] = classes if classes > 1 else 0
-    facts |= {"labels": list(names)} if names else {}
-    facts |= {"left out": list(left_out)} if left_out else {}
-    return _part(images, labels, ~held_out, facts), _part(images, labels, held_out, facts)
+    metadata = _metadata(images, images[~held_out], source, origin, labels.numpy().tobytes())
+    metadata["classes"] = classes if classes > 1 else 0
+    metadata |= {"labels": list(names)} if names else {}
+    metadata |= {"left out": list(left_out)} if left_out else {}
+    return _part(images, labels, ~held_out, metadata), _part(images, labels, held_out, metadata)
 
 
-def _facts(images: Tensor, train: Tensor, source: str, origin: str, more: bytes) -> dict[str, Any]:
+def _metadata(images: Tensor, train: Tensor, source: str, origin: str, more: bytes) -> dict[str, Any]:
     """What is true of all pictures."""
     if train.min() == train.max():
         raise InputError(f"{source}: all pixels of the training pictures are equal, so there is nothing to learn")
@@ -148,14 +148,14 @@ def _digest(images: Tensor) -> str:
     return sha256(images.contiguous().numpy().tobytes()).hexdigest()[:16]
 
 
-def fingerprint(facts: Mapping[str, Any]) -> str:
+def fingerprint(metadata: Mapping[str, Any]) -> str:
     """Of the pictures; of emoji, those in OpenMoji's style."""
-    return facts.get("pictures", {}).get("openmoji", facts["sha256"])[:16]
+    return metadata.get("pictures", {}).get("openmoji", metadata["sha256"])[:16]
 
 
-def _part(images: Tensor, labels: Tensor, chosen: Tensor, facts: dict[str, Any]) -> Arrays:
-    condition = {"label": labels[chosen]} if facts["classes"] else {}
-    return Arrays(images[chosen], condition, facts)
+def _part(images: Tensor, labels: Tensor, chosen: Tensor, metadata: dict[str, Any]) -> Arrays:
+    condition = {"label": labels[chosen]} if metadata["classes"] else {}
+    return Arrays(images[chosen], condition, metadata)
 
 
 # Pictures with captions -------------------------------------------------------------------------------
@@ -173,17 +173,17 @@ def _captioned(
     texts = sorted({text for caption in said for text in _spoken(caption)})
     number = {text: k for k, text in enumerate(texts)}
     more = "\n".join((*said, *(found.labels or ()))).encode()
-    facts = _facts(images, images[~held_out], source, origin, more)
+    metadata = _metadata(images, images[~held_out], source, origin, more)
     known = sorted({caption for caption, out in zip(said, held_out.tolist(), strict=True) if not out})
-    facts |= {"classes": len(names) if len(names) > 1 else 0, "labels": names, "caption": captions.WIDTH}
-    facts["captions"] = known[:: -(-len(known) // _SHOWN)]
-    facts["pictures"] = {name: _digest(images[labels == k]) for k, name in enumerate(names)}
-    facts |= {"left out": list(found.left_out)} if found.left_out else {}
+    metadata |= {"classes": len(names) if len(names) > 1 else 0, "labels": names, "caption": captions.WIDTH}
+    metadata["captions"] = known[:: -(-len(known) // _SHOWN)]
+    metadata["pictures"] = {name: _digest(images[labels == k]) for k, name in enumerate(names)}
+    metadata |= {"left out": list(found.left_out)} if found.left_out else {}
 
     def part(chosen: Tensor) -> Captioned:
         places = chosen.nonzero().flatten().tolist()
         which = [(k, number[text]) for k in places for text in _spoken(said[k])]
-        return Captioned(images, torch.tensor(which), labels, texts, facts)
+        return Captioned(images, torch.tensor(which), labels, texts, metadata)
 
     return part(~held_out), part(held_out)
 
@@ -237,10 +237,10 @@ def _fashion(folder: Path = fashion.FOLDER) -> tuple[Arrays, Arrays]:
     """The published split."""
     (x, labels), (x_test, labels_test) = (fashion.read(part, folder) for part in ("train", "t10k"))
     images, test = (from_bytes(part[..., None]) for part in (x, x_test))
-    facts = _facts(images, images, "fashion", _FASHION, labels.tobytes())
-    facts |= {"classes": len(fashion.CLASSES), "labels": list(fashion.CLASSES)}
+    metadata = _metadata(images, images, "fashion", _FASHION, labels.tobytes())
+    metadata |= {"classes": len(fashion.CLASSES), "labels": list(fashion.CLASSES)}
     condition, condition_test = ({"label": torch.from_numpy(part.astype(np.int64))} for part in (labels, labels_test))
-    return Arrays(images, condition, facts), Arrays(test, condition_test, facts)
+    return Arrays(images, condition, metadata), Arrays(test, condition_test, metadata)
 
 
 # Digits and arrays ------------------------------------------------------------------------------------

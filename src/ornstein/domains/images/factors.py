@@ -9,14 +9,14 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ...denoisers.base import Condition, Denoiser, Guide
-from ...denoisers.composition import WEIGHTS, Prompt, Prompts
+from ...denoisers.composition import WEIGHTS, ClassifierFreeGuidance, ComposedPrompts
 from ...errors import InputError
 from ...guidance.binding import ForModel
 from ...guidance.factors import Factor
 from ...guidance.measurements import Fixed, Measurement
-from ...guidance.operators import Blur, Coarse, Subset
+from ...guidance.operators import Blur, Downsample, Mask
 from ...spaces import Euclidean, Space
-from ...tasks.calibration import Target
+from ...tasks.strength import MomentConstraint
 from .vision import captions
 from .vision.prompts import Phrase, terms
 
@@ -37,8 +37,10 @@ def label(
     InputError if the model does not know the class, or has none.
     """
 
-    def make(facts: Mapping[str, Any], space: Space) -> Prompt:
-        return Prompt({"label": None if value is None else class_of(value, facts, "label ")}, scale, interval)
+    def make(metadata: Mapping[str, Any], space: Space) -> ClassifierFreeGuidance:
+        return ClassifierFreeGuidance(
+            {"label": None if value is None else class_of(value, metadata, "label ")}, scale, interval
+        )
 
     names = [] if classes is None or isinstance(classes, int) else list(classes)
     given = {} if classes is None else {"classes": len(names) or classes} | ({"labels": names} if names else {})
@@ -51,8 +53,8 @@ def prompt(text: str, scale: float = 1.0, interval: tuple[float, float] = (0.0, 
     `product(model & prompt("a cat"), model & prompt("sunglasses"), model)` is a picture of both. InputError if the
     model was trained without captions.
     """
-    said = Prompt({"caption": captions.encoded([text])[0]}, scale, interval)
-    return ForModel("prompt", lambda facts, space: said, ("caption",))
+    said = ClassifierFreeGuidance({"caption": captions.encoded([text])[0]}, scale, interval)
+    return ForModel("prompt", lambda metadata, space: said, ("caption",))
 
 
 def prompts(
@@ -61,7 +63,7 @@ def prompts(
     scale: float = 1.0,
     negative: str = "",
     interval: tuple[float, float] = (0.0, 1.0),
-) -> tuple[Prompts, Condition]:
+) -> tuple[ComposedPrompts, Condition]:
     """The guide and the condition under which each sample is a picture of its own phrases in its own class or style.
 
     Args:
@@ -81,18 +83,18 @@ def prompts(
     condition = {"caption": words, WEIGHTS: weights}
     if any(label >= 0 for row in kinds for label in row):
         condition["label"] = torch.tensor(kinds)
-    return Prompts(tuple(name for name in condition if name != WEIGHTS), most, interval), condition
+    return ComposedPrompts(tuple(name for name in condition if name != WEIGHTS), most, interval), condition
 
 
-def class_of(said: str | int, facts: Mapping[str, Any], where: str = "--label ") -> int:
+def class_of(said: str | int, metadata: Mapping[str, Any], where: str = "--label ") -> int:
     """The class of that name or number; InputError, which says where it was asked for, if the model knows none such."""
-    names = facts.get("labels", [])
+    names = metadata.get("labels", [])
     for written in (str, lambda name: str(name).casefold()):  # as it is, or else whatever the case
         if written(said) in map(written, names):
             return [written(name) for name in names].index(written(said))
-    known = ", ".join(names) or f"the classes 0 to {facts['classes'] - 1}"
-    if not str(said).isdecimal() or int(said) >= facts["classes"]:
-        raise InputError(f"{where}{said}: this model knows {known if facts['classes'] else 'no classes'}")
+    known = ", ".join(names) or f"the classes 0 to {metadata['classes'] - 1}"
+    if not str(said).isdecimal() or int(said) >= metadata["classes"]:
+        raise InputError(f"{where}{said}: this model knows {known if metadata['classes'] else 'no classes'}")
     return int(said)
 
 
@@ -124,11 +126,11 @@ def blurred(picture: Any, width: float, noise: float = 0.05) -> ForModel:
 def coarse(picture: Any, size: int, noise: float = 0.05) -> ForModel:
     """Only the means of size × size pixels were seen: super-resolution. Errors as of `inpainted`."""
     picture = _whole("coarse", picture)
-    return _of_shape("coarse", picture, Measurement(picture, Coarse(size), noise), size)
+    return _of_shape("coarse", picture, Measurement(picture, Downsample(size), noise), size)
 
 
 def _seen(picture: Float[Tensor, "c h w"], seen: Bool[Tensor, "c h w"], noise: float) -> Factor:
-    return Fixed(picture, seen) if noise == 0 else Measurement(picture[seen], Subset(seen), noise)
+    return Fixed(picture, seen) if noise == 0 else Measurement(picture[seen], Mask(seen), noise)
 
 
 def _of_shape(name: str, picture: Float[Tensor, "c h w"], factor: Factor, size: int = 1) -> ForModel:
@@ -136,7 +138,7 @@ def _of_shape(name: str, picture: Float[Tensor, "c h w"], factor: Factor, size: 
     channels, height, width = picture.shape
     expected = (channels, height * size, width * size)
 
-    def make(facts: Mapping[str, Any], space: Any) -> Factor:
+    def make(metadata: Mapping[str, Any], space: Any) -> Factor:
         if not isinstance(space, Euclidean) or len(space.shape) != 3:
             raise InputError(f"{name}: is about pictures, this model draws {type(space).__name__} {_shape(space)}")
         if space.shape != expected:
@@ -185,7 +187,7 @@ def _mask(name: str, seen: Any, picture: Float[Tensor, "c h w"]) -> Bool[Tensor,
 
 
 @dataclass(frozen=True)
-class Ink(Guide):
+class Brightness(Guide):
     """Pictures whose mean brightness, from 0 (black) to 1 (white), is `target` on average, and no more changed than so.
 
     The strength is calibrated on `n` pictures when the guide is put on a model.
@@ -200,6 +202,6 @@ class Ink(Guide):
         pixels = torch.tensor(denoiser.space.shape).prod().item()
         brightness = torch.full(denoiser.space.shape, 0.5 / pixels)
         try:
-            return denoiser & Target(brightness, self.target - 0.5, self.n)
+            return denoiser & MomentConstraint(brightness, self.target - 0.5, self.n)
         except InputError:
             raise InputError(f"a mean brightness of {self.target:g} is beyond what this model draws") from None

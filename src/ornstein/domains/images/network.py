@@ -7,9 +7,9 @@ from ...errors import InputError
 from ...networks import Encoder, PatchTransformer, PatchTransformerConfig, UNet, UNetConfig
 
 
-def build(config: UNetConfig | PatchTransformerConfig, facts: Mapping[str, Any]) -> UNet | PatchTransformer:
+def build(config: UNetConfig | PatchTransformerConfig, metadata: Mapping[str, Any]) -> UNet | PatchTransformer:
     """For pictures of the data's shape, classes and captions; InputError if they cannot be divided as it asks."""
-    channels, height, width = facts["shape"]
+    channels, height, width = metadata["shape"]
     unet = isinstance(config, UNetConfig)
     factor = config.factor if unet else config.patch
     if height % factor or width % factor:
@@ -17,12 +17,12 @@ def build(config: UNetConfig | PatchTransformerConfig, facts: Mapping[str, Any])
         raise InputError(
             f"pictures of {height} × {width} cannot be divided by {factor}; {shorter} or crop the pictures"
         )
-    said = channels, facts["classes"], facts.get("caption", 0)
+    said = channels, metadata["classes"], metadata.get("caption", 0)
     return UNet(config, *said) if unet else PatchTransformer(config, *said)
 
 
-def build_judge(config: UNetConfig, facts: Mapping[str, Any]) -> Encoder:
+def build_judge(config: UNetConfig, metadata: Mapping[str, Any]) -> Encoder:
     """What tells the data's captions apart or, where there are none, its classes."""
-    if not facts.get("caption") and not facts["classes"]:
+    if not metadata.get("caption") and not metadata["classes"]:
         raise InputError("a judge learns captions or classes; these pictures have neither")
-    return Encoder(config, facts["shape"][0], facts.get("caption") or facts["classes"])
+    return Encoder(config, metadata["shape"][0], metadata.get("caption") or metadata["classes"])

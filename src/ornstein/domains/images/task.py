@@ -5,15 +5,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import gcd
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from ...config import TrainConfig, require_in, require_with
 from ...denoisers.base import Condition, Denoiser, Guide, NeuralDenoiser, Origin
-from ...denoisers.composition import Autoguide, mixture, product
+from ...denoisers.composition import Autoguidance, mixture, product
 from ...denoisers.regressors import Regressor
+from ...deprecation import renamed
 from ...errors import InputError
 from ...guidance.operators import Blur
 from ...networks import PatchTransformerConfig, UNetConfig
@@ -22,14 +23,14 @@ from ...schedules import SCHEDULES
 from ...spaces import Euclidean
 from ...states import State
 from ...tasks.drawing import sample
-from ...tasks.figures import Chapter, Figure, Score
+from ...tasks.figures import Chapter, Figure, Metric
 from ...tasks.requests import draw
 from ...tasks.runs import load
 from ...tasks.samples import Samples
 from ...tasks.task import Request, Task
 from ...training.datasets import Arrays, Dataset
-from . import data, network, scores
-from .factors import Ink, blurred, class_of, coarse, inpainted, label, prompts
+from . import data, metrics, network
+from .factors import Brightness, blurred, class_of, coarse, inpainted, label, prompts
 from .pixels import read
 from .vision import captions
 from .vision.examples import PROMPTS, TWO
@@ -75,8 +76,9 @@ class ImagesConfig:
     train: TrainConfig = field(default_factory=TrainConfig)
 
 
+@renamed(ink="brightness", through="operator", measured="observation", weak="weak_model")
 @dataclass(frozen=True)
-class ImagesAsk:
+class ImagesRequest:
     """What to draw.
 
     Attributes:
@@ -87,17 +89,17 @@ class ImagesAsk:
         guidance: scale of classifier-free guidance, 1 = none; 1 for classes and 3 for prompts if not given.
         interval: the times within which guidance holds, of 0 (picture) to 1 (static); all if not given.
         way: how many pictures lie on the way of a prompt with TO; 8 if not given.
-        weak: a run folder of a weaker model of the same data, to be guided away from.
+        weak_model: a run folder of a weaker model of the same data, to be guided away from.
         autoguidance: scale of that guidance, 1 = none; 2 if not given.
         reference: a picture to begin with.
         strength: the time up to which the reference is noised: near 0 it stays, 1 forgets it; 0.5 if not given.
-        measured: a PNG of what was seen of the picture; transparent pixels were not seen.
+        observation: a PNG of what was seen of the picture; transparent pixels were not seen.
         mask: a PNG, white where the measured picture is to be drawn anew.
-        through: what it was seen through: pixels as they are, a blur, or means of blocks (a smaller PNG).
+        operator: what it was seen through: pixels as they are, a blur, or means of blocks (a smaller PNG).
         blur: width of the blur, pixels; 1 if not given.
         noise: standard deviation of the measurement, on the scale from 0 (black) to 1 (white); 0 holds pixels exactly;
             0.05 if not given.
-        ink: mean brightness that the pictures should have on average, from 0 to 1.
+        brightness: mean brightness that the pictures should have on average, from 0 to 1.
     """
 
     prompt: tuple[str, ...] = ()
@@ -106,33 +108,35 @@ class ImagesAsk:
     guidance: float | None = None
     interval: tuple[float, float] | None = None
     way: int | None = None
-    weak: Path | None = None
+    weak_model: Path | None = None
     autoguidance: float | None = None
     reference: Path | None = None
     strength: float | None = None
-    measured: Path | None = None
+    observation: Path | None = None
     mask: Path | None = None
-    through: Literal["pixels", "blur", "blocks"] | None = None
+    operator: Literal["pixels", "blur", "blocks"] | None = None
     blur: float | None = None
     noise: float | None = None
-    ink: float | None = None
+    brightness: float | None = None
 
     def __post_init__(self) -> None:
-        if self.ink is not None and self.measured is not None:
-            raise InputError("--ink is calibrated on the model, not on what was measured: give one of the two")
-        require_in(self, "--", {"blur": "(0, inf)", "noise": "[0, inf)", "ink": "(0, 1)", "interval": "[0, 1]"})
+        if self.brightness is not None and self.observation is not None:
+            raise InputError("--brightness is calibrated on the model, not on what was measured: give one of the two")
+        require_in(self, "--", {"blur": "(0, inf)", "noise": "[0, inf)", "brightness": "(0, 1)", "interval": "[0, 1]"})
         require_in(self, "--", {"guidance": "[0, inf)", "autoguidance": "[0, inf)", "strength": "(0, 1]"})
         require_in(self, "--", {"way": "[2, inf)"})
         if self.interval is not None and not self.interval[0] < self.interval[1]:
             raise InputError(f"--interval is {self.interval}, expected two times of which the first is smaller")
-        if self.noise == 0 and self.through not in (None, "pixels"):
+        if self.noise == 0 and self.operator not in (None, "pixels"):
             raise InputError("--noise 0 holds pixels exactly; through a blur or blocks give the noise there was")
         if self.label == ():
             raise InputError("--label is empty, expected one class or more")
-        known = dict.fromkeys(("mask", "through", "noise"), ("measured",))
-        require_with(self, "--", {**known, "strength": ("reference",), "autoguidance": ("weak",), "way": ("prompt",)})
-        if self.blur is not None and self.through != "blur":
-            raise InputError("--blur is the width of --through blur: give it, too")
+        known = dict.fromkeys(("mask", "operator", "noise"), ("observation",))
+        require_with(
+            self, "--", {**known, "strength": ("reference",), "autoguidance": ("weak_model",), "way": ("prompt",)}
+        )
+        if self.blur is not None and self.operator != "blur":
+            raise InputError("--blur is the width of --operator blur: give it, too")
 
 
 class Images(Task):
@@ -141,75 +145,83 @@ class Images(Task):
     name = "images"
     summary = "pictures from words or classes (emoji, clothes, digits, or your own)"
     config = ImagesConfig
-    ask = ImagesAsk
-    shown = 100
+    request_type = ImagesRequest
+    renamed_flags: ClassVar[Mapping[str, str]] = {
+        "--ink": "--brightness",
+        "--through": "--operator",
+        "--measured": "--observation",
+        "--weak": "--weak-model",
+    }
+    n_tour = 100
 
     def data(self, config: ImagesConfig) -> tuple[Dataset, Dataset]:
         return data.load(config.data, config.size, config.styles)
 
     def describe(self, data: Dataset, validation: Dataset) -> str:
-        reasons = data.facts.get("left out", [])
+        reasons = data.metadata.get("left out", [])
         shown = "".join(f"\n  left out: {reason}" for reason in reasons[:20]) + ("\n  …" if len(reasons) > 20 else "")
         return super().describe(data, validation) + (f"; {len(reasons)} files left out{shown}" if reasons else "")
 
-    def space(self, config: ImagesConfig, facts: Mapping[str, Any]) -> Euclidean:
-        return Euclidean(tuple(facts["shape"]), SCHEDULES[config.schedule](), facts["std"])
+    def space(self, config: ImagesConfig, metadata: Mapping[str, Any]) -> Euclidean:
+        return Euclidean(tuple(metadata["shape"]), SCHEDULES[config.schedule](), metadata["std"])
 
-    def network(self, config: ImagesConfig, facts: Mapping[str, Any]) -> nn.Module:
+    def network(self, config: ImagesConfig, metadata: Mapping[str, Any]) -> nn.Module:
         if config.judge:
-            return network.build_judge(config.network, facts)
-        return network.build(config.network if config.architecture == "unet" else config.transformer, facts)
+            return network.build_judge(config.network, metadata)
+        return network.build(config.network if config.architecture == "unet" else config.transformer, metadata)
 
-    def null(self, config: ImagesConfig, facts: Mapping[str, Any]) -> Mapping[str, Tensor]:
-        label = {"label": torch.tensor(-1)} if facts["classes"] else {}
-        return label | ({"caption": torch.zeros(captions.WORDS, captions.WIDTH)} if facts.get("caption") else {})
+    def unconditional(self, config: ImagesConfig, metadata: Mapping[str, Any]) -> Mapping[str, Tensor]:
+        label = {"label": torch.tensor(-1)} if metadata["classes"] else {}
+        return label | ({"caption": torch.zeros(captions.WORDS, captions.WIDTH)} if metadata.get("caption") else {})
 
     def model(
-        self, config: ImagesConfig, facts: Mapping[str, Any], origin: Origin | None = None
+        self, config: ImagesConfig, metadata: Mapping[str, Any], origin: Origin | None = None
     ) -> NeuralDenoiser | Regressor:
-        made = self.denoiser(config, facts, origin)
-        target = "caption" if facts.get("caption") else "label"
+        made = self.denoiser(config, metadata, origin)
+        target = "caption" if metadata.get("caption") else "label"
         return Judge(made.network, made.space, target, True, origin) if config.judge else made
 
-    def request(self, ask: ImagesAsk, numbers: range, facts: Mapping[str, Any]) -> Request:
-        known, weak = self._known(ask, facts), []
-        if ask.weak is not None:
-            scale = 2.0 if ask.autoguidance is None else ask.autoguidance
-            weak = [Autoguide(load(ask.weak), scale, ask.interval or ALWAYS)]
-        of = _of_captions if facts.get("caption") else _of_classes
-        request = of(ask, numbers, facts, known)
+    def request(self, asked: ImagesRequest, numbers: range, metadata: Mapping[str, Any]) -> Request:
+        known, weak = self._known(asked, metadata), []
+        if asked.weak_model is not None:
+            scale = 2.0 if asked.autoguidance is None else asked.autoguidance
+            weak = [Autoguidance(load(asked.weak_model), scale, asked.interval or ALWAYS)]
+        of = _of_captions if metadata.get("caption") else _of_classes
+        request = of(asked, numbers, metadata, known)
         request = replace(request, guides=[*weak, *request.guides, *known])
-        if ask.reference is None:
+        if asked.reference is None:
             return request
-        picture = data.from_bytes(fitted(ask.reference, facts["shape"][1])[None])
-        grey = picture.mean(1, keepdim=True) if facts["shape"][0] == 1 else picture
-        data.require_shape(grey[0], facts["shape"], ask.reference)
-        strength = 0.5 if ask.strength is None else ask.strength
+        picture = data.from_bytes(fitted(asked.reference, metadata["shape"][1])[None])
+        grey = picture.mean(1, keepdim=True) if metadata["shape"][0] == 1 else picture
+        data.require_shape(grey[0], metadata["shape"], asked.reference)
+        strength = 0.5 if asked.strength is None else asked.strength
         return replace(request, start=grey.repeat(len(numbers), 1, 1, 1), strength=strength)
 
-    def _known(self, ask: ImagesAsk, facts: Mapping[str, Any]) -> list[Guide]:
+    def _known(self, asked: ImagesRequest, metadata: Mapping[str, Any]) -> list[Guide]:
         """What the flags say is known of each picture; InputError if the measured one is not of the model's kind."""
-        ink = [Ink(ask.ink)] if ask.ink is not None else []
-        if ask.measured is None:
+        ink = [Brightness(asked.brightness)] if asked.brightness is not None else []
+        if asked.observation is None:
             return list(ink)
-        picture, seen = data.measured(ask.measured, facts["shape"][0])
-        if ask.mask is not None:
-            seen = seen & (data.masked(ask.mask, picture.shape) < 0)
-        noise = 2 * (0.05 if ask.noise is None else ask.noise)  # the model's pictures go from −1 to 1
-        shape, width = facts["shape"], 1.0 if ask.blur is None else ask.blur
-        if ask.through not in (None, "pixels") and not seen.all():
-            raise InputError(f"{ask.measured}: has pixels that were not seen, which only --through pixels leaves out")
-        if ask.through == "blocks":
-            return [*ink, coarse(picture, data.block(picture, shape, ask.measured), noise)]
-        data.require_shape(picture, shape, ask.measured)
-        return [*ink, blurred(picture, width, noise) if ask.through == "blur" else inpainted(picture, seen, noise)]
+        picture, seen = data.measured(asked.observation, metadata["shape"][0])
+        if asked.mask is not None:
+            seen = seen & (data.masked(asked.mask, picture.shape) < 0)
+        noise = 2 * (0.05 if asked.noise is None else asked.noise)  # the model's pictures go from −1 to 1
+        shape, width = metadata["shape"], 1.0 if asked.blur is None else asked.blur
+        if asked.operator not in (None, "pixels") and not seen.all():
+            raise InputError(
+                f"{asked.observation}: has pixels that were not seen, which only --operator pixels leaves out"
+            )
+        if asked.operator == "blocks":
+            return [*ink, coarse(picture, data.block(picture, shape, asked.observation), noise)]
+        data.require_shape(picture, shape, asked.observation)
+        return [*ink, blurred(picture, width, noise) if asked.operator == "blur" else inpainted(picture, seen, noise)]
 
     def write(self, samples: Samples, folder: Path) -> None:
-        """A PNG of each sample, named by number and what it shows, a grid, and a film or mean and spread."""
+        """A PNG of each sample, named by number and what it shows, a grid, and a trajectory or mean and spread."""
         names = self._names(samples)
         for name, pixels in zip(names, walls.to_bytes(samples.x), strict=True):
             (folder / name).write_bytes(pictures.png(pixels))
-        extra = ("mean-and-std.png",) if samples.settings.get("measured") else ("film.gif", "film.png")
+        extra = ("mean-and-std.png",) if samples.settings.get("observation") else ("trajectory.gif", "trajectory.png")
         for figure, name in zip(self.figures(samples), ("grid.png", *extra), strict=False):
             (folder / name).write_bytes(figure.image)
 
@@ -220,26 +232,26 @@ class Images(Task):
         labels = said or [int(_LABEL.findall(name)[0]) for name in files if _LABEL.search(name)]
         return x, {"label": torch.tensor(labels)} if labels else {}
 
-    def score(self, samples: Samples) -> list[Score]:
+    def evaluate(self, samples: Samples) -> list[Metric]:
         assert samples.origin is not None
         config = samples.origin.config
-        train, held_out = data.yardstick(config["data"], config.get("size", 32), samples.origin.facts)
-        return scores.judged(samples, train, held_out)
+        train, held_out = data.yardstick(config["data"], config.get("size", 32), samples.origin.metadata)
+        return metrics.judged(samples, train, held_out)
 
-    def predictions(self, regressor: Regressor) -> list[Score]:
+    def predictions(self, regressor: Regressor) -> list[Metric]:
         assert isinstance(regressor, Judge)
         assert regressor.origin is not None
-        return scores.of_judge(regressor, regressor.origin.config["data"])
+        return metrics.of_judge(regressor, regressor.origin.config["data"])
 
     def figures(self, samples: Samples) -> list[Figure]:
         grid = walls.wall(samples.x, min(len(samples), 20), f"{len(samples)} samples")
-        if samples.settings.get("measured"):
+        if samples.settings.get("observation"):
             return [grid, walls.summary(samples.x)]
-        return [grid, *(walls.film(samples.film) if samples.film else [])]
+        return [grid, *(walls.trajectory(samples.trajectory) if samples.trajectory else [])]
 
     def chapters(self, denoiser: NeuralDenoiser, seed: int) -> list[Chapter]:
         assert denoiser.origin is not None
-        if denoiser.origin.facts.get("caption"):
+        if denoiser.origin.metadata.get("caption"):
             return [_words(denoiser, seed)]
         digits = denoiser.origin.config["data"] == "digits"
         return [_playground(denoiser, data.digits()[1], seed)] if digits else []
@@ -262,52 +274,56 @@ def _slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:40]
 
 
-def _of_classes(ask: ImagesAsk, numbers: range, facts: Mapping[str, Any], known: Sequence[Guide]) -> Request:
+def _of_classes(asked: ImagesRequest, numbers: range, metadata: Mapping[str, Any], known: Sequence[Guide]) -> Request:
     """The classes asked for in turn, all if none are named; InputError if the model does not know them."""
-    classes, scale = facts["classes"], 1.0 if ask.guidance is None else ask.guidance
-    if ask.prompt or ask.negative:
+    classes, scale = metadata["classes"], 1.0 if asked.guidance is None else asked.guidance
+    if asked.prompt or asked.negative:
         raise InputError("--prompt and --negative are for models trained with captions; this one has none")
-    if not classes and (ask.label is not None or ask.guidance is not None):
+    if not classes and (asked.label is not None or asked.guidance is not None):
         raise InputError("--label and --guidance are for models trained with labels; this one has none")
-    wanted = [class_of(value, facts) for value in ask.label] if ask.label else list(range(classes))
-    if ask.interval is not None and ask.weak is None and scale == 1:
+    wanted = [class_of(value, metadata) for value in asked.label] if asked.label else list(range(classes))
+    if asked.interval is not None and asked.weak_model is None and scale == 1:
         raise InputError("--interval says when guidance holds: give --guidance, too")
-    if known and ask.label is None and ask.guidance is not None:
+    if known and asked.label is None and asked.guidance is not None:
         raise InputError("--guidance is by a class: give one --label, too")
-    if not classes or (known and ask.label is None):
+    if not classes or (known and asked.label is None):
         return Request()
     if known and len(wanted) > 1:
-        raise InputError("--measured and --ink are for one picture or property: give one --label, or none")
+        raise InputError("--observation and --brightness are for one picture or property: give one --label, or none")
     if known:
-        return Request([label(wanted[0], scale, ask.interval or ALWAYS)], record={"guidance": scale})
+        return Request([label(wanted[0], scale, asked.interval or ALWAYS)], record={"guidance": scale})
     labels = torch.tensor([wanted[k % len(wanted)] for k in numbers])
-    return Request([label(None, scale, ask.interval or ALWAYS)], {"label": labels}, {"guidance": scale})
+    return Request([label(None, scale, asked.interval or ALWAYS)], {"label": labels}, {"guidance": scale})
 
 
-def _of_captions(ask: ImagesAsk, numbers: range, facts: Mapping[str, Any], known: Sequence[Guide]) -> Request:
+def _of_captions(
+    requested: ImagesRequest, numbers: range, metadata: Mapping[str, Any], known: Sequence[Guide]
+) -> Request:
     """The prompts in turn, spread over the data's captions if there are none, each in the styles in turn."""
-    scale, names = GUIDANCE if ask.guidance is None else ask.guidance, facts["captions"]
-    if known and (len(ask.prompt) > 1 or len(ask.label or ()) > 1):
-        raise InputError("--measured and --ink are for one picture or property: give one --prompt and --label at most")
-    if not facts["classes"] and ask.label is not None:
+    scale, names = GUIDANCE if requested.guidance is None else requested.guidance, metadata["captions"]
+    if known and (len(requested.prompt) > 1 or len(requested.label or ()) > 1):
+        raise InputError(
+            "--observation and --brightness are for one picture or property: give one --prompt and --label at most"
+        )
+    if not metadata["classes"] and requested.label is not None:
         raise InputError("--label is for models trained with classes or styles; this one has none")
-    asked = ask.prompt or (("",) if known else _spread(names))
-    styles = [class_of(value, facts) for value in ask.label or (0,)] if facts["classes"] else [-1]
-    each, way = [asked[k % len(asked)] for k in numbers], ask.way or WAY
-    if ask.way is not None and not any(" TO " in prompt for prompt in asked):
+    asked = requested.prompt or (("",) if known else _spread(names))
+    styles = [class_of(value, metadata) for value in requested.label or (0,)] if metadata["classes"] else [-1]
+    each, way = [asked[k % len(asked)] for k in numbers], requested.way or WAY
+    if requested.way is not None and not any(" TO " in prompt for prompt in asked):
         raise InputError("--way counts the pictures on the way of a prompt with TO, as in 'a cat TO a dog'")
     rounds = [k // len(asked) for k in numbers]
     phrases = [said(one, k % way / (way - 1)) if one else [] for one, k in zip(each, rounds, strict=True)]
     labels = [styles[k % len(styles)] for k in rounds]
-    phrases = [[_numbered(phrase, facts) for phrase in one] for one in phrases]
-    guide, condition = prompts(phrases, labels, scale, ask.negative, ask.interval or ALWAYS)
+    phrases = [[_numbered(phrase, metadata) for phrase in one] for one in phrases]
+    guide, condition = prompts(phrases, labels, scale, requested.negative, requested.interval or ALWAYS)
     said_of_each = {"prompts": each, "labels": labels}
     return Request([guide], condition, {"guidance": scale}, said_of_each, STOCHASTIC)
 
 
-def _numbered(phrase: Phrase, facts: Mapping[str, Any]) -> Phrase:
+def _numbered(phrase: Phrase, metadata: Mapping[str, Any]) -> Phrase:
     """With the number of the class that it names; InputError if the model does not know it."""
-    return phrase if phrase.label is None else replace(phrase, label=class_of(phrase.label, facts, "prompt: @"))
+    return phrase if phrase.label is None else replace(phrase, label=class_of(phrase.label, metadata, "prompt: @"))
 
 
 def _spread(names: Sequence[str]) -> tuple[str, ...]:
@@ -322,9 +338,9 @@ def _spread(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _words(model: NeuralDenoiser, seed: int) -> Chapter:
-    """A wall of prompts, its film, styles mixed, two things in one picture, and the way from one to another."""
+    """A wall of prompts, its trajectory, styles mixed, two things in one picture, and the way from one to another."""
     assert model.origin is not None
-    styles = model.origin.facts["labels"] or [""]
+    styles = model.origin.metadata["labels"] or [""]
     said = {
         "what emoji show, and from the 17th on what none of them does": PROMPTS,
         "in each style, and in two at once": tuple(
@@ -340,15 +356,15 @@ def _words(model: NeuralDenoiser, seed: int) -> Chapter:
     for caption, asked in said.items():
         samples = draw(
             model,
-            ImagesAsk(prompt=tuple(dict.fromkeys(asked))),
+            ImagesRequest(prompt=tuple(dict.fromkeys(asked))),
             len(asked),
             steps=QUICK,
             seed=seed,
-            film=True if asked == PROMPTS else None,
+            trajectory=True if asked == PROMPTS else None,
         )
         figures += [
             walls.wall(samples.x, min(len(asked), 16), caption),
-            *(walls.film(samples.film) if samples.film else []),
+            *(walls.trajectory(samples.trajectory) if samples.trajectory else []),
         ]
     return Chapter(
         "Pictures from words",
@@ -385,7 +401,7 @@ def _playground(model: Denoiser, held_out: Arrays, seed: int) -> Chapter:
             *(walls.wall(x, SHOWN, caption) for caption, x in _said(model, truths[0], seed)),
         ],
         [
-            Score(
+            Metric(
                 "unseen pixels within two standard deviations",
                 inside.double().mean().item(),
                 "closer",
@@ -409,7 +425,7 @@ def _said(model: Denoiser, truth: Tensor, seed: int) -> list[tuple[str, Tensor]]
     described = {
         "from the means of 2 × 2 pixels": model & coarse(means, 2, 0.05),
         "from a blur of one pixel": model & blurred(_blur(truth), 1.0, 0.05),
-        "a 3 that is thick: mean brightness .4": three & Ink(0.4, 256),
+        "a 3 that is thick: mean brightness .4": three & Brightness(0.4, 256),
         "a 3 or an 8 (mixture)": mixture([three, eight]),
         "a 3 and an 8 (product over all digits)": product(three, eight, model),
     }

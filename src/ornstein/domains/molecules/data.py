@@ -182,7 +182,7 @@ def half(part: Arrays, which: str) -> Arrays:
         return part
     middle = len(part) // 2
     index = torch.arange(middle) if which == "first" else torch.arange(middle, len(part))
-    return Arrays(*part.batch(index), part.facts)
+    return Arrays(*part.batch(index), part.metadata)
 
 
 def _of_files(source: str) -> tuple[Arrays, Arrays]:
@@ -200,7 +200,7 @@ def _of_files(source: str) -> tuple[Arrays, Arrays]:
 def arrays(learned: Table, held_out: Table, source: str, skipped: Sequence[str] = ()) -> tuple[Arrays, Arrays]:
     """Padded arrays with what a model must know of them: elements, sizes, spread, properties."""
     elements = sorted({int(z) for part in (learned, held_out) for z in np.unique(part.numbers)})
-    facts = {
+    metadata = {
         "source": source,
         "elements": elements,
         "length": int(max(learned.counts.max(), held_out.counts.max())),
@@ -213,7 +213,7 @@ def arrays(learned: Table, held_out: Table, source: str, skipped: Sequence[str] 
         "skipped": len(skipped),
         **({"left out": list(skipped)} if skipped else {}),
     }
-    return padded(learned, facts), padded(held_out, facts)
+    return padded(learned, metadata), padded(held_out, metadata)
 
 
 def reference(source: str) -> list[Molecule]:
@@ -222,7 +222,7 @@ def reference(source: str) -> list[Molecule]:
         return list(_sample_of_test())
     held_out = load(source)[1]
     assert isinstance(held_out.x, Mapping)
-    return molecules(held_out.x, held_out.condition["mask"], held_out.facts)
+    return molecules(held_out.x, held_out.condition["mask"], held_out.metadata)
 
 
 @cache
@@ -237,66 +237,66 @@ def known(source: str) -> frozenset[str]:
         return frozenset(lzma.decompress(KNOWN.read_bytes()).decode().split())
     learned = load(source)[0]
     assert isinstance(learned.x, Mapping)
-    found = (perceived(one) for one in molecules(learned.x, learned.condition["mask"], learned.facts))
+    found = (perceived(one) for one in molecules(learned.x, learned.condition["mask"], learned.metadata))
     return frozenset(smiles_of(mol) for mol in found if mol)
 
 
-def require_known(molecule: Molecule, facts: Mapping[str, Any], what: str) -> None:
+def require_known(molecule: Molecule, metadata: Mapping[str, Any], what: str) -> None:
     """InputError if a molecule has elements that the model does not know, or more atoms than it has seen."""
-    foreign = sorted({int(z) for z in molecule.numbers} - set(facts["elements"]))
+    foreign = sorted({int(z) for z in molecule.numbers} - set(metadata["elements"]))
     if foreign:
         raise InputError(f"{what}: the model does not know the elements with {foreign} protons")
-    if len(molecule) > facts["length"]:
-        raise InputError(f"{what}: {len(molecule)} atoms, expected at most {facts['length']} for this model")
+    if len(molecule) > metadata["length"]:
+        raise InputError(f"{what}: {len(molecule)} atoms, expected at most {metadata['length']} for this model")
 
 
 CENTRED = 1e-4
 """Å: a centre of mass as near to 0 as that is 0 up to what files hold."""
 
 
-def padded(part: Table, facts: Mapping[str, Any]) -> Arrays:
+def padded(part: Table, metadata: Mapping[str, Any]) -> Arrays:
     """positions (n, length, 3) and atoms (n, length); the condition "mask" says which exist."""
-    exists = torch.arange(facts["length"]) < torch.from_numpy(part.counts.astype(np.int64))[:, None]
+    exists = torch.arange(metadata["length"]) < torch.from_numpy(part.counts.astype(np.int64))[:, None]
     atoms = torch.zeros(exists.shape, dtype=torch.int64)
-    atoms[exists] = torch.from_numpy(np.searchsorted(facts["elements"], part.numbers))
+    atoms[exists] = torch.from_numpy(np.searchsorted(metadata["elements"], part.numbers))
     positions = torch.zeros(*exists.shape, 3)
     positions[exists] = torch.from_numpy(part.milli.astype(np.float32) / 1000)
     centre = positions.sum(1, keepdim=True) / exists.sum(1)[:, None, None]
     condition = {"mask": exists}
     if part.names:
-        condition["properties"] = standardised(torch.from_numpy(part.properties), facts)
+        condition["properties"] = standardised(torch.from_numpy(part.properties), metadata)
     x = {"positions": (positions - centre) * exists[..., None], "atoms": atoms}
-    return Arrays(x, condition, facts)
+    return Arrays(x, condition, metadata)
 
 
-def states(found: Sequence[Molecule], facts: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+def states(found: Sequence[Molecule], metadata: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Molecules as a model's states, with their mask: to the last bit where they are centred already, else centred."""
-    n, length = len(found), facts["length"]
+    n, length = len(found), metadata["length"]
     x = {"positions": torch.zeros(n, length, 3), "atoms": torch.zeros(n, length, dtype=torch.int64)}
     mask = torch.zeros(n, length, dtype=torch.bool)
     for k, molecule in enumerate(found):
         centre, size = molecule.positions.mean(0), len(molecule)
         moved = molecule.positions - (centre if np.abs(centre).max() > CENTRED else 0)
         x["positions"][k, :size] = torch.from_numpy(moved).float()
-        x["atoms"][k, :size] = torch.from_numpy(np.searchsorted(facts["elements"], molecule.numbers))
+        x["atoms"][k, :size] = torch.from_numpy(np.searchsorted(metadata["elements"], molecule.numbers))
         mask[k, :size] = True
     return x, {"mask": mask}
 
 
-def standardised(values: Float[Tensor, "n columns"], facts: Mapping[str, Any]) -> Float[Tensor, "n columns"]:
+def standardised(values: Float[Tensor, "n columns"], metadata: Mapping[str, Any]) -> Float[Tensor, "n columns"]:
     """Properties in units of their spread in the data."""
-    mean, std = torch.tensor(list(facts["properties"].values())).to(values).T
+    mean, std = torch.tensor(list(metadata["properties"].values())).to(values).T
     return (values - mean) / std
 
 
-def in_units(values: Float[Tensor, "n columns"], facts: Mapping[str, Any]) -> Float[Tensor, "n columns"]:
+def in_units(values: Float[Tensor, "n columns"], metadata: Mapping[str, Any]) -> Float[Tensor, "n columns"]:
     """Standardised properties in the units of the data."""
-    mean, std = torch.tensor(list(facts["properties"].values())).to(values).T
+    mean, std = torch.tensor(list(metadata["properties"].values())).to(values).T
     return values * std + mean
 
 
-def molecules(x: Mapping[str, Tensor], mask: Tensor, facts: Mapping[str, Any]) -> list[Molecule]:
+def molecules(x: Mapping[str, Tensor], mask: Tensor, metadata: Mapping[str, Any]) -> list[Molecule]:
     """States as molecules."""
-    numbers = torch.tensor([*facts["elements"], 0])[x["atoms"]]  # 0: still a mask
+    numbers = torch.tensor([*metadata["elements"], 0])[x["atoms"]]  # 0: still a mask
     both = zip(x["positions"].double(), numbers, mask, strict=True)
     return [Molecule(z[here].numpy(), cloud[here].numpy()) for cloud, z, here in both]

@@ -15,17 +15,17 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ...denoisers.base import Denoiser, Guide, NeuralDenoiser
-from ...denoisers.composition import Prompt, within
+from ...denoisers.composition import ClassifierFreeGuidance, within
 from ...denoisers.regressors import Regressor
 from ...errors import InputError
-from ...guidance.binding import ForModel, Several, facts_of
-from ...guidance.factors import Energy, Late, NoisyLogProb, Smooth
+from ...guidance.binding import ForModel, Several, metadata_of
+from ...guidance.factors import Energy, Interval, NoisyClassifierGuidance, Smooth
 from ...guidance.functions import require_weight
-from ...guidance.measurements import Fixed, Rigid
+from ...guidance.measurements import Fixed, RigidMotif
 from ...spaces import Product, Space
 from ...states import Time
-from ...tasks.calibration import Foreseen, ForesightOf
 from ...tasks.runs import load_regressor
+from ...tasks.strength import ValueFunction, ValueFunctionOf
 from .chemistry.hydrogen_bonds import ANGLE
 from .chemistry.molecule import Molecule
 from .chemistry.pockets import RADII, Pocket, Vina
@@ -39,14 +39,14 @@ _POLAR = (7, 8)
 _OPPOSED = -np.cos(np.radians(ANGLE + 8))  # a little straighter than what counts as formed
 
 
-def wanted(properties: Mapping[str, float], scale: float = 1.0) -> ForModel:
+def property_condition(properties: Mapping[str, float], scale: float = 1.0) -> ForModel:
     """Molecules with these properties, in the units of the data; scale: of classifier-free guidance, 1 = none.
 
     InputError if the model was not trained with one of them.
     """
 
-    def make(facts: Mapping[str, Any], space: Space) -> Prompt:
-        return Prompt({"properties": targets(properties, facts)}, scale)
+    def make(metadata: Mapping[str, Any], space: Space) -> ClassifierFreeGuidance:
+        return ClassifierFreeGuidance({"properties": targets(properties, metadata)}, scale)
 
     return ForModel("wanted", make, ("properties",))
 
@@ -66,10 +66,13 @@ class Agreement:
         return self.regressor(code, t, {"mask": exists(code)}).log_prob(self.y)
 
 
-def predicted(properties: Mapping[str, float], weight: float = 1.0, by: Regressor | str = REGRESSOR) -> ForModel:
+def property_regressor(
+    properties: Mapping[str, float], weight: float = 1.0, by: Regressor | str = REGRESSOR
+) -> ForModel:
     """Molecules of which a regressor says that they have these properties, in the units of the data.
 
-    Unlike `wanted` it asks nothing of the model, which need not have been told properties, and it composes as a factor.
+    Unlike `property_condition` it asks nothing of the model, which need not have been told properties, and it composes
+    as a factor.
 
     Args:
         weight: the power of p(y | x_t).
@@ -78,17 +81,19 @@ def predicted(properties: Mapping[str, float], weight: float = 1.0, by: Regresso
     InputError if it was not trained with one of them, or with other elements, sizes or noise than the model.
     """
     regressor, known = _regressor(by)
-    factor = NoisyLogProb(Agreement(regressor, targets(properties, known)[None]), weight)
+    factor = NoisyClassifierGuidance(Agreement(regressor, targets(properties, known)[None]), weight)
 
-    def make(facts: Mapping[str, Any], space: Space) -> NoisyLogProb:
-        require_match(regressor, facts)
+    def make(metadata: Mapping[str, Any], space: Space) -> NoisyClassifierGuidance:
+        require_match(regressor, metadata)
         return factor
 
     return ForModel("predicted", make, _MATCHED)
 
 
-def foreseen(name: str, by: Regressor | str = REGRESSOR) -> ForesightOf:
-    """A property in the units of the data as a knob, seen by a regressor; see calibration. Errors as of `predicted`."""
+def property_value(name: str, by: Regressor | str = REGRESSOR) -> ValueFunctionOf:
+    """A property in the units of the data as a knob, seen by a regressor; see calibration. Errors as of
+    `property_regressor`.
+    """
     regressor, known = _regressor(by)
     targets({name: 0.0}, known)  # refuses what is not known
     column = list(known["properties"]).index(name)
@@ -97,14 +102,14 @@ def foreseen(name: str, by: Regressor | str = REGRESSOR) -> ForesightOf:
         seen = regressor(code, t, {"mask": exists(code)}).mean
         return in_units(seen, known)[:, column]
 
-    def make(model: Denoiser) -> Foreseen:
-        require_match(regressor, facts_of(model, "foreseen", _MATCHED))
-        return Foreseen(value)
+    def make(model: Denoiser) -> ValueFunction:
+        require_match(regressor, metadata_of(model, "foreseen", _MATCHED))
+        return ValueFunction(value)
 
-    return ForesightOf(make)
+    return ValueFunctionOf(make)
 
 
-def counted(element: int | str) -> ForesightOf:
+def element_count(element: int | str) -> ValueFunctionOf:
     """The atoms of an element as a knob, foreseen by the model itself: those that are there, and the chances of masks.
 
     Its slope goes through the network, and so knows that one more atom of the element here makes others less likely.
@@ -113,8 +118,8 @@ def counted(element: int | str) -> ForesightOf:
         element: its symbol or number of protons; InputError if the model does not know it.
     """
 
-    def make(model: Denoiser) -> Foreseen:
-        elements = facts_of(model, "counted", ("elements",))["elements"]
+    def make(model: Denoiser) -> ValueFunction:
+        elements = metadata_of(model, "counted", ("elements",))["elements"]
         column = list(elements).index(_known("counted", element, elements))
         networks = [one for one in (model, *within(model)) if isinstance(one, NeuralDenoiser)]
         if not networks:
@@ -124,9 +129,9 @@ def counted(element: int | str) -> ForesightOf:
             chances = networks[0].output(code, t, {"mask": exists(code)})["atoms"].softmax(-1)[..., column]
             return (code["atoms"][..., column] + code["atoms"][..., -1] * chances).sum(-1)
 
-        return Foreseen(count)
+        return ValueFunction(count)
 
-    return ForesightOf(make)
+    return ValueFunctionOf(make)
 
 
 _MATCHED = ("elements", "length", "std")
@@ -140,16 +145,16 @@ def _regressor(by: Regressor | str) -> tuple[Regressor, Mapping[str, Any]]:
     if regressor.clean:
         name = f"{regressor.origin.domain}/{regressor.origin.name}"
         raise InputError(f"{name}: was trained on clean molecules, expected noisy ones to guide by")
-    return regressor, regressor.origin.facts
+    return regressor, regressor.origin.metadata
 
 
-def require_match(regressor: Regressor, facts: Mapping[str, Any]) -> None:
+def require_match(regressor: Regressor, metadata: Mapping[str, Any]) -> None:
     """InputError unless the regressor knows the elements, sizes and noise of the model with these facts."""
     assert regressor.origin is not None
-    name, known = f"{regressor.origin.domain}/{regressor.origin.name}", regressor.origin.facts
+    name, known = f"{regressor.origin.domain}/{regressor.origin.name}", regressor.origin.metadata
     for fact in _MATCHED:
-        if known[fact] != facts[fact]:
-            raise InputError(f"{name}: was trained with {fact} {known[fact]}, the model with {facts[fact]}")
+        if known[fact] != metadata[fact]:
+            raise InputError(f"{name}: was trained with {fact} {known[fact]}, the model with {metadata[fact]}")
 
 
 def exists(code: Mapping[str, Tensor]) -> Bool[Tensor, "batch n"]:
@@ -157,14 +162,14 @@ def exists(code: Mapping[str, Tensor]) -> Bool[Tensor, "batch n"]:
     return code["atoms"].sum(-1) > 0
 
 
-def targets(properties: Mapping[str, float], facts: Mapping[str, Any]) -> Float[Tensor, " properties"]:
+def targets(properties: Mapping[str, float], metadata: Mapping[str, Any]) -> Float[Tensor, " properties"]:
     """Properties in the units of the data, standardised; NaN where nothing is said. InputError for unknown ones."""
-    values, known = torch.full((len(facts["properties"]),), torch.nan), list(facts["properties"])
+    values, known = torch.full((len(metadata["properties"]),), torch.nan), list(metadata["properties"])
     for name, value in properties.items():
         if name not in known:
             raise InputError(f"property {name!r}: this model knows {', '.join(known) or 'none'}")
         values[known.index(name)] = value
-    return standardised(values[None], facts)[0]
+    return standardised(values[None], metadata)[0]
 
 
 # Of which elements ------------------------------------------------------------------------------------
@@ -175,8 +180,8 @@ def _of_atoms(
 ) -> ForModel:
     """A guide about atoms, made of the model's elements; `elements` says them of a denoiser of the user's own."""
 
-    def checked(facts: Mapping[str, Any], space: Any) -> Guide:
-        known, parts = tuple(facts["elements"]), getattr(space, "parts", {})
+    def checked(metadata: Mapping[str, Any], space: Any) -> Guide:
+        known, parts = tuple(metadata["elements"]), getattr(space, "parts", {})
         if not {"positions", "atoms"} <= parts.keys():
             raise InputError(f"{name}: is about molecules, with parts positions and atoms; this model draws none")
         if parts["atoms"].size != len(known):
@@ -258,7 +263,7 @@ class HydrogenBonded(Smooth):
         return replace(self, weight=self.weight * power)
 
     @property
-    def record(self) -> Mapping[str, Any]:
+    def provenance(self) -> Mapping[str, Any]:
         donors, acceptors = ([chemical_symbols[z] for z in kinds] for kinds in (self.donors, self.acceptors))
         return {"factor": "HydrogenBonded", "weight": self.weight, "donors": donors, "acceptors": acceptors}
 
@@ -285,19 +290,19 @@ def hydrogen_bond(
         if said is not None and atomic_numbers.get(said) not in _POLAR:
             raise InputError(f"hydrogen_bond: {end} is {said!r}, expected N or O")
 
-    def make(known: tuple[int, ...], space: Product) -> Late:
+    def make(known: tuple[int, ...], space: Product) -> Interval:
         if 1 not in known or not set(_POLAR) & set(known):
             raise InputError(f"hydrogen_bond: the model's elements have {list(known)} protons, expected 1 and 7 or 8")
         donors, acceptors = (
             tuple(z for z in _POLAR if z in known) if said is None else (_known("hydrogen_bond", said, known),)
             for said in (donor, acceptor)
         )
-        return Late(HydrogenBonded(known, weight, donors, acceptors), 0.5)
+        return Interval(HydrogenBonded(known, weight, donors, acceptors), 0.5)
 
     return _of_atoms("hydrogen_bond", make, elements)
 
 
-def apart(distance: float = 1.15, weight: float = 100.0, elements: Sequence[int] | None = None) -> ForModel:
+def clash_penalty(distance: float = 1.15, weight: float = 100.0, elements: Sequence[int] | None = None) -> ForModel:
     """Penalises clashes: heavy atoms closer than so many Å, by weight · (distance − d)² a pair.
 
     elements: as of `hydrogen_bond`.
@@ -318,7 +323,7 @@ def apart(distance: float = 1.15, weight: float = 100.0, elements: Sequence[int]
     return _of_atoms("apart", make, elements)
 
 
-def bound(pocket: Pocket, weight: float = 1.0, elements: Sequence[int] | None = None) -> ForModel:
+def docking_energy(pocket: Pocket, weight: float = 1.0, elements: Sequence[int] | None = None) -> ForModel:
     """Ligands that bind: exp(−weight · E) with Vina's energy in kcal/mol; see chemistry.pockets.
 
     elements: as of `hydrogen_bond`. InputError for elements that Vina has no radius of.
@@ -352,7 +357,7 @@ def fixed(part: Molecule, elements: Sequence[int] | None = None) -> ForModel:
         where, atoms, positions = torch.arange(length) < k, torch.zeros(length).long(), torch.zeros(length, 3)
         atoms[:k] = torch.tensor([known.index(int(z)) for z in part.numbers])
         positions[:k] = torch.from_numpy(part.positions - part.positions.mean(0)).float()
-        return Several((Rigid(positions, where).on("positions"), Fixed(atoms, where).on("atoms")))
+        return Several((RigidMotif(positions, where).on("positions"), Fixed(atoms, where).on("atoms")))
 
     return _of_atoms("fixed", make, elements)
 
@@ -360,15 +365,15 @@ def fixed(part: Molecule, elements: Sequence[int] | None = None) -> ForModel:
 # Energies ---------------------------------------------------------------------------------------------
 
 
-def relaxed(temperature: float = 1000.0, elements: Sequence[int] | None = None) -> ForModel:
+def energy(temperature: float = 1000.0, elements: Sequence[int] | None = None) -> ForModel:
     """Weighs molecules by exp(−E/kT) of tight binding, once they have bonds: a cloud of noise has no energy.
 
     elements: as of `hydrogen_bond`. InputError for those whose own energies are not known here.
     """
 
-    def make(known: tuple[int, ...], space: Product) -> Late:
+    def make(known: tuple[int, ...], space: Product) -> Interval:
         if foreign := sorted(set(known) - set(REFERENCES)):
             raise InputError(f"temperature: energies are known of H, C, N, O and F, not of {foreign} protons")
-        return Late(TightBinding(known, temperature), 0.35)
+        return Interval(TightBinding(known, temperature), 0.35)
 
     return _of_atoms("relaxed", make, elements)

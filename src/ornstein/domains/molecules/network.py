@@ -13,20 +13,20 @@ from ...schedules import Cosine, Scaled, Slowed
 from ...spaces import Categorical, Centered, Product
 
 
-def space(facts: Mapping[str, Any]) -> Product:
+def space(metadata: Mapping[str, Any]) -> Product:
     """Positions in Å, noised in units of their spread; elements with the bound of their likelihood as their loss."""
-    length, std = facts["length"], facts["std"]
+    length, std = metadata["length"], metadata["std"]
     positions = Centered((length, 3), Scaled(Slowed(Cosine()), std), std)
-    atoms = replace(Categorical.masked((length,), len(facts["elements"])), weighting="counted")
+    atoms = replace(Categorical.masked((length,), len(metadata["elements"])), weighting="counted")
     return Product({"positions": positions, "atoms": atoms}, {"atoms": 0.3})
 
 
-def build(config: MolecularConfig, facts: Mapping[str, Any]) -> MolecularTransformer:
+def build(config: MolecularConfig, metadata: Mapping[str, Any]) -> MolecularTransformer:
     """A fresh network for the data's elements and properties."""
-    elements = len(facts["elements"])
-    return MolecularTransformer(config, elements + 1, elements, len(facts["properties"]))
+    elements = len(metadata["elements"])
+    return MolecularTransformer(config, elements + 1, elements, len(metadata["properties"]))
 
 
-def build_regressor(config: MolecularConfig, facts: Mapping[str, Any]) -> MolecularRegressor:
+def build_regressor(config: MolecularConfig, metadata: Mapping[str, Any]) -> MolecularRegressor:
     """A fresh network that predicts the data's properties of noisy molecules."""
-    return MolecularRegressor(config, len(facts["elements"]) + 1, len(facts["properties"]))
+    return MolecularRegressor(config, len(metadata["elements"]) + 1, len(metadata["properties"]))

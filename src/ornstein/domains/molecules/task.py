@@ -12,20 +12,21 @@ from torch import Tensor
 from ...config import TrainConfig, require_in, require_with
 from ...denoisers.base import Condition, Denoiser, Guide, NeuralDenoiser, Origin
 from ...denoisers.regressors import Regressor
+from ...deprecation import renamed
 from ...errors import InputError
 from ...files import write_text
 from ...networks import MolecularConfig, MolecularRegressor, MolecularTransformer
 from ...report import knobs
 from ...spaces import Product
 from ...states import State, take
-from ...tasks.calibration import Knob
 from ...tasks.drawing import sample
 from ...tasks.engines import Independent
-from ...tasks.figures import Chapter, Figure, Interactive, Score
+from ...tasks.figures import Chapter, Figure, Interactive, Metric
 from ...tasks.samples import Samples
+from ...tasks.strength import StrengthSearch
 from ...tasks.task import Request, Task
 from ...training.datasets import Arrays, Dataset
-from . import data, factors, network, scores
+from . import data, factors, metrics, network
 from .chemistry import figures, files
 from .chemistry.hydrogen_bonds import hydrogen_bonds
 from .chemistry.molecule import Molecule
@@ -57,8 +58,9 @@ class MoleculesConfig:
     train: TrainConfig = field(default_factory=TrainConfig)
 
 
+@renamed(temperature="temperature_kelvin")
 @dataclass(frozen=True)
-class MoleculesAsk:
+class MoleculesRequest:
     """What to draw.
 
     Attributes:
@@ -68,7 +70,7 @@ class MoleculesAsk:
         guidance: scale of classifier-free guidance by these properties, 1 = none; or the regressor's power.
         guide_by: prompt tells the model the properties; regressor asks another network, which knows noisy molecules.
         hydrogen_bond: how much a hydrogen bond within the molecule is wanted, 0 = not.
-        temperature: K, at which molecules are weighed by the energy of GFN2-xTB; not if not given.
+        temperature_kelvin: K, at which molecules are weighed by the energy of GFN2-xTB; not if not given.
         fixed: SDF or XYZ file of atoms that hold exactly: the rest is built around them.
         reference: SDF or XYZ file of a molecule to begin with.
         strength: the time up to which the reference is noised: near 0 it stays, 1 forgets it; 0.3 if not given.
@@ -82,7 +84,7 @@ class MoleculesAsk:
     guidance: float = 1.0
     guide_by: Literal["prompt", "regressor"] = "prompt"
     hydrogen_bond: float = 0.0
-    temperature: float | None = None
+    temperature_kelvin: float | None = None
     fixed: Path | None = None
     reference: Path | None = None
     strength: float | None = None
@@ -92,7 +94,7 @@ class MoleculesAsk:
 
     def __post_init__(self) -> None:
         require_in(self, "--", {"guidance": "[0, inf)", "hydrogen_bond": "[0, inf)", "binding": "[0, inf)"})
-        require_in(self, "--", {"temperature": "(0, inf)", "strength": "(0, 1]", "atoms": "[2, inf)"})
+        require_in(self, "--", {"temperature_kelvin": "(0, inf)", "strength": "(0, 1]", "atoms": "[2, inf)"})
         if self.reference is not None and (self.fixed is not None or self.atoms is not None):
             raise InputError("--reference says which atoms there are: leave out --fixed and --atoms")
         if self.pocket is not None and (self.fixed is not None or self.reference is not None):
@@ -108,69 +110,72 @@ class Molecules(Task):
     name = "molecules"
     summary = "molecules in three dimensions (QM9, or your own SDF and XYZ files)"
     config = MoleculesConfig
-    ask = MoleculesAsk
+    request_type = MoleculesRequest
+    renamed_flags: ClassVar[Mapping[str, str]] = {"--temperature": "--temperature-kelvin"}
     sampling: ClassVar[Mapping[str, Any]] = {"steps": 100, "batch_size": 100}
-    shown = 64
+    n_tour = 64
     block = 4
 
     def data(self, config: MoleculesConfig) -> tuple[Arrays, Arrays]:
         learned, held_out = data.load(config.data)
-        if config.predict and not learned.facts["properties"]:
+        if config.predict and not learned.metadata["properties"]:
             raise InputError(f"{config.data}: has no properties to predict")
         return data.half(learned, config.half), held_out
 
     def describe(self, data: Dataset, validation: Dataset) -> str:
-        reasons = data.facts.get("left out", [])
+        reasons = data.metadata.get("left out", [])
         shown = "".join(f"\n  left out: {reason}" for reason in reasons[:20])
         shown += "\n  …" if len(reasons) > 20 else ""
         return (
-            f"{super().describe(data, validation)}; at most {data.facts['length']} atoms; "
+            f"{super().describe(data, validation)}; at most {data.metadata['length']} atoms; "
             f"{len(reasons)} records left out{shown}"
         )
 
-    def provenance(self, facts: Mapping[str, Any]) -> str:
-        return data.QM9 if facts["source"].startswith("qm9") else facts["source"]
+    def data_provenance(self, metadata: Mapping[str, Any]) -> str:
+        return data.QM9 if metadata["source"].startswith("qm9") else metadata["source"]
 
-    def space(self, config: MoleculesConfig, facts: Mapping[str, Any]) -> Product:
-        return network.space(facts)
+    def space(self, config: MoleculesConfig, metadata: Mapping[str, Any]) -> Product:
+        return network.space(metadata)
 
-    def network(self, config: MoleculesConfig, facts: Mapping[str, Any]) -> MolecularTransformer | MolecularRegressor:
-        return (network.build_regressor if config.predict else network.build)(config.network, facts)
+    def network(
+        self, config: MoleculesConfig, metadata: Mapping[str, Any]
+    ) -> MolecularTransformer | MolecularRegressor:
+        return (network.build_regressor if config.predict else network.build)(config.network, metadata)
 
     def model(
-        self, config: MoleculesConfig, facts: Mapping[str, Any], origin: Origin | None = None
+        self, config: MoleculesConfig, metadata: Mapping[str, Any], origin: Origin | None = None
     ) -> NeuralDenoiser | Regressor:
-        made = self.denoiser(config, facts, origin)
+        made = self.denoiser(config, metadata, origin)
         clean = config.predict == "clean"
         return Regressor(made.network, made.space, "properties", clean, origin) if config.predict else made
 
-    def null(self, config: MoleculesConfig, facts: Mapping[str, Any]) -> Mapping[str, Tensor]:
-        properties = len(facts["properties"])
+    def unconditional(self, config: MoleculesConfig, metadata: Mapping[str, Any]) -> Mapping[str, Tensor]:
+        properties = len(metadata["properties"])
         return {"properties": torch.full((properties,), torch.nan)} if properties else {}
 
-    def request(self, ask: MoleculesAsk, numbers: range, facts: Mapping[str, Any]) -> Request:
+    def request(self, asked: MoleculesRequest, numbers: range, metadata: Mapping[str, Any]) -> Request:
         guides: list[Guide] = []
         record: dict[str, Any] = {}
-        if ask.properties:
-            by = factors.predicted if ask.guide_by == "regressor" else factors.wanted
-            guides.append(by(_properties(ask.properties), ask.guidance))
-        if ask.fixed is not None:
-            part = _one(ask.fixed)
+        if asked.properties:
+            by = factors.property_regressor if asked.guide_by == "regressor" else factors.property_condition
+            guides.append(by(_properties(asked.properties), asked.guidance))
+        if asked.fixed is not None:
+            part = _one(asked.fixed)
             guides.append(factors.fixed(part))
             record["held"] = {"numbers": part.numbers.tolist(), "positions": part.positions.tolist()}
-        if ask.pocket is not None:
-            pocket = read_pocket(ask.pocket, None if ask.centre is None else np.array(ask.centre))
-            guides.append(factors.bound(pocket, 1.0 if ask.binding is None else ask.binding))
+        if asked.pocket is not None:
+            pocket = read_pocket(asked.pocket, None if asked.centre is None else np.array(asked.centre))
+            guides.append(factors.docking_energy(pocket, 1.0 if asked.binding is None else asked.binding))
             record["centre"] = pocket.centre.tolist()
-        if ask.hydrogen_bond:
-            guides.append(factors.hydrogen_bond(ask.hydrogen_bond))
-        if ask.temperature is not None:
-            guides.append(factors.relaxed(ask.temperature))
-        request = _from_reference(ask, numbers, facts) or _from_noise(ask, numbers, facts)
+        if asked.hydrogen_bond:
+            guides.append(factors.hydrogen_bond(asked.hydrogen_bond))
+        if asked.temperature_kelvin is not None:
+            guides.append(factors.energy(asked.temperature_kelvin))
+        request = _from_reference(asked, numbers, metadata) or _from_noise(asked, numbers, metadata)
         return replace(request, guides=guides, record=record, defaults=STOCHASTIC)
 
     def write(self, samples: Samples, folder: Path) -> None:
-        """samples.sdf with bonds, samples.xyz, viewer.html to turn them, pictures; the film, if there is one."""
+        """samples.sdf with bonds, samples.xyz, viewer.html to turn them, pictures; the trajectory, if there is one."""
         found = _molecules(samples)
         files.write_sdf(folder / SDF, found)
         files.write_xyz(folder / XYZ, found)
@@ -181,27 +186,29 @@ class Molecules(Task):
                 (folder / f"figure-{k}.{figure.kind}").write_bytes(figure.image)
 
     def read(self, folder: Path, manifest: Mapping[str, Any]) -> tuple[State, Condition]:
-        facts = manifest["model"]["facts"]
+        metadata = manifest["model"]["facts"]
         found, bad = files.read(folder / XYZ)
         if bad:
             raise InputError(bad[0])
-        return data.states(found, facts)
+        return data.states(found, metadata)
 
-    def score(self, samples: Samples) -> list[Score]:
+    def evaluate(self, samples: Samples) -> list[Metric]:
         assert samples.origin is not None
         source, found = samples.origin.config["data"], _molecules(samples)
         wanted = _properties(samples.settings.get("properties", ())) if source.startswith("qm9") else {}
-        return scores.wanted_and_found(found, wanted) + scores.judged(found, data.reference(source), data.known(source))
+        return metrics.wanted_and_found(found, wanted) + metrics.judged(
+            found, data.reference(source), data.known(source)
+        )
 
-    def predictions(self, regressor: Regressor) -> list[Score]:
-        return scores.predictions(regressor)
+    def predictions(self, regressor: Regressor) -> list[Metric]:
+        return metrics.predictions(regressor)
 
     def figures(self, samples: Samples) -> Sequence[Figure | Interactive]:
-        """Spread over the samples: a wall of them, turning ones, ones to turn; the film."""
+        """Spread over the samples: a wall of them, turning ones, ones to turn; the trajectory."""
         shown = figures.gallery(_molecules(_spread(samples, SHOWN)), len(samples))
         some = _spread(samples, 4)
-        steps = torch.linspace(0, len(some.film) - 1, min(len(some.film), 40)).round().long().tolist()
-        frames = [_molecules(replace(some, x=some.film[k])) for k in steps]
+        steps = torch.linspace(0, len(some.trajectory) - 1, min(len(some.trajectory), 40)).round().long().tolist()
+        frames = [_molecules(replace(some, x=some.trajectory[k])) for k in steps]
         return [*shown, *(figures.emergence(frames) if frames else [])]
 
     def chapters(self, denoiser: NeuralDenoiser, seed: int) -> list[Chapter]:
@@ -235,36 +242,38 @@ STOCHASTIC: Mapping[str, Any] = {"steps": 100, "eta": 1.0, "order": 2, "grid": "
 """How molecules are drawn: fresh noise, of second order, leaves fewer broken ones than the flow does."""
 
 
-def _from_noise(ask: MoleculesAsk, numbers: range, facts: Mapping[str, Any]) -> Request:
-    held = 0 if ask.fixed is None else len(_one(ask.fixed))
-    return Request(condition={"mask": torch.arange(facts["length"]) < sizes(numbers, facts, ask.atoms, held)[:, None]})
+def _from_noise(asked: MoleculesRequest, numbers: range, metadata: Mapping[str, Any]) -> Request:
+    held = 0 if asked.fixed is None else len(_one(asked.fixed))
+    return Request(
+        condition={"mask": torch.arange(metadata["length"]) < sizes(numbers, metadata, asked.atoms, held)[:, None]}
+    )
 
 
-def _from_reference(ask: MoleculesAsk, numbers: range, facts: Mapping[str, Any]) -> Request | None:
-    if ask.reference is None:
+def _from_reference(asked: MoleculesRequest, numbers: range, metadata: Mapping[str, Any]) -> Request | None:
+    if asked.reference is None:
         return None
-    molecule = _one(ask.reference)
-    data.require_known(molecule, facts, str(ask.reference))
+    molecule = _one(asked.reference)
+    data.require_known(molecule, metadata, str(asked.reference))
     part, repeated = (
-        data.padded(data.table([molecule], list(facts["properties"])), facts),
+        data.padded(data.table([molecule], list(metadata["properties"])), metadata),
         torch.zeros(len(numbers)).long(),
     )
     condition = {"mask": part.condition["mask"][repeated]}
-    return Request(condition=condition, start=take(part.x, repeated), strength=ask.strength or 0.3)
+    return Request(condition=condition, start=take(part.x, repeated), strength=asked.strength or 0.3)
 
 
-def sizes(numbers: range, facts: Mapping[str, Any], atoms: int | None = None, held: int = 0) -> Tensor:
+def sizes(numbers: range, metadata: Mapping[str, Any], atoms: int | None = None, held: int = 0) -> Tensor:
     """Atoms of the molecules of these numbers: quantiles of the data's sizes above what is held, by number alone.
 
     InputError if the model has never seen molecules as large.
     """
-    if atoms is not None and not held < atoms <= facts["length"]:
-        raise InputError(f"--atoms {atoms}: expected {held + 1} to {facts['length']}, what this model knows")
+    if atoms is not None and not held < atoms <= metadata["length"]:
+        raise InputError(f"--atoms {atoms}: expected {held + 1} to {metadata['length']}, what this model knows")
     if atoms is not None:
         return torch.full((len(numbers),), atoms)
-    counts = [(int(size), count) for size, count in facts["sizes"].items() if int(size) > held]
+    counts = [(int(size), count) for size, count in metadata["sizes"].items() if int(size) > held]
     if not counts:
-        raise InputError(f"{held} atoms are fixed; this model knows molecules of at most {facts['length']}")
+        raise InputError(f"{held} atoms are fixed; this model knows molecules of at most {metadata['length']}")
     known, weights = torch.tensor(counts).T
     quantiles = (torch.arange(numbers.start, numbers.stop).double() + 1) * 0.6180339887498949 % 1.0
     return known[torch.searchsorted(weights.cumsum(0).double(), quantiles * weights.sum())]
@@ -276,7 +285,7 @@ def sizes(numbers: range, facts: Mapping[str, Any], atoms: int | None = None, he
 def _molecules(samples: Samples) -> list[Molecule]:
     """In the frame of what was asked for: fixed atoms where they were, the pocket where it is."""
     assert samples.origin is not None
-    found = data.molecules(samples.x, samples.condition["mask"], samples.origin.facts)
+    found = data.molecules(samples.x, samples.condition["mask"], samples.origin.metadata)
     if centre := samples.settings.get("centre"):
         found = [replace(molecule, positions=molecule.positions + np.array(centre)) for molecule in found]
     held = samples.settings.get("held")
@@ -293,8 +302,8 @@ def _put_back(molecule: Molecule, held: np.ndarray) -> Molecule:
 def _spread(samples: Samples, n: int) -> Samples:
     """Some of the samples, spread over all."""
     index = torch.linspace(0, len(samples) - 1, min(n, len(samples))).round().long()
-    film = [take(frame, index) for frame in samples.film]
-    return replace(samples, x=take(samples.x, index), condition=take(samples.condition, index), film=film)
+    trajectory = [take(frame, index) for frame in samples.trajectory]
+    return replace(samples, x=take(samples.x, index), condition=take(samples.condition, index), trajectory=trajectory)
 
 
 # What a model knows, told other things ----------------------------------------------------------------
@@ -304,22 +313,22 @@ _GAMMAS = (-0.8, 0.0, 0.8)
 _ATOMS = 18  # of each molecule under the knob: sizes are not pushed
 
 
-def _drawn(denoiser: Denoiser, facts: Mapping[str, Any], seed: int, atoms: int | None = None) -> Samples:
-    condition = {"mask": torch.arange(facts["length"]) < sizes(range(_FEW), facts, atoms)[:, None]}
+def _drawn(denoiser: Denoiser, metadata: Mapping[str, Any], seed: int, atoms: int | None = None) -> Samples:
+    condition = {"mask": torch.arange(metadata["length"]) < sizes(range(_FEW), metadata, atoms)[:, None]}
     how = Independent(**{**STOCHASTIC, "steps": _QUICK}, batch_size=32)
     return sample(denoiser, _FEW, how=how, seed=seed, condition=condition)
 
 
-def _facts(denoiser: Denoiser) -> Mapping[str, Any]:
+def _metadata(denoiser: Denoiser) -> Mapping[str, Any]:
     assert denoiser.origin is not None
-    return denoiser.origin.facts
+    return denoiser.origin.metadata
 
 
 def _bonded(model: NeuralDenoiser, seed: int) -> Chapter:
     """Hydrogen bonds without and with a wish for them."""
-    facts = _facts(model)
+    metadata = _metadata(model)
     wish = factors.hydrogen_bond(WISH)
-    plain, wished = (_molecules(_drawn(denoiser, facts, seed)) for denoiser in (model, model & wish))
+    plain, wished = (_molecules(_drawn(denoiser, metadata, seed)) for denoiser in (model, model & wish))
     shares = [sum(bool(hydrogen_bonds(one)) for one in found) / len(found) for found in (plain, wished)]
     stable = [Stability.of(found).atoms for found in (plain, wished)]
     return Chapter(
@@ -328,17 +337,17 @@ def _bonded(model: NeuralDenoiser, seed: int) -> Chapter:
         f"{_QUICK} calls each. Distances are from a hydrogen on nitrogen or oxygen to the nearest that may accept it.",
         [*figures.bonded(wished), figures.shortest_contacts({"as it is": plain, "wished for": wished})],
         [
-            Score("with a hydrogen bond", shares[1], "higher", "H···A at most 2.5 Å, D–H–A at least 110°.", shares[0],
+            Metric("with a hydrogen bond", shares[1], "higher", "H···A at most 2.5 Å, D–H–A at least 110°.", shares[0],
                   "without the wish"),
-            Score("atoms stable", stable[1], "higher", "By EDM's table.", stable[0], "without the wish"),
+            Metric("atoms stable", stable[1], "higher", "By EDM's table.", stable[0], "without the wish"),
         ],
     )  # fmt: skip
 
 
 def _knob(model: NeuralDenoiser, seed: int) -> Chapter:
     """Nitrogen atoms against the strength of a wish for them, beside what unguided molecules predict."""
-    knob, facts = Knob(model, factors.counted("N"), _FEW), _facts(model)
-    drawn = {gamma: _drawn(model & knob.guide(gamma), facts, seed, _ATOMS) for gamma in _GAMMAS}
+    knob, metadata = StrengthSearch(model, factors.element_count("N"), _FEW), _metadata(model)
+    drawn = {gamma: _drawn(model & knob.guide(gamma), metadata, seed, _ATOMS) for gamma in _GAMMAS}
     return knobs.chapter(
         "A knob that can be predicted",
         f"Nitrogen atoms a molecule under exp(γ · their number), which the model itself foresees in noisy molecules: "

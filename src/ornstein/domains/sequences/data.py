@@ -113,15 +113,15 @@ def load(source: str, alphabet: Kind = "auto", identity: float = 0.8, held_out: 
         raise InputError(
             f"{source}: at identity {identity}, {what} one cluster, so none can be held out: raise the option identity"
         )
-    facts = _facts(data, clusters, chosen, about)
-    if facts["families"]:
-        condition["family"] = torch.tensor([facts["families"].index(label) for label in data.labels])
-    whole = Arrays(x, condition, facts)
-    train, test = (Arrays(*whole.batch(part.nonzero()[:, 0]), facts) for part in (~chosen, chosen))
+    metadata = _metadata(data, clusters, chosen, about)
+    if metadata["families"]:
+        condition["family"] = torch.tensor([metadata["families"].index(label) for label in data.labels])
+    whole = Arrays(x, condition, metadata)
+    train, test = (Arrays(*whole.batch(part.nonzero()[:, 0]), metadata) for part in (~chosen, chosen))
     return train, test
 
 
-def _facts(data: _Set, clusters: Tensor, held_out: Tensor, about: dict[str, Any]) -> dict[str, Any]:
+def _metadata(data: _Set, clusters: Tensor, held_out: Tensor, about: dict[str, Any]) -> dict[str, Any]:
     """What the model must know, in JSON values."""
     lengths = Counter(len(text) for text, out in zip(data.texts, held_out.tolist(), strict=True) if not out)
     sizes = clusters.unique(return_counts=True)[1]

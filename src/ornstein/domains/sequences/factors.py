@@ -8,7 +8,8 @@
 | fraction  | the share of some letters | to first order |
 | folds     | the structure that ViennaRNA predicts | not seen by the belief: particles weigh it |
 
-A property of your own is an `Energy`, a classifier or regressor a `LogProb`, on the one-hot code (batch, length, size).
+A property of your own is an `Energy`, a classifier or regressor a `ClassifierGuidance`, on the one-hot code (batch,
+length, size).
 """
 
 import re
@@ -170,15 +171,15 @@ def pairable(alphabet: str) -> Float[Tensor, "size size"]:
 def _of_letters(name: str, make: Callable[[str, int, str], Factor], alphabet: str | None) -> ForModel:
     """A factor that is made of a model's alphabet, the length of its sequences and their kind."""
 
-    def checked(facts: Mapping[str, Any], space: Any) -> Factor:
-        letters = facts["alphabet"]
+    def checked(metadata: Mapping[str, Any], space: Any) -> Factor:
+        letters = metadata["alphabet"]
         if not isinstance(space, Categorical) or len(space.shape) != 1:
             raise InputError(f"{name}: is about sequences of letters, this model draws {type(space).__name__}")
         if space.size != len(letters):
             raise InputError(f"{name}: {len(letters)} letters are said, the model tells {space.size} apart")
-        if facts.get("lengths"):
+        if metadata.get("lengths"):
             raise InputError(f"{name}: speaks of places in sequences of one length; those of this model vary")
-        return make(letters, space.shape[0], facts.get("kind") or _kind(letters))
+        return make(letters, space.shape[0], metadata.get("kind") or _kind(letters))
 
     return ForModel(name, checked, ("alphabet",), {} if alphabet is None else {"alphabet": alphabet})
 
@@ -218,7 +219,7 @@ class Motif(Factor):
         return len(self.places) == 1
 
     @property
-    def record(self) -> Mapping[str, Any]:
+    def provenance(self) -> Mapping[str, Any]:
         return {"factor": "Motif", "columns": len(self.classes), "places": len(self.places)}
 
     def tempered(self, power: float) -> "Motif":
@@ -274,7 +275,7 @@ class Pairing(Factor):
     table: Float[Tensor, "size size"]
 
     @property
-    def record(self) -> Mapping[str, Any]:
+    def provenance(self) -> Mapping[str, Any]:
         return {"factor": "Pairing", "pairs": len(self.pairs)}
 
     def tempered(self, power: float) -> "Pairing":
@@ -319,7 +320,7 @@ class Folds(Factor):
     beta: float = 1.0
 
     @property
-    def record(self) -> Mapping[str, Any]:
+    def provenance(self) -> Mapping[str, Any]:
         return {"factor": "Folds", "target": self.target, "beta": self.beta}
 
     def tempered(self, power: float) -> "Folds":

@@ -23,7 +23,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ...networks import Transformer, TransformerConfig
-from ...spaces import Categorical, Ordered
+from ...spaces import Autoregressive, Categorical
 
 Noise = Literal["masked", "uniform", "hybrid", "substitution", "left-to-right", "two-orders"]
 CAUSAL = ("left-to-right", "two-orders")
@@ -31,26 +31,26 @@ TRANSITIONS = 2.0
 _GAP = 0.05  # how often a substitution makes a gap
 
 
-def build(config: TransformerConfig, noise: Noise, facts: Mapping[str, Any]) -> Transformer:
+def build(config: TransformerConfig, noise: Noise, metadata: Mapping[str, Any]) -> Transformer:
     """A transformer for the data's letters, length and families."""
-    size = len(facts["alphabet"])
+    size = len(metadata["alphabet"])
     timed, causal = noise in ("uniform", "hybrid", "substitution"), noise in CAUSAL
     states = size + (noise not in ("uniform", "substitution"))
-    return Transformer(config, facts["length"], states, size, len(facts["families"]), timed, causal)
+    return Transformer(config, metadata["length"], states, size, len(metadata["families"]), timed, causal)
 
 
-def space(noise: Noise, facts: Mapping[str, Any], mixed: float = 0.2) -> Categorical:
+def space(noise: Noise, metadata: Mapping[str, Any], mixed: float = 0.2) -> Categorical:
     """The letters at all positions under a noise; mixed: the share of redrawn letters in hybrid noise."""
-    shape, size = (facts["length"],), len(facts["alphabet"])
+    shape, size = (metadata["length"],), len(metadata["alphabet"])
     if noise == "masked":
         return replace(Categorical.masked(shape, size), weighting="counted")
     if noise in CAUSAL:
-        return Ordered.of(*shape, size)
+        return Autoregressive.of(*shape, size)
     if noise == "uniform":
         return Categorical.uniform(shape, size)
     if noise == "hybrid":
         return Categorical.hybrid(shape, size, mixed)
-    return Categorical.substitution(shape, rates(facts["alphabet"], facts["kind"]))
+    return Categorical.substitution(shape, rates(metadata["alphabet"], metadata["kind"]))
 
 
 def rates(alphabet: str, kind: str) -> Float[Tensor, "size size"]:

@@ -11,21 +11,22 @@ from torch import Tensor
 
 from ...config import TrainConfig, require_in, suggestion
 from ...denoisers.base import Condition, Guide, NeuralDenoiser
-from ...denoisers.composition import Prompt
+from ...denoisers.composition import ClassifierFreeGuidance
+from ...deprecation import renamed
 from ...errors import InputError
 from ...networks import Transformer, TransformerConfig
 from ...sampling.grids import uniform
 from ...sampling.kernels import Kernel, Predictor
 from ...sampling.sampler import Sampler
-from ...sampling.unmasking import FirstHitting, InformedCorrector, Remask, Sharpened, Unmask
+from ...sampling.unmasking import FirstHitting, InformedCorrector, Remask, TemperatureTopP, Unmask
 from ...spaces import Categorical, Space
 from ...states import State
 from ...tasks.drawing import sample
-from ...tasks.figures import Chapter, Figure, Score
+from ...tasks.figures import Chapter, Figure, Metric
 from ...tasks.samples import Samples
 from ...tasks.task import Request, Task
 from ...training.datasets import Arrays, Dataset
-from . import data, network, scores
+from . import data, metrics, network
 from .data import Kind
 from .factors import known
 
@@ -60,17 +61,18 @@ class SequencesConfig:
         require_in(self, "", {"identity": "(0, 1]", "mixed": "(0, 1)"})
 
 
+@renamed(reveal="reveal_order", rounds="sweeps")
 @dataclass(frozen=True)
-class SequencesAsk:
+class SequencesRequest:
     """What to draw.
 
     Attributes:
-        reveal: the order in which a masked model reveals letters: entropy = as many a step as `bound` allows,
+        reveal_order: the order in which a masked model reveals letters: entropy = as many a step as `bound` allows,
             confidence = the surest first, first-hitting = one by one at random, ancestral = at random in `steps` steps,
             remask = the same with second thoughts; entropy if not given.
         bound: nats that a step of entropy order may lose on the dependence of its letters; 0 = nothing; 0.5 if not
             given.
-        rounds: of correction at the end, which draw anew what does not fit the rest; two calls each; none if not given.
+        sweeps: of correction at the end, which draw anew what does not fit the rest; two calls each; none if not given.
         temperature: of every letter's distribution; below 1 = less varied.
         top_p: only the likeliest letters that have this probability together.
         length: letters of each sample, where lengths vary; as in the data if not given.
@@ -84,9 +86,9 @@ class SequencesAsk:
         fraction: letters and the share of positions that they should have, such as GC=0.6.
     """
 
-    reveal: Reveal | None = None
+    reveal_order: Reveal | None = None
     bound: float | None = None
-    rounds: int | None = None
+    sweeps: int | None = None
     temperature: float = 1.0
     top_p: float = 1.0
     length: int | None = None
@@ -99,10 +101,10 @@ class SequencesAsk:
     fraction: str | None = None
 
     def __post_init__(self) -> None:
-        require_in(self, "--", {"bound": "[0, inf)", "rounds": "[0, inf)", "length": "[1, inf)"})
+        require_in(self, "--", {"bound": "[0, inf)", "sweeps": "[0, inf)", "length": "[1, inf)"})
         require_in(self, "--", {"temperature": "(0, inf)", "top_p": "(0, 1]", "guidance": "[0, inf)"})
-        if self.bound is not None and self.reveal not in (None, "entropy"):
-            raise InputError(f"--bound is for --reveal entropy, found --reveal {self.reveal}")
+        if self.bound is not None and self.reveal_order not in (None, "entropy"):
+            raise InputError(f"--bound is for --reveal-order entropy, found --reveal-order {self.reveal_order}")
 
 
 class Sequences(Task):
@@ -111,61 +113,63 @@ class Sequences(Task):
     name = "sequences"
     summary = "DNA, RNA and proteins of a family (shipped ones, or your own FASTA or A3M)"
     config = SequencesConfig
-    ask = SequencesAsk
+    request_type = SequencesRequest
+    renamed_flags: ClassVar[Mapping[str, str]] = {"--reveal": "--reveal-order", "--rounds": "--sweeps"}
     sampling: ClassVar[Mapping[str, Any]] = {"batch_size": 100}
-    judged = 200
-    shown = 24
+    n_evaluate = 200
+    n_tour = 24
 
     def data(self, config: SequencesConfig) -> tuple[Arrays, Arrays]:
         parts = _load(config.data, config.alphabet, config.identity)
         return parts if config.noise != "two-orders" else (_in_two_orders(parts[0]), _in_two_orders(parts[1]))
 
     def describe(self, data: Dataset, validation: Dataset) -> str:
-        facts = data.facts
+        metadata = data.metadata
         return (
-            f"{super().describe(data, validation)} of {facts['kind']}, letters {facts['alphabet']}, "
-            f"{facts['length']} long at most; {facts['duplicates']} exact duplicates left out; {facts['clusters']} "
-            f"clusters, {facts['redundancy']:.0%} of the records in one with others, none on both sides"
+            f"{super().describe(data, validation)} of {metadata['kind']}, letters {metadata['alphabet']}, "
+            f"{metadata['length']} long at most; {metadata['duplicates']} exact duplicates left out; "
+            f"{metadata['clusters']} "
+            f"clusters, {metadata['redundancy']:.0%} of the records in one with others, none on both sides"
         )
 
-    def space(self, config: SequencesConfig, facts: Mapping[str, Any]) -> Categorical:
-        return network.space(config.noise, facts, config.mixed)
+    def space(self, config: SequencesConfig, metadata: Mapping[str, Any]) -> Categorical:
+        return network.space(config.noise, metadata, config.mixed)
 
-    def network(self, config: SequencesConfig, facts: Mapping[str, Any]) -> Transformer:
-        if config.noise in network.CAUSAL and facts["lengths"]:
+    def network(self, config: SequencesConfig, metadata: Mapping[str, Any]) -> Transformer:
+        if config.noise in network.CAUSAL and metadata["lengths"]:
             raise InputError(f"noise {config.noise}: is for sequences of one length; those of {config.data} vary")
-        return network.build(config.network, config.noise, facts)
+        return network.build(config.network, config.noise, metadata)
 
-    def null(self, config: SequencesConfig, facts: Mapping[str, Any]) -> Mapping[str, Tensor]:
-        family = {"family": torch.tensor(-1)} if facts["families"] else {}
+    def unconditional(self, config: SequencesConfig, metadata: Mapping[str, Any]) -> Mapping[str, Tensor]:
+        family = {"family": torch.tensor(-1)} if metadata["families"] else {}
         return {**family, "start": torch.tensor(0)} if config.noise in network.CAUSAL else family
 
-    def request(self, ask: SequencesAsk, numbers: range, facts: Mapping[str, Any]) -> Request:
-        families, lengths = _families(ask, facts), _lengths(ask, numbers, facts)
-        condition = {"mask": torch.arange(facts["length"]) < lengths[:, None]} if facts["lengths"] else {}
+    def request(self, asked: SequencesRequest, numbers: range, metadata: Mapping[str, Any]) -> Request:
+        families, lengths = _families(asked, metadata), _lengths(asked, numbers, metadata)
+        condition = {"mask": torch.arange(metadata["length"]) < lengths[:, None]} if metadata["lengths"] else {}
         guides: list[Guide] = []
-        if ask.temperature != 1 or ask.top_p != 1:
-            guides.append(Sharpened(ask.temperature, ask.top_p))
+        if asked.temperature != 1 or asked.top_p != 1:
+            guides.append(TemperatureTopP(asked.temperature, asked.top_p))
         if families:
             condition["family"] = torch.tensor([families[k % len(families)] for k in numbers])
-            guides.append(Prompt({"family": None}, ask.guidance))
-        said = {"fixed": ask.fixed, "motif": ask.motif, "structure": ask.structure, "fold": ask.fold}
-        factors = known({**said, "fraction": ask.fraction})
-        order = [name for name in ("reveal", "bound", "rounds") if getattr(ask, name) is not None]
+            guides.append(ClassifierFreeGuidance({"family": None}, asked.guidance))
+        said = {"fixed": asked.fixed, "motif": asked.motif, "structure": asked.structure, "fold": asked.fold}
+        factors = known({**said, "fraction": asked.fraction})
+        order = [name for name in ("reveal_order", "bound", "sweeps") if getattr(asked, name) is not None]
         return Request(
             [*guides, *factors],
             condition,
-            sampler=partial(sampler, ask),
-            owned="the order of revealing (--reveal) decides",
+            sampler=partial(sampler, asked),
+            owned="the order of revealing (--reveal-order) decides",
             independent=order,
-            weighed=["fold"] if ask.fold is not None else [],
+            weighed=["fold"] if asked.fold is not None else [],
         )
 
     def write(self, samples: Samples, folder: Path) -> None:
         """samples.fasta (gaps kept), its headers with each sample's scores; samples.npz where lengths vary; figures."""
-        facts = _facts(samples)
-        texts = data.to_text(samples.x, facts["alphabet"], samples.condition.get("mask"))
-        heads = scores.headers(samples.x, facts, _family_names(samples, facts), _training_letters(samples))
+        metadata = _metadata(samples)
+        texts = data.to_text(samples.x, metadata["alphabet"], samples.condition.get("mask"))
+        heads = metrics.headers(samples.x, metadata, _family_names(samples, metadata), _training_letters(samples))
         both = enumerate(zip(heads, texts, strict=True))
         records = [data.Record(f"sample-{samples.first + k:05d}", head, text) for k, (head, text) in both]
         data.write_fasta(folder / FASTA, records)
@@ -173,43 +177,43 @@ class Sequences(Task):
             (folder / f"figure-{k}.{figure.kind.removesuffix('+xml')}").write_bytes(figure.image)
 
     def read(self, folder: Path, manifest: Mapping[str, Any]) -> tuple[State, Condition]:
-        facts, records = manifest["model"]["facts"], data.read(folder / FASTA)
+        metadata, records = manifest["model"]["facts"], data.read(folder / FASTA)
         texts = [record.sequence for record in records]
-        padded = [text.ljust(facts["length"], facts["alphabet"][0]) for text in texts]
+        padded = [text.ljust(metadata["length"], metadata["alphabet"][0]) for text in texts]
         condition: dict[str, Tensor] = {}
-        if facts["lengths"]:
+        if metadata["lengths"]:
             lengths = torch.tensor([len(text) for text in texts])
-            condition["mask"] = torch.arange(facts["length"]) < lengths[:, None]
+            condition["mask"] = torch.arange(metadata["length"]) < lengths[:, None]
         names = [word[7:] for record in records for word in record.description.split() if word.startswith("family=")]
         if names:
-            condition["family"] = torch.tensor([facts["families"].index(name) for name in names])
-        x = data.from_text(padded, facts["alphabet"], str(folder / FASTA))
+            condition["family"] = torch.tensor([metadata["families"].index(name) for name in names])
+        x = data.from_text(padded, metadata["alphabet"], str(folder / FASTA))
         return x if "mask" not in condition else x * condition["mask"], condition
 
-    def score(self, samples: Samples) -> list[Score]:
+    def evaluate(self, samples: Samples) -> list[Metric]:
         assert samples.origin is not None
         config = samples.origin.config
         train, held_out = _load(config["data"], config["alphabet"], config["identity"])
-        return scores.judged(samples.x, samples.condition, train, held_out, samples.settings)
+        return metrics.judged(samples.x, samples.condition, train, held_out, samples.settings)
 
     def figures(self, samples: Samples) -> list[Figure]:
-        facts = _facts(samples)
+        metadata = _metadata(samples)
         mask = samples.condition.get("mask")
-        found = [scores.alignment(samples.x[:24], facts, mask)]
-        if samples.film:
-            found += scores.film(samples.film, facts)
+        found = [metrics.alignment(samples.x[:24], metadata, mask)]
+        if samples.trajectory:
+            found += metrics.trajectory(samples.trajectory, metadata)
         return found
 
     def chapters(self, denoiser: NeuralDenoiser, seed: int) -> list[Chapter]:
         assert denoiser.origin is not None
-        config, facts = denoiser.origin.config, denoiser.origin.facts
-        if facts["lengths"]:
+        config, metadata = denoiser.origin.config, denoiser.origin.metadata
+        if metadata["lengths"]:
             return []
         train, held_out = _load(config["data"], config["alphabet"], config["identity"])
-        request = self.request(SequencesAsk(), range(CHAPTER), facts)
-        way = sampler(SequencesAsk(), denoiser.space, None)
+        request = self.request(SequencesRequest(), range(CHAPTER), metadata)
+        way = sampler(SequencesRequest(), denoiser.space, None)
         drawn = sample(denoiser, CHAPTER, seed=seed, condition=request.condition, sampler=way)
-        return scores.chapters(denoiser, drawn.x, train, held_out)
+        return metrics.chapters(denoiser, drawn.x, train, held_out)
 
 
 @lru_cache(maxsize=4)
@@ -224,60 +228,62 @@ def _in_two_orders(part: Arrays) -> Arrays:
     n, length = part.x.shape
     condition = {name: value.repeat(2) for name, value in part.condition.items()}
     start = torch.tensor([0, length // 2]).repeat_interleave(n)
-    return Arrays(part.x.repeat(2, 1), {**condition, "start": start}, part.facts)
+    return Arrays(part.x.repeat(2, 1), {**condition, "start": start}, part.metadata)
 
 
-def sampler(ask: SequencesAsk, space: Space, steps: int | None) -> Sampler:
+def sampler(asked: SequencesRequest, space: Space, steps: int | None) -> Sampler:
     """The sampler of a noise: InputError where letters cannot be revealed in the order asked for."""
     assert isinstance(space, Categorical)
     length = space.shape[0]
-    if not space.absorbing or isinstance(space, network.Ordered):
-        for name in ("reveal", "bound", "rounds"):
-            if getattr(ask, name) is not None:
-                raise InputError(f"--{name} is for masked models")
+    if not space.absorbing or isinstance(space, network.Autoregressive):
+        for name in ("reveal_order", "bound", "sweeps"):
+            if getattr(asked, name) is not None:
+                raise InputError(f"--{name.replace('_', '-')} is for masked models")
         return Sampler(uniform(length if space.absorbing else steps or 100), (Predictor(eta=1.0),))
     kernels: dict[str, tuple[int, Kernel]] = {
-        "entropy": (length, Unmask("entropy", 0.5 if ask.bound is None else ask.bound)),
+        "entropy": (length, Unmask("entropy", 0.5 if asked.bound is None else asked.bound)),
         "confidence": (length // 2, Unmask("confidence")),
         "first-hitting": (1, FirstHitting()),
         "ancestral": (64, Predictor(eta=1.0)),
         "remask": (128, Remask()),
     }
-    (needed, kernel), rounds = kernels[ask.reveal or "entropy"], ask.rounds or 0
+    (needed, kernel), rounds = kernels[asked.reveal_order or "entropy"], asked.sweeps or 0
     grid = [*uniform(steps or needed), *[0.0] * (rounds - 1)]  # the first round is in the last step
     return Sampler(grid, (kernel, InformedCorrector()) if rounds else (kernel,))
 
 
-def _families(ask: SequencesAsk, facts: Mapping[str, Any]) -> list[int]:
+def _families(asked: SequencesRequest, metadata: Mapping[str, Any]) -> list[int]:
     """The numbers of the families asked for, all if none are named; InputError if the model does not know them."""
-    names = facts["families"]
-    if not names and (ask.family is not None or ask.guidance != 1):
+    names = metadata["families"]
+    if not names and (asked.family is not None or asked.guidance != 1):
         raise InputError("--family and --guidance are for models trained with families; this one has none")
-    for name in ask.family or ():
+    for name in asked.family or ():
         if name not in names:
             raise InputError(f"--family {name}: this model does not know it{suggestion(name, names)}")
-    return [names.index(name) for name in ask.family or names]
+    return [names.index(name) for name in asked.family or names]
 
 
-def _lengths(ask: SequencesAsk, numbers: range, facts: Mapping[str, Any]) -> Tensor:
+def _lengths(asked: SequencesRequest, numbers: range, metadata: Mapping[str, Any]) -> Tensor:
     """A length a sample: the one asked for, or a quantile of the data's that its number alone decides."""
     n = len(numbers)
-    if ask.length is not None and not facts["lengths"]:
-        raise InputError(f"--length: all sequences of this model have {facts['length']} positions")
-    if ask.length is not None:
-        if ask.length > facts["length"]:
-            raise InputError(f"--length {ask.length}: this model knows lengths up to {facts['length']}")
-        return torch.full((n,), ask.length)
-    if not facts["lengths"]:
-        return torch.full((n,), facts["length"])
-    lengths = torch.tensor([int(length) for length, count in facts["lengths"].items() for _ in range(count)]).sort()[0]
+    if asked.length is not None and not metadata["lengths"]:
+        raise InputError(f"--length: all sequences of this model have {metadata['length']} positions")
+    if asked.length is not None:
+        if asked.length > metadata["length"]:
+            raise InputError(f"--length {asked.length}: this model knows lengths up to {metadata['length']}")
+        return torch.full((n,), asked.length)
+    if not metadata["lengths"]:
+        return torch.full((n,), metadata["length"])
+    lengths = torch.tensor([int(length) for length, count in metadata["lengths"].items() for _ in range(count)]).sort()[
+        0
+    ]
     quantiles = (torch.arange(numbers.start, numbers.stop) * 0.6180339887498949) % 1.0
     return lengths[(quantiles * len(lengths)).long()]
 
 
-def _facts(samples: Samples) -> Mapping[str, Any]:
+def _metadata(samples: Samples) -> Mapping[str, Any]:
     assert samples.origin is not None
-    return samples.origin.facts
+    return samples.origin.metadata
 
 
 def _training_letters(samples: Samples) -> Tensor | None:
@@ -288,9 +294,9 @@ def _training_letters(samples: Samples) -> Tensor | None:
         train = _load(config["data"], config["alphabet"], config["identity"])[0]
     except InputError:
         return None
-    return train.x if isinstance(train.x, Tensor) and not train.facts["lengths"] else None
+    return train.x if isinstance(train.x, Tensor) and not train.metadata["lengths"] else None
 
 
-def _family_names(samples: Samples, facts: Mapping[str, Any]) -> list[str]:
+def _family_names(samples: Samples, metadata: Mapping[str, Any]) -> list[str]:
     numbers = samples.condition.get("family")
-    return [] if numbers is None else [facts["families"][k] for k in numbers.tolist()]
+    return [] if numbers is None else [metadata["families"][k] for k in numbers.tolist()]

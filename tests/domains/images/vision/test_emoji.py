@@ -103,7 +103,7 @@ def test_openmoji_as_records() -> None:
     assert 0.03 < len(others) / (len(pictures) + len(others)) < 0.07
     assert "green apple" in train.texts
     assert "a green apple" in train.texts
-    assert train.facts["caption"] == captions.WIDTH
+    assert train.metadata["caption"] == captions.WIDTH
     few = replace(train, texts=["red heart", "green apple"], which=torch.tensor([[3, 1], [0, 0]]))
     x, condition = few.batch(torch.tensor([1]))
     assert torch.equal(x[0], train.pictures[0])
@@ -116,6 +116,6 @@ def test_the_same_things_are_held_out_whatever_the_styles(tmp_path: Path) -> Non
     assert isinstance(alone[1], data.Captioned)
     assert isinstance(both[1], data.Captioned)
     assert set(alone[1].shown()[1]) == set(both[1].shown()[1])
-    assert both[0].facts["labels"] == ["openmoji", "mine"]
-    assert data.fingerprint(alone[0].facts) == data.fingerprint(both[0].facts)
-    assert alone[0].facts["sha256"] != both[0].facts["sha256"]
+    assert both[0].metadata["labels"] == ["openmoji", "mine"]
+    assert data.fingerprint(alone[0].metadata) == data.fingerprint(both[0].metadata)
+    assert alone[0].metadata["sha256"] != both[0].metadata["sha256"]

@@ -59,8 +59,8 @@ def test_subfolders_are_classes_and_grey_stays_grey(tmp_path: Path) -> None:
         draw(tmp_path / "cats" / f"{k}.png", mode="L", value=(40 * k,))
         draw(tmp_path / "dogs" / f"{k}.png", mode="L", value=(20 * k,))
     train, held_out = data.load(str(tmp_path), 8)
-    assert train.facts["labels"] == ["cats", "dogs"]
-    assert train.facts["shape"] == [1, 8, 8]
+    assert train.metadata["labels"] == ["cats", "dogs"]
+    assert train.metadata["shape"] == [1, 8, 8]
     assert len(train) + len(held_out) == 12
 
 

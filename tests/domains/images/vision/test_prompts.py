@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ornstein.beliefs import Normal
 from ornstein.denoisers.base import Condition, Denoiser, Guided
-from ornstein.denoisers.composition import WEIGHTS, Prompt, Prompts, product
+from ornstein.denoisers.composition import WEIGHTS, ClassifierFreeGuidance, ComposedPrompts, product
 from ornstein.domains.images.vision.prompts import Phrase, parsed, said, terms
 from ornstein.errors import InputError
 from ornstein.keys import Keys
@@ -73,9 +73,9 @@ def asked(weights: list[float], n: int = 50) -> dict[str, Tensor]:
 
 def test_several_prompts_are_what_they_are_made_of() -> None:
     """One: guidance. Two at weight 1: their product over what nothing says. Each sample has its own."""
-    one, several = world(), world() & Prompts(("label",), 3)
-    guided, both = mean(one & Prompt({"label": 0}, 3.0)), product(
-        one & Prompt({"label": 0}), one & Prompt({"label": 1}), one
+    one, several = world(), world() & ComposedPrompts(("label",), 3)
+    guided, both = mean(one & ClassifierFreeGuidance({"label": 0}, 3.0)), product(
+        one & ClassifierFreeGuidance({"label": 0}), one & ClassifierFreeGuidance({"label": 1}), one
     )  # fmt: skip
     assert torch.allclose(mean(several, asked([-2.0, 3.0, 0.0])), guided)
     assert torch.allclose(mean(several, asked([-1.0, 1.0, 1.0])), mean(both))
@@ -88,21 +88,23 @@ def test_several_prompts_are_what_they_are_made_of() -> None:
 
 
 def test_outside_of_the_interval_prompts_condition_without_guidance() -> None:
-    late = world() & Prompts(("label",), 3, (0.0, 0.3))
-    assert torch.allclose(mean(late, asked([-2.0, 3.0, 0.0])), mean(world() & Prompt({"label": 0})))
-    assert torch.allclose(mean(late, asked([-2.0, 3.0, 0.0]), 0.2), mean(world() & Prompt({"label": 0}, 3.0), t=0.2))
+    late = world() & ComposedPrompts(("label",), 3, (0.0, 0.3))
+    assert torch.allclose(mean(late, asked([-2.0, 3.0, 0.0])), mean(world() & ClassifierFreeGuidance({"label": 0})))
+    assert torch.allclose(
+        mean(late, asked([-2.0, 3.0, 0.0]), 0.2), mean(world() & ClassifierFreeGuidance({"label": 0}, 3.0), t=0.2)
+    )
     assert torch.allclose(mean(late, asked([1.0, 0.0, 0.0])), mean(world()))
 
 
 def test_a_negative_prompt_is_what_the_others_are_measured_against() -> None:
     one = world()
     said = {"label": torch.tensor([[1, 0]]).expand(50, -1), WEIGHTS: torch.tensor([[-1.0, 2.0]]).expand(50, -1)}
-    two = [mean(one & Prompt({"label": label})) for label in (0, 1)]
-    assert torch.allclose(mean(one & Prompts(("label",), 2), said), 2 * two[0] - two[1])
+    two = [mean(one & ClassifierFreeGuidance({"label": label})) for label in (0, 1)]
+    assert torch.allclose(mean(one & ComposedPrompts(("label",), 2), said), 2 * two[0] - two[1])
 
 
 def test_samples_do_not_depend_on_the_batch() -> None:
-    several = world() & Prompts(("label",), 3)
+    several = world() & ComposedPrompts(("label",), 3)
     condition = {
         "label": torch.tensor([[-1, 0, 1]] * 6),
         WEIGHTS: torch.tensor([[0.0, 1 - k / 5, k / 5] for k in range(6)]),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from ase.build import molecule
 
-from ornstein.domains.molecules.chemistry.drawing import bonds, film, rendered, spinning, strip, view_of, wall
+from ornstein.domains.molecules.chemistry.drawing import bonds, rendered, spinning, strip, trajectory, view_of, wall
 from ornstein.domains.molecules.chemistry.molecule import Molecule
 from ornstein.report import solids
 from ornstein.report.solids import Solids, pixels
@@ -107,7 +107,7 @@ def test_dashes_join_what_is_not_bound() -> None:
 def test_a_film_keeps_its_view() -> None:
     last = _named("CH3CH2OH")
     frames = [[replace(last, positions=s * last.positions + [0, 0, 1 - s])] for s in (1.6, 1.3, 1.0)]
-    pictures = film(frames, 1, size=80)
+    pictures = trajectory(frames, 1, size=80)
     assert len(pictures) == 3
     assert strip(frames, 2, size=80).shape == (80, 162, 3)
     np.testing.assert_array_equal(strip(frames, 2, size=80)[:, 82:], pictures[-1])

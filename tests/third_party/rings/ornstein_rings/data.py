@@ -43,5 +43,5 @@ def split(x: Tensor, source: str) -> tuple[Arrays, Arrays]:
     if len(x) < 8:
         raise InputError(f"{source}: {len(x)} points, expected 8 at least")
     held_out = torch.arange(len(x)) % 8 == 7
-    facts = {"source": source, "std": x.std().item(), "radius": x.norm(dim=1).mean().item()}
-    return Arrays(x[~held_out], {}, facts), Arrays(x[held_out], {}, facts)
+    metadata = {"source": source, "std": x.std().item(), "radius": x.norm(dim=1).mean().item()}
+    return Arrays(x[~held_out], {}, metadata), Arrays(x[held_out], {}, metadata)

@@ -13,11 +13,11 @@ from ornstein.config import TrainConfig, require_in
 from ornstein.denoisers.base import Condition
 from ornstein.report import plots
 from ornstein.states import State
-from ornstein.tasks.figures import Figure, Score
+from ornstein.tasks.figures import Figure, Metric
 from ornstein.tasks.task import Request, Task
 from ornstein.training.datasets import Dataset
 
-from . import data, scores
+from . import data, metrics
 from .factors import upwards
 from .network import NetworkConfig, Points
 
@@ -63,24 +63,24 @@ class Rings(Task):
     name = "rings"
     summary = "points on a ring in the plane"
     config = RingsConfig
-    ask = RingsAsk
+    request_type = RingsAsk
 
     def data(self, config: RingsConfig) -> tuple[Dataset, Dataset]:
         if config.data:
             return data.split(data.read_csv(config.data), str(config.data))
         return data.split(data.ring(4000, config.radius, config.spread, config.train.seed), "a ring")
 
-    def space(self, config: RingsConfig, facts: Mapping[str, Any]) -> Euclidean:
-        return Euclidean((2,), data_std=facts["std"])
+    def space(self, config: RingsConfig, metadata: Mapping[str, Any]) -> Euclidean:
+        return Euclidean((2,), data_std=metadata["std"])
 
-    def network(self, config: RingsConfig, facts: Mapping[str, Any]) -> nn.Module:
+    def network(self, config: RingsConfig, metadata: Mapping[str, Any]) -> nn.Module:
         return Points(config.network)
 
-    def null(self, config: RingsConfig, facts: Mapping[str, Any]) -> Mapping[str, Tensor]:
+    def unconditional(self, config: RingsConfig, metadata: Mapping[str, Any]) -> Mapping[str, Tensor]:
         return {}
 
-    def request(self, ask: RingsAsk, numbers: range, facts: Mapping[str, Any]) -> Request:
-        return Request([upwards(ask.up)] if ask.up else [], record={"up": ask.up})
+    def request(self, asked: RingsAsk, numbers: range, metadata: Mapping[str, Any]) -> Request:
+        return Request([upwards(asked.up)] if asked.up else [], record={"up": asked.up})
 
     def write(self, samples: Samples, folder: Path) -> None:
         """points.csv: a point x,y a line."""
@@ -90,9 +90,9 @@ class Rings(Task):
     def read(self, folder: Path, manifest: Mapping[str, Any]) -> tuple[State, Condition]:
         return data.read_csv(folder / FILE), {}
 
-    def score(self, samples: Samples) -> list[Score]:
+    def evaluate(self, samples: Samples) -> list[Metric]:
         assert samples.origin is not None
-        return scores.judged(samples.x, samples.origin.facts["radius"])
+        return metrics.judged(samples.x, samples.origin.metadata["radius"])
 
     def figures(self, samples: Samples) -> Sequence[Figure]:
         limit = 1.2 * samples.x.abs().max().item()

@@ -124,7 +124,7 @@ def spinning(
     return [wall(molecules, columns, size, 2 * np.pi * k / frames, dashed) for k in range(frames)]
 
 
-def film(frames: Sequence[Sequence[Molecule]], columns: int, size: int = 160) -> list[np.ndarray]:
+def trajectory(frames: Sequence[Sequence[Molecule]], columns: int, size: int = 160) -> list[np.ndarray]:
     """A wall at every step, noise first; frames[step][k] is molecule k.
 
     Each is seen as its last step asks for, so that the view does not move.
@@ -135,7 +135,7 @@ def film(frames: Sequence[Sequence[Molecule]], columns: int, size: int = 160) ->
 def strip(
     frames: Sequence[Sequence[Molecule]], stills: int = 8, size: int = 160
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """Steps of a film from left to right, a row a molecule."""
+    """Steps of a trajectory from left to right, a row a molecule."""
     chosen = [frames[k] for k in np.linspace(0, len(frames) - 1, stills).round().astype(int)]
     steps = list(_steady(chosen, frames, size))
     return pictures.tile(np.stack([drawn for row in zip(*steps, strict=True) for drawn in row]), stills)

@@ -24,7 +24,7 @@ def emergence(frames: Sequence[Sequence[Molecule]]) -> list[Figure]:
     """A few molecules out of noise, moving and step by step; frames[step][k] is molecule k."""
     strip = drawing.strip([frame[1:2] for frame in frames], 10)
     return [
-        Figure(pictures.gif(list(drawing.film(frames, 4))), "From noise to molecule", "gif", 640),
+        Figure(pictures.gif(list(drawing.trajectory(frames, 4))), "From noise to molecule", "gif", 640),
         Figure(pictures.png(strip), "The same of one, step by step", width=960),
     ]
 

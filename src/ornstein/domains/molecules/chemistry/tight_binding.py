@@ -53,7 +53,7 @@ class TightBinding(Factor):
         return replace(self, temperature=self.temperature / max(power, 1e-6))
 
     @property
-    def record(self) -> Mapping[str, Any]:
+    def provenance(self) -> Mapping[str, Any]:
         return {"factor": "TightBinding", "method": "GFN2-xTB", "temperature": self.temperature}
 
     def _energy(self, belief: Belief) -> tuple[Tensor, Tensor]:

@@ -47,7 +47,7 @@ class PairedBases(Denoiser):
     shares: tuple[Shares, ...]
 
     def __post_init__(self) -> None:
-        carry(self, Traits(Categorical.masked((self.length,), len(BASES)), timeless=True))
+        carry(self, Traits(Categorical.masked((self.length,), len(BASES)), time_independent=True))
 
     @classmethod
     def of(cls, target: str) -> "PairedBases":

@@ -26,7 +26,7 @@ from ..beliefs import Belief, combined
 from ..denoisers.base import Condition, Denoiser, Guide, Guided, Traits
 from ..errors import InputError
 from ..events import Event, Stream, finished, part, streamed
-from ..guidance.factors import Energy, Factored, NoisyLogProb
+from ..guidance.factors import Energy, Factored, NoisyClassifierGuidance
 from ..sampling.diagnostics import mean_and_error
 from ..spaces import Euclidean
 from ..states import State, Time
@@ -36,7 +36,7 @@ from .samples import Samples
 
 
 @dataclass(frozen=True)
-class Foreseen:
+class ValueFunction:
     """A property with foresight.
 
     Attributes:
@@ -50,17 +50,17 @@ class Foreseen:
 
 
 @dataclass(frozen=True)
-class ForesightOf:
+class ValueFunctionOf:
     """A property with foresight that is made of the model it is asked of.
 
     Attributes:
         make: the property, as the denoiser foresees it; InputError if it cannot.
     """
 
-    make: Callable[[Denoiser], Foreseen]
+    make: Callable[[Denoiser], ValueFunction]
 
 
-Property = Callable[[Any], Tensor] | Foreseen | ForesightOf | Tensor
+Property = Callable[[Any], Tensor] | ValueFunction | ValueFunctionOf | Tensor
 _LEAST_ESS = 0.2
 TRIES = 4
 """How often a strength is measured, and corrected, at most."""
@@ -94,7 +94,7 @@ class Law:
 
 
 @dataclass(frozen=True)
-class Shift(Guide):
+class ExponentialTilt(Guide):
     """exp(gamma · direction · x₀), exactly: continuous data, one call a step, through any sampler."""
 
     of_prior = True
@@ -105,14 +105,14 @@ class Shift(Guide):
     def guide(self, denoiser: Denoiser) -> Denoiser:
         if not isinstance(denoiser.space, Euclidean):
             raise InputError(f"only Gaussian noise can be shifted, not that of {type(denoiser.space).__name__}")
-        return Shifted(denoiser, self)
+        return ExponentiallyTilted(denoiser, self)
 
 
 @dataclass(frozen=True, repr=False)
-class Shifted(Guided):
+class ExponentiallyTilted(Guided):
     """The denoiser of p(x₀) exp(γ a·x₀)."""
 
-    shift: Shift
+    shift: ExponentialTilt
 
     def changed(self, traits: Traits) -> Traits:
         return traits.recorded(shift="along a direction", gamma=self.shift.gamma)
@@ -129,11 +129,12 @@ class Shifted(Guided):
 
 
 @dataclass(frozen=True)
-class Target(Guide):
-    """Calibrated on the spot: `denoiser & Target(w, 0.4)` finds the strength for a mean of 0.4 and applies it.
+class MomentConstraint(Guide):
+    """Calibrated on the spot: `denoiser & MomentConstraint(w, 0.4)` finds the strength for a mean of 0.4 and applies
+    it.
 
     Attributes:
-        w, target, n, steps: as of `calibrate`.
+        w, target, n, steps: as of `guidance_strength`.
     """
 
     w: Property
@@ -145,12 +146,12 @@ class Target(Guide):
         return finished(self.guiding(denoiser))
 
     def guiding(self, denoiser: Denoiser) -> Stream[Denoiser]:
-        found = yield from calibrate.events(denoiser, self.w, self.target, n=self.n, steps=self.steps)
+        found = yield from guidance_strength.events(denoiser, self.w, self.target, n=self.n, steps=self.steps)
         return denoiser & found.guide
 
 
 @dataclass(frozen=True)
-class Calibration:
+class GuidanceStrength:
     """The strength that brings the mean of a property to its target, and how well it was found to do so.
 
     Attributes:
@@ -184,7 +185,7 @@ class Calibration:
 
 
 @streamed
-def calibrate(
+def guidance_strength(
     denoiser: Denoiser,
     w: Property,
     target: float,
@@ -194,7 +195,7 @@ def calibrate(
     seed: int = 0,
     rungs: int = 12,
     condition: Condition | None = None,
-) -> Stream[Calibration]:
+) -> Stream[GuidanceStrength]:
     """Finds γ such that p(x₀) exp(γ w(x₀)) has E[w] = target, and measures it.
 
     Args:
@@ -209,9 +210,9 @@ def calibrate(
     """
     if n < 32:
         raise InputError(f"n is {n}, expected at least 32 samples to calibrate on")
-    knob = Knob(denoiser, w, n, steps, condition or {})
+    search = StrengthSearch(denoiser, w, n, steps, condition or {})
     most = rungs + TRIES + 1
-    values, _ = yield from _stage(knob.drawing(0.0, seed), 0, most)
+    values, _ = yield from _stage(search.drawing(0.0, seed), 0, most)
     law, method = Law.of(values), "the line"
     if law.variance == 0:
         raise InputError(f"the property is {law.mean:g} for all samples; it cannot be pushed to {target:g}")
@@ -223,12 +224,12 @@ def calibrate(
         gamma += step
         if reached:
             predicted = tilted_mean(at, step)
-            found = yield from _measured(knob, gamma, target, law, method, predicted, seed + 1000, most)
+            found = yield from _measured(search, gamma, target, law, method, predicted, seed + 1000, most)
             yield Event(most, most, "calibrating", result=found)
             return found
         method = f"a ladder of {rung + 1}"
         before = at.mean()
-        at, _ = yield from _stage(knob.drawing(gamma, seed + rung + 1), rung + 1, most)
+        at, _ = yield from _stage(search.drawing(gamma, seed + rung + 1), rung + 1, most)
         if at.std() == 0 or abs(at.mean() - before) < 3 * at.std() / n**0.5:
             break  # pushing harder leads no farther
     reach = f"at γ = {gamma:.3g} the mean is {at.mean():.4g}, the farthest of {n} samples {_farthest(at, target):.4g}"
@@ -236,7 +237,7 @@ def calibrate(
 
 
 def _measured(
-    knob: "Knob",
+    search: "StrengthSearch",
     gamma: float,
     target: float,
     law: Law,
@@ -245,14 +246,14 @@ def _measured(
     seed: int,
     most: int,
     tries: int = TRIES,
-) -> Stream[Calibration]:
+) -> Stream[GuidanceStrength]:
     """Measures at γ on fresh draws, and corrects γ by Newton's step while the target is off by two errors."""
-    values, family = yield from _stage(knob.drawing(gamma, seed), most - tries, most)
-    measured, error = mean_and_error(values, family)
+    values, genealogy = yield from _stage(search.drawing(gamma, seed), most - tries, most)
+    measured, error = mean_and_error(values, genealogy)
     if abs(measured - target) < 2 * error or tries == 1:
-        return Calibration(target, gamma, predicted, method, measured, error, law, knob.guide(gamma))
+        return GuidanceStrength(target, gamma, predicted, method, measured, error, law, search.guide(gamma))
     corrected = gamma + (target - measured) / values.var().item()
-    return (yield from _measured(knob, corrected, target, law, method, predicted, seed + 1, most, tries - 1))
+    return (yield from _measured(search, corrected, target, law, method, predicted, seed + 1, most, tries - 1))
 
 
 def _stage(population: Stream[Any], number: int, most: int) -> Stream[Any]:
@@ -261,7 +262,7 @@ def _stage(population: Stream[Any], number: int, most: int) -> Stream[Any]:
 
 
 @dataclass(frozen=True)
-class Knob:
+class StrengthSearch:
     """A property of a model's samples at any strength γ."""
 
     denoiser: Denoiser
@@ -274,18 +275,18 @@ class Knob:
         _ = self.of  # refused at once, if the model cannot foresee it
 
     @cached_property
-    def of(self) -> Callable[[Any], Tensor] | Foreseen | Tensor:
+    def of(self) -> Callable[[Any], Tensor] | ValueFunction | Tensor:
         """The property, of this model."""
-        return self.w.make(self.denoiser) if isinstance(self.w, ForesightOf) else self.w
+        return self.w.make(self.denoiser) if isinstance(self.w, ValueFunctionOf) else self.w
 
     def guide(self, gamma: float) -> Guide:
         """exp(γ w) as a guide: an exact shift along a direction, else a factor."""
-        if isinstance(self.of, Foreseen):
-            return NoisyLogProb(self.of.of, gamma)
-        return Shift(self.of, gamma) if isinstance(self.of, Tensor) else Energy(self.of, -gamma)
+        if isinstance(self.of, ValueFunction):
+            return NoisyClassifierGuidance(self.of.of, gamma)
+        return ExponentialTilt(self.of, gamma) if isinstance(self.of, Tensor) else Energy(self.of, -gamma)
 
     def value(self, drawn: Samples) -> Float[Tensor, " n"]:
-        code = self.denoiser.space.where(drawn.condition.get("mask")).certain(drawn.x).mean
+        code = self.denoiser.space.with_mask(drawn.condition.get("mask")).point_mass(drawn.x).mean
         return ((code * self.of).flatten(1).sum(1) if isinstance(self.of, Tensor) else self.of(code)).double()
 
     def draw(self, gamma: float, seed: int) -> tuple[Float[Tensor, " n"], Tensor]:
@@ -302,8 +303,8 @@ class Knob:
         guided = self.denoiser & self.guide(gamma) if gamma else self.denoiser
         weighed = Population(particles=self.n, steps=self.steps)
         drawn = yield from draws(guided, self.n, weighed, seed=seed, condition=self.condition)
-        assert drawn.family is not None
-        return self.value(drawn), drawn.family
+        assert drawn.genealogy is not None
+        return self.value(drawn), drawn.genealogy
 
 
 def tilted_mean(values: Float[Tensor, " n"], gamma: float) -> float:

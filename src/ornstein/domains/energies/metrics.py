@@ -15,24 +15,24 @@ from torch import Tensor
 from ...denoisers.base import NeuralDenoiser
 from ...errors import InputError
 from ...keys import Keys
-from ...mcmc.correction import Corrected
+from ...mcmc.correction import MCMCReport
 from ...report import plots
 from ...tasks.drawing import sample
-from ...tasks.figures import Chapter, Figure, Score
+from ...tasks.figures import Chapter, Figure, Metric
 from .data import System
 from .factors import boltzmann
 
 
-def judged(x: Float[Tensor, "n ..."], system: System, exactness: Any = None) -> list[Score]:
+def judged(x: Float[Tensor, "n ..."], system: System, exactness: Any = None) -> list[Metric]:
     """All scores that apply to a system."""
     found = [virial(x, system), *mean_energy(x, system), *shares(x, system), *wasserstein(x, system)]
-    if isinstance(exactness, Corrected) and "log_z" in system.facts:
+    if isinstance(exactness, MCMCReport) and "log_z" in system.reference:
         meaning = f"log of the integral of exp(−E), nats; its stated error is {exactness.error:.3g}."
-        found.append(Score("log Z", exactness.log_evidence, "closer", meaning, system.facts["log_z"], "exact"))
+        found.append(Metric("log Z", exactness.log_evidence, "closer", meaning, system.reference["log_z"], "exact"))
     return found
 
 
-def virial(x: Float[Tensor, "n ..."], system: System) -> Score:
+def virial(x: Float[Tensor, "n ..."], system: System) -> Metric:
     """⟨x · ∇E⟩ beside the number of degrees of freedom."""
     x = x.double().requires_grad_()
     (slope,) = torch.autograd.grad(system.energy(x).sum(), x)
@@ -41,24 +41,24 @@ def virial(x: Float[Tensor, "n ..."], system: System) -> Score:
     rank = float(space.freedom(torch.zeros(1, *system.shape)).sum())
     error = float(products.std() / len(x) ** 0.5)
     meaning = f"Mean of x · ∇E, of any exp(−E) the degrees of freedom; standard error {error:.2g}."
-    return Score("virial", products.mean().item(), "closer", meaning, rank, "exact")
+    return Metric("virial", products.mean().item(), "closer", meaning, rank, "exact")
 
 
-def mean_energy(x: Float[Tensor, "n ..."], system: System) -> list[Score]:
+def mean_energy(x: Float[Tensor, "n ..."], system: System) -> list[Metric]:
     """⟨E⟩, with the exact one if it is known."""
     energy = system.energy(x.double())
     meaning = f"In units of kT; standard error {float(energy.std()) / len(x) ** 0.5:.2g}."
-    return [Score("mean energy", energy.mean().item(), "closer", meaning, system.facts.get("energy"), "exact")]
+    return [Metric("mean energy", energy.mean().item(), "closer", meaning, system.reference.get("energy"), "exact")]
 
 
-def shares(x: Float[Tensor, "n ..."], system: System) -> list[Score]:
+def shares(x: Float[Tensor, "n ..."], system: System) -> list[Metric]:
     """How far the shares of modes or classes are from the exact ones."""
     if system.group is None or system.shares is None:
         return []
     distance = total_variation(system.group(x), system.shares)
     floor = (2 / torch.pi * system.shares * (1 - system.shares) / len(x)).sqrt().sum().item() / 2
     meaning = "Total variation between the shares of modes and the exact ones; the yardstick is that of exact draws."
-    return [Score("shares of modes", distance, "lower", meaning, floor, "exact draws, expected")]
+    return [Metric("shares of modes", distance, "lower", meaning, floor, "exact draws, expected")]
 
 
 def total_variation(groups: Tensor, shares: Float[Tensor, " k"]) -> float:
@@ -68,14 +68,14 @@ def total_variation(groups: Tensor, shares: Float[Tensor, " k"]) -> float:
     return ((found - shares).abs().sum(1) / 2).mean().item()
 
 
-def wasserstein(x: Float[Tensor, "n ..."], system: System, most: int = 1000) -> list[Score]:
+def wasserstein(x: Float[Tensor, "n ..."], system: System, most: int = 1000) -> list[Metric]:
     """The exact W₂ between up to 1,000 samples and as many exact draws, beside that of two exact draws."""
     if system.draw is None:
         return []
     n = min(len(x), most)
     first, second = (system.draw(Keys.of(seed, n)) for seed in (7, 8))
     meaning = f"Exact 2-Wasserstein distance of {n} samples to exact draws; the yardstick is two sets of exact draws."
-    return [Score("Wasserstein-2", w2(x[:n], first), "lower", meaning, w2(second, first), "exact draws")]
+    return [Metric("Wasserstein-2", w2(x[:n], first), "lower", meaning, w2(second, first), "exact draws")]
 
 
 def w2(a: Float[Tensor, "n ..."], b: Float[Tensor, "m ..."]) -> float:
@@ -105,7 +105,7 @@ def chapters(denoiser: NeuralDenoiser, system: System, seed: int, n: int = 300) 
     sets = {"proposed": sample(denoiser, n, seed=seed).x, "corrected": found.x}
     plane = [_on_landscape(sets, system)] if system.shape == (2,) else []
     assert denoiser.origin is not None
-    training = f"{denoiser.origin.facts['gradients']:,}"
+    training = f"{denoiser.origin.metadata['gradients']:,}"
     return [
         Chapter(
             f"{system.name}: from proposals to exp(−E)",

@@ -28,7 +28,7 @@ from ...denoisers.base import NeuralDenoiser
 from ...files import read_json
 from ...keys import Keys
 from ...report import pictures, plots
-from ...tasks.figures import Chapter, Figure, Score
+from ...tasks.figures import Chapter, Figure, Metric
 from ...training.clusters import identities
 from ...training.datasets import Arrays
 from ...training.feeding import Batch
@@ -79,14 +79,14 @@ def pair_agreement(x: Tensor, real: Tensor, size: int) -> float:
     return torch.corrcoef(both)[0, 1].item()
 
 
-def satisfied(x: Int[Tensor, "n length"], facts: Mapping[str, Any]) -> Bool[Tensor, "n pairs"]:
+def satisfied(x: Int[Tensor, "n length"], metadata: Mapping[str, Any]) -> Bool[Tensor, "n pairs"]:
     """Whether each known pair of each sequence goes together."""
-    pairs = torch.tensor(facts["pairs"])
+    pairs = torch.tensor(metadata["pairs"])
     a, b = x[:, pairs[:, 0]], x[:, pairs[:, 1]]
-    if facts["kind"] == "protein":
-        cysteine = facts["alphabet"].index("C")
+    if metadata["kind"] == "protein":
+        cysteine = metadata["alphabet"].index("C")
         return (a == cysteine) == (b == cysteine)
-    return pairable(facts["alphabet"])[a, b] > 0
+    return pairable(metadata["alphabet"])[a, b] > 0
 
 
 def couplings(x: Int[Tensor, "n length"], size: int) -> Float[Tensor, "length length"]:
@@ -128,27 +128,27 @@ def judged(
     train: Arrays,
     held_out: Arrays,
     settings: Mapping[str, Any],
-) -> list[Score]:
+) -> list[Metric]:
     """What can be said of these sequences, beside as many held-out records."""
-    facts = train.facts
-    found = [] if facts["lengths"] else _columns(x, train, held_out)
+    metadata = train.metadata
+    found = [] if metadata["lengths"] else _columns(x, train, held_out)
     if settings.get("fold"):
-        found += _folding(to_text(x, facts["alphabet"]), settings["fold"])
-    if facts["motif"]:
+        found += _folding(to_text(x, metadata["alphabet"]), settings["fold"])
+    if metadata["motif"]:
         found.append(_spacing(x, train, held_out))
-    if facts["model"] and shutil.which("cmalign"):
+    if metadata["model"] and shutil.which("cmalign"):
         found += _covariance(x, held_out)
     return found + _letters(x, condition, held_out)
 
 
-def _columns(x: Tensor, train: Arrays, held_out: Arrays) -> list[Score]:
+def _columns(x: Tensor, train: Arrays, held_out: Arrays) -> list[Metric]:
     """Scores of data that have columns."""
     assert isinstance(train.x, Tensor)
     assert isinstance(held_out.x, Tensor)
-    facts, size, real = train.facts, len(train.facts["alphabet"]), held_out.x
+    metadata, size, real = train.metadata, len(train.metadata["alphabet"]), held_out.x
     alike = train.x[Keys.of(0, 1).bits(len(train.x))[0].argsort()[: len(x)]]
     rows = [
-        Score(
+        Metric(
             "pair-frequency agreement",
             pair_agreement(x, real, size),
             "higher",
@@ -157,13 +157,13 @@ def _columns(x: Tensor, train: Arrays, held_out: Arrays) -> list[Score]:
             f"{len(alike)} training records",
         )
     ]
-    if facts["pairs"]:
-        rows += _pair_scores(x, real, facts)
-    novel, among = nearest(x, train.x, facts["alphabet"]), nearest(real, train.x, facts["alphabet"])
-    spread = nearest(x, x, facts["alphabet"], itself=True)
+    if metadata["pairs"]:
+        rows += _pair_scores(x, real, metadata)
+    novel, among = nearest(x, train.x, metadata["alphabet"]), nearest(real, train.x, metadata["alphabet"])
+    spread = nearest(x, x, metadata["alphabet"], itself=True)
     return [
         *rows,
-        Score(
+        Metric(
             "nearest identity to training data",
             novel.median().item(),
             "closer",
@@ -171,37 +171,39 @@ def _columns(x: Tensor, train: Arrays, held_out: Arrays) -> list[Score]:
             among.median().item(),
             "held-out records",
         ),
-        Score("copies of training data", (novel == 1).double().mean().item(), "lower", "Share of the samples."),
-        Score(
+        Metric("copies of training data", (novel == 1).double().mean().item(), "lower", "Share of the samples."),
+        Metric(
             "nearest identity among the samples",
             spread.median().item(),
             "closer",
             "Median; 1 would be one sequence again and again.",
-            nearest(real, real, facts["alphabet"], itself=True).median().item(),
+            nearest(real, real, metadata["alphabet"], itself=True).median().item(),
             "held-out records",
         ),
     ]
 
 
-def _pair_scores(x: Tensor, real: Tensor, facts: Mapping[str, Any]) -> list[Score]:
+def _pair_scores(x: Tensor, real: Tensor, metadata: Mapping[str, Any]) -> list[Metric]:
     """All pairs, and those a long way apart."""
-    far = torch.tensor([j - i > FAR for i, j in facts["pairs"]])
-    ours, theirs = satisfied(x, facts).double(), satisfied(real, facts).double()
-    meaning = "Both letters C, or neither." if facts["kind"] == "protein" else "Share that can form a base pair."
+    far = torch.tensor([j - i > FAR for i, j in metadata["pairs"]])
+    ours, theirs = satisfied(x, metadata).double(), satisfied(real, metadata).double()
+    meaning = "Both letters C, or neither." if metadata["kind"] == "protein" else "Share that can form a base pair."
     rows = [("pairs satisfied", slice(None))] + ([(f"pairs further apart than {FAR}", far)] if far.any() else [])
     return [
-        Score(name, ours[:, which].mean().item(), "closer", meaning, theirs[:, which].mean().item(), "held-out records")
+        Metric(
+            name, ours[:, which].mean().item(), "closer", meaning, theirs[:, which].mean().item(), "held-out records"
+        )
         for name, which in rows
     ]
 
 
-def _folding(texts: Sequence[str], target: str) -> list[Score]:
+def _folding(texts: Sequence[str], target: str) -> list[Metric]:
     bare = [text.replace("-", "N") for text in texts]
     solved = np.mean([folds_into(text, target) for text in bare])
     mean_defect = np.mean([defect(text, target) for text in bare])
     return [
-        Score("folds into the target", float(solved), "higher", "By ViennaRNA's least free energy."),
-        Score("normalised ensemble defect", float(mean_defect), "lower", "Share of positions wrongly paired."),
+        Metric("folds into the target", float(solved), "higher", "By ViennaRNA's least free energy."),
+        Metric("normalised ensemble defect", float(mean_defect), "lower", "Share of positions wrongly paired."),
     ]
 
 
@@ -213,28 +215,28 @@ def motif_places(x: Int[Tensor, "n length"], motif: str, alphabet: str, fewest: 
     return torch.bincount(best, minlength=right.shape[1] + 1).double() / len(x)
 
 
-def _spacing(x: Tensor, train: Arrays, held_out: Arrays) -> Score:
+def _spacing(x: Tensor, train: Arrays, held_out: Arrays) -> Metric:
     """Whether the motif is where it is in the family."""
-    facts = train.facts
+    metadata = train.metadata
     ours, some, theirs = (
-        motif_places(part, facts["motif"], facts["alphabet"])  # pyright: ignore[reportArgumentType]
+        motif_places(part, metadata["motif"], metadata["alphabet"])  # pyright: ignore[reportArgumentType]
         for part in (x, train.x[: len(x)], held_out.x)  # pyright: ignore[reportArgumentType]
     )
     meaning = (
-        f"Total variation between the columns of {facts['motif']} (one letter may be wrong) and held-out records'."
+        f"Total variation between the columns of {metadata['motif']} (one letter may be wrong) and held-out records'."
     )
     away, usual = ((places - theirs).abs().sum().item() / 2 for places in (ours, some))
-    return Score("motif misplaced", away, "lower", meaning, usual, f"{len(x)} training records")
+    return Metric("motif misplaced", away, "lower", meaning, usual, f"{len(x)} training records")
 
 
-def _covariance(x: Tensor, held_out: Arrays) -> list[Score]:
+def _covariance(x: Tensor, held_out: Arrays) -> list[Metric]:
     """Scores by the family's covariance model."""
     assert isinstance(held_out.x, Tensor)
-    model, alphabet = FAMILIES / held_out.facts["model"], held_out.facts["alphabet"]
+    model, alphabet = FAMILIES / held_out.metadata["model"], held_out.metadata["alphabet"]
     ours, theirs = (covariance_bits(to_text(part, alphabet), model) for part in (x, held_out.x[: len(x)]))
     meaning = "Median log-odds of Infernal's cmalign, structure and sequence together."
     return [
-        Score(
+        Metric(
             "covariance model bits",
             float(np.median(ours)),
             "closer",
@@ -256,30 +258,30 @@ def covariance_bits(texts: Sequence[str], model: Path) -> list[float]:
     return [float(row[6]) for row in rows]
 
 
-def _letters(x: Tensor, condition: Mapping[str, Tensor], held_out: Arrays) -> list[Score]:
+def _letters(x: Tensor, condition: Mapping[str, Tensor], held_out: Arrays) -> list[Metric]:
     """How far the letters' frequencies are from those of the data."""
     assert isinstance(held_out.x, Tensor)
-    size = len(held_out.facts["alphabet"])
+    size = len(held_out.metadata["alphabet"])
     ours, theirs = (
         torch.bincount(part[mask] if mask is not None else part.flatten(), minlength=size).double()
         for part, mask in ((x, condition.get("mask")), (held_out.x, held_out.condition.get("mask")))
     )
     distance = (ours / ours.sum() - theirs / theirs.sum()).abs().sum().item() / 2
-    return [Score("letters misplaced", distance, "lower", "Total variation between the letters' frequencies.")]
+    return [Metric("letters misplaced", distance, "lower", "Total variation between the letters' frequencies.")]
 
 
 def headers(
-    x: Int[Tensor, "n length"], facts: Mapping[str, Any], families: Sequence[str], train: Tensor | None = None
+    x: Int[Tensor, "n length"], metadata: Mapping[str, Any], families: Sequence[str], train: Tensor | None = None
 ) -> list[str]:
     """What stands in the header of each sample: its family, the known pairs that it satisfies, its nearest relative."""
     words: list[list[str]] = [[] for _ in range(len(x))]
     for line, name in zip(words, families, strict=False):
         line.append(f"family={name}")
-    if facts["pairs"]:
-        for line, good in zip(words, satisfied(x, facts).sum(1).tolist(), strict=True):
-            line.append(f"pairs={good}/{len(facts['pairs'])}")
+    if metadata["pairs"]:
+        for line, good in zip(words, satisfied(x, metadata).sum(1).tolist(), strict=True):
+            line.append(f"pairs={good}/{len(metadata['pairs'])}")
     if train is not None:
-        for line, identity in zip(words, nearest(x, train, facts["alphabet"]).tolist(), strict=True):
+        for line, identity in zip(words, nearest(x, train, metadata["alphabet"]).tolist(), strict=True):
             line.append(f"nearest={identity:.2f}")
     return [" ".join(line) for line in words]
 
@@ -287,17 +289,19 @@ def headers(
 # Pictures -------------------------------------------------------------------------------------------
 
 
-def alignment(x: Int[Tensor, "n length"], facts: Mapping[str, Any], mask: Tensor | None = None) -> Figure:
+def alignment(x: Int[Tensor, "n length"], metadata: Mapping[str, Any], mask: Tensor | None = None) -> Figure:
     """Sequences below one another, a colour a letter; gaps are white, hidden letters grey."""
-    cells = x if mask is None else torch.where(mask, x, len(facts["alphabet"]) + 1)
-    image = pictures.png(pictures.mosaic(cells.numpy(), _palette(facts), *_cell(facts)))
-    return Figure(image, f"{len(x)} sequences, a colour a kind of letter", width=min(900, _cell(facts)[0] * x.shape[1]))
+    cells = x if mask is None else torch.where(mask, x, len(metadata["alphabet"]) + 1)
+    image = pictures.png(pictures.mosaic(cells.numpy(), _palette(metadata), *_cell(metadata)))
+    return Figure(
+        image, f"{len(x)} sequences, a colour a kind of letter", width=min(900, _cell(metadata)[0] * x.shape[1])
+    )
 
 
-def film(frames: Sequence[Any], facts: Mapping[str, Any], rows: int = 10) -> list[Figure]:
+def trajectory(frames: Sequence[Any], metadata: Mapping[str, Any], rows: int = 10) -> list[Figure]:
     """The same while they denoise: an animation, and one sequence step by step."""
     chosen = [frames[k] for k in np.linspace(0, len(frames) - 1, min(len(frames), 40)).astype(int)]
-    palette, cell = _palette(facts), _cell(facts)
+    palette, cell = _palette(metadata), _cell(metadata)
     images = [pictures.mosaic(frame[:rows].numpy(), palette, *cell) for frame in chosen]
     width = min(900, images[0].shape[1])
     strip = pictures.mosaic(torch.stack([frame[0] for frame in chosen]).numpy(), palette, cell[0], cell[1] // 2)
@@ -307,22 +311,22 @@ def film(frames: Sequence[Any], facts: Mapping[str, Any], rows: int = 10) -> lis
     ]
 
 
-def _cell(facts: Mapping[str, Any]) -> tuple[int, int]:
-    return max(3, min(8, 900 // facts["length"])), 8
+def _cell(metadata: Mapping[str, Any]) -> tuple[int, int]:
+    return max(3, min(8, 900 // metadata["length"])), 8
 
 
-def _palette(facts: Mapping[str, Any]) -> np.ndarray:
+def _palette(metadata: Mapping[str, Any]) -> np.ndarray:
     """A colour a letter, grey for what is hidden, white for gaps and for what does not exist."""
-    colours = _COLOURS if facts["kind"] == "protein" else _BASES
-    named = [colours.get(letter, "#ffffff") for letter in facts["alphabet"]] + ["#c9ccd1", "#ffffff"]
+    colours = _COLOURS if metadata["kind"] == "protein" else _BASES
+    named = [colours.get(letter, "#ffffff") for letter in metadata["alphabet"]] + ["#c9ccd1", "#ffffff"]
     return np.array([[int(name[k : k + 2], 16) for k in (1, 3, 5)] for name in named])
 
 
-def coupling_matrices(x: Tensor, real: Tensor, facts: Mapping[str, Any]) -> Figure:
+def coupling_matrices(x: Tensor, real: Tensor, metadata: Mapping[str, Any]) -> Figure:
     """Which columns vary together, in the samples and in the data, with the known pairs marked."""
-    size = len(facts["alphabet"])
+    size = len(metadata["alphabet"])
     panels = {name: couplings(part, size).numpy() for name, part in (("samples", x), ("the data", real))}
-    marks = [(i, j) for i, j in facts["pairs"]]
+    marks = [(i, j) for i, j in metadata["pairs"]]
     return Figure(plots.matrices(panels, "coupling (nats)", marks), "Columns that vary together", "svg+xml", 640)
 
 
@@ -330,20 +334,20 @@ def chapters(denoiser: NeuralDenoiser, x: Tensor, train: Arrays, held_out: Array
     """How the columns of samples vary together, beside the data's, and how much held-out records surprise the model."""
     assert denoiser.origin is not None
     assert isinstance(train.x, Tensor)
-    facts = denoiser.origin.facts
-    surprise = Score(
+    metadata = denoiser.origin.metadata
+    surprise = Metric(
         "bits a column",
         bits_per_letter(denoiser, held_out, looks=2),
         "lower",
         "The likelihood bound of held-out records, gaps included.",
-        log(len(facts["alphabet"]), 2),
+        log(len(metadata["alphabet"]), 2),
         "letters at random",
     )
     text = (
         "Mutual information of all pairs of columns less what their averages explain, in samples and in the data; "
-        f"known pairs are circled. Data: {facts['source']}."
+        f"known pairs are circled. Data: {metadata['source']}."
     )
-    figure = coupling_matrices(x, train.x, facts)
+    figure = coupling_matrices(x, train.x, metadata)
     found = [Chapter(f"What varies together in {denoiser.origin.name}", text, [figure], [surprise])]
     return [*found, _against_autoregression()] if denoiser.origin.config["data"] == "riboswitch" else found
 

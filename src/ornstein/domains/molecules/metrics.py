@@ -22,7 +22,7 @@ from torch import Tensor
 
 from ...denoisers.regressors import Regressor
 from ...keys import Keys
-from ...tasks.figures import Score
+from ...tasks.figures import Metric
 from ...tasks.runs import load_regressor
 from . import data
 from .chemistry.busters import passing
@@ -84,7 +84,7 @@ _SLOW: Mapping[str, tuple[str, Better, str]] = {
 
 def judged(
     found: Sequence[Molecule], reference: Sequence[Molecule], known: Collection[str], slow: int = 50
-) -> list[Score]:
+) -> list[Metric]:
     """What can be said of these molecules, beside held-out real ones.
 
     Args:
@@ -100,10 +100,10 @@ def judged(
 
 def _rows(
     table: Mapping[str, tuple[str, Better, str]], ours: Mapping[str, float], real: Mapping[str, float]
-) -> list[Score]:
+) -> list[Metric]:
     """Of the numbers that exist; files of scores hold no infinities."""
     return [
-        Score(name, ours[key], better, meaning, real.get(key), "held-out molecules")
+        Metric(name, ours[key], better, meaning, real.get(key), "held-out molecules")
         for key, (name, better, meaning) in table.items()
         if isfinite(ours.get(key, float("nan")))
     ]
@@ -146,7 +146,7 @@ def _slow(molecules: tuple[Molecule, ...], n: int) -> dict[str, float]:
     return measured | ({"passing": passing(mols)} if find_spec("posebusters") else {})
 
 
-def _shapes(found: tuple[Molecule, ...], reference: tuple[Molecule, ...]) -> list[Score]:
+def _shapes(found: tuple[Molecule, ...], reference: tuple[Molecule, ...]) -> list[Metric]:
     """Found and held-out molecules, equally many, against other held-out ones: few molecules alone would differ."""
     n = min(len(found), len(reference) // 2)
     if n == 0:
@@ -155,7 +155,7 @@ def _shapes(found: tuple[Molecule, ...], reference: tuple[Molecule, ...]) -> lis
     meaning = "Jensen–Shannon divergence of histograms by type, from held-out molecules' (0 = the same, 1 = disjoint)."
     measures: dict[str, Callable[..., float]] = {"bond lengths": length_divergence, "bond angles": angle_divergence}
     return [
-        Score(name, measure(ours, others), "lower", meaning, measure(real, others), f"{n} other held-out molecules")
+        Metric(name, measure(ours, others), "lower", meaning, measure(real, others), f"{n} other held-out molecules")
         for name, measure in measures.items()
     ]
 
@@ -198,15 +198,15 @@ def read_off(
 ) -> Float[Tensor, "n properties"]:
     """Properties by a regressor, in the units of its data; t: the time up to which the molecules are noised first."""
     assert regressor.origin is not None
-    part, parts = data.padded(data.table(found), regressor.origin.facts), []
+    part, parts = data.padded(data.table(found), regressor.origin.metadata), []
     for first in range(0, len(found), batch):
         index = torch.arange(first, min(first + batch, len(found)))
         x, condition = part.batch(index)
         noise = Keys.of(0, index.tolist()).fold("noise")
-        x_t = regressor.space.where(condition["mask"]).noise(x, t, noise)
+        x_t = regressor.space.with_mask(condition["mask"]).noise(x, t, noise)
         with torch.no_grad():
             parts.append(regressor(x_t, t, condition).mean)
-    return data.in_units(torch.cat(parts), regressor.origin.facts)
+    return data.in_units(torch.cat(parts), regressor.origin.metadata)
 
 
 def true_properties(found: Sequence[Molecule], names: Sequence[str]) -> Float[Tensor, "n properties"]:
@@ -226,7 +226,7 @@ def by_size(values: Float[Tensor, "n k"], sizes: Int[Tensor, " n"]) -> Float[Ten
     return same @ (same.T @ values) / same.sum(0)[group, None]
 
 
-def wanted_and_found(found: Sequence[Molecule], wanted: Mapping[str, float]) -> list[Score]:
+def wanted_and_found(found: Sequence[Molecule], wanted: Mapping[str, float]) -> list[Metric]:
     """How far molecules are from properties of QM9 that were asked for, beside how far the judge is from the truth."""
     if not wanted:
         return []
@@ -235,7 +235,7 @@ def wanted_and_found(found: Sequence[Molecule], wanted: Mapping[str, float]) -> 
     own = dict(zip(names, own_errors().tolist(), strict=True))
     rows = [(name, PUBLISHED[name], seen[:, [names.index(name)]], value) for name, value in wanted.items()]
     return [
-        Score(
+        Metric(
             f"{name}, mean absolute error ({like.unit})",
             like.scale * float(absolute_errors(values, torch.tensor([[value]]))),
             "lower",
@@ -248,7 +248,7 @@ def wanted_and_found(found: Sequence[Molecule], wanted: Mapping[str, float]) -> 
     ]
 
 
-def predictions(regressor: Regressor) -> list[Score]:
+def predictions(regressor: Regressor) -> list[Metric]:
     """How well a regressor of QM9 predicts molecules that it was not trained on, at the noise levels that it knows."""
     found = data.reference("qm9")
     truth, sizes = true_properties(found, _names(regressor)), torch.tensor([len(one) for one in found])
@@ -261,13 +261,13 @@ def predictions(regressor: Regressor) -> list[Score]:
             meaning = f"Mean absolute error at noise level t = {t:g}."
             yardstick = f"from the number of atoms alone; EDM's classifier {like.judge:g}"
             named = f"{name} at t = {t:g} ({like.unit})"
-            rows.append(Score(named, like.scale * ours, "lower", meaning, like.scale * alone, yardstick))
+            rows.append(Metric(named, like.scale * ours, "lower", meaning, like.scale * alone, yardstick))
     return rows
 
 
 def _names(regressor: Regressor) -> list[str]:
     assert regressor.origin is not None
-    return list(regressor.origin.facts["properties"])
+    return list(regressor.origin.metadata["properties"])
 
 
 @cache

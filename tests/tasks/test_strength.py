@@ -14,8 +14,17 @@ from ornstein.denoisers.oracles import Mixture, gaussian_mixture
 from ornstein.keys import Keys
 from ornstein.report.posteriors import exact_mean, three_modes
 from ornstein.sampling.diagnostics import mean_and_error
-from ornstein.tasks.calibration import Knob, Law, Shift, Target, calibrate, solve, tilted_ess, tilted_mean
 from ornstein.tasks.drawing import sample
+from ornstein.tasks.strength import (
+    ExponentialTilt,
+    Law,
+    MomentConstraint,
+    StrengthSearch,
+    guidance_strength,
+    solve,
+    tilted_ess,
+    tilted_mean,
+)
 from worlds import MeanOnly, anisotropic, assert_close, assert_same_law, double, rejected, sequences
 
 VALUES = Keys.of(0, 20_000).normal() * 2 + 1
@@ -72,20 +81,20 @@ def test_solving_inverts_the_reweighted_mean(target: float) -> None:
 def test_the_shifted_belief_is_that_of_the_tilted_mixture(t: float) -> None:
     direction, x_t = double([0.6, -0.8]), Keys.of(2, 5).normal(2)
     for world in (anisotropic(), MeanOnly(anisotropic())):
-        found = (world & Shift(direction, 1.3))(x_t, t).mean
+        found = (world & ExponentialTilt(direction, 1.3))(x_t, t).mean
         assert_close(found, tilted(anisotropic(), direction, 1.3)(x_t, t).mean, 1e-9)
 
 
 def test_shifted_samples_follow_the_tilted_mixture() -> None:
     direction = double([0.6, -0.8])
-    x = sample(anisotropic() & Shift(direction, 1.0), 4000, 40).x
+    x = sample(anisotropic() & ExponentialTilt(direction, 1.0), 4000, 40).x
     assert_same_law(x, tilted(anisotropic(), direction, 1.0))
     rejected(assert_same_law, x, tilted(anisotropic(), direction, 1.3))
 
 
 def test_categories_cannot_be_shifted() -> None:
     with pytest.raises(InputError, match="only Gaussian noise can be shifted, not that of Categorical"):
-        _ = sequences("masked") & Shift(double([1.0]), 1.0)
+        _ = sequences("masked") & ExponentialTilt(double([1.0]), 1.0)
 
 
 # Calibration ------------------------------------------------------------------------------------------
@@ -93,7 +102,7 @@ def test_categories_cannot_be_shifted() -> None:
 
 @pytest.mark.parametrize("w", [first, double([1.0])], ids=["particles", "shift"])
 def test_a_target_is_hit_and_the_interval_is_honest(w: Any) -> None:
-    found = calibrate(three_modes(), w, 3.0, n=8000)
+    found = guidance_strength(three_modes(), w, 3.0, n=8000)
     assert exact_mean(three_modes(), found.gamma) == pytest.approx(3.0, abs=0.05)
     assert found.error < 0.03
     assert abs(found.measured - exact_mean(three_modes(), found.gamma)) < 4 * found.error
@@ -101,14 +110,14 @@ def test_a_target_is_hit_and_the_interval_is_honest(w: Any) -> None:
 
 
 def test_a_far_target_takes_a_ladder() -> None:
-    found = calibrate(three_modes(), first, 3.7, n=2000)
+    found = guidance_strength(three_modes(), first, 3.7, n=2000)
     assert "ladder" in found.method
     assert exact_mean(three_modes(), found.gamma) == pytest.approx(3.7, abs=0.1)
 
 
 def test_the_plug_in_would_miss() -> None:
     """Guidance without particles at the calibrated strength is farther off than the calibration's error."""
-    found = calibrate(three_modes(), first, 3.0, n=4000)
+    found = guidance_strength(three_modes(), first, 3.0, n=4000)
     plain = sample(three_modes() & found.guide, 4000, 50).x.mean().item()
     assert abs(plain - 3.0) > 5 * found.error
 
@@ -116,18 +125,18 @@ def test_the_plug_in_would_miss() -> None:
 @pytest.mark.parametrize("target", [1.2, -1.2])
 def test_a_target_outside_of_the_support_is_refused(target: float) -> None:
     with pytest.raises(InputError, match="beyond what this model draws"):
-        calibrate(three_modes(), lambda x: x[:, 0].tanh(), target, n=500, steps=20)
+        guidance_strength(three_modes(), lambda x: x[:, 0].tanh(), target, n=500, steps=20)
 
 
 def test_a_constant_cannot_be_calibrated() -> None:
     with pytest.raises(InputError, match="the property is 0 for all samples"):
-        calibrate(three_modes(), lambda x: 0 * x[:, 0], 1.0, n=40)
+        guidance_strength(three_modes(), lambda x: 0 * x[:, 0], 1.0, n=40)
 
 
 def test_categories_are_calibrated_by_their_codes() -> None:
     """The expected number of positions in state 0."""
     world = sequences("masked")
-    found = calibrate(world, lambda code: code[..., 0].sum(1), 1.2, n=2000, steps=30)
+    found = guidance_strength(world, lambda code: code[..., 0].sum(1), 1.2, n=2000, steps=30)
     probs = world.weights.reshape(3, 3)
     counts = double([[(a == 0) + (b == 0) for b in range(3)] for a in range(3)])
     exact = (probs.log() + found.gamma * counts).flatten().softmax(0) @ counts.flatten()
@@ -135,12 +144,12 @@ def test_categories_are_calibrated_by_their_codes() -> None:
 
 
 def test_a_target_as_a_guide() -> None:
-    guided = three_modes() & Target(double([1.0]), 2.0, n=2000)
+    guided = three_modes() & MomentConstraint(double([1.0]), 2.0, n=2000)
     assert sample(guided, 4000).x.mean().item() == pytest.approx(2.0, abs=0.15)
 
 
 def test_knobs_draw_independent_samples_where_no_particles_are_needed() -> None:
-    knob = Knob(three_modes(), double([1.0]), 100)
+    knob = StrengthSearch(three_modes(), double([1.0]), 100)
     assert knob.draw(0.5, 0)[1].tolist() == list(range(100))
     assert len(replace(knob, w=first).draw(1.0, 0)[1].unique()) < 100
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ...errors import InputError
 from ...keys import Keys
-from ...tasks.figures import Score
+from ...tasks.figures import Metric
 from ...tasks.runs import load_regressor, shipped
 from ...tasks.samples import Samples
 from ...training.datasets import Arrays
@@ -27,7 +27,7 @@ from .vision.prompts import parsed
 MOST = 2000  # pictures a set
 
 
-def judged(samples: Samples, train: Any, held_out: Any) -> list[Score]:
+def judged(samples: Samples, train: Any, held_out: Any) -> list[Metric]:
     """All scores of a set of pictures; where there is no judge, only whether they are new."""
     assert samples.origin is not None
     source, label = samples.origin.config["data"], samples.condition.get("label")
@@ -53,7 +53,7 @@ def judge_of(source: str) -> Judge | None:
 # Networks that judge ----------------------------------------------------------------------------------
 
 
-def of_captions(samples: Samples, train: Captioned, held_out: Captioned, judge: Judge) -> list[Score]:
+def of_captions(samples: Samples, train: Captioned, held_out: Captioned, judge: Judge) -> list[Metric]:
     """Whether the judge finds the caption asked for among all there are, and how like real pictures they are.
 
     InputError if a picture was asked for in another style than OpenMoji's, which the judge knows.
@@ -70,21 +70,21 @@ def _plain(prompt: str) -> str:
     return " and ".join(phrase.text for end in parsed(prompt) for phrase in end)
 
 
-def of_judge(judge: Judge, source: str) -> list[Score]:
+def of_judge(judge: Judge, source: str) -> list[Metric]:
     """How right a judge is on real pictures that it has not learned from: another style's, or held-out ones."""
     if judge.target == "label":
         _, held_out = load(source)
         assert isinstance(held_out, Arrays)
-        value, classes = _agreement(judge, held_out), held_out.facts["classes"]
+        value, classes = _agreement(judge, held_out), held_out.metadata["classes"]
         return [
-            Score(
+            Metric(
                 "class agreement", value, "higher", "Held-out pictures taken for what they are.", 1 / classes, "chance"
             )
         ]
     real, names = openmoji()
     ranks, known = ranked(judge, real, names, names)
     return [
-        Score(
+        Metric(
             f"caption among the first {k}", within_first(ranks, k), "higher",
             f"R@{k} of OpenMoji's own pictures, whose style it has never seen.", k / len(known), "chance",
         )
@@ -106,11 +106,11 @@ def ranked(judge: Judge, x: Tensor, said: Sequence[str], names: Sequence[str]) -
     return judge.ranks(x, directions, torch.tensor([number[text] for text in said])), known
 
 
-def retrieval(judge: Judge, x: Tensor, said: Sequence[str], real: Tensor, names: Sequence[str]) -> list[Score]:
+def retrieval(judge: Judge, x: Tensor, said: Sequence[str], real: Tensor, names: Sequence[str]) -> list[Metric]:
     """R@1 and R@10 among all captions, of drawn pictures and of real ones."""
     (ours, known), (theirs, _) = (ranked(judge, *part, [*names, *said]) for part in ((x, said), (real, names)))
     return [
-        Score(
+        Metric(
             f"caption among the first {k} of {len(known)}", within_first(ours, k), "higher",
             f"R@{k}: share of pictures that the judge, which never saw this style, gives their caption so early.",
             within_first(theirs, k), "real pictures of the style",
@@ -119,11 +119,11 @@ def retrieval(judge: Judge, x: Tensor, said: Sequence[str], real: Tensor, names:
     ]  # fmt: skip
 
 
-def of_classes(x: Tensor, label: Tensor, held_out: Arrays, judge: Judge) -> list[Score]:
+def of_classes(x: Tensor, label: Tensor, held_out: Arrays, judge: Judge) -> list[Metric]:
     """The share of pictures taken for their class."""
     value, real = judge.agreement(x, label), _agreement(judge, held_out)
     meaning = "Share of samples that a network trained on real pictures takes for the class asked for."
-    return [Score("class agreement", value, "higher", meaning, real, "held-out real pictures")]
+    return [Metric("class agreement", value, "higher", meaning, real, "held-out real pictures")]
 
 
 def _agreement(judge: Judge, real: Arrays) -> float:
@@ -131,7 +131,7 @@ def _agreement(judge: Judge, real: Arrays) -> float:
     return judge.agreement(real.x, real.condition["label"])
 
 
-def likeness(judge: Judge, x: Tensor, real: Tensor, others: Tensor | None = None) -> list[Score]:
+def likeness(judge: Judge, x: Tensor, real: Tensor, others: Tensor | None = None) -> list[Metric]:
     """Fréchet distance, precision and recall of what the judge sees; the yardstick are real pictures against others.
 
     Args:
@@ -143,12 +143,12 @@ def likeness(judge: Judge, x: Tensor, real: Tensor, others: Tensor | None = None
     meaning = "Of the judge's features, to as many real pictures; the yardstick is another set of real ones."
     name = f"{n} other real pictures"
     return [
-        Score("Fréchet distance", frechet(ours, theirs), "lower", meaning, frechet(yardstick, theirs), name),
-        Score(
+        Metric("Fréchet distance", frechet(ours, theirs), "lower", meaning, frechet(yardstick, theirs), name),
+        Metric(
             "precision", covered(ours, theirs), "higher", "Share of samples among real pictures.",
             covered(yardstick, theirs), name,
         ),
-        Score(
+        Metric(
             "recall", covered(theirs, ours), "higher", "Share of real pictures among samples.",
             covered(theirs, yardstick), name,
         ),
@@ -199,11 +199,11 @@ def matched(label: Int64[Tensor, " n"], real: Arrays, seed: int) -> Tensor:
     return real.x[chosen]
 
 
-def class_agreement(x: Tensor, label: Tensor, train: Arrays, held_out: Arrays) -> Score:
+def class_agreement(x: Tensor, label: Tensor, train: Arrays, held_out: Arrays) -> Metric:
     """`agreement` beside that of held-out real pictures."""
     assert isinstance(held_out.x, Tensor)
     classifier = machine(train)
-    return Score(
+    return Metric(
         "class agreement",
         agreement(classifier, x, label),
         "higher",
@@ -213,10 +213,10 @@ def class_agreement(x: Tensor, label: Tensor, train: Arrays, held_out: Arrays) -
     )
 
 
-def distribution(x: Tensor, label: Tensor, train: Arrays, held_out: Arrays) -> Score:
+def distribution(x: Tensor, label: Tensor, train: Arrays, held_out: Arrays) -> Metric:
     """`sliced_wasserstein` to real pictures of the same classes, beside that between two sets of them."""
     real = matched(label, held_out, 0)
-    return Score(
+    return Metric(
         "sliced Wasserstein distance",
         sliced_wasserstein(x, real),
         "lower",
@@ -226,9 +226,9 @@ def distribution(x: Tensor, label: Tensor, train: Arrays, held_out: Arrays) -> S
     )
 
 
-def novelty(x: Tensor, train: Tensor, held_out: Tensor) -> Score:
+def novelty(x: Tensor, train: Tensor, held_out: Tensor) -> Metric:
     """`nearest` among the training pictures, beside that of held-out real ones."""
-    return Score(
+    return Metric(
         "distance to the nearest training picture",
         nearest(x, train),
         "closer",
