@@ -55,3 +55,35 @@ def test_core_never_imports_domains(path: Path) -> None:
 def test_every_spelling_of_the_import_is_rejected(source: str, package: tuple[str, ...]) -> None:
     with pytest.raises(AssertionError, match="core imports"):
         assert_independent_of_domains(source, package)
+
+
+# Downwards, one way -----------------------------------------------------------------------------------
+
+WINGS = (
+    "domains", "cli", "report", "tasks", "testing", "mcmc", "sampling", "guidance", "training", "denoisers", "spaces",
+    "networks", "beliefs", "covariances", "schedules",
+)  # fmt: skip
+"""From the top down; what is not named here is the ground."""
+
+
+def assert_downwards(source: str, package: tuple[str, ...], wing: str) -> None:
+    """What a module imports as it is loaded lies in its own wing or below."""
+    outer = "\n".join(
+        ast.unparse(node) for node in ast.parse(source).body if isinstance(node, ast.ImportFrom | ast.Import)
+    )
+    names = {name.split(".")[1] for name in imported(outer, package) if name.startswith("ornstein.")}
+    above = [name for name in names if name in WINGS and WINGS.index(name) < WINGS.index(wing)]
+    assert not above, f"{wing} imports {above}, which lie above it"
+
+
+@pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda path: path.relative_to(SOURCE).as_posix())
+def test_imports_run_downwards(path: Path) -> None:
+    wing = path.relative_to(SOURCE).parts[0].removesuffix(".py")
+    if wing in WINGS:
+        assert_downwards(path.read_text(), package_of(path), wing)
+
+
+def test_an_import_that_runs_upwards_is_rejected() -> None:
+    for source in ("from ..tasks.samples import Samples", "import ornstein.report.page", "from .. import domains"):
+        with pytest.raises(AssertionError, match="above"):
+            assert_downwards(source, ("ornstein", "sampling"), "sampling")

@@ -21,6 +21,10 @@ def require_in(config: Any, prefix: str, intervals: Mapping[str, str]) -> None:
     """InputError unless each named number, or every item of a tuple, is in its interval, such as "[0, 1)"; None may.
 
     prefix: of the name in the error, such as "train.".
+
+    Args:
+        config: the configuration, a frozen dataclass.
+        intervals: setting → interval, such as "[0, 1)".
     """
     for name, interval in intervals.items():
         value = getattr(config, name)
@@ -30,7 +34,13 @@ def require_in(config: Any, prefix: str, intervals: Mapping[str, str]) -> None:
 
 
 def require_with(config: Any, prefix: str, needed: Mapping[str, tuple[str, ...]]) -> None:
-    """InputError for a setting that was said without any of those that give it a meaning."""
+    """InputError for a setting that was said without any of those that give it a meaning.
+
+    Args:
+        config: the configuration, a frozen dataclass.
+        prefix: put before the name in an error.
+        needed: setting → settings of which one must be given, too.
+    """
     for name, others in needed.items():
         if _said(config, name) and not any(_said(config, other) for other in others):
             flags = " or ".join(f"{prefix}{other}" for other in others).replace("_", "-")
@@ -187,7 +197,11 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def update(config: Config, values: Mapping[str, Any], where: str) -> Config:
-    """`config` with `values` laid over it, nested tables included; InputError on an unknown key or a wrong type."""
+    """`config` with `values` laid over it, nested tables included; InputError on an unknown key or a wrong type.
+
+    Args:
+        where: the file or flag, for errors.
+    """
     assert is_dataclass(config)
     hints = get_type_hints(type(config))
     known = [field.name for field in fields(config)]

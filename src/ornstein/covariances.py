@@ -135,7 +135,13 @@ def written(cov: Covariance) -> bool:
 def conditioned(
     cov: Covariance, gain: Float[Tensor, "batch m ..."], precision: Float[Tensor, "batch m m"]
 ) -> Covariance:
-    """C − G S⁻¹ Gᵀ: a matrix again where C is one, else a map."""
+    """C − G S⁻¹ Gᵀ: a matrix again where C is one, else a map.
+
+    Args:
+        cov: covariance over the flattened event.
+        gain: the matrix that maps events to what is measured, (batch, m, ...).
+        precision: inverse covariance of the measurement's noise, (batch, m, m).
+    """
     if not isinstance(cov, Dense):
         return Conditioned(cov, gain, precision)
     flat = gain.flatten(2)

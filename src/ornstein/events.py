@@ -72,7 +72,11 @@ def finished(stream: Stream[Result], callback: Callable[[Event], object] = lambd
 
 
 def part(stream: Stream[Result], before: float, size: float, total: float, stage: str | None = None) -> Stream[Result]:
-    """A stream as `size` units of a work of `total` units, of which `before` are done."""
+    """A stream as `size` units of a work of `total` units, of which `before` are done.
+
+    Args:
+        stage: what is being done, in words.
+    """
     while True:
         try:
             event = next(stream)

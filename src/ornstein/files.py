@@ -71,7 +71,11 @@ def read_json(path: Path, expected: str) -> Any:
 
 
 def parse_json(text: str, where: object, expected: str) -> Any:
-    """The value of a JSON text; InputError, which names `where` it stands, if it is malformed or nested too deeply."""
+    """The value of a JSON text; InputError, which names `where` it stands, if it is malformed or nested too deeply.
+
+    Args:
+        expected: what the file should be, in words.
+    """
     try:
         return json.loads(text)
     except RecursionError:

@@ -68,7 +68,11 @@ class Keys:
 
     @classmethod
     def of(cls, seed: int, samples: int | range | Sequence[int], device: torch.device | str = "cpu") -> "Keys":
-        """The keys of the samples numbered `samples` (an int n stands for range(n)) under `seed`."""
+        """The keys of the samples numbered `samples` (an int n stands for range(n)) under `seed`.
+
+        Args:
+            device: where the tensors are.
+        """
         samples = range(samples) if isinstance(samples, int) else samples
         index = torch.tensor(list(samples), dtype=torch.int64, device=device)
         root = _mix(torch.tensor(_signed(seed), device=device) + _GAMMA)

@@ -105,10 +105,10 @@ def test_masks_may_be_arrays_and_numbers_0_and_1(mask: Any) -> None:
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
-        (lambda: Mask(2 * SEEN.long()), "Subset: seen holds other values than 0 and 1"),
-        (lambda: Mask(SEEN & ~SEEN), "Subset: the mask sees nothing"),
-        (lambda: Centered(torch.zeros(4)), "Relative: the mask sees nothing"),
-        (lambda: Mask("seen"), "Subset: seen is a str, expected numbers"),
+        (lambda: Mask(2 * SEEN.long()), "Mask: seen holds other values than 0 and 1"),
+        (lambda: Mask(SEEN & ~SEEN), "Mask: the mask sees nothing"),
+        (lambda: Centered(torch.zeros(4)), "Centered: the mask sees nothing"),
+        (lambda: Mask("seen"), "Mask: seen is a str, expected numbers"),
         (lambda: Mask(SEEN[:2])(X), r"a mask of shape \(2, 6\) does not act on events of shape \(4, 6\)"),
         (lambda: Centered(torch.ones(3))(X), r"a Relative of 3 points does not act on events of shape \(4, 6\)"),
         (lambda: Matrix(ROWS)(X[:, :2]), r"a Matrix of 24 columns does not act on events of shape \(2, 6\)"),

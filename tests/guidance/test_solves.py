@@ -220,7 +220,7 @@ def wrong(y: Any = (0.5, -1.0, 2.0), operator: Any = None, std: Any = 0.3, **opt
         ),
         (
             {"operator": LinearFunction(lambda x: x[:, 0, :3], lambda y: y)},
-            r"the adjoint of Linear gives the shape \(3,\)",
+            r"the adjoint of LinearFunction gives the shape \(3,\)",
         ),
     ],
 )

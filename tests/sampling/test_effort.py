@@ -13,7 +13,7 @@ from torch import Tensor
 from nets import Net
 from ornstein.beliefs import Normal, Probs
 from ornstein.covariances import Dense
-from ornstein.denoisers.base import Condition, Denoiser, Guided, NeuralDenoiser, with_covariance
+from ornstein.denoisers.base import Condition, Denoiser, Guided, NeuralDenoiser, Traits, with_covariance
 from ornstein.effort import Effort
 from ornstein.guidance.factors import Energy, Factor, Interval, NoisyClassifierGuidance, Reward
 from ornstein.guidance.measurements import Fixed, Measurement
@@ -85,7 +85,7 @@ FACTORS: dict[str, Factor] = {
 
 
 def network() -> NeuralDenoiser:
-    return NeuralDenoiser(Net(2).double(), Euclidean((2,)))
+    return NeuralDenoiser(Net(2).double(), Traits(Euclidean((2,))))
 
 
 @pytest.mark.parametrize("name", FACTORS)
@@ -147,7 +147,7 @@ class Counting(Net):
 
 def counting() -> tuple[Counting, Denoiser]:
     net = Counting(2).double()
-    return net, NeuralDenoiser(net, Euclidean((2,)))
+    return net, NeuralDenoiser(net, Traits(Euclidean((2,))))
 
 
 def assert_counted(kernel: Kernel, count: Callable[[SamplerState], int], factors: list[Factor]) -> None:
@@ -201,7 +201,7 @@ def test_a_factor_of_ones_own_need_not_carry_the_tally() -> None:
 def notes(factor: Factor, kernel: Kernel) -> tuple[str, ...]:
     space = Euclidean((6,))
     with torch.no_grad():
-        return Sampler(uniform(3), (kernel,)).end(NeuralDenoiser(Widths(), space) & factor, Keys.of(0, 2)).notes
+        return Sampler(uniform(3), (kernel,)).end(NeuralDenoiser(Widths(), Traits(space)) & factor, Keys.of(0, 2)).notes
 
 
 class Widths(torch.nn.Module):

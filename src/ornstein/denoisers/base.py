@@ -130,7 +130,14 @@ class Denoiser(ABC):
         """The belief about x₀ given x_t at time t: a number, (batch,) or (batch, positions)."""
 
     def terms(self, x_t: State, t: Time, condition: Condition | None = None) -> list[tuple[Time, Belief]]:
-        """Beliefs b_k and weights w_k, of sum 1, for a denoiser of Π_k p_k(x₀)^{w_k}: most have one term."""
+        """Beliefs b_k and weights w_k, of sum 1, for a denoiser of Π_k p_k(x₀)^{w_k}: most have one term.
+
+        Args:
+            x_t: noisy states at time t, (batch, ...): a tensor of the space's shape for each sample, or a dictionary
+                of them for a product.
+            t: time of the noise level, 0 = data, 1 = noise: a number, (batch,), or (batch, positions).
+            condition: what each sample is given, name → (batch, ...); a missing name means that nothing is said.
+        """
         return [(1.0, self(x_t, t, condition))]
 
     def log_density(self, x_t: State, t: Time, condition: Condition | None = None) -> Float[Tensor, " batch"]:
@@ -252,7 +259,12 @@ class NeuralDenoiser(Denoiser):
         return self.space.with_mask((condition or {}).get("mask")).belief(output, x_t, t)
 
     def output(self, x_t: State, t: Time, condition: Condition | None = None) -> Any:
-        """What the network itself says of x_t."""
+        """What the network itself says of x_t.
+
+        Args:
+            t: time of the noise level, 0 = data, 1 = noise: a number, (batch,), or (batch, positions).
+            condition: what each sample is given, name → (batch, ...); a missing name means that nothing is said.
+        """
         condition = condition or {}
         for name in condition:
             if name != "mask" and name not in self.unconditional:
@@ -262,7 +274,15 @@ class NeuralDenoiser(Denoiser):
         return self.network(inputs, times(t, x_t), self.complete(condition, x_t))
 
     def losses(self, x0: State, t: Time, condition: Condition, keys: Keys) -> Float[Tensor, " batch"]:
-        """The denoising loss of each record."""
+        """The denoising loss of each record.
+
+        Args:
+            x0: clean states, (batch, ...): a tensor of the space's shape for each sample, or a dictionary of them for
+                a product.
+            t: time of the noise level, 0 = data, 1 = noise: a number, (batch,), or (batch, positions).
+            condition: what each sample is given, name → (batch, ...); a missing name means that nothing is said.
+            keys: random keys, one a sample; they decide everything random.
+        """
         space = self.space.with_mask(condition.get("mask"))
         x_t = space.corrupt(x0, t, keys.fold("noise"))
         return space.loss(self(x_t, t, condition), x0, x_t, t)
@@ -303,14 +323,28 @@ def times(t: Time, x_t: State) -> Tensor:
 
 
 def with_covariance(denoiser: Denoiser, x_t: State, t: Time, condition: Condition | None = None) -> Belief:
-    """The belief with its covariance: the denoiser's own, else Tweedie's, through the gradient of the network."""
+    """The belief with its covariance: the denoiser's own, else Tweedie's, through the gradient of the network.
+
+    Args:
+        x_t: noisy states at time t, (batch, ...): a tensor of the space's shape for each sample, or a dictionary of
+            them for a product.
+        t: time of the noise level, 0 = data, 1 = noise: a number, (batch,), or (batch, positions).
+        condition: what each sample is given, name → (batch, ...); a missing name means that nothing is said.
+    """
     return terms_and_belief(denoiser, x_t, t, condition)[1]
 
 
 def terms_and_belief(
     denoiser: Denoiser, x_t: State, t: Time, condition: Condition | None = None
 ) -> tuple[list[tuple[Time, Belief]], Belief]:
-    """The denoiser's terms, and the belief they combine to with its covariance."""
+    """The denoiser's terms, and the belief they combine to with its covariance.
+
+    Args:
+        x_t: noisy states at time t, (batch, ...): a tensor of the space's shape for each sample, or a dictionary of
+            them for a product.
+        t: time of the noise level, 0 = data, 1 = noise: a number, (batch,), or (batch, positions).
+        condition: what each sample is given, name → (batch, ...); a missing name means that nothing is said.
+    """
     x_t = map_state(lambda x: x.detach().requires_grad_() if x.is_floating_point() and not x.requires_grad else x, x_t)
     by_gradients = any(x.requires_grad for x in leaves(x_t))  # categories covary in closed form, and need no graph
     with torch.set_grad_enabled(by_gradients or torch.is_grad_enabled()):

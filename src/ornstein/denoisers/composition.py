@@ -295,7 +295,14 @@ class Mixed(Composed):
         return [(1.0, _chosen(component, [part(x_t, t, condition) for _, part in self.parts]))]
 
     def log_density(self, x_t: State, t: Time, condition: Condition | None = None) -> Float[Tensor, " batch"]:
-        """InputError: the parts know theirs up to a constant each, and the constants count in a sum."""
+        """InputError: the parts know theirs up to a constant each, and the constants count in a sum.
+
+        Args:
+            x_t: noisy states at time t, (batch, ...): a tensor of the space's shape for each sample, or a dictionary
+                of them for a product.
+            t: time of the noise level, 0 = data, 1 = noise: a number, (batch,), or (batch, positions).
+            condition: what each sample is given, name → (batch, ...); a missing name means that nothing is said.
+        """
         raise InputError("a mixture of denoisers has no log-density: its parts know theirs only up to a constant each")
 
 

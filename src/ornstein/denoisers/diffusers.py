@@ -110,6 +110,8 @@ def wrapped(
         unconditional: what stands for "not said", one value a condition. By default a caption of no words, and the
             extra class of a class-conditional transformer; Stable Diffusion 1 and 2 learnt the states of the empty
             text instead.
+        size: side of a picture, pixels.
+        data_std: standard deviation of the clean data.
 
     Raises:
         InputError: the scheduler has no table of noise levels, or the model wants what we cannot give.
@@ -229,7 +231,12 @@ class Autoencoder:
 def autoencoder(
     folder: str | Path, *, dtype: torch.dtype = torch.float32, device: str | torch.device = "cpu"
 ) -> Autoencoder:
-    """The autoencoder of a pipeline's folder, or of its own. InputError as in `from_diffusers`."""
+    """The autoencoder of a pipeline's folder, or of its own. InputError as in `from_diffusers`.
+
+    Args:
+        dtype: of the numbers.
+        device: where the tensors are.
+    """
     root = Path(folder)
     where = next((path for path in (root, root / "vae") if (path / "config.json").is_file()), None)
     if where is None:

@@ -56,7 +56,11 @@ class EnergyDenoiser(NeuralDenoiser):
         return Normal(_bound(self, condition).project(mean))
 
     def log_density(self, x_t: State, t: Time, condition: Condition | None = None) -> Float[Tensor, " batch"]:
-        """−E(x_t, t)."""
+        """−E(x_t, t).
+
+        Args:
+            condition: what each sample is given, name → (batch, ...); a missing name means that nothing is said.
+        """
         assert isinstance(x_t, Tensor)
         alpha, _, variance = self._levels(x_t, t)
         x = _bound(self, condition).project(x_t)
@@ -85,7 +89,12 @@ class EnergyDenoiser(NeuralDenoiser):
 def score(
     denoiser: Denoiser, x_t: Float[Tensor, "batch ..."], t: Time, condition: Condition | None = None
 ) -> Float[Tensor, "batch ..."]:
-    """∇ log p(x_t) = (α x̂ − x_t)/σ², within the degrees of freedom of continuous data; t > 0."""
+    """∇ log p(x_t) = (α x̂ − x_t)/σ², within the degrees of freedom of continuous data; t > 0.
+
+    Args:
+        denoiser: the model, (x_t, t, condition) → belief.
+        condition: what each sample is given, name → (batch, ...); a missing name means that nothing is said.
+    """
     space = _bound(denoiser, condition)
     alpha, sigma = (level.to(x_t) for level in _levels(space, x_t, t))
     return space.project(alpha * denoiser(x_t, t, condition).mean - x_t) / sigma**2
@@ -109,6 +118,8 @@ def energy_difference(
     Args:
         nodes: Gauss–Legendre points a line.
         keys: of the detours; those of a fixed seed if not given.
+        denoiser: the model, (x_t, t, condition) → belief.
+        condition: what each sample is given, name → (batch, ...); a missing name means that nothing is said.
     """
     keys = keys or Keys.of(2_000_003, len(a), a.device)
     straight = _line_integral(denoiser, a, b, t, nodes, condition)

@@ -39,7 +39,12 @@ class Components(ABC):
 
     @abstractmethod
     def belief(self, share: Float[Tensor, "batch components"], x_t: State, t: Time) -> Belief:
-        """Σ_k share_k p_k(x₀ | x_t)."""
+        """Σ_k share_k p_k(x₀ | x_t).
+
+        Args:
+            share: probability of each component, sample by sample, (batch, components).
+            t: time of the noise level, 0 = data, 1 = noise: a number, (batch,), or (batch, positions).
+        """
 
     @abstractmethod
     def draw(self, component: Int[Tensor, " batch"], keys: Keys) -> Any:
@@ -190,7 +195,12 @@ class Mixture(Denoiser):
         return self.components.belief(_share(log_weights, self.weights), x_t, t)
 
     def log_density(self, x_t: State, t: Time, condition: Condition | None = None) -> Float[Tensor, " batch"]:
-        """Of tokens the log-probability itself; −∞ where x_t is impossible."""
+        """Of tokens the log-probability itself; −∞ where x_t is impossible.
+
+        Args:
+            t: time of the noise level, 0 = data, 1 = noise: a number, (batch,), or (batch, positions).
+            condition: what each sample is given, name → (batch, ...); a missing name means that nothing is said.
+        """
         log_weights = self._log_weights(condition)
         return (log_weights + self.components.log_likelihood(x_t, t)).logsumexp(-1) - log_weights.logsumexp(-1)
 
@@ -214,7 +224,15 @@ def gaussian_mixture(
     schedule: Schedule = Cosine(),
     labels: Int[Tensor, " k"] | None = None,
 ) -> Mixture:
-    """The exact denoiser of a mixture of Gaussians of any covariances."""
+    """The exact denoiser of a mixture of Gaussians of any covariances.
+
+    Args:
+        means: of the components, in the unit of x, (k, d).
+        covs: covariance of each component, in the squared unit of x, (k, d, d).
+        weights: of the components; equal if not given, (k).
+        schedule: α(t) and σ(t) of the noise.
+        labels: class of each component, if they have one, (k).
+    """
     space = Euclidean((means.shape[1],), schedule)
     return Mixture(_weights(weights, len(means)), GaussianComponents.of(space, means, covs), labels)
 
@@ -239,6 +257,13 @@ def joint_mixture(
     """A continuous × categorical world: component k is N(means_k, covs_k) together with the tokens of row k.
 
     Its states are {"x": (batch, d), "tokens": (batch, positions)}.
+
+    Args:
+        means: of the components, in the unit of x, (k, d).
+        covs: covariance of each component, in the squared unit of x, (k, d, d).
+        weights: of the components; equal if not given, (k).
+        schedule: α(t) and σ(t) of the noise.
+        categories: probabilities of the categories in each component.
     """
     size = int(tokens.max()) + 1
     categories = categories or Categorical.masked((tokens.shape[1],), size, RectifiedFlow())
@@ -274,7 +299,11 @@ class Blocks(Denoiser):
 
 
 def coupled(pairs: int, table: Float[Tensor, "size size"], space: Categorical | None = None) -> Blocks:
-    """Pairs (i, L − 1 − i) with the joint law of the table: a hairpin of as many base pairs."""
+    """Pairs (i, L − 1 − i) with the joint law of the table: a hairpin of as many base pairs.
+
+    Args:
+        space: of the letters; masked ones if not given.
+    """
     space = space or Categorical.masked((2 * pairs,), len(table))
     small = enumerated(replace(space, shape=(2,)), table)
     first = torch.arange(pairs)
@@ -284,7 +313,13 @@ def coupled(pairs: int, table: Float[Tensor, "size size"], space: Categorical | 
 
 
 def ring(modes: int = 8, radius: float = 1.0, std: float = 0.1, schedule: Schedule = Cosine()) -> Mixture:
-    """`modes` equal Gaussians on a circle: the picture everybody draws first."""
+    """`modes` equal Gaussians on a circle: the picture everybody draws first.
+
+    Args:
+        radius: of the ring, in the unit of x.
+        std: standard deviation in each degree of freedom, in the unit of x.
+        schedule: α(t) and σ(t) of the noise.
+    """
     angle = torch.arange(modes, dtype=torch.float64) * (2 * torch.pi / modes)
     means = radius * torch.stack([angle.cos(), angle.sin()], -1)
     return gaussian_mixture(means, (std**2 * torch.eye(2, dtype=torch.float64)).expand(modes, 2, 2), schedule=schedule)

@@ -70,7 +70,15 @@ class Regressor:
         return Predicted(mean, log_std.exp())
 
     def losses(self, x0: State, t: Time, condition: Condition, keys: Keys) -> Float[Tensor, " batch"]:
-        """−log p(y | x_t) of each record, nats a number."""
+        """−log p(y | x_t) of each record, nats a number.
+
+        Args:
+            x0: clean states, (batch, ...): a tensor of the space's shape for each sample, or a dictionary of them for
+                a product.
+            t: time of the noise level, 0 = data, 1 = noise: a number, (batch,), or (batch, positions).
+            condition: what each sample is given, name → (batch, ...); a missing name means that nothing is said.
+            keys: random keys, one a sample; they decide everything random.
+        """
         t = torch.zeros_like(t) if self.clean and isinstance(t, Tensor) else t
         x_t = self.space.with_mask(condition.get("mask")).noise(x0, t, keys.fold("noise"))
         y = condition[self.target]

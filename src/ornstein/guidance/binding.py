@@ -64,6 +64,9 @@ def metadata_of(
     """What is known of a denoiser's data: its model's facts and the given ones.
 
     InputError if a fact is missing or empty, or the two disagree; name: of who asks.
+
+    Args:
+        needs: entries of the metadata without which the guide cannot be made.
     """
     origin, given = denoiser.origin, given or {}
     metadata = dict(origin.metadata) if origin else {}

@@ -54,7 +54,11 @@ class Factor(Guide):
 
     @abstractmethod
     def update(self, belief: Belief, x_t: State, t: Time, space: Space) -> Updated:
-        """log E[g(x₀)] under the belief (batch,) and the belief given g; x_t, t: where the belief was formed."""
+        """log E[g(x₀)] under the belief (batch,) and the belief given g; x_t, t: where the belief was formed.
+
+        Args:
+            space: the kind of data and its noise.
+        """
 
     @abstractmethod
     def log_expect(self, belief: Belief) -> Float[Tensor, " batch"]:
@@ -133,6 +137,13 @@ def update(
 
     Measurements of one state are one solve (`Factor.merged`): what they say together stands with the first of them, 0
     with the others.
+
+    Args:
+        factors: the factors, conjugate ones first.
+        x_t: noisy states at time t, (batch, ...): a tensor of the space's shape for each sample, or a dictionary of
+            them for a product.
+        t: time of the noise level, 0 = data, 1 = noise: a number, (batch,), or (batch, positions).
+        space: the kind of data and its noise.
     """
     values: list[Any] = [None] * len(factors)
     for places, factor in _solved_together(factors):

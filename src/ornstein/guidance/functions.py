@@ -17,6 +17,10 @@ def one_each(factor: Any, value: Any, code: Any, smooth: bool = True) -> Float[T
     """What a function returned for a batch of codes.
 
     InputError unless it is one number a sample and, where code wants gradients and `smooth`, differentiable.
+
+    Args:
+        factor: of whose function this is, for errors.
+        value: the class by number; None = each sample's own.
     """
     who, n = _named(factor), len(leaves(code)[0])
     if not isinstance(value, Tensor):
@@ -33,7 +37,12 @@ def one_each(factor: Any, value: Any, code: Any, smooth: bool = True) -> Float[T
 
 
 def require_finite(factor: Any, value: Tensor, slope: Any = None) -> None:
-    """InputError for a log g that is NaN or +∞, or a slope that is not finite; −∞ is what is impossible."""
+    """InputError for a log g that is NaN or +∞, or a slope that is not finite; −∞ is what is impossible.
+
+    Args:
+        factor: of whose function this is, for errors.
+        value: the class by number; None = each sample's own.
+    """
     wrong = value.isnan() | value.isposinf()
     if bool(wrong.any()):
         found = value[wrong][0].item()

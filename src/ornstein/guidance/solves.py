@@ -112,7 +112,12 @@ def together(sights: Sequence[Sight]) -> Sight:
 
 
 def solved(sight: Sight, belief: Normal, limits: Limits) -> tuple[Float[Tensor, " batch"], Normal]:
-    """log E of what was seen, and the belief given it."""
+    """log E of what was seen, and the belief given it.
+
+    Args:
+        sight: the measured directions and the noise.
+        limits: tolerance and number of iterations.
+    """
     formed = prod(sight.residual.shape[1:]) <= limits.direct or isinstance(belief.cov, Dense)
     if formed:
         value, moved, cov = _formed(sight.operator, sight.residual, belief.spread)
@@ -199,6 +204,9 @@ def conjugate_gradients(
     A sample whose residual has shrunk by `tolerance`, or in which a direction of negative curvature shows up, stays as
     it is; the iterate with the smallest residual counts. (The covariance of a network need not be positive, nor quite
     symmetric.)
+
+    Args:
+        iterations: the largest number of iterations.
     """
     x, residual, direction = torch.zeros_like(right), right, right
     power = whole = per_sample_sum(right**2)

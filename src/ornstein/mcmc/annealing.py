@@ -76,6 +76,8 @@ def anneal(
             follows the acceptance.
         moves: at each β.
         share: the effective sample size that a change of β leaves.
+        keys: random keys, one a sample; they decide everything random.
+        dtype: of the numbers.
     """
     path = density.from_base(lambda x: base.log_prob(x))
     point = path.at(base.sample(keys.fold("base")).to(dtype))

@@ -70,6 +70,8 @@ def run(
         move: of `ParallelTempering` x holds all levels, coldest first, and the coldest alone is kept.
         draws: kept of each chain, every `thin` moves.
         warmup: moves in which the step is learnt, not kept.
+        density: the unnormalised density to sample.
+        keys: random keys, one a sample; they decide everything random.
     """
     levels = len(move.inverse_temperatures) if isinstance(move, ParallelTempering) else 1
     if draws < 1 or thin < 1 or len(x) % levels:

@@ -135,7 +135,12 @@ class Start:
 
 @streamed
 def weighed(draws: Draws, density: Density, n: int, keys: Keys) -> Stream[Start]:
-    """n samples by the weights of at least 2 n draws; from a cloud about them, where weights cannot be trusted."""
+    """n samples by the weights of at least 2 n draws; from a cloud about them, where weights cannot be trusted.
+
+    Args:
+        density: the unnormalised density.
+        keys: random keys, one a sample; they decide everything random.
+    """
     points = density.at(draws.x.double(), with_gradients=False)
     weights = (density.log_p(points) - draws.log_q).nan_to_num(nan=-torch.inf, posinf=-torch.inf)
     smoothed, k_hat = pareto_smoothed(weights)
@@ -152,7 +157,12 @@ def weighed(draws: Draws, density: Density, n: int, keys: Keys) -> Stream[Start]
 
 @streamed
 def clouded(x: Float[Tensor, "m ..."], density: Density, n: int, keys: Keys, most: int = 1000) -> Stream[Start]:
-    """n samples by annealing from normal distributions about (at most 1,000 of) the points x."""
+    """n samples by annealing from normal distributions about (at most 1,000 of) the points x.
+
+    Args:
+        density: the unnormalised density.
+        keys: random keys, one a sample; they decide everything random.
+    """
     centres = x.double()[_spread(len(x), min(len(x), most), x.device)]
     space: Any = density.space
     cloud = Kernels.of(centres, space)
@@ -181,6 +191,7 @@ def corrected(
         moves: local moves of every sample, after twice as many for learning the step.
         move: MALA if not given.
         check: particles of the check; 0 = none.
+        start: samples before the local moves, with their weights.
     """
     total, second = (100 if check else 0) + 3 * moves, None
     if check:

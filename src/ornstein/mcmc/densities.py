@@ -91,7 +91,11 @@ class Density:
 
     @classmethod
     def marginal(cls, denoiser: Denoiser, t: Time, condition: Condition | None = None) -> "Density":
-        """The law of the noisy states at time t, of a denoiser that has a density."""
+        """The law of the noisy states at time t, of a denoiser that has a density.
+
+        Args:
+            condition: what each sample is given, name → (batch, ...); a missing name means that nothing is said.
+        """
         space = denoiser.space.with_mask((condition or {}).get("mask"))
         if isinstance(space, Categorical):
             return cls(space, (lambda code: denoiser.log_density(code.argmax(-1), t, condition),), noisy=True)

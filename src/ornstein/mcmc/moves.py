@@ -73,7 +73,13 @@ class Move(ABC):
 
     @abstractmethod
     def move(self, point: MCMCState, density: Density, keys: Keys) -> TransitionInfo:
-        """One move of every sample."""
+        """One move of every sample.
+
+        Args:
+            point: where the samples stand, with the values and gradients of the density's terms.
+            density: the unnormalised density.
+            keys: random keys, one a sample; they decide everything random.
+        """
 
     def __call__(
         self, state: SamplerState, s: Time, denoiser: Denoiser, condition: Condition, keys: Keys
@@ -242,7 +248,14 @@ class LocallyInformed(Move):
 
 @streamed
 def repeated(move: Move, point: MCMCState, density: Density, keys: Keys, count: int) -> Stream[TransitionInfo]:
-    """`count` moves; acceptance and swaps are their means."""
+    """`count` moves; acceptance and swaps are their means.
+
+    Args:
+        move: a move that leaves the density invariant.
+        point: where the samples stand, with the values and gradients of the density's terms.
+        density: the unnormalised density.
+        keys: random keys, one a sample; they decide everything random.
+    """
     made = []
     for k in range(count):
         made.append(move.move(point, density, keys.fold(k)))
@@ -254,7 +267,13 @@ def repeated(move: Move, point: MCMCState, density: Density, keys: Keys, count: 
 
 
 def metropolis(point: MCMCState, proposed: MCMCState, gain: Float[Tensor, " batch"], keys: Keys) -> TransitionInfo:
-    """The proposals with probability min(1, exp gain); one whose gain is not a number never."""
+    """The proposals with probability min(1, exp gain); one whose gain is not a number never.
+
+    Args:
+        point: where the samples stand, with the values and gradients of the density's terms.
+        proposed: where the proposals stand.
+        keys: random keys, one a sample; they decide everything random.
+    """
     gain = torch.where(gain.isnan(), -torch.inf, gain)
     acceptance = gain.clamp(max=0).exp()
     accepted = keys.fold("accept").uniform() < acceptance
@@ -279,7 +298,13 @@ def _replaced(x: Tensor, place: Tensor, category: Tensor) -> Any:
 
 @streamed
 def warmed(move: Move, density: Density, point: MCMCState, keys: Keys, rounds: int) -> Stream[tuple[Any, MCMCState]]:
-    """The move with the step that `rounds` moves have taught it, and where they led."""
+    """The move with the step that `rounds` moves have taught it, and where they led.
+
+    Args:
+        density: the unnormalised density.
+        point: where the samples stand, with the values and gradients of the density's terms.
+        keys: random keys, one a sample; they decide everything random.
+    """
     if move.tuned_step is None or not rounds:
         return move, point
     state = DualAveraging.start(move.tuned_step, move.target_accept)

@@ -73,6 +73,9 @@ def draw(
         way: auto takes the flow up to 32 degrees of freedom, and the chain beyond or where factors guide, whose updates
             have no derivative.
         steps: 20 of the flow, one call and d gradients each; 200 of the chain, one call each.
+        denoiser: the model, (x_t, t, condition) → belief.
+        keys: random keys, one a sample; they decide everything random.
+        condition: what each sample is given, name → (batch, ...); a missing name means that nothing is said.
     """
     space = denoiser.space
     if not isinstance(space, Euclidean) or (condition and "mask" in condition):
@@ -96,6 +99,11 @@ def chain(
 
     Args:
         least: the last noise level, in units of the data's spread: the data must look smooth at that scale.
+        denoiser: the model, (x_t, t, condition) → belief.
+        space: the kind of data and its noise.
+        keys: random keys, one a sample; they decide everything random.
+        steps: of the solver, or of the chain.
+        condition: what each sample is given, name → (batch, ...); a missing name means that nothing is said.
     """
     grid = grids.log_snr(steps, space, least)
     doubt, calls = _doubts(denoiser, space, grid, keys[:PILOTS], take(condition, slice(PILOTS)))
@@ -185,5 +193,11 @@ class Kernels(Transition):
 
 
 def wide(space: Euclidean, width: float, device: torch.device | str = "cpu") -> Gaussian:
-    """A normal distribution about 0 with that standard deviation."""
+    """A normal distribution about 0 with that standard deviation.
+
+    Args:
+        space: the kind of data and its noise.
+        width: standard deviation about 0, in the unit of x.
+        device: where the tensors are.
+    """
     return Gaussian(torch.zeros(1, *space.shape, dtype=torch.float64, device=device), width, space)

@@ -60,7 +60,13 @@ class ParallelTempering(Move):
         return replace(self, inner=self.inner.with_step(step))
 
     def move(self, point: MCMCState, density: Density, keys: Keys) -> TransitionInfo:
-        """Acceptance is that of the moves within."""
+        """Acceptance is that of the moves within.
+
+        Args:
+            point: where the samples stand, with the values and gradients of the density's terms.
+            density: the unnormalised density.
+            keys: random keys, one a sample; they decide everything random.
+        """
         tempered = density.at_weights(*self._weights(point, density))
         moved = self.inner.move(point, tempered, keys.fold("within"))
         gain = moved.point.values[-1] - (moved.point.values[0] if len(density.terms) > 1 else 0)

@@ -12,7 +12,11 @@ def attend(
     v: Float[Tensor, "batch heads m d"],
     said: Bool[Tensor, "batch #heads #n m"] | None = None,
 ) -> Float[Tensor, "batch heads n d"]:
-    """softmax(q kᵀ/√d) v over what is said. On a CPU the fused kernel takes ten times as long for short sequences."""
+    """softmax(q kᵀ/√d) v over what is said. On a CPU the fused kernel takes ten times as long for short sequences.
+
+    Args:
+        k: keys of the attention, (batch, heads, tokens, channels).
+    """
     if q.is_cuda:
         return F.scaled_dot_product_attention(q, k, v, said)
     logits = q @ k.mT * q.shape[-1] ** -0.5

@@ -103,7 +103,15 @@ class MolecularLayer(nn.Module):
     def forward(
         self, x: Tensor, h: Tensor, vectors: Tensor, z: Tensor, radial: nn.Module, cloud: _Cloud
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Positions (batch, n, 3), features (batch, n, width), vectors (batch, n, 3, ·) and pairs (batch, n, n, ·)."""
+        """Positions (batch, n, 3), features (batch, n, width), vectors (batch, n, 3, ·) and pairs (batch, n, n, ·).
+
+        Args:
+            x: positions, (batch, n, 3).
+            h: features of the atoms, (batch, n, width).
+            z: features of the pairs, (batch, n, n, ·).
+            radial: encoded distances of the pairs, (batch, n, n, ·).
+            cloud: which atoms and pairs exist.
+        """
         shift, scale, gate, shift_2, scale_2, gate_2 = self.adapt(cloud.about).chunk(6, -1)
         features = self.norms[0](h) * (1 + scale) + shift
         differences = x[:, :, None] - x[:, None]
@@ -161,7 +169,13 @@ class MolecularTrunk(nn.Module):
     def through(
         self, x: Mapping[str, Tensor], t: Tensor, condition: Mapping[str, Tensor]
     ) -> tuple[_Cloud, Tensor, Tensor, Tensor]:
-        """The cloud, positions before and after the layers, and features, as far as molecules of the batch reach."""
+        """The cloud, positions before and after the layers, and features, as far as molecules of the batch reach.
+
+        Args:
+            x: positions and elements.
+            t: time of the noise level, 0 = data, 1 = noise: a number, (batch,), or (batch, positions).
+            condition: what each sample is given, name → (batch, ...); a missing name means that nothing is said.
+        """
         atoms, mask = x["atoms"], condition.get("mask")
         mask = torch.ones(atoms.shape[:2], dtype=torch.bool, device=atoms.device) if mask is None else mask
         n = int(mask.any(0).nonzero().max()) + 1  # what no molecule of the batch has costs nothing

@@ -109,7 +109,12 @@ class ParticlesLayer(nn.Module):
         self.out, self.gates = nn.Linear(width, width), zeroed(nn.Linear(width, vectors))
 
     def forward(self, x: Tensor, h: Tensor, radial: nn.Module, pairs: Pairs) -> tuple[Tensor, Tensor]:
-        """Positions x (n, batch, d) and features h (n, batch, width), after the round."""
+        """Positions x (n, batch, d) and features h (n, batch, width), after the round.
+
+        Args:
+            radial: distances between the particles, encoded.
+            pairs: which pairs exist.
+        """
         differences = pairs.differences(x)
         distances = (differences.square().sum(-1) + 1e-6).sqrt()  # particles that coincide must have a gradient
         features = self.norm(h)

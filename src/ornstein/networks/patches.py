@@ -125,7 +125,11 @@ class PatchTransformer(nn.Module):
 
 
 def places(rows: int, columns: int, width: int) -> Float[Tensor, "places width"]:
-    """Sines and cosines of rows and columns, at geometric frequencies."""
+    """Sines and cosines of rows and columns, at geometric frequencies.
+
+    Args:
+        width: channels.
+    """
     rates = 100.0 ** -torch.linspace(0, 1, width // 4)
     y, x = (torch.arange(n)[:, None] * rates for n in (rows, columns))
     both = torch.cat([y[:, None].expand(-1, columns, -1), x[None].expand(rows, -1, -1)], -1).flatten(0, 1)

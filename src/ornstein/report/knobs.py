@@ -17,6 +17,7 @@ def chapter(title: str, text: str, name: str, measured: Mapping[float, Float[Ten
         text: what was drawn; where the line holds is added.
         name: of w, with its unit.
         measured: w of the samples at each γ; those at 0 are the unguided ones.
+        title: heading.
     """
     gammas, free = sorted(measured), measured[0.0]
     law, n = Law.of(free), len(free)

@@ -21,7 +21,12 @@ footer { color: #5b6675; font-size: .85rem; margin-top: 4rem }
 
 
 def page(title: str, lead: str, chapters: Sequence[Chapter], footer: str = "") -> str:
-    """The whole page. `lead`, chapter texts and the footer are HTML; titles and captions are plain text."""
+    """The whole page. `lead`, chapter texts and the footer are HTML; titles and captions are plain text.
+
+    Args:
+        title: heading.
+        chapters: parts of the page.
+    """
     body = "".join(_chapter(chapter) for chapter in chapters)
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'

@@ -15,7 +15,13 @@ def png(pixels: np.ndarray) -> bytes:
 
 
 def gif(frames: Sequence[np.ndarray], seconds: float = 0.08, rest: float = 1.5) -> bytes:
-    """An endless animation that rests on its last frame."""
+    """An endless animation that rests on its last frame.
+
+    Args:
+        frames: pictures in their order.
+        seconds: time of each frame.
+        rest: seconds for which the last frame stays.
+    """
     buffer = BytesIO()
     first, *others = [_image(frame) for frame in frames]
     durations = [round(1000 * seconds)] * len(others) + [round(1000 * rest)]
@@ -24,7 +30,12 @@ def gif(frames: Sequence[np.ndarray], seconds: float = 0.08, rest: float = 1.5) 
 
 
 def tile(pixels: np.ndarray, columns: int, zoom: int = 1, gap: int = 2) -> np.ndarray:
-    """(n, height, width, channels) pictures in rows of `columns`, each pixel `zoom` wide, on a white ground."""
+    """(n, height, width, channels) pictures in rows of `columns`, each pixel `zoom` wide, on a white ground.
+
+    Args:
+        pixels: picture as bytes, (height, width, channels).
+        gap: pixels between the parts.
+    """
     n, height, width, channels = pixels.shape
     rows = -(-n // columns)
     pixels = pixels.repeat(zoom, 1).repeat(zoom, 2)
@@ -37,7 +48,11 @@ def tile(pixels: np.ndarray, columns: int, zoom: int = 1, gap: int = 2) -> np.nd
 
 
 def mosaic(cells: np.ndarray, palette: np.ndarray, width: int = 6, height: int = 10) -> np.ndarray:
-    """(rows · height, columns · width, 3) pixels of a table of numbers, each a colour of the palette (colours, 3)."""
+    """(rows · height, columns · width, 3) pixels of a table of numbers, each a colour of the palette (colours, 3).
+
+    Args:
+        cells: index of the colour of each cell.
+    """
     return palette.astype(np.uint8)[cells].repeat(height, 0).repeat(width, 1)
 
 

@@ -37,7 +37,14 @@ def curves(
     log: str = "",
     size: tuple[float, float] = (5.0, 3.0),
 ) -> bytes:
-    """Named curves (x, y); `log` names the axes that are logarithmic, as in "xy"."""
+    """Named curves (x, y); `log` names the axes that are logarithmic, as in "xy".
+
+    Args:
+        lines: name → (x, y) of a curve.
+        xlabel: of the horizontal axis.
+        ylabel: of the vertical axis.
+        size: width and height, inches.
+    """
     canvas = Canvas(figsize=size)
     axes: Any = canvas.add_subplot()
     for name, (x, y) in lines.items():
@@ -50,7 +57,12 @@ def curves(
 
 
 def clouds(panels: Mapping[str, np.ndarray], limit: float, size: float = 1.9) -> bytes:
-    """Scatter plots of (n, 2) points side by side, all on [−limit, limit]²."""
+    """Scatter plots of (n, 2) points side by side, all on [−limit, limit]².
+
+    Args:
+        panels: title → points.
+        size: width and height, inches.
+    """
     canvas = Canvas(figsize=(size * len(panels), size))
     for k, (name, points) in enumerate(panels.items()):
         axes: Any = canvas.add_subplot(1, len(panels), k + 1)
@@ -61,7 +73,13 @@ def clouds(panels: Mapping[str, np.ndarray], limit: float, size: float = 1.9) ->
 
 
 def bars(groups: Mapping[str, Sequence[float]], labels: Sequence[str], ylabel: str) -> bytes:
-    """Bars side by side, one group a label."""
+    """Bars side by side, one group a label.
+
+    Args:
+        groups: name → heights of the bars.
+        labels: below the groups.
+        ylabel: of the vertical axis.
+    """
     canvas = Canvas(figsize=(5.0, 2.6))
     axes: Any = canvas.add_subplot()
     width = 0.8 / len(groups)
@@ -87,6 +105,7 @@ def landscape(
         limits: left, right, bottom, top.
         nats: what lies higher than this above the lowest point is one colour.
         resolution: points of the grid along each axis.
+        size: width and height, inches.
     """
     canvas = Canvas(figsize=(size * len(panels) + 0.5, size))
     every: Any = canvas.subplots(1, len(panels), squeeze=False)[0]
@@ -115,7 +134,13 @@ def _heights(
 
 
 def histograms(sets: Mapping[str, np.ndarray], xlabel: str, bins: int = 36) -> bytes:
-    """Densities of numbers as outlines, between the outermost hundredths of them all."""
+    """Densities of numbers as outlines, between the outermost hundredths of them all.
+
+    Args:
+        sets: name → values to compare.
+        xlabel: of the horizontal axis.
+        bins: of the histograms.
+    """
     canvas = Canvas(figsize=(5.0, 2.8))
     axes: Any = canvas.add_subplot()
     ends = np.array([np.quantile(values, [0.003, 0.997]) for values in sets.values()])
@@ -130,7 +155,14 @@ def histograms(sets: Mapping[str, np.ndarray], xlabel: str, bins: int = 36) -> b
 def matrices(
     panels: Mapping[str, np.ndarray], label: str, marks: Sequence[tuple[int, int]] = (), size: float = 3.0
 ) -> bytes:
-    """Square matrices side by side on one scale, with small circles around marked entries."""
+    """Square matrices side by side on one scale, with small circles around marked entries.
+
+    Args:
+        panels: title → square matrix.
+        label: of the colours' scale.
+        marks: pairs of positions to mark.
+        size: width and height, inches.
+    """
     canvas = Canvas(figsize=(size * len(panels) + 0.6, size))
     every: Any = canvas.subplots(1, len(panels), squeeze=False)[0]
     top = max(float(np.quantile(matrix, 0.999)) for matrix in panels.values())

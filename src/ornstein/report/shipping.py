@@ -72,7 +72,14 @@ def half(tensor: Tensor) -> Tensor:
 
 
 def card(meta: Mapping[str, Any], recipe: str, metrics: Sequence[Metric], last: Mapping[str, float], said: str) -> str:
-    """What the model is, what it was made from, and what it measured; said: how, around {rows}."""
+    """What the model is, what it was made from, and what it measured; said: how, around {rows}.
+
+    Args:
+        meta: what the checkpoint says of the model, in JSON values.
+        recipe: the configuration of the training.
+        metrics: the metrics to print, with their reference values.
+        last: last row of the training log.
+    """
     name = f"{meta['domain']}/{meta['name']}"
     rows = "\n".join(
         f"| {score.name} ({score.better} is better) | {score.value:.4g} | "

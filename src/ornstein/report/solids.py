@@ -36,7 +36,12 @@ class Solids:
 
 
 def pixels(solids: Solids, size: int, scale: float) -> UInt8[np.ndarray, "size size 3"]:
-    """A square picture, `scale` pixels a unit of length, of what is in front."""
+    """A square picture, `scale` pixels a unit of length, of what is in front.
+
+    Args:
+        solids: bodies to draw, back to front.
+        size: side of a picture, pixels.
+    """
     fine = size * _FINE
     start, axis, length, radius = _in_pixels(solids, scale * _FINE)
     depth = np.full((fine, fine), -np.inf, dtype=np.float32)

@@ -48,7 +48,12 @@ def _is_a_tour(folder: Path) -> bool:
 
 
 def model_chapters(model: str, folder: Path, seed: int) -> list[Chapter]:
-    """Samples of one shipped model with its trajectory, saved and scored like any user's, and what its domain adds."""
+    """Samples of one shipped model with its trajectory, saved and scored like any user's, and what its domain adds.
+
+    Args:
+        folder: where the files are.
+        seed: of all random numbers.
+    """
     denoiser = runs.load(model)
     assert denoiser.origin is not None
     this = task(denoiser.origin.domain)

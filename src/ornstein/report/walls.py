@@ -22,7 +22,12 @@ def to_bytes(x: Float[Tensor, "n c h w"]) -> UInt8[np.ndarray, "n h w c"]:
 
 
 def wall(x: Float[Tensor, "n c h w"], columns: int, caption: str) -> Figure:
-    """The pictures in rows of `columns`."""
+    """The pictures in rows of `columns`.
+
+    Args:
+        x: pictures, (n, channels, height, width), from −1 (black) to 1 (white).
+        caption: text below the figure.
+    """
     tiled = _tiled(x, columns)
     return Figure(pictures.png(tiled), caption, width=tiled.shape[1])
 

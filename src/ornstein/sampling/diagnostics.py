@@ -27,6 +27,9 @@ def systematic(log_weights: Float[Tensor, " n"], u: Tensor, count: int | None = 
     """Indices of `count` samples drawn in proportion to their weights with one random number u in (0, 1).
 
     Sample i is drawn ⌊n W_i⌋ or ⌈n W_i⌉ times (Kitagawa 1996).
+
+    Args:
+        log_weights: logarithms of the weights, up to a constant, (n).
     """
     count = count or len(log_weights)
     cumulative = log_weights.double().softmax(0).cumsum(0)

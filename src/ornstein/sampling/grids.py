@@ -54,12 +54,23 @@ def uniform(steps: int, start: float = 1.0) -> Grid:
 
 
 def log_snr(steps: int, space: Space, least: float = 0.02) -> Grid:
-    """Equal intervals of log σ/α down to `least`, and one step from there to the data."""
+    """Equal intervals of log σ/α down to `least`, and one step from there to the data.
+
+    Args:
+        steps: intervals of the time grid.
+        space: the kind of data and its noise.
+    """
     return _times(space, np.geomspace(_far(space), least, steps)) if steps > 1 else uniform(1)
 
 
 def karras(steps: int, space: Space, least: float = 0.02, rho: float = 7.0) -> Grid:
-    """Equal intervals of (σ/α)^{1/ρ} down to `least`, and one step from there to the data."""
+    """Equal intervals of (σ/α)^{1/ρ} down to `least`, and one step from there to the data.
+
+    Args:
+        steps: intervals of the time grid.
+        space: the kind of data and its noise.
+        rho: exponent of the grid; 7 in the paper.
+    """
     return (
         _times(space, np.linspace(_far(space) ** (1 / rho), least ** (1 / rho), steps) ** rho)
         if steps > 1
@@ -68,12 +79,21 @@ def karras(steps: int, space: Space, least: float = 0.02, rho: float = 7.0) -> G
 
 
 def asinh(steps: int, space: Space, knee: float = KNEE) -> Grid:
-    """Equal intervals of asinh(σ/(α c)), c = `knee`: down to the data without a smallest noise level."""
+    """Equal intervals of asinh(σ/(α c)), c = `knee`: down to the data without a smallest noise level.
+
+    Args:
+        steps: intervals of the time grid.
+        space: the kind of data and its noise.
+    """
     return _times(space, knee * np.sinh(np.linspace(np.arcsinh(_far(space) / knee), 0, steps + 1)[:-1]))
 
 
 def flow(steps: int, space: Space, shift: float = 0.5) -> Grid:
-    """Equal intervals of u with σ/α = shift · u/(1 − u), as in rectified flow: few steps far from the data."""
+    """Equal intervals of u with σ/α = shift · u/(1 − u), as in rectified flow: few steps far from the data.
+
+    Args:
+        space: the kind of data and its noise.
+    """
     far = _far(space)
     u = np.linspace(far / (far + shift), 0, steps + 1)[:-1]
     return _times(space, shift * u / (1 - u))
@@ -89,7 +109,11 @@ NAMED: Mapping[str, Callable[[int, Space], Grid]] = {
 
 
 def named(name: str, steps: int, space: Space) -> Grid:
-    """The grid of that name for a space; uniform where the space has no flow."""
+    """The grid of that name for a space; uniform where the space has no flow.
+
+    Args:
+        steps: intervals of the time grid.
+    """
     if name not in NAMED:
         raise InputError(f"no grid {name!r}; there are {', '.join(NAMED)}")
     return NAMED[name if space.schedule_and_std else "uniform"](steps, space)
@@ -254,14 +278,23 @@ def _continuous(state: Any) -> Tensor:
 
 
 def resampled(grid: Sequence[float], steps: int, space: Space) -> Grid:
-    """A grid with the density of another and another number of steps."""
+    """A grid with the density of another and another number of steps.
+
+    Args:
+        space: the kind of data and its noise.
+    """
     z = np.log(_ratios(space, grid[:-1]))
     places = np.linspace(0, len(z) - 1, steps)
     return _times(space, np.exp(np.interp(places, np.arange(len(z)), z)))
 
 
 def nearest(grids: Mapping[int, Sequence[float]], steps: int, space: Space) -> Grid:
-    """The planned grid of that many steps, or the one of the nearest number resampled."""
+    """The planned grid of that many steps, or the one of the nearest number resampled.
+
+    Args:
+        grids: time grids by number of steps.
+        space: the kind of data and its noise.
+    """
     if steps in grids:
         return tuple(grids[steps])
     return resampled(grids[min(grids, key=lambda n: abs(log(n / steps)))], steps, space)

@@ -78,6 +78,10 @@ def look(state: SamplerState, denoiser: Denoiser, condition: Condition) -> tuple
     """The settled belief where the samples stand, and the calls it cost: none where a look at another time is as good.
 
     That is so for samples that have not moved since the latest belief, under a denoiser that does not see the time.
+
+    Args:
+        state: where the samples stand, with the latest beliefs.
+        condition: what each sample is given, name → (batch, ...); a missing name means that nothing is said.
     """
     if not denoiser.time_independent or not state.past or not isinstance(state.x, Tensor):
         return denoiser(state.x, state.t, condition).settled(), denoiser.calls
@@ -85,7 +89,13 @@ def look(state: SamplerState, denoiser: Denoiser, condition: Condition) -> tuple
 
 
 def look_again(state: SamplerState, moved: Tensor, denoiser: Denoiser, condition: Condition) -> tuple[Any, Tensor]:
-    """The latest belief, renewed for the samples that have moved; what a factor says of one sample must be shared."""
+    """The latest belief, renewed for the samples that have moved; what a factor says of one sample must be shared.
+
+    Args:
+        state: where the samples stand, with the latest beliefs.
+        denoiser: the model, (x_t, t, condition) → belief.
+        condition: what each sample is given, name → (batch, ...); a missing name means that nothing is said.
+    """
     if moved.all() or not all(factor.shared(state.x[:1]) for factor in getattr(denoiser, "factors", ())):
         return denoiser(state.x, state.t, condition).settled(), torch.full_like(
             moved, denoiser.calls, dtype=torch.int64

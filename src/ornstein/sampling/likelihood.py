@@ -53,6 +53,10 @@ def log_prob(
     Args:
         steps: of Heun's method in exponential form, from the data to pure noise.
         least: the noise, in units of the data's spread, that data are seen through.
+        denoiser: the model, (x_t, t, condition) → belief.
+        x0: clean states, (batch, ...): a tensor of the space's shape for each sample, or a dictionary of them for a
+            product.
+        condition: what each sample is given, name → (batch, ...); a missing name means that nothing is said.
     """
     space = _flow(denoiser, condition)
     grid, basis = _upward(space, steps, least), _basis(space, x0.device)
@@ -84,6 +88,8 @@ def draw_with_log_prob(
         steps: of the solver of order 3, from pure noise down to `least`, and from there to the belief's mean.
         least: the last noise, in units of the data's spread; the finest features should be several times wider.
         batch: samples that walk together, with r states each.
+        denoiser: the model, (x_t, t, condition) → belief.
+        condition: what each sample is given, name → (batch, ...); a missing name means that nothing is said.
 
     InputError for what is guided by factors, whose updates have no derivative, and for mixtures of denoisers.
     """
@@ -103,7 +109,12 @@ def draw_with_log_prob(
 
 
 def flow_grid(steps: int, space: Space, least: float = 3e-3) -> tuple[float, ...]:
-    """The times of a flow with its density: even in log σ/α down to the least noise."""
+    """The times of a flow with its density: even in log σ/α down to the least noise.
+
+    Args:
+        steps: intervals of the time grid.
+        space: the kind of data and its noise.
+    """
     return tuple(log_snr(steps, space, least))
 
 
@@ -156,6 +167,14 @@ def log_prob_estimate(
     """log p(x₀) in nats with the trace of the flow's Jacobian probed once a step (Hutchinson): one gradient a step.
 
     For reports on large data: unbiased in the trace only as steps grow, and noisy; never a weight.
+
+    Args:
+        denoiser: the model, (x_t, t, condition) → belief.
+        x0: clean states, (batch, ...): a tensor of the space's shape for each sample, or a dictionary of them for a
+            product.
+        keys: random keys, one a sample; they decide everything random.
+        condition: what each sample is given, name → (batch, ...); a missing name means that nothing is said.
+        least: the smallest noise level, in units of the data's standard deviation.
     """
     space = _flow(denoiser, condition)
     grid = _upward(space, steps, least)[:-1]  # the rest to pure noise is the data's spread against the noise's
@@ -181,6 +200,14 @@ def elbo(
     """A lower bound on log p(x₀) in nats: that of ancestral sampling on the uniform grid, one draw of x_t a step.
 
     −∞ where the model rules the data out.
+
+    Args:
+        denoiser: the model, (x_t, t, condition) → belief.
+        x0: clean states, (batch, ...): a tensor of the space's shape for each sample, or a dictionary of them for a
+            product.
+        keys: random keys, one a sample; they decide everything random.
+        steps: intervals of the time grid.
+        condition: what each sample is given, name → (batch, ...); a missing name means that nothing is said.
     """
     condition = condition or {}
     space = denoiser.space.with_mask(condition.get("mask"))

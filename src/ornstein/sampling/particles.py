@@ -139,7 +139,13 @@ class Particles:
         return replace(state, x=x, t=s, past=((t, look.posterior),), nfe=nfe)
 
     def look(self, denoiser: Denoiser, x: State, t: Time, given: Condition, space: Space) -> Look:
-        """The beliefs at x, one call of the denoiser."""
+        """The beliefs at x, one call of the denoiser.
+
+        Args:
+            t: time of the noise level, 0 = data, 1 = noise: a number, (batch,), or (batch, positions).
+            given: what each sample is given, name → (batch, ...).
+            space: the kind of data and its noise.
+        """
         prior, factors = denoiser.denoiser if isinstance(denoiser, Factored) else denoiser, _factors(denoiser)
         terms, belief = terms_and_belief(prior, x, t, given)
         tally, single = Tally() if belief.tally is None else belief.tally, len(terms) == 1

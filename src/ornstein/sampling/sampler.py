@@ -53,6 +53,7 @@ class Sampler:
             keys: one a sample; they decide everything random.
             condition: what each sample is given, (batch, ...) a name.
             start: states at grid[0]; drawn from the prior if not given.
+            denoiser: the model, (x_t, t, condition) → belief.
         """
         condition = {**denoiser.latent(keys.fold("latent")), **(condition or {})}
         space = denoiser.space.with_mask(condition.get("mask"))
@@ -73,13 +74,27 @@ class Sampler:
     def run(
         self, denoiser: Denoiser, keys: Keys, condition: Condition | None = None, start: State | None = None
     ) -> Any:
-        """The final state alone."""
+        """The final state alone.
+
+        Args:
+            denoiser: the model, (x_t, t, condition) → belief.
+            keys: random keys, one a sample; they decide everything random.
+            condition: what each sample is given, name → (batch, ...); a missing name means that nothing is said.
+            start: clean states to begin with, one a sample.
+        """
         return self.end(denoiser, keys, condition, start).x
 
     def end(
         self, denoiser: Denoiser, keys: Keys, condition: Condition | None = None, start: State | None = None
     ) -> SamplerState:
-        """Where the samples stand at last."""
+        """Where the samples stand at last.
+
+        Args:
+            denoiser: the model, (x_t, t, condition) → belief.
+            keys: random keys, one a sample; they decide everything random.
+            condition: what each sample is given, name → (batch, ...); a missing name means that nothing is said.
+            start: clean states to begin with, one a sample.
+        """
         state = None
         for state in self.steps(denoiser, keys, condition, start):  # noqa: B007 — one at a time: walks hold beliefs
             pass

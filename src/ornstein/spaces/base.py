@@ -70,6 +70,9 @@ class Space(ABC):
         """x_t ~ q(x_t | x₀) for t a number, (batch,), or (batch, positions).
 
         With `since` > 0, x0 is a state at that earlier time and noise is added from there on.
+
+        Args:
+            keys: random keys, one a sample; they decide everything random.
         """
 
     def average(self, past: Sequence[tuple[Time, Belief]], t: Time, s: Time, eta: float = 0.0) -> Belief:
@@ -77,6 +80,9 @@ class Space(ABC):
 
         past: (time, belief) pairs to interpolate, latest last; it may hold the belief at s itself (a corrector).
         The latest, where a space has no flow to integrate.
+
+        Args:
+            eta: share of fresh noise in a step: 0 = deterministic, 1 = ancestral.
         """
         return past[-1][1]
 
@@ -84,6 +90,9 @@ class Space(ABC):
         """The deterministic step from `before` at t to x at s, taken again with beliefs that include the one at s.
 
         x itself, where a space has no flow to integrate.
+
+        Args:
+            past: (time, belief) pairs, the latest last.
         """
         return x
 
@@ -92,15 +101,33 @@ class Space(ABC):
         """The move from time t to s ≤ t under a belief about x₀.
 
         eta: how much fresh noise, 1 = ancestral, 0 = deterministic where the space has a deterministic flow.
+
+        Args:
+            x_t: noisy states at time t, (batch, ...): a tensor of the space's shape for each sample, or a dictionary
+                of them for a product.
         """
 
     def corrupt(self, x0: State, t: Time, keys: Keys) -> Any:
-        """What a network in training is shown of x₀ at time t: x_t."""
+        """What a network in training is shown of x₀ at time t: x_t.
+
+        Args:
+            x0: clean states, (batch, ...): a tensor of the space's shape for each sample, or a dictionary of them for
+                a product.
+            keys: random keys, one a sample; they decide everything random.
+        """
         return self.noise(x0, t, keys)
 
     @abstractmethod
     def loss(self, belief: Belief, x0: State, x_t: State, t: Time) -> Float[Tensor, " batch"]:
-        """Training loss a sample, weighted by noise level; proper: smallest in expectation for the true belief."""
+        """Training loss a sample, weighted by noise level; proper: smallest in expectation for the true belief.
+
+        Args:
+            x0: clean states, (batch, ...): a tensor of the space's shape for each sample, or a dictionary of them for
+                a product.
+            x_t: noisy states at time t, (batch, ...): a tensor of the space's shape for each sample, or a dictionary
+                of them for a product.
+            t: time of the noise level, 0 = data, 1 = noise: a number, (batch,), or (batch, positions).
+        """
 
     @abstractmethod
     def inputs(self, x_t: State, t: Time) -> Any:
@@ -111,6 +138,9 @@ class Space(ABC):
         """The belief that a network's raw output stands for (preconditioning; states ruled out by x_t).
 
         InputError, naming both shapes, if the output has not the shape that this space expects of x_t.
+
+        Args:
+            t: time of the noise level, 0 = data, 1 = noise: a number, (batch,), or (batch, positions).
         """
 
     @abstractmethod
@@ -119,6 +149,9 @@ class Space(ABC):
 
         reach: the σ/α, in units of the data's spread, up to which the gradient is trusted. Beyond, the covariance goes
             over to that of Gaussian data: Tweedie's formula multiplies the gradient's error by σ²/α.
+
+        Args:
+            t: time of the noise level, 0 = data, 1 = noise: a number, (batch,), or (batch, positions).
         """
 
     @abstractmethod
@@ -127,7 +160,11 @@ class Space(ABC):
 
     @abstractmethod
     def apply_score(self, belief: Belief, slope: State, t: Time) -> Belief:
-        """The belief given c, by the slope of log p(c | x_t) with respect to the code of x_t."""
+        """The belief given c, by the slope of log p(c | x_t) with respect to the code of x_t.
+
+        Args:
+            t: time of the noise level, 0 = data, 1 = noise: a number, (batch,), or (batch, positions).
+        """
 
     @abstractmethod
     def check(self, x0: State, where: str = "data") -> None:

@@ -88,21 +88,38 @@ class Categorical(Space):
 
     @classmethod
     def masked(cls, shape: tuple[int, ...], size: int, schedule: Schedule = RectifiedFlow()) -> Self:
-        """Absorbing noise: a token stays or becomes the mask, which is state `size`."""
+        """Absorbing noise: a token stays or becomes the mask, which is state `size`.
+
+        Args:
+            shape: positions of one sample.
+            schedule: α(t) and σ(t) of the noise.
+        """
         stationary = torch.zeros(size + 1, dtype=torch.float64)
         stationary[size] = 1.0
         return cls(shape, size, RedrawKernel(stationary), schedule, "elbo")
 
     @classmethod
     def uniform(cls, shape: tuple[int, ...], size: int, schedule: Schedule = RectifiedFlow()) -> Self:
-        """A token stays or becomes any category."""
+        """A token stays or becomes any category.
+
+        Args:
+            shape: positions of one sample.
+            size: number of categories, the mask not counted.
+            schedule: α(t) and σ(t) of the noise.
+        """
         return cls(shape, size, RedrawKernel(torch.full((size,), 1 / size, dtype=torch.float64)), schedule)
 
     @classmethod
     def hybrid(
         cls, shape: tuple[int, ...], size: int, uniform: float = 0.1, schedule: Schedule = RectifiedFlow()
     ) -> Self:
-        """A token stays or is redrawn: any category with probability `uniform`, else the mask (GIDD, Rütte 2025)."""
+        """A token stays or is redrawn: any category with probability `uniform`, else the mask (GIDD, Rütte 2025).
+
+        Args:
+            shape: positions of one sample.
+            size: number of categories, the mask not counted.
+            schedule: α(t) and σ(t) of the noise.
+        """
         stationary = torch.full((size + 1,), uniform / size, dtype=torch.float64)
         stationary[size] = 1 - uniform
         return cls(shape, size, RedrawKernel(stationary), schedule)
@@ -111,7 +128,13 @@ class Categorical(Space):
     def substitution(
         cls, shape: tuple[int, ...], rate: Float[Tensor, "size size"], schedule: Schedule = RectifiedFlow()
     ) -> Self:
-        """Tokens mutate at the given rates (BLOSUM, transitions and transversions)."""
+        """Tokens mutate at the given rates (BLOSUM, transitions and transversions).
+
+        Args:
+            shape: positions of one sample.
+            rate: rates of substitution, rows sum to 0, (size, size).
+            schedule: α(t) and σ(t) of the noise.
+        """
         return cls(shape, len(rate), Substitution(rate), schedule)
 
     @property
@@ -143,7 +166,15 @@ class Categorical(Space):
         return self._existing(draw(self.chain.push(survival, before), keys))
 
     def step(self, x_t: State, belief: Belief, t: Time, s: Time, eta: float = 1.0) -> Choice:
-        """Ancestral for every eta: categories have no deterministic flow."""
+        """Ancestral for every eta: categories have no deterministic flow.
+
+        Args:
+            x_t: noisy states at time t, (batch, ...): a tensor of the space's shape for each sample, or a dictionary
+                of them for a product.
+            belief: p(x₀ | x_t), one a sample.
+            t: time of the noise level, 0 = data, 1 = noise: a number, (batch,), or (batch, positions).
+            s: the time to go to, at most t.
+        """
         assert isinstance(x_t, Tensor)
         alpha_t, alpha_s = self._alpha(t, x_t), self._alpha(s, x_t)
         seen = self.chain.column(alpha_t, x_t)
@@ -198,7 +229,12 @@ class Categorical(Space):
         return x_t
 
     def belief(self, output: Any, x_t: State, t: Time) -> Probs:
-        """Logits over the data's categories, less those that cannot have become x_t (kept tokens are certain)."""
+        """Logits over the data's categories, less those that cannot have become x_t (kept tokens are certain).
+
+        Args:
+            output: of the network.
+            t: time of the noise level, 0 = data, 1 = noise: a number, (batch,), or (batch, positions).
+        """
         assert isinstance(x_t, Tensor)
         output = require_shape(output, (*x_t.shape, self.size))
         logits = torch.nn.functional.pad(output, (0, self.states - self.size), value=-torch.inf)
@@ -206,7 +242,15 @@ class Categorical(Space):
         return Probs(logits.masked_fill(impossible, -torch.inf), self._exists(x_t))
 
     def second_moment(self, belief: Belief, x_t: State, t: Time, reach: float = inf) -> Belief:
-        """Probabilities carry their own second moment."""
+        """Probabilities carry their own second moment.
+
+        Args:
+            belief: p(x₀ | x_t), one a sample.
+            x_t: noisy states at time t, (batch, ...): a tensor of the space's shape for each sample, or a dictionary
+                of them for a product.
+            t: time of the noise level, 0 = data, 1 = noise: a number, (batch,), or (batch, positions).
+            reach: σ/α, in units of the data's standard deviation, up to which the network's gradient is used.
+        """
         return belief
 
     def point_mass(self, x0: State) -> Probs:
@@ -214,7 +258,13 @@ class Categorical(Space):
         return Probs(torch.nn.functional.one_hot(x0, self.states).double().log(), self._exists(x0))
 
     def apply_score(self, belief: Belief, slope: State, t: Time) -> Belief:
-        """To first order in the change of one token."""
+        """To first order in the change of one token.
+
+        Args:
+            belief: p(x₀ | x_t), one a sample.
+            slope: gradient of log p(c | x_t) with respect to the code of x_t.
+            t: time of the noise level, 0 = data, 1 = noise: a number, (batch,), or (batch, positions).
+        """
         assert isinstance(belief, Probs)
         assert isinstance(slope, Tensor)
         return belief.tilt(slope.to(belief.logits))

@@ -84,7 +84,14 @@ class Euclidean(Space):
         return noising.mean + noising.std * self.project(keys.normal(*noising.mean.shape[1:]).to(noising.mean))
 
     def noising(self, x0: State, t: Time, since: Time = 0.0) -> Gaussian:
-        """q(x_t | x₀), or q(x_t | x_since)."""
+        """q(x_t | x₀), or q(x_t | x_since).
+
+        Args:
+            x0: clean states, (batch, ...): a tensor of the space's shape for each sample, or a dictionary of them for
+                a product.
+            t: time of the noise level, 0 = data, 1 = noise: a number, (batch,), or (batch, positions).
+            since: the earlier time from which noise is added; 0 = clean data.
+        """
         assert isinstance(x0, Tensor)
         alpha, sigma = self._levels(t, x0)
         earlier_alpha, earlier_sigma = self._levels(since, x0)
@@ -103,7 +110,15 @@ class Euclidean(Space):
         return self.step(before, self.average(past, t, s), t, s, 0.0).mean
 
     def step(self, x_t: State, belief: Belief, t: Time, s: Time, eta: float = 1.0) -> Gaussian | Correlated:
-        """Under a belief whose covariance C is a matrix, a stochastic step is as wide as x₀ is unsure: τ² I + b² C."""
+        """Under a belief whose covariance C is a matrix, a stochastic step is as wide as x₀ is unsure: τ² I + b² C.
+
+        Args:
+            x_t: noisy states at time t, (batch, ...): a tensor of the space's shape for each sample, or a dictionary
+                of them for a product.
+            t: time of the noise level, 0 = data, 1 = noise: a number, (batch,), or (batch, positions).
+            s: the time to go to, at most t.
+            eta: share of fresh noise in a step: 0 = deterministic, 1 = ancestral.
+        """
         assert isinstance(x_t, Tensor)
         keep, weight, std = step_coefficients(self.schedule, t, s, eta)
         mean = self.project(added(belief.mean * _like(weight, x_t), x_t, keep))

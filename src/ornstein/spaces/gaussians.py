@@ -75,7 +75,14 @@ class Correlated(Transition):
 
     @classmethod
     def of(cls, mean: Tensor, cov: Tensor, weight: Time, std: Time, space: Freedom) -> "Correlated":
-        """The covariance std² I + weight² cov, with a floor: a millionth of its typical width."""
+        """The covariance std² I + weight² cov, with a floor: a millionth of its typical width.
+
+        Args:
+            mean: of the distribution, in the unit of x.
+            weight: of x₀ in the next state's mean.
+            std: standard deviation in each degree of freedom, in the unit of x.
+            space: the kind of data and its noise.
+        """
         weight, std = (left(torch.as_tensor(a, dtype=torch.float64), cov) for a in (weight, std))
         cov = weight**2 * space.within(cov.double(), mean)
         diagonal = cov.diagonal(dim1=1, dim2=2)

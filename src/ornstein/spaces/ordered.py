@@ -46,7 +46,14 @@ class Autoregressive(Categorical):
         return self._existing(torch.where(self._known(t, x0), x0, self.size))
 
     def corrupt(self, x0: State, t: Time, keys: Keys) -> Any:
-        """All tokens, each to those after it: numbers from `states` on are known to the teacher alone."""
+        """All tokens, each to those after it: numbers from `states` on are known to the teacher alone.
+
+        Args:
+            x0: clean states, (batch, ...): a tensor of the space's shape for each sample, or a dictionary of them for
+                a product.
+            t: time of the noise level, 0 = data, 1 = noise: a number, (batch,), or (batch, positions).
+            keys: random keys, one a sample; they decide everything random.
+        """
         assert isinstance(x0, Tensor)
         return x0 + self.states
 
@@ -62,7 +69,16 @@ class Autoregressive(Categorical):
         return Probs(torch.where((x_t < self.size)[..., None], certain, logits))
 
     def step(self, x_t: State, belief: Belief, t: Time, s: Time, eta: float = 1.0) -> Choice:
-        """The next tokens of the order; one at a time on a grid of L steps."""
+        """The next tokens of the order; one at a time on a grid of L steps.
+
+        Args:
+            x_t: noisy states at time t, (batch, ...): a tensor of the space's shape for each sample, or a dictionary
+                of them for a product.
+            belief: p(x₀ | x_t), one a sample.
+            t: time of the noise level, 0 = data, 1 = noise: a number, (batch,), or (batch, positions).
+            s: the time to go to, at most t.
+            eta: share of fresh noise in a step: 0 = deterministic, 1 = ancestral.
+        """
         assert isinstance(x_t, Tensor)
         now = self.hidden(x_t) & self._known(s, x_t)
         stay = torch.nn.functional.one_hot(x_t, self.states).double()

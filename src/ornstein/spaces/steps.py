@@ -97,7 +97,14 @@ def _average_floats(schedule: Schedule, scale: float, eta: float, *times: float)
 
 
 def step_coefficients(schedule: Schedule, t: Time, s: Time, eta: float) -> Sequence[Time]:
-    """(a, b, τ) of x_s = a x_t + b x̂ + τ z; plain floats, planned once, where the times are; else tensors."""
+    """(a, b, τ) of x_s = a x_t + b x̂ + τ z; plain floats, planned once, where the times are; else tensors.
+
+    Args:
+        schedule: α(t) and σ(t) of the noise.
+        t: time to step from, 0 = data, 1 = noise.
+        s: the time to go to, at most t.
+        eta: share of fresh noise in a step: 0 = deterministic, 1 = ancestral.
+    """
     if isinstance(t, Tensor) or isinstance(s, Tensor):
         keep, weight, tau = _step(schedule, eta, *_tensors(t, s))
         return keep, weight, tau if eta else 0.0
@@ -110,6 +117,10 @@ def average_weights(
     """The weights, which sum to 1, of the beliefs at `nodes` in the averaged belief of the step from t to s.
 
     scale: the spread c of the data.
+
+    Args:
+        schedule: α(t) and σ(t) of the noise.
+        eta: share of fresh noise in a step: 0 = deterministic, 1 = ancestral.
     """
     if isinstance(t, Tensor) or isinstance(s, Tensor) or isinstance(nodes[0], Tensor):
         return _average(schedule, scale, eta, *_tensors(*nodes, t, s))

@@ -40,6 +40,7 @@ def boltzmann(
         energy: dimensionless (kT = 1), (batch, ...) → (batch,), differentiable.
         width: of wide noise about 0 that reaches all of it; 1.5 times the model's data if not given.
         options: those of `sample`.
+        denoiser: the model, (x_t, t, condition) → belief.
     """
     return sample(denoiser & Boltzmann(energy, width), n, exact="mcmc", **options)
 
@@ -66,6 +67,8 @@ def refine(
         width: of wide noise about 0 that reaches all of exp(−E); 1.5 times the samples' root mean square if not given.
         moves: of every sample at the end.
         check: particles of the independent check; 0 = none.
+        energy: E(x) in units of kT, (batch, ...) → (batch,), differentiable.
+        seed: of all random numbers.
 
     InputError if the samples are not 20 or more of finite numbers, most of them different.
     """

@@ -85,6 +85,12 @@ def draws(
     """Events of drawing the n samples numbered from `first` on; the last one's `result` is all of them.
 
     Closing the generator cancels. See `sample` for the arguments; `how` is Independent() if not given.
+
+    Args:
+        denoiser: the model, (x_t, t, condition) → belief.
+        seed: of all random numbers.
+        condition: what each sample is given, name → (batch, ...); a missing name means that nothing is said.
+        settings: further JSON values for the manifest.
     """
     how = how or Independent()
     job = Job(denoiser, n, seed, first, _for_all(denoiser, n, condition or {}), settings or {})
@@ -120,7 +126,12 @@ class Job:
         return to_device(take(self.condition, index), self.denoiser.device)
 
     def finished(self, how: Engine, x: Any, condition: Condition, made: Mapping[str, Any], **more: Any) -> Samples:
-        """The samples with everything that made them; `made`: how the engine says it drew them."""
+        """The samples with everything that made them; `made`: how the engine says it drew them.
+
+        Args:
+            x: states, (batch, ...).
+            condition: what each sample is given, name → (batch, ...); a missing name means that nothing is said.
+        """
         first = self.first + more.pop("after", 0)
         said = {"seed": self.seed, "first": first, **record(how), **made, "guides": list(self.denoiser.provenance)}
         seconds = time.perf_counter() - self.started
@@ -139,7 +150,7 @@ def _of_sampler(sampler: Sampler) -> dict[str, Any]:
     return {
         "steps": len(sampler.grid) - 1,
         "kernels": [repr(kernel) for kernel in sampler.kernels],
-        "grid": [round(time, 6) if isinstance(time, float) else "per sample" for time in sampler.grid],
+        "times": [round(time, 6) if isinstance(time, float) else "per sample" for time in sampler.grid],
     }
 
 
@@ -313,7 +324,7 @@ def _mcmc(job: Job, how: MCMC) -> Stream[Samples]:
     made = {
         "steps": len(drawn.grid) - 1,
         "way": drawn.way,
-        "grid": [round(time, 6) for time in drawn.grid],
+        "times": [round(time, 6) for time in drawn.grid],
         "particles": proposals,
         "moves": moves,
         "check": check,

@@ -211,7 +211,12 @@ def record(how: Engine) -> dict[str, Any]:
 
 
 def grid_of(denoiser: Denoiser, name: str | None, steps: int) -> grids.Grid:
-    """The times of that name; InputError where it needs noise levels that the data do not have."""
+    """The times of that name; InputError where it needs noise levels that the data do not have.
+
+    Args:
+        denoiser: the model, (x_t, t, condition) → belief.
+        steps: intervals of the time grid.
+    """
     if name in (None, "auto"):
         return grids.fit(denoiser, steps)
     if name not in grids.NAMED:

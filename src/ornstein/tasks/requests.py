@@ -31,7 +31,14 @@ def draw(
     callback: Callable[[Event], object] = lambda event: None,
     **options: Any,
 ) -> Samples:
-    """Samples of what a domain's request means: the result of `drawing`, which see."""
+    """Samples of what a domain's request means: the result of `drawing`, which see.
+
+    Args:
+        model: the model, (x_t, t, condition) → belief.
+        asked: the user's request, a frozen dataclass of the domain.
+        n: number of samples.
+        callback: called with every event, for progress; what it raises cancels the work.
+    """
     return finished(drawing(model, asked, n, **options), callback)
 
 
@@ -52,6 +59,8 @@ def drawing(
         model: trained, so that it knows its domain.
         asked: the domain's request, a frozen dataclass.
         said: settings of the way to draw; see engines.py.
+        seed: of all random numbers.
+        exact: off, particles or mcmc.
 
     InputError for what does not fit the model, or the way to draw.
     """

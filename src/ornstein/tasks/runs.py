@@ -36,6 +36,9 @@ def recipe(domain: str, name: str | None, file: Path | None = None) -> Any:
     """A domain's configuration: the named recipe (the first, if none is named) with a TOML file laid over it.
 
     A domain without recipes has its own defaults.
+
+    Args:
+        name: of the recipe; the first if not given.
     """
     this = task(domain)
     recipes = {path.stem: path for path in sorted((this.folder / "recipes").glob("*.toml"))}
@@ -62,6 +65,12 @@ def train(
     Nothing is written before the data has been checked: all of it, or the first records of a large set, whose others
     are checked as they are read. InputError if the folder holds a run and resume is false, or if another training is
     at work there; Interrupted once `stop` is set and what was learned so far is saved.
+
+    Args:
+        domain: the domain's name.
+        name: of the model, for its checkpoint.
+        progress: called with every row of the training log.
+        say: called with messages for the user.
     """
     this = task(domain)
     _require_begun(folder, resume)
@@ -128,7 +137,14 @@ def _tensors(data: Dataset) -> dict[str, torch.Tensor]:
 
 
 def plan_grids(path: Path, data: Dataset, steps: Sequence[int], pilots: int = 64, rounds: int = 20) -> None:
-    """Plans the model's time grids on pilot samples with conditions from the data, and saves them with its weights."""
+    """Plans the model's time grids on pilot samples with conditions from the data, and saves them with its weights.
+
+    Args:
+        path: of the file.
+        steps: intervals of the time grid.
+        pilots: samples with which the grids are planned.
+        rounds: steps of the optimiser.
+    """
     model = load(path)
     tensors, meta = checkpoints.load(path, "model")
     keys = Keys.of(1_000_003, pilots)

@@ -205,6 +205,8 @@ def guidance_strength(
         steps: of the sampler, for each draw.
         rungs: the most populations of a ladder.
         condition: what each of the n samples is given, such as the mask of its size.
+        denoiser: the model, (x_t, t, condition) → belief.
+        seed: of all random numbers.
 
     InputError if the target lies beyond what the model draws.
     """

@@ -111,6 +111,10 @@ class Task(ABC):
 
         What a sample is given is a function of its number alone, so that any split between workers gives the same.
         InputError if the model cannot know what they ask for.
+
+        Args:
+            asked: the user's request, a frozen dataclass of the domain.
+            metadata: of the data that the model was trained on, in JSON values.
         """
 
     @abstractmethod
@@ -146,7 +150,13 @@ class Task(ABC):
         return 1
 
     def renewed(self, config: Any, denoiser: Denoiser, data: Dataset, number: int) -> Dataset:
-        """The data of the next round, by the model so far: for domains that have an energy instead of data."""
+        """The data of the next round, by the model so far: for domains that have an energy instead of data.
+
+        Args:
+            config: the configuration, a frozen dataclass.
+            denoiser: the model, (x_t, t, condition) → belief.
+            number: of the round, from 1.
+        """
         return data
 
     def chapters(self, denoiser: NeuralDenoiser, seed: int) -> list[Chapter]:
@@ -154,7 +164,12 @@ class Task(ABC):
         return []
 
     def denoiser(self, config: Any, metadata: Mapping[str, Any], origin: Origin | None = None) -> NeuralDenoiser:
-        """A fresh denoiser, its weights a function of config.train.seed."""
+        """A fresh denoiser, its weights a function of config.train.seed.
+
+        Args:
+            metadata: of the data that the model was trained on, in JSON values.
+            origin: the trained model that this belongs to, if any.
+        """
         with torch.random.fork_rng():
             torch.manual_seed(config.train.seed)
             network = self.network(config, metadata)
@@ -165,7 +180,13 @@ class Task(ABC):
     def model(
         self, config: Any, metadata: Mapping[str, Any], origin: Origin | None = None
     ) -> NeuralDenoiser | Regressor:
-        """What a training of this configuration makes: a denoiser, where a domain has nothing else to learn."""
+        """What a training of this configuration makes: a denoiser, where a domain has nothing else to learn.
+
+        Args:
+            config: the configuration, a frozen dataclass.
+            metadata: of the data that the model was trained on, in JSON values.
+            origin: the trained model that this belongs to, if any.
+        """
         return self.denoiser(config, metadata, origin)
 
     @property

@@ -27,5 +27,10 @@ def same(a: State, b: State) -> bool:
 
 
 def near(a: State, b: State, tolerance: float) -> bool:
+    """Whether two states agree to a relative and absolute tolerance.
+
+    Args:
+        b: what was expected.
+    """
     pairs = zip(leaves(a), leaves(b), strict=True)
     return all(x.shape == y.shape and x.allclose(y.to(x), rtol=tolerance, atol=tolerance) for x, y in pairs)

@@ -22,7 +22,12 @@ def check_denoiser(
     tolerance: float = 1e-5,
     t: float = 0.6,
 ) -> int:
-    """Checks a denoiser on n states drawn from the prior; the values of `condition` have n samples."""
+    """Checks a denoiser on n states drawn from the prior; the values of `condition` have n samples.
+
+    Args:
+        tolerance: of the comparisons: the largest deviation allowed, in the unit of what is compared.
+        t: time at which the claims are checked.
+    """
     return verify(denoiser, denoiser_claims(denoiser, n, condition or {}, tolerance, t))
 
 
@@ -35,11 +40,26 @@ def check_kernel(
     t: float = 0.6,
     s: float = 0.4,
 ) -> int:
-    """Checks one move from time t to s of n states drawn from the prior."""
+    """Checks one move from time t to s of n states drawn from the prior.
+
+    Args:
+        kernel: the kernel to check, (state, s, denoiser, condition, keys) → state.
+        denoiser: the model, (x_t, t, condition) → belief.
+        condition: what each sample is given, name → (batch, ...); a missing name means that nothing is said.
+        tolerance: of the comparisons: the largest deviation allowed, in the unit of what is compared.
+    """
     return verify(kernel, _kernel_claims(kernel, denoiser, n, condition or {}, tolerance, t, s))
 
 
 def denoiser_claims(denoiser: Denoiser, n: int, condition: Condition, tolerance: float, t: float) -> Iterator[Claim]:
+    """What must hold of a denoiser, claim by claim.
+
+    Args:
+        n: number of samples.
+        condition: what each sample is given, name → (batch, ...); a missing name means that nothing is said.
+        tolerance: of the comparisons: the largest deviation allowed, in the unit of what is compared.
+        t: time at which the claims are checked.
+    """
     yield "space is a Space", isinstance(denoiser.space, Space)
     keys, space = Keys.of(0, n, denoiser.device), denoiser.space.with_mask(condition.get("mask"))
     x_t = space.prior(keys)

@@ -22,6 +22,9 @@ def check_operator(operator: Operator, shape: tuple[int, ...], n: int = 3, toler
     """Checks a linear operator on n events of a shape, given without the batch axis.
 
     InputError: the shape is not a sequence of sizes, or n not a number of events.
+
+    Args:
+        tolerance: of the comparisons: the largest deviation allowed, in the unit of what is compared.
     """
     if not isinstance(shape, Sequence) or not all(isinstance(side, int) and side > 0 for side in shape):
         found = f"a {type(shape).__name__}" if isinstance(shape, Tensor) else repr(shape)
@@ -39,7 +42,13 @@ def check_factor(
     tolerance: float = 1e-4,
     t: float = 0.6,
 ) -> int:
-    """Checks a factor on the beliefs of a denoiser at n states drawn from the prior, and the denoiser it guides."""
+    """Checks a factor on the beliefs of a denoiser at n states drawn from the prior, and the denoiser it guides.
+
+    Args:
+        condition: what each sample is given, name → (batch, ...); a missing name means that nothing is said.
+        tolerance: of the comparisons: the largest deviation allowed, in the unit of what is compared.
+        t: time at which the claims are checked.
+    """
     return verify(factor, _factor_claims(factor, denoiser, n, condition or {}, tolerance, t))
 
 

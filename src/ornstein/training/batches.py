@@ -57,6 +57,10 @@ def record_numbers(
     """Which records make the batch of a step: every epoch is a new permutation, and batches run on across epochs.
 
     sizes: of the records, where batches of like size are cheaper.
+
+    Args:
+        seed: of all random numbers.
+        batch_size: records drawn at once.
     """
     first, end = step * batch_size, (step + 1) * batch_size
     parts = []
@@ -105,7 +109,13 @@ class NoiseTimes:
 
 
 def hide(condition: Condition, unconditional: Condition, rate: float, keys: Keys) -> dict[str, Tensor]:
-    """The condition with a random share of the records' values replaced by "not said", name by name."""
+    """The condition with a random share of the records' values replaced by "not said", name by name.
+
+    Args:
+        unconditional: for every condition the value that stands for "not said".
+        rate: how often a condition is hidden, in [0, 1].
+        keys: random keys, one a sample; they decide everything random.
+    """
     hidden = dict(condition)
     for name in unconditional.keys() & condition.keys():
         drop = keys.fold(f"hide {name}").uniform() < rate

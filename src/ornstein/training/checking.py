@@ -21,6 +21,9 @@ def check_ahead(space: Space, data: Dataset, where: str) -> None:
 
     The other batches are checked as they are read (`read`). InputError names the first record that is not as it must
     be, or says that there is none.
+
+    Args:
+        where: what is checked, in words, for the error.
     """
     if not len(data):
         raise InputError(f"{where}: no records, expected one at least")
@@ -30,7 +33,13 @@ def check_ahead(space: Space, data: Dataset, where: str) -> None:
 
 
 def read(space: Space, data: Dataset, records: Int64[Tensor, " batch"], where: str) -> tuple[State, Condition]:
-    """The records with these numbers, read once and checked; InputError names the number of a bad one."""
+    """The records with these numbers, read once and checked; InputError names the number of a bad one.
+
+    Args:
+        space: the kind of data and its noise.
+        data: the data set.
+        where: what is checked, in words, for the error.
+    """
     x0, condition = data.batch(records)
     try:
         space.with_mask(condition.get("mask")).check(x0, where)

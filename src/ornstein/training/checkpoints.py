@@ -19,7 +19,11 @@ _KEY = "ornstein"
 
 
 def save(path: Path, kind: str, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
-    """Atomically writes tensors with `meta` (JSON values) as a checkpoint of a `kind`: "model", "training", "data"."""
+    """Atomically writes tensors with `meta` (JSON values) as a checkpoint of a `kind`: "model", "training", "data".
+
+    Args:
+        path: of the file.
+    """
     header = {_KEY: json.dumps({"kind": kind, **meta})}
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     write_atomic(path, lambda temporary: temporary.write_bytes(to_bytes(contiguous, header)))
@@ -29,6 +33,9 @@ def load(path: Path, kind: str, schema: Mapping[str, Any] | None = None) -> tupl
     """The tensors and JSON of a checkpoint; InputError if it is absent, truncated, a pickle or of another kind.
 
     schema: what the JSON must hold beside its kind; see `files.require`.
+
+    Args:
+        path: of the file.
     """
     if not path.is_file():
         raise InputError(f"{path}: no such checkpoint")
@@ -52,7 +59,11 @@ def load(path: Path, kind: str, schema: Mapping[str, Any] | None = None) -> tupl
 
 
 def load_into(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Copies tensors into a module; InputError naming the first that is missing, surplus, misshapen or not finite."""
+    """Copies tensors into a module; InputError naming the first that is missing, surplus, misshapen or not finite.
+
+    Args:
+        path: of the file.
+    """
     expected = module.state_dict()
     found = {name: tensor(tensors, name, like, path) for name, like in expected.items()}
     surplus = sorted(set(tensors) - set(expected))
@@ -66,6 +77,10 @@ def tensor(tensors: Mapping[str, Tensor], name: str, like: Tensor, path: Path) -
 
     InputError if it is not there, has another shape, is complex or whole where `like` is not, or has a NaN, or ±∞ where
     `like` has none.
+
+    Args:
+        tensors: name → tensor.
+        path: of the file.
     """
     if name not in tensors:
         raise InputError(f"{path}: has no tensor {name!r}, expected shape {tuple(like.shape)}")

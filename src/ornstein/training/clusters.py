@@ -39,6 +39,7 @@ def clustered(
         threshold: records at least this identical are in one cluster.
         gap: the token that is a gap; −1, which none is, if there are none.
         mask: what is not padding, which comes last; None if all records have one length.
+        x: records to cluster, as codes, (n, length).
     """
     labels = np.arange(len(x))
     links = _column_links(x, size, threshold, gap) if mask is None else _subsequence_links(x, size, threshold, mask)
@@ -83,7 +84,13 @@ def _fitting(members: np.ndarray, sizes: np.ndarray, share: float) -> list[int]:
 def identities(
     a: Int64[Tensor, "n length"], b: Int64[Tensor, "m length"], size: int, gap: int = -1, block: int = 2048
 ) -> Float[Tensor, "n m"]:
-    """The share of equal tokens among the columns in which not both records have a gap; −1 = there are no gaps."""
+    """The share of equal tokens among the columns in which not both records have a gap; −1 = there are no gaps.
+
+    Args:
+        b: second set of records, as codes, (m, length).
+        size: number of different letters.
+        block: rows compared at once.
+    """
     rows = F.one_hot(a, size).float()
     return torch.cat([_block_identities(rows, F.one_hot(part, size).float(), gap) for part in b.split(block)], 1)
 

@@ -18,7 +18,14 @@ SCHEMA = {"config": dict, "facts": dict, "step": int, "seconds?": float}
 def tensors_of(
     network: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer, squares: Tensor
 ) -> dict[str, Tensor]:
-    """Weights, averaged weights, moments of AdamW and what is known of the loss at each time, by name."""
+    """Weights, averaged weights, moments of AdamW and what is known of the loss at each time, by name.
+
+    Args:
+        network: the network in training.
+        average: the running average of the weights.
+        optimizer: its optimiser.
+        squares: running mean of the squared loss by noise level.
+    """
     moments = {
         f"{index}/{name}": value
         for index, state in optimizer.state_dict()["state"].items()
@@ -40,7 +47,16 @@ def load_tensors(
     squares: Tensor,
     path: Path,
 ) -> None:
-    """Takes up what `tensors_of` gave; InputError naming what is missing or of another shape."""
+    """Takes up what `tensors_of` gave; InputError naming what is missing or of another shape.
+
+    Args:
+        tensors: name → tensor of the checkpoint.
+        network: the network in training.
+        average: the running average of the weights.
+        optimizer: its optimiser.
+        squares: running mean of the squared loss by noise level.
+        path: of the file.
+    """
     checkpoints.load_into(network, checkpoints.under("network", tensors), path)
     checkpoints.load_into(average, checkpoints.under("average", tensors), path)
     state = _moments(tensors, list(network.parameters()), path)
@@ -64,7 +80,13 @@ def _moments(tensors: Mapping[str, Tensor], parameters: list[nn.Parameter], path
 
 
 def require_same(now: Mapping[str, Any], saved: Mapping[str, Any], path: Path) -> None:
-    """InputError, if the training in the file was another: only RESUMABLE settings may differ."""
+    """InputError, if the training in the file was another: only RESUMABLE settings may differ.
+
+    Args:
+        now: the configuration of this run.
+        saved: the configuration in the checkpoint.
+        path: of the file.
+    """
     ours, theirs = (_flat({**meta["config"], "facts": meta["facts"]}) for meta in (now, saved))
     for name in sorted(ours.keys() | theirs.keys()):
         changeable = name.startswith("train.") and name.removeprefix("train.") in RESUMABLE

@@ -355,6 +355,9 @@ def calculator(atoms: Any, temperature: float, width: float | None = None) -> Sy
     """An `ase.Atoms` with its calculator at a temperature in K, as a centred system; see calculators.py.
 
     width: in Å, see `System`; by default the largest coordinate about the centre, and 1 Å at least.
+
+    Args:
+        atoms: of ASE, positions in Å.
     """
     energy = calculated(atoms, temperature)
     positions = torch.as_tensor(energy.atoms.positions)
@@ -364,7 +367,14 @@ def calculator(atoms: Any, temperature: float, width: float | None = None) -> Sy
 
 
 def xtb(atoms: Any, temperature: float, width: float | None = None, method: str = "GFN2-xTB") -> System:
-    """`calculator` with tblite's tight binding; InputError if tblite is not installed."""
+    """`calculator` with tblite's tight binding; InputError if tblite is not installed.
+
+    Args:
+        atoms: of ASE, positions in Å.
+        temperature: in kelvin.
+        width: standard deviation about 0, in the unit of x.
+        method: of tight binding, such as GFN2-xTB.
+    """
     return calculator(tight_binding(atoms, method), temperature, width)
 
 
@@ -372,7 +382,14 @@ def xtb(atoms: Any, temperature: float, width: float | None = None, method: str 
 
 
 def annealed(source: str, particles: int, draws: int, seed: int) -> tuple[Arrays, Arrays]:
-    """Training and validation samples of a system, from its energy alone; see learning.py."""
+    """Training and validation samples of a system, from its energy alone; see learning.py.
+
+    Args:
+        source: name of a system, or path/to/file.py:name of your own.
+        particles: size of the population.
+        draws: kept of each particle, in chains that start from it.
+        seed: of all random numbers.
+    """
     found = system(source)
     space = found.space()
     x, gradients = first_data(found.energy, space, found.width, particles, draws, seed)

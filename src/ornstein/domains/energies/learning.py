@@ -37,6 +37,10 @@ def first_data(
     Args:
         width: of the wide noise about 0 that the annealing starts from.
         draws: kept of each particle, ten moves apart.
+        energy: E(x) in units of kT, (batch, ...) → (batch,), differentiable.
+        space: the kind of data and its noise.
+        particles: size of the population.
+        seed: of all random numbers.
     """
     density, keys = Density.of_energy(energy, space), Keys.of(seed, particles).fold("data")
     start = anneal(density, wide(space, width), keys)
@@ -50,6 +54,12 @@ def renewed(denoiser: Denoiser, energy: Energy, width: float, data: Arrays, n: i
 
     They stay as they are if the correction does not pass. Their facts count the energies evaluated so far
     ("gradients"), and say of each round how it went.
+
+    Args:
+        denoiser: the model, (x_t, t, condition) → belief.
+        energy: E(x) in units of kT, (batch, ...) → (batch,), differentiable.
+        width: standard deviation about 0, in the unit of x.
+        seed: of all random numbers.
     """
     drawn = boltzmann(denoiser, energy, n, width=width, seed=seed)
     found: Any = drawn.exactness

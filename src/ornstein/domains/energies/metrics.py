@@ -24,7 +24,12 @@ from .factors import boltzmann
 
 
 def judged(x: Float[Tensor, "n ..."], system: System, exactness: Any = None) -> list[Metric]:
-    """All scores that apply to a system."""
+    """All scores that apply to a system.
+
+    Args:
+        x: states, (batch, ...).
+        exactness: what was measured about how exact the samples are, if anything.
+    """
     found = [virial(x, system), *mean_energy(x, system), *shares(x, system), *wasserstein(x, system)]
     if isinstance(exactness, MCMCReport) and "log_z" in system.reference:
         meaning = f"log of the integral of exp(−E), nats; its stated error is {exactness.error:.3g}."
@@ -69,7 +74,13 @@ def total_variation(groups: Tensor, shares: Float[Tensor, " k"]) -> float:
 
 
 def wasserstein(x: Float[Tensor, "n ..."], system: System, most: int = 1000) -> list[Metric]:
-    """The exact W₂ between up to 1,000 samples and as many exact draws, beside that of two exact draws."""
+    """The exact W₂ between up to 1,000 samples and as many exact draws, beside that of two exact draws.
+
+    Args:
+        x: states, (batch, ...).
+        system: the energy with its reference values.
+        most: samples compared, at most.
+    """
     if system.draw is None:
         return []
     n = min(len(x), most)
@@ -100,7 +111,14 @@ def figures(x: Float[Tensor, "n ..."], system: System) -> list[Figure]:
 
 
 def chapters(denoiser: NeuralDenoiser, system: System, seed: int, n: int = 300) -> list[Chapter]:
-    """What the model proposes, and what becomes of it."""
+    """What the model proposes, and what becomes of it.
+
+    Args:
+        denoiser: the model, (x_t, t, condition) → belief.
+        system: the energy with its reference values.
+        seed: of all random numbers.
+        n: number of samples.
+    """
     found = sample(denoiser & boltzmann(system), n, seed=seed, exact="mcmc", particles=2000)
     sets = {"proposed": sample(denoiser, n, seed=seed).x, "corrected": found.x}
     plane = [_on_landscape(sets, system)] if system.shape == (2,) else []

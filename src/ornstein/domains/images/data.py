@@ -88,6 +88,7 @@ def load(source: str, size: int = 32, styles: Sequence[str] = ()) -> tuple[Datas
     Args:
         size: pixels a side, to which emoji and the pictures of folders are brought; 0 = as they are.
         styles: of emoji beside OpenMoji: folders of Iconify's npm packages.
+        source: name of a shipped data set, or path of a file or folder.
     """
     if source in ("openmoji", "emoji"):
         return _captioned(*_emoji(source, size or 32, tuple(styles)))
@@ -104,6 +105,11 @@ def yardstick(source: str, size: int, metadata: Mapping[str, Any]) -> tuple[Data
     """What samples of a model with these facts are compared with: its data, of emoji those in OpenMoji's style.
 
     Where Fashion-MNIST is not installed, the sample of it that comes along. InputError if the data have changed.
+
+    Args:
+        source: name of a shipped data set, or path of a file or folder.
+        size: side of a picture, pixels.
+        metadata: of the data that the model was trained on, in JSON values.
     """
     if source == "fashion" and not fashion.installed():
         return _fashion(fashion.SAMPLE)
@@ -348,13 +354,22 @@ def masked(path: Path, shape: Sequence[int]) -> Float[Tensor, "c h w"]:
 
 
 def require_shape(picture: Tensor, shape: Sequence[int], path: Path) -> None:
-    """InputError unless the picture has the model's shape."""
+    """InputError unless the picture has the model's shape.
+
+    Args:
+        path: of the file.
+    """
     if list(picture.shape) != list(shape):
         raise InputError(f"{path}: is {_size(picture.shape)} pixels, expected {_size(shape)}")
 
 
 def block(picture: Tensor, shape: Sequence[int], path: Path) -> int:
-    """How many of the model's pixels are one of the picture's, along each side; InputError if it is not a number."""
+    """How many of the model's pixels are one of the picture's, along each side; InputError if it is not a number.
+
+    Args:
+        shape: (channels, height, width) that the model draws.
+        path: of the file.
+    """
     size = shape[1] // picture.shape[1]
     if not size or [picture.shape[0], size * picture.shape[1], size * picture.shape[2]] != list(shape):
         raise InputError(f"{path}: is {_size(picture.shape)} pixels, expected {_size(shape)} divided by a whole number")

@@ -33,6 +33,7 @@ def label(
         scale: classifier-free guidance, within the interval of times; 1 = the class as trained, 2 or 3 = clearer and
             less varied.
         classes: their names or number, for a denoiser of your own.
+        value: the class by number; None = each sample's own.
 
     InputError if the model does not know the class, or has none.
     """
@@ -69,6 +70,8 @@ def prompts(
     Args:
         asked, labels: of each sample; −1 = no class said. Classes of phrases are numbers, too.
         negative: what is said in the place of nothing, for guidance away from it.
+        scale: of classifier-free guidance, 1 = none.
+        interval: the times (from, to) within which guidance holds.
     """
     most = 1 + max(map(len, asked))
     weights, texts, kinds = torch.zeros(len(asked), most), [], []
@@ -87,7 +90,12 @@ def prompts(
 
 
 def class_of(said: str | int, metadata: Mapping[str, Any], where: str = "--label ") -> int:
-    """The class of that name or number; InputError, which says where it was asked for, if the model knows none such."""
+    """The class of that name or number; InputError, which says where it was asked for, if the model knows none such.
+
+    Args:
+        said: as the user wrote it.
+        metadata: of the data that the model was trained on, in JSON values.
+    """
     names = metadata.get("labels", [])
     for written in (str, lambda name: str(name).casefold()):  # as it is, or else whatever the case
         if written(said) in map(written, names):
@@ -118,13 +126,23 @@ def inpainted(picture: Any, seen: Any, noise: float = 0.05) -> ForModel:
 
 
 def blurred(picture: Any, width: float, noise: float = 0.05) -> ForModel:
-    """The picture was seen through a normal blur of that many pixels; errors as of `inpainted`."""
+    """The picture was seen through a normal blur of that many pixels; errors as of `inpainted`.
+
+    Args:
+        width: of the blur, pixels.
+        noise: standard deviation of the measurement's noise; the data range from −1 to 1.
+    """
     picture = _whole("blurred", picture)
     return _of_shape("blurred", picture, Measurement(picture, Blur.gaussian(width), noise))
 
 
 def coarse(picture: Any, size: int, noise: float = 0.05) -> ForModel:
-    """Only the means of size × size pixels were seen: super-resolution. Errors as of `inpainted`."""
+    """Only the means of size × size pixels were seen: super-resolution. Errors as of `inpainted`.
+
+    Args:
+        picture: (channels, height, width), from −1 (black) to 1 (white).
+        noise: standard deviation of the measurement's noise; the data range from −1 to 1.
+    """
     picture = _whole("coarse", picture)
     return _of_shape("coarse", picture, Measurement(picture, Downsample(size), noise), size)
 
@@ -198,7 +216,7 @@ class Brightness(Guide):
 
     def guide(self, denoiser: Denoiser) -> Denoiser:
         if not isinstance(denoiser.space, Euclidean) or len(denoiser.space.shape) != 3:
-            raise InputError(f"Ink is of pictures, this model draws {type(denoiser.space).__name__}")
+            raise InputError(f"Brightness is of pictures, this model draws {type(denoiser.space).__name__}")
         pixels = torch.tensor(denoiser.space.shape).prod().item()
         brightness = torch.full(denoiser.space.shape, 0.5 / pixels)
         try:

@@ -28,7 +28,13 @@ MOST = 2000  # pictures a set
 
 
 def judged(samples: Samples, train: Any, held_out: Any) -> list[Metric]:
-    """All scores of a set of pictures; where there is no judge, only whether they are new."""
+    """All scores of a set of pictures; where there is no judge, only whether they are new.
+
+    Args:
+        samples: the samples, with their model and settings.
+        train: the records that the model was trained on.
+        held_out: records that no model was trained on.
+    """
     assert samples.origin is not None
     source, label = samples.origin.config["data"], samples.condition.get("label")
     judge = judge_of(source)
@@ -57,6 +63,11 @@ def of_captions(samples: Samples, train: Captioned, held_out: Captioned, judge: 
     """Whether the judge finds the caption asked for among all there are, and how like real pictures they are.
 
     InputError if a picture was asked for in another style than OpenMoji's, which the judge knows.
+
+    Args:
+        samples: the samples, with their model and settings.
+        train: the records that the model was trained on.
+        held_out: records that no model was trained on.
     """
     if any(samples.each.get("labels", ())):
         raise InputError("scores are of OpenMoji's style: sample with --label openmoji")
@@ -99,7 +110,13 @@ def openmoji() -> tuple[Tensor, list[str]]:
 
 
 def ranked(judge: Judge, x: Tensor, said: Sequence[str], names: Sequence[str]) -> tuple[Tensor, list[str]]:
-    """The rank of what is said of each picture among all captions, and these."""
+    """The rank of what is said of each picture among all captions, and these.
+
+    Args:
+        judge: a classifier that was trained on real pictures.
+        x: pictures, (n, channels, height, width), from −1 (black) to 1 (white).
+        names: all captions.
+    """
     known = sorted({*names, *said})
     number = {name: k for k, name in enumerate(known)}
     directions = captions.whole(captions.encoded(known))
@@ -107,7 +124,14 @@ def ranked(judge: Judge, x: Tensor, said: Sequence[str], names: Sequence[str]) -
 
 
 def retrieval(judge: Judge, x: Tensor, said: Sequence[str], real: Tensor, names: Sequence[str]) -> list[Metric]:
-    """R@1 and R@10 among all captions, of drawn pictures and of real ones."""
+    """R@1 and R@10 among all captions, of drawn pictures and of real ones.
+
+    Args:
+        judge: a classifier that was trained on real pictures.
+        x: pictures, (n, channels, height, width), from −1 (black) to 1 (white).
+        said: caption of each picture.
+        names: all captions.
+    """
     (ours, known), (theirs, _) = (ranked(judge, *part, [*names, *said]) for part in ((x, said), (real, names)))
     return [
         Metric(
@@ -120,7 +144,14 @@ def retrieval(judge: Judge, x: Tensor, said: Sequence[str], real: Tensor, names:
 
 
 def of_classes(x: Tensor, label: Tensor, held_out: Arrays, judge: Judge) -> list[Metric]:
-    """The share of pictures taken for their class."""
+    """The share of pictures taken for their class.
+
+    Args:
+        x: pictures, (n, channels, height, width), from −1 (black) to 1 (white).
+        label: class of each picture.
+        held_out: records that no model was trained on.
+        judge: a classifier that was trained on real pictures.
+    """
     value, real = judge.agreement(x, label), _agreement(judge, held_out)
     meaning = "Share of samples that a network trained on real pictures takes for the class asked for."
     return [Metric("class agreement", value, "higher", meaning, real, "held-out real pictures")]
@@ -136,6 +167,7 @@ def likeness(judge: Judge, x: Tensor, real: Tensor, others: Tensor | None = None
 
     Args:
         real, others: two sets of real pictures; without others every second one of `real`.
+        x: pictures, (n, channels, height, width), from −1 (black) to 1 (white).
     """
     real, others = (real[::2], real[1::2]) if others is None else (_spread(real), _spread(others))
     n = min(len(x), len(real), len(others))
@@ -170,12 +202,22 @@ def machine(train: Arrays) -> SVC:
 
 
 def agreement(classifier: SVC, x: Float[Tensor, "n c h w"], label: Int64[Tensor, " n"]) -> float:
-    """The share of pictures that the classifier takes for what they should be."""
+    """The share of pictures that the classifier takes for what they should be.
+
+    Args:
+        x: pictures, (n, channels, height, width), from −1 (black) to 1 (white).
+        label: class of each picture, (n).
+    """
     return float((classifier.predict(x.flatten(1).numpy()) == label.numpy()).mean())
 
 
 def sliced_wasserstein(a: Tensor, b: Tensor, directions: int = 200) -> float:
-    """Root mean square over random directions of the 1-D Wasserstein-2 distance between equally many points."""
+    """Root mean square over random directions of the 1-D Wasserstein-2 distance between equally many points.
+
+    Args:
+        a: first set of points, (n, d).
+        b: second set of points, (n, d).
+    """
     axes = torch.nn.functional.normalize(Keys.of(0, directions).normal(a.flatten(1).shape[1]), dim=1).to(a)
     gap = (a.flatten(1) @ axes.T).sort(0).values - (b.flatten(1) @ axes.T).sort(0).values
     return gap.square().mean().sqrt().item()
@@ -188,7 +230,11 @@ def nearest(x: Tensor, among: Tensor) -> float:
 
 
 def matched(label: Int64[Tensor, " n"], real: Arrays, seed: int) -> Tensor:
-    """A real picture of the same class for each label, drawn without replacement while a class lasts."""
+    """A real picture of the same class for each label, drawn without replacement while a class lasts.
+
+    Args:
+        seed: of all random numbers.
+    """
     assert isinstance(real.x, Tensor)
     chosen = torch.empty_like(label)
     for value in label.unique():
@@ -200,7 +246,14 @@ def matched(label: Int64[Tensor, " n"], real: Arrays, seed: int) -> Tensor:
 
 
 def class_agreement(x: Tensor, label: Tensor, train: Arrays, held_out: Arrays) -> Metric:
-    """`agreement` beside that of held-out real pictures."""
+    """`agreement` beside that of held-out real pictures.
+
+    Args:
+        x: pictures, (n, channels, height, width), from −1 (black) to 1 (white).
+        label: class of each picture.
+        train: the records that the model was trained on.
+        held_out: records that no model was trained on.
+    """
     assert isinstance(held_out.x, Tensor)
     classifier = machine(train)
     return Metric(
@@ -214,7 +267,14 @@ def class_agreement(x: Tensor, label: Tensor, train: Arrays, held_out: Arrays) -
 
 
 def distribution(x: Tensor, label: Tensor, train: Arrays, held_out: Arrays) -> Metric:
-    """`sliced_wasserstein` to real pictures of the same classes, beside that between two sets of them."""
+    """`sliced_wasserstein` to real pictures of the same classes, beside that between two sets of them.
+
+    Args:
+        x: pictures, (n, channels, height, width), from −1 (black) to 1 (white).
+        label: class of each picture.
+        train: the records that the model was trained on.
+        held_out: records that no model was trained on.
+    """
     real = matched(label, held_out, 0)
     return Metric(
         "sliced Wasserstein distance",
@@ -227,7 +287,13 @@ def distribution(x: Tensor, label: Tensor, train: Arrays, held_out: Arrays) -> M
 
 
 def novelty(x: Tensor, train: Tensor, held_out: Tensor) -> Metric:
-    """`nearest` among the training pictures, beside that of held-out real ones."""
+    """`nearest` among the training pictures, beside that of held-out real ones.
+
+    Args:
+        x: pictures, (n, channels, height, width), from −1 (black) to 1 (white).
+        train: the records that the model was trained on.
+        held_out: records that no model was trained on.
+    """
     return Metric(
         "distance to the nearest training picture",
         nearest(x, train),

@@ -198,7 +198,14 @@ def _of_files(source: str) -> tuple[Arrays, Arrays]:
 
 
 def arrays(learned: Table, held_out: Table, source: str, skipped: Sequence[str] = ()) -> tuple[Arrays, Arrays]:
-    """Padded arrays with what a model must know of them: elements, sizes, spread, properties."""
+    """Padded arrays with what a model must know of them: elements, sizes, spread, properties.
+
+    Args:
+        learned: records to train on.
+        held_out: records that no model was trained on.
+        source: name of a shipped data set, or path of a file or folder.
+        skipped: records that were left out, with the reason.
+    """
     elements = sorted({int(z) for part in (learned, held_out) for z in np.unique(part.numbers)})
     metadata = {
         "source": source,
@@ -242,7 +249,12 @@ def known(source: str) -> frozenset[str]:
 
 
 def require_known(molecule: Molecule, metadata: Mapping[str, Any], what: str) -> None:
-    """InputError if a molecule has elements that the model does not know, or more atoms than it has seen."""
+    """InputError if a molecule has elements that the model does not know, or more atoms than it has seen.
+
+    Args:
+        metadata: of the data that the model was trained on, in JSON values.
+        what: what is checked, in words, for the error.
+    """
     foreign = sorted({int(z) for z in molecule.numbers} - set(metadata["elements"]))
     if foreign:
         raise InputError(f"{what}: the model does not know the elements with {foreign} protons")
@@ -296,7 +308,13 @@ def in_units(values: Float[Tensor, "n columns"], metadata: Mapping[str, Any]) ->
 
 
 def molecules(x: Mapping[str, Tensor], mask: Tensor, metadata: Mapping[str, Any]) -> list[Molecule]:
-    """States as molecules."""
+    """States as molecules.
+
+    Args:
+        x: positions in Å and elements.
+        mask: true where a position exists.
+        metadata: of the data that the model was trained on, in JSON values.
+    """
     numbers = torch.tensor([*metadata["elements"], 0])[x["atoms"]]  # 0: still a mask
     both = zip(x["positions"].double(), numbers, mask, strict=True)
     return [Molecule(z[here].numpy(), cloud[here].numpy()) for cloud, z, here in both]

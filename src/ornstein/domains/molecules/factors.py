@@ -283,6 +283,7 @@ def hydrogen_bond(
     Args:
         donor, acceptor: "N" or "O"; None = either.
         elements: numbers of protons of the categories, for a denoiser of your own.
+        weight: power of the factor: log g is multiplied by it.
 
     InputError if the model knows no hydrogen, or not the donor or acceptor.
     """
@@ -327,6 +328,9 @@ def docking_energy(pocket: Pocket, weight: float = 1.0, elements: Sequence[int] 
     """Ligands that bind: exp(−weight · E) with Vina's energy in kcal/mol; see chemistry.pockets.
 
     elements: as of `hydrogen_bond`. InputError for elements that Vina has no radius of.
+
+    Args:
+        pocket: the protein around the ligand, positions in Å.
     """
 
     def make(known: tuple[int, ...], space: Product) -> Energy:

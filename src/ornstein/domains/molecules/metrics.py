@@ -196,7 +196,12 @@ PUBLISHED = {
 def read_off(
     regressor: Regressor, found: Sequence[Molecule], t: float = 0.0, batch: int = 250
 ) -> Float[Tensor, "n properties"]:
-    """Properties by a regressor, in the units of its data; t: the time up to which the molecules are noised first."""
+    """Properties by a regressor, in the units of its data; t: the time up to which the molecules are noised first.
+
+    Args:
+        found: molecules, positions in Å.
+        batch: molecules evaluated at once.
+    """
     assert regressor.origin is not None
     part, parts = data.padded(data.table(found), regressor.origin.metadata), []
     for first in range(0, len(found), batch):

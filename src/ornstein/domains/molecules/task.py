@@ -266,6 +266,10 @@ def sizes(numbers: range, metadata: Mapping[str, Any], atoms: int | None = None,
     """Atoms of the molecules of these numbers: quantiles of the data's sizes above what is held, by number alone.
 
     InputError if the model has never seen molecules as large.
+
+    Args:
+        metadata: of the data that the model was trained on, in JSON values.
+        atoms: how many atoms each molecule has, hydrogens included.
     """
     if atoms is not None and not held < atoms <= metadata["length"]:
         raise InputError(f"--atoms {atoms}: expected {held + 1} to {metadata['length']}, what this model knows")

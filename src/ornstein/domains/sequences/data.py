@@ -214,7 +214,13 @@ def _at(number: int, name: str) -> str:
 
 
 def from_text(texts: Sequence[str], alphabet: str, where: str, names: Sequence[str] = ()) -> Int64[Tensor, "n length"]:
-    """The category of each letter, padded with 0; InputError, naming file and record, if the alphabet has it not."""
+    """The category of each letter, padded with 0; InputError, naming file and record, if the alphabet has it not.
+
+    Args:
+        texts: sequences as text.
+        where: the file, for errors.
+        names: of the records, for errors.
+    """
     table = np.full(256, -1)
     table[list(alphabet.encode())] = range(len(alphabet))
     table[0] = 0
@@ -239,7 +245,12 @@ def _bytes(texts: Sequence[str]) -> np.ndarray:
 
 
 def to_text(x: Int64[Tensor, "n length"], alphabet: str, mask: Bool[Tensor, "n length"] | None = None) -> list[str]:
-    """The letters of each record, without those that the mask calls padding; gaps are kept."""
+    """The letters of each record, without those that the mask calls padding; gaps are kept.
+
+    Args:
+        x: letters of the sequences, (n, length).
+        alphabet: the letters, in the order of the categories.
+    """
     letters = np.frombuffer(alphabet.encode(), dtype=np.uint8)[x.numpy(force=True)]
     kept = np.ones_like(letters, dtype=bool) if mask is None else mask.numpy(force=True)
     return [row[keep].tobytes().decode() for row, keep in zip(letters, kept, strict=True)]
@@ -307,6 +318,9 @@ def emit(model: Path, n: int, seed: int = 0, profile: bool = False) -> list[str]
     """n fresh aligned records of an Infernal covariance model, in its consensus columns; they can repeat.
 
     profile: of the profile hidden Markov model inside of it, which knows every column and no pairs.
+
+    Args:
+        seed: of all random numbers.
     """
     if not shutil.which("cmemit"):
         raise InputError("cmemit not found: install Infernal (apt install infernal; conda: bioconda::infernal)")

@@ -90,7 +90,12 @@ def motif(pattern: str, alphabet: str | None = None) -> ForModel:
 
 
 def classes_of(pattern: str, alphabet: str, kind: str) -> Bool[Tensor, "k size"]:
-    """Which letters each place of a pattern allows; InputError names the element that is not understood."""
+    """Which letters each place of a pattern allows; InputError names the element that is not understood.
+
+    Args:
+        alphabet: the letters, in the order of the categories.
+        kind: of the letters: protein, RNA or DNA.
+    """
     elements = pattern.strip(".").split("-") if kind == "protein" else re.findall(r"[^\W\d_](?:\(\d+\))?", pattern)
     if kind != "protein" and "".join(elements) != pattern:
         raise InputError(f"motif: {pattern!r} is not IUPAC letters, such as TATAAT or AGGAGGN(7)ATG")
@@ -229,7 +234,15 @@ class Motif(Factor):
         return self._matches(belief).logsumexp(1)
 
     def update(self, belief: Belief, x_t: State, t: Time, space: Space) -> Updated:
-        """A mixture over the places, each with the letters outside of its class ruled out."""
+        """A mixture over the places, each with the letters outside of its class ruled out.
+
+        Args:
+            belief: p(x₀ | x_t), one a sample.
+            x_t: noisy states at time t, (batch, ...): a tensor of the space's shape for each sample, or a dictionary
+                of them for a product.
+            t: time of the noise level, 0 = data, 1 = noise: a number, (batch,), or (batch, positions).
+            space: the kind of data and its noise.
+        """
         assert isinstance(belief, Probs)
         matches = self._matches(belief)
         share = matches.softmax(1).nan_to_num(0.0)
@@ -285,7 +298,15 @@ class Pairing(Factor):
         return self._expect(belief)[0].log().sum(1)
 
     def update(self, belief: Belief, x_t: State, t: Time, space: Space) -> Updated:
-        """Each letter weighed by how well it goes with what its partner may be."""
+        """Each letter weighed by how well it goes with what its partner may be.
+
+        Args:
+            belief: p(x₀ | x_t), one a sample.
+            x_t: noisy states at time t, (batch, ...): a tensor of the space's shape for each sample, or a dictionary
+                of them for a product.
+            t: time of the noise level, 0 = data, 1 = noise: a number, (batch,), or (batch, positions).
+            space: the kind of data and its noise.
+        """
         assert isinstance(belief, Probs)
         each, left, right = self._expect(belief)
         slope = torch.zeros_like(belief.logits, dtype=torch.float64)

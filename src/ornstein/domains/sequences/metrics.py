@@ -49,7 +49,13 @@ _BASES = {"A": "#6fae7f", "C": "#5b8fc9", "G": "#e8b64c", "T": "#cf5f5b", "U": "
 
 
 def bits_per_letter(denoiser: NeuralDenoiser, records: Arrays, looks: int = 8, seed: int = 0) -> float:
-    """−log₂ p a position: the bound of the model's noise, exact for autoregression; `looks` noisy views a record."""
+    """−log₂ p a position: the bound of the model's noise, exact for autoregression; `looks` noisy views a record.
+
+    Args:
+        denoiser: the model, (x_t, t, condition) → belief.
+        records: the records to evaluate.
+        seed: of all random numbers.
+    """
     space: Any = denoiser.space
     if not space.absorbing:
         denoiser = denoiser.having(space=replace(space, weighting="elbo"))
@@ -73,7 +79,13 @@ def covariances(x: Int[Tensor, "n length"], size: int) -> Float[Tensor, "length 
 
 
 def pair_agreement(x: Tensor, real: Tensor, size: int) -> float:
-    """Pearson's r of the covariances of two sets."""
+    """Pearson's r of the covariances of two sets.
+
+    Args:
+        x: letters of the sequences, (n, length).
+        real: real data to compare with.
+        size: letters of the alphabet.
+    """
     above = torch.triu(torch.ones(x.shape[1], x.shape[1], dtype=torch.bool), 1)
     both = torch.stack([covariances(part, size)[above].flatten() for part in (x, real)])
     return torch.corrcoef(both)[0, 1].item()
@@ -100,7 +112,14 @@ def couplings(x: Int[Tensor, "n length"], size: int) -> Float[Tensor, "length le
 
 
 def nearest(x: Tensor, among: Tensor, alphabet: str, itself: bool = False) -> Float[Tensor, " n"]:
-    """The identity of each sequence to the most similar of the others."""
+    """The identity of each sequence to the most similar of the others.
+
+    Args:
+        x: letters of the sequences, (n, length).
+        among: letters of the sequences to compare with, (m, length).
+        alphabet: the letters, in the order of the categories.
+        itself: whether x is part of those records, so that a record is not its own neighbour.
+    """
     found = identities(x, among, len(alphabet), alphabet.find(GAP))
     if itself:
         found.fill_diagonal_(0.0)
@@ -129,7 +148,15 @@ def judged(
     held_out: Arrays,
     settings: Mapping[str, Any],
 ) -> list[Metric]:
-    """What can be said of these sequences, beside as many held-out records."""
+    """What can be said of these sequences, beside as many held-out records.
+
+    Args:
+        x: letters of the sequences, (n, length).
+        condition: what each sample is given, name → (batch, ...); a missing name means that nothing is said.
+        train: the records that the model was trained on.
+        held_out: records that no model was trained on.
+        settings: what was asked, from the manifest.
+    """
     metadata = train.metadata
     found = [] if metadata["lengths"] else _columns(x, train, held_out)
     if settings.get("fold"):
@@ -208,7 +235,12 @@ def _folding(texts: Sequence[str], target: str) -> list[Metric]:
 
 
 def motif_places(x: Int[Tensor, "n length"], motif: str, alphabet: str, fewest: int = 5) -> Float[Tensor, " places"]:
-    """How often the motif, with `fewest` of its letters right, is best at each column; the last entry: nowhere."""
+    """How often the motif, with `fewest` of its letters right, is best at each column; the last entry: nowhere.
+
+    Args:
+        x: letters of the sequences, (n, length).
+        alphabet: the letters, in the order of the categories.
+    """
     letters = torch.tensor([alphabet.index(letter) for letter in motif])
     right = (x.unfold(1, len(motif), 1) == letters).sum(-1)
     best = torch.where(right.amax(1) >= fewest, right.argmax(1), right.shape[1])
@@ -273,7 +305,14 @@ def _letters(x: Tensor, condition: Mapping[str, Tensor], held_out: Arrays) -> li
 def headers(
     x: Int[Tensor, "n length"], metadata: Mapping[str, Any], families: Sequence[str], train: Tensor | None = None
 ) -> list[str]:
-    """What stands in the header of each sample: its family, the known pairs that it satisfies, its nearest relative."""
+    """What stands in the header of each sample: its family, the known pairs that it satisfies, its nearest relative.
+
+    Args:
+        x: letters of the sequences, (n, length).
+        metadata: of the data that the model was trained on, in JSON values.
+        families: name of each sample's family; empty without families.
+        train: letters of the training records, if they have columns.
+    """
     words: list[list[str]] = [[] for _ in range(len(x))]
     for line, name in zip(words, families, strict=False):
         line.append(f"family={name}")
@@ -290,7 +329,13 @@ def headers(
 
 
 def alignment(x: Int[Tensor, "n length"], metadata: Mapping[str, Any], mask: Tensor | None = None) -> Figure:
-    """Sequences below one another, a colour a letter; gaps are white, hidden letters grey."""
+    """Sequences below one another, a colour a letter; gaps are white, hidden letters grey.
+
+    Args:
+        x: letters of the sequences, (n, length).
+        metadata: of the data that the model was trained on, in JSON values.
+        mask: true where a position exists.
+    """
     cells = x if mask is None else torch.where(mask, x, len(metadata["alphabet"]) + 1)
     image = pictures.png(pictures.mosaic(cells.numpy(), _palette(metadata), *_cell(metadata)))
     return Figure(
@@ -299,7 +344,13 @@ def alignment(x: Int[Tensor, "n length"], metadata: Mapping[str, Any], mask: Ten
 
 
 def trajectory(frames: Sequence[Any], metadata: Mapping[str, Any], rows: int = 10) -> list[Figure]:
-    """The same while they denoise: an animation, and one sequence step by step."""
+    """The same while they denoise: an animation, and one sequence step by step.
+
+    Args:
+        frames: states of the steps, noise first.
+        metadata: of the data that the model was trained on, in JSON values.
+        rows: sequences shown.
+    """
     chosen = [frames[k] for k in np.linspace(0, len(frames) - 1, min(len(frames), 40)).astype(int)]
     palette, cell = _palette(metadata), _cell(metadata)
     images = [pictures.mosaic(frame[:rows].numpy(), palette, *cell) for frame in chosen]
@@ -323,7 +374,13 @@ def _palette(metadata: Mapping[str, Any]) -> np.ndarray:
 
 
 def coupling_matrices(x: Tensor, real: Tensor, metadata: Mapping[str, Any]) -> Figure:
-    """Which columns vary together, in the samples and in the data, with the known pairs marked."""
+    """Which columns vary together, in the samples and in the data, with the known pairs marked.
+
+    Args:
+        x: letters of the sequences, (n, length).
+        real: real data to compare with.
+        metadata: of the data that the model was trained on, in JSON values.
+    """
     size = len(metadata["alphabet"])
     panels = {name: couplings(part, size).numpy() for name, part in (("samples", x), ("the data", real))}
     marks = [(i, j) for i, j in metadata["pairs"]]
@@ -331,7 +388,14 @@ def coupling_matrices(x: Tensor, real: Tensor, metadata: Mapping[str, Any]) -> F
 
 
 def chapters(denoiser: NeuralDenoiser, x: Tensor, train: Arrays, held_out: Arrays) -> list[Chapter]:
-    """How the columns of samples vary together, beside the data's, and how much held-out records surprise the model."""
+    """How the columns of samples vary together, beside the data's, and how much held-out records surprise the model.
+
+    Args:
+        denoiser: the model, (x_t, t, condition) → belief.
+        x: letters of the sequences, (n, length).
+        train: the records that the model was trained on.
+        held_out: records that no model was trained on.
+    """
     assert denoiser.origin is not None
     assert isinstance(train.x, Tensor)
     metadata = denoiser.origin.metadata

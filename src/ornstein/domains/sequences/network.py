@@ -32,7 +32,13 @@ _GAP = 0.05  # how often a substitution makes a gap
 
 
 def build(config: TransformerConfig, noise: Noise, metadata: Mapping[str, Any]) -> Transformer:
-    """A transformer for the data's letters, length and families."""
+    """A transformer for the data's letters, length and families.
+
+    Args:
+        config: the configuration, a frozen dataclass.
+        noise: what the model undoes, such as masked.
+        metadata: of the data that the model was trained on, in JSON values.
+    """
     size = len(metadata["alphabet"])
     timed, causal = noise in ("uniform", "hybrid", "substitution"), noise in CAUSAL
     states = size + (noise not in ("uniform", "substitution"))
@@ -40,7 +46,11 @@ def build(config: TransformerConfig, noise: Noise, metadata: Mapping[str, Any]) 
 
 
 def space(noise: Noise, metadata: Mapping[str, Any], mixed: float = 0.2) -> Categorical:
-    """The letters at all positions under a noise; mixed: the share of redrawn letters in hybrid noise."""
+    """The letters at all positions under a noise; mixed: the share of redrawn letters in hybrid noise.
+
+    Args:
+        metadata: of the data that the model was trained on, in JSON values.
+    """
     shape, size = (metadata["length"],), len(metadata["alphabet"])
     if noise == "masked":
         return replace(Categorical.masked(shape, size), weighting="counted")

@@ -232,7 +232,12 @@ def _in_two_orders(part: Arrays) -> Arrays:
 
 
 def sampler(asked: SequencesRequest, space: Space, steps: int | None) -> Sampler:
-    """The sampler of a noise: InputError where letters cannot be revealed in the order asked for."""
+    """The sampler of a noise: InputError where letters cannot be revealed in the order asked for.
+
+    Args:
+        space: the kind of data and its noise.
+        steps: intervals of the time grid.
+    """
     assert isinstance(space, Categorical)
     length = space.shape[0]
     if not space.absorbing or isinstance(space, network.Autoregressive):

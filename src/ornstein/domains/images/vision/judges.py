@@ -32,7 +32,14 @@ class Judge(Regressor):
     """What a picture shows: a class ("label") or a caption ("caption")."""
 
     def losses(self, x0: State, t: Time, condition: Condition, keys: Keys) -> Float[Tensor, " batch"]:
-        """−log p of the right class; or of the right caption among those of the batch."""
+        """−log p of the right class; or of the right caption among those of the batch.
+
+        Args:
+            x0: pictures, (batch, channels, height, width).
+            t: time of the noise level, 0 = data, 1 = noise: a number, (batch,), or (batch, positions).
+            condition: what each sample is given, name → (batch, ...); a missing name means that nothing is said.
+            keys: random keys, one a sample; they decide everything random.
+        """
         assert isinstance(x0, Tensor)
         _, found = self.network(altered(x0, keys))
         if self.target == "label":
@@ -55,7 +62,12 @@ class Judge(Regressor):
     def ranks(
         self, x: Tensor, directions: Float[Tensor, "captions width"], right: Int64[Tensor, " n"]
     ) -> Int64[Tensor, " n"]:
-        """How many captions fit each picture better than the right one does: 0 where that is found first."""
+        """How many captions fit each picture better than the right one does: 0 where that is found first.
+
+        Args:
+            x: pictures.
+            directions: encodings of the captions, unit vectors, (captions, width).
+        """
         likeness = self.see(x)[1] @ directions.T
         return (likeness > likeness.gather(1, right[:, None])).sum(1)
 

@@ -74,7 +74,13 @@ def bonds(molecule: Molecule, slack: float = 1.25) -> list[tuple[int, int]]:
 
 
 def fitting(frames: Sequence[Sequence[Molecule]], views: Sequence[View], size: int) -> float:
-    """Pixels per Å at which each molecule fits its picture in every frame, however it turns."""
+    """Pixels per Å at which each molecule fits its picture in every frame, however it turns.
+
+    Args:
+        frames: molecules at each step.
+        views: rotation of each view.
+        size: side of a picture, pixels.
+    """
     pairs = [pair for frame in frames for pair in zip(frame, views, strict=True)]
     reach = [np.linalg.norm(molecule.positions - view.middle, axis=1).max(initial=0) for molecule, view in pairs]
     return size / 2 / (max(reach, default=0) + _MARGIN)
@@ -107,7 +113,13 @@ def rendered(
 def wall(
     molecules: Sequence[Molecule], columns: int, size: int = 160, turn: float = 0.0, dashed: Sequence[Pairs] = ()
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """Molecules in rows of `columns`, all at one scale; `dashed` lists the dashed lines of each."""
+    """Molecules in rows of `columns`, all at one scale; `dashed` lists the dashed lines of each.
+
+    Args:
+        molecules: elements and positions in Å.
+        size: side of a picture, pixels.
+        turn: rotation of the view, degrees.
+    """
     views, lines = [view_of(molecule) for molecule in molecules], dashed or [()] * len(molecules)
     scale = fitting([molecules], views, size)
     drawn = [
@@ -120,7 +132,14 @@ def wall(
 def spinning(
     molecules: Sequence[Molecule], columns: int, frames: int = 24, size: int = 160, dashed: Sequence[Pairs] = ()
 ) -> list[np.ndarray]:
-    """The frames of a wall in which each molecule turns once about its vertical axis."""
+    """The frames of a wall in which each molecule turns once about its vertical axis.
+
+    Args:
+        molecules: elements and positions in Å.
+        columns: pictures a row.
+        size: side of a picture, pixels.
+        dashed: pairs of atoms joined by a dashed line, such as hydrogen bonds.
+    """
     return [wall(molecules, columns, size, 2 * np.pi * k / frames, dashed) for k in range(frames)]
 
 
@@ -128,6 +147,10 @@ def trajectory(frames: Sequence[Sequence[Molecule]], columns: int, size: int = 1
     """A wall at every step, noise first; frames[step][k] is molecule k.
 
     Each is seen as its last step asks for, so that the view does not move.
+
+    Args:
+        columns: pictures a row.
+        size: side of a picture, pixels.
     """
     return [pictures.tile(np.stack(drawn), columns) for drawn in _steady(frames, frames, size)]
 
@@ -135,7 +158,13 @@ def trajectory(frames: Sequence[Sequence[Molecule]], columns: int, size: int = 1
 def strip(
     frames: Sequence[Sequence[Molecule]], stills: int = 8, size: int = 160
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """Steps of a trajectory from left to right, a row a molecule."""
+    """Steps of a trajectory from left to right, a row a molecule.
+
+    Args:
+        frames: molecules at each step.
+        stills: number of steps shown.
+        size: side of a picture, pixels.
+    """
     chosen = [frames[k] for k in np.linspace(0, len(frames) - 1, stills).round().astype(int)]
     steps = list(_steady(chosen, frames, size))
     return pictures.tile(np.stack([drawn for row in zip(*steps, strict=True) for drawn in row]), stills)

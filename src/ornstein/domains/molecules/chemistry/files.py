@@ -219,6 +219,9 @@ def write_sdf(path: Path, molecules: Sequence[Molecule], properties: Sequence[Ma
     """Atomically writes an SDF file; `properties`, one mapping a molecule, are written beside the molecules' own.
 
     The field `bonds` of each record says where its bonds are from; see `bonded`.
+
+    Args:
+        path: of the file.
     """
     given = properties or [{}] * len(molecules)
     mols = [_labelled(molecule, extra) for molecule, extra in zip(molecules, given, strict=True)]

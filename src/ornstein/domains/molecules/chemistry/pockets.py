@@ -48,6 +48,9 @@ def read_pocket(path: Path, centre: Float[np.ndarray, " 3"] | None = None, reach
 
     centre: the middle of the file's hetero atoms (a bound ligand, which is then left out, too) if not given. InputError
     if the file cannot be read, has no hetero atoms and no centre is given, or nothing is near it.
+
+    Args:
+        path: of the file.
     """
     atoms = _read(path)
     kinds = np.array(

@@ -27,6 +27,7 @@ def viewer(molecules: Sequence[Molecule | str], columns: int = 4, spin: bool = F
     Args:
         molecules: in space, bonds by distance; or records of an SD file, with the bonds written there.
         spin: turn without being asked to.
+        columns: pictures a row.
     """
     columns = max(min(columns, len(molecules)), 1)
     rows = max(-(-len(molecules) // columns), 1)
@@ -39,7 +40,14 @@ def viewer(molecules: Sequence[Molecule | str], columns: int = 4, spin: bool = F
 
 
 def interactive(molecules: Sequence[Molecule | str], caption: str, columns: int = 4, spin: bool = False) -> Interactive:
-    """The grid as a figure of a report or a notebook."""
+    """The grid as a figure of a report or a notebook.
+
+    Args:
+        molecules: elements and positions in Å.
+        caption: text below the figure.
+        columns: pictures a row.
+        spin: whether the molecules rotate until they are touched.
+    """
     return Interactive(viewer(molecules, columns, spin), caption, script())
 
 

@@ -188,6 +188,7 @@ def design(target: str, keys: Keys, folds: int = 10_000, seconds: float = inf, s
 
     Args:
         keys: of one sample.
+        seconds: time after which the search stops.
     """
     end, best = time.monotonic() + seconds, None
     for best in searching(target, keys, search):
@@ -198,7 +199,13 @@ def design(target: str, keys: Keys, folds: int = 10_000, seconds: float = inf, s
 
 
 def searching(target: str, keys: Keys, search: Search = Search()) -> Iterator[Design]:
-    """The best design so far after every fold, for as long as one asks."""
+    """The best design so far after every fold, for as long as one asks.
+
+    Args:
+        target: structure in dot-bracket notation.
+        keys: random keys, one a sample; they decide everything random.
+        search: settings of the search.
+    """
     best, folds, steps = None, 0, 0
     for start in count():
         power, weight = search.attempts[start % len(search.attempts)]

@@ -167,7 +167,7 @@ def test_the_manifest_says_how_all_engines_drew() -> None:
         sample(single() & Boltzmann(bowl), 20, 3, exact="mcmc", particles=40, moves=2, check=100),
     ):
         assert drawn.settings["steps"] == 3
-        assert len(drawn.settings["grid"]) == 4
+        assert len(drawn.settings["times"]) == 4
         assert drawn.settings["kernels"]
         assert drawn.settings["exact"] in ("off", "particles", "mcmc")
 
