@@ -291,7 +291,7 @@ FIELDS: dict[str, dict[str, Callable[[], on.Guide]]] = {
         "inpainted": lambda: images.inpainted(PICTURE, SEEN),
         "blurred": lambda: images.blurred(PICTURE, 1.0),
         "coarse": lambda: images.coarse(PICTURE, 2),
-        "Ink": lambda: images.Brightness(0.4),
+        "Brightness": lambda: images.Brightness(0.4),
     },
 }
 MODELS = {"molecules": ATOMS, "sequences": RNA, "images": PICTURES, "none": PLANE}
@@ -302,7 +302,7 @@ ILL = [
 
 @pytest.mark.parametrize(("field", "name", "other"), ILL)
 def test_what_is_of_another_field_is_refused(field: str, name: str, other: str) -> None:
-    with pytest.raises(InputError, match=f"^{name}|^Ink"):
+    with pytest.raises(InputError, match=f"^{name}|^Brightness"):
         _ = MODELS[other] & FIELDS[field][name]()
 
 
@@ -311,7 +311,12 @@ GOOD = {"molecules": molecular(QM9, 29), "sequences": RNA, "images": COLOURS}
 
 @pytest.mark.parametrize(
     ("field", "name"),
-    [(f, n) for f, guides in FIELDS.items() for n in guides if n not in ("wanted", "predicted", "coarse", "Ink")],
+    [
+        (f, n)
+        for f, guides in FIELDS.items()
+        for n in guides
+        if n not in ("wanted", "predicted", "coarse", "Brightness")
+    ],
 )
 def test_on_its_own_field_it_is_not(field: str, name: str) -> None:
     guided = GOOD[field] & FIELDS[field][name]()

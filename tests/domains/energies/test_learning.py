@@ -356,7 +356,7 @@ def test_the_command_line_draws_exact_samples(place: Path, capsys: pytest.Captur
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["exactness"]["passed"] is True
     assert manifest["exactness"]["verdict"] in printed
-    assert manifest["settings"]["proposals"] == 400
+    assert manifest["settings"]["particles"] == 400
     assert manifest["files"]["samples.npz"] == sha256(folder / "samples.npz")
     with np.load(folder / "samples.npz") as arrays:
         x, energies = (torch.from_numpy(arrays[name]) for name in ("x", "energy"))
@@ -373,7 +373,7 @@ def test_the_command_line_draws_exact_samples(place: Path, capsys: pytest.Captur
     [
         (["sample", "run", "--exact", "mcmc", "--n", "10", "--particles", "1"], "particles is 1"),
         (["sample", "run", "--exact", "mcmc", "--batch-size", "5"], "batch_size is for independent samples"),
-        (["sample", "run", "--exact", "mcmc", "--trajectory"], "trajectory is for independent samples"),
+        (["sample", "run", "--exact", "mcmc", "--eta", "0"], "eta is for independent samples"),
         (["sample", "run", "--exact", "mcmc", "--steps", "0"], "steps is 0, expected a number in [1, inf)"),
         (["train", "energies", "--system", "mine.py:well"], "mine.py: has no 'well', did you mean 'wells'?"),
         (["train", "energies", "--system", "mine.py:number"], "mine.py: number is a int, expected a System"),

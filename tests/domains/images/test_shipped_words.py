@@ -26,7 +26,7 @@ def test_emoji_show_what_they_should(emoji: on.Samples) -> None:
     """By the median rank of the caption; the broken twin asks for the captions of others."""
     judge, (_, names) = metrics.judge_of("openmoji"), metrics.openmoji()
     assert judge is not None
-    said = emoji.settings["prompts"]
+    said = emoji.each["prompts"]
     right, wrong = (
         float(metrics.ranked(judge, emoji.x, one, names)[0].double().median()) for one in (said, said[16:] + said[:16])
     )
@@ -42,7 +42,7 @@ def test_emoji_are_scored_beside_real_ones(emoji: on.Samples) -> None:
     assert all(row.reference is not None for row in rows)
     assert rows[1].reference == pytest.approx(0.2375, abs=0.002)  # of real pictures
     with pytest.raises(InputError, match="--label openmoji"):
-        task("images").evaluate(replace(emoji, settings={**emoji.settings, "labels": [1] * 32}))
+        task("images").evaluate(replace(emoji, each={**emoji.each, "labels": [1] * 32}))
 
 
 def test_clothes_are_of_their_class(clothes: on.Samples) -> None:

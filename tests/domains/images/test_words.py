@@ -72,14 +72,14 @@ def test_pictures_are_what_the_prompt_says(model: on.NeuralDenoiser) -> None:
 
 def test_prompts_and_styles_take_turns(model: on.NeuralDenoiser) -> None:
     samples = drawn(model, prompt=("red heart", "green apple"), label=("large", "small"))
-    assert samples.settings["prompts"] == ["red heart", "green apple"] * 3
-    assert samples.settings["labels"] == [0, 0, 1, 1, 0, 0] or samples.settings["labels"] == [1, 1, 0, 0, 1, 1]
+    assert samples.each["prompts"] == ["red heart", "green apple"] * 3
+    assert samples.each["labels"] == [0, 0, 1, 1, 0, 0] or samples.each["labels"] == [1, 1, 0, 0, 1, 1]
     reds = redness(samples)
     assert (reds[::2] > reds[1::2]).all()
 
 
 def test_from_one_to_another(model: on.NeuralDenoiser) -> None:
-    samples = drawn(model, 31, prompt=("red heart TO green apple",), guidance=2.0)
+    samples = drawn(model, 31, prompt=("red heart TO green apple",), guidance=2.0, way=31)
     weights = samples.condition[WEIGHTS]
     assert torch.allclose(weights.sum(1), torch.ones(31))
     assert weights[0].tolist() == [-1, 2, 0]
@@ -98,9 +98,9 @@ def test_files_are_named_by_what_they_show_and_come_back(model: on.NeuralDenoise
     folder = samples.save(tmp_path / "out")
     assert (folder / "00000-red-heart-and-green-apple-0-5.png").exists()
     back = read_samples(folder)
-    assert back.settings["prompts"] == samples.settings["prompts"]
+    assert back.each["prompts"] == samples.each["prompts"]
     assert (back.x - samples.x.clamp(-1, 1)).abs().max() < 0.005
-    assert back.condition["label"].tolist() == samples.settings["labels"]
+    assert back.condition["label"].tolist() == samples.each["labels"]
 
 
 def test_beginning_with_a_picture(model: on.NeuralDenoiser, folder: Path) -> None:
@@ -153,5 +153,5 @@ def test_what_is_refused(model: on.NeuralDenoiser, asked: dict[str, Any], messag
 def test_models_without_captions_take_no_prompts() -> None:
     with pytest.raises(InputError, match="trained with captions"):
         requests.draw(on.load("images/digits"), ImagesRequest(prompt=("red heart",)), 2)
-    with pytest.raises(InputError, match="--observation, too"):
+    with pytest.raises(InputError, match="--mask is for --observation: give it, too"):
         ImagesRequest(mask=Path("mask.png"))

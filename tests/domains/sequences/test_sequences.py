@@ -88,7 +88,7 @@ def test_what_cannot_be_asked_is_said(asked: SequencesRequest, message: str, tmp
 
 
 def test_only_masked_models_have_second_thoughts(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="--sweeps are for masked models"):
+    with pytest.raises(InputError, match="--sweeps is for masked models"):
         requests.draw(trained(tmp_path / "run", noise="uniform"), SequencesRequest(sweeps=2), 2)
 
 
