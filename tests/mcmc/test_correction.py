@@ -169,10 +169,10 @@ def test_the_seed_decides() -> None:
 
 
 def test_twice_as_many_draws_as_samples_at_least() -> None:
-    for given, expected in ((None, 200), (60, 100), (300, 300)):
+    for given, expected in ((None, 200), (100, 100), (300, 300)):
         found = sample(TARGET & Boltzmann(energy), 50, 8, exact="mcmc", particles=given)
         assert found.x.shape == (50, 2)
-        assert found.exactness.proposals == found.settings["proposals"] == expected
+        assert found.exactness.proposals == found.settings["particles"] == expected
 
 
 # Energies that are not what they should be ------------------------------------------------------------
@@ -409,11 +409,11 @@ def test_factors_before_the_target_guide_the_proposals_alone() -> None:
         ),
         (sequences("masked"), {}, "is for continuous data, not for Categorical"),
         (TARGET & Boltzmann(energy), {"batch_size": 5}, "batch_size is for independent samples"),
-        (TARGET & Boltzmann(energy), {"trajectory": True}, "trajectory is for independent samples"),
+        (TARGET & Boltzmann(energy), {"particles": 19}, "particles is 19, expected at least two draws for each of 10"),
         (TARGET & Boltzmann(energy), {"particles": 1}, "particles is 1, expected at least 2"),
-        (TARGET & Boltzmann(energy), {"temper": 1.0}, "temper is for exact='particles'"),
+        (TARGET & Boltzmann(energy), {"temper": 1.0}, "temper is for one population of particles"),
     ],
-    ids=["rough", "categories", "batch_size", "trajectory", "particles", "temper"],
+    ids=["rough", "categories", "batch_size", "too few", "particles", "temper"],
 )
 def test_refusals(denoiser: Denoiser, options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):

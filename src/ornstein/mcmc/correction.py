@@ -20,6 +20,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..events import Stream, part, streamed
+from ..files import plain
 from ..keys import Keys
 from ..sampling.diagnostics import effective_sample_size, log_mean_exp, number, pareto_smoothed, r_hat, systematic
 from ..spaces import Transition
@@ -107,8 +108,8 @@ class MCMCReport:
         return cls(**{**values, **numbers, "concerns": tuple(values["concerns"]), "notes": tuple(values["notes"])})
 
     def record(self) -> dict[str, Any]:
-        """For the manifest."""
-        return {**asdict(self), "passed": self.passed, "verdict": self.verdict}
+        """In JSON values, for the manifest."""
+        return plain({**asdict(self), "passed": self.passed, "verdict": self.verdict})
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..errors import InputError
+from ..files import plain
 
 
 def effective_sample_size(log_weights: Float[Tensor, " n"]) -> Float[Tensor, ""]:
@@ -90,7 +91,8 @@ class Exactness:
 
     def record(self) -> dict[str, Any]:
         """In JSON values, for the manifest."""
-        return {**asdict(self), "collapsed": self.collapsed, "ess": [round(share, 4) for share in self.ess]}
+        ess = [round(share, 4) for share in self.ess]
+        return plain({**asdict(self), "collapsed": self.collapsed, "ess": ess})
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> "Exactness":
