@@ -167,7 +167,7 @@ def _sample_command(argv: Sequence[str]) -> Callable[..., None]:
         folder = out or Path("samples") / f"{Path(model).name}-{how.seed}{f'-{how.first}' if how.first else ''}"
         require_absent(folder)
         _require_writable(folder)
-        options = {name: value for name, value in vars(how).items() if value not in (None, False)}
+        options = {name: value for name, value in vars(how).items() if value is not None and value is not False}
         denoiser = runs.load(model, runs.pick_device(options.pop("device")))
         with drawing_progress() as show:
             samples = finished(drawing(denoiser, asked, options.pop("n"), **options), show)
