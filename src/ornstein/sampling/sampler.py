@@ -80,7 +80,7 @@ class Sampler:
             denoiser: the model, (x_t, t, condition) → belief.
             keys: random keys, one a sample; they decide everything random.
             condition: what each sample is given, name → (batch, ...); a missing name means that nothing is said.
-            start: clean states to begin with, one a sample.
+            start: states at grid[0], one a sample; drawn from the prior if not given.
         """
         return self.end(denoiser, keys, condition, start).x
 
@@ -93,7 +93,7 @@ class Sampler:
             denoiser: the model, (x_t, t, condition) → belief.
             keys: random keys, one a sample; they decide everything random.
             condition: what each sample is given, name → (batch, ...); a missing name means that nothing is said.
-            start: clean states to begin with, one a sample.
+            start: states at grid[0], one a sample; drawn from the prior if not given.
         """
         state = None
         for state in self.steps(denoiser, keys, condition, start):  # noqa: B007 — one at a time: walks hold beliefs
