@@ -26,7 +26,7 @@ def test_emoji_show_what_they_should(emoji: on.Samples) -> None:
     """By the median rank of the caption; the broken twin asks for the captions of others."""
     judge, (_, names) = metrics.judge_of("openmoji"), metrics.openmoji()
     assert judge is not None
-    said = emoji.each["prompts"]
+    said = list(emoji.each["prompts"])
     right, wrong = (
         float(metrics.ranked(judge, emoji.x, one, names)[0].double().median()) for one in (said, said[16:] + said[:16])
     )
