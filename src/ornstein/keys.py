@@ -10,15 +10,18 @@ Nothing is stored and nothing advances, so sample i of seed s is the same in any
 any resume, on CPU and GPU; and because it is tensor arithmetic, a loop that uses it can be compiled whole.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 from zlib import crc32
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def _signed(value: int) -> int:
@@ -32,7 +35,16 @@ _MIX_1 = _signed(0xBF58476D1CE4E5B9)
 _MIX_2 = _signed(0x94D049BB133111EB)
 
 
-@torch.compiler.assume_constant_result
+def constant(function: Callable[P, R]) -> Callable[P, R]:
+    """Marks a function whose result torch.compile may take for a constant.
+
+    `torch.compiler.assume_constant_result` sets the same mark, but imports the compiler to do so: a second and more.
+    """
+    function._dynamo_marked_constant = True  # type: ignore[attr-defined]
+    return function
+
+
+@constant
 def _number(stream: int | str) -> int:
     """Words and step numbers must not meet: words start at 2⁴⁰."""
     return crc32(stream.encode()) + (1 << 40) if isinstance(stream, str) else stream

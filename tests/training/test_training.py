@@ -4,6 +4,7 @@ import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -252,13 +253,29 @@ def test_conditions_are_hidden_at_the_asked_rate() -> None:
     assert hidden["mask"].all()
 
 
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 def test_two_workers_train_as_one(tmp_path: Path) -> None:
     """torchrun with two processes: the same batches, times and noise, so the same run up to round-off."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29617"]
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node",
+        "2",
+        "--master-port",
+        str(free_port()),
+    ]
     options = ["--dropout", "0"]  # its draws are a worker's own
-    subprocess.run(
-        [*command, str(CHILD), str(tmp_path / "two"), *options], check=True, capture_output=True, timeout=120
+    two = subprocess.run(
+        [*command, str(CHILD), str(tmp_path / "two"), *options], capture_output=True, text=True, timeout=240
     )
+    assert two.returncode == 0, two.stderr
     assert child(tmp_path / "one", *options).wait() == 0
     one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
     assert [step for step, _ in one] == [step for step, _ in two]

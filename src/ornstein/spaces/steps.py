@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..keys import constant
 from ..schedules import Schedule
 from ..states import Time
 
@@ -33,7 +34,7 @@ def _planned(function: Callable[P, R]) -> Callable[P, R]:
     """Computes a plan once for its arguments; torch.compile takes it for a constant."""
     remembered = lru_cache(maxsize=65536)(function)
 
-    @torch.compiler.assume_constant_result
+    @constant
     @wraps(function)
     def plan(*arguments: P.args, **named: P.kwargs) -> R:
         return remembered(*arguments, **named)

@@ -12,7 +12,6 @@ from functools import partial
 
 import torch
 from jaxtyping import Float, Int64
-from lightning_fabric import Fabric
 from torch import Tensor
 
 from ..config import TrainConfig
@@ -25,6 +24,7 @@ from .ahead import Ahead
 from .batches import NoiseTimes, hide, record_numbers
 from .checking import read
 from .datasets import Dataset
+from .devices import Fabric
 
 Trained = NeuralDenoiser | Regressor
 """What can be trained: it has a network, a kind, conditions that may be hidden, and `losses`."""

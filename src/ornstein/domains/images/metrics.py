@@ -6,11 +6,10 @@ beside the one that real pictures reach: OpenMoji's style is new to the judge of
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from jaxtyping import Float, Int64
-from sklearn.svm import SVC
 from torch import Tensor
 
 from ...errors import InputError
@@ -195,13 +194,21 @@ def _spread(x: Tensor, n: int = MOST) -> Tensor:
 # Digits -----------------------------------------------------------------------------------------------
 
 
-def machine(train: Arrays) -> SVC:
-    """A classifier of real pictures."""
+class Classifier(Protocol):
+    """What predicts a class from pixels, as scikit-learn does."""
+
+    def predict(self, X: Any) -> Any: ...
+
+
+def machine(train: Arrays) -> Classifier:
+    """A support vector machine of real pictures."""
+    from sklearn.svm import SVC  # a second to import, so only where it judges
+
     assert isinstance(train.x, Tensor)
     return SVC(C=10.0, gamma="scale").fit(train.x.flatten(1).numpy(), train.condition["label"].numpy())
 
 
-def agreement(classifier: SVC, x: Float[Tensor, "n c h w"], label: Int64[Tensor, " n"]) -> float:
+def agreement(classifier: Classifier, x: Float[Tensor, "n c h w"], label: Int64[Tensor, " n"]) -> float:
     """The share of pictures that the classifier takes for what they should be.
 
     Args:
