@@ -14,9 +14,11 @@ from typing import Annotated
 import tyro
 from tyro.conf import Positional, arg
 
+from .code import allow_named
 from .config import SampleConfig
 from .deprecation import GONE
 from .errors import InputError, Interrupted, TrainingError
+from .escaping import printable
 
 PROGRAM = "One diffusion engine for science: learn to undo noise, say what you know, get calibrated samples."
 
@@ -33,47 +35,58 @@ def tour(out: Path = Path("tour"), seed: int = 0) -> None:
     print(build(out, seed))
 
 
-def evaluate(folder: Positional[Path]) -> None:
+def evaluate(
+    folder: Positional[Path], data: str | None = None, allow_code: bool = False, code: Path | None = None
+) -> None:
     """Score a folder of samples as its field does; the result goes to scores.json there.
 
     Args:
         folder: what `ornstein sample` wrote.
+        data: the file or folder that the model learned from, if it was one of yours.
+        allow_code: run the Python file that the samples' energy is in, if you trust it.
+        code: the same, and where that file is now.
     """
     from .report.terminal import console, metric_table
     from .tasks import runs
 
-    console.print(metric_table(runs.evaluate(folder), str(folder)))
+    console.print(metric_table(runs.evaluate(folder, data=data, allow_code=code or allow_code), str(folder)))
 
 
-def show(path: Positional[str]) -> None:
+def show(path: Positional[str], allow_code: bool = False, code: Path | None = None) -> None:
     """Show a folder of samples, a training run or a shipped model: in words here, and as report.html beside it.
 
     Args:
         path: a folder, or a shipped model's name.
+        allow_code: run the Python file that the samples' energy is in, if you trust it.
+        code: the same, and where that file is now.
     """
     from .report.show import show as build
     from .report.terminal import console
 
-    for part in build(path):
+    for part in build(path, code or allow_code):
         console.print(part)
 
 
 def merge(
     folders: Positional[tuple[Path, ...]],
     out: Annotated[Path, arg(aliases=["-o"])],
+    allow_code: bool = False,
+    code: Path | None = None,
 ) -> None:
     """Put the samples of several folders together: parts of one run, drawn with --first, by whichever worker.
 
     Args:
         folders: what `ornstein sample` wrote, in any order; their numbers must follow one another.
         out: the folder to write.
+        allow_code: run the Python file that the samples' energy is in, if you trust it.
+        code: the same, and where that file is now.
     """
     from .report.terminal import console
     from .tasks import requests
     from .tasks.samples import require_absent
 
     require_absent(out)
-    samples = requests.merge(folders)
+    samples = requests.merge(folders, allow_code=code or allow_code)
     saved = samples.save(out)
     console.print(f"{samples}\n{saved}", markup=False, highlight=False)
 
@@ -123,9 +136,13 @@ def _train_command(argv: Sequence[str]) -> Callable[..., None]:
 
         folder = out or Path("runs") / target.replace("/", "-")
         with training_progress(settings.train) as progress:
-            print(runs.train(domain, name or folder.name, settings, folder, resume, progress, print))
+            print(runs.train(domain, name or folder.name, settings, folder, resume, progress, _say))
 
     return train
+
+
+def _say(text: object) -> None:
+    print(printable(text))
 
 
 def _train_what(target: Positional[str]) -> None:
@@ -150,6 +167,8 @@ def _sample_command(argv: Sequence[str]) -> Callable[..., None]:
         asked: Annotated[request_type, arg(name="")] = request_type(),  # noqa: B008  # pyright: ignore[reportInvalidTypeForm]
         how: Annotated[SampleConfig, arg(name="")] = SampleConfig(),  # noqa: B008
         out: Path | None = None,
+        allow_code: bool = False,
+        code: Path | None = None,
     ) -> None:
         """Draw samples into a new folder, in the field's own files, with a manifest.
 
@@ -158,6 +177,8 @@ def _sample_command(argv: Sequence[str]) -> Callable[..., None]:
             asked: what to draw.
             how: the settings of the sampler.
             out: the folder; samples/MODEL-SEED if not given, with -FIRST behind it where numbers begin later.
+            allow_code: run the Python file that the model's energy is in, if you trust it.
+            code: the same, and where that file is now.
         """
         from .events import finished
         from .report.terminal import console, drawing_progress
@@ -168,11 +189,12 @@ def _sample_command(argv: Sequence[str]) -> Callable[..., None]:
         require_absent(folder)
         _require_writable(folder)
         options = {name: value for name, value in vars(how).items() if value is not None and value is not False}
-        denoiser = runs.load(model, runs.pick_device(options.pop("device")))
+        device = runs.pick_device(options.pop("device"))
+        denoiser = runs.load(model, device, allow_code=code or allow_code)
         with drawing_progress() as show:
             samples = finished(drawing(denoiser, asked, options.pop("n"), **options), show)
         saved = samples.save(folder)
-        console.print(f"{samples}\n{saved}", markup=False, highlight=False)
+        console.print(printable(f"{samples}\n{saved}"), markup=False, highlight=False)
 
     return sample
 
@@ -243,6 +265,7 @@ def _new(word: str, table: Mapping[str, str]) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command; returns its exit code."""
     argv = list(sys.argv[1:] if argv is None else argv) or ["--help"]
+    allow_named(argv)
     try:
         argv = _renewed(argv)
         commands = {
@@ -267,7 +290,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _stopped(why: object, exit_code: int) -> int:
-    print(f"ornstein: {why}", file=sys.stderr)
+    print(f"ornstein: {printable(why)}", file=sys.stderr)
     return exit_code
 
 

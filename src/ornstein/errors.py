@@ -1,10 +1,15 @@
 """What goes wrong, and the exit code that the command line gives it."""
 
+from .escaping import printable
+
 
 class InputError(ValueError):
     """The user's data, configuration or files are not what they must be: says what, where, and what was expected."""
 
     exit_code = 2
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(printable(message))  # which may quote somebody else's file
 
 
 class RecordError(InputError):

@@ -10,9 +10,11 @@ import json
 import os
 import reprlib
 import stat
+import sys
 import tempfile
 import zlib
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from hashlib import file_digest
 from math import isfinite, isnan
 from pathlib import Path
@@ -66,6 +68,7 @@ def write_json(path: Path, value: Any) -> None:
 # Reading ----------------------------------------------------------------------------------------------
 
 MB = 1_000_000
+GB = 1000 * MB
 SMALL = 32 * MB
 """Limit of a file that describes others: a manifest, scores, a configuration, the log of a training."""
 
@@ -216,6 +219,8 @@ def parse_json(text: str, where: object, expected: str) -> Any:
         raise InputError(f"{where}: not valid JSON ({error}), expected {expected}") from None
 
 
+# Schemas ----------------------------------------------------------------------------------------------
+
 _KINDS = {
     str: "text",
     int: "a whole number",
@@ -223,48 +228,118 @@ _KINDS = {
     bool: "true or false",
     list: "a list",
     dict: "an object",
+    None: "null",
 }
+
+
+@dataclass(frozen=True)
+class Within:
+    """A schema of numbers in an interval, both ends included.
+
+    Attributes:
+        kind: int or float.
+        low, high: the smallest and the largest.
+    """
+
+    kind: type
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{_KINDS[self.kind]} from {self.low:g} to {self.high:g}"
+
+
+NUMBER = (float, "inf", "-inf")
+"""The schema of a number as `plain` writes it; it may also be null, for NaN."""
+
+ANY = object()
+"""The schema of anything."""
 
 
 def require(value: Any, schema: Any, where: object) -> Any:
     """`value`, a JSON value, if it has the form of a schema; InputError names where, the field, what was found.
 
     where: it stands, for the error, such as a path.
-    schema: a kind (str, int, float, bool, list or dict; every int is a float), [schema] for a list of such values, or
-        {name: schema} for an object with these fields. A field whose name ends in "?" may be absent or null; fields
-        that the schema does not name may be anything.
+    schema: a kind (str, int, float, bool, list or dict); every int that a float can hold is a float, and numbers are
+        finite and of at most 64 bits. `Within(int, 1, 9)`: a number in an interval. A text or None: just that.
+        (schema, schema): one of these. [schema]: a list of such values. {name: schema}: an object with these fields; a
+        field whose name ends in "?" may be absent or null, and fields that the schema does not name may be anything.
+        {str: schema}: an object all of whose fields are such values; {int: schema}: and their names whole numbers. ANY:
+        anything.
     """
-    if isinstance(schema, list):
+    if schema is ANY:
+        return value
+    if isinstance(schema, tuple):
+        if not any(_fits(value, one) for one in schema):
+            raise InputError(f"{where} is {reprlib.repr(value)}, expected {_named(schema)}")
+    elif isinstance(schema, list):
         for k, item in enumerate(_require_kind(value, list, where)):
             require(item, schema[0], f"{where}[{k}]")
     elif isinstance(schema, Mapping):
         _require_kind(value, dict, where)
         for name, inner in schema.items():
-            _require_field(value, name, inner, where)
+            if isinstance(name, type):
+                _require_each(value, name, inner, where)
+            else:
+                _require_field(value, name, inner, where)
     else:
         _require_kind(value, schema, where)
     return value
+
+
+def _fits(value: Any, schema: Any) -> bool:
+    try:
+        require(value, schema, "")
+    except InputError:
+        return False
+    return True
+
+
+def _require_each(value: Mapping[str, Any], name: type, inner: Any, where: object) -> None:
+    for key, item in value.items():
+        if name is int and not (key.isascii() and key.isdecimal() and len(key) < 10):
+            raise InputError(f"{where}: has a field {reprlib.repr(key)}, expected a whole number as its name")
+        require(item, inner, f"{where}: field {reprlib.repr(key)}")
 
 
 def _require_field(value: Mapping[str, Any], name: str, schema: Any, where: object) -> None:
     key = name.removesuffix("?")
     if value.get(key) is not None:
         require(value[key], schema, f"{where}: field {key}")
-    elif key == name:
+    elif key == name and not (key in value and _fits(None, schema)):
         found = "null" if key in value else "not there"
-        raise InputError(f"{where}: field {key} is {found}, expected {_kind_named(schema)}")
+        raise InputError(f"{where}: field {key} is {found}, expected {_named(schema)}")
 
 
-def _require_kind(value: Any, kind: type, where: object) -> Any:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    fits = number and (kind is float or isinstance(value, int)) if kind in (int, float) else isinstance(value, kind)
-    if not fits:
-        raise InputError(f"{where} is {reprlib.repr(value)}, expected {_kind_named(kind)}")
+def _require_kind(value: Any, schema: Any, where: object) -> Any:
+    if not _is(value, schema):
+        raise InputError(f"{where} is {reprlib.repr(value)}, expected {_named(schema)}")
     return value
 
 
-def _kind_named(schema: Any) -> str:
+def _is(value: Any, schema: Any) -> bool:
+    if isinstance(schema, Within):
+        return _is(value, schema.kind) and schema.low <= value <= schema.high
+    if schema is None or isinstance(schema, str):
+        return value == schema
+    if schema is int or schema is float:
+        whole, number = isinstance(value, int), isinstance(value, int | float) and not isinstance(value, bool)
+        large = 2**63 if schema is int else sys.float_info.max
+        return number and (schema is float or whole) and -large <= value <= large  # which NaN is not
+    return isinstance(value, schema)
+
+
+def _named(schema: Any) -> str:
+    if isinstance(schema, tuple):
+        return " or ".join(map(_named, schema))
+    if isinstance(schema, Within):
+        return str(schema)
+    if isinstance(schema, str):
+        return repr(schema)
     return _KINDS[list if isinstance(schema, list) else dict if isinstance(schema, Mapping) else schema]
+
+
+# A folder for one -------------------------------------------------------------------------------------
 
 
 class Lock:

@@ -7,7 +7,6 @@ means "not said". Its name "mask" is reserved: (batch, positions), true where a 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from html import escape
 from math import inf
 from typing import Any, ClassVar, Self
 
@@ -19,6 +18,7 @@ from ..beliefs import Belief, combined
 from ..config import suggestion
 from ..deprecation import members, renamed
 from ..errors import InputError
+from ..escaping import html
 from ..events import Stream
 from ..keys import Keys
 from ..spaces import Space
@@ -45,7 +45,7 @@ class Origin:
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> "Origin":
         """What `record` was made of."""
-        return cls(**{"metadata" if name == "facts" else name: value for name, value in record.items()})
+        return cls(record["domain"], record["name"], record["config"], record["facts"], record["weights"])
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ class Denoiser(ABC):
         return f"{type(self).__name__}({in_short(self.space)})"
 
     def _repr_html_(self) -> str:
-        return f"<code>{escape(repr(self))}</code>"
+        return f"<code>{html(repr(self))}</code>"
 
 
 def carry(denoiser: Denoiser, traits: Traits) -> None:

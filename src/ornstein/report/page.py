@@ -1,8 +1,8 @@
 """Chapters to one self-contained HTML page: pictures are inside it, nothing is fetched."""
 
 from collections.abc import Sequence
-from html import escape
 
+from ..escaping import document, html, phrases
 from ..tasks.figures import Chapter, Figure, Interactive, Metric
 
 _STYLE = """
@@ -21,30 +21,26 @@ footer { color: #5b6675; font-size: .85rem; margin-top: 4rem }
 
 
 def page(title: str, lead: str, chapters: Sequence[Chapter], footer: str = "") -> str:
-    """The whole page. `lead`, chapter texts and the footer are HTML; titles and captions are plain text.
+    """The whole page. `lead`, chapter texts and the footer are HTML of plain tags; titles and captions are plain text.
 
     Args:
         title: heading.
         chapters: parts of the page.
     """
     body = "".join(_chapter(chapter) for chapter in chapters)
-    return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
-        f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head>'
-        f"<body><h1>{escape(title)}</h1><p>{lead}</p>{body}<footer>{footer}</footer>{_scripts(chapters)}</body></html>\n"
-    )
+    whole = f"<h1>{html(title)}</h1><p>{phrases(lead)}</p>{body}<footer>{phrases(footer)}</footer>"
+    return document(title, whole, _STYLE, _scripts(chapters))
 
 
-def _scripts(chapters: Sequence[Chapter]) -> str:
+def _scripts(chapters: Sequence[Chapter]) -> list[str]:
     """What interactive figures run, each script once however many figures need it."""
     figures = [figure for chapter in chapters for figure in chapter.figures]
-    scripts = dict.fromkeys(figure.script for figure in figures if isinstance(figure, Interactive))
-    return "".join(f"<script>{script}</script>" for script in scripts)
+    return list(dict.fromkeys(figure.script for figure in figures if isinstance(figure, Interactive)))
 
 
 def _chapter(chapter: Chapter) -> str:
     figures = "".join(_figure(figure) for figure in chapter.figures)
-    return f"<h2>{escape(chapter.title)}</h2><p>{chapter.text}</p>{figures}{_scores(chapter.metrics)}"
+    return f"<h2>{html(chapter.title)}</h2><p>{phrases(chapter.text)}</p>{figures}{_scores(chapter.metrics)}"
 
 
 def _figure(figure: Figure | Interactive) -> str:
@@ -59,11 +55,11 @@ def _scores(metrics: Sequence[Metric]) -> str:
 
 
 def _row(metric: Metric) -> str:
-    yardstick = "" if metric.reference is None else f"{metric.reference:.4g} ({escape(metric.reference_name)})"
+    yardstick = "" if metric.reference is None else f"{metric.reference:.4g} ({html(metric.reference_name)})"
     cells = [
-        f"<td>{escape(metric.name)}<br><small>{metric.better} is better</small></td>",
+        f"<td>{html(metric.name)}<br><small>{html(metric.better)} is better</small></td>",
         f'<td class="number">{metric.value:.4g}</td>',
         f'<td class="number">{yardstick}</td>',
-        f"<td>{escape(metric.meaning)}</td>",
+        f"<td>{html(metric.meaning)}</td>",
     ]
     return f"<tr>{''.join(cells)}</tr>"

@@ -1,7 +1,6 @@
 """`ornstein show` and `ornstein models`: what a folder or a model is, in words and as report.html."""
 
 from collections.abc import Sequence
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -9,23 +8,29 @@ from rich.table import Table
 from rich.text import Text
 
 from ..errors import InputError
+from ..escaping import html, printable
 from ..files import write_text
 from ..tasks import runs
 from ..tasks.figures import Chapter, Figure
 from ..tasks.registry import broken, task
-from ..tasks.samples import MANIFEST, read_manifest, read_samples
+from ..tasks.samples import MANIFEST, read_samples
 from ..training import checkpoints
 from ..training.metrics import read_metrics
 from . import plots
 from .page import page
-from .terminal import metric_table, pairs_table
+from .terminal import cells, metric_table, pairs_table
 
 
-def show(path: str) -> Sequence[Any]:
-    """What rich should print about a folder of samples, a run folder or a model; writes report.html for a folder."""
+def show(path: str, allow_code: bool | Path = False) -> Sequence[Any]:
+    """What rich should print about a folder of samples, a run folder or a model; writes report.html for a folder.
+
+    Args:
+        path: the folder, or a shipped model's name.
+        allow_code: see `ornstein.load`.
+    """
     folder = Path(path)
     if (folder / MANIFEST).is_file():
-        return _show_samples(folder)
+        return _show_samples(folder, allow_code)
     if (folder / "metrics.jsonl").is_file():
         return _show_run(folder)
     known = runs.shipped() | runs.shipped("regressor")
@@ -44,26 +49,26 @@ def shipped_table() -> Table:
         _, meta = checkpoints.load(path, "model")
         measured = ", ".join(f"{score.name} {score.value:.3g}" for score in runs.latest_metrics(folder))
         size = f"{path.stat().st_size / 1e6:.1f} MB"
-        table.add_row(name, task(meta["domain"]).summary, size, str(meta["step"]), measured)
+        table.add_row(*cells(name, task(meta["domain"]).summary, size, str(meta["step"]), measured))
     if broken():
-        table.caption = Text("\n".join(["Left out:", *map(str, broken().values())]), justify="left")
+        table.caption = Text(printable("\n".join(["Left out:", *map(str, broken().values())])), justify="left")
     return table
 
 
-def _show_samples(folder: Path) -> Sequence[Any]:
-    manifest, samples = read_manifest(folder), read_samples(folder)
+def _show_samples(folder: Path, allow_code: bool | Path) -> Sequence[Any]:
+    samples = read_samples(folder, allow_code=allow_code)
     assert samples.origin is not None
     metrics = runs.latest_metrics(folder)
     rows = [
         ("exactness", samples.verdict),
         ("model", f"{samples.origin.domain}/{samples.origin.name}"),
         ("weights", samples.origin.weights[:16]),
-        ("samples", str(manifest["n"])),
+        ("samples", str(len(samples))),
         ("network evaluations", f"{samples.nfe:g} a sample"),
         ("gradients of the network", f"{samples.gradients:g} a sample"),
         ("seconds", f"{samples.seconds:.2f}"),
         *((name, str(value)) for name, value in samples.settings.items()),
-        ("created", manifest["created"]),
+        ("created", samples.created),
     ]
     chapter = Chapter("Samples", _html(rows), task(samples.origin.domain).figures(samples), metrics)
     report = _write(folder, chapter)
@@ -87,7 +92,7 @@ def _show_model(name: str, folder: Path) -> Sequence[Any]:
     card = folder / "card.md"
     metrics = runs.latest_metrics(folder)
     return [
-        card.read_text() if card.exists() else name,
+        Text(printable(card.read_text() if card.exists() else name)),
         *([metric_table(metrics, "measured")] if metrics else []),
     ]
 
@@ -97,10 +102,10 @@ def _line(rows: list[dict[str, Any]], name: str) -> tuple[list[float], list[floa
 
 
 def _html(rows: Sequence[tuple[str, str]]) -> str:
-    cells = (f"<tr><td>{escape(name)}</td><td>{escape(value)}</td></tr>" for name, value in rows)
+    cells = (f"<tr><td>{html(name)}</td><td>{html(value)}</td></tr>" for name, value in rows)
     return f"<table>{''.join(cells)}</table>"
 
 
-def _write(folder: Path, chapter: Chapter) -> str:
+def _write(folder: Path, chapter: Chapter) -> Text:
     write_text(folder / "report.html", page(str(folder.name), "", [chapter]))
-    return str(folder / "report.html")
+    return Text(printable(folder / "report.html"))

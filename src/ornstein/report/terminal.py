@@ -9,8 +9,10 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from ..config import TrainConfig
+from ..escaping import printable
 from ..events import Event
 from ..tasks.figures import Metric
 
@@ -63,21 +65,27 @@ class _Lines:
 
 def metric_table(metrics: Sequence[Metric], title: str) -> Table:
     """The scores beside their yardsticks."""
-    table = Table(title=title, title_justify="left")
+    table = Table(title=Text(printable(title)), title_justify="left")
     for column in ("score", "value", "yardstick", "what it means"):
         table.add_column(column, justify="right" if column == "value" else "left")
     for metric in metrics:
         yardstick = "" if metric.reference is None else f"{metric.reference:.4g} ({metric.reference_name})"
-        table.add_row(f"{metric.name} ({metric.better} is better)", f"{metric.value:.4g}", yardstick, metric.meaning)
+        row = f"{metric.name} ({metric.better} is better)", f"{metric.value:.4g}", yardstick, metric.meaning
+        table.add_row(*cells(*row))
     return table
 
 
 def pairs_table(rows: Sequence[tuple[str, str]], title: str) -> Table:
     """Two columns, name and value."""
-    table = Table(title=title, title_justify="left", show_header=False)
+    table = Table(title=Text(printable(title)), title_justify="left", show_header=False)
     for name, value in rows:
-        table.add_row(name, value)
+        table.add_row(*cells(name, value))
     return table
+
+
+def cells(*row: str) -> list[Text]:
+    """A row of a table whose texts may be somebody else's: shown as they are, not as markup."""
+    return [Text(printable(text)) for text in row]
 
 
 def _bar() -> Progress:

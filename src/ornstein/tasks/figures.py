@@ -3,8 +3,9 @@
 from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Literal
+
+from ..escaping import html
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Figure:
 
     def html(self) -> str:
         """The figure with its picture inside it."""
-        data, caption = b64encode(self.image).decode(), escape(self.caption)
+        data, caption = b64encode(self.image).decode(), html(self.caption)
         width = f' width="{self.width}"' if self.width else ""
         image = f'<img alt="{caption}"{width} src="data:image/{self.kind};base64,{data}">'
         return f"<figure>{image}<figcaption>{caption}</figcaption></figure>"
@@ -61,7 +62,7 @@ class Interactive:
 
     def bare(self) -> str:
         """The figure without its script."""
-        return f"<figure>{self.fragment}<figcaption>{escape(self.caption)}</figcaption></figure>"
+        return f"<figure>{self.fragment}<figcaption>{html(self.caption)}</figcaption></figure>"
 
 
 @dataclass(frozen=True)

@@ -132,15 +132,20 @@ def _cut(stream: Stream[Samples], drawn: range, wanted: range, each: Mapping[str
         yield replace(event, finished=done, result=None if event.result is None else cut(event.result))
 
 
-def merge(folders: Sequence[Path]) -> Samples:
+def merge(folders: Sequence[Path], *, allow_code: bool | str | Path = False) -> Samples:
     """The samples of several folders as one: parts of one run, whose numbers follow one another.
+
+    Args:
+        folders: what `Samples.save` wrote.
+        allow_code: see `load`.
 
     InputError where they are not: another model, other settings, numbers missing or twice, or a population, whose
     weights hold within it alone.
     """
     if len(folders) < 2:
         raise InputError(f"merge puts two folders or more together, found {len(folders)}")
-    parts = sorted(((read_samples(folder), folder) for folder in folders), key=lambda one: one[0].first)
+    read = ((read_samples(folder, allow_code=allow_code), folder) for folder in folders)
+    parts = sorted(read, key=lambda one: one[0].first)
     (before, place), *rest = parts
     for samples, folder in parts:
         if samples.exactness is not None:

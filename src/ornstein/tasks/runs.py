@@ -1,6 +1,7 @@
 """From a configuration to a trained model, and from a name to a loaded one."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
@@ -9,26 +10,28 @@ from typing import Any
 
 import torch
 
+from .. import code
 from ..config import read_toml, suggestion, to_dict, to_toml, update
 from ..denoisers.base import NeuralDenoiser, Origin
 from ..denoisers.regressors import Regressor
 from ..errors import InputError
-from ..files import read_json, require, sha256, write_json, write_text
+from ..files import NUMBER, read_json, require, sha256, write_json, write_text
 from ..keys import Keys
 from ..sampling import grids
+from ..sampling.diagnostics import number
 from ..training import checkpoints
 from ..training.checking import check_ahead
 from ..training.datasets import Arrays, Dataset
 from ..training.trainer import LAST, Progress, Trainer
 from .figures import Metric
 from .registry import broken, domains, task
-from .samples import read_samples
+from .samples import MANIFEST, Samples, read_samples, require_code, task_in
 from .task import Task
 
 MODEL, REGRESSOR = "model.safetensors", "regressor.safetensors"
 CONFIG, SCORES = "config.toml", "scores.json"
 
-HEADER = {"domain": str, "name": str, "config": dict, "facts": dict, "step?": int, "grids?": dict}
+HEADER = {"domain": str, "name": str, "config": dict, "facts": dict, "step?": int, "grids?": {int: [float]}}
 """What the header of a model's or regressor's file says."""
 
 
@@ -47,7 +50,16 @@ def recipe(domain: str, name: str | None, file: Path | None = None) -> Any:
         raise InputError(f"the domain {domain!r} has no recipe {name!r}{known}")
     path = recipes.get(name or next(iter(recipes), ""))
     config = update(this.config(), read_toml(path), str(path)) if path else this.config()
-    return update(config, read_toml(file), str(file)) if file else config
+    return _laid_over(this, config, file) if file else config
+
+
+def _laid_over(this: Task, config: Any, file: Path) -> Any:
+    """A configuration with a TOML file laid over it, which may be somebody else's."""
+    found = update(config, read_toml(file), str(file))
+    for setting in this.code:
+        how = f"say it on the command line as well: --{setting} {getattr(found, setting)}"
+        code.require_allowed([getattr(found, setting)], file, how)
+    return found
 
 
 def train(
@@ -195,9 +207,19 @@ def locate(model: Path | str, kind: str = "model") -> Path:
     )
 
 
-def load(model: Path | str, device: torch.device | str = "cpu") -> NeuralDenoiser:
-    """A trained denoiser, ready to sample, from a shipped model's name ("images/digits"), a run folder or a file."""
-    denoiser, meta = _loaded(model, "model", device)
+def load(
+    model: Path | str, device: torch.device | str = "cpu", *, allow_code: bool | str | Path = False
+) -> NeuralDenoiser:
+    """A trained denoiser, ready to sample, from a shipped model's name ("images/digits"), a run folder or a file.
+
+    Args:
+        device: where its network is to be.
+        allow_code: run the Python file that the model names, as one of an energy of the user's own does; a path is
+            where that file is now. Without it such a model is refused: a file alone may not have code run.
+
+    InputError if it is no such model, is damaged, or its code has changed since the training.
+    """
+    denoiser, meta = _loaded(model, "model", device, allow_code)
     assert isinstance(denoiser, NeuralDenoiser)
     return denoiser.having(grids=_grids(meta.get("grids") or {}, locate(model)))
 
@@ -205,26 +227,28 @@ def load(model: Path | str, device: torch.device | str = "cpu") -> NeuralDenoise
 def _grids(saved: Mapping[str, Any], path: Path) -> dict[int, list[float]]:
     """The time grids in a model's file, by number of steps."""
     for steps, grid in saved.items():
-        if not steps.isdecimal() or len(require(grid, [float], f"{path}: grid of {steps} steps")) != int(steps) + 1:
+        if len(grid) != int(steps) + 1:
             raise InputError(f"{path}: grid of {steps} steps has {len(grid)} times, expected one more than steps")
     return {int(steps): grid for steps, grid in saved.items()}
 
 
 def load_regressor(model: Path | str, device: torch.device | str = "cpu") -> Regressor:
     """A trained regressor, from a shipped one's name ("molecules/qm9-judge"), a run folder or a file."""
-    regressor, _ = _loaded(model, "regressor", device)
+    regressor, _ = _loaded(model, "regressor", device, False)
     assert isinstance(regressor, Regressor)
     return regressor
 
 
 def _loaded(
-    model: Path | str, kind: str, device: torch.device | str
+    model: Path | str, kind: str, device: torch.device | str, allow_code: bool | str | Path
 ) -> tuple[NeuralDenoiser | Regressor, Mapping[str, Any]]:
     """What was trained, without gradients of its weights, and what its file says of it."""
     path = locate(model, kind)
     tensors, meta = checkpoints.load(path, kind, HEADER)
-    this = _task_in(meta, path)
+    this = task_in(meta, path)
     config = update(this.config(), meta["config"], f"{path}: config")
+    require(meta["facts"], this.facts, f"{path}: facts")
+    require_code(this, meta["config"], meta["facts"], path, allow_code)
     origin = Origin(meta["domain"], meta["name"], meta["config"], meta["facts"], sha256(path))
     made = _made(this, config, origin, path)
     checkpoints.load_into(made.network, tensors, path)
@@ -252,20 +276,44 @@ def pick_device(name: str) -> str:
     return name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def evaluate(folder: Path | str) -> list[Metric]:
-    """Scores a folder of samples as its field does and appends the result to scores.json there."""
+def evaluate(folder: Path | str, *, data: str | None = None, allow_code: bool | str | Path = False) -> list[Metric]:
+    """Scores a folder of samples as its field does and appends the result to scores.json there.
+
+    Args:
+        folder: what `Samples.save` wrote.
+        data: the file or folder that the model learned from, where it was one of the user's: the manifest, which may be
+            somebody else's, does not have it opened by naming it.
+        allow_code: see `load`.
+
+    InputError if it is no such folder, or needs what is not said.
+    """
     folder = Path(folder)
-    samples = read_samples(folder)
+    samples = read_samples(folder, allow_code=allow_code)
     assert samples.origin is not None
-    metrics = task(samples.origin.domain).evaluate(samples)
+    this = task(samples.origin.domain)
+    metrics = this.evaluate(_with_data(samples, this, data, folder / MANIFEST))
     append_metrics(folder, metrics)
     return metrics
+
+
+def _with_data(samples: Samples, this: Task, data: str | None, where: Path) -> Samples:
+    """The samples of a model whose data may be opened: they come along, or the user has named them."""
+    assert samples.origin is not None
+    named = samples.origin.config.get("data")
+    if data is not None:
+        return replace(samples, origin=replace(samples.origin, config={**samples.origin.config, "data": data}))
+    if named is not None and named not in this.data_sets:
+        raise InputError(
+            f"{where}: the model learned from {named!r}, and a file alone may not have that opened; if these are data "
+            f"of yours, say so: --data {named}, in Python data={named!r}"
+        )
+    return samples
 
 
 def append_metrics(folder: Path, metrics: Sequence[Metric]) -> None:
     """Adds what was measured just now to scores.json in a folder."""
     path = folder / SCORES
-    rows = read_json(path, "earlier scores") if path.exists() else []
+    rows = read_json(path, "earlier scores", [dict]) if path.exists() else []
     rows.append({"created": datetime.now(UTC).isoformat(timespec="seconds"), "scores": [vars(row) for row in metrics]})
     write_json(path, rows)
 
@@ -275,23 +323,34 @@ def latest_metrics(folder: Path) -> list[Metric]:
     path = folder / SCORES
     if not path.exists():
         return []
-    try:
-        return [Metric(**row) for row in read_json(path, "scores")[-1]["scores"]]
-    except (TypeError, KeyError, IndexError):
-        raise InputError(
-            f"{path}: not what `ornstein evaluate` writes, a list of scores; remove it and score anew"
-        ) from None
+    rows = read_json(path, "what `ornstein evaluate` writes", [{"scores": [METRIC]}])
+    return [_metric(row) for row in rows[-1]["scores"]] if rows else []
+
+
+METRIC = {
+    "name": str,
+    "value": (*NUMBER, None),
+    "better": ("higher", "lower", "closer"),
+    "meaning": str,
+    "reference?": NUMBER,
+    "reference_name?": str,
+}
+"""What scores.json says of a score."""
+
+
+def _metric(row: Mapping[str, Any]) -> Metric:
+    reference = row.get("reference")
+    return Metric(
+        row["name"],
+        number(row["value"]),
+        row["better"],
+        row["meaning"],
+        None if reference is None else number(reference),
+        row.get("reference_name") or "real data",
+    )
 
 
 def task_of(model: Path | str) -> Task:
     """The domain of a model, read from its weights file."""
     path = locate(model)
-    return _task_in(checkpoints.load(path, "model", HEADER)[1], path)
-
-
-def _task_in(meta: Mapping[str, Any], path: Path) -> Task:
-    """The domain that a file names; InputError if it is not installed."""
-    domain = meta["domain"]
-    if domain not in domains():
-        raise InputError(f"{path}: of the domain {domain!r}, which is not installed; installed: {', '.join(domains())}")
-    return task(domain)
+    return task_in(checkpoints.load(path, "model", HEADER)[1], path)

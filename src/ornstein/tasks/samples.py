@@ -5,7 +5,6 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from html import escape
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,15 +12,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .. import code
+from ..config import update
 from ..denoisers.base import Condition, Origin
 from ..deprecation import members, renamed
 from ..errors import InputError
-from ..files import read_json, sha256, write_json
+from ..escaping import html, printable
+from ..files import MB, NUMBER, Within, inside, read_json, require, sha256, write_json
 from ..mcmc.correction import MCMCReport
 from ..sampling.diagnostics import Exactness
 from ..states import State, leaves, take
 from ..states import batch_size as batch_size_of
-from .registry import task
+from .registry import domains, task
+from .task import Task
 
 MANIFEST = "manifest.json"
 
@@ -46,6 +49,7 @@ class Samples:
         each: what is said of every sample, n JSON values a name, such as the prompts.
         gradients: vector–Jacobian products of the network a sample, on average.
         notes: what else should be known of how they were drawn, such as solves that ended early, in words.
+        created: when they were saved, as ISO 8601 has it; "" if they have not been.
     """
 
     x: Any
@@ -60,6 +64,7 @@ class Samples:
     each: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     gradients: float = 0
     notes: Sequence[str] = ()
+    created: str = ""
 
     def __len__(self) -> int:
         return batch_size_of(self.x)
@@ -95,11 +100,11 @@ class Samples:
         name = f"{self.origin.domain}/{self.origin.name}" if self.origin else "a denoiser of your own"
         gradients = f" and {self.gradients:g} gradients" if self.gradients else ""
         cost = f"{self.nfe:g} NFE{gradients} each, {self.seconds:.2f} s"
-        return f"Samples of {name}: {shapes}, {cost}; exactness: {self.verdict}"
+        return printable(f"Samples of {name}: {shapes}, {cost}; exactness: {self.verdict}")
 
     def _repr_html_(self) -> str:
         figures = task(self.origin.domain).figures(self) if self.origin else []
-        return f"<p>{escape(repr(self))}</p>" + "".join(figure.html() for figure in figures)
+        return f"<p>{html(repr(self))}</p>" + "".join(figure.html() for figure in figures)
 
     def save(self, folder: Path | str) -> Path:
         """Writes native files and manifest.json into a new folder, which appears whole or not at all."""
@@ -145,28 +150,71 @@ def require_absent(folder: Path) -> None:
         raise InputError(f"{folder}: exists already; choose another folder or remove it")
 
 
+_EXACTNESS = {
+    "method": str,
+    "particles": int,
+    "ess": [(*NUMBER, None)],
+    "resampled": int,
+    "families": int,
+    "log_evidence": (*NUMBER, None),
+    "error": (*NUMBER, None),
+}
+_REPORT = {
+    "method": str,
+    **dict.fromkeys(("proposals", "gradients", "values"), int),
+    **dict.fromkeys(("ess", "k_hat", "acceptance", "drift", "r_hat", "log_evidence", "error"), (*NUMBER, None)),
+    **dict.fromkeys(("jumps", "check", "check_error"), (*NUMBER, None)),
+    "concerns": [str],
+    "notes": [str],
+}
+_SCHEMA = {
+    "model": {"domain": str, "name": str, "config": dict, "facts": dict, "weights": str},
+    "settings": {"first?": Within(int, 0, 10**15)},
+    "n": Within(int, 1, 10**9),
+    "nfe": float,
+    "gradients?": float,
+    "seconds": float,
+    "exactness?": dict,
+    "family?": [Within(int, 0, 10**9)],
+    "each?": {str: list},
+    "notes?": [str],
+    "created": str,
+    "files": {str: str},
+}
+"""What a manifest says; what else stands there is not read."""
+
+
 def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of a folder of samples; InputError if it is not one."""
-    manifest = read_json(folder / MANIFEST, "the manifest of a folder of samples")
-    if not isinstance(manifest, dict):
-        raise InputError(f"{folder / MANIFEST}: not the manifest of a folder of samples, which is a JSON object")
-    missing = [key for key in ("model", "settings", "n", "nfe", "seconds", "created", "files") if key not in manifest]
-    if missing:
-        raise InputError(f"{folder / MANIFEST}: has no entry {missing[0]!r}; not the manifest of a folder of samples")
+    path = folder / MANIFEST
+    manifest = read_json(path, "the manifest of a folder of samples", _SCHEMA, limit=256 * MB)
+    for name, values in {"family": manifest.get("family"), **(manifest.get("each") or {})}.items():
+        if values is not None and len(values) != manifest["n"]:
+            raise InputError(f"{path}: field {name} has {len(values)} values, expected one for each of n samples")
     return manifest
 
 
-def read_samples(folder: Path | str) -> Samples:
-    """Samples from the folder that `save` wrote; InputError if a file has changed since."""
+def read_samples(folder: Path | str, *, allow_code: bool | str | Path = False) -> Samples:
+    """Samples from the folder that `save` wrote.
+
+    InputError if a file has changed since, or the folder needs code that is not allowed.
+
+    Args:
+        allow_code: see `load`.
+    """
     folder = Path(folder)
-    manifest = read_manifest(folder)
+    manifest, where = read_manifest(folder), folder / MANIFEST
+    this = task_in(manifest["model"], where)
+    require(manifest["model"]["facts"], this.facts, f"{where}: facts")
+    update(this.config(), manifest["model"]["config"], f"{where}: config")
+    require_code(this, manifest["model"]["config"], manifest["model"]["facts"], where, allow_code)
     for name, digest in manifest["files"].items():
-        if not (folder / name).is_file():
-            raise InputError(f"{folder / name}: named in the manifest, but not there")
-        if sha256(folder / name) != digest:
+        if sha256(inside(folder, name, where)) != digest:
             raise InputError(f"{folder / name}: changed since the manifest was written")
     origin = Origin.from_record(manifest["model"])
-    x, condition = task(origin.domain).read(folder, manifest)
+    x, condition = this.read(folder, manifest)
+    if batch_size_of(x) != manifest["n"]:
+        raise InputError(f"{where}: n is {manifest['n']}, but its files hold {batch_size_of(x)} samples")
     family = manifest.get("family")
     return Samples(
         x,
@@ -176,18 +224,69 @@ def read_samples(folder: Path | str) -> Samples:
         gradients=manifest.get("gradients", 0),
         seconds=manifest["seconds"],
         settings=_renewed(manifest),
-        exactness=exactness_of(manifest.get("exactness")),
+        exactness=exactness_of(manifest.get("exactness"), where),
         genealogy=None if family is None else torch.tensor(family),
         each=manifest.get("each") or {},
         notes=tuple(manifest.get("notes") or ()),
+        created=manifest["created"],
     )
 
 
-def exactness_of(record: Mapping[str, Any] | None) -> Exactness | MCMCReport | None:
-    """What was measured about exactness, as the object that it was."""
+def native(folder: Path, manifest: Mapping[str, Any], name: str) -> Path:
+    """A file of samples, which the manifest must name; InputError if it does not.
+
+    Args:
+        folder: of the samples.
+        manifest: what `read_manifest` gave.
+        name: of the file.
+    """
+    if name not in manifest["files"]:
+        raise InputError(f"{folder / MANIFEST}: field files does not name {name!r}, which holds the samples")
+    return inside(folder, name, folder / MANIFEST)
+
+
+def task_in(meta: Mapping[str, Any], path: Path) -> Task:
+    """The domain that a file names; InputError if it is not installed."""
+    domain = meta["domain"]
+    if domain not in domains():
+        raise InputError(f"{path}: of the domain {domain!r}, which is not installed; installed: {', '.join(domains())}")
+    return task(domain)
+
+
+def require_code(
+    this: Task, config: Mapping[str, Any], facts: Mapping[str, Any], path: Path, allow_code: bool | str | Path
+) -> None:
+    """InputError if a file names code that the user neither names nor allows.
+
+    Args:
+        this: the domain, which knows the settings that name code.
+        config, facts: what the file says.
+        path: of the file.
+        allow_code: True to run what it names; a path where that is now.
+    """
+    settings = (values.get(setting) for setting in this.code for values in (config, facts))
+    named = [source for source in settings if isinstance(source, str) and code.is_code(source)]
+    for source in named:
+        if allow_code:
+            folders = path.absolute().parents[:4]
+            code.allow(source, None if isinstance(allow_code, bool) else Path(allow_code), folders)
+    how = "if you trust that file: --allow-code, or --code PATH where it has moved; in Python allow_code=True or PATH"
+    code.require_allowed(named, path, how)
+
+
+def exactness_of(record: Mapping[str, Any] | None, where: object = "exactness") -> Exactness | MCMCReport | None:
+    """What was measured about exactness, as the object that it was; InputError if it is none.
+
+    Args:
+        where: the record stands, for the error.
+    """
     if record is None:
         return None
-    return (MCMCReport if "k_hat" in record else Exactness).from_record(record)
+    kind, schema = (MCMCReport, _REPORT) if "k_hat" in record else (Exactness, _EXACTNESS)
+    require(record, schema, f"{where}: field exactness")
+    if kind is Exactness and not record["ess"]:
+        raise InputError(f"{where}: field exactness: field ess is empty, expected one number a step")
+    return kind.from_record(record)
 
 
 def _renewed(manifest: Mapping[str, Any]) -> dict[str, Any]:

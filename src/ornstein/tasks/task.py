@@ -5,7 +5,7 @@ command line and the report work through it and know nothing else of the domain.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -75,6 +75,11 @@ class Task(ABC):
         n_evaluate: how many samples it is judged on there.
         n_tour: how many samples the tour draws.
         renamed_flags: flags of `ornstein sample` by their old names, for one version.
+        code: settings that may name code of the user's, path/to/file.py:name, which no file alone may have run; what
+            `data` returns as metadata of these names, and `code`, are checked likewise. See ornstein.code.
+        data_sets: values of the setting `data` that come with the domain; any other is a file of the user's, which no
+            file alone may have opened.
+        facts: what the metadata of a model must hold; see `files.require`. Sizes must be bounded.
         block: how many the command line draws at once, if not said. Blocks start at multiples of it and are drawn
             whole, so that a sample is the same bit for bit whatever others are asked for.
     """
@@ -87,6 +92,9 @@ class Task(ABC):
     n_evaluate: ClassVar[int] = 1000
     n_tour: ClassVar[int] = 200
     renamed_flags: ClassVar[Mapping[str, str]] = {}
+    code: ClassVar[Sequence[str]] = ()
+    data_sets: ClassVar[Collection[str]] = ()
+    facts: ClassVar[Mapping[str, Any]] = {}
     block: ClassVar[int] = 8
 
     @abstractmethod

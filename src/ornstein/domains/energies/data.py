@@ -13,7 +13,6 @@ any calculator that ASE knows.
 | funnel-10 | x₀ ~ N(0, 3²), x_i ~ N(0, e^{x₀}) (Neal 2003) |
 """
 
-import runpy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -27,6 +26,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
+from ... import code
 from ...config import suggestion
 from ...deprecation import members, renamed
 from ...errors import InputError
@@ -276,22 +276,34 @@ systems: Mapping[str, Callable[[], System]] = MappingProxyType(
 
 
 def system(source: str) -> System:
-    """The system of that name, or of `path/to/file.py:name`; InputError if there is none, or `check` finds it wrong."""
+    """The system of that name, or of `path/to/file.py:name`, which is run.
+
+    InputError if there is none, or `check` finds it wrong.
+    """
+    if code.is_code(source):
+        code.allow(source)
+    return recorded({"system": source})
+
+
+def recorded(metadata: Mapping[str, Any]) -> System:
+    """The system that the data of a model are of; one of the user's own is run if it is allowed and has not changed.
+
+    Args:
+        metadata: of the data: `system`, its name, and `code`, the hashes of its Python files.
+    """
+    source = metadata["system"]
     if source in systems:
         return systems[source]()
-    path, colon, name = source.rpartition(":")
-    if not colon:
+    if not code.is_code(source):
         known = suggestion(source, list(systems))
         raise InputError(f"{source}: no such system, and not of the form path/to/file.py:name{known}")
-    found = _from_file(Path(path), name)
+    path, names = code.run(source, metadata.get("code"))
+    found = _named(names, source.rpartition(":")[2], path)
     check(found, source)
     return found
 
 
-def _from_file(path: Path, name: str) -> System:
-    if not path.is_file():
-        raise InputError(f"{path}: no such Python file, expected path/to/file.py:name")
-    names = _executed(path)
+def _named(names: Mapping[str, Any], name: str, path: Path) -> System:
     if name not in names:
         found = [key for key, value in names.items() if isinstance(value, System)]
         known = suggestion(name, found) if found else ", nor any other System"
@@ -299,14 +311,6 @@ def _from_file(path: Path, name: str) -> System:
     if not isinstance(names[name], System):
         raise InputError(f"{path}: {name} is a {type(names[name]).__name__}, expected a System")
     return names[name]
-
-
-def _executed(path: Path) -> dict[str, Any]:
-    """What a Python file defines."""
-    try:
-        return runpy.run_path(str(path), run_name=path.stem)
-    except (Exception, SystemExit) as error:
-        raise InputError(f"{path}: raised {type(error).__name__} while it was imported: {error}") from error
 
 
 def check(system: System, where: str | None = None) -> None:
@@ -404,5 +408,6 @@ def annealed(source: str, particles: int, draws: int, seed: int) -> tuple[Arrays
         "std": float(f"{spread(x.flatten(0, 1), space):.4g}"),
         "records": draws * len(train),
         "gradients": gradients,
+        "code": code.hashes_of(code.run(source)[0]) if code.is_code(source) else {},
     }
     return tuple(Arrays(x[:, part].flatten(0, 1).float(), {}, metadata) for part in (train, held_out))  # pyright: ignore[reportReturnType]

@@ -4,7 +4,6 @@
 """
 
 from collections.abc import Mapping
-from html import escape
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from ...denoisers.base import NeuralDenoiser
 from ...errors import InputError
+from ...escaping import html
 from ...keys import Keys
 from ...mcmc.correction import MCMCReport
 from ...report import plots
@@ -127,7 +127,7 @@ def chapters(denoiser: NeuralDenoiser, system: System, seed: int, n: int = 300) 
     return [
         Chapter(
             f"{system.name}: from proposals to exp(−E)",
-            f"{n} samples, {escape(str(found.exactness))}. The first data of the training took {training} gradients. "
+            f"{n} samples, {html(str(found.exactness))}. The first data of the training took {training} gradients. "
             f"Draw your own: <code>ornstein sample energies/{denoiser.origin.name} --n 1000 --exact mcmc</code>",
             [*plane, _energies(sets, system)],
             judged(found.x, system, found.exactness),

@@ -1,6 +1,6 @@
 """Energies, bound to the engine: continuous space, data that annealing and the model itself make, NumPy files."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -9,20 +9,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...arrays import members
 from ...config import TrainConfig, require_in
 from ...denoisers.base import Condition, Denoiser, NeuralDenoiser, Origin
 from ...denoisers.energy import EnergyDenoiser
 from ...errors import InputError
+from ...files import GB, Within
 from ...schedules import SCHEDULES, Scaled
 from ...spaces import Euclidean
 from ...states import State
 from ...tasks.figures import Chapter, Figure, Metric
-from ...tasks.samples import Samples
+from ...tasks.samples import Samples, native
 from ...tasks.task import Request, Task
 from ...training.datasets import Arrays, Dataset
 from . import data, metrics, network
-from .data import System
-from .data import system as of
+from .data import System, recorded
 from .factors import boltzmann
 from .learning import renewed
 from .network import NetworkConfig
@@ -70,13 +71,25 @@ class Energies(Task):
     request_type = EnergiesRequest
     sampling: ClassVar[Mapping[str, Any]] = {"exact": "mcmc"}
     block = 256
+    code: ClassVar[Sequence[str]] = ("system",)
+    facts: ClassVar[Mapping[str, Any]] = {
+        "system": str,
+        "shape": [Within(int, 1, 10**6)],
+        "std": Within(float, 1e-30, 1e30),
+        "centered?": bool,
+        "kinds?": [int],
+        "gradients": int,
+        "rounds?": [str],
+        "source": str,
+        "code?": {str: str},
+    }
 
     def data(self, config: EnergiesConfig) -> tuple[Arrays, Arrays]:
         return data.annealed(config.system, config.particles, config.draws, config.train.seed)
 
     def space(self, config: EnergiesConfig, metadata: Mapping[str, Any]) -> Euclidean:
         schedule = Scaled(SCHEDULES[config.schedule](), metadata["std"])
-        return of(config.system).space(schedule, metadata["std"])
+        return _of(config, metadata).space(schedule, metadata["std"])
 
     def network(self, config: EnergiesConfig, metadata: Mapping[str, Any]) -> torch.nn.Module:
         return network.build(config.network, metadata)
@@ -96,12 +109,12 @@ class Energies(Task):
         return config.rounds
 
     def renewed(self, config: EnergiesConfig, denoiser: Denoiser, data: Dataset, number: int) -> Arrays:
-        system = of(config.system)
         assert isinstance(data, Arrays)
+        system = _of(config, data.metadata)
         return renewed(denoiser, system.energy, system.width, data, config.particles, config.train.seed + number)
 
     def request(self, asked: EnergiesRequest, numbers: range, metadata: Mapping[str, Any]) -> Request:
-        return Request([boltzmann(of(metadata["system"]))])
+        return Request([boltzmann(recorded(metadata))])
 
     def write(self, samples: Samples, folder: Path) -> None:
         """samples.npz: x (n, ...) and energy (n,), in units of kT; the figures."""
@@ -112,8 +125,11 @@ class Energies(Task):
             (folder / f"figure-{k}.{figure.kind.removesuffix('+xml')}").write_bytes(figure.image)
 
     def read(self, folder: Path, manifest: Mapping[str, Any]) -> tuple[State, Condition]:
-        with np.load(folder / "samples.npz") as arrays:
-            return torch.from_numpy(arrays["x"]), {}
+        path, shape = native(folder, manifest, "samples.npz"), tuple(manifest["model"]["facts"]["shape"])
+        x = members(path, GB, {"x": "f"})["x"]
+        if x.shape[1:] != shape or not len(x) or not np.isfinite(x).all():
+            raise InputError(f"{path}: array 'x' has the shape {x.shape}, expected finite numbers (n, *{shape})")
+        return torch.from_numpy(x if x.dtype.itemsize <= 8 else x.astype(float)), {}
 
     def evaluate(self, samples: Samples) -> list[Metric]:
         return metrics.judged(samples.x, _system(samples), samples.exactness)
@@ -123,10 +139,14 @@ class Energies(Task):
 
     def chapters(self, denoiser: NeuralDenoiser, seed: int) -> list[Chapter]:
         assert denoiser.origin is not None
-        return metrics.chapters(denoiser, of(denoiser.origin.metadata["system"]), seed)
+        return metrics.chapters(denoiser, recorded(denoiser.origin.metadata), seed)
 
 
 def _system(samples: Samples) -> System:
     if samples.origin is None:
         raise InputError("these samples do not say of which system they are")
-    return of(samples.origin.metadata["system"])
+    return recorded(samples.origin.metadata)
+
+
+def _of(config: EnergiesConfig, metadata: Mapping[str, Any]) -> System:
+    return recorded({**metadata, "system": config.system})

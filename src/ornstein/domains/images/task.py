@@ -1,7 +1,7 @@
 """Pictures, bound to the engine: Euclidean space, a U-Net, classes and captions, PNG files."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import gcd
 from pathlib import Path
@@ -16,6 +16,7 @@ from ...denoisers.composition import Autoguidance, mixture, product
 from ...denoisers.regressors import Regressor
 from ...deprecation import renamed
 from ...errors import InputError
+from ...files import Within
 from ...guidance.operators import Blur
 from ...networks import PatchTransformerConfig, UNetConfig
 from ...report import pictures, walls
@@ -146,6 +147,17 @@ class Images(Task):
     summary = "pictures from words or classes (emoji, clothes, digits, or your own)"
     config = ImagesConfig
     request_type = ImagesRequest
+    data_sets: ClassVar[Collection[str]] = ("digits", "fashion", "openmoji", "emoji")
+    facts: ClassVar[Mapping[str, Any]] = {
+        "shape": [Within(int, 1, 4096)],
+        "classes": Within(int, 0, 10**5),
+        "std": Within(float, 1e-6, 10),
+        "labels?": [str],
+        "caption?": Within(int, 0, 10**5),
+        "captions?": [str],
+        "source": str,
+        "sha256?": str,
+    }
     renamed_flags: ClassVar[Mapping[str, str]] = {
         "--ink": "--brightness",
         "--through": "--operator",

@@ -1,6 +1,6 @@
 """Molecules, bound to the engine: positions times elements, a transformer that turns with them, SDF and XYZ files."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -14,7 +14,7 @@ from ...denoisers.base import Condition, Denoiser, Guide, NeuralDenoiser, Origin
 from ...denoisers.regressors import Regressor
 from ...deprecation import renamed
 from ...errors import InputError
-from ...files import write_text
+from ...files import Within, write_text
 from ...networks import MolecularConfig, MolecularRegressor, MolecularTransformer
 from ...report import knobs
 from ...spaces import Product
@@ -111,6 +111,15 @@ class Molecules(Task):
     summary = "molecules in three dimensions (QM9, or your own SDF and XYZ files)"
     config = MoleculesConfig
     request_type = MoleculesRequest
+    data_sets: ClassVar[Collection[str]] = ("qm9", "qm9-sample")
+    facts: ClassVar[Mapping[str, Any]] = {
+        "source": str,
+        "elements": [Within(int, 1, 118)],
+        "length": Within(int, 1, 10**4),
+        "sizes": {int: Within(int, 0, 10**9)},
+        "std": Within(float, 1e-6, 1e6),
+        "properties": {str: [float]},
+    }
     renamed_flags: ClassVar[Mapping[str, str]] = {"--temperature": "--temperature-kelvin"}
     sampling: ClassVar[Mapping[str, Any]] = {"steps": 100, "batch_size": 100}
     n_tour = 64

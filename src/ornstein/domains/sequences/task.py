@@ -1,6 +1,6 @@
 """Sequences, bound to the engine: categories under the noise of your choice, a transformer, FASTA in and out."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
@@ -14,6 +14,7 @@ from ...denoisers.base import Condition, Guide, NeuralDenoiser
 from ...denoisers.composition import ClassifierFreeGuidance
 from ...deprecation import renamed
 from ...errors import InputError
+from ...files import Within
 from ...networks import Transformer, TransformerConfig
 from ...sampling.grids import uniform
 from ...sampling.kernels import Kernel, Predictor
@@ -114,6 +115,19 @@ class Sequences(Task):
     summary = "DNA, RNA and proteins of a family (shipped ones, or your own FASTA or A3M)"
     config = SequencesConfig
     request_type = SequencesRequest
+    data_sets: ClassVar[Collection[str]] = tuple(data.shipped())
+    facts: ClassVar[Mapping[str, Any]] = {
+        "source": str,
+        "alphabet": str,
+        "kind": tuple(data.ALPHABETS),
+        "length": Within(int, 1, 10**5),
+        "lengths": {int: Within(int, 0, 10**7)},
+        "families": [str],
+        "pairs?": [[Within(int, 0, 10**5)]],
+        "structure?": str,
+        "model?": str,
+        "motif?": str,
+    }
     renamed_flags: ClassVar[Mapping[str, str]] = {"--reveal": "--reveal-order", "--rounds": "--sweeps"}
     sampling: ClassVar[Mapping[str, Any]] = {"batch_size": 100}
     n_evaluate = 200
@@ -292,9 +306,11 @@ def _metadata(samples: Samples) -> Mapping[str, Any]:
 
 
 def _training_letters(samples: Samples) -> Tensor | None:
-    """What the model was trained on, where that is at hand and has columns."""
+    """What the model was trained on, where that comes along, so that no model names a file to open, and has columns."""
     assert samples.origin is not None
     config = samples.origin.config
+    if config["data"] not in Sequences.data_sets:
+        return None
     try:
         train = _load(config["data"], config["alphabet"], config["identity"])[0]
     except InputError:

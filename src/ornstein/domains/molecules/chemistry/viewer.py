@@ -3,12 +3,12 @@
 import json
 from collections.abc import Sequence
 from functools import cache
-from html import escape
 from pathlib import Path
 from typing import Any
 
 from ase.data import chemical_symbols
 
+from ....escaping import document, html
 from ....report import pictures
 from ....tasks.figures import Interactive
 from .drawing import COLOURS, view_of
@@ -36,7 +36,7 @@ def viewer(molecules: Sequence[Molecule | str], columns: int = 4, spin: bool = F
     data = {"columns": columns, "rows": rows, "molecules": parts, "colours": colours, "spin": spin}
     shape = f"position:relative;width:100%;max-width:{columns * _CELL}px;aspect-ratio:{columns}/{rows}"
     names = "".join(_label(part["name"], k, columns, rows) for k, part in enumerate(parts))
-    return f'<div class="molecules" style="{shape}" data-molecules="{escape(json.dumps(data))}">{names}</div>'
+    return f'<div class="molecules" style="{shape}" data-molecules="{html(json.dumps(data))}">{names}</div>'
 
 
 def interactive(molecules: Sequence[Molecule | str], caption: str, columns: int = 4, spin: bool = False) -> Interactive:
@@ -53,10 +53,7 @@ def interactive(molecules: Sequence[Molecule | str], caption: str, columns: int 
 
 def page_of(fragment: str, title: str = "Molecules") -> str:
     """A whole page of one grid, for a file of its own."""
-    return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title></head>'
-        f'<body style="font-family:system-ui,sans-serif">{fragment}<script>{script()}</script></body></html>\n'
-    )
+    return document(title, fragment, "body { font-family: system-ui, sans-serif }", [script()])
 
 
 @cache
@@ -84,4 +81,4 @@ def _label(name: str, k: int, columns: int, rows: int) -> str:
     """A name at the foot of view k."""
     left, top = (k % columns + 0.5) / columns, (k // columns + 1) / rows
     place = f"left:{left:.2%};top:{top:.2%};width:{0.94 / columns:.2%}"
-    return f'<span style="{_NAME};{place}">{escape(name)}</span>' if name else ""
+    return f'<span style="{_NAME};{place}">{html(name)}</span>' if name else ""

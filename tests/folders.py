@@ -1,0 +1,71 @@
+"""Small models and folders of samples of each domain, made without training: what a stranger may send."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ornstein.config import to_dict, update
+from ornstein.denoisers.base import NeuralDenoiser, Origin
+from ornstein.tasks import runs
+from ornstein.tasks.registry import task
+from ornstein.tasks.samples import Samples
+from ornstein.training import checkpoints
+
+_ENERGIES: dict[str, Any] = {
+    "source": "none",
+    "system": "gmm-40",
+    "shape": [2],
+    "centered": False,
+    "kinds": [],
+    "std": 23.3,
+    "records": 10,
+    "gradients": 10,
+    "code": {},
+}
+_SMALL: dict[str, Any] = {"network": {"mlp": {"width": 8, "layers": 1, "frequencies": 2}}}
+
+
+def origin(domain: str, name: str = "small", **changes: Any) -> Origin:
+    """Where samples of a domain come from: a shipped model, or of energies one with a small network."""
+    if domain == "energies":
+        config = update(task(domain).config(), _SMALL | changes, "test")
+        system = {"system": changes["system"]} if "system" in changes else {}
+        return Origin(domain, name, to_dict(config), {**_ENERGIES, **system}, "0" * 64)
+    shipped = {"images": "digits", "sequences": "riboswitch", "molecules": "qm9"}[domain]
+    _, meta = checkpoints.load(runs.locate(f"{domain}/{shipped}"), "model")
+    return Origin(domain, name, {**meta["config"], **changes}, meta["facts"], "0" * 64)
+
+
+def states(domain: str, n: int) -> tuple[Any, dict[str, Tensor]]:
+    """n states and conditions that could have been drawn."""
+    torch.manual_seed(0)
+    if domain == "energies":
+        return 20 * torch.randn(n, 2), {}
+    if domain == "images":
+        return (torch.rand(n, 1, 8, 8) * 255).round() / 127.5 - 1, {"label": torch.arange(n) % 10}
+    if domain == "sequences":
+        return torch.randint(4, (n, 108)), {}
+    from ornstein.domains.molecules.data import reference
+    from ornstein.domains.molecules.data import states as of_molecules
+
+    return of_molecules(reference("qm9")[:n], origin(domain).metadata)
+
+
+def saved(folder: Path, domain: str, n: int = 6, **changes: Any) -> Path:
+    """A folder of n samples."""
+    x, condition = states(domain, n)
+    settings = {"seed": 0, "first": 0, "steps": 3, "note": "plain"}
+    return Samples(x, condition, origin(domain, **changes), (), 3, 0.1, settings).save(folder)
+
+
+def run(folder: Path, domain: str = "energies", **changes: Any) -> Path:
+    """A run folder with a model of random weights."""
+    made = origin(domain, **changes)
+    this = task(domain)
+    model = this.model(update(this.config(), made.config, "test"), made.metadata)
+    assert isinstance(model, NeuralDenoiser)
+    meta = {"domain": domain, "name": made.name, "config": made.config, "facts": made.metadata, "step": 1}
+    checkpoints.save(folder / "model.safetensors", "model", model.network.state_dict(), meta)
+    return folder
