@@ -24,18 +24,24 @@ _ENERGIES: dict[str, Any] = {
     "gradients": 10,
     "code": {},
 }
-_SMALL: dict[str, Any] = {"network": {"mlp": {"width": 8, "layers": 1, "frequencies": 2}}}
+_SMALL: dict[str, dict[str, Any]] = {
+    "energies": {"network": {"mlp": {"width": 8, "layers": 1, "frequencies": 2}}},
+    "images": {"network": {"channels": 4, "multipliers": [1], "blocks": 1, "attention": []}},
+    "sequences": {"network": {"width": 8, "layers": 1, "heads": 1}},
+    "molecules": {"network": {"width": 8, "layers": 1, "heads": 1, "pairs": 4, "vectors": 2}},
+}
+"""Networks that cost nothing."""
 
 
 def origin(domain: str, name: str = "small", **changes: Any) -> Origin:
-    """Where samples of a domain come from: a shipped model, or of energies one with a small network."""
+    """Where samples of a domain come from: a shipped model, but for its network, or a made one of energies."""
     if domain == "energies":
-        config = update(task(domain).config(), _SMALL | changes, "test")
+        config = update(task(domain).config(), _SMALL[domain] | changes, "test")
         system = {"system": changes["system"]} if "system" in changes else {}
         return Origin(domain, name, to_dict(config), {**_ENERGIES, **system}, "0" * 64)
     shipped = {"images": "digits", "sequences": "riboswitch", "molecules": "qm9"}[domain]
     _, meta = checkpoints.load(runs.locate(f"{domain}/{shipped}"), "model")
-    return Origin(domain, name, {**meta["config"], **changes}, meta["facts"], "0" * 64)
+    return Origin(domain, name, {**meta["config"], **_SMALL[domain], **changes}, meta["facts"], "0" * 64)
 
 
 def states(domain: str, n: int) -> tuple[Any, dict[str, Tensor]]:

@@ -46,12 +46,12 @@ def test_partial_update_keeps_the_rest() -> None:
         ({"nmae": "y"}, "c: unknown key 'nmae', did you mean 'name'"),
         ({"inner": {"widhts": [1]}}, "c: inner: unknown key 'widhts', did you mean 'widths'"),
         ({"zzz": 1}, "unknown key 'zzz'; valid: name, limit, where, flag, inner"),
-        ({"inner": 3}, "inner must be a table, found 3"),
+        ({"inner": 3}, "c: inner is 3, expected an object"),
         ({"inner": {"kind": "c"}}, "c: inner: kind is 'c', expected one of a, b"),
-        ({"inner": {"rate": "fast"}}, "c: inner: rate is 'fast', expected float"),
+        ({"inner": {"rate": "fast"}}, "c: inner: rate is 'fast', expected a number"),
         ({"inner": {"widths": 3}}, "c: inner: widths is 3, expected a list"),
-        ({"limit": True}, "c: limit is True, expected int"),
-        ({"limit": 1.5}, "c: limit is 1.5, expected int"),
+        ({"limit": True}, "c: limit is True, expected a whole number"),
+        ({"limit": 1.5}, "c: limit is 1.5, expected a whole number"),
     ],
 )
 def test_what_is_refused(values: dict, message: str) -> None:
@@ -60,9 +60,9 @@ def test_what_is_refused(values: dict, message: str) -> None:
 
 
 def test_files(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no such configuration"):
+    with pytest.raises(InputError, match=r"absent\.toml: not found .*, expected a configuration file"):
         read_toml(tmp_path / "absent.toml")
-    with pytest.raises(InputError, match=r"no such configuration file \(Is a directory\)"):
+    with pytest.raises(InputError, match="not a file but a folder, expected a configuration file"):
         read_toml(tmp_path)
     (tmp_path / "bad.toml").write_text("a = ")
     with pytest.raises(InputError, match=r"bad.toml: not valid TOML"):
@@ -93,7 +93,7 @@ def test_files(tmp_path: Path) -> None:
     ],
 )
 def test_training_settings_out_of_range(name: str, value: float) -> None:
-    with pytest.raises(InputError, match=rf"train.{name} is {value}, expected a number in [\[(]"):
+    with pytest.raises(InputError, match=rf"{name} is {value}, expected a (whole )?number( in [\[(])?"):
         update(TrainConfig(), {name: value}, "c")
 
 
@@ -118,7 +118,7 @@ def test_an_unknown_precision() -> None:
         ({"attention": [-1]}, r"network.attention is -1"),
         ({"channels": 50}, "the 100 channels of level 1 cannot be split into 3 heads"),
         ({"dropout": 1.0}, "network.dropout is 1.0"),
-        ({"dropout": nan}, "network.dropout is nan"),
+        ({"dropout": nan}, "dropout is nan, expected a number"),
     ],
 )
 def test_networks_that_cannot_be(change: dict, message: str) -> None:
@@ -135,7 +135,7 @@ def test_odd_widths_work(channels: int) -> None:
     ("name", "value"), [("n", 0), ("steps", 0), ("eta", 3.0), ("eta", nan), ("batch_size", 0), ("batch_size", -1)]
 )
 def test_sampler_settings_out_of_range(name: str, value: float) -> None:
-    with pytest.raises(InputError, match=f"^{name} is {value}, expected a number in"):
+    with pytest.raises(InputError, match=f"{name} is {value}, expected a number"):
         update(SampleConfig(), {name: value}, "c")
 
 

@@ -4,6 +4,7 @@ No torch here: the command line must answer before torch is imported.
 """
 
 import json
+import reprlib
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass, replace
@@ -13,6 +14,7 @@ from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from .errors import InputError
+from .files import SMALL, require, text
 
 Config = TypeVar("Config")
 
@@ -189,10 +191,10 @@ RESUMABLE = frozenset({"steps", "minutes", "precision", "device", "validate_ever
 def read_toml(path: Path) -> dict[str, Any]:
     """The values of a TOML file; InputError if it is missing, not a file or malformed."""
     try:
-        return tomllib.loads(path.read_text())
-    except OSError as error:
-        raise InputError(f"{path}: no such configuration file ({error.strerror})") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        return tomllib.loads(text(path, SMALL, "a configuration file"))
+    except InputError:
+        raise
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits among them
         raise InputError(f"{path}: not valid TOML: {error}") from None
 
 
@@ -211,8 +213,7 @@ def update(config: Config, values: Mapping[str, Any], where: str) -> Config:
             raise InputError(f"{where}: unknown key {key!r}{suggestion(key, known)}")
         here = getattr(config, key)
         if is_dataclass(here):
-            if not isinstance(value, Mapping):
-                raise InputError(f"{where}: {key} must be a table, found {value!r}")
+            require(value, dict, f"{where}: {key}")
             changes[key] = update(here, value, f"{where}: {key}")
         else:
             changes[key] = _coerce(value, hints[key], f"{where}: {key}")
@@ -229,24 +230,19 @@ def _coerce(value: Any, hint: Any, where: str) -> Any:
     """value as the annotated type, without guessing: only int → float and list → tuple are converted."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Literal:
-        if value not in arguments:
-            raise InputError(f"{where} is {value!r}, expected one of {', '.join(map(str, arguments))}")
+        if not any(value == one and type(value) is type(one) for one in arguments):
+            raise InputError(f"{where} is {reprlib.repr(value)}, expected one of {', '.join(map(str, arguments))}")
         return value
     if origin in (Union, UnionType):
         if value is None and NoneType in arguments:
             return None
         return _coerce(value, next(a for a in arguments if a is not NoneType), where)
     if origin is tuple:
-        if not isinstance(value, list | tuple):
-            raise InputError(f"{where} is {value!r}, expected a list")
-        return tuple(_coerce(item, arguments[0], where) for item in value)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if hint is Path and isinstance(value, str):
-        return Path(value)
-    if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
-        raise InputError(f"{where} is {value!r}, expected {hint.__name__}")
-    return value
+        items = require(list(value) if isinstance(value, tuple) else value, list, where)
+        return tuple(_coerce(item, arguments[0], where) for item in items)
+    if hint is Path:
+        return value if isinstance(value, Path) else Path(require(value, str, where))
+    return hint(require(value, hint, where))
 
 
 def to_dict(config: Any) -> dict[str, Any]:

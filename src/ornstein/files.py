@@ -1,11 +1,9 @@
 """Files that are whole or absent: write beside the target, flush to the disk, rename over it.
 
-What is read is a file of bounded size, checked against a schema; a folder can be held by one process at a time. For
-`.npz` see arrays.py.
+What is read is a file of bounded size, checked against a schema. For `.npz` see arrays.py.
 """
 
 import errno
-import fcntl
 import json
 import os
 import reprlib
@@ -16,9 +14,8 @@ import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import file_digest
-from math import isfinite, isnan
+from math import isfinite, isnan, nan
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from .errors import InputError
@@ -36,13 +33,17 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
         _sync(temporary)
         temporary.replace(path)
         _sync(path.parent)
+    except OSError as error:  # a full disk names no file
+        if error.errno:
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
     """Atomically writes a text file."""
-    write_atomic(path, lambda temporary: temporary.write_text(text))
+    write_atomic(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
 def plain(value: Any) -> Any:
@@ -58,6 +59,11 @@ def plain(value: Any) -> Any:
     if hasattr(value, "tolist"):  # a tensor or an array
         return plain(value.tolist()) if len(value.reshape(-1)) <= 16 else f"tensor of shape {tuple(value.shape)}"
     return str(value)
+
+
+def number(value: float | str | None) -> float:
+    """A number as `plain` wrote it: NaN for None, and ±inf."""
+    return nan if value is None else float(value)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -205,6 +211,10 @@ def read_json(path: Path, expected: str, schema: Any = None, limit: int = SMALL)
     return value if schema is None else require(value, schema, path)
 
 
+_CONSTANTS = {"NaN": None, "Infinity": "inf", "-Infinity": "-inf"}
+"""What is no JSON, but written as if it were, by the names that `plain` gives it."""
+
+
 def parse_json(text: str, where: object, expected: str) -> Any:
     """The value of a JSON text; InputError, which names `where` it stands, if it is malformed or nested too deeply.
 
@@ -212,7 +222,7 @@ def parse_json(text: str, where: object, expected: str) -> Any:
         expected: what the file should be, in words.
     """
     try:
-        return json.loads(text)
+        return json.loads(text, parse_constant=_CONSTANTS.get)
     except RecursionError:
         raise InputError(f"{where}: nested too deeply, expected {expected}") from None
     except ValueError as error:  # a number of thousands of digits among them
@@ -262,8 +272,9 @@ def require(value: Any, schema: Any, where: object) -> Any:
     where: it stands, for the error, such as a path.
     schema: a kind (str, int, float, bool, list or dict); every int that a float can hold is a float, and numbers are
         finite and of at most 64 bits. `Within(int, 1, 9)`: a number in an interval. A text or None: just that.
-        (schema, schema): one of these. [schema]: a list of such values. {name: schema}: an object with these fields; a
-        field whose name ends in "?" may be absent or null, and fields that the schema does not name may be anything.
+        (schema, schema): one of these. [schema]: a list of such values; [schema, schema]: a list of just these.
+        {name: schema}: an object with these fields; a field whose name ends in "?" may be absent or null, and fields
+        that the schema does not name may be anything.
         {str: schema}: an object all of whose fields are such values; {int: schema}: and their names whole numbers. ANY:
         anything.
     """
@@ -273,8 +284,7 @@ def require(value: Any, schema: Any, where: object) -> Any:
         if not any(_fits(value, one) for one in schema):
             raise InputError(f"{where} is {reprlib.repr(value)}, expected {_named(schema)}")
     elif isinstance(schema, list):
-        for k, item in enumerate(_require_kind(value, list, where)):
-            require(item, schema[0], f"{where}[{k}]")
+        _require_items(value, schema, where)
     elif isinstance(schema, Mapping):
         _require_kind(value, dict, where)
         for name, inner in schema.items():
@@ -293,6 +303,14 @@ def _fits(value: Any, schema: Any) -> bool:
     except InputError:
         return False
     return True
+
+
+def _require_items(value: Any, schema: list[Any], where: object) -> None:
+    _require_kind(value, list, where)
+    if len(schema) > 1 and len(value) != len(schema):
+        raise InputError(f"{where} has {len(value)} items, expected {len(schema)}")
+    for k, item in enumerate(value):
+        require(item, schema[k if len(schema) > 1 else 0], f"{where}[{k}]")
 
 
 def _require_each(value: Mapping[str, Any], name: type, inner: Any, where: object) -> None:
@@ -339,45 +357,7 @@ def _named(schema: Any) -> str:
     return _KINDS[list if isinstance(schema, list) else dict if isinstance(schema, Mapping) else schema]
 
 
-# A folder for one -------------------------------------------------------------------------------------
-
-
-class Lock:
-    """`with Lock(folder):` one process at a time is at work in a folder; InputError in every other.
-
-    The lock is on the folder itself (flock), so it leaves no file and goes with the process, however that ends. The
-    same object may be entered again while it is held. Where a file system knows no locks, there is none.
-    """
-
-    def __init__(self, folder: Path, work: str) -> None:
-        """work: what is done there, for the error, such as "training"."""
-        self.folder, self.work = folder, work
-        self._depth, self._descriptor = 0, -1
-
-    def __enter__(self) -> None:
-        if not self._depth:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._descriptor = os.open(self.folder, os.O_RDONLY)
-            self._take()
-        self._depth += 1
-
-    def _take(self) -> None:
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(self._descriptor)
-            raise InputError(
-                f"{self.folder}: another {self.work} is at work in this folder; wait for it or choose another folder"
-            ) from None
-        except OSError:  # NFS, for one, locks no folders
-            pass
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._depth -= 1
-        if not self._depth:
-            os.close(self._descriptor)
+# Bytes ------------------------------------------------------------------------------------------------
 
 
 def sha256(path: Path) -> str:

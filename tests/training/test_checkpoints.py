@@ -1,6 +1,7 @@
 """Checkpoints are whole or absent, and whatever is not one is refused with a reason."""
 
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from torch import nn
 
 from ornstein import InputError
 from ornstein.training import checkpoints
+from ornstein.training.budget import Budget
 
 TENSORS = {"weight": torch.arange(6.0).reshape(2, 3), "bias": torch.zeros(2)}
 
@@ -137,3 +139,20 @@ def test_a_failed_write_leaves_the_old_file(path: Path, monkeypatch: pytest.Monk
         checkpoints.save(path, "model", TENSORS, {"step": 4})
     assert checkpoints.load(path, "model")[1]["step"] == 3
     assert len(list(path.parent.iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: nn.Embedding(10**9, 512),
+        lambda: nn.Linear(10**6, 10**6),
+        lambda: torch.arange(10**10),
+        lambda: torch.zeros(size=(10**9, 9)),
+        lambda: [nn.Linear(1000, 1000) for _ in range(20)],
+    ],
+)
+def test_a_budget_is_kept_before_memory_is_taken(make: Callable[[], object]) -> None:
+    with pytest.raises(InputError, match="f: describes a network of more than 10000000 numbers"), Budget(10**7, "f"):
+        make()
+    with Budget(10**7, "f"):
+        nn.Linear(1000, 1000)

@@ -14,9 +14,9 @@ from ornstein.training.metrics import read_metrics
     [
         ("[]", r"line 2 is \[\], expected an object"),
         ('{"loss": 1}', "line 2: field step is not there, expected a whole number"),
-        ('{"step": 1, "loss": "x"}', "line 2: field loss is 'x', expected a number"),
-        ("9" * 5000, "line 2 is not valid JSON"),
-        ("[" * 100_000, "line 2 is not valid JSON"),
+        ('{"step": 1, "loss": "x"}', "line 2: field 'loss' is 'x', expected a number"),
+        ("9" * 5000, "line 2: not valid JSON"),
+        ("[" * 100_000, "line 2: nested too deeply"),
     ],
 )
 def test_metrics_that_are_none(tmp_path: Path, line: str, message: str) -> None:
@@ -26,8 +26,8 @@ def test_metrics_that_are_none(tmp_path: Path, line: str, message: str) -> None:
         read_metrics(tmp_path / "m.jsonl")
     (tmp_path / "m.jsonl").write_text(f'{row}\n{{"step": 2, "lo')  # what a crash leaves
     assert read_metrics(tmp_path / "m.jsonl") == [{"step": 1, "loss": 2.0}]
-    (tmp_path / "m.jsonl").write_bytes(b"\xd8")
-    with pytest.raises(InputError, match="not a file of metrics"):
+    (tmp_path / "m.jsonl").write_bytes(b"\xd8\n")
+    with pytest.raises(InputError, match="line 1 holds the byte 0xd8, which is not UTF-8"):
         read_metrics(tmp_path / "m.jsonl")
 
 

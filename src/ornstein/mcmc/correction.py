@@ -20,9 +20,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..events import Stream, part, streamed
-from ..files import plain
+from ..files import number, plain
 from ..keys import Keys
-from ..sampling.diagnostics import effective_sample_size, log_mean_exp, number, pareto_smoothed, r_hat, systematic
+from ..sampling.diagnostics import effective_sample_size, log_mean_exp, pareto_smoothed, r_hat, systematic
 from ..spaces import Transition
 from .annealing import Annealed, anneal
 from .densities import Density, MCMCState

@@ -31,8 +31,8 @@ class MLPConfig:
     highest: float = 32.0
 
     def __post_init__(self) -> None:
-        sizes = dict.fromkeys(("width", "layers"), "[1, inf)")
-        require_in(self, "network.mlp.", {**sizes, "frequencies": "[0, inf)", "highest": "[1, inf)"})
+        sizes = {"width": "[1, 65536]", "layers": "[1, 1024]", "frequencies": "[0, 65536]"}
+        require_in(self, "network.mlp.", {**sizes, "highest": "[1, inf)"})
 
 
 class FourierFeatures(nn.Module):

@@ -62,8 +62,8 @@ class MolecularConfig:
     chiral: bool = False
 
     def __post_init__(self) -> None:
-        sizes = dict.fromkeys(("width", "layers", "heads", "pairs", "vectors"), "[1, inf)")
-        require_in(self, "network.", {**sizes, "radial": "[2, inf)"})
+        sizes = dict.fromkeys(("width", "layers", "heads", "pairs", "vectors"), "[1, 65536]")
+        require_in(self, "network.", {**sizes, "layers": "[1, 1024]", "radial": "[2, 65536]"})
         if self.width % self.heads:
             raise InputError(f"network.width is {self.width}, expected a multiple of the {self.heads} heads")
 

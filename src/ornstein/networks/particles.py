@@ -45,8 +45,8 @@ class ParticleNetworkConfig:
     vectors: int = 8
 
     def __post_init__(self) -> None:
-        sizes = dict.fromkeys(("width", "layers", "vectors"), "[1, inf)")
-        require_in(self, "network.particles.", {**sizes, "radial": "[2, inf)", "reach": "(0, inf)"})
+        sizes = {"width": "[1, 65536]", "layers": "[1, 1024]", "vectors": "[1, 65536]", "radial": "[2, 65536]"}
+        require_in(self, "network.particles.", {**sizes, "reach": "(0, inf)"})
 
 
 class RadialBasis(nn.Module):

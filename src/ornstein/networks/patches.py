@@ -40,8 +40,8 @@ class PatchTransformerConfig:
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
-        sizes = dict.fromkeys(("width", "layers", "heads", "patch"), "[1, inf)")
-        require_in(self, "transformer.", {**sizes, "dropout": "[0, 1)"})
+        sizes = dict.fromkeys(("width", "layers", "heads", "patch"), "[1, 65536]")
+        require_in(self, "transformer.", {**sizes, "layers": "[1, 1024]", "dropout": "[0, 1)"})
         if self.width % self.heads or self.width % 4:
             raise InputError(f"transformer.width is {self.width}, expected a multiple of 4 and of {self.heads} heads")
 

@@ -38,7 +38,8 @@ class TransformerConfig:
     positions: Literal["rotary", "learned"] = "rotary"
 
     def __post_init__(self) -> None:
-        require_in(self, "network.", {**dict.fromkeys(("width", "layers", "heads"), "[1, inf)"), "dropout": "[0, 1)"})
+        sizes = {"width": "[1, 65536]", "layers": "[1, 1024]", "heads": "[1, 65536]"}
+        require_in(self, "network.", {**sizes, "dropout": "[0, 1)"})
         if self.width % (2 * self.heads):
             raise InputError(f"network.width is {self.width}, expected a multiple of twice the {self.heads} heads")
 

@@ -45,8 +45,8 @@ class UNetConfig:
         if not self.multipliers:
             raise InputError("network.multipliers is empty, expected one number a level")
         levels = f"[0, {len(self.multipliers) - 1}]"
-        sizes = dict.fromkeys(("channels", "multipliers", "blocks", "patch"), "[1, inf)")
-        require_in(self, "network.", {**sizes, "attention": levels, "dropout": "[0, 1)"})
+        sizes = dict.fromkeys(("channels", "multipliers", "blocks", "patch"), "[1, 65536]")
+        require_in(self, "network.", {**sizes, "blocks": "[1, 1024]", "attention": levels, "dropout": "[0, 1)"})
         for level in self.attention:
             _require_heads(level, self.channels * self.multipliers[level])
 

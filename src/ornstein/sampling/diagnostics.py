@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from math import log, nan
+from math import log
 from typing import Any
 from warnings import catch_warnings, simplefilter
 
@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..errors import InputError
-from ..files import plain
+from ..files import number, plain
 
 
 def effective_sample_size(log_weights: Float[Tensor, " n"]) -> Float[Tensor, ""]:
@@ -100,11 +100,6 @@ class Exactness:
         values = {one.name: record[one.name] for one in fields(cls)}
         numbers = {name: number(values[name]) for name in ("log_evidence", "error")}
         return cls(**{**values, **numbers, "ess": tuple(map(number, values["ess"]))})
-
-
-def number(value: float | str | None) -> float:
-    """A number as files.plain wrote it: NaN for None, and ±inf."""
-    return nan if value is None else float(value)
 
 
 # Diagnostics of weights and of chains: arviz -----------------------------------------------------------

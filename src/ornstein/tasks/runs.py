@@ -15,11 +15,11 @@ from ..config import read_toml, suggestion, to_dict, to_toml, update
 from ..denoisers.base import NeuralDenoiser, Origin
 from ..denoisers.regressors import Regressor
 from ..errors import InputError
-from ..files import NUMBER, read_json, require, sha256, write_json, write_text
+from ..files import NUMBER, number, read_json, require, sha256, write_json, write_text
 from ..keys import Keys
 from ..sampling import grids
-from ..sampling.diagnostics import number
 from ..training import checkpoints
+from ..training.budget import Budget
 from ..training.checking import check_ahead
 from ..training.datasets import Arrays, Dataset
 from ..training.trainer import LAST, Progress, Trainer
@@ -250,7 +250,8 @@ def _loaded(
     require(meta["facts"], this.facts, f"{path}: facts")
     require_code(this, meta["config"], meta["facts"], path, allow_code)
     origin = Origin(meta["domain"], meta["name"], meta["config"], meta["facts"], sha256(path))
-    made = _made(this, config, origin, path)
+    with Budget(10 * sum(map(torch.Tensor.numel, tensors.values())) + 10**7, path):
+        made = _made(this, config, origin, path)
     checkpoints.load_into(made.network, tensors, path)
     made.network.requires_grad_(False).eval().to(device)
     return made, meta
@@ -324,7 +325,9 @@ def latest_metrics(folder: Path) -> list[Metric]:
     if not path.exists():
         return []
     rows = read_json(path, "what `ornstein evaluate` writes", [{"scores": [METRIC]}])
-    return [_metric(row) for row in rows[-1]["scores"]] if rows else []
+    if not rows:
+        raise InputError(f"{path}: is empty, expected the scores that `ornstein evaluate` writes")
+    return [_metric(row) for row in rows[-1]["scores"]]
 
 
 METRIC = {

@@ -163,7 +163,7 @@ _REPORT = {
     "method": str,
     **dict.fromkeys(("proposals", "gradients", "values"), int),
     **dict.fromkeys(("ess", "k_hat", "acceptance", "drift", "r_hat", "log_evidence", "error"), (*NUMBER, None)),
-    **dict.fromkeys(("jumps", "check", "check_error"), (*NUMBER, None)),
+    **dict.fromkeys(("jumps", "check", "check_error"), (float, None)),
     "concerns": [str],
     "notes": [str],
 }

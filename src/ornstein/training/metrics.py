@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError
-from ..files import require, write_text
+from ..files import MB, NUMBER, Within, number, parse_json, plain, require, text, write_text
 
 METRICS = "metrics.jsonl"
 
-_ROW = {"step": int, "loss": float, "validation?": float}
+_VALUE = (*NUMBER, None)
+_ROW = {str: _VALUE, "step": Within(int, 0, 1e15), "loss": _VALUE}
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
@@ -18,27 +18,23 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
 
     InputError, naming the line, if one is not a row of metrics.
     """
-    try:
-        lines = path.read_text().splitlines()
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not a file of metrics ({error})") from None
-    rows = []
-    for number, line in enumerate(lines, 1):
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):
-            if number == len(lines):
-                break
-            raise InputError(f"{path}: line {number} is not valid JSON, expected a row of metrics") from None
-        rows.append(require(row, _ROW, f"{path}: line {number}"))
+    lines = text(path, 256 * MB, "the metrics of a training").split("\n")
+    if lines[-1]:  # cut short: a row ends with its line
+        lines[-1] = ""
+    rows = [_row(line, f"{path}: line {k}") for k, line in enumerate(lines[:-1], 1)]
     return rows
+
+
+def _row(line: str, where: str) -> dict[str, Any]:
+    row = require(parse_json(line, where, "a row of metrics"), _ROW, where)
+    return {name: value if name == "step" else number(value) for name, value in row.items()}
 
 
 def append_row(folder: Path, row: Mapping[str, Any]) -> None:
     """Writes one more row."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / METRICS).open("a") as file:
-        file.write(json.dumps(row) + "\n")
+        file.write(json.dumps(plain(row)) + "\n")
 
 
 def forget_after(folder: Path, step: int) -> None:
@@ -47,4 +43,4 @@ def forget_after(folder: Path, step: int) -> None:
         unfinished.unlink()
     path = folder / METRICS
     if path.exists():
-        write_text(path, "".join(f"{json.dumps(row)}\n" for row in read_metrics(path) if row["step"] <= step))
+        write_text(path, "".join(f"{json.dumps(plain(row))}\n" for row in read_metrics(path) if row["step"] <= step))

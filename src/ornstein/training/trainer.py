@@ -22,8 +22,8 @@ from torch import Tensor
 
 from ..config import TrainConfig
 from ..errors import Interrupted, TrainingError
-from ..files import Lock
 from ..keys import Keys
+from ..locks import Lock
 from . import checkpoints, metrics, resuming
 from .batches import learning_rate
 from .datasets import Dataset

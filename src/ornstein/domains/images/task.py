@@ -16,7 +16,7 @@ from ...denoisers.composition import Autoguidance, mixture, product
 from ...denoisers.regressors import Regressor
 from ...deprecation import renamed
 from ...errors import InputError
-from ...files import Within
+from ...files import Within, require
 from ...guidance.operators import Blur
 from ...networks import PatchTransformerConfig, UNetConfig
 from ...report import pictures, walls
@@ -27,7 +27,7 @@ from ...tasks.drawing import sample
 from ...tasks.figures import Chapter, Figure, Metric
 from ...tasks.requests import draw
 from ...tasks.runs import load
-from ...tasks.samples import Samples
+from ...tasks.samples import MANIFEST, Samples, native
 from ...tasks.task import Request, Task
 from ...training.datasets import Arrays, Dataset
 from . import data, metrics, network
@@ -149,7 +149,7 @@ class Images(Task):
     request_type = ImagesRequest
     data_sets: ClassVar[Collection[str]] = ("digits", "fashion", "openmoji", "emoji")
     facts: ClassVar[Mapping[str, Any]] = {
-        "shape": [Within(int, 1, 4096)],
+        "shape": [Within(int, 1, 4), Within(int, 1, 4096), Within(int, 1, 4096)],
         "classes": Within(int, 0, 10**5),
         "std": Within(float, 1e-6, 10),
         "labels?": [str],
@@ -238,10 +238,17 @@ class Images(Task):
             (folder / name).write_bytes(figure.image)
 
     def read(self, folder: Path, manifest: Mapping[str, Any]) -> tuple[State, Condition]:
-        files = sorted(name for name in manifest["files"] if name[0].isdigit())
-        x = data.from_bytes(read(folder / name for name in files))
+        files, facts = sorted(name for name in manifest["files"] if name[:1].isdigit()), manifest["model"]["facts"]
+        if not files:
+            raise InputError(f"{folder / MANIFEST}: field files names no picture, 00000.png and so on")
+        paths = [native(folder, manifest, name) for name in files]
+        data.require_shape(data.from_bytes(read(paths[:1]))[0], facts["shape"], paths[0])
+        x = data.from_bytes(read(paths))
         said = (manifest.get("each") or {}).get("labels")
-        labels = said or [int(_LABEL.findall(name)[0]) for name in files if _LABEL.search(name)]
+        labels = said or [int(_LABEL.findall(name)[0][:9]) for name in files if _LABEL.search(name)]
+        require(labels, [Within(int, 0, max(0, facts["classes"] - 1))], f"{folder / MANIFEST}: labels")
+        if len(labels) not in (0, len(files)):
+            raise InputError(f"{folder / MANIFEST}: names {len(labels)} labels, expected one for each of {len(files)}")
         return x, {"label": torch.tensor(labels)} if labels else {}
 
     def evaluate(self, samples: Samples) -> list[Metric]:

@@ -22,7 +22,7 @@ from ...states import State, take
 from ...tasks.drawing import sample
 from ...tasks.engines import Independent
 from ...tasks.figures import Chapter, Figure, Interactive, Metric
-from ...tasks.samples import Samples
+from ...tasks.samples import Samples, native
 from ...tasks.strength import StrengthSearch
 from ...tasks.task import Request, Task
 from ...training.datasets import Arrays, Dataset
@@ -118,7 +118,7 @@ class Molecules(Task):
         "length": Within(int, 1, 10**4),
         "sizes": {int: Within(int, 0, 10**9)},
         "std": Within(float, 1e-6, 1e6),
-        "properties": {str: [float]},
+        "properties": {str: [float, float]},
     }
     renamed_flags: ClassVar[Mapping[str, str]] = {"--temperature": "--temperature-kelvin"}
     sampling: ClassVar[Mapping[str, Any]] = {"steps": 100, "batch_size": 100}
@@ -195,10 +195,12 @@ class Molecules(Task):
                 (folder / f"figure-{k}.{figure.kind}").write_bytes(figure.image)
 
     def read(self, folder: Path, manifest: Mapping[str, Any]) -> tuple[State, Condition]:
-        metadata = manifest["model"]["facts"]
-        found, bad = files.read(folder / XYZ)
+        metadata, path = manifest["model"]["facts"], native(folder, manifest, XYZ)
+        found, bad = files.read(path)
         if bad:
             raise InputError(bad[0])
+        for k, molecule in enumerate(found):
+            data.require_known(molecule, metadata, f"{path}: record {k + 1}")
         return data.states(found, metadata)
 
     def evaluate(self, samples: Samples) -> list[Metric]:

@@ -1,6 +1,6 @@
 """Sequences, bound to the engine: categories under the noise of your choice, a transformer, FASTA in and out."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
@@ -14,7 +14,7 @@ from ...denoisers.base import Condition, Guide, NeuralDenoiser
 from ...denoisers.composition import ClassifierFreeGuidance
 from ...deprecation import renamed
 from ...errors import InputError
-from ...files import Within
+from ...files import Within, require
 from ...networks import Transformer, TransformerConfig
 from ...sampling.grids import uniform
 from ...sampling.kernels import Kernel, Predictor
@@ -24,7 +24,7 @@ from ...spaces import Categorical, Space
 from ...states import State
 from ...tasks.drawing import sample
 from ...tasks.figures import Chapter, Figure, Metric
-from ...tasks.samples import Samples
+from ...tasks.samples import Samples, native
 from ...tasks.task import Request, Task
 from ...training.datasets import Arrays, Dataset
 from . import data, metrics, network
@@ -33,6 +33,7 @@ from .factors import known
 
 Reveal = Literal["entropy", "confidence", "first-hitting", "ancestral", "remask"]
 FASTA = "samples.fasta"
+_MOST = 2 * 10**8  # letters of samples that are read, with padding
 CHAPTER = 64
 
 
@@ -123,7 +124,7 @@ class Sequences(Task):
         "length": Within(int, 1, 10**5),
         "lengths": {int: Within(int, 0, 10**7)},
         "families": [str],
-        "pairs?": [[Within(int, 0, 10**5)]],
+        "pairs?": [[Within(int, 0, 10**5), Within(int, 0, 10**5)]],
         "structure?": str,
         "model?": str,
         "motif?": str,
@@ -191,8 +192,10 @@ class Sequences(Task):
             (folder / f"figure-{k}.{figure.kind.removesuffix('+xml')}").write_bytes(figure.image)
 
     def read(self, folder: Path, manifest: Mapping[str, Any]) -> tuple[State, Condition]:
-        metadata, records = manifest["model"]["facts"], data.read(folder / FASTA)
+        path, metadata = native(folder, manifest, FASTA), manifest["model"]["facts"]
+        records = data.read(path)
         texts = [record.sequence for record in records]
+        _require_fit(texts, metadata, path)
         padded = [text.ljust(metadata["length"], metadata["alphabet"][0]) for text in texts]
         condition: dict[str, Tensor] = {}
         if metadata["lengths"]:
@@ -200,8 +203,11 @@ class Sequences(Task):
             condition["mask"] = torch.arange(metadata["length"]) < lengths[:, None]
         names = [word[7:] for record in records for word in record.description.split() if word.startswith("family=")]
         if names:
+            require(names, [tuple(metadata["families"])], f"{path}: families")
             condition["family"] = torch.tensor([metadata["families"].index(name) for name in names])
-        x = data.from_text(padded, metadata["alphabet"], str(folder / FASTA))
+        if len(names) not in (0, len(texts)):
+            raise InputError(f"{path}: {len(names)} of {len(texts)} records say their family, expected all or none")
+        x = data.from_text(padded, metadata["alphabet"], str(path))
         return x if "mask" not in condition else x * condition["mask"], condition
 
     def evaluate(self, samples: Samples) -> list[Metric]:
@@ -298,6 +304,16 @@ def _lengths(asked: SequencesRequest, numbers: range, metadata: Mapping[str, Any
     ]
     quantiles = (torch.arange(numbers.start, numbers.stop) * 0.6180339887498949) % 1.0
     return lengths[(quantiles * len(lengths)).long()]
+
+
+def _require_fit(texts: Sequence[str], metadata: Mapping[str, Any], path: Path) -> None:
+    """InputError unless samples are as long as their model's sequences, and no more than can be held."""
+    length = metadata["length"]
+    if len(texts) * length > _MOST:
+        raise InputError(f"{path}: {len(texts)} sequences of length {length} pass the limit of {_MOST} letters")
+    for k, text in enumerate(texts):
+        if len(text) > length or (len(text) < length and not metadata["lengths"]):
+            raise InputError(f"{path}: record {k + 1} has {len(text)} letters, the model's sequences {length}")
 
 
 def _metadata(samples: Samples) -> Mapping[str, Any]:
