@@ -55,6 +55,8 @@ class ImagesConfig:
         data: digits, fashion, openmoji, emoji (the styles alone), a folder of pictures, or an .npz with `images` and
             `labels`.
         size: pixels a side, to which emoji and the pictures of a folder are brought; 0 = as they are.
+        caption_column: of a folder's metadata.csv or metadata.jsonl, that holds the captions; text, caption or prompt,
+            whichever there is, if empty.
         styles: of emoji beside OpenMoji's own: folders of Iconify's npm packages, such as
             node_modules/@iconify-json/twemoji.
         judge: learn to tell real pictures apart, to judge drawn ones by, instead of drawing.
@@ -67,6 +69,7 @@ class ImagesConfig:
 
     data: str = "digits"
     size: int = 32
+    caption_column: str = ""
     styles: tuple[str, ...] = ()
     judge: bool = False
     schedule: Literal["cosine", "linear", "flow", "exploding", "edm"] = "cosine"
@@ -155,12 +158,14 @@ class Images(Task):
     n_tour = 100
 
     def data(self, config: ImagesConfig) -> tuple[Dataset, Dataset]:
-        return data.load(config.data, config.size, config.styles)
+        return data.load(config.data, config.size, config.styles, config.caption_column)
 
     def describe(self, data: Dataset, validation: Dataset) -> str:
         reasons = data.metadata.get("left out", [])
         shown = "".join(f"\n  left out: {reason}" for reason in reasons[:20]) + ("\n  …" if len(reasons) > 20 else "")
-        return super().describe(data, validation) + (f"; {len(reasons)} files left out{shown}" if reasons else "")
+        notes = "".join(f"\n  {note}" for note in data.metadata.get("notes", []))
+        left_out = f"; {len(reasons)} files left out{shown}" if reasons else ""
+        return super().describe(data, validation) + left_out + notes
 
     def space(self, config: ImagesConfig, metadata: Mapping[str, Any]) -> Euclidean:
         return Euclidean(tuple(metadata["shape"]), SCHEDULES[config.schedule](), metadata["std"])
@@ -235,7 +240,9 @@ class Images(Task):
     def evaluate(self, samples: Samples) -> list[Metric]:
         assert samples.origin is not None
         config = samples.origin.config
-        train, held_out = data.yardstick(config["data"], config.get("size", 32), samples.origin.metadata)
+        train, held_out = data.yardstick(
+            config["data"], config.get("size", 32), samples.origin.metadata, config.get("caption_column", "")
+        )
         return metrics.judged(samples, train, held_out)
 
     def predictions(self, regressor: Regressor) -> list[Metric]:
