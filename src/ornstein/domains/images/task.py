@@ -36,7 +36,7 @@ from .vision import captions
 from .vision.examples import PROMPTS, TWO
 from .vision.folders import fitted
 from .vision.judges import Judge
-from .vision.prompts import Phrase, said
+from .vision.prompts import Phrase, parsed, said, written
 
 SHOWN = 12
 GUIDANCE = 3.0  # by prompts, if not said
@@ -86,7 +86,8 @@ class ImagesRequest:
 
     Attributes:
         prompt: what the pictures show, used in turn: words, "a cat AND sunglasses:0.7" (both), "a cat @noto" (in a
-            style), "a cat TO a dog" (from one to the other); the data's captions if not given.
+            style), "a cat TO a dog" (from one to the other); the data's captions if not given. A backslash before
+            AND, TO, : or @ makes it text.
         negative: what they should not show.
         label: the classes or styles by name or number, used in turn; all classes, or the first style, if not given.
         guidance: scale of classifier-free guidance, 1 = none; 1 for classes and 3 for prompts if not given.
@@ -314,10 +315,10 @@ def _of_captions(
         )
     if not metadata["classes"] and requested.label is not None:
         raise InputError("--label is for models trained with classes or styles; this one has none")
-    asked = requested.prompt or (("",) if known else _spread(names))
+    asked = requested.prompt or (("",) if known else tuple(map(written, _spread(names))))
     styles = [class_of(value, metadata) for value in requested.label or (0,)] if metadata["classes"] else [-1]
     each, way = [asked[k % len(asked)] for k in numbers], requested.way or WAY
-    if requested.way is not None and not any(" TO " in prompt for prompt in asked):
+    if requested.way is not None and not any(len(parsed(prompt)) > 1 for prompt in asked if prompt):
         raise InputError("--way counts the pictures on the way of a prompt with TO, as in 'a cat TO a dog'")
     rounds = [k // len(asked) for k in numbers]
     phrases = [said(one, k % way / (way - 1)) if one else [] for one, k in zip(each, rounds, strict=True)]
@@ -330,7 +331,12 @@ def _of_captions(
 
 def _numbered(phrase: Phrase, metadata: Mapping[str, Any]) -> Phrase:
     """With the number of the class that it names; InputError if the model does not know it."""
-    return phrase if phrase.label is None else replace(phrase, label=class_of(phrase.label, metadata, "prompt: @"))
+    if phrase.label is None:
+        return phrase
+    try:
+        return replace(phrase, label=class_of(phrase.label, metadata, "prompt: @"))
+    except InputError as error:
+        raise InputError(rf"{error}; \@ is the sign itself") from None
 
 
 def _spread(names: Sequence[str]) -> tuple[str, ...]:
