@@ -24,7 +24,9 @@ from ...errors import InputError
 from ...keys import Keys
 from ...training.datasets import Arrays, Dataset
 from .pixels import read_with_alpha
-from .vision import captions, emoji, fashion
+from .vision import emoji, fashion
+from .vision.array_files import read_arrays
+from .vision.captions import WIDTH, encoded
 from .vision.folders import Pictures, read_folder
 
 HELD_OUT = 0.2
@@ -66,7 +68,7 @@ class Captioned:
     @cached_property
     def words(self) -> Float[Tensor, "captions words width"]:
         """The states of the captions; rows of 0 are no words."""
-        return captions.encoded(self.texts).half()
+        return encoded(self.texts).half()
 
     def shown(self) -> tuple[Tensor, list[str]]:
         """The pictures of these records, each once, and their captions."""
@@ -82,26 +84,32 @@ class Captioned:
         return self.pictures[picture], said | ({"label": self.labels[picture]} if self.metadata["classes"] else {})
 
 
-def load(source: str, size: int = 32, styles: Sequence[str] = ()) -> tuple[Dataset, Dataset]:
+def load(source: str, size: int = 32, styles: Sequence[str] = (), caption_column: str = "") -> tuple[Dataset, Dataset]:
     """Training and held-out pictures, split with a fixed seed; InputError if a file is not as said above.
 
     Args:
         size: pixels a side, to which emoji and the pictures of folders are brought; 0 = as they are.
         styles: of emoji beside OpenMoji: folders of Iconify's npm packages.
         source: name of a shipped data set, or path of a file or folder.
+        caption_column: of a folder's table, that holds the captions; text, caption or prompt if empty.
     """
+    if size < 0:
+        raise InputError(f"size is {size}, expected a number of pixels a side, or 0 for pictures as they are")
+    named = source in ("openmoji", "emoji", "fashion")
+    if Path(source).is_dir() and not named:
+        return _folder(Path(source), size, caption_column)
+    if caption_column:
+        raise InputError(f"caption_column is {caption_column!r}, which only a folder of pictures can have: {source}")
     if source in ("openmoji", "emoji"):
         return _captioned(*_emoji(source, size or 32, tuple(styles)))
     if source == "fashion":
         return _fashion()
-    if Path(source).is_dir():
-        return _folder(Path(source), size)
     if source == "digits":
         return digits()
-    return _split(*_npz(Path(source)), source, f"{Path(source).name}, the user's own")
+    return _split(*read_arrays(Path(source)), source, f"{Path(source).name}, the user's own")
 
 
-def yardstick(source: str, size: int, metadata: Mapping[str, Any]) -> tuple[Dataset, Dataset]:
+def yardstick(source: str, size: int, metadata: Mapping[str, Any], caption_column: str = "") -> tuple[Dataset, Dataset]:
     """What samples of a model with these facts are compared with: its data, of emoji those in OpenMoji's style.
 
     Where Fashion-MNIST is not installed, the sample of it that comes along. InputError if the data have changed.
@@ -110,10 +118,11 @@ def yardstick(source: str, size: int, metadata: Mapping[str, Any]) -> tuple[Data
         source: name of a shipped data set, or path of a file or folder.
         size: side of a picture, pixels.
         metadata: of the data that the model was trained on, in JSON values.
+        caption_column: as of `load`.
     """
     if source == "fashion" and not fashion.installed():
         return _fashion(fashion.SAMPLE)
-    train, held_out = load(source, size)
+    train, held_out = load(source, size, caption_column=caption_column)
     found, expected = fingerprint(train.metadata), fingerprint(metadata)
     if found != expected:
         raise InputError(f"{source}: changed since the training: SHA-256 {found}, expected {expected}")
@@ -126,14 +135,19 @@ def digits() -> tuple[Arrays, Arrays]:
 
 
 def _split(
-    images: Tensor, labels: Tensor, source: str, origin: str, names: Sequence[str] = (), left_out: Sequence[str] = ()
+    images: Tensor,
+    labels: Tensor,
+    source: str,
+    origin: str,
+    names: Sequence[str] = (),
+    about: Mapping[str, Any] | None = None,
 ) -> tuple[Arrays, Arrays]:
     held_out = _held_out(labels)
     classes = int(labels.max()) + 1
     metadata = _metadata(images, images[~held_out], source, origin, labels.numpy().tobytes())
     metadata["classes"] = classes if classes > 1 else 0
     metadata |= {"labels": list(names)} if names else {}
-    metadata |= {"left out": list(left_out)} if left_out else {}
+    metadata |= about or {}
     return _part(images, labels, ~held_out, metadata), _part(images, labels, held_out, metadata)
 
 
@@ -171,20 +185,23 @@ def _captioned(
     found: Pictures, origin: str, groups: Sequence[str], share: float, source: str
 ) -> tuple[Captioned, Captioned]:
     """Split by groups of pictures, a share of which is held out; each picture is seen with and without an article."""
-    said = list(found.captions or ())
+    said = [captions or ("",) for captions in found.captions or ()]
     images = from_bytes(found.pixels)
     names = list(dict.fromkeys(found.labels or ()))
     labels = torch.tensor([names.index(label) for label in found.labels or ()], dtype=torch.int64)
     held_out = _held_out_groups(groups, share)
-    texts = sorted({text for caption in said for text in _spoken(caption)})
+    texts = sorted({text for captions in said for text in _spoken(captions)})
     number = {text: k for k, text in enumerate(texts)}
-    more = "\n".join((*said, *(found.labels or ()))).encode()
+    more = "\n".join((*(text for captions in said for text in captions), *(found.labels or ()))).encode()
     metadata = _metadata(images, images[~held_out], source, origin, more)
-    known = sorted({caption for caption, out in zip(said, held_out.tolist(), strict=True) if not out})
-    metadata |= {"classes": len(names) if len(names) > 1 else 0, "labels": names, "caption": captions.WIDTH}
+    learned = (captions for captions, out in zip(said, held_out.tolist(), strict=True) if not out)
+    known = sorted({text for captions in learned for text in captions if text})
+    if not known:
+        raise InputError(f"{source}: none of the pictures to be learned from has a caption")
+    metadata |= {"classes": len(names) if len(names) > 1 else 0, "labels": names, "caption": WIDTH}
     metadata["captions"] = known[:: -(-len(known) // _SHOWN)]
     metadata["pictures"] = {name: _digest(images[labels == k]) for k, name in enumerate(names)}
-    metadata |= {"left out": list(found.left_out)} if found.left_out else {}
+    metadata |= _said_of(found)
 
     def part(chosen: Tensor) -> Captioned:
         places = chosen.nonzero().flatten().tolist()
@@ -194,8 +211,12 @@ def _captioned(
     return part(~held_out), part(held_out)
 
 
-def _spoken(caption: str) -> tuple[str, ...]:
-    """A caption, and a short one without an article also with it, as it may be said either way."""
+def _spoken(captions: Sequence[str]) -> tuple[str, ...]:
+    """All captions of a picture; a short one without an article also with it, as it may be said either way."""
+    return tuple(dict.fromkeys(text for caption in captions for text in _either_way(caption)))
+
+
+def _either_way(caption: str) -> tuple[str, ...]:
     short = caption[:1].islower() and len(caption.split()) < 8 and caption.split()[0] not in ("a", "an", "the")
     return (caption, f"{'an' if caption[0] in 'aeiou' else 'a'} {caption}") if short else (caption,)
 
@@ -219,13 +240,13 @@ def _emoji(source: str, size: int, styles: tuple[str, ...]) -> tuple[Pictures, s
     each = [(style, code) for style, drawings in drawn.items() for code in names if code in drawings]
     pixels = emoji.rasterised([drawn[style][code] for style, code in each], size)
     things = [names[code] for _, code in each]
-    found = Pictures(pixels, things, [style for style, _ in each], ())
+    found = Pictures(pixels, [(thing,) for thing in things], [style for style, _ in each], ())
     licences = ", ".join(_LICENCES.get(style, style) for style in drawn)
     return found, f"{licences}; names from Unicode's CLDR", things, _HELD_OUT_NAMES, source
 
 
-def _folder(folder: Path, size: int) -> tuple[Dataset, Dataset]:
-    found = read_folder(folder, size)
+def _folder(folder: Path, size: int, caption_column: str) -> tuple[Dataset, Dataset]:
+    found = read_folder(folder, size, caption_column)
     if len(found.pixels) < 10:
         raise InputError(f"{folder}: {len(found.pixels)} pictures can be used, expected 10 or more")
     origin = f"{folder.name}, the user's own"
@@ -236,7 +257,13 @@ def _folder(folder: Path, size: int) -> tuple[Dataset, Dataset]:
     for k, count in enumerate(labels.bincount().tolist()):
         if count < 2:
             raise InputError(f"{folder}: class {names[k]!r} has {count} picture, expected 2 or more")
-    return _split(from_bytes(found.pixels), labels, str(folder), origin, names, found.left_out)
+    return _split(from_bytes(found.pixels), labels, str(folder), origin, names, _said_of(found))
+
+
+def _said_of(found: Pictures) -> dict[str, Any]:
+    """What a user is told of a folder."""
+    told = {"left out": list(found.left_out), "notes": list(found.notes)}
+    return {name: lines for name, lines in told.items() if lines}
 
 
 def _fashion(folder: Path = fashion.FOLDER) -> tuple[Arrays, Arrays]:
@@ -269,72 +296,6 @@ def _digits() -> tuple[Float[Tensor, "n 1 8 8"], Int64[Tensor, " n"]]:
     digits: Any = load_digits()
     images = torch.tensor(digits.images, dtype=torch.float32)[:, None] / 8 - 1
     return images, torch.tensor(digits.target, dtype=torch.int64)
-
-
-def _npz(path: Path) -> tuple[Float[Tensor, "n c h w"], Int64[Tensor, " n"]]:
-    arrays = _read(path)
-    if "images" not in arrays:
-        raise InputError(f"{path}: has no array 'images', found {', '.join(sorted(arrays)) or 'none'}")
-    if unknown := sorted(arrays.keys() - {"images", "labels"}):
-        raise InputError(f"{path}: has an array {unknown[0]!r}, expected 'images' and, if there are classes, 'labels'")
-    images = _scaled(arrays["images"], path)
-    labels = arrays.get("labels", np.zeros(len(images), dtype=np.int64))
-    _require_labels(labels, len(images), path)
-    return torch.from_numpy(images).movedim(-1, 1).contiguous(), torch.tensor(labels.astype(np.int64))
-
-
-def _require_labels(labels: np.ndarray, n: int, path: Path) -> None:
-    """InputError unless there are n labels, and each of 0, 1, ... up to the largest is that of two records or more."""
-    if labels.shape != (n,) or labels.dtype.kind not in "iu":
-        raise InputError(f"{path}: labels must be {n} integers from 0, found {labels.dtype} of shape {labels.shape}")
-    if labels.min() < 0:
-        raise InputError(f"{path}: labels must be {n} integers from 0, found {labels.min()}")
-    present, counts = np.unique(labels, return_counts=True)
-    wrong = (present != np.arange(len(present))) | (counts < 2)
-    if wrong.any():
-        label = int(wrong.argmax())
-        records = counts[label] if present[label] == label else 0
-        raise InputError(
-            f"{path}: labels must be 0 to {present[-1]}, each of 2 records or more; class {label} has {records}"
-        )
-
-
-def _read(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of an .npz file; InputError if it is missing, something else, damaged, or in need of pickle."""
-    if not path.is_file():
-        raise InputError(f"{path}: no such file or folder, and not the name of a data set (digits, fashion, openmoji)")
-    with path.open("rb") as file:
-        if file.read(2) != b"PK":  # the mark of a zip archive
-            raise InputError(f"{path}: not an .npz file, as numpy.savez writes it")
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return {name: np.asarray(array) for name, array in arrays.items()}
-    except Exception as error:  # a damaged archive can break anything that decodes it
-        raise InputError(f"{path}: damaged, or not of plain numbers ({error!r})") from None
-
-
-def _scaled(images: np.ndarray, path: Path) -> np.ndarray:
-    """(n, height, width, channels), float32, −1 to 1."""
-    shape = images.shape
-    if images.ndim == 3:
-        images = images[..., None]
-    if images.ndim != 4 or len(images) < 10 or not images.size or images.shape[-1] not in (1, 3):
-        raise InputError(
-            f"{path}: images must be 10 or more of (n, height, width[, channels]), in 1 or 3 channels, found {shape}"
-        )
-    if images.dtype == np.uint8:
-        return images.astype(np.float32) / 127.5 - 1
-    if images.dtype.kind != "f":
-        raise InputError(f"{path}: images must be uint8, or floats in [0, 1], found {images.dtype}")
-    if not np.isfinite(images).all():
-        record, *pixel = np.argwhere(~np.isfinite(images))[0].tolist()
-        value = images[record, *pixel]
-        raise InputError(
-            f"{path}: images, record {record}, pixel {tuple(pixel)} is {value}, expected a number in [0, 1]"
-        )
-    if images.min() < 0 or images.max() > 1:
-        raise InputError(f"{path}: images must lie in [0, 1], found {images.min():.4g} to {images.max():.4g}")
-    return images.astype(np.float32) * 2 - 1
 
 
 def measured(path: Path, channels: int) -> tuple[Float[Tensor, "c h w"], Bool[Tensor, "c h w"]]:

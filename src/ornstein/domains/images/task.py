@@ -37,7 +37,7 @@ from .vision import captions
 from .vision.examples import PROMPTS, TWO
 from .vision.folders import fitted
 from .vision.judges import Judge
-from .vision.prompts import Phrase, said
+from .vision.prompts import Phrase, parsed, said, written
 
 SHOWN = 12
 GUIDANCE = 3.0  # by prompts, if not said
@@ -56,6 +56,8 @@ class ImagesConfig:
         data: digits, fashion, openmoji, emoji (the styles alone), a folder of pictures, or an .npz with `images` and
             `labels`.
         size: pixels a side, to which emoji and the pictures of a folder are brought; 0 = as they are.
+        caption_column: of a folder's metadata.csv or metadata.jsonl, that holds the captions; text, caption or prompt,
+            whichever there is, if empty.
         styles: of emoji beside OpenMoji's own: folders of Iconify's npm packages, such as
             node_modules/@iconify-json/twemoji.
         judge: learn to tell real pictures apart, to judge drawn ones by, instead of drawing.
@@ -68,6 +70,7 @@ class ImagesConfig:
 
     data: str = "digits"
     size: int = 32
+    caption_column: str = ""
     styles: tuple[str, ...] = ()
     judge: bool = False
     schedule: Literal["cosine", "linear", "flow", "exploding", "edm"] = "cosine"
@@ -84,7 +87,8 @@ class ImagesRequest:
 
     Attributes:
         prompt: what the pictures show, used in turn: words, "a cat AND sunglasses:0.7" (both), "a cat @noto" (in a
-            style), "a cat TO a dog" (from one to the other); the data's captions if not given.
+            style), "a cat TO a dog" (from one to the other); the data's captions if not given. A backslash before
+            AND, TO, : or @ makes it text.
         negative: what they should not show.
         label: the classes or styles by name or number, used in turn; all classes, or the first style, if not given.
         guidance: scale of classifier-free guidance, 1 = none; 1 for classes and 3 for prompts if not given.
@@ -167,12 +171,14 @@ class Images(Task):
     n_tour = 100
 
     def data(self, config: ImagesConfig) -> tuple[Dataset, Dataset]:
-        return data.load(config.data, config.size, config.styles)
+        return data.load(config.data, config.size, config.styles, config.caption_column)
 
     def describe(self, data: Dataset, validation: Dataset) -> str:
         reasons = data.metadata.get("left out", [])
         shown = "".join(f"\n  left out: {reason}" for reason in reasons[:20]) + ("\n  …" if len(reasons) > 20 else "")
-        return super().describe(data, validation) + (f"; {len(reasons)} files left out{shown}" if reasons else "")
+        notes = "".join(f"\n  {note}" for note in data.metadata.get("notes", []))
+        left_out = f"; {len(reasons)} files left out{shown}" if reasons else ""
+        return super().describe(data, validation) + left_out + notes
 
     def space(self, config: ImagesConfig, metadata: Mapping[str, Any]) -> Euclidean:
         return Euclidean(tuple(metadata["shape"]), SCHEDULES[config.schedule](), metadata["std"])
@@ -254,7 +260,9 @@ class Images(Task):
     def evaluate(self, samples: Samples) -> list[Metric]:
         assert samples.origin is not None
         config = samples.origin.config
-        train, held_out = data.yardstick(config["data"], config.get("size", 32), samples.origin.metadata)
+        train, held_out = data.yardstick(
+            config["data"], config.get("size", 32), samples.origin.metadata, config.get("caption_column", "")
+        )
         return metrics.judged(samples, train, held_out)
 
     def predictions(self, regressor: Regressor) -> list[Metric]:
@@ -326,10 +334,10 @@ def _of_captions(
         )
     if not metadata["classes"] and requested.label is not None:
         raise InputError("--label is for models trained with classes or styles; this one has none")
-    asked = requested.prompt or (("",) if known else _spread(names))
+    asked = requested.prompt or (("",) if known else tuple(map(written, _spread(names))))
     styles = [class_of(value, metadata) for value in requested.label or (0,)] if metadata["classes"] else [-1]
     each, way = [asked[k % len(asked)] for k in numbers], requested.way or WAY
-    if requested.way is not None and not any(" TO " in prompt for prompt in asked):
+    if requested.way is not None and not any(len(parsed(prompt)) > 1 for prompt in asked if prompt):
         raise InputError("--way counts the pictures on the way of a prompt with TO, as in 'a cat TO a dog'")
     rounds = [k // len(asked) for k in numbers]
     phrases = [said(one, k % way / (way - 1)) if one else [] for one, k in zip(each, rounds, strict=True)]
@@ -342,7 +350,12 @@ def _of_captions(
 
 def _numbered(phrase: Phrase, metadata: Mapping[str, Any]) -> Phrase:
     """With the number of the class that it names; InputError if the model does not know it."""
-    return phrase if phrase.label is None else replace(phrase, label=class_of(phrase.label, metadata, "prompt: @"))
+    if phrase.label is None:
+        return phrase
+    try:
+        return replace(phrase, label=class_of(phrase.label, metadata, "prompt: @"))
+    except InputError as error:
+        raise InputError(rf"{error}; \@ is the sign itself") from None
 
 
 def _spread(names: Sequence[str]) -> tuple[str, ...]:

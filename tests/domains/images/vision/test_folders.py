@@ -11,6 +11,7 @@ from ornstein.domains.images import data
 from ornstein.domains.images.vision import fashion
 from ornstein.domains.images.vision.folders import fitted, read_folder
 from ornstein.errors import InputError
+from ornstein.tasks.registry import task
 
 
 def draw(
@@ -29,12 +30,12 @@ def test_captions_beside_pictures(tmp_path: Path) -> None:
     (tmp_path / "broken.txt").write_text("broken")
     (tmp_path / "notes.md").write_text("hello")
     found = read_folder(tmp_path, 8)
-    assert found.captions == ["picture 0", "picture 1", "picture 2"]
+    assert found.captions == [("picture 0",), ("picture 1",), ("picture 2",)]
     assert found.labels is None
     assert found.pixels.shape == (3, 8, 8, 3)
     reasons = " | ".join(found.left_out)
     assert "silent.png: no .txt beside it" in reasons
-    assert "broken.jpg: cannot identify" in reasons
+    assert "broken.jpg: not a readable picture" in reasons
     assert "notes.md: not a picture" in reasons
 
 
@@ -46,10 +47,10 @@ def test_captions_and_labels_in_a_table(tmp_path: Path) -> None:
         'file_name,text,label\na.png,"red, mostly",warm\nmore/b.png,blue,cold\ngone.png,x,cold\n'
     )
     found = read_folder(tmp_path)
-    assert found.captions == ["red, mostly", "blue"]
+    assert found.captions == [("red, mostly",), ("blue",)]
     assert found.labels == ["warm", "cold"]
     assert set(found.left_out) == {
-        "gone.png: in metadata.csv, but not in the folder",
+        "gone.png: in a table, but not in the folder",
         "extra.png: no row in metadata.csv",
     }
 
@@ -86,6 +87,87 @@ def test_what_cannot_be_used_is_refused(tmp_path: Path) -> None:
     (tmp_path / "metadata.csv").write_text("file_name\na.png\n")
     with pytest.raises(InputError, match="says nothing"):
         read_folder(tmp_path)
+
+
+def classes(folder: Path) -> tuple[list[str], str]:
+    found = read_folder(folder)
+    return sorted(set(found.labels or ())), " | ".join([*found.notes, *found.left_out])
+
+
+def test_hidden_folders_are_no_classes_and_their_pictures_are_named(tmp_path: Path) -> None:
+    for name in (
+        "cat/0.png",
+        "cat/1.png",
+        "dog/0.png",
+        ".ipynb_checkpoints/0.png",
+        "__MACOSX/cat/._0.png",
+        "cat/._1.png",
+    ):
+        draw(tmp_path / name)
+    (tmp_path / ".DS_Store").write_bytes(b"x")
+    found = read_folder(tmp_path)
+    assert found.labels == ["cat", "cat", "dog"]
+    assert sorted(found.left_out) == [
+        ".ipynb_checkpoints/0.png: a hidden file",
+        "__MACOSX/cat/._0.png: a hidden file",
+        "cat/._1.png: a hidden file",
+    ]
+
+
+def test_what_becomes_a_class_is_said(tmp_path: Path) -> None:
+    for name in ("train/cat", "test/cat", "train/dog"):
+        draw(tmp_path / "parts" / "inner" / name / "0.png")
+    found, told = classes(tmp_path / "parts")
+    assert found == ["cat", "dog"]
+    assert (
+        "test, train: read as parts of one set, of which some pictures are held out anew; they are no classes" in told
+    )
+    assert "classes are the folders cat, dog" in told
+    for name in ("train", "Test"):
+        draw(tmp_path / "plain" / name / "0.png")
+    assert classes(tmp_path / "plain")[0] == []
+    draw(tmp_path / "one" / "cat" / "0.png")
+    assert classes(tmp_path / "one") == ([], "")
+
+
+def test_folders_of_folders_are_refused_as_classes(tmp_path: Path) -> None:
+    for name in ("cat/a", "dog/a"):
+        draw(tmp_path / name / "0.png").with_suffix(".txt").write_text("an animal")
+    found, told = classes(tmp_path)  # captions suffice
+    assert found == []
+    assert "folders are not read as classes, since pictures lie at several depths" in told
+    for path in tmp_path.rglob("*.txt"):
+        path.unlink()
+    with pytest.raises(InputError, match=r"cat/a/0\.png: lies in folders of folders, .* expected one folder a class"):
+        read_folder(tmp_path)
+
+
+def test_pictures_beside_the_folders_of_classes_have_no_class(tmp_path: Path) -> None:
+    for name in ("0.png", "cat/0.png", "dog/0.png"):
+        draw(tmp_path / name)
+    found, told = classes(tmp_path)
+    assert found == ["cat", "dog"]
+    assert "0.png: beside the folders of the classes, so that it has none" in told
+
+
+def test_links_to_folders_are_followed_once(tmp_path: Path) -> None:
+    draw(tmp_path / "elsewhere" / "0.png")
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "back").symlink_to(tmp_path / "here")
+    found = read_folder(tmp_path / "here")
+    assert len(found.pixels) == 1
+    assert found.left_out == ["link/back: read already, under another name"]
+
+
+def test_what_was_made_of_a_folder_is_told_before_training(tmp_path: Path) -> None:
+    for k in range(6):
+        draw(tmp_path / "cats" / f"{k}.png", value=(40 * k, 0, 0))
+        draw(tmp_path / "dogs" / f"{k}.png", value=(0, 20 * k, 0))
+    draw(tmp_path / "0.png")
+    told = task("images").describe(*data.load(str(tmp_path), 8))
+    assert "1 files left out\n  left out: 0.png: beside the folders" in told
+    assert "classes are the folders cats, dogs" in told
 
 
 def idx(folder: Path, magic: int = 2051, labels: int = 5) -> Path:

@@ -1,5 +1,7 @@
 """How prompts are written, and how several of them weigh."""
 
+import random
+import re
 from dataclasses import dataclass
 
 import pytest
@@ -9,7 +11,7 @@ from torch import Tensor
 from ornstein.beliefs import Normal
 from ornstein.denoisers.base import Condition, Denoiser, Guided
 from ornstein.denoisers.composition import WEIGHTS, ClassifierFreeGuidance, ComposedPrompts, product
-from ornstein.domains.images.vision.prompts import Phrase, parsed, said, terms
+from ornstein.domains.images.vision.prompts import Phrase, parsed, said, terms, written
 from ornstein.errors import InputError
 from ornstein.keys import Keys
 from ornstein.states import State, Time
@@ -25,6 +27,84 @@ def test_phrases_styles_and_weights() -> None:
     ]
     assert parsed("a cat TO a dog") == [[Phrase("a cat")], [Phrase("a dog")]]
     assert parsed("nine-thirty")[0][0].text == "nine-thirty"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "meeting at 10:30",
+        "a photo in 16:9",
+        "BLACK AND WHITE photo",
+        "TO BE OR NOT TO BE",
+        "Psalm 23:4",
+        "a cat: 10",
+        "title: a cat",
+        "a smile :)",
+        "mail me@home.com",
+        "look @ this",
+        "C:\\pictures\\new",
+        "sand and sea, to the left",
+        "ANDROID TOY",
+    ],
+)
+def test_what_is_no_operator_is_text(text: str) -> None:
+    assert parsed(text) == [[Phrase(text)]]
+    assert written(text) == text
+
+
+def test_capitals_keep_weights_and_styles() -> None:
+    assert parsed("USA:1.0 AND NASA") == [[Phrase("USA"), Phrase("NASA")]]
+    assert parsed("NASA AND a cat") == [[Phrase("NASA"), Phrase("a cat")]]
+    assert parsed("number 3 :0.7 AND a cat:2") == [[Phrase("number 3", 0.7), Phrase("a cat", 2.0)]]
+
+
+def test_a_backslash_makes_a_sign_of_the_language_text() -> None:
+    assert parsed(r"black \AND white AND a cat\:0.7 :0.5") == [[Phrase("black AND white"), Phrase("a cat:0.7", 0.5)]]
+    assert parsed(r"a cat \@home") == [[Phrase("a cat @home")]]
+    assert parsed(r"from here \TO there") == [[Phrase("from here TO there")]]
+    assert parsed(r"a\\:0.5") == [[Phrase("a\\", 0.5)]]
+
+
+QUOTED = ("a cat @home", "a cat:2", "a cat:nan", "a AND b", "x TO y TO z", r"a\:b \AND c", "a:", ":3", "AND", "\\")
+
+
+@pytest.mark.parametrize("text", QUOTED)
+def test_any_caption_can_be_written_as_a_prompt(text: str) -> None:
+    assert parsed(written(text)) == [[Phrase(text)]]
+
+
+def test_many_captions_can_be_written_as_prompts() -> None:
+    dice = random.Random(0)
+    for _ in range(2000):
+        text = "".join(dice.choices(["AND", "TO", " ", ":", "@", "\\", "a", "B", "0.7", "3", "nan"], k=6)).strip()
+        if text:
+            assert parsed(written(text)) == [[Phrase(text)]]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ("a cat AND", "an empty phrase"),
+        ("AND a cat", "an empty phrase"),
+        ("a AND AND b", "an empty phrase"),
+        (":0.7", "an empty phrase"),
+        ("a cat:nan", "':nan' is no weight, expected a number below 10"),
+        ("a cat:inf", "':inf' is no weight"),
+        ("a cat:1e5", "':1e5' is no weight"),
+        ("a cat:0,7", "':0,7' is no weight"),
+        ("a cat:.7", "':.7' is no weight"),
+        ("a cat:10", "':10' is no weight"),
+        ("a cat:", "':' is no weight"),
+        ("a cat @noto:x", "':x' is no weight"),
+        ("number 3:0.7", "':0.7' follows a digit: write ' :0.7' for a weight"),
+        ("a cat:0.7 @noto", "a weight stands behind the class"),
+        ("@noto on a mat", "@ names one class or style"),
+        ("a cat @noto @twemoji", "@ names one class or style"),
+    ],
+)
+def test_faults_of_writing_are_named(wrong: str, message: str) -> None:
+    with pytest.raises(InputError, match="prompt .*" + re.escape(message)):
+        parsed(wrong)
 
 
 @pytest.mark.parametrize("wrong", ["", "a cat AND ", "a TO b TO c", " TO a cat"])

