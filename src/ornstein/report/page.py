@@ -59,11 +59,10 @@ def _scores(metrics: Sequence[Metric]) -> str:
 
 
 def _row(metric: Metric) -> str:
-    yardstick = "" if metric.reference is None else f"{metric.reference:.4g} ({escape(metric.reference_name)})"
     cells = [
         f"<td>{escape(metric.name)}<br><small>{metric.better} is better</small></td>",
-        f'<td class="number">{metric.value:.4g}</td>',
-        f'<td class="number">{yardstick}</td>',
+        f'<td class="number">{metric.measured}</td>',
+        f'<td class="number">{escape(metric.yardstick)}</td>',
         f"<td>{escape(metric.meaning)}</td>",
     ]
     return f"<tr>{''.join(cells)}</tr>"
