@@ -26,6 +26,7 @@ from ...training.datasets import Arrays, Dataset
 from .pixels import read_with_alpha
 from .vision import captions, emoji, fashion
 from .vision.folders import Pictures, read_folder
+from .vision.held_out import unlearned
 
 HELD_OUT = 0.2
 _HELD_OUT_NAMES = 0.05  # of things that emoji show, in all styles
@@ -183,6 +184,7 @@ def _captioned(
     known = sorted({caption for caption, out in zip(said, held_out.tolist(), strict=True) if not out})
     metadata |= {"classes": len(names) if len(names) > 1 else 0, "labels": names, "caption": captions.WIDTH}
     metadata["captions"] = known[:: -(-len(known) // _SHOWN)]
+    metadata["held-out captions"] = unlearned(said, known)[:_SHOWN]
     metadata["pictures"] = {name: _digest(images[labels == k]) for k, name in enumerate(names)}
     metadata |= {"left out": list(found.left_out)} if found.left_out else {}
 
