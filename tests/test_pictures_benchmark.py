@@ -2,12 +2,15 @@
 
 from collections.abc import Callable
 from importlib import import_module
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
+import ornstein as on
 from ornstein.config import read_toml
 
 ROOT = Path(__file__).parent.parent
@@ -92,3 +95,11 @@ def test_ways_are_compared_with_diffusers_in_their_group(sampling: Any) -> None:
     assert [row["times_diffusers"] for row in found] == [1.0, 2.0, 1.0]
     assert [row["samples_a_cpu_second"] for row in found] == [2.0, 4.0, 0.75]
     assert [row["evaluations"] for row in found] == [10, 10, 20]
+
+
+def test_the_figure_has_a_row_a_style_and_one_for_the_way(training: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawing = import_module("benchmarks.pictures_figure")
+    monkeypatch.setattr(drawing, "COLUMNS", 2)
+    with Image.open(BytesIO(drawing.figure(on.load("images/openmoji"), steps=1))) as found:
+        wide, high = found.size
+    assert (wide, high) == (2 * 66 - 2, 5 * 66 - 2)  # 64 pixels each, and 2 between

@@ -55,11 +55,10 @@ def _scores(metrics: Sequence[Metric]) -> str:
 
 
 def _row(metric: Metric) -> str:
-    yardstick = "" if metric.reference is None else f"{metric.reference:.4g} ({html(metric.reference_name)})"
     cells = [
         f"<td>{html(metric.name)}<br><small>{html(metric.better)} is better</small></td>",
-        f'<td class="number">{metric.value:.4g}</td>',
-        f'<td class="number">{yardstick}</td>',
+        f'<td class="number">{html(metric.measured)}</td>',
+        f'<td class="number">{html(metric.yardstick)}</td>',
         f"<td>{html(metric.meaning)}</td>",
     ]
     return f"<tr>{''.join(cells)}</tr>"

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 
 from ..config import to_toml, update
+from ..denoisers.base import NeuralDenoiser
+from ..errors import InputError
 from ..files import write_text
 from ..tasks import runs
 from ..tasks.figures import Metric
@@ -33,37 +35,56 @@ def ship(run: Path) -> Path:
     recipe = to_toml(update(this.config(), meta["config"], str(run)))
     write_text(folder / runs.CONFIG, recipe)
     measured = sampled if kind == "model" else predicted
-    metrics, said = measured(f"{meta['domain']}/{meta['name']}", folder)
-    last = read_metrics(run / "metrics.jsonl")[-1]
-    write_text(folder / "card.md", card(meta, recipe, metrics, last, said))
+    scores = measured(f"{meta['domain']}/{meta['name']}", folder)
+    write_text(folder / "card.md", card(meta, recipe, read_metrics(run / "metrics.jsonl"), scores))
     return folder
 
 
-def sampled(name: str, folder: Path) -> tuple[list[Metric], str]:
-    """The scores of a model's samples, kept in its folder, and how they were measured, around {rows}."""
-    this = runs.task_of(name)
+def sampled(name: str, folder: Path) -> str:
+    """The scores of a model's samples, one table a request; they are kept in its folder, too."""
+    model = runs.load(name)
+    assert model.origin is not None
+    parts = [_sampled(name, model, asked, n) for asked, n in task(model.origin.domain).judged_on(model.origin.metadata)]
+    _keep([metric for metrics, _ in parts for metric in metrics], folder)
+    return "\n".join(said for _, said in parts)
+
+
+def _sampled(name: str, model: NeuralDenoiser, asked: Any, n: int) -> tuple[list[Metric], str]:
+    """The scores of n samples of a request, and a table of them below the command that draws these."""
+    options = runs.task_of(name).sampling
+    samples = draw(model, asked, n, **options)
     with tempfile.TemporaryDirectory() as work:
-        samples = draw(runs.load(name), this.request_type(), this.n_evaluate, **this.sampling)
-        drawn = samples.save(Path(work) / "samples")
-        metrics = runs.evaluate(drawn)
-        write_text(folder / runs.SCORES, (drawn / runs.SCORES).read_text())
-    command = " ".join(
-        [f"ornstein sample {name} --n {this.n_evaluate}", *(f"--{k} {v}" for k, v in this.sampling.items())]
-    )
+        metrics = runs.evaluate(samples.save(Path(work) / "samples"))
+    flags = (f"--{flag.replace('_', '-')} {_typed(value)}" for flag, value in {**_said(asked), **options}.items())
+    command = " ".join([f"ornstein sample {name} --n {n}", *flags])
     exact = f"\nHow exact these samples are: {samples.exactness}.\n" if samples.exactness else ""
-    return (
-        metrics,
-        f"Scores of {len(samples)} samples at seed 0 (`{command}`, then `ornstein evaluate`):\n\n{{rows}}\n{exact}",
-    )
+    how = f"Scores of {n} samples at seed 0 (`{command}`, then `ornstein evaluate`):"
+    return metrics, f"{how}\n\n{table(metrics)}\n{exact}"
 
 
-def predicted(name: str, folder: Path) -> tuple[list[Metric], str]:
-    """The scores of a regressor's predictions, kept in its folder, and how they were measured, around {rows}."""
+def _said(asked: Any) -> dict[str, Any]:
+    """What a request says that is not so by itself."""
+    return {name: value for name, value in vars(asked).items() if value != getattr(type(asked)(), name)}
+
+
+def _typed(value: Any) -> str:
+    """A value as it is written on the command line."""
+    return " ".join(map(str, value)) if isinstance(value, (tuple, list)) else str(value)
+
+
+def predicted(name: str, folder: Path) -> str:
+    """The scores of a regressor's predictions, in a table; they are kept in its folder, too."""
     regressor = runs.load_regressor(name)
     assert regressor.origin is not None
     metrics = task(regressor.origin.domain).predictions(regressor)
+    _keep(metrics, folder)
+    return f"It predicts and draws nothing. Measured on what it was not trained on:\n\n{table(metrics)}\n"
+
+
+def _keep(metrics: Sequence[Metric], folder: Path) -> None:
+    """As the scores of this model, in the place of an earlier one's."""
+    (folder / runs.SCORES).unlink(missing_ok=True)
     runs.append_metrics(folder, metrics)
-    return metrics, "It predicts and draws nothing. Measured on what it was not trained on:\n\n{rows}\n"
 
 
 def half(tensor: Tensor) -> Tensor:
@@ -71,23 +92,39 @@ def half(tensor: Tensor) -> Tensor:
     return tensor.half() if tensor.is_floating_point() else tensor
 
 
-def card(meta: Mapping[str, Any], recipe: str, metrics: Sequence[Metric], last: Mapping[str, float], said: str) -> str:
-    """What the model is, what it was made from, and what it measured; said: how, around {rows}.
+def table(metrics: Sequence[Metric]) -> str:
+    """The scores beside their yardsticks, in Markdown."""
+    rows = [
+        f"| {score.name} ({score.better} is better) | {score.measured} | {score.yardstick} | {score.meaning} |"
+        for score in metrics
+    ]
+    return "\n".join(["| score | value | yardstick | what it means |", "|---|---|---|---|", *rows])
+
+
+def learned(log: Sequence[Mapping[str, float]], steps: int) -> str:
+    """How long it was trained, and the last and the lowest validation loss of the log; InputError if it has none."""
+    validated = [row for row in log if "validation" in row]
+    if not validated:
+        raise InputError("metrics.jsonl: no row has a validation loss, which the card gives")
+    minutes = steps / log[-1]["steps_per_second"] / 60
+    last, best = validated[-1], min(validated, key=lambda row: row["validation"])
+    lowest = "" if best is last else f" (lowest: {best['validation']:.4f} at step {best['step']})"
+    at = "" if last["step"] == steps else f" at step {last['step']}"
+    return (
+        f"{steps} steps in {minutes:.1f} minutes on {machine()}; validation loss\n{last['validation']:.4f}{at}{lowest}"
+    )
+
+
+def card(meta: Mapping[str, Any], recipe: str, log: Sequence[Mapping[str, float]], scores: str) -> str:
+    """What the model is, what it was made from, and what it measured.
 
     Args:
         meta: what the checkpoint says of the model, in JSON values.
         recipe: the configuration of the training.
-        metrics: the metrics to print, with their reference values.
-        last: last row of the training log.
+        log: the rows of the training log.
+        scores: how the model was judged, with tables of the scores, in Markdown.
     """
     name = f"{meta['domain']}/{meta['name']}"
-    rows = "\n".join(
-        f"| {score.name} ({score.better} is better) | {score.value:.4g} | "
-        f"{'' if score.reference is None else f'{score.reference:.4g} ({score.reference_name})'} |"
-        for score in metrics
-    )
-    minutes = last["step"] / last["steps_per_second"] / 60
-    table = f"| score | value | yardstick |\n|---|---|---|\n{rows}"
     rounds = "".join(f"- Round {k}: {told}.\n" for k, told in enumerate(meta.get("data", {}).get("rounds", ()), 1))
     renewed = f"\nThe model made its own data in rounds; their evaluations of the energy are cumulative.\n\n{rounds}"
     return f"""# {name}
@@ -95,10 +132,9 @@ def card(meta: Mapping[str, Any], recipe: str, metrics: Sequence[Metric], last: 
 Data: {task(meta["domain"]).data_provenance(meta["facts"])}.
 Weights: Apache-2.0. Made to show and test the engine; judge its scores below before any other use.
 
-Trained with `ornstein train {name}`: {last["step"]} steps in {minutes:.1f} minutes on {machine()}; validation loss
-{last["validation"]:.4f}.
+Trained with `ornstein train {name}`: {learned(log, meta["step"])}.
 {renewed if rounds else ""}
-{said.format(rows=table)}
+{scores}
 ```toml
 {recipe.strip()}
 ```

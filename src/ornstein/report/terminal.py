@@ -69,8 +69,7 @@ def metric_table(metrics: Sequence[Metric], title: str) -> Table:
     for column in ("score", "value", "yardstick", "what it means"):
         table.add_column(column, justify="right" if column == "value" else "left")
     for metric in metrics:
-        yardstick = "" if metric.reference is None else f"{metric.reference:.4g} ({metric.reference_name})"
-        row = f"{metric.name} ({metric.better} is better)", f"{metric.value:.4g}", yardstick, metric.meaning
+        row = f"{metric.name} ({metric.better} is better)", metric.measured, metric.yardstick, metric.meaning
         table.add_row(*cells(*row))
     return table
 

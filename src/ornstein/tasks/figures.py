@@ -16,6 +16,7 @@ class Metric:
         better: which way is better.
         meaning: one sentence for a reader from the field.
         reference: the value that real data reach, or another yardstick; `reference_name` says which.
+        error, reference_error: standard errors of the two, if known.
     """
 
     name: str
@@ -24,6 +25,24 @@ class Metric:
     meaning: str
     reference: float | None = None
     reference_name: str = "real data"
+    error: float | None = None
+    reference_error: float | None = None
+
+    @property
+    def measured(self) -> str:
+        """The value with its standard error."""
+        return _with_error(self.value, self.error)
+
+    @property
+    def yardstick(self) -> str:
+        """The reference with its standard error and what it is; empty if there is none."""
+        if self.reference is None:
+            return ""
+        return f"{_with_error(self.reference, self.reference_error)} ({self.reference_name})"
+
+
+def _with_error(value: float, error: float | None) -> str:
+    return f"{value:.4g}" if error is None else f"{value:.4g} ± {error:.2g}"
 
 
 @dataclass(frozen=True)

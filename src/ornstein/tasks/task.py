@@ -145,6 +145,14 @@ class Task(ABC):
         """How well a regressor predicts what it was not trained on, for its card."""
         raise NotImplementedError(f"{self.name} has no regressors")
 
+    def judged_on(self, metadata: Mapping[str, Any]) -> Sequence[tuple[Any, int]]:
+        """What a model is judged on for its card: requests, and how many samples of each.
+
+        Args:
+            metadata: of the data that the model was trained on, in JSON values.
+        """
+        return [(self.request_type(), self.n_evaluate)]
+
     def describe(self, data: Dataset, validation: Dataset) -> str:
         """What the data are, for a user who is about to train on them."""
         return f"{len(data)} records to learn from, {len(validation)} held out"

@@ -45,6 +45,26 @@ def test_emoji_are_scored_beside_real_ones(emoji: on.Samples) -> None:
         task("images").evaluate(replace(emoji, each={**emoji.each, "labels": [1] * 32}))
 
 
+@pytest.mark.slow
+def test_held_out_captions_are_judged_among_themselves() -> None:
+    """Real pictures reach their own yardstick; the broken twin says the caption of another one of each."""
+    _, held_out = data.load("openmoji")
+    assert isinstance(held_out, data.Captioned)
+    x, names = held_out.shown()
+    each = {"prompts": names, "labels": [0] * len(x)}
+    real = on.Samples(x, origin=on.load("images/openmoji").origin, each=each)
+    rows = task("images").evaluate(real)
+    assert [row.name for row in rows] == [
+        "held-out caption among the first 1 of 86", "held-out caption among the first 10 of 86",
+        "held-out captions: distance to the nearest training picture",
+    ]  # fmt: skip
+    assert [row.value for row in rows] == [row.reference for row in rows]
+    assert rows[1].measured == "0.4186 ± 0.054"
+    wrong = task("images").evaluate(replace(real, each={**each, "prompts": names[1:] + names[:1]}))[1]
+    assert wrong.reference == rows[1].reference
+    assert wrong.value < 10 / 86 + 3 * (10 / 86 * 76 / 86 / 86) ** 0.5  # chance
+
+
 def test_clothes_are_of_their_class(clothes: on.Samples) -> None:
     judge = metrics.judge_of("fashion")
     assert judge is not None

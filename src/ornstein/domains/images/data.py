@@ -28,6 +28,7 @@ from .vision import emoji, fashion
 from .vision.array_files import read_arrays
 from .vision.captions import WIDTH, encoded
 from .vision.folders import Pictures, read_folder
+from .vision.held_out import unlearned
 
 HELD_OUT = 0.2
 _HELD_OUT_NAMES = 0.05  # of things that emoji show, in all styles
@@ -200,6 +201,7 @@ def _captioned(
         raise InputError(f"{source}: none of the pictures to be learned from has a caption")
     metadata |= {"classes": len(names) if len(names) > 1 else 0, "labels": names, "caption": WIDTH}
     metadata["captions"] = known[:: -(-len(known) // _SHOWN)]
+    metadata["held-out captions"] = unlearned(said, known)[:_SHOWN]
     metadata["pictures"] = {name: _digest(images[labels == k]) for k, name in enumerate(names)}
     metadata |= _said_of(found)
 

@@ -6,6 +6,7 @@ beside the one that real pictures reach: OpenMoji's style is new to the judge of
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -20,10 +21,12 @@ from ...tasks.samples import Samples
 from ...training.datasets import Arrays
 from .data import Captioned, load
 from .vision import captions
+from .vision.held_out import among_first, plain, unlearned
 from .vision.judges import Judge, covered, frechet, within_first
 from .vision.prompts import parsed
 
 MOST = 2000  # pictures a set
+MEMORISED = 0.9  # of the distance of real unseen pictures to training ones: where samples are closer, it is said
 
 
 def judged(samples: Samples, train: Any, held_out: Any) -> list[Metric]:
@@ -39,7 +42,10 @@ def judged(samples: Samples, train: Any, held_out: Any) -> list[Metric]:
     judge = judge_of(source)
     if isinstance(train, Captioned):
         rows = of_captions(samples, train, held_out, judge) if judge else []
-        return [*rows, novelty(samples.x, train.shown()[0], held_out.shown()[0])]
+        (learned, names), (unseen, others) = train.shown(), held_out.shown()
+        new = novelty(samples.x, learned, unseen)
+        of_new = held_out_captions(samples, names, others)
+        return [*rows, replace(new, name=f"held-out captions: {new.name}") if of_new else new]
     new = novelty(samples.x, train.x, held_out.x)
     if label is None or not len(train.condition):
         return [new]
@@ -61,7 +67,9 @@ def judge_of(source: str) -> Judge | None:
 def of_captions(samples: Samples, train: Captioned, held_out: Captioned, judge: Judge) -> list[Metric]:
     """Whether the judge finds the caption asked for among all there are, and how like real pictures they are.
 
-    InputError if a picture was asked for in another style than OpenMoji's, which the judge knows.
+    Of pictures whose captions are all held out: whether it finds these among the held-out ones. A few things tell
+    little of how like all real pictures they are, and that is left out. InputError if a picture was asked for in
+    another style than OpenMoji's, which the judge knows.
 
     Args:
         samples: the samples, with their model and settings.
@@ -71,13 +79,29 @@ def of_captions(samples: Samples, train: Captioned, held_out: Captioned, judge: 
     if any(samples.each.get("labels", ())):
         raise InputError("scores are of OpenMoji's style: sample with --label openmoji")
     (learned, names), (unseen, others) = train.shown(), held_out.shown()
-    real, said = torch.cat([learned, unseen]), [_plain(prompt) for prompt in samples.each["prompts"]]
+    if said := held_out_captions(samples, names, others):
+        new = [k for k, name in enumerate(others) if name in unlearned(others, names)]
+        return of_held_out_captions(judge, samples.x, said, unseen[new], [others[k] for k in new])
+    real, said = torch.cat([learned, unseen]), [_words(prompt) for prompt in samples.each["prompts"]]
     return [*retrieval(judge, samples.x, said, real, [*names, *others]), *likeness(judge, samples.x, real)]
 
 
-def _plain(prompt: str) -> str:
-    """The words of a prompt."""
+def _words(prompt: str) -> str:
     return " and ".join(phrase.text for end in parsed(prompt) for phrase in end)
+
+
+def held_out_captions(samples: Samples, learned: Sequence[str], others: Sequence[str]) -> list[str]:
+    """What each sample was asked to show, if all of it are captions that no training picture has; else nothing.
+
+    Args:
+        samples: the samples, with what was said of each.
+        learned: captions of training pictures.
+        others: captions of held-out pictures.
+    """
+    known = samples.origin.metadata.get("held-out captions", ()) if samples.origin else ()
+    names = {plain(name): name for name in unlearned([*known, *others], learned)}
+    said = [plain(_words(prompt)) for prompt in samples.each.get("prompts", ())]
+    return [names[text] for text in said] if all(text in names for text in said) else []
 
 
 def of_judge(judge: Judge, source: str) -> list[Metric]:
@@ -133,13 +157,49 @@ def retrieval(judge: Judge, x: Tensor, said: Sequence[str], real: Tensor, names:
     """
     (ours, known), (theirs, _) = (ranked(judge, *part, [*names, *said]) for part in ((x, said), (real, names)))
     return [
-        Metric(
-            f"caption among the first {k} of {len(known)}", within_first(ours, k), "higher",
-            f"R@{k}: share of pictures that the judge, which never saw this style, gives their caption so early.",
-            within_first(theirs, k), "real pictures of the style",
+        _found(
+            k, f"caption among the first {k} of {len(known)}", (ours, said), (theirs, names),
+            "share of pictures that the judge, which never saw this style, gives their caption so early.",
+            "real pictures of the style",
         )
         for k in (1, 10)
     ]  # fmt: skip
+
+
+def of_held_out_captions(
+    judge: Judge, x: Tensor, said: Sequence[str], real: Tensor, names: Sequence[str]
+) -> list[Metric]:
+    """R@1 and R@10 among the held-out captions alone, of drawn pictures and of the real ones that have these captions.
+
+    Args:
+        judge: what learned neither these captions nor any picture of them.
+        x: pictures, (n, channels, height, width), from −1 (black) to 1 (white).
+        said: caption of each picture, one of the held-out ones.
+        real: pictures of the held-out captions, (m, channels, height, width).
+        names: their captions.
+    """
+    (ours, known), (theirs, _) = (ranked(judge, *part, [*names, *said]) for part in ((x, said), (real, names)))
+    return [
+        _found(
+            k, f"held-out caption among the first {k} of {len(known)}", (ours, said), (theirs, names),
+            f"share found of captions that no training picture has, among these; by chance {k / len(known):.2g}.",
+            "held-out real pictures",
+        )
+        for k in (1, 10)
+    ]  # fmt: skip
+
+
+def _found(
+    k: int,
+    name: str,
+    ours: tuple[Tensor, Sequence[str]],
+    theirs: tuple[Tensor, Sequence[str]],
+    meaning: str,
+    others: str,
+) -> Metric:
+    """R@k of ranks of captions, beside that of real pictures, with standard errors."""
+    (value, error), (reference, reference_error) = (among_first(*part, k) for part in (ours, theirs))
+    return Metric(name, value, "higher", f"R@{k}: {meaning}", reference, others, error, reference_error)
 
 
 def of_classes(x: Tensor, label: Tensor, held_out: Arrays, judge: Judge) -> list[Metric]:
@@ -302,11 +362,8 @@ def novelty(x: Tensor, train: Tensor, held_out: Tensor) -> Metric:
         train: the records that the model was trained on.
         held_out: records that no model was trained on.
     """
-    return Metric(
-        "distance to the nearest training picture",
-        nearest(x, train),
-        "closer",
-        "Root mean square a pixel, median. Near 0 the model copies; real unseen pictures show what new means.",
-        nearest(held_out, train),
-        "held-out real pictures",
-    )
+    ours, new = nearest(x, train), nearest(held_out, train)
+    meaning = "Root mean square a pixel, median. Near 0 the model copies; real unseen pictures show what new means."
+    if ours < MEMORISED * new:
+        meaning += " These are closer to what was learned than new real pictures are: in part the model has memorised."
+    return Metric("distance to the nearest training picture", ours, "closer", meaning, new, "held-out real pictures")

@@ -46,6 +46,7 @@ ALWAYS = (0.0, 1.0)
 STOCHASTIC: Mapping[str, Any] = {"eta": 1.0, "order": 2, "grid": "asinh"}
 """How pictures of prompts are drawn: fresh noise mends what guidance overdoes."""
 QUICK = 12  # steps, in the tour
+EACH = 6  # pictures a held-out caption, on the card
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,8 @@ class ImagesRequest:
         prompt: what the pictures show, used in turn: words, "a cat AND sunglasses:0.7" (both), "a cat @noto" (in a
             style), "a cat TO a dog" (from one to the other); the data's captions if not given. A backslash before
             AND, TO, : or @ makes it text.
+        captions: which captions of the data, without prompts: those that the model learned, or those held out, which
+            no training picture has; learned if not given.
         negative: what they should not show.
         label: the classes or styles by name or number, used in turn; all classes, or the first style, if not given.
         guidance: scale of classifier-free guidance, 1 = none; 1 for classes and 3 for prompts if not given.
@@ -108,6 +111,7 @@ class ImagesRequest:
     """
 
     prompt: tuple[str, ...] = ()
+    captions: Literal["learned", "held-out"] | None = None
     negative: str = ""
     label: tuple[int | str, ...] | None = None
     guidance: float | None = None
@@ -136,6 +140,8 @@ class ImagesRequest:
             raise InputError("--noise 0 holds pixels exactly; through a blur or blocks give the noise there was")
         if self.label == ():
             raise InputError("--label is empty, expected one class or more")
+        if self.captions is not None and self.prompt:
+            raise InputError("--captions takes what to draw from the data, --prompt says it: give one of the two")
         known = dict.fromkeys(("mask", "operator", "noise"), ("observation",))
         require_with(
             self, "--", {**known, "strength": ("reference",), "autoguidance": ("weak_model",), "way": ("prompt",)}
@@ -179,6 +185,11 @@ class Images(Task):
         notes = "".join(f"\n  {note}" for note in data.metadata.get("notes", []))
         left_out = f"; {len(reasons)} files left out{shown}" if reasons else ""
         return super().describe(data, validation) + left_out + notes
+
+    def judged_on(self, metadata: Mapping[str, Any]) -> Sequence[tuple[ImagesRequest, int]]:
+        """Captions that were learned and, a few pictures each, those that were not."""
+        usual, held_out = super().judged_on(metadata), len(metadata.get("held-out captions", ()))
+        return [*usual, *([(ImagesRequest(captions="held-out"), EACH * held_out)] if held_out else [])]
 
     def space(self, config: ImagesConfig, metadata: Mapping[str, Any]) -> Euclidean:
         return Euclidean(tuple(metadata["shape"]), SCHEDULES[config.schedule](), metadata["std"])
@@ -304,8 +315,8 @@ def _slug(text: str) -> str:
 def _of_classes(asked: ImagesRequest, numbers: range, metadata: Mapping[str, Any], known: Sequence[Guide]) -> Request:
     """The classes asked for in turn, all if none are named; InputError if the model does not know them."""
     classes, scale = metadata["classes"], 1.0 if asked.guidance is None else asked.guidance
-    if asked.prompt or asked.negative:
-        raise InputError("--prompt and --negative are for models trained with captions; this one has none")
+    if asked.prompt or asked.negative or asked.captions:
+        raise InputError("--prompt, --captions and --negative are for models trained with captions; this one has none")
     if not classes and (asked.label is not None or asked.guidance is not None):
         raise InputError("--label and --guidance are for models trained with labels; this one has none")
     wanted = [class_of(value, metadata) for value in asked.label] if asked.label else list(range(classes))
@@ -327,14 +338,16 @@ def _of_captions(
     requested: ImagesRequest, numbers: range, metadata: Mapping[str, Any], known: Sequence[Guide]
 ) -> Request:
     """The prompts in turn, spread over the data's captions if there are none, each in the styles in turn."""
-    scale, names = GUIDANCE if requested.guidance is None else requested.guidance, metadata["captions"]
+    scale = GUIDANCE if requested.guidance is None else requested.guidance
     if known and (len(requested.prompt) > 1 or len(requested.label or ()) > 1):
         raise InputError(
             "--observation and --brightness are for one picture or property: give one --prompt and --label at most"
         )
     if not metadata["classes"] and requested.label is not None:
         raise InputError("--label is for models trained with classes or styles; this one has none")
-    asked = requested.prompt or (("",) if known else tuple(map(written, _spread(names))))
+    if known and requested.captions is not None:
+        raise InputError("--captions takes all captions in turn; --observation and --brightness are for one --prompt")
+    asked = requested.prompt or (("",) if known else tuple(map(written, _spread(_names(requested, metadata)))))
     styles = [class_of(value, metadata) for value in requested.label or (0,)] if metadata["classes"] else [-1]
     each, way = [asked[k % len(asked)] for k in numbers], requested.way or WAY
     if requested.way is not None and not any(len(parsed(prompt)) > 1 for prompt in asked if prompt):
@@ -356,6 +369,17 @@ def _numbered(phrase: Phrase, metadata: Mapping[str, Any]) -> Phrase:
         return replace(phrase, label=class_of(phrase.label, metadata, "prompt: @"))
     except InputError as error:
         raise InputError(rf"{error}; \@ is the sign itself") from None
+
+
+def _names(requested: ImagesRequest, metadata: Mapping[str, Any]) -> Sequence[str]:
+    """The captions of the data that are asked for; InputError if none are held out, or the model does not know."""
+    if requested.captions != "held-out":
+        return metadata["captions"]
+    if "held-out captions" not in metadata:
+        raise InputError("--captions held-out: this model was trained before models kept the captions held out")
+    if not metadata["held-out captions"]:
+        raise InputError("--captions held-out: some training picture has each of the data's captions; none is held out")
+    return metadata["held-out captions"]
 
 
 def _spread(names: Sequence[str]) -> tuple[str, ...]:

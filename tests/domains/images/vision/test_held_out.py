@@ -1,0 +1,98 @@
+"""Captions that no training picture has: which they are, how they are drawn, and how surely they are found."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from ornstein import InputError
+from ornstein.domains.images import metrics
+from ornstein.domains.images.task import EACH, Images, ImagesRequest
+from ornstein.domains.images.vision import captions
+from ornstein.domains.images.vision.held_out import among_first, plain, unlearned
+from ornstein.domains.images.vision.judges import Judge
+from ornstein.keys import Keys
+from ornstein.spaces import Euclidean
+
+METADATA = {"shape": [3, 8, 8], "classes": 0, "caption": 384, "captions": ["red heart", "green apple"]}
+
+
+def test_captions_are_the_same_whatever_case_and_article() -> None:
+    assert plain("An  Apple") == plain("apple") == plain("the apple")
+    assert plain("another apple") != plain("apple")
+    assert plain("theatre") == "theatre"
+    assert unlearned(["Fish", "a tree", "dog", "fish", "dog"], ["a fish", "TREE"]) == ["dog"]
+
+
+def test_the_error_is_that_of_captions_and_not_of_pictures() -> None:
+    """Over 400 sets of 40 captions, 6 pictures each, found together; the broken twin takes pictures for independent."""
+    captions = [str(k) for k in range(40) for _ in range(6)]
+    easy = (Keys.of(0, 400).uniform(40) < 0.4).repeat_interleave(6, 1)
+    same = Keys.of(1, 400).uniform(240) < 0.9  # few are not as the others of their caption
+    ranks = torch.where(easy == same, 0, 50)
+    found = [among_first(one, captions, 10) for one in ranks]
+    shares = torch.tensor([share for share, _ in found])
+    errors = torch.tensor([error for _, error in found if error is not None])
+    alone = torch.tensor([share * (1 - share) / 240 for share in shares])
+    assert errors.square().mean().sqrt().item() == pytest.approx(shares.std().item(), rel=0.12)  # 3.4 standard errors
+    assert alone.mean().sqrt() < 0.6 * shares.std()
+
+
+def test_one_picture_a_caption_has_the_binomial_error() -> None:
+    ranks = torch.tensor([0, 3, 12, 40])
+    assert among_first(ranks, list("abcd"), 10) == (0.5, pytest.approx((0.25 / 3) ** 0.5))
+    assert among_first(ranks, list("aaaa"), 10) == (0.5, None)
+
+
+def test_held_out_captions_are_drawn_in_turn() -> None:
+    new = ["comet", "kite", "owl"]
+    request = Images().request(ImagesRequest(captions="held-out"), range(6), {**METADATA, "held-out captions": new})
+    assert sorted(request.each["prompts"][:3]) == new
+    assert request.each["prompts"][:3] == request.each["prompts"][3:]
+    learned = Images().request(ImagesRequest(captions="learned"), range(2), METADATA)
+    assert learned.each == Images().request(ImagesRequest(), range(2), METADATA).each
+    judged = Images().judged_on({**METADATA, "held-out captions": new})
+    assert judged == [(ImagesRequest(), 1000), (ImagesRequest(captions="held-out"), EACH * 3)]
+    assert Images().judged_on(METADATA) == [(ImagesRequest(), 1000)]
+
+
+def test_held_out_captions_that_a_model_does_not_have_are_refused() -> None:
+    asked = ImagesRequest(captions="held-out")
+    with pytest.raises(InputError, match="before models kept"):
+        Images().request(asked, range(2), METADATA)
+    with pytest.raises(InputError, match="none is held out"):
+        Images().request(asked, range(2), {**METADATA, "held-out captions": []})
+    with pytest.raises(InputError, match="trained with captions"):
+        Images().request(asked, range(2), {"shape": [1, 8, 8], "classes": 10})
+    with pytest.raises(InputError, match="--captions takes"):
+        Images().request(
+            ImagesRequest(captions="held-out", brightness=0.5), range(2), {**METADATA, "held-out captions": ["owl"]}
+        )
+    with pytest.raises(InputError, match="give one of the two"):
+        ImagesRequest(captions="held-out", prompt=("a cat",))
+
+
+class Reader(nn.Module):
+    """Sees at once what a picture made of its caption's direction says."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return x.flatten(1), x.flatten(1)
+
+
+def test_held_out_captions_compete_among_themselves() -> None:
+    """A judge that reads finds every picture; the broken twin, pictures of other captions, is found like chance."""
+    names = ["penguin", "violin", "volcano", "taco", "sloth", "shield", "axe", "bus", "jar", "metro", "hook", "cook"]
+    real = captions.whole(captions.encoded(names)).reshape(-1, 3, 8, 16)
+    judge = Judge(Reader(), Euclidean((3, 8, 16)), "caption", True)
+    first, ten = metrics.of_held_out_captions(judge, real.repeat(2, 1, 1, 1), names * 2, real, names)
+    assert first.name == "held-out caption among the first 1 of 12"
+    assert (first.value, first.error, first.reference, ten.value) == (1, 0, 1, 1)
+    wrong = metrics.of_held_out_captions(judge, real, names[1:] + names[:1], real, names)[0]
+    assert wrong.value == 0
+    assert wrong.measured == "0 ± 0"
+    assert wrong.yardstick == "1 ± 0 (held-out real pictures)"
+
+
+def test_a_model_that_knows_its_pictures_by_heart_is_said_to() -> None:
+    learned, unseen, drawn = (Keys.of(seed, 20).normal(1, 4, 4) for seed in range(3))
+    assert "memorised" in metrics.novelty(learned + 0.1 * drawn, learned, unseen).meaning
+    assert "memorised" not in metrics.novelty(drawn, learned, unseen).meaning
