@@ -12,11 +12,12 @@ import ornstein as on
 from ornstein import InputError
 from ornstein.cli import main
 from ornstein.config import update
-from ornstein.domains.molecules import data
+from ornstein.domains.molecules import data, network
 from ornstein.domains.molecules.chemistry import files
 from ornstein.domains.molecules.chemistry.molecule import Molecule
 from ornstein.domains.molecules.chemistry.stability import Stability
 from ornstein.domains.molecules.task import MoleculesConfig, MoleculesRequest, sizes
+from ornstein.keys import Keys
 from ornstein.tasks import requests, runs
 from ornstein.tasks.samples import read_samples
 from ornstein.testing import check_space
@@ -87,6 +88,29 @@ def test_the_space_is_one(model: Any) -> None:
     learned, _ = data.load("qm9-sample")
     x, condition = learned.batch(torch.arange(6))
     assert check_space(model.space, x, condition["mask"]) > 10
+
+
+def test_elements_are_revealed_as_late_as_the_model_says() -> None:
+    """By the middle of the way 2⁻⁸ of the shipped model's elements are revealed, where the same clock shows a half."""
+    model = on.load("molecules/qm9")
+    assert model.origin is not None
+    assert model.origin.config["element_power"] == 8
+    _shown_late(model.space)
+    rejected(lambda metadata: _shown_late(network.space(metadata)), model.origin.metadata)
+    for power in (0.5, "late"):
+        with pytest.raises(InputError, match="element_power"):
+            update(MoleculesConfig(), {"element_power": power}, "test")
+
+
+def _shown_late(space: Any) -> None:
+    assert _shown(space) < 0.02
+
+
+def _shown(space: Any) -> float:
+    """The share of the elements that are there at t = ½."""
+    atoms = torch.zeros(200, 29, dtype=torch.int64)
+    noisy = space.parts["atoms"].noise(atoms, 0.5, Keys.of(0, 200))
+    return (noisy == 0).double().mean().item()
 
 
 def test_it_trains_draws_and_comes_back(model: Any, tmp_path: Path) -> None:

@@ -47,6 +47,7 @@ class MoleculesConfig:
         data: qm9, qm9-sample (3,000 molecules of it), or an SDF or XYZ file or a folder of them.
         half: of the molecules to learn from, so that a guide and its judge share none; all if not given.
         predict: the data's properties, of clean molecules or of noisy ones, instead of drawing molecules.
+        element_power: elements survive the noise as (1 − t)^p: above 1 they are decided later than positions.
         network: the transformer.
         train: the training.
     """
@@ -54,8 +55,12 @@ class MoleculesConfig:
     data: str = "qm9"
     half: Literal["", "first", "second"] = ""
     predict: Literal["", "clean", "noisy"] = ""
+    element_power: float = 1.0
     network: MolecularConfig = field(default_factory=MolecularConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+
+    def __post_init__(self) -> None:
+        require_in(self, "", {"element_power": "[1, inf)"})
 
 
 @renamed(temperature="temperature_kelvin")
@@ -135,7 +140,7 @@ class Molecules(Task):
         return data.QM9 if metadata["source"].startswith("qm9") else metadata["source"]
 
     def space(self, config: MoleculesConfig, metadata: Mapping[str, Any]) -> Product:
-        return network.space(metadata)
+        return network.space(metadata, config.element_power)
 
     def network(
         self, config: MoleculesConfig, metadata: Mapping[str, Any]
