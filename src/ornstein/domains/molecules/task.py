@@ -128,13 +128,15 @@ class Molecules(Task):
         return data.half(learned, config.half), held_out
 
     def describe(self, data: Dataset, validation: Dataset) -> str:
-        reasons = data.metadata.get("left out", [])
-        shown = "".join(f"\n  left out: {reason}" for reason in reasons[:20])
-        shown += "\n  …" if len(reasons) > 20 else ""
-        return (
-            f"{super().describe(data, validation)}; at most {data.metadata['length']} atoms; "
-            f"{len(reasons)} records left out{shown}"
-        )
+        known = data.metadata
+        reasons, notes = known.get("left out", []), known.get("notes", [])
+        told = super().describe(data, validation)
+        if "molecules" in known:
+            told += "; {} molecules to learn from, {} others held out with all of their conformers".format(
+                *known["molecules"]
+            )
+        counts = f"at most {known['length']} atoms; {len(reasons)} records left out"
+        return "\n  ".join([f"{told}; {counts}", *_some("left out", reasons), *_some("note", notes)])
 
     def data_provenance(self, metadata: Mapping[str, Any]) -> str:
         return data.QM9 if metadata["source"].startswith("qm9") else metadata["source"]
@@ -192,7 +194,7 @@ class Molecules(Task):
 
     def read(self, folder: Path, manifest: Mapping[str, Any]) -> tuple[State, Condition]:
         metadata = manifest["model"]["facts"]
-        found, bad = files.read(folder / XYZ)
+        found, bad, _ = files.read(folder / XYZ)
         if bad:
             raise InputError(bad[0])
         return data.states(found, metadata)
@@ -220,6 +222,11 @@ class Molecules(Task):
         return [_bonded(denoiser, seed), _knob(denoiser, seed)]
 
 
+def _some(what: str, lines: Sequence[str], most: int = 20) -> list[str]:
+    """The first of many lines."""
+    return [f"{what}: {line}" for line in lines[:most]] + ["…"] * (len(lines) > most)
+
+
 # Requests ---------------------------------------------------------------------------------------------
 
 
@@ -237,7 +244,7 @@ def _properties(said: Sequence[str]) -> dict[str, float]:
 
 def _one(path: Path) -> Molecule:
     """The only molecule of a file."""
-    found, _ = files.read(path)
+    found, _, _ = files.read(path)
     if len(found) != 1:
         raise InputError(f"{path}: holds {len(found)} molecules, expected one")
     return found[0]
@@ -276,8 +283,9 @@ def sizes(numbers: range, metadata: Mapping[str, Any], atoms: int | None = None,
         metadata: of the data that the model was trained on, in JSON values.
         atoms: how many atoms each molecule has, hydrogens included.
     """
-    if atoms is not None and not held < atoms <= metadata["length"]:
-        raise InputError(f"--atoms {atoms}: expected {held + 1} to {metadata['length']}, what this model knows")
+    least = max(held + 1, 2)
+    if atoms is not None and not least <= atoms <= metadata["length"]:
+        raise InputError(f"--atoms {atoms}: expected {least} to {metadata['length']}, what this model knows")
     if atoms is not None:
         return torch.full((len(numbers),), atoms)
     counts = [(int(size), count) for size, count in metadata["sizes"].items() if int(size) > held]
