@@ -11,6 +11,7 @@ from ornstein.schedules import (
     SCHEDULES,
     Cosine,
     Linear,
+    Polynomial,
     RectifiedFlow,
     Schedule,
     Slowed,
@@ -27,7 +28,7 @@ def table(levels: int, schedule: Schedule) -> Tabulated:
     return Tabulated(tuple((schedule.alpha(t) ** 2).tolist()))
 
 
-EVERY = [*(schedule() for schedule in SCHEDULES.values()), Slowed(Cosine()), table(1000, Linear())]
+EVERY = [*(schedule() for schedule in SCHEDULES.values()), Slowed(Cosine()), Polynomial(3.0), table(1000, Linear())]
 every = pytest.mark.parametrize("schedule", EVERY, ids=lambda s: type(s).__name__)
 inside = st.floats(1e-3, 1 - 1e-3)
 
@@ -144,3 +145,13 @@ def test_a_table_is_smooth() -> None:
 def test_what_is_no_table_is_refused(kept: tuple[float, ...]) -> None:
     with pytest.raises(InputError, match="falling"):
         Tabulated(kept)
+
+
+def test_a_polynomial_is_a_straight_line_at_another_pace() -> None:
+    t = torch.linspace(0, 1, 11, dtype=torch.float64)
+    assert_close(Polynomial(1.0).alpha(t), RectifiedFlow().alpha(t))
+    assert_close(Polynomial(8.0).alpha(t), (1 - t) ** 8)
+    assert_close(Polynomial(8.0).alpha(t) + Polynomial(8.0).sigma(t), torch.ones_like(t))
+    for power in (0.5, torch.inf, torch.nan):
+        with pytest.raises(InputError, match="power of a polynomial schedule"):
+            Polynomial(power)

@@ -4,7 +4,8 @@ A schedule knows nothing of the solver's time grid. All of them reach σ(0) = 0 
 lands on the data and not on a small noise level. λ(t) = log α²/σ² is the log signal-to-noise ratio; it falls with t.
 
 References: Ho et al. 2020 (linear), Nichol & Dhariwal 2021 (cosine), Song et al. 2021 (variance exploding),
-Karras et al. 2022 (EDM), Liu et al. 2023 (rectified flow), Fritsch & Carlson 1980 (monotone cubics, for tables).
+Karras et al. 2022 (EDM), Liu et al. 2023 (rectified flow), Shi et al. 2024 (of masks), Fritsch & Carlson 1980
+(monotone cubics, for tables).
 """
 
 from abc import ABC, abstractmethod
@@ -12,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from math import pi
+from math import inf, pi
 
 import torch
 from jaxtyping import Float
@@ -100,6 +101,27 @@ class RectifiedFlow(Schedule):
 
     def _sigma(self, t: Tensor) -> Tensor:
         return t
+
+
+@dataclass(frozen=True)
+class Polynomial(Schedule):
+    """Straight lines from data to noise at another pace: α = (1 − t)^power, σ = 1 − α.
+
+    Of categories α is the share that survives. With a power above 1 they are forgotten sooner, and so revealed later,
+    than under α = 1 − t: at time t what shares their clock is less noisy when they are decided.
+    """
+
+    power: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.power < inf:
+            raise InputError(f"the power of a polynomial schedule is {self.power}, expected at least 1 and finite")
+
+    def _alpha(self, t: Tensor) -> Tensor:
+        return (1 - t) ** self.power
+
+    def _sigma(self, t: Tensor) -> Tensor:
+        return -torch.expm1(self.power * torch.log1p(-t))
 
 
 @dataclass(frozen=True)

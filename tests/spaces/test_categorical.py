@@ -1,6 +1,7 @@
 """Categorical moves are Bayes' rule for their Markov chain, their probabilities sum to 1, and draws follow them."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -13,7 +14,7 @@ from torch import Tensor
 from ornstein.beliefs import Belief, Probs
 from ornstein.errors import InputError
 from ornstein.keys import Keys
-from ornstein.schedules import Cosine, RectifiedFlow, VarianceExploding
+from ornstein.schedules import Cosine, Linear, Polynomial, RectifiedFlow, VarianceExploding
 from ornstein.spaces import Categorical, Choice, RedrawKernel, Substitution
 from ornstein.spaces.categorical import draw
 from worlds import RATES, assert_close, assert_frequencies, double, rejected
@@ -247,6 +248,31 @@ def test_elbo_weighted_loss_bounds_the_likelihood() -> None:
     t_weighted = space.loss(belief, x0, x_t, t) * (t > 1e-3)
     entropy = -(probs * probs.log()).sum().item()
     assert t_weighted.mean().item() == pytest.approx(entropy, abs=0.1)
+
+
+@pytest.mark.parametrize("weighting", ["elbo", "counted"])
+@pytest.mark.parametrize("power", [1.0, 3.0])
+def test_losses_of_masks_bound_the_likelihood_at_any_pace(weighting: Any, power: float) -> None:
+    """Of the true belief about independent tokens the loss is their entropy, whenever they are forgotten."""
+    space = replace(Categorical.masked((4,), 3, Polynomial(power)), weighting=weighting)
+    _require_entropy(space)
+    slowed = replace(space, schedule=Polynomial(1.5 * power))  # noised by one clock, weighed by another
+    rejected(lambda noised: _require_entropy(space, noised), slowed)
+
+
+def _require_entropy(space: Categorical, noised: Categorical | None = None) -> None:
+    n, keys = 4000, Keys.of(7, 4000)
+    t = (torch.arange(n, dtype=torch.float64) + 0.5) / n
+    x0 = draw(PI.expand(n, 4, 3), keys)
+    x_t = (noised or space).noise(x0, t, keys.fold("noise"))
+    loss = space.loss(space.belief(PI.log().expand(n, 4, 3), x_t, t), x0, x_t, t)
+    assert loss.mean().item() == pytest.approx(-(PI * PI.log()).sum().item(), abs=0.05)
+
+
+def test_masks_are_counted_where_they_are_all_that_is_left() -> None:
+    for space in (Categorical.uniform((2,), 3), Categorical.masked((2,), 3, Linear())):
+        with pytest.raises(InputError, match="ends in masks alone"):
+            replace(space, weighting="counted")
 
 
 def test_loss_is_proper() -> None:

@@ -68,9 +68,9 @@ class Categorical(Space):
 
     Attributes:
         chain: how categories are corrupted; it may have one state more than the data, the mask, numbered `size`.
-        weighting: "elbo" = the bound above, in nats a position; "counted" = the same for masks and α = 1 − t, with
-            1/t replaced by its mean (L + 1)/n given that n of L positions are hidden: less noise, the same mean;
-            "unit" = the cross-entropy at all times alike.
+        weighting: "elbo" = the bound above, in nats a position; "counted" = the same for masks, with 1/(1 − α) replaced
+            by its mean (L + 1)/n given that n of L positions are hidden: less noise, the same mean over the times
+            where the belief depends on x_t alone; "unit" = the cross-entropy at all times alike.
     """
 
     shape: tuple[int, ...]
@@ -83,8 +83,8 @@ class Categorical(Space):
     def __post_init__(self) -> None:
         if self.schedule.alpha(1.0) > 0.05:
             raise InputError(f"{self.schedule} keeps the signal at t = 1, so categories would never be forgotten")
-        if self.weighting == "counted" and not (self.absorbing and isinstance(self.schedule, RectifiedFlow)):
-            raise InputError("masks are counted under masked noise with α = 1 − t alone")
+        if self.weighting == "counted" and not (self.absorbing and self.schedule.alpha(1.0) == 0):
+            raise InputError("masks are counted under masked noise that ends in masks alone, α(1) = 0")
 
     @classmethod
     def masked(cls, shape: tuple[int, ...], size: int, schedule: Schedule = RectifiedFlow()) -> Self:
@@ -205,7 +205,7 @@ class Categorical(Space):
         cross_entropy = -belief.log_probs.gather(-1, x0[..., None]).squeeze(-1)
         if self.weighting == "unit":
             return cross_entropy
-        weight = self._weight(t, x0) if self.weighting == "elbo" else self._counted(x_t)
+        weight = self._weight(t, x0) if self.weighting == "elbo" else self._counted(x_t, t)
         return (cross_entropy * weight.to(cross_entropy.dtype)).where(weight > 0, 0.0)  # what does not count may be ∞
 
     def _rate_loss(self, belief: Probs, x0: Tensor, x_t: Tensor, t: Time) -> Tensor:
@@ -289,12 +289,12 @@ class Categorical(Space):
         alpha, slope = self._alpha_and_slope(t, like)
         return torch.where(alpha == 1, 0.0, -slope / (1 - alpha))  # clean data teach nothing
 
-    def _counted(self, x_t: Tensor) -> Tensor:
-        """(L + 1)/n where a mask is."""
+    def _counted(self, x_t: Tensor, t: Time) -> Tensor:
+        """−α′ (L + 1)/n where a mask is."""
         hidden = self.hidden(x_t).double()
         n = per_sample_sum(hidden).clamp(min=1)
         length = hidden[0].numel() if self.mask is None else per_sample_sum(left(self.mask, hidden).expand_as(hidden))
-        return hidden * left((length + 1) / n, hidden)
+        return hidden * left((length + 1) / n, hidden) * -self._alpha_and_slope(t, hidden)[1]
 
     def _alpha_and_slope(self, t: Time, like: Tensor) -> tuple[Tensor, Tensor]:
         times = as_time(t, like)

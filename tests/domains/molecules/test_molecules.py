@@ -1,5 +1,7 @@
 """Molecules from a file to SDF and back: training, sampling, scoring, and what must be refused."""
 
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -7,19 +9,22 @@ import ase.build
 import numpy as np
 import pytest
 import torch
+from rdkit import Chem
 
 import ornstein as on
 from ornstein import InputError
 from ornstein.cli import main
 from ornstein.config import update
-from ornstein.domains.molecules import data
+from ornstein.domains.molecules import data, network
 from ornstein.domains.molecules.chemistry import files
 from ornstein.domains.molecules.chemistry.molecule import Molecule
 from ornstein.domains.molecules.chemistry.stability import Stability
-from ornstein.domains.molecules.task import MoleculesConfig, MoleculesRequest, sizes
+from ornstein.domains.molecules.task import Molecules, MoleculesConfig, MoleculesRequest, sizes
+from ornstein.keys import Keys
 from ornstein.tasks import requests, runs
 from ornstein.tasks.samples import read_samples
 from ornstein.testing import check_space
+from ornstein.training.datasets import Arrays
 from worlds import rejected
 
 SMALL = {
@@ -89,6 +94,29 @@ def test_the_space_is_one(model: Any) -> None:
     assert check_space(model.space, x, condition["mask"]) > 10
 
 
+def test_elements_are_revealed_as_late_as_the_model_says() -> None:
+    """By the middle of the way 2⁻⁸ of the shipped model's elements are revealed, where the same clock shows a half."""
+    model = on.load("molecules/qm9")
+    assert model.origin is not None
+    assert model.origin.config["element_power"] == 8
+    _shown_late(model.space)
+    rejected(lambda metadata: _shown_late(network.space(metadata)), model.origin.metadata)
+    for power in (0.5, "late"):
+        with pytest.raises(InputError, match="element_power"):
+            update(MoleculesConfig(), {"element_power": power}, "test")
+
+
+def _shown_late(space: Any) -> None:
+    assert _shown(space) < 0.02
+
+
+def _shown(space: Any) -> float:
+    """The share of the elements that are there at t = ½."""
+    atoms = torch.zeros(200, 29, dtype=torch.int64)
+    noisy = space.parts["atoms"].noise(atoms, 0.5, Keys.of(0, 200))
+    return (noisy == 0).double().mean().item()
+
+
 def test_it_trains_draws_and_comes_back(model: Any, tmp_path: Path) -> None:
     drawn = requests.draw(model, MoleculesRequest(), 5, steps=4, trajectory=True)
     folder = drawn.save(tmp_path / "samples")
@@ -116,6 +144,64 @@ def test_your_own_files(tmp_path: Path) -> None:
     assert requests.draw(model, asked, 3, steps=3).nfe == 6
 
 
+def conformers(molecule: Molecule, n: int) -> list[Molecule]:
+    dice = np.random.default_rng(len(molecule))
+    return [
+        replace(molecule, positions=molecule.positions + dice.normal(0, 0.02, (len(molecule), 3))) for _ in range(n)
+    ]
+
+
+def test_conformers_of_one_molecule_stay_on_one_side(tmp_path: Path) -> None:
+    """Neither the split nor the halves share a molecule, though each has ten records; at random nine of ten would."""
+    found = [one for name in NAMES for one in conformers(molecule(name), 10)]
+    files.write_sdf(tmp_path / "mine.sdf", found)
+    learned, held_out = data.load(str(tmp_path / "mine.sdf"))
+    assert (len(learned), len(held_out)) == (50, 10)
+    _no_molecule_twice([learned, held_out])
+    _no_molecule_twice([data.half(learned, "first"), data.half(learned, "second"), held_out])
+    order = torch.randperm(50, generator=torch.Generator().manual_seed(0))
+    parts = [Arrays(*learned.batch(order[k::2]), learned.metadata) for k in range(2)]
+    rejected(_no_molecule_twice, parts)
+    said = Molecules().describe(learned, held_out)
+    assert "5 molecules to learn from, 1 others held out with all of their conformers" in said
+
+
+def _no_molecule_twice(parts: list[Arrays]) -> None:
+    graphs = [{tuple(sorted(row.tolist())) for row in _elements(part)} for part in parts]
+    assert all(not one & other for one, other in pairwise(graphs))
+
+
+def _elements(part: Arrays) -> Any:
+    assert isinstance(part.x, dict)
+    return part.x["atoms"]
+
+
+def test_conformers_of_one_molecule_alone_are_refused(tmp_path: Path) -> None:
+    files.write_sdf(tmp_path / "mine.sdf", conformers(molecule("CH4"), 3))
+    with pytest.raises(InputError, match="holds 3 records of one molecule, expected two"):
+        data.load(str(tmp_path / "mine.sdf"))
+    files.write_sdf(tmp_path / "two.sdf", [*conformers(molecule("CH4"), 3), molecule("HCN")])
+    with pytest.raises(InputError, match="3 records of one molecule, which has no halves"):
+        data.half(data.load(str(tmp_path / "two.sdf"))[0], "first")
+
+
+def test_values_that_are_no_numbers_are_said_and_never_learned(tmp_path: Path) -> None:
+    """inf, 1e39 and decimal commas: of the others' mean and spread; what few molecules have is no property."""
+    gaps = ["5", "6", "inf", "7", "1e39", "5"]
+    records = []
+    for name, gap in zip(NAMES, gaps, strict=True):
+        block = Chem.MolToMolBlock(files.bonded(molecule(name))[0])
+        records.append(f"{block}> <gap>\n{gap}\n\n" + "> <e>\n5,0\n\n" + "> <rare>\n1\n\n" * (gap == "6") + "$$$$\n")
+    (tmp_path / "mine.sdf").write_text("".join(records * 2))
+    learned, held_out = data.load(str(tmp_path / "mine.sdf"))
+    mean, spread = learned.metadata["properties"]["gap"]
+    assert 5 <= mean <= 7
+    assert 0 < spread < 2
+    said = Molecules().describe(learned, held_out)
+    notes = ("is not finite in 2 of 12", "is too large in 2 of 12", "('5,0' in", "'rare' is known of 2 of 12 molecules")
+    assert [note in said for note in notes] == [True] * 4
+
+
 def test_same_seed_same_molecules_whatever_the_batch(model: Any) -> None:
     whole, parts = (requests.draw(model, MoleculesRequest(), 6, steps=4, batch_size=size) for size in (6, 2))
     assert (whole.x["atoms"] == parts.x["atoms"]).all()
@@ -126,9 +212,9 @@ def test_fixed_atoms_do_not_move_at_all(model: Any, tmp_path: Path) -> None:
     held = molecule("C6H6")
     held = Molecule(held.numbers[:6], held.positions[:6] + np.array([3.0, -2.0, 7.0]))  # a ring, somewhere
     files.write_xyz(tmp_path / "ring.xyz", [held])
-    (held,), _ = files.read(tmp_path / "ring.xyz")
+    (held,), _, _ = files.read(tmp_path / "ring.xyz")
     drawn = requests.draw(model, MoleculesRequest(fixed=tmp_path / "ring.xyz"), 4, steps=6)
-    found, _ = files.read(drawn.save(tmp_path / "samples") / "samples.xyz")
+    found, _, _ = files.read(drawn.save(tmp_path / "samples") / "samples.xyz")
     for one in found:
         assert (one.numbers[:6] == 6).all()
         assert np.abs(one.positions[:6] - held.positions).max() == 0
@@ -171,7 +257,7 @@ def test_sizes_are_the_datas() -> None:
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        ({"atoms": 30}, "--atoms 30: expected 1 to 29"),
+        ({"atoms": 30}, "--atoms 30: expected 2 to 29"),
         ({"properties": ("colour=3",)}, "knows alpha, gap"),
         ({"properties": ("gap",)}, "expected a name and a number"),
         ({"fixed": Path("nowhere.sdf")}, "nowhere.sdf: not found"),

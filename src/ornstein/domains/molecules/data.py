@@ -23,15 +23,17 @@ from torch import Tensor
 
 from ...errors import InputError
 from ...keys import Keys
+from ...training.clusters import split
 from ...training.datasets import Arrays
 from .chemistry import files
+from .chemistry.graphs import graph
 from .chemistry.molecule import Molecule
 from .chemistry.perception import perceived, smiles_of
+from .chemistry.xyz import HARTREE
 
 SAMPLE, KNOWN = (Path(__file__).parent / name for name in ("qm9-sample.npz", "qm9-known.txt.xz"))
 SYMBOLS = ("?", "H", "", "", "", "", "C", "N", "O", "F")  # by number of protons, those of QM9
 QM9 = "QM9 (Ramakrishnan et al. 2014), CC0, from the Python package qm9pack (MIT)"
-HARTREE = 27.211386  # eV
 PROPERTIES = {
     "alpha": ("Polarizability_bohr3", 1.0, "isotropic polarisability, bohr³"),
     "gap": ("HOMO_LUMO_gap_au", HARTREE, "HOMO–LUMO gap, eV"),
@@ -99,7 +101,7 @@ def table(molecules: Sequence[Molecule], names: Sequence[str] = ()) -> Table:
     values = [[molecule.properties.get(name, np.nan) for name in names] for molecule in molecules]
     positions = np.concatenate([molecule.positions - molecule.positions.mean(0) for molecule in molecules])
     return Table(
-        np.array([len(molecule) for molecule in molecules], np.int16),
+        np.array([len(molecule) for molecule in molecules], np.int32),
         np.concatenate([molecule.numbers for molecule in molecules]).astype(np.int16),
         (positions * 1000).round().astype(np.int32),
         np.array(values, np.float32).reshape(len(molecules), len(names)),
@@ -177,27 +179,58 @@ def load(source: str) -> tuple[Arrays, Arrays]:
 
 
 def half(part: Arrays, which: str) -> Arrays:
-    """The "first" or "second" half of the records, all of them for "": a guide and its judge must not share any."""
+    """The "first" or "second" half of the records, all of them for "": a guide and its judge must not share a molecule.
+
+    InputError if there is one molecule alone.
+    """
     if not which:
         return part
-    middle = len(part) // 2
+    middle = part.metadata.get("middle", len(part) // 2)
+    if not 0 < middle < len(part):
+        raise InputError(f"{part.metadata['source']}: {len(part)} records of one molecule, which has no halves")
     index = torch.arange(middle) if which == "first" else torch.arange(middle, len(part))
     return Arrays(*part.batch(index), part.metadata)
 
 
 def _of_files(source: str) -> tuple[Arrays, Arrays]:
-    found, bad = files.read(Path(source))
+    """Split by molecule: all conformers of one, which share their graph, are on one side."""
+    found, bad, notes = files.read(Path(source), to_learn=True)
+    names, rare = _names(found)
+    graphs = np.unique([graph(molecule) for molecule in found], return_inverse=True)[1]
+    held_out = split(torch.from_numpy(graphs), [""] * len(found), 0.1).numpy()
+    if not held_out.any():
+        raise InputError(f"{source}: holds {len(found)} records of one molecule, expected two, one of them held out")
+    shuffled = Keys.of(0, 1).fold("split").uniform(int(graphs.max()) + 1)[0].numpy()[graphs].argsort(kind="stable")
+    sides = [shuffled[~held_out[shuffled]], shuffled[held_out[shuffled]]]
+    whole = table(found, names)
+    facts = {
+        "molecules": [len(np.unique(graphs[side])) for side in sides],
+        "middle": _middle(graphs[sides[0]]),
+        **({"notes": [*notes, *rare]} if notes or rare else {}),
+    }
+    return arrays(whole[sides[0]], whole[sides[1]], source, bad, facts)
+
+
+def _names(found: Sequence[Molecule]) -> tuple[list[str], list[str]]:
+    """The properties that more than half of the molecules have, and notes on the others."""
     counts = Counter(name for molecule in found for name in molecule.properties)
     names = sorted(name for name, count in counts.items() if 2 * count > len(found))
-    whole = table(found, names)
-    order = Keys.of(0, 1).fold("split").uniform(len(whole))[0].argsort().numpy()
-    held_out = max(1, len(whole) // 10)
-    if held_out == len(whole):
-        raise InputError(f"{source}: holds {len(whole)} molecule, expected at least two, one of them held out")
-    return arrays(whole[order[held_out:]], whole[order[:held_out]], source, bad)
+    rare = sorted(counts.keys() - set(names))
+    return names, [
+        f"property {name!r} is known of {counts[name]} of {len(found)} molecules, expected more than half: left out"
+        for name in rare
+    ]
 
 
-def arrays(learned: Table, held_out: Table, source: str, skipped: Sequence[str] = ()) -> tuple[Arrays, Arrays]:
+def _middle(graphs: Int[np.ndarray, " records"]) -> int:
+    """Where one half of the records ends and no molecule is on both sides; all of them, if there is one molecule."""
+    ends = np.append(np.diff(graphs).nonzero()[0] + 1, len(graphs))
+    return int(ends[np.abs(ends - len(graphs) / 2).argmin()])
+
+
+def arrays(
+    learned: Table, held_out: Table, source: str, skipped: Sequence[str] = (), facts: Mapping[str, Any] | None = None
+) -> tuple[Arrays, Arrays]:
     """Padded arrays with what a model must know of them: elements, sizes, spread, properties.
 
     Args:
@@ -205,6 +238,7 @@ def arrays(learned: Table, held_out: Table, source: str, skipped: Sequence[str] 
         held_out: records that no model was trained on.
         source: name of a shipped data set, or path of a file or folder.
         skipped: records that were left out, with the reason.
+        facts: what else is known of the data, in JSON values.
     """
     elements = sorted({int(z) for part in (learned, held_out) for z in np.unique(part.numbers)})
     metadata = {
@@ -215,10 +249,11 @@ def arrays(learned: Table, held_out: Table, source: str, skipped: Sequence[str] 
         "std": float((learned.milli / 1000).std()),
         "properties": {
             name: [float(np.nanmean(column)), float(np.nanstd(column)) or 1.0]
-            for name, column in zip(learned.names, learned.properties.T, strict=True)
+            for name, column in zip(learned.names, learned.properties.T.astype(np.float64), strict=True)
         },
         "skipped": len(skipped),
         **({"left out": list(skipped)} if skipped else {}),
+        **(facts or {}),
     }
     return padded(learned, metadata), padded(held_out, metadata)
 
@@ -282,8 +317,13 @@ def padded(part: Table, metadata: Mapping[str, Any]) -> Arrays:
 
 
 def states(found: Sequence[Molecule], metadata: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Molecules as a model's states, with their mask: to the last bit where they are centred already, else centred."""
+    """Molecules as a model's states, with their mask: to the last bit where they are centred already, else centred.
+
+    InputError for elements that the model does not know, or more atoms than it draws.
+    """
     n, length = len(found), metadata["length"]
+    for k, molecule in enumerate(found, 1):
+        require_known(molecule, metadata, f"molecule {k}")
     x = {"positions": torch.zeros(n, length, 3), "atoms": torch.zeros(n, length, dtype=torch.int64)}
     mask = torch.zeros(n, length, dtype=torch.bool)
     for k, molecule in enumerate(found):

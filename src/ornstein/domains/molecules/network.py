@@ -1,7 +1,8 @@
 """Space and network: positions without translation times masked elements, and a transformer that turns with them.
 
 Elements become masks while positions become a cloud, and both are undone together. Noise of 1 Å hides all bonds, though
-molecules are wider: most of the time is spent below.
+molecules are wider: most of the time is spent below. An element that was revealed stays as it is. With a power above 1
+elements survive as (1 − t)^power, so that most are decided once positions say something of them.
 """
 
 from collections.abc import Mapping
@@ -9,15 +10,21 @@ from dataclasses import replace
 from typing import Any
 
 from ...networks import MolecularConfig, MolecularRegressor, MolecularTransformer
-from ...schedules import Cosine, Scaled, Slowed
+from ...schedules import Cosine, Polynomial, Scaled, Slowed
 from ...spaces import Categorical, Centered, Product
 
 
-def space(metadata: Mapping[str, Any]) -> Product:
-    """Positions in Å, noised in units of their spread; elements with the bound of their likelihood as their loss."""
+def space(metadata: Mapping[str, Any], element_power: float = 1.0) -> Product:
+    """Positions in Å, noised in units of their spread; elements with the bound of their likelihood as their loss.
+
+    Args:
+        metadata: of the data that the model was trained on, in JSON values.
+        element_power: p of the elements' survival (1 − t)^p.
+    """
     length, std = metadata["length"], metadata["std"]
     positions = Centered((length, 3), Scaled(Slowed(Cosine()), std), std)
-    atoms = replace(Categorical.masked((length,), len(metadata["elements"])), weighting="counted")
+    elements = Categorical.masked((length,), len(metadata["elements"]), Polynomial(element_power))
+    atoms = replace(elements, weighting="counted")
     return Product({"positions": positions, "atoms": atoms}, {"atoms": 0.3})
 
 

@@ -47,6 +47,7 @@ class MoleculesConfig:
         data: qm9, qm9-sample (3,000 molecules of it), or an SDF or XYZ file or a folder of them.
         half: of the molecules to learn from, so that a guide and its judge share none; all if not given.
         predict: the data's properties, of clean molecules or of noisy ones, instead of drawing molecules.
+        element_power: elements survive the noise as (1 − t)^p: above 1 they are decided later than positions.
         network: the transformer.
         train: the training.
     """
@@ -54,8 +55,12 @@ class MoleculesConfig:
     data: str = "qm9"
     half: Literal["", "first", "second"] = ""
     predict: Literal["", "clean", "noisy"] = ""
+    element_power: float = 1.0
     network: MolecularConfig = field(default_factory=MolecularConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+
+    def __post_init__(self) -> None:
+        require_in(self, "", {"element_power": "[1, inf)"})
 
 
 @renamed(temperature="temperature_kelvin")
@@ -132,19 +137,21 @@ class Molecules(Task):
         return data.half(learned, config.half), held_out
 
     def describe(self, data: Dataset, validation: Dataset) -> str:
-        reasons = data.metadata.get("left out", [])
-        shown = "".join(f"\n  left out: {reason}" for reason in reasons[:20])
-        shown += "\n  …" if len(reasons) > 20 else ""
-        return (
-            f"{super().describe(data, validation)}; at most {data.metadata['length']} atoms; "
-            f"{len(reasons)} records left out{shown}"
-        )
+        known = data.metadata
+        reasons, notes = known.get("left out", []), known.get("notes", [])
+        told = super().describe(data, validation)
+        if "molecules" in known:
+            told += "; {} molecules to learn from, {} others held out with all of their conformers".format(
+                *known["molecules"]
+            )
+        counts = f"at most {known['length']} atoms; {len(reasons)} records left out"
+        return "\n  ".join([f"{told}; {counts}", *_some("left out", reasons), *_some("note", notes)])
 
     def data_provenance(self, metadata: Mapping[str, Any]) -> str:
         return data.QM9 if metadata["source"].startswith("qm9") else metadata["source"]
 
     def space(self, config: MoleculesConfig, metadata: Mapping[str, Any]) -> Product:
-        return network.space(metadata)
+        return network.space(metadata, config.element_power)
 
     def network(
         self, config: MoleculesConfig, metadata: Mapping[str, Any]
@@ -196,7 +203,7 @@ class Molecules(Task):
 
     def read(self, folder: Path, manifest: Mapping[str, Any]) -> tuple[State, Condition]:
         metadata, path = manifest["model"]["facts"], native(folder, manifest, XYZ)
-        found, bad = files.read(path)
+        found, bad, _ = files.read(path)
         if bad:
             raise InputError(bad[0])
         for k, molecule in enumerate(found):
@@ -226,6 +233,11 @@ class Molecules(Task):
         return [_bonded(denoiser, seed), _knob(denoiser, seed)]
 
 
+def _some(what: str, lines: Sequence[str], most: int = 20) -> list[str]:
+    """The first of many lines."""
+    return [f"{what}: {line}" for line in lines[:most]] + ["…"] * (len(lines) > most)
+
+
 # Requests ---------------------------------------------------------------------------------------------
 
 
@@ -243,7 +255,7 @@ def _properties(said: Sequence[str]) -> dict[str, float]:
 
 def _one(path: Path) -> Molecule:
     """The only molecule of a file."""
-    found, _ = files.read(path)
+    found, _, _ = files.read(path)
     if len(found) != 1:
         raise InputError(f"{path}: holds {len(found)} molecules, expected one")
     return found[0]
@@ -282,8 +294,9 @@ def sizes(numbers: range, metadata: Mapping[str, Any], atoms: int | None = None,
         metadata: of the data that the model was trained on, in JSON values.
         atoms: how many atoms each molecule has, hydrogens included.
     """
-    if atoms is not None and not held < atoms <= metadata["length"]:
-        raise InputError(f"--atoms {atoms}: expected {held + 1} to {metadata['length']}, what this model knows")
+    least = max(held + 1, 2)
+    if atoms is not None and not least <= atoms <= metadata["length"]:
+        raise InputError(f"--atoms {atoms}: expected {least} to {metadata['length']}, what this model knows")
     if atoms is not None:
         return torch.full((len(numbers),), atoms)
     counts = [(int(size), count) for size, count in metadata["sizes"].items() if int(size) > held]

@@ -41,7 +41,7 @@ def test_round_trip(
     write, within = WRITERS[suffix]
     path = tmp_path_factory.mktemp("round") / f"all{suffix}"
     write(path, molecules)
-    found, bad = read(path)
+    found, bad, _ = read(path)
     assert not bad
     for one, other in zip(found, molecules, strict=True):
         require_same(one, other, within)
@@ -92,7 +92,10 @@ BAD_SDF = {
     "atom 1 is of no element$": lambda: block().replace(" C  ", " *  ", 1),
     "atom 3 has no coordinates": lambda: block().replace(block().splitlines()[6][:12], "  somewhere "),
     "has no atoms": lambda: Chem.MolToMolBlock(Chem.Mol()),
-    "not a MOL block that RDKit reads": lambda: block()[:-30] + "\n",
+    "does not end in a line M  END": lambda: block()[:-30] + "\n",
+    "not a MOL block that RDKit reads": lambda: block().replace("\n" + block().splitlines()[13][:6], "\n  1 99"),
+    "line 22 is blank, within the MOL block": lambda: block().replace("M  END", "\nM  END"),
+    "has a coordinate of 1e\\+06 Å": lambda: block().replace(block().splitlines()[4][:10], " 1000000.0"),
 }
 
 
@@ -100,7 +103,7 @@ BAD_SDF = {
 def test_bad_sdf_records_are_named_and_the_others_read(reason: str, record: Callable[[], str], tmp_path: Path) -> None:
     path = tmp_path / "my.sdf"
     path.write_text("$$$$\n".join([block(), record(), block(molecule=made("C6H6"))]))
-    good, bad = read(path)
+    good, bad, _ = read(path)
     assert [len(molecule) for molecule in good] == [9, 12]  # benzene lies in z = 0 and says that it is 3-D
     with pytest.raises(ValueError, match=reason):
         raise ValueError(*bad)
@@ -110,7 +113,16 @@ def test_bad_sdf_records_are_named_and_the_others_read(reason: str, record: Call
 WATER = "3\nwater\nO 0 0 .1\nH 0 .76 -.48\nH 0 -.76 -.48\n"
 BAD_XYZ = {
     "atom 2 is of no element": "2\n\nC 0 0 0\nX 0 0 1\n",
-    "not XYZ that ASE reads": "1\n\nC 0 0\n",
+    "atom 1 has 3 columns, expected 4": "1\n\nC 0 0\n",
+    "atom 1 has 4 columns, expected 1000000000": "1\nProperties=species:S:1:pos:R:3:x:R:999999996\nC 0 0 0\n",
+    "expected species:S:1 and pos:R:3": "1\nProperties=species:S:1:pos:R:999999999\nC 0 0 0\n",
+    "expected name:type:columns": "1\nProperties=species:S:1:pos:R\nC 0 0 0\n",
+    "atom 1 has no coordinates": "1\n\nC 0 0 ²\n",
+    "atom 1 is of no element: 'Qq'": "1\n\nQq 0 0 0\n",
+    "has a coordinate of 3e\\+06 Å": "1\n\nC 0 0 3e6\n",
+    "its charge is -1": "2\nProperties=species:S:1:pos:R:3 charge=-1\nO 0 0 0\nH 0 0 1\n",
+    "its charge is \\+1": "1\n1 1\nNa 0 0 0\n",
+    "its charge is -2": "2\nsuperoxide, total charge: 2-\nO 0 0 0\nO 0 0 1.3\n",
     "not finite": "1\n\nC 0 0 nan\n",
     "is periodic": '1\nLattice="9 0 0 0 9 0 0 0 9" Properties=species:S:1:pos:R:3\nC 0 0 0\n',
 }
@@ -120,7 +132,7 @@ BAD_XYZ = {
 def test_bad_xyz_frames_are_named_and_the_others_read(reason: str, frame: str, tmp_path: Path) -> None:
     path = tmp_path / "my.xyz"
     path.write_text(WATER + frame + "\n" + WATER)
-    good, bad = read(path)
+    good, bad, _ = read(path)
     assert [molecule.name for molecule in good] == ["water", "water"]
     with pytest.raises(ValueError, match=f"record 2: .*{reason}"):
         raise ValueError(*bad)
@@ -130,19 +142,38 @@ def test_bad_xyz_frames_are_named_and_the_others_read(reason: str, frame: str, t
 def test_what_is_left_of_an_xyz_file_is_one_bad_record(tail: str, reason: str, tmp_path: Path) -> None:
     path = tmp_path / "my.xyz"
     path.write_text(WATER + tail)
-    good, bad = read(path)
+    good, bad, _ = read(path)
     assert (len(good), len(bad)) == (1, 1)
     assert reason in bad[0]
 
 
-def test_raw_qm9_is_xyz(tmp_path: Path) -> None:
+RAW_QM9 = (
+    "3\ngdb 3\t799.58812\t437.90386\t282.94545\t1.8511\t6.31\t-0.2928\t0.0687\t0.3615\t19.0002\t0.021375"
+    "\t-76.404702\t-76.401867\t-76.400922\t-76.422349\t6.002\t\nO\t-0.0343604951\t 0.9775395708\t 0.0076015923"
+    "\t-0.589706\nH\t 0.0647664923\t 2.1*^-1\t 0.0015346341\t 0.294853\nH\t 0.8717903737\t 1.3007924048"
+    "\t 6.9*^-6\t 0.294853\n1671.4222\t3803.6305\t3907.698\t\nO\tO\t\nInChI=1S/H2O/h1H2\tInChI=1S/H2O/h1H2\n"
+)
+
+
+def test_raw_qm9_is_read_whole_in_our_units(tmp_path: Path) -> None:
+    """Water as published: debye, bohr³, eV, cal/(mol K); the file ends with its frequencies, SMILES and InChI."""
     path = tmp_path / "dsgdb9nsd_000003.xyz"
-    path.write_text(
-        "3\ngdb 3\t799.58\nO\t-0.0343\t9.7*^-1\t0.0076\t-0.58\nH\t0\t0\t0\t0.29\nH\t.87\t1.3\t0\t0.29\n1341.3\n"
-    )
-    good, bad = read(path)
-    assert good[0].positions[0].tolist() == [-0.0343, 0.97, 0.0076]
-    assert len(bad) == 1  # its frequencies and SMILES are not XYZ, and that is said
+    path.write_text(RAW_QM9 * 2)
+    (water, _), bad, notes = read(path)
+    assert (bad, notes) == ([], [])
+    assert water.name == "gdb 3"
+    assert water.numbers.tolist() == [8, 1, 1]
+    assert water.positions[1:, 1:].tolist() == [[0.21, 0.0015346341], [1.3007924048, 6.9e-6]]
+    known = {
+        "mu": 1.8511,
+        "alpha": 6.31,
+        "homo": -7.96749,
+        "lumo": 1.86942,
+        "gap": 9.83692,
+        "cv": 6.002,
+        "U0": -2079.08,
+    }
+    assert {name: water.properties[name] for name in known} == pytest.approx(known, rel=1e-5)
 
 
 def bare(molecule: Molecule) -> Molecule:
@@ -158,7 +189,7 @@ def test_missing_hydrogens_are_bad_where_they_matter(tmp_path: Path) -> None:
     (tmp_path / "a.sdf").write_text(block() + "$$$$\n" + sdf_without_hydrogens())
     write_xyz(tmp_path / "b.xyz", [made("CO2"), bare(made("CH3CH2OH"))])
     assert len(read(tmp_path)[0]) == 4
-    good, bad = read(tmp_path, hydrogens=True)
+    good, bad, _ = read(tmp_path, hydrogens=True)
     assert len(good) == 2
     assert [line.split(": ", 1)[1] for line in bad] == ["record 2: lacks 6 hydrogens", "record 2: has no hydrogens"]
 
