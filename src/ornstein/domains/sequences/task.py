@@ -33,6 +33,10 @@ from .factors import known
 Reveal = Literal["entropy", "confidence", "first-hitting", "ancestral", "remask"]
 FASTA = "samples.fasta"
 CHAPTER = 64
+FEWEST_PARTICLES = 64
+POPULATION_STEPS = 64
+LETTERS = 1_000_000
+"""That a population passes through the network, if its size is not said: about a minute of one core."""
 
 
 @dataclass(frozen=True)
@@ -161,6 +165,7 @@ class Sequences(Task):
             condition,
             sampler=partial(sampler, asked),
             owned="the order of revealing (--reveal-order) decides",
+            population=_population(len(numbers), metadata),
             independent=order,
             weighed=["fold"] if asked.fold is not None else [],
         )
@@ -284,6 +289,12 @@ def _lengths(asked: SequencesRequest, numbers: range, metadata: Mapping[str, Any
     ]
     quantiles = (torch.arange(numbers.start, numbers.stop) * 0.6180339887498949) % 1.0
     return lengths[(quantiles * len(lengths)).long()]
+
+
+def _population(n: int, metadata: Mapping[str, Any]) -> dict[str, int]:
+    """As many particles as see `LETTERS` letters in all steps, within limits: long sequences are slow."""
+    affordable = LETTERS // (POPULATION_STEPS * metadata["length"])
+    return {"particles": max(n, min(512, max(FEWEST_PARTICLES, affordable))), "steps": POPULATION_STEPS}
 
 
 def _metadata(samples: Samples) -> Mapping[str, Any]:
