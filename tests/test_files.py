@@ -1,5 +1,6 @@
 """What is read is checked against a schema, and a folder is held by one at a time."""
 
+import gzip
 import os
 import subprocess
 import sys
@@ -8,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from fuzz import mutations, require_clean
 from ornstein import InputError
-from ornstein.files import Lock, parse_json, require
+from ornstein.files import Lock, content, gunzipped, inside, parse_json, require, text
 
 SCHEMA = {"name": str, "sizes": [int], "std": float, "model": {"step": int}, "note?": str}
 GOOD = {"name": "a", "sizes": [1, 2], "std": 3, "model": {"step": 1, "more": None}, "note": None, "more": []}
@@ -71,3 +73,77 @@ def test_a_folder_is_held_by_one_process_until_it_dies(tmp_path: Path) -> None:
     with lock, pytest.raises(InputError), Lock(lock.folder, "training"):
         pass
     assert not descriptors or len(os.listdir("/proc/self/fd")) == descriptors
+
+
+# Reading within limits --------------------------------------------------------------------------------
+
+
+def test_a_file_is_read_up_to_its_limit(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"\xef\xbb\xbfna\xc3\xafve")
+    assert text(path, 9, "text") == "naïve"
+    with pytest.raises(InputError, match=r"a.txt: 9e-06 MB, more than the limit of 8e-06 MB"):
+        text(path, 8, "text")
+    path.write_bytes(b"a\nb\xff")
+    with pytest.raises(InputError, match="line 2 holds the byte 0xff, which is not UTF-8"):
+        text(path, 100, "text")
+
+
+def test_only_regular_files_are_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "loop").symlink_to("loop")
+    refused = {
+        tmp_path: "not a file but a folder",
+        tmp_path / "pipe": "not a file but a pipe",
+        Path("/dev/zero"): "not a file but a device",
+        tmp_path / "absent": "not found .No such file or directory., expected text",
+        tmp_path / "loop": "Too many levels of symbolic links",
+        tmp_path / ("a" * 300): "File name too long",
+        tmp_path / "nul\0": "no such file",
+    }
+    for path, message in refused.items():
+        with pytest.raises(InputError, match=message):
+            content(path, 100, "text")
+
+
+def test_a_file_that_hides_its_size_is_limited_too() -> None:
+    with pytest.raises(InputError, match="more than the limit"):
+        content(Path("/proc/self/status"), 100, "text")
+
+
+def test_gzip_is_unpacked_up_to_its_limit() -> None:
+    two = gzip.compress(b"ab") + gzip.compress(b"cd")
+    assert gunzipped(two, 4, "f") == b"abcd"
+    assert gunzipped(b"plain", 2, "f") == b"plain"
+    with pytest.raises(InputError, match="f: unpacks to more than the limit of 1 MB"):
+        gunzipped(gzip.compress(bytes(10**7)), 10**6, "f")
+    with pytest.raises(InputError, match="f: damaged gzip file"):
+        gunzipped(two[:-1], 100, "f")
+
+
+def test_any_gzip_is_read_or_refused() -> None:
+    good = gzip.compress(b"some text\n" * 20)
+    accepted, refused = require_clean(lambda data: gunzipped(data, 10**5, "f"), mutations(good, 200, 0))
+    assert accepted + refused == 200
+    assert refused > 50
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("../secret", "/etc/passwd", "0/../../secret", "", ".", "a/", "a//b", "a\0", "\x1b[31m", "a" * 300, "pipe"),
+        *("link", "out/secret", "absent", "in", "0.txt/x"),
+    ],
+)
+def test_a_name_in_a_folder_stays_there(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "folder"
+    (folder / "in").mkdir(parents=True)
+    for path in (tmp_path / "secret", folder / "0.txt", folder / "in" / "1.txt"):
+        path.write_text("x")
+    os.mkfifo(folder / "pipe")
+    (folder / "link").symlink_to("0.txt")
+    (folder / "out").symlink_to(tmp_path)
+    with pytest.raises(InputError, match=r"m\.json: names"):
+        inside(folder, name, "m.json")
+    assert inside(folder, "0.txt", "m.json").read_text() == "x"
+    assert inside(folder, "in/1.txt", "m.json").read_text() == "x"

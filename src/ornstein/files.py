@@ -1,13 +1,17 @@
 """Files that are whole or absent: write beside the target, flush to the disk, rename over it.
 
-What is read back is checked against a schema, and a folder can be held by one process at a time.
+What is read is a file of bounded size, checked against a schema; a folder can be held by one process at a time. For
+`.npz` see arrays.py.
 """
 
+import errno
 import fcntl
 import json
 import os
 import reprlib
+import stat
 import tempfile
+import zlib
 from collections.abc import Callable, Mapping
 from hashlib import file_digest
 from math import isfinite, isnan
@@ -59,15 +63,143 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(plain(value), indent=2, allow_nan=False) + "\n")
 
 
-def read_json(path: Path, expected: str) -> Any:
-    """The content of a JSON file; InputError if it is missing or malformed. `expected` says what it should be."""
+# Reading ----------------------------------------------------------------------------------------------
+
+MB = 1_000_000
+SMALL = 32 * MB
+"""Limit of a file that describes others: a manifest, scores, a configuration, the log of a training."""
+
+_NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EISDIR, errno.ENXIO, errno.EINVAL)
+
+
+def content(path: Path, limit: int, expected: str) -> bytes:
+    """The bytes of a regular file.
+
+    InputError if it is not there, a folder, a pipe or a device, or longer than the limit; PermissionError and other
+    faults of the machine are raised as they are.
+
+    Args:
+        path: of the file.
+        limit: bytes, none of which is read if there are more.
+        expected: what the file should be, in words, for the error.
+    """
+    with open(_opened(path, expected), "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        found = b"" if size > limit else file.read(limit + 1)  # which may have grown, or hide its size, as in /proc
+    if max(size, len(found)) > limit:
+        raise InputError(f"{path}: {_megabytes(max(size, len(found)))}, more than the limit of {_megabytes(limit)}")
+    return found
+
+
+def _opened(path: Path, expected: str) -> int:
+    """The descriptor of a regular file; a pipe is not waited for."""
     try:
-        text = path.read_text()
-    except FileNotFoundError:
-        raise InputError(f"{path}: not found, expected {expected}") from None
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    except ValueError:  # a NUL in the name
+        raise InputError(f"{str(path)!r}: no such file, expected {expected}") from None
+    except OSError as error:
+        if error.errno not in _NO_FILE:
+            raise
+        raise InputError(f"{path}: not found ({error.strerror}), expected {expected}") from None
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        raise InputError(f"{path}: not a file but {_sort(mode)}, expected {expected}")
+    return descriptor
+
+
+def text(path: Path, limit: int, expected: str) -> str:
+    """The UTF-8 text of a file, without the mark that some editors put before it; see `content` for the rest."""
+    return decoded(content(path, limit, expected), path)
+
+
+def decoded(data: bytes, where: object) -> str:
+    """Bytes as UTF-8 text, without a byte-order mark; InputError names the line that is not."""
+    try:
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not valid JSON ({error}), expected {expected}") from None
-    return parse_json(text, path, expected)
+        line = data.count(b"\n", 0, error.start) + 1
+        found = data[error.start : error.start + 1].hex()
+        raise InputError(f"{where}: line {line} holds the byte 0x{found}, which is not UTF-8, as expected") from None
+
+
+def gunzipped(data: bytes, limit: int, where: object) -> bytes:
+    """What gzip'd bytes hold, and other bytes as they are; InputError if it is damaged, or more than the limit.
+
+    Args:
+        limit: bytes, beyond which nothing is unpacked.
+        where: the data stand, for the error, such as a path.
+    """
+    parts, left = [], limit
+    while data[:2] == b"\x1f\x8b":
+        unpack = zlib.decompressobj(wbits=31)
+        try:
+            parts.append(unpack.decompress(data, left + 1))
+        except zlib.error as error:
+            raise InputError(f"{where}: damaged gzip file ({error})") from None
+        left -= len(parts[-1])
+        if left < 0:
+            raise InputError(f"{where}: unpacks to more than the limit of {_megabytes(limit)}")
+        if not unpack.eof:
+            raise InputError(f"{where}: damaged gzip file, it ends too early")
+        data = unpack.unused_data.lstrip(b"\0")
+    if parts and data:
+        raise InputError(f"{where}: damaged gzip file, {len(data)} bytes after its end are not gzip")
+    return b"".join(parts) if parts else data
+
+
+def inside(folder: Path, name: str, where: object) -> Path:
+    """The path of a regular file of that name in a folder; InputError if the name leads out of it, or to no file.
+
+    No part of it may be a symbolic link, and it must be written as a relative path is: "0.png", "chains/1.npz".
+
+    Args:
+        where: the name stands, for the error, such as a manifest.
+    """
+    parts = name.split("/")
+    if any(part in ("", ".", "..") for part in parts) or not name.isprintable():
+        raise InputError(f"{where}: names {reprlib.repr(name)}, expected the name of a file in its own folder")
+    path = folder
+    for part in parts:
+        path = path / part
+        try:
+            mode = path.lstat().st_mode
+        except OSError as error:
+            if error.errno not in _NO_FILE:
+                raise
+            raise InputError(f"{where}: names {reprlib.repr(name)}, which is not there") from None
+        wanted = stat.S_ISREG if path == folder / name else stat.S_ISDIR
+        if not wanted(mode):
+            raise InputError(f"{where}: names {reprlib.repr(name)}, which is {_sort(mode)}, expected a file")
+    return path
+
+
+def _sort(mode: int) -> str:
+    sorts = {
+        stat.S_IFDIR: "a folder",
+        stat.S_IFLNK: "a symbolic link",
+        stat.S_IFIFO: "a pipe",
+        stat.S_IFSOCK: "a socket",
+        stat.S_IFREG: "a file",
+    }
+    return sorts.get(stat.S_IFMT(mode), "a device")
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / MB:.4g} MB"
+
+
+def read_json(path: Path, expected: str, schema: Any = None, limit: int = SMALL) -> Any:
+    """The content of a JSON file; InputError if it is missing, malformed, longer than the limit or not of the schema.
+
+    Args:
+        path: of the file.
+        expected: what the file should be, in words.
+        schema: see `require`.
+        limit: bytes.
+    """
+    value = parse_json(text(path, limit, expected), path, expected)
+    return value if schema is None else require(value, schema, path)
 
 
 def parse_json(text: str, where: object, expected: str) -> Any:

@@ -1,0 +1,105 @@
+"""NumPy's `.npz` files: what they hold is known before anything is unpacked.
+
+A zip archive of arrays says of each how large it is, unpacked; each array's own header says its type and shape. Both
+are checked, against each other and against a limit, before memory is taken. Objects, which are pickles, are refused.
+"""
+
+import lzma
+import struct
+import zipfile
+import zlib
+from collections.abc import Mapping
+from io import BytesIO
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .errors import InputError
+from .files import MB, content
+
+
+def members(path: Path, limit: int, schema: Mapping[str, str] | None = None) -> dict[str, np.ndarray]:
+    """The arrays of an `.npz`, by name; with a schema those that it names, in its order.
+
+    InputError if the file is no such archive, is damaged, holds what the schema does not allow, or unpacks to more than
+    the limit.
+
+    Args:
+        path: of the file.
+        limit: bytes of the file, and of all arrays wanted together.
+        schema: name → kinds of its numbers ("f" real, "i" whole, "u" whole and not negative, "b" true or false, "U"
+            text), such as {"x": "fiu"}. A name that ends in "?" may be absent.
+    """
+    data = content(path, limit, "an .npz file")
+    try:
+        with zipfile.ZipFile(BytesIO(data)) as archive:
+            infos = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+            wanted = _wanted(infos, schema, path)
+            size = sum(info.file_size for info in wanted.values())
+            if size > limit:
+                raise InputError(f"{path}: unpacks to {size / MB:.4g} MB, more than the limit of {limit / MB:.4g} MB")
+            kinds = {name.removesuffix("?"): kind for name, kind in (schema or {}).items()}
+            return {
+                name: _array(archive, info, kinds.get(name), f"{path}: array {name!r}") for name, info in wanted.items()
+            }
+    except InputError:
+        raise
+    except _DAMAGED as error:
+        raise InputError(f"{path}: not an .npz file, or a damaged one ({error})") from None
+
+
+_DAMAGED = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, NotImplementedError, RuntimeError),
+    *(ValueError, EOFError, LookupError, OverflowError, OSError),
+)
+"""What the readers of an archive in memory raise for bytes that are none."""
+
+
+def _wanted(infos: Mapping[str, Any], schema: Mapping[str, str] | None, path: Path) -> dict[str, Any]:
+    if schema is None:
+        return dict(infos)
+    names = {name.removesuffix("?"): name.endswith("?") for name in schema}
+    for name, optional in names.items():
+        if name not in infos and not optional:
+            found = ", ".join(map(repr, list(infos)[:10])) or "nothing"
+            raise InputError(f"{path}: has no array {name!r}, found {found}")
+    return {name: infos[name] for name in names if name in infos}
+
+
+def _array(archive: zipfile.ZipFile, info: zipfile.ZipInfo, kinds: str | None, where: str) -> np.ndarray:
+    with archive.open(info) as file:
+        dtype, shape, fortran = _header(file, kinds, where)
+        size = dtype.itemsize * prod(shape)
+        if size > info.file_size:
+            raise InputError(f"{where} is said to be {dtype} of shape {shape}, but has only {info.file_size} bytes")
+        data = file.read(size + 1)
+    if len(data) != size:
+        raise InputError(f"{where} is said to be {dtype} of shape {shape}, {size} bytes, but has {len(data)}")
+    found = np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
+    return found.astype(dtype.newbyteorder("="))  # a copy that may be written to
+
+
+def _header(file: Any, kinds: str | None, where: str) -> tuple[np.dtype, tuple[int, ...], bool]:
+    """Type, shape and whether the first index runs fastest."""
+    try:
+        version = np.lib.format.read_magic(file)
+        if version not in ((1, 0), (2, 0)):
+            raise ValueError(f"version {version[0]}.{version[1]}")
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, fortran, dtype = read(file)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError) as error:
+        raise InputError(f"{where} is not an array of NumPy's ({str(error).splitlines()[0]})") from None
+    if dtype.hasobject or dtype.names or dtype.subdtype or not dtype.itemsize or dtype.kind not in (kinds or "fiubUc"):
+        raise InputError(f"{where} holds {dtype}, expected {_named(kinds)}")
+    if any(size < 0 for size in shape) or len(shape) > 16:
+        raise InputError(f"{where} has the shape {shape}, expected at most 16 sizes, none negative")
+    return dtype, shape, fortran
+
+
+_KINDS = {"f": "real numbers", "i": "whole numbers", "b": "true or false", "U": "text", "c": "complex numbers"}
+
+
+def _named(kinds: str | None) -> str:
+    return " or ".join(_KINDS[kind] for kind in kinds or "fiU" if kind in _KINDS)
