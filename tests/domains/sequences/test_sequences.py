@@ -12,6 +12,7 @@ from ornstein import InputError, Keys
 from ornstein.cli import main
 from ornstein.config import update
 from ornstein.domains.sequences import data, metrics, network
+from ornstein.domains.sequences.formats import Record, write_fasta
 from ornstein.domains.sequences.task import FASTA, Sequences, SequencesConfig, SequencesRequest
 from ornstein.spaces import Substitution
 from ornstein.tasks import requests, runs
@@ -39,8 +40,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 def fasta(path: Path, texts: list[str], families: tuple[str, ...] = ()) -> Path:
     labels = [f"family={families[k % len(families)]}" if families else "" for k in range(len(texts))]
-    records = [data.Record(f"r{k}", label, text) for k, (label, text) in enumerate(zip(labels, texts, strict=True))]
-    data.write_fasta(path, records)
+    records = [Record(f"r{k}", label, text) for k, (label, text) in enumerate(zip(labels, texts, strict=True))]
+    write_fasta(path, records)
     return path
 
 

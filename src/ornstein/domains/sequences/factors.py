@@ -29,8 +29,8 @@ from ...guidance.factors import Energy, Factor, Updated
 from ...guidance.measurements import Fixed
 from ...spaces import Categorical, Space
 from ...states import State, Time
-from .data import GAP
 from .folding.structures import KT, pairs_of, vienna
+from .formats import GAP
 from .motifs import Automaton, Pattern, automaton, parsed, possible
 
 PAIRS = ("AU", "UA", "GC", "CG", "GU", "UG")
