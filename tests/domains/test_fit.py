@@ -282,7 +282,7 @@ FIELDS: dict[str, dict[str, Callable[[], on.Guide]]] = {
         "fixed": lambda: sequences.fixed("GA????"),
         "motif": lambda: sequences.motif("GA"),
         "structure": lambda: sequences.structure("((..))"),
-        "fold": lambda: sequences.fold("((..))"),
+        "fold": lambda: sequences.fold("(....)"),
         "fraction": lambda: sequences.fraction("GC=0.5"),
     },
     "images": {

@@ -29,7 +29,7 @@ from ...guidance.factors import Energy, Factor, Updated
 from ...guidance.measurements import Fixed
 from ...spaces import Categorical, Space
 from ...states import State, Time
-from .folding.structures import KT, pairs_of, vienna
+from .folding.structures import KT, pairs_of, require_foldable, vienna
 from .formats import GAP
 from .motifs import Automaton, Pattern, automaton, parsed, possible
 
@@ -111,7 +111,7 @@ def fold(brackets: str, alphabet: str | None = None) -> ForModel:
     def make(letters: str, length: int, kind: str) -> Folds:
         _require_bases(kind, "fold")
         _require_length(brackets, length, "fold")
-        pairs_of(brackets)
+        require_foldable(brackets)
         return Folds(brackets, letters)
 
     return _of_letters("fold", make, alphabet)
