@@ -18,12 +18,16 @@ from typing import Any
 from ornstein import Keys
 from ornstein.domains.sequences.folding import design, folded, pairs_of
 from ornstein.domains.sequences.folding.structures import apart, vienna
+from ornstein.errors import InputError
 
 METHODS = ("ours", "RNAinverse")
 
 
 def ours(target: str, seed: int, seconds: float) -> str:
-    return design(target, Keys.of(seed, 1), 10**9, seconds).sequence
+    try:
+        return design(target, Keys.of(seed, 1), 10**9, seconds).sequence
+    except InputError:  # no sequence can have it
+        return "A" * len(target)
 
 
 def rna_inverse(target: str, seed: int, seconds: float) -> str:

@@ -15,7 +15,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ornstein.domains.sequences.data import FAMILIES, Record, emit, read, without_insertions, write_fasta
+from ornstein.domains.sequences.data import FAMILIES, emit
+from ornstein.domains.sequences.formats import Record, read, without_insertions, write_fasta
 
 BOVINE_TRYPSIN = (  # P00760, the mature chain
     "IVGGYTCGANTVPYQVSLNSGYHFCGGSLINSQWVVSAAHCYKSGIQVRLGEDNINVVEGNEQFISASKSIVHPSYNSNTLNNDIMLIKLKSAASLNSRVASISLPTSCA"
@@ -141,7 +142,7 @@ def start_sites(work: Path) -> dict[str, Any]:
     """The bases about the start codon of each gene that pyrodigal finds in the genome of E. coli 536."""
     import pyrodigal  # pyright: ignore[reportMissingImports]
 
-    (genome,) = read(work / "usr/share/doc/bowtie/examples/genomes/NC_008253.fna.gz")
+    (genome,) = read(work / "usr/share/doc/bowtie/examples/genomes/NC_008253.fna.gz").records
     finder = pyrodigal.GeneFinder()
     finder.train(genome.sequence.encode())
     windows: dict[str, Record] = {}

@@ -152,7 +152,7 @@ def test_letters_are_the_models_own() -> None:
         own = Blank(Categorical.masked((6,), 4))
         fixed = first(own & sequences.fixed("AUA???", alphabet=alphabet))
         assert fixed.value[:3].tolist() == expected
-    assert first(RNA & sequences.motif("TATA")).classes.double().argmax(1).tolist() == [3, 0, 3, 0]  # T as U
+    assert first(RNA & sequences.motif("TATA")).pattern.columns.double().argmax(1).tolist() == [3, 0, 3, 0]  # T as U
     with pytest.raises(InputError, match="motif: 20 letters are said, the model tells 4 apart"):
         _ = Blank(Categorical.masked((6,), 4)) & sequences.motif("C-x-H", alphabet="ACDEFGHIKLMNPQRSTVWY")
     with pytest.raises(InputError, match="fixed: alphabet are said to be UGCA"):
@@ -282,7 +282,7 @@ FIELDS: dict[str, dict[str, Callable[[], on.Guide]]] = {
         "fixed": lambda: sequences.fixed("GA????"),
         "motif": lambda: sequences.motif("GA"),
         "structure": lambda: sequences.structure("((..))"),
-        "fold": lambda: sequences.fold("((..))"),
+        "fold": lambda: sequences.fold("(....)"),
         "fraction": lambda: sequences.fraction("GC=0.5"),
     },
     "images": {

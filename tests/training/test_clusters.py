@@ -1,13 +1,17 @@
 """Clusters are those of all pairs compared one by one, and a split takes them whole."""
 
 import random
+import warnings
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from identities import GAP, assert_apart, common_length, identity
+from ornstein.keys import Keys
+from ornstein.training import clusters
 from ornstein.training.clusters import clustered, common, identities, split
 from worlds import rejected
 
@@ -124,3 +128,24 @@ def test_clusters_are_held_out_whole_and_as_many_as_fit() -> None:
 def test_if_no_cluster_fits_the_smallest_is_held_out_but_never_the_only_one() -> None:
     clusters = torch.tensor([0, 0, 0, 1, 1, 5, 5])
     assert split(clusters, ["a"] * 5 + ["b"] * 2, 0.1).tolist() == [False] * 3 + [True] * 2 + [False] * 2
+
+
+@pytest.mark.parametrize("length", [1, 62, 63, 64, 400])
+def test_few_others_and_many_have_the_same_common_subsequences(length: int) -> None:
+    """One by one, with all bits in one number, or all at once, in words of 63."""
+    keys = Keys.of(length, 300)
+    x = (keys.uniform(400) * 4).long()
+    record, others = x[0, :length], x[1:]
+    others[:, 350:] = 4  # padded
+    at_once = common(record, others, 4)
+    assert torch.equal(torch.cat([common(record, other[None], 4) for other in others[:40]]), at_once[:40])
+    assert common(record, record[None], 4).item() == length
+
+
+def test_what_takes_minutes_is_said_before() -> None:
+    lengths = np.full(400, 20_000)
+    with pytest.warns(UserWarning, match=r"comparing 400 records with one another takes about \d+ minutes"):
+        clusters._warn(lengths, np.full(400, 400))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        clusters._warn(np.full(1000, 100), np.full(1000, 1000))

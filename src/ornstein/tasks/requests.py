@@ -103,7 +103,7 @@ def _engine(exact: str, request: Request, denoiser: Denoiser, said: Mapping[str,
     if exact != "off":
         if request.start is not None:
             raise InputError(f"--exact {exact}: samples that start from a reference follow no law of their own")
-        return engine(exact, said)
+        return engine(exact, {**(request.population if exact == "particles" else {}), **said})
     start = {} if request.start is None else {"start": request.start, "strength": request.strength}
     if request.sampler is None:
         return engine(exact, {**request.defaults, **said, **start})

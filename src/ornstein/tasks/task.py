@@ -35,6 +35,7 @@ class Request:
         record: what the request led to, in JSON values, for the manifest; what was asked is there anyway.
         each: what is said of every sample, as many JSON values a name as samples.
         defaults: settings of independent samples that the domain chooses where the user does not.
+        population: those of one population of particles, likewise.
         sampler: for (space, number of steps, if said), where the order of the kernels is the domain's own; then eta,
             order and grid have no meaning, and `owned` names the flags that decide instead.
         independent: flags that were said and that only independent samples use.
@@ -47,6 +48,7 @@ class Request:
     record: Mapping[str, Any] = field(default_factory=dict)
     each: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    population: Mapping[str, Any] = field(default_factory=dict)
     sampler: Callable[[Any, int | None], Sampler] | None = None
     owned: str = ""
     independent: Sequence[str] = ()

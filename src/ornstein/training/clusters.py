@@ -8,9 +8,11 @@ linkage), and clusters stay whole.
 Records are rows of tokens. The identity of two of one length is the share of equal tokens among the columns in which
 not both have a gap. Records of unequal lengths have the length of their longest common subsequence over that of the
 longer: no global alignment gives them more. It is exact, for all pairs, bit-parallel (Hyyrö 2004): some seconds for
-5,000 records of 100 tokens, and n² of it for n records.
+5,000 records of 100 tokens, half a second for two of 50,000, and n² of it for n records. What will take longer than
+`PATIENCE` is said before.
 """
 
+import warnings
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -20,6 +22,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..keys import Keys
+
+PATIENCE = 60.0
+"""Seconds."""
 
 _Links = Iterator[tuple[int, np.ndarray]]
 """Each record, and others that are as similar to it as the threshold; each pair once."""
@@ -102,6 +107,7 @@ def _block_identities(a: Tensor, b: Tensor, gap: int) -> Tensor:
 
 
 def _column_links(x: Tensor, size: int, threshold: float, gap: int, block: int = 256) -> _Links:
+    _say(len(x), len(x) ** 2 * x.shape[1] * size / 2e10)
     for start in range(0, len(x), block):
         rows = identities(x[start : start + block], x[start:], size, gap)
         for row, similar in enumerate((rows >= threshold).numpy()):
@@ -117,18 +123,43 @@ def _subsequence_links(x: Tensor, size: int, threshold: float, mask: Tensor) -> 
     order = lengths.argsort(descending=True, stable=True).numpy()
     lengths = lengths.numpy()[order]
     ordered = x.where(mask, size)[order].T.contiguous().T  # column after column, as `common` reads it
+    ends = np.searchsorted(-lengths, -threshold * lengths + 1e-9, side="right")
+    _warn(lengths, ends)
     for place, length in enumerate(lengths[:-1].tolist()):
-        end = int(np.searchsorted(-lengths, -threshold * length + 1e-9, side="right"))
-        equal = common(ordered[place, :length], ordered[place + 1 : end, :length], size).numpy()
-        yield order[place], order[place + 1 : end][equal >= threshold * length - 1e-9]
+        others = ordered[place + 1 : ends[place], :length]
+        if len(others):
+            longest = int(lengths[place + 1])
+            equal = common(ordered[place, :length], others[:, :longest], size).numpy()
+            yield order[place], order[place + 1 : ends[place]][equal >= threshold * length - 1e-9]
+
+
+def _warn(lengths: np.ndarray, ends: np.ndarray) -> None:
+    """Says how long it will take: seconds of one core, by the tokens and the words of 63 bits that are compared."""
+    sums = np.concatenate([[0], lengths.cumsum()])
+    tokens = sums[np.maximum(ends, np.arange(len(lengths)) + 1)] - sums[1:]
+    words = lengths / 63
+    _say(len(lengths), float((np.minimum(2e-8 * words, 2e-7 + 8e-9 * words) * tokens).sum()))
+
+
+def _say(records: int, seconds: float) -> None:
+    if seconds > PATIENCE:
+        warnings.warn(
+            f"comparing {records:,} records with one another takes about {seconds / 60:.0f} minutes of one core; fewer "
+            "or shorter records take less",
+            stacklevel=2,
+        )
 
 
 def common(record: Int64[Tensor, " length"], others: Int64[Tensor, "n longest"], size: int) -> Int64[Tensor, " n"]:
     """The length of the longest common subsequence of a record and each of the others, which `size` pads.
 
     Bit i of V is 0 where the i-th token adds to the subsequence: V ← (V + (V & M)) | (V & ~M), M: where it matches.
-    The bits are in words of 63, so that a sum keeps its carry.
+    Many others are compared at once, with the bits in words of 63, so that a sum keeps its carry; few others of a long
+    record one by one, with all bits in one number.
     """
+    if len(others) < 20 * len(record) / 63:
+        masks = _masks(record, size)
+        return torch.tensor([_common(masks, len(record), other) for other in others.tolist()])
     words = [_matches(part, size) for part in record.split(63)]
     full = np.uint64((1 << 63) - 1)
     rows = np.full((len(words), len(others)), full)
@@ -141,6 +172,22 @@ def common(record: Int64[Tensor, " length"], others: Int64[Tensor, "n longest"],
             row[:] = (total & full) | (row ^ both)
     ones = np.unpackbits(rows.view(np.uint8), axis=1).reshape(*rows.shape, 64).sum((0, 2), dtype=np.int64)
     return torch.from_numpy(63 * len(words) - ones)
+
+
+def _masks(record: Tensor, size: int) -> list[int]:
+    """For each token, the bits of the places of a record that have it; none for the one that pads."""
+    places = np.packbits([(record == token).numpy() for token in range(size)], axis=1, bitorder="little")
+    return [int.from_bytes(row.tobytes(), "little") for row in places] + [0]
+
+
+def _common(masks: Sequence[int], length: int, other: Sequence[int]) -> int:
+    """The length of the longest common subsequence of the record of these masks and another one."""
+    full = (1 << length) - 1
+    bits = full
+    for token in other:
+        both = bits & masks[token]
+        bits = ((bits + both) | (bits ^ both)) & full
+    return length - bits.bit_count()
 
 
 def _matches(tokens: Tensor, size: int) -> np.ndarray:

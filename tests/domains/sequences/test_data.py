@@ -3,6 +3,7 @@
 import gzip
 import random
 import shutil
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from torch import Tensor
 from identities import assert_apart
 from ornstein import InputError
 from ornstein.domains.sequences import data
-from ornstein.domains.sequences.data import Record
+from ornstein.domains.sequences.formats import GAP, Record, read, ungapped, write_fasta
 from ornstein.training.clusters import identities
 from ornstein.training.datasets import Arrays
 from worlds import rejected
@@ -37,7 +38,7 @@ def varied(texts: Sequence[str], copies: int, share: float, letters: str = AMINO
 def fasta(path: Path, texts: Sequence[str], labels: Sequence[str] = ()) -> Path:
     descriptions = [f"family={label}" for label in labels] or [""] * len(texts)
     records = zip(descriptions, texts, strict=True)
-    data.write_fasta(path, [Record(f"r{k}", about, text) for k, (about, text) in enumerate(records, 1)])
+    write_fasta(path, [Record(f"r{k}", about, text) for k, (about, text) in enumerate(records, 1)])
     return path
 
 
@@ -55,13 +56,13 @@ def texts_of(part: Arrays) -> list[str]:
 
 def test_fasta_comes_back_as_it_was_written(tmp_path: Path) -> None:
     records = [Record("a", "", "ACGT" * 40), Record("b", "of two words", "A-C" * 20), Record("c", "", "ACG")]
-    data.write_fasta(tmp_path / "x.fa", records)
-    assert data.read(tmp_path / "x.fa") == records
+    write_fasta(tmp_path / "x.fa", records)
+    assert read(tmp_path / "x.fa").records == records
     assert max(map(len, (tmp_path / "x.fa").read_text().split("\n"))) == 60
     (tmp_path / "x.fa.gz").write_bytes(gzip.compress((tmp_path / "x.fa").read_bytes()))
-    assert data.read(tmp_path / "x.fa.gz") == records
+    assert read(tmp_path / "x.fa.gz").records == records
     (tmp_path / "windows.fa").write_bytes((tmp_path / "x.fa").read_bytes().replace(b"\n", b"\r\n"))
-    assert data.read(tmp_path / "windows.fa") == records
+    assert read(tmp_path / "windows.fa").records == records
 
 
 def test_text_comes_back_from_categories() -> None:
@@ -72,7 +73,7 @@ def test_text_comes_back_from_categories() -> None:
     assert x.tolist() == [[0, 1, 2, 0, 0], [3, 3, 2, 1, 0]]
     mask = torch.arange(5) < torch.tensor([[3], [5]])
     assert data.to_text(x, "ACGU", mask) == ragged
-    assert data.ungapped("-AC--G") == "ACG"
+    assert ungapped("-AC--G") == "ACG"
 
 
 def test_unequal_lengths_are_padded_and_masked(tmp_path: Path) -> None:
@@ -153,8 +154,10 @@ def changed(text: str, column: int, letter: str) -> str:
         ("x.afa", ">a\nACDE\n>b\nACD\n", "record 2 (b): has 3 columns, expected 4 as in record 1"),
         ("x.a3m", ">a\nACDe\n>b\nACdd\n", "record 2 (b): has 2 columns, expected 3 as in record 1"),
         ("x.a3m", ">a\nacd\n", "record 1 (a): has only gaps and insertions (lower case), no letter"),
-        ("x.fa", b"\x00\x01", "not text, expected FASTA or A3M"),
-        ("x.fa", b"\xff\xfe\xfd", "not text, expected FASTA or A3M"),
+        ("x.fa", b"\x00\x01", "not text, expected FASTA, A3M, A2M, Stockholm or Clustal; line 1 holds"),
+        ("x.fa", b"\xff\xfe\xfd", "not text, expected FASTA, A3M, A2M, Stockholm or Clustal; as UTF-16"),
+        ("x.fa", b">a\nACD\n>b\xe9\nACD\n", "line 3 holds the byte 0xe9, which is not UTF-8"),
+        ("x.fa", b">a\nAC\0D\n", "not text, expected FASTA"),
         ("x.fa.gz", "".join(ENTRIES), "damaged gzip file"),
         ("x.fa.gz", gzip.compress("".join(ENTRIES).encode())[:-20], "damaged gzip file"),
         ("x.fa", "".join(ENTRIES[:9]) + ENTRIES[0], "has 9 different records, expected 10 or more"),
@@ -171,6 +174,47 @@ def test_what_is_wrong_is_said_with_its_place(tmp_path: Path, name: str, content
     with pytest.raises(InputError) as refusal:
         data.load(str(path))
     assert str(refusal.value).startswith(f"{path}: {said}")
+
+
+def test_a_refusal_names_the_option_that_leaves_records_out(tmp_path: Path) -> None:
+    path = str(fasta(tmp_path / "x.fa", [changed(TEXTS[0], 5, "X"), *TEXTS[1:]]))
+    with pytest.raises(
+        InputError, match=r"found 'X' \(any amino acid\).*to leave such records out: --unknown-letters drop"
+    ):
+        data.load(path)
+
+
+def test_records_with_unknown_letters_can_be_left_out(tmp_path: Path) -> None:
+    """B, Z, J, O, X and U of proteins, N of bases; a stop at the end is taken off, one in the middle is unknown."""
+    for letters, alphabet in (("BZJOXU", AMINO_ACIDS), ("NRYX", "ACGT")):
+        texts = drawn(40, alphabet)
+        bad = [changed(text, 7, letter) for text, letter in zip(texts, letters, strict=False)]
+        path = str(fasta(tmp_path / "x.fa", [*bad, texts[10][:9] + "*" + texts[10][9:], texts[11] + "*", *texts[12:]]))
+        parts = data.load(path, unknown_letters="drop")
+        metadata = parts[0].metadata
+        assert sorted(texts_of(parts[0]) + texts_of(parts[1])) == sorted(texts[11:])
+        assert metadata["records"] + metadata["held_out"] == 29
+        assert (metadata["unknown"], metadata["stops"]) == (len(bad) + 1, 1)
+    aligned = ["-" + text[1:] for text in drawn(12)]
+    path = fasta(tmp_path / "y.fa", [aligned[0][:-3] + "*--", aligned[1][:-1] + "*", *aligned[2:]])
+    parts = data.load(str(path), unknown_letters="drop")
+    found = texts_of(parts[0]) + texts_of(parts[1])
+    assert {aligned[0][:-3] + "---", aligned[1][:-1] + "-"} <= set(found)
+    with pytest.raises(InputError, match="has 9 different records, expected 10 or more, 3 left out for letters that"):
+        data.load(str(fasta(tmp_path / "z.fa", ["X" + TEXTS[k] for k in range(3)] + TEXTS[3:])), unknown_letters="drop")
+
+
+def test_one_very_long_record_costs_no_minutes(tmp_path: Path) -> None:
+    """Nothing is compared that cannot be similar; the letters of all, padded to the longest, have a limit."""
+    texts = [*drawn(20, shortest=50, longest=50), *drawn(1, shortest=50_000, longest=50_000)]
+    started = time.process_time()
+    train, held_out = data.load(str(fasta(tmp_path / "x.fa", texts)))
+    assert time.process_time() - started < 5
+    assert len(train) + len(held_out) == 21
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(data, "MOST", 1_000_000)
+        with pytest.raises(InputError, match="21 records as long as the longest, r21, are 1,050,000 letters, m"):
+            data.load(str(tmp_path / "x.fa"))
 
 
 def test_a_missing_file_brings_the_name_that_was_meant() -> None:
@@ -219,7 +263,7 @@ def test_the_shipped_families_are_split_by_identity() -> None:
     for name in data.shipped():
         train, held_out = data.load(name)
         alphabet = train.metadata["alphabet"]
-        apart = identities(x_of(train), x_of(held_out), len(alphabet), alphabet.find(data.GAP))
+        apart = identities(x_of(train), x_of(held_out), len(alphabet), alphabet.find(GAP))
         assert apart.max() < 0.8, name
 
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from importlib import import_module
 from itertools import product
 from math import exp, inf, log
 
@@ -13,7 +14,7 @@ from torch import Tensor
 from ornstein import InputError, Keys
 from ornstein.domains.sequences.folding import PairedBases, design, folded
 from ornstein.domains.sequences.folding.design import Redraw, Rivals
-from ornstein.domains.sequences.folding.structures import KT, apart, loops, pairs_of, vienna
+from ornstein.domains.sequences.folding.structures import KT, apart, loops, pairs_of, require_foldable, vienna
 from ornstein.spaces.categorical import draw
 from worlds import assert_close, chi_square, rejected
 
@@ -244,6 +245,42 @@ def test_redrawing_keeps_the_prior_where_there_are_no_rivals() -> None:
 
 
 # Structures -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ("", "the target is empty"),
+        ("((..))....", "columns 2 and 5 closes a hairpin of 2 unpaired bases, which has 3 at least"),
+        ("()", "columns 1 and 2 closes a hairpin of 0"),
+        ("(((...)(.)))", "columns 8 and 10 closes a hairpin of 1"),
+        (f"({'.' * 16}((((....)))){'.' * 15})", "columns 1 and 45 closes an interior loop of 31 unpaired bases"),
+        (f"(({'.' * 31}((((....))))))", "columns 2 and 46 closes an interior loop of 31"),
+        ("((..)", "never closed"),
+        ("([...])", "column 2 is '\\['"),
+    ],
+)
+def test_what_no_sequence_folds_into_is_said_before_any_fold(
+    target: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = import_module("ornstein.domains.sequences.folding.design")
+    monkeypatch.setattr(module, "folded", lambda *_: pytest.fail("folded"))
+    with pytest.raises(InputError, match=said):
+        design(target, Keys.of(0, 1), folds=3)
+
+
+@pytest.mark.parametrize("target", ["((...))", f"({'.' * 15}((((....)))){'.' * 15})", "(...)(...)", "......"])
+def test_what_is_refused_is_what_vienna_never_closes(target: str) -> None:
+    """A sequence with these pairs has an energy for the target; with a base less in a hairpin it has none."""
+    require_foldable(target)
+    text = PairedBases.of(target).sequence(Keys.of(0, 1))
+    assert vienna().fold_compound(text).eval_structure(target) < 1e4
+    if "(...)" in target:
+        short = target.replace("(...)", "(..)")
+        less = PairedBases.of(short).sequence(Keys.of(0, 1))
+        assert vienna().fold_compound(less).eval_structure(short) > 1e4
+        with pytest.raises(InputError, match="hairpin of 2"):
+            require_foldable(short)
 
 
 def test_structures_are_read() -> None:

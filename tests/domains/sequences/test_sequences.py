@@ -12,6 +12,7 @@ from ornstein import InputError, Keys
 from ornstein.cli import main
 from ornstein.config import update
 from ornstein.domains.sequences import data, metrics, network
+from ornstein.domains.sequences.formats import Record, write_fasta
 from ornstein.domains.sequences.task import FASTA, Sequences, SequencesConfig, SequencesRequest
 from ornstein.spaces import Substitution
 from ornstein.tasks import requests, runs
@@ -31,10 +32,16 @@ def trained(folder: Path, **settings: Any) -> Any:
     return on.load(runs.train("sequences", "small", config, folder))
 
 
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A small masked model of start sites."""
+    return trained(tmp_path_factory.mktemp("small") / "run")
+
+
 def fasta(path: Path, texts: list[str], families: tuple[str, ...] = ()) -> Path:
     labels = [f"family={families[k % len(families)]}" if families else "" for k in range(len(texts))]
-    records = [data.Record(f"r{k}", label, text) for k, (label, text) in enumerate(zip(labels, texts, strict=True))]
-    data.write_fasta(path, records)
+    records = [Record(f"r{k}", label, text) for k, (label, text) in enumerate(zip(labels, texts, strict=True))]
+    write_fasta(path, records)
     return path
 
 
@@ -81,8 +88,7 @@ def test_your_own_fasta_of_families_and_unequal_lengths(tmp_path: Path) -> None:
         (SequencesRequest(structure="()"), "has 2 columns"),
     ],
 )
-def test_what_cannot_be_asked_is_said(asked: SequencesRequest, message: str, tmp_path: Path) -> None:
-    model = trained(tmp_path / "run")
+def test_what_cannot_be_asked_is_said(asked: SequencesRequest, message: str, model: Any) -> None:
     with pytest.raises(InputError, match=message):
         requests.draw(model, asked, 2)
 
@@ -92,11 +98,39 @@ def test_only_masked_models_have_second_thoughts(tmp_path: Path) -> None:
         requests.draw(trained(tmp_path / "run", noise="uniform"), SequencesRequest(sweeps=2), 2)
 
 
+def test_a_population_is_as_large_as_its_letters_allow(model: Any) -> None:
+    """A minute of one core, if nothing is said: 512 short sequences, or 70 of a protein's length."""
+    sizes = []
+    for n, length in ((4, 20), (4, 223), (4, 5000), (100, 5000)):
+        metadata = {**model.origin.metadata, "length": length}
+        sizes.append(Sequences().request(SequencesRequest(), range(n), metadata).population["particles"])
+    assert sizes == [512, 70, 64, 100]
+    drawn = requests.draw(model, SequencesRequest(motif="GA"), 2, exact="particles", particles=5, steps=2)
+    assert (drawn.settings["particles"], drawn.settings["steps"]) == (5, 2)
+    assert drawn.exactness is not None
+    assert drawn.exactness.log_evidence <= 0
+    assert all("GA" in text for text in data.to_text(drawn.x, "ACGT"))
+
+
+@pytest.mark.parametrize(
+    ("asked", "said", "message"),
+    [
+        (SequencesRequest(), {"eta": 0.5}, "--eta: here the order of revealing"),
+        (SequencesRequest(), {"order": 2}, "--order: here the order of revealing"),
+        (SequencesRequest(), {"exact": "particles", "eta": 0.5}, "eta is for independent samples"),
+        (SequencesRequest(fold="." * 60), {}, "--fold is for --exact particles, found --exact off"),
+        (SequencesRequest(sweeps=2), {"exact": "particles"}, "--sweeps is for --exact off, found --exact particles"),
+        (SequencesRequest(reveal_order="remask"), {"exact": "particles"}, "--reveal-order is for --exact off"),
+    ],
+)
+def test_a_setting_is_used_or_refused(asked: Any, said: dict[str, Any], message: str, model: Any) -> None:
+    with pytest.raises(InputError, match=message):
+        requests.draw(model, asked, 2, **said)
+
+
 @pytest.mark.parametrize("reveal", ["entropy", "confidence", "first-hitting", "ancestral", "remask"])
-def test_every_order_ends_without_masks(reveal: Any, tmp_path: Path) -> None:
-    drawn = requests.draw(
-        trained(tmp_path / "run"), SequencesRequest(reveal_order=reveal, sweeps=1, temperature=0.5, top_p=0.9), 3
-    )
+def test_every_order_ends_without_masks(reveal: Any, model: Any) -> None:
+    drawn = requests.draw(model, SequencesRequest(reveal_order=reveal, sweeps=1, temperature=0.5, top_p=0.9), 3)
     assert drawn.x.max() < 4
 
 
@@ -193,8 +227,8 @@ def test_figures_are_pictures() -> None:
     assert [figure.image[:4] for figure in figures] == [b"\x89PNG", b"GIF8", b"\x89PNG"]
 
 
-def test_samples_print_how_many_calls_were_spared(tmp_path: Path) -> None:
-    drawn = requests.draw(trained(tmp_path / "run"), SequencesRequest(reveal_order="ancestral"), 4, steps=512)
+def test_samples_print_how_many_calls_were_spared(model: Any) -> None:
+    drawn = requests.draw(model, SequencesRequest(reveal_order="ancestral"), 4, steps=512)
     assert isinstance(drawn, Samples)
     assert drawn.nfe <= 61
 

@@ -1,27 +1,21 @@
 """What the data is: sequences of amino acids or bases, one category a letter, and family labels if the file has them.
 
-A name stands for a family that is shipped (families/README.md), a path for a file, which may be gzip'd:
+A name stands for a family that is shipped (families/README.md), a path for a file of the kinds in formats.py. An
+aligned record has the gap as one more category, the last. Unaligned records of unequal lengths are padded with 0 and
+have a mask. A word `family=NAME` in every header labels the records.
 
-| file | aligned |
-|---|---|
-| FASTA (.fa, .fasta, .fna, .faa) | if a record has a gap "-"; then all must have the same length |
-| aligned FASTA (.afa, .aln) | yes; "." is a gap too |
-| A3M (.a3m) | yes, once insertions (lower-case letters and ".") are removed |
-
-An aligned record has the gap as one more category, the last. Unaligned records of unequal lengths are padded with 0 and
-have a mask. A word `family=NAME` in every header labels the records. Letters outside the alphabet are errors: nothing
-is dropped but exact duplicates, which are counted.
+Letters outside the alphabet, such as X, N or U, are errors, unless records that have one may be left out
+(`unknown_letters = "drop"`); a "*" at the end of a record, a stop, is then taken off. What is left out is counted:
+such records, exact duplicates, and insertions, which have no column in an alignment.
 
 Records are split so that no held-out record is as similar as `identity` to a training record: clusters of similar
 records stay whole, and `clusters.py` says what is similar.
 """
 
-import gzip
 import json
 import re
 import shutil
 import subprocess
-import zlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -37,27 +31,20 @@ from torch import Tensor
 
 from ...config import suggestion
 from ...errors import InputError
-from ...files import write_text
 from ...training.clusters import clustered, split
 from ...training.datasets import Arrays
+from .formats import GAP, Record, at, read, ungapped, without_insertions
 
 Kind = Literal["auto", "protein", "dna", "rna"]
+Unknown = Literal["refuse", "drop"]
 
 ALPHABETS = {"protein": "ACDEFGHIKLMNPQRSTVWY", "dna": "ACGT", "rna": "ACGU"}
-GAP = "-"
 FAMILIES = Path(__file__).with_name("families")
 FEWEST = 10
+MOST = 200_000_000
+"""Letters of all records, each as long as the longest."""
 _UPPER = str.maketrans(ascii_lowercase, ascii_uppercase)  # str.upper makes letters of others: "ß" is "SS"
 _MEANINGS = {"X": "any amino acid", "N": "any base", "U": "selenocysteine", "*": "a stop"}
-
-
-@dataclass(frozen=True)
-class Record:
-    """An entry of a FASTA or A3M file: `>name description`, and its sequence as written, on one line."""
-
-    name: str
-    description: str
-    sequence: str
 
 
 # Data sets ------------------------------------------------------------------------------------------
@@ -65,13 +52,13 @@ class Record:
 
 @dataclass(frozen=True)
 class _Set:
-    """What a file holds: different records, in the letters of `alphabet`."""
+    """What a file holds: different records, in the letters of `alphabet`, and how much of it was left out."""
 
     texts: list[str]
     labels: list[str]
     kind: str
     aligned: bool
-    duplicates: int
+    left_out: dict[str, int]
 
     @property
     def alphabet(self) -> str:
@@ -87,7 +74,13 @@ def shipped() -> dict[str, dict[str, Any]]:
     return json.loads((FAMILIES / "families.json").read_text())
 
 
-def load(source: str, alphabet: Kind = "auto", identity: float = 0.8, held_out: float = 0.15) -> tuple[Arrays, Arrays]:
+def load(
+    source: str,
+    alphabet: Kind = "auto",
+    identity: float = 0.8,
+    held_out: float = 0.15,
+    unknown_letters: Unknown = "refuse",
+) -> tuple[Arrays, Arrays]:
     """Training and held-out records of a shipped family or a file; InputError if it is not as said above.
 
     Args:
@@ -95,6 +88,7 @@ def load(source: str, alphabet: Kind = "auto", identity: float = 0.8, held_out: 
         alphabet: "auto" tells it from the letters.
         identity: records at least this similar are in the same part.
         held_out: the share of the records to hold out.
+        unknown_letters: "drop" leaves out the records that have letters outside of the alphabet.
     """
     known = shipped()
     about = known.get(source, {"source": f"{Path(source).name}, the user's own"})
@@ -103,7 +97,7 @@ def load(source: str, alphabet: Kind = "auto", identity: float = 0.8, held_out: 
         raise InputError(f"{source}: no such file, and not the name of a data set{suggestion(source, list(known))}")
     if not (0 < identity <= 1 and 0 < held_out < 1):
         raise InputError(f"identity must be in (0, 1] and held_out in (0, 1), found {identity} and {held_out}")
-    data = _read_set(path, alphabet)
+    data = _read_set(path, alphabet, unknown_letters)
     x, letters = from_text(data.texts, data.alphabet, source), torch.from_numpy(_bytes(data.texts) != 0)
     condition = {} if data.even else {"mask": letters}
     clusters = clustered(x, len(data.alphabet), identity, data.alphabet.find(GAP), condition.get("mask"))
@@ -136,7 +130,7 @@ def _metadata(data: _Set, clusters: Tensor, held_out: Tensor, about: dict[str, A
         "families": sorted(set(data.labels) - {""}),
         "records": int((~held_out).sum()),
         "held_out": int(held_out.sum()),
-        "duplicates": data.duplicates,
+        **data.left_out,
         "clusters": len(sizes),
         "redundancy": float(f"{int(sizes[sizes > 1].sum()) / len(clusters):.4g}"),
         "sha256": sha256(content.encode()).hexdigest(),
@@ -147,41 +141,78 @@ def _metadata(data: _Set, clusters: Tensor, held_out: Tensor, about: dict[str, A
     }
 
 
-def _read_set(path: Path, kind: str) -> _Set:
-    records = read(path)
-    suffix = Path(path.name.removesuffix(".gz")).suffix
-    aligned = suffix in (".a3m", ".afa", ".aln") or any(GAP in record.sequence for record in records)
-    texts = [_cleaned(record.sequence, suffix, aligned) for record in records]
-    if aligned:
-        _require_columns(texts, records, path)
+def _read_set(path: Path, kind: str, unknown: str) -> _Set:
+    file = read(path)
+    records = file.records
+    aligned = file.aligned or any(GAP in record.sequence for record in records)
+    texts = [_cleaned(record.sequence, aligned) for record in records]
     kind = _kind(texts) if kind == "auto" else kind
+    letters = ALPHABETS[kind] + GAP * aligned
     if kind != "protein":
         texts = [text.replace("U", "T") if kind == "dna" else text.replace("T", "U") for text in texts]
-    from_text(texts, ALPHABETS[kind] + GAP * aligned, str(path), [record.name for record in records])
-    different = list(dict.fromkeys(zip(texts, _labels(records, path), strict=True)))
+    stops = 0
+    if unknown == "drop":
+        texts, stops = _without_stops(texts, aligned)
+    if aligned:
+        _require_columns(texts, records, path)
+    good = [set(text) <= set(letters) for text in texts] if unknown == "drop" else [True] * len(texts)
+    chosen = [(text, record) for text, record, keep in zip(texts, records, good, strict=True) if keep]
+    _require_room(chosen, path)
+    if unknown == "refuse":
+        _require_letters(texts, letters, records, path)
+    labels = _labels([record for _, record in chosen], path)
+    different = list(dict.fromkeys(zip([text for text, _ in chosen], labels, strict=True)))
+    dropped = good.count(False)
     if len(different) < FEWEST:
-        raise InputError(f"{path}: has {len(different)} different records, expected {FEWEST} or more")
+        without = f", {dropped} left out for letters that are not one of {letters}" if dropped else ""
+        raise InputError(f"{path}: has {len(different)} different records, expected {FEWEST} or more{without}")
     texts, labels = map(list, zip(*different, strict=True))
-    return _Set(texts, labels, kind, aligned, len(records) - len(different))
+    left_out = {
+        "duplicates": len(chosen) - len(different),
+        "unknown": dropped,
+        "stops": stops,
+        "insertions": file.insertions,
+    }
+    return _Set(texts, labels, kind, aligned, left_out)
 
 
-def _cleaned(text: str, suffix: str, aligned: bool) -> str:
-    if suffix == ".a3m":
-        return without_insertions(text)
+def _cleaned(text: str, aligned: bool) -> str:
     upper = text.translate(_UPPER)
     return upper.replace(".", GAP) if aligned else upper
+
+
+def _without_stops(texts: Sequence[str], aligned: bool) -> tuple[list[str], int]:
+    """The records without the stop at the end of each, a gap in an alignment, and how many had one."""
+    ends = [re.sub(r"\*(-*)$", rf"{GAP * aligned}\1", text) for text in texts]
+    return ends, sum(a != b for a, b in zip(ends, texts, strict=True))
+
+
+def _require_room(chosen: Sequence[tuple[str, Record]], path: Path) -> None:
+    """InputError if the records, each padded to the longest, are more than fit."""
+    longest, record = max(((len(text), record) for text, record in chosen), key=lambda one: one[0], default=(0, None))
+    if record is not None and longest * len(chosen) > MOST:
+        raise InputError(
+            f"{path}: {len(chosen)} records as long as the longest, {record.name}, are {longest * len(chosen):,} "
+            f"letters, more than the limit of {MOST:,}: leave out long records, or take fewer"
+        )
+
+
+def _require_letters(texts: Sequence[str], letters: str, records: Sequence[Record], path: Path) -> None:
+    """InputError that names the first letter that is none of them, and the option that leaves its record out."""
+    try:
+        from_text(texts, letters, str(path), [record.name for record in records])
+    except InputError as error:
+        raise InputError(f"{error}; to leave such records out: --unknown-letters drop") from None
 
 
 def _require_columns(texts: Sequence[str], records: Sequence[Record], path: Path) -> None:
     """InputError unless all have as many columns, and a letter in one of them."""
     for number, (text, record) in enumerate(zip(texts, records, strict=True), 1):
         if not ungapped(text):
-            raise InputError(
-                f"{path}: {_at(number, record.name)}: has only gaps and insertions (lower case), no letter"
-            )
+            raise InputError(f"{path}: {at(number, record.name)}: has only gaps and insertions (lower case), no letter")
         if len(text) != len(texts[0]):
             raise InputError(
-                f"{path}: {_at(number, record.name)}: has {len(text)} columns, expected {len(texts[0])} as in record 1,"
+                f"{path}: {at(number, record.name)}: has {len(text)} columns, expected {len(texts[0])} as in record 1,"
                 " since this is an alignment"
             )
 
@@ -201,13 +232,9 @@ def _labels(records: Sequence[Record], path: Path) -> list[str]:
     if any(labels) and not all(labels):
         number = labels.index("")
         raise InputError(
-            f"{path}: {_at(number + 1, records[number].name)}: has no 'family=NAME' in its header, and others have one"
+            f"{path}: {at(number + 1, records[number].name)}: has no 'family=NAME' in its header, and others have one"
         )
     return labels
-
-
-def _at(number: int, name: str) -> str:
-    return f"record {number} ({name})" if name else f"record {number}"
 
 
 # Text and categories --------------------------------------------------------------------------------
@@ -228,7 +255,7 @@ def from_text(texts: Sequence[str], alphabet: str, where: str, names: Sequence[s
     if (categories < 0).any():
         record, column = map(int, np.argwhere(categories < 0)[0])
         name = names[record] if names else ""
-        raise InputError(f"{where}: {_at(record + 1, name)}, {_found(texts[record], column)}, expected {alphabet}")
+        raise InputError(f"{where}: {at(record + 1, name)}, {_found(texts[record], column)}, expected {alphabet}")
     return torch.from_numpy(categories)
 
 
@@ -254,64 +281,6 @@ def to_text(x: Int64[Tensor, "n length"], alphabet: str, mask: Bool[Tensor, "n l
     letters = np.frombuffer(alphabet.encode(), dtype=np.uint8)[x.numpy(force=True)]
     kept = np.ones_like(letters, dtype=bool) if mask is None else mask.numpy(force=True)
     return [row[keep].tobytes().decode() for row, keep in zip(letters, kept, strict=True)]
-
-
-def ungapped(text: str) -> str:
-    return text.replace(GAP, "")
-
-
-def without_insertions(text: str) -> str:
-    """The columns of a line of A3M: lower-case letters and dots are not in the alignment."""
-    return re.sub(r"[a-z.]", "", text)
-
-
-# Files ----------------------------------------------------------------------------------------------
-
-
-def read(path: Path) -> list[Record]:
-    """The records of a FASTA or A3M file, sequences as they stand there; InputError if it is none."""
-    records: list[Record] = []
-    for number, entry in enumerate(_entries(_text(path), path), 1):
-        header, *lines = entry.split("\n")
-        name, description = [*header.split(maxsplit=1), "", ""][:2]
-        sequence = "".join("".join(lines).split())
-        if not sequence:
-            raise InputError(f"{path}: {_at(number, name)}: has no sequence after its header")
-        records.append(Record(name, description.strip(), sequence))
-    return records
-
-
-def _entries(text: str, path: Path) -> list[str]:
-    """What follows each ">" that begins a line."""
-    before, *entries = re.split(r"^>", text, flags=re.MULTILINE)
-    before = re.sub(r"^#.*", "", before, flags=re.MULTILINE).strip()  # some A3M files begin with a comment
-    if before:
-        raise InputError(f"{path}: begins with {before[:20]!r}, expected a header, '>name'")
-    if not entries:
-        raise InputError(f"{path}: is empty, expected records, each a header '>name' and a sequence")
-    return entries
-
-
-def _text(path: Path) -> str:
-    content = path.read_bytes()
-    if content[:2] == b"\x1f\x8b" or path.suffix == ".gz":
-        try:
-            content = gzip.decompress(content)
-        except (OSError, EOFError, zlib.error) as error:
-            raise InputError(f"{path}: damaged gzip file ({error})") from None
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = "\0"
-    if "\0" in text:
-        raise InputError(f"{path}: not text, expected FASTA or A3M")
-    return text.replace("\r\n", "\n").replace("\r", "\n")
-
-
-def write_fasta(path: Path, records: Iterable[Record]) -> None:
-    """Lines of 60 letters; gaps are kept."""
-    lines = ([f">{r.name} {r.description}".rstrip(), *re.findall(".{1,60}", r.sequence)] for r in records)
-    write_text(path, "".join(f"{line}\n" for record in lines for line in record))
 
 
 def emit(model: Path, n: int, seed: int = 0, profile: bool = False) -> list[str]:

@@ -3,7 +3,7 @@
 | factor | known | the belief given it |
 |---|---|---|
 | fixed     | letters at places: scaffolds, infilling | exact |
-| motif     | a pattern of letter classes, at a place or anywhere | exact for independent letters |
+| motif     | a pattern of letter classes, at a place or anywhere | exact marginals for independent letters |
 | pairing   | i pairs with j | exact marginals for independent letters; particles make the pairs exact |
 | fraction  | the share of some letters | to first order |
 | folds     | the structure that ViennaRNA predicts | not seen by the belief: particles weigh it |
@@ -13,12 +13,13 @@ length, size).
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from ...beliefs import Belief, Probs
@@ -28,12 +29,10 @@ from ...guidance.factors import Energy, Factor, Updated
 from ...guidance.measurements import Fixed
 from ...spaces import Categorical, Space
 from ...states import State, Time
-from .folding.structures import KT, pairs_of, vienna
+from .folding.structures import KT, pairs_of, require_foldable, vienna
+from .formats import GAP
+from .motifs import Automaton, Pattern, automaton, parsed, possible
 
-IUPAC = {
-    "R": "AG", "Y": "CTU", "S": "CG", "W": "ATU", "K": "GTU", "M": "AC",
-    "B": "CGTU", "D": "AGTU", "H": "ACTU", "V": "ACG", "N": "ACGTU",
-}  # fmt: skip
 PAIRS = ("AU", "UA", "GC", "CG", "GU", "UG")
 
 
@@ -74,54 +73,23 @@ def fixed(template: str, alphabet: str | None = None) -> ForModel:
 
 
 def motif(pattern: str, alphabet: str | None = None) -> ForModel:
-    """PROSITE (C-x(2)-[ST]-{P}) or IUPAC letters, at a column (@12, counted from 1) or anywhere."""
+    """PROSITE (C-x(2,4)-[ST]-{P}) or IUPAC letters, at a column (@12, counted from 1) or anywhere.
+
+    Anywhere: in the sequence as it is without its gaps, once or more. At a column: in the columns from there on, none
+    of them a gap.
+    """
+    body, at, column = pattern.partition("@")
 
     def make(letters: str, length: int, kind: str) -> Motif:
-        body, _, column = pattern.partition("@")
-        classes = classes_of(body, letters, kind)
-        places = length - len(classes) + 1
-        if column and not (column.isdigit() and 1 <= int(column) <= places):
+        said = parsed(body, letters, kind, length)
+        if not at:
+            return Motif(said, gap=letters.find(GAP))
+        places = length - said.least + 1
+        if not (re.fullmatch("[0-9]{1,9}", column) and 1 <= int(column) <= places):
             raise InputError(f"motif: begins at {column!r}, expected a column from 1 to {places}")
-        if places < 1:
-            raise InputError(f"motif: has {len(classes)} letters, the sequences {length}")
-        return Motif(classes, (int(column) - 1,) if column else tuple(range(places)))
+        return Motif(replace(said, begins=True), int(column) - 1)
 
     return _of_letters("motif", make, alphabet)
-
-
-def classes_of(pattern: str, alphabet: str, kind: str) -> Bool[Tensor, "k size"]:
-    """Which letters each place of a pattern allows; InputError names the element that is not understood.
-
-    Args:
-        alphabet: the letters, in the order of the categories.
-        kind: of the letters: protein, RNA or DNA.
-    """
-    elements = pattern.strip(".").split("-") if kind == "protein" else re.findall(r"[^\W\d_](?:\(\d+\))?", pattern)
-    if kind != "protein" and "".join(elements) != pattern:
-        raise InputError(f"motif: {pattern!r} is not IUPAC letters, such as TATAAT or AGGAGGN(7)ATG")
-    rows = []
-    for number, element in enumerate(elements, 1):
-        match = re.fullmatch(r"(\[[A-Z]+\]|\{[A-Z]+\}|[A-Za-z])(?:\((\d+)\))?", element)
-        if match is None:
-            raise InputError(f"motif: element {number} is {element!r}, expected such as C, x(2), [ST] or {{P}}")
-        rows += [_class(match[1], alphabet, kind)] * int(match[2] or 1)
-    return torch.tensor(rows)
-
-
-def _class(element: str, alphabet: str, kind: str) -> list[bool]:
-    """Which letters of the alphabet an element allows."""
-    letters = alphabet.rstrip("-")
-    inside = element.strip("[]{}").upper()
-    if inside == "X" and kind == "protein":
-        allowed = set(letters)
-    elif kind == "protein":
-        allowed = set(letters) - set(inside) if element[0] == "{" else set(inside)
-    else:
-        letter = inside.replace("T", "U") if "U" in letters else inside.replace("U", "T")
-        allowed = set(IUPAC.get(letter, letter)) & set(letters)
-    if not allowed or not allowed <= set(letters):
-        raise InputError(f"motif: {element!r} names a letter that is not one of {letters}")
-    return [letter in allowed for letter in alphabet]
 
 
 def structure(brackets: str, alphabet: str | None = None) -> ForModel:
@@ -143,7 +111,7 @@ def fold(brackets: str, alphabet: str | None = None) -> ForModel:
     def make(letters: str, length: int, kind: str) -> Folds:
         _require_bases(kind, "fold")
         _require_length(brackets, length, "fold")
-        pairs_of(brackets)
+        require_foldable(brackets)
         return Folds(brackets, letters)
 
     return _of_letters("fold", make, alphabet)
@@ -209,32 +177,43 @@ def _require_bases(kind: str, what: str) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Motif(Factor):
-    """g = how often the pattern occurs at the places, of which one occurrence is all that is needed.
+    """g = 1 where the pattern is there, once or more often, and 0 elsewhere; see motifs.py.
 
     Attributes:
-        classes: the letters that each of its k columns allows.
-        places: where it may begin.
+        pattern: what to find.
+        place: the column, counted from 0, from which on it is looked for; None = anywhere.
+        gap: the category that stands for no letter and is passed over; −1 = there is none.
     """
 
-    classes: Bool[Tensor, "k size"]
-    places: tuple[int, ...]
+    pattern: Pattern
+    place: int | None = None
+    gap: int = -1
+
+    @cached_property
+    def automaton(self) -> Automaton:
+        """What finds the pattern."""
+        return automaton(self.pattern, self.gap)
 
     @property
     def conjugate(self) -> bool:
-        return len(self.places) == 1
+        """Letters that are independent stay so where it is known in which columns the pattern is."""
+        return self.place is not None and self.pattern.least == self.pattern.most and not self.pattern.ends
 
     @property
     def provenance(self) -> Mapping[str, Any]:
-        return {"factor": "Motif", "columns": len(self.classes), "places": len(self.places)}
+        said = {"factor": "Motif", "columns": self.pattern.most, "exact foresight": self.automaton.exact}
+        return said if self.place is None else {**said, "place": self.place}
 
     def tempered(self, power: float) -> "Motif":
         return self
 
     def log_expect(self, belief: Belief) -> Float[Tensor, " batch"]:
-        return self._matches(belief).logsumexp(1)
+        """log P(the pattern is there), differentiable in the logits; an upper bound if the automaton is not exact."""
+        assert isinstance(belief, Probs)
+        return self._presence(self.automaton.ahead(self._logs(belief)))
 
     def update(self, belief: Belief, x_t: State, t: Time, space: Space) -> Updated:
-        """A mixture over the places, each with the letters outside of its class ruled out.
+        """Each letter's probabilities given that the pattern is there; as they were where it cannot be.
 
         Args:
             belief: p(x₀ | x_t), one a sample.
@@ -244,35 +223,22 @@ class Motif(Factor):
             space: the kind of data and its noise.
         """
         assert isinstance(belief, Probs)
-        matches = self._matches(belief)
-        share = matches.softmax(1).nan_to_num(0.0)
-        probs = (1 - self._covered(share, belief)[..., None]) * belief.mean.double()
-        for column, allowed in enumerate(self._allowed(belief)):
-            at = torch.tensor(self.places) + column
-            inside = belief.mean.double()[:, at] * allowed
-            probs[:, at] += share[..., None] * inside / inside.sum(-1, keepdim=True).clamp(min=1e-300)
-        possible = matches.logsumexp(1) > -torch.inf
-        logits = torch.where(possible[:, None, None], probs.log(), belief.log_probs.double())
-        return matches.logsumexp(1), replace(belief, logits=logits)
+        logs = self._logs(belief)
+        ahead = self.automaton.ahead(logs)
+        value, change = self._presence(ahead), self.automaton.given(logs, ahead).log() - logs
+        logits = belief.log_probs.double()
+        tilted, classes = logits.clone(), self.automaton.class_of.to(change.device)
+        tilted[:, self.place or 0 :, : len(classes)] += change[..., classes]
+        tilted[:, self.place or 0 :, len(classes) :] = -torch.inf  # a mask is no letter
+        return value, replace(belief, logits=torch.where((value > -torch.inf)[:, None, None], tilted, logits))
 
-    def _allowed(self, belief: Belief) -> Float[Tensor, "k states"]:
-        states = belief.mean.shape[-1]
-        return torch.nn.functional.pad(self.classes.double(), (0, states - self.classes.shape[1])).to(
-            belief.mean.device
-        )
+    def _logs(self, belief: Probs) -> Float[Tensor, "batch length classes"]:
+        """Of the classes of letters that the pattern tells apart, from its place on."""
+        return self.automaton.class_logs(belief.log_probs.double()[:, self.place or 0 :])
 
-    def _matches(self, belief: Belief) -> Float[Tensor, "batch places"]:
-        """log P(the pattern occurs) at each place."""
-        logs = torch.einsum("bls,ks->bkl", belief.mean.double(), self._allowed(belief)).log()
-        at = torch.tensor(self.places)
-        return torch.stack([logs[:, column, at + column] for column in range(len(self.classes))]).sum(0)
-
-    def _covered(self, share: Float[Tensor, "batch places"], belief: Probs) -> Float[Tensor, "batch length"]:
-        """The share of the mixture in which each position is inside of the pattern."""
-        covered = share.new_zeros(belief.logits.shape[:-1])
-        for column in range(len(self.classes)):
-            covered[:, torch.tensor(self.places) + column] += share
-        return covered
+    def _presence(self, ahead: Sequence[Tensor]) -> Float[Tensor, " batch"]:
+        value = ahead[0][:, 0]
+        return torch.where(possible(value), value.clamp(max=0.0), -torch.inf)
 
 
 @dataclass(frozen=True, eq=False)

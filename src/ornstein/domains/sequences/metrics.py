@@ -33,9 +33,10 @@ from ...training.clusters import identities
 from ...training.datasets import Arrays
 from ...training.feeding import Batch
 from ...training.trainer import losses
-from .data import FAMILIES, GAP, Record, to_text, ungapped, write_fasta
+from .data import FAMILIES, to_text
 from .factors import pairable
 from .folding.structures import folded, vienna
+from .formats import GAP, Record, ungapped, write_fasta
 
 FAR = 24  # columns: what counts as a long way
 _COLOURS = {

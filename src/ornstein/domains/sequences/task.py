@@ -28,13 +28,18 @@ from ...tasks.samples import Samples, native
 from ...tasks.task import Request, Task
 from ...training.datasets import Arrays, Dataset
 from . import data, metrics, network
-from .data import Kind
+from .data import Kind, Unknown
 from .factors import known
+from .formats import Record, read, write_fasta
 
 Reveal = Literal["entropy", "confidence", "first-hitting", "ancestral", "remask"]
 FASTA = "samples.fasta"
 _MOST = 2 * 10**8  # letters of samples that are read, with padding
 CHAPTER = 64
+FEWEST_PARTICLES = 64
+POPULATION_STEPS = 64
+LETTERS = 1_000_000
+"""That a population passes through the network, if its size is not said: about a minute of one core."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +47,12 @@ class SequencesConfig:
     """A model of sequences.
 
     Attributes:
-        data: a shipped family (trypsin, riboswitch, start-sites), or the path of a FASTA or A3M file.
+        data: a shipped family (trypsin, riboswitch, start-sites), or the path of a file: FASTA, A3M, A2M, Stockholm or
+            Clustal, also gzip'd.
         alphabet: of the letters; auto finds out.
         identity: records at least this similar are never on both sides of the split.
+        unknown_letters: what becomes of records with letters outside of the alphabet (X, N, U, *): refuse = an error
+            that names the first, drop = they are left out and counted, and a * at the end is taken off.
         noise: what is undone; left-to-right and two-orders are autoregression, for comparison.
         mixed: the share of redrawn letters in hybrid noise.
         network: the transformer.
@@ -54,6 +62,7 @@ class SequencesConfig:
     data: str = "trypsin"
     alphabet: Kind = "auto"
     identity: float = 0.8
+    unknown_letters: Unknown = "refuse"
     noise: network.Noise = "masked"
     mixed: float = 0.2
     network: TransformerConfig = field(default_factory=TransformerConfig)
@@ -113,7 +122,7 @@ class Sequences(Task):
     """DNA, RNA and proteins."""
 
     name = "sequences"
-    summary = "DNA, RNA and proteins of a family (shipped ones, or your own FASTA or A3M)"
+    summary = "DNA, RNA and proteins of a family (shipped ones, or your own FASTA, A3M, A2M, Stockholm, Clustal)"
     config = SequencesConfig
     request_type = SequencesRequest
     data_sets: ClassVar[Collection[str]] = tuple(data.shipped())
@@ -135,15 +144,14 @@ class Sequences(Task):
     n_tour = 24
 
     def data(self, config: SequencesConfig) -> tuple[Arrays, Arrays]:
-        parts = _load(config.data, config.alphabet, config.identity)
+        parts = _load(config.data, config.alphabet, config.identity, config.unknown_letters)
         return parts if config.noise != "two-orders" else (_in_two_orders(parts[0]), _in_two_orders(parts[1]))
 
     def describe(self, data: Dataset, validation: Dataset) -> str:
         metadata = data.metadata
         return (
             f"{super().describe(data, validation)} of {metadata['kind']}, letters {metadata['alphabet']}, "
-            f"{metadata['length']} long at most; {metadata['duplicates']} exact duplicates left out; "
-            f"{metadata['clusters']} "
+            f"{metadata['length']} long at most; left out: {_left_out(metadata)}; {metadata['clusters']} "
             f"clusters, {metadata['redundancy']:.0%} of the records in one with others, none on both sides"
         )
 
@@ -176,6 +184,7 @@ class Sequences(Task):
             condition,
             sampler=partial(sampler, asked),
             owned="the order of revealing (--reveal-order) decides",
+            population=_population(len(numbers), metadata),
             independent=order,
             weighed=["fold"] if asked.fold is not None else [],
         )
@@ -186,14 +195,14 @@ class Sequences(Task):
         texts = data.to_text(samples.x, metadata["alphabet"], samples.condition.get("mask"))
         heads = metrics.headers(samples.x, metadata, _family_names(samples, metadata), _training_letters(samples))
         both = enumerate(zip(heads, texts, strict=True))
-        records = [data.Record(f"sample-{samples.first + k:05d}", head, text) for k, (head, text) in both]
-        data.write_fasta(folder / FASTA, records)
+        records = [Record(f"sample-{samples.first + k:05d}", head, text) for k, (head, text) in both]
+        write_fasta(folder / FASTA, records)
         for k, figure in enumerate(self.figures(samples)):
             (folder / f"figure-{k}.{figure.kind.removesuffix('+xml')}").write_bytes(figure.image)
 
     def read(self, folder: Path, manifest: Mapping[str, Any]) -> tuple[State, Condition]:
         path, metadata = native(folder, manifest, FASTA), manifest["model"]["facts"]
-        records = data.read(path)
+        records = read(path).records
         texts = [record.sequence for record in records]
         _require_fit(texts, metadata, path)
         padded = [text.ljust(metadata["length"], metadata["alphabet"][0]) for text in texts]
@@ -213,7 +222,7 @@ class Sequences(Task):
     def evaluate(self, samples: Samples) -> list[Metric]:
         assert samples.origin is not None
         config = samples.origin.config
-        train, held_out = _load(config["data"], config["alphabet"], config["identity"])
+        train, held_out = _of(config)
         return metrics.judged(samples.x, samples.condition, train, held_out, samples.settings)
 
     def figures(self, samples: Samples) -> list[Figure]:
@@ -229,17 +238,33 @@ class Sequences(Task):
         config, metadata = denoiser.origin.config, denoiser.origin.metadata
         if metadata["lengths"]:
             return []
-        train, held_out = _load(config["data"], config["alphabet"], config["identity"])
+        train, held_out = _of(config)
         request = self.request(SequencesRequest(), range(CHAPTER), metadata)
         way = sampler(SequencesRequest(), denoiser.space, None)
         drawn = sample(denoiser, CHAPTER, seed=seed, condition=request.condition, sampler=way)
         return metrics.chapters(denoiser, drawn.x, train, held_out)
 
 
+def _left_out(metadata: Mapping[str, Any]) -> str:
+    """In words: exact duplicates always, the rest where there is any."""
+    words = {
+        "unknown": "records with letters that are not one of these",
+        "stops": "* at the end",
+        "insertions": "letters inserted between the columns of the alignment",
+    }
+    more = [f"{metadata[name]} {meaning}" for name, meaning in words.items() if metadata.get(name)]
+    return ", ".join([f"{metadata['duplicates']} exact duplicates", *more])
+
+
+def _of(config: Mapping[str, Any]) -> tuple[Arrays, Arrays]:
+    """The two parts of the data of a trained model; its configuration may be older than the option."""
+    return _load(config["data"], config["alphabet"], config["identity"], config.get("unknown_letters", "refuse"))
+
+
 @lru_cache(maxsize=4)
-def _load(source: str, alphabet: Kind, identity: float) -> tuple[Arrays, Arrays]:
+def _load(source: str, alphabet: Kind, identity: float, unknown_letters: Unknown) -> tuple[Arrays, Arrays]:
     """The two parts: kept, because clusters take a while to find."""
-    return data.load(source, alphabet, identity)
+    return data.load(source, alphabet, identity, unknown_letters=unknown_letters)
 
 
 def _in_two_orders(part: Arrays) -> Arrays:
@@ -316,6 +341,12 @@ def _require_fit(texts: Sequence[str], metadata: Mapping[str, Any], path: Path) 
             raise InputError(f"{path}: record {k + 1} has {len(text)} letters, the model's sequences {length}")
 
 
+def _population(n: int, metadata: Mapping[str, Any]) -> dict[str, int]:
+    """As many particles as see `LETTERS` letters in all steps, within limits: long sequences are slow."""
+    affordable = LETTERS // (POPULATION_STEPS * metadata["length"])
+    return {"particles": max(n, min(512, max(FEWEST_PARTICLES, affordable))), "steps": POPULATION_STEPS}
+
+
 def _metadata(samples: Samples) -> Mapping[str, Any]:
     assert samples.origin is not None
     return samples.origin.metadata
@@ -328,7 +359,7 @@ def _training_letters(samples: Samples) -> Tensor | None:
     if config["data"] not in Sequences.data_sets:
         return None
     try:
-        train = _load(config["data"], config["alphabet"], config["identity"])[0]
+        train = _of(config)[0]
     except InputError:
         return None
     return train.x if isinstance(train.x, Tensor) and not train.metadata["lengths"] else None

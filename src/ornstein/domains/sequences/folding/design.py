@@ -31,7 +31,7 @@ from typing import Any
 
 from ....keys import Keys
 from .prior import PairedBases
-from .structures import apart, folded, partners, vienna
+from .structures import apart, folded, partners, require_foldable, vienna
 
 
 @dataclass(eq=False)
@@ -184,9 +184,11 @@ class Design:
 def design(target: str, keys: Keys, folds: int = 10_000, seconds: float = inf, search: Search = Search()) -> Design:
     """A sequence whose structure of least free energy is the target, or the one with the smallest gap.
 
-    It is a function of the key and the number of folds alone, unless the time ends the search.
+    It is a function of the key and the number of folds alone, unless the time ends the search. InputError, before any
+    fold, for a target that is no structure or that no sequence can have; see `require_foldable`.
 
     Args:
+        target: structure in dot-bracket notation.
         keys: of one sample.
         seconds: time after which the search stops.
     """
@@ -206,6 +208,7 @@ def searching(target: str, keys: Keys, search: Search = Search()) -> Iterator[De
         keys: random keys, one a sample; they decide everything random.
         search: settings of the search.
     """
+    require_foldable(target)
     best, folds, steps = None, 0, 0
     for start in count():
         power, weight = search.attempts[start % len(search.attempts)]

@@ -11,6 +11,7 @@ from ....errors import InputError
 
 KT = 0.61632
 """kcal/mol at 37 °C."""
+SHORTEST_HAIRPIN, LONGEST_INTERIOR = 3, 30
 
 
 def pairs_of(brackets: str) -> list[list[int]]:
@@ -89,6 +90,31 @@ def loops(brackets: str) -> Iterator[Loop]:
         inner = tuple((k, partner[k]) for k in branches)
         yield Loop(closing, inner, tuple(unpaired))
         waiting += inner
+
+
+def require_foldable(target: str) -> None:
+    """InputError if no sequence has this structure as its best one: by its first loop that ViennaRNA never closes.
+
+    A hairpin has three unpaired bases or more, a bulge or an interior loop thirty or fewer.
+    """
+    if not target:
+        raise InputError("the target is empty, expected a structure such as ((((....))))")
+    pairs_of(target)
+    for loop in loops(target):
+        if loop.closing is None:
+            continue
+        first, last = (k + 1 for k in loop.closing)
+        unpaired, pair = len(loop.unpaired), f"the pair of columns {first} and {last}"
+        if not loop.branches and unpaired < SHORTEST_HAIRPIN:
+            raise InputError(
+                f"no sequence folds into this: {pair} closes a hairpin of {unpaired} unpaired bases, which has "
+                f"{SHORTEST_HAIRPIN} at least"
+            )
+        if loop.interior and unpaired > LONGEST_INTERIOR:
+            raise InputError(
+                f"no sequence folds into this: {pair} closes an interior loop of {unpaired} unpaired bases, which has "
+                f"{LONGEST_INTERIOR} at most"
+            )
 
 
 def folded(text: str, target: str) -> tuple[str, float]:
