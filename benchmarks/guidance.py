@@ -8,8 +8,9 @@ from collections.abc import Mapping
 import torch
 
 from ornstein.report.posteriors import exact_mean, three_modes
+from ornstein.tasks.brackets import tilted_mean
 from ornstein.tasks.drawing import sample
-from ornstein.tasks.strength import ExponentialTilt, Law, StrengthSearch, guidance_strength, tilted_mean
+from ornstein.tasks.strength import ExponentialTilt, Law, StrengthSearch, guidance_strength
 
 GAMMAS = (-1.0, -0.5, 0.5, 1.0)
 

@@ -19,7 +19,8 @@ from ornstein.denoisers.base import Guide, NeuralDenoiser
 from ornstein.domains import molecules
 from ornstein.domains.molecules.task import STOCHASTIC
 from ornstein.sampling.diagnostics import mean_and_error
-from ornstein.tasks.strength import Law, StrengthSearch, tilted_mean
+from ornstein.tasks.brackets import tilted_mean
+from ornstein.tasks.strength import Law, StrengthSearch
 
 NITROGEN = 7
 

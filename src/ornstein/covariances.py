@@ -66,7 +66,8 @@ class Tweedie:
 
     x_t must have been the input of a differentiable computation of mean. Where α = 0 the formula is 0/0 and x_t says
     nothing: there scale is 0 and `prior`, the variance of the data, takes its place. `project` is the space's projector
-    onto its degrees of freedom. Source: Tweedie's second-order formula, e.g. Boys et al. 2023 (arXiv 2310.06721).
+    onto its degrees of freedom. A loss on a product reaches v, where v wants a gradient.
+    Source: Tweedie's second-order formula, e.g. Boys et al. 2023 (arXiv 2310.06721).
     """
 
     mean: Tensor
@@ -76,8 +77,10 @@ class Tweedie:
     project: Callable[[Tensor], Tensor] = lambda v: v
 
     def __call__(self, v: Tensor) -> Tensor:
-        v = self.project(v)
-        (product,) = torch.autograd.grad(self.mean, self.x_t, v, retain_graph=True, materialize_grads=True)
+        v, kept = self.project(v), v.requires_grad and torch.is_grad_enabled()
+        (product,) = torch.autograd.grad(
+            self.mean, self.x_t, v, retain_graph=True, create_graph=kept, materialize_grads=True
+        )
         return self.project(self.scale * product + self.prior * v)
 
 

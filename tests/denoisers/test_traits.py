@@ -13,7 +13,8 @@ from ornstein.denoisers.base import Condition, Denoiser, Guided, NeuralDenoiser,
 from ornstein.denoisers.composition import ClassifierFreeGuidance, ComposedPrompts, mixture, product
 from ornstein.denoisers.energy import EnergyDenoiser
 from ornstein.denoisers.oracles import coupled as pairs
-from ornstein.guidance.factors import Energy, Interval
+from ornstein.guidance.factors import Energy
+from ornstein.guidance.interval import Interval
 from ornstein.mcmc.targets import Boltzmann
 from ornstein.sampling.unmasking import TemperatureTopP
 from ornstein.spaces import Euclidean

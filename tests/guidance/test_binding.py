@@ -9,7 +9,8 @@ import torch
 from ornstein import InputError
 from ornstein.denoisers.composition import ClassifierFreeGuidance, mixture, product
 from ornstein.guidance.binding import ForModel, Several, metadata_of
-from ornstein.guidance.factors import Energy, Factored, Interval, OnPart
+from ornstein.guidance.factors import Energy, Factored, OnPart
+from ornstein.guidance.interval import Interval
 from ornstein.guidance.measurements import Fixed
 from ornstein.mcmc.targets import Boltzmann
 from ornstein.spaces import Euclidean

@@ -19,10 +19,10 @@ from ornstein.guidance.factors import (
     Energy,
     Factor,
     Factored,
-    Interval,
     NoisyClassifierGuidance,
     Updated,
 )
+from ornstein.guidance.interval import Interval
 from ornstein.guidance.measurements import Fixed, Measurement
 from ornstein.guidance.operators import Mask
 from ornstein.keys import Keys

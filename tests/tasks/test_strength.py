@@ -1,6 +1,8 @@
 """The knob of guidance: predicted by cumulants, exact for a linear property, measured, refused beyond the support."""
 
+import re
 from dataclasses import replace
+from math import inf
 from typing import Any
 
 import pytest
@@ -14,16 +16,15 @@ from ornstein.denoisers.oracles import Mixture, gaussian_mixture
 from ornstein.keys import Keys
 from ornstein.report.posteriors import exact_mean, three_modes
 from ornstein.sampling.diagnostics import mean_and_error
+from ornstein.tasks.brackets import FAMILIES, Bracket, Measured, solve, tilted_ess, tilted_mean
 from ornstein.tasks.drawing import sample
 from ornstein.tasks.strength import (
     ExponentialTilt,
+    GuidanceStrength,
     Law,
     MomentConstraint,
     StrengthSearch,
     guidance_strength,
-    solve,
-    tilted_ess,
-    tilted_mean,
 )
 from worlds import MeanOnly, anisotropic, assert_close, assert_same_law, double, rejected, sequences
 
@@ -125,7 +126,92 @@ def test_the_plug_in_would_miss() -> None:
 @pytest.mark.parametrize("target", [1.2, -1.2])
 def test_a_target_outside_of_the_support_is_refused(target: float) -> None:
     with pytest.raises(InputError, match="beyond what this model draws"):
-        guidance_strength(three_modes(), lambda x: x[:, 0].tanh(), target, n=500, steps=20)
+        guidance_strength(three_modes(), lambda x: x[:, 0].tanh(), target, n=200, steps=8)
+
+
+@pytest.mark.parametrize("target", [float("nan"), float("inf")])
+def test_a_target_is_a_number(target: float) -> None:
+    with pytest.raises(InputError, match=r"target is (nan|inf), expected a finite number"):
+        guidance_strength(three_modes(), first, target, n=40)
+
+
+# Populations that say nothing -------------------------------------------------------------------------
+
+
+def mean_at(gamma: float, w: Any) -> float:
+    """E_γ[w] of the three modes, by quadrature."""
+    x = torch.linspace(-8, 14, 40_001, dtype=torch.float64)
+    parts: Any = three_modes().components
+    spread = (x[:, None] - parts.means[:, 0]) ** 2 / parts.variances[:, 0]
+    log_p = (three_modes().weights.log() - parts.variances[:, 0].log() / 2 - spread / 2).logsumexp(1)
+    return ((log_p + gamma * w(x[:, None])).softmax(0) * w(x[:, None])).sum().item()
+
+
+def assert_honest(found: GuidanceStrength, w: Any) -> None:
+    """What was measured is what there is, and its interval has a width."""
+    exact = mean_at(found.gamma, w)
+    assert 0 < found.error < inf
+    assert abs(found.measured - exact) < 4 * found.error, f"measured {found.measured} ± {found.error}, exact {exact}"
+    assert abs(found.target - found.measured) < 2 * found.error
+
+
+def attempted(*args: Any, **options: Any) -> Any:
+    """The strength, or the error that refuses it."""
+    try:
+        return guidance_strength(*args, **options)
+    except InputError as error:
+        return error
+
+
+def upper(x: Tensor) -> Tensor:
+    return x[:, 0].tanh()
+
+
+@pytest.mark.parametrize(
+    ("w", "target"), [(upper, 0.95), (upper, 0.97), (upper, -0.97), (first, 5.0), (first, 6.0), (first, 2.5)]
+)
+def test_a_strength_is_right_or_refused(w: Any, target: float) -> None:
+    """Newton's steps by the variance of a collapsed population once led to γ = −45,260."""
+    found = attempted(three_modes(), w, target, n=256, steps=10, rungs=6)
+    if isinstance(found, InputError):
+        assert target != 2.5
+        assert re.search("cannot be measured|beyond what this model draws", str(found))
+        return
+    assert_honest(found, w)
+    rejected(assert_honest, replace(found, error=0.0), w)
+    rejected(assert_honest, replace(found, gamma=-734.0), w)
+
+
+def test_the_effective_size_is_reported() -> None:
+    found = guidance_strength(three_modes(), first, 2.5, n=256, steps=10)
+    assert FAMILIES <= found.ess <= 256
+    assert f"ESS {found.ess:.0f}" in str(found)
+
+
+def test_one_family_has_no_error() -> None:
+    """Its members scatter about their own mean: the error of families alone would be 0."""
+    values, alone = Keys.of(4, 100).normal().double(), torch.zeros(100, dtype=torch.long)
+    assert mean_and_error(values, alone)[1] < 1e-12
+    collapsed = Measured(1.0, values, alone)
+    assert (collapsed.error, collapsed.trusted, collapsed.hits(collapsed.mean)) == (inf, False, False)
+    free = Measured(1.0, values, torch.arange(100))
+    assert (free.ess, free.trusted, free.hits(free.mean)) == (pytest.approx(100), True, True)
+
+
+def test_nothing_is_tried_beyond_what_cannot_be_measured() -> None:
+    values, ours = Keys.of(5, 400).normal().double(), torch.arange(400)
+    start = Bracket(1.5, Measured(0.0, values, ours))
+    assert start.proposed()[0] > 1.0
+    dark = start.narrowed(Measured(1.2, values + 1.4, ours * 0), reached=True)
+    assert dark.short is start.short
+    assert 0 < dark.proposed()[0] < 1.2
+    past = dark.narrowed(Measured(0.8, values + 1.8, ours), reached=True)
+    assert 0 < past.proposed()[0] < 0.8
+    closed = dark.narrowed(Measured(1.15, values + 1.1, ours), reached=True)
+    with pytest.raises(
+        InputError, match=r"cannot be measured with 400 samples: at γ = 1.2 they stem .* 1.0 of the first"
+    ):
+        closed.proposed()
 
 
 def test_a_constant_cannot_be_calibrated() -> None:

@@ -29,8 +29,18 @@ from ..deprecation import members, renamed
 from ..effort import Tally
 from ..errors import InputError
 from ..spaces import Space
-from ..states import State, Time, leaves, left, map_state, per_sample_sum
-from .functions import name_of, one_each, require_finite, require_weight
+from ..states import State, Time, left, map_state
+from .functions import (
+    called,
+    differentiated,
+    name_of,
+    number_of,
+    one_each,
+    require_finite,
+    require_function,
+    require_weight,
+)
+from .slopes import bend, gradient, inner, learns
 
 Updated = tuple[Float[Tensor, " batch"], Any]
 
@@ -185,20 +195,24 @@ class Smooth(Factor):
         return value, belief.tilt(slope)
 
     def _expand(self, belief: Belief) -> tuple[Tensor, Any]:
-        """log E[g] and the shortened slope."""
+        """log E[g] and the shortened slope; with their graphs where log g has parameters that are being learnt."""
+        learning = torch.is_grad_enabled()
         with torch.enable_grad():
             mean = map_state(lambda x: x.detach().requires_grad_(), belief.mean)
             value = self.log_g(mean)
-            slope = _gradient(value.sum(), mean, create_graph=True)
-            held = map_state(torch.Tensor.detach, slope)
+            learning = learning and learns(value, mean)
+            slope = differentiated(self, lambda: gradient(value.sum(), mean, create_graph=True))
+            held = slope if learning else map_state(torch.Tensor.detach, slope)
             require_finite(self, value, held)
             towards = belief.covary(held)
-            bend = _gradient(_inner(slope, towards).sum(), mean)
-        rise, curvature = _inner(held, towards), _inner(bend, towards)
-        bent = (rise > 0) & (curvature < 0)  # a network's covariance need not be positive
-        short = 1 / (1 - torch.where(bent, curvature / torch.where(bent, rise, 1.0), 0.0))
-        slope = map_state(lambda x: x * left(short, x).to(x), held)
-        return value.detach() + belief.cumulant(slope) / short + short.log() / 2, slope
+            bent = differentiated(self, lambda: bend(slope, mean, towards, create_graph=learning))
+        with torch.set_grad_enabled(learning):
+            rise, curvature = inner(held, towards), inner(bent, towards)
+            concave = (rise > 0) & (curvature < 0)  # a network's covariance need not be positive
+            short = 1 / (1 - torch.where(concave, curvature / torch.where(concave, rise, 1.0), 0.0))
+            slope = map_state(lambda x: x * left(short, x).to(x), held)
+            value = (value if learning else value.detach()) + belief.cumulant(slope) / short + short.log() / 2
+        return value, slope
 
 
 @dataclass(frozen=True)
@@ -206,25 +220,27 @@ class Energy(Smooth):
     """g = exp(−weight · E(x₀)): a property or an energy to push down, or up with a negative weight.
 
     Attributes:
-        energy: of the code of x₀, (batch, ...) → (batch,), differentiable.
+        energy: of the code of x₀, (batch, ...) → (batch,), differentiable. Parameters in it that want gradients get
+            them from a loss on what is guided, where gradients are enabled.
         weight: 1/kT, if E is an energy.
     """
 
     energy: Callable[[Any], Tensor]
-    weight: float = 1.0
+    weight: float | Tensor = 1.0
 
     def __post_init__(self) -> None:
+        require_function(self, self.energy)
         require_weight(self, self.weight)
 
     def log_g(self, code: Any) -> Float[Tensor, " batch"]:
-        return -self.weight * one_each(self, self.energy(code), code)
+        return -self.weight * one_each(self, called(self, self.energy, code), code)
 
     def tempered(self, power: float) -> "Energy":
         return replace(self, weight=self.weight * power)
 
     @property
     def provenance(self) -> Mapping[str, Any]:
-        return {"factor": "Energy", "of": name_of(self.energy), "weight": self.weight}
+        return {"factor": "Energy", "of": name_of(self.energy), "weight": number_of(self.weight)}
 
 
 @dataclass(frozen=True)
@@ -236,20 +252,21 @@ class ClassifierGuidance(Smooth):
     """
 
     log_prob: Callable[[Any], Tensor]
-    weight: float = 1.0
+    weight: float | Tensor = 1.0
 
     def __post_init__(self) -> None:
+        require_function(self, self.log_prob)
         require_weight(self, self.weight)
 
     def log_g(self, code: Any) -> Float[Tensor, " batch"]:
-        return self.weight * one_each(self, self.log_prob(code), code)
+        return self.weight * one_each(self, called(self, self.log_prob, code), code)
 
     def tempered(self, power: float) -> "ClassifierGuidance":
         return replace(self, weight=self.weight * power)
 
     @property
     def provenance(self) -> Mapping[str, Any]:
-        return {"factor": "ClassifierGuidance", "of": name_of(self.log_prob), "weight": self.weight}
+        return {"factor": "ClassifierGuidance", "of": name_of(self.log_prob), "weight": number_of(self.weight)}
 
 
 @dataclass(frozen=True)
@@ -262,15 +279,17 @@ class NoisyClassifierGuidance(ClassifierGuidance):
 
     def log_expect(self, belief: Belief) -> Float[Tensor, " batch"]:
         """Of a belief without doubt: the classifier at t = 0."""
-        return self.weight * one_each(self, self.log_prob(belief.mean, 0.0), belief.mean)
+        return self.weight * one_each(self, called(self, self.log_prob, belief.mean, 0.0), belief.mean)
 
     def update(self, belief: Belief, x_t: State, t: Time, space: Space) -> Updated:
+        learning = torch.is_grad_enabled()
         with torch.enable_grad():
             code = map_state(lambda x: x.detach().requires_grad_(), space.point_mass(x_t).mean)
-            value = self.weight * one_each(self, self.log_prob(code, t), code)
-            slope = _gradient(value.sum(), code)
+            value = self.weight * one_each(self, called(self, self.log_prob, code, t), code)
+            learning = learning and learns(value, code)
+            slope = differentiated(self, lambda: gradient(value.sum(), code, create_graph=learning))
             require_finite(self, value, slope)
-        return value.detach(), space.apply_score(belief, slope, t)
+        return value if learning else value.detach(), space.apply_score(belief, slope, t)
 
 
 @renamed(score="reward")
@@ -286,14 +305,15 @@ class Reward(Factor):
     """
 
     reward: Callable[[Any], Tensor]
-    weight: float = 1.0
+    weight: float | Tensor = 1.0
 
     def __post_init__(self) -> None:
+        require_function(self, self.reward)
         require_weight(self, self.weight)
 
     def log_expect(self, belief: Belief) -> Float[Tensor, " batch"]:
         likeliest = belief.logits.argmax(-1) if isinstance(belief, Probs) else belief.mean
-        value = self.weight * one_each(self, self.reward(likeliest), likeliest, smooth=False).double()
+        value = self.weight * one_each(self, called(self, self.reward, likeliest), likeliest, smooth=False).double()
         require_finite(self, value)
         return value
 
@@ -305,54 +325,7 @@ class Reward(Factor):
 
     @property
     def provenance(self) -> Mapping[str, Any]:
-        return {"factor": "Reward", "of": name_of(self.reward), "weight": self.weight}
-
-
-@dataclass(frozen=True)
-class Interval(Factor):
-    """A factor that counts only from a time down: beliefs about noise are too broad for an expansion at their mean.
-
-    Particles weigh it in full all the same, when its time has come.
-
-    Attributes:
-        until: the time above which it is 1.
-    """
-
-    factor: Factor
-    until: float
-
-    time_independent = False
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.factor, Factor):
-            raise InputError(
-                f"Late is of a factor, not of {type(self.factor).__name__}; what is made for a model becomes late by "
-                ".then(lambda factor: Late(factor, until))"
-            )
-        if not 0 <= self.until <= 1:
-            raise InputError(f"Late: until is {self.until}, expected a time in [0, 1]")
-
-    @property
-    def provenance(self) -> Mapping[str, Any]:
-        return {**self.factor.provenance, "until": self.until}
-
-    def require_fit(self, space: Space) -> None:
-        self.factor.require_fit(space)
-
-    def tempered(self, power: float) -> "Interval":
-        return replace(self, factor=self.factor.tempered(power))
-
-    def shared(self, x: State) -> bool:
-        return self.factor.shared(x)
-
-    def log_expect(self, belief: Belief) -> Float[Tensor, " batch"]:
-        return self.factor.log_expect(belief)
-
-    def update(self, belief: Belief, x_t: State, t: Time, space: Space) -> Updated:
-        if float(torch.as_tensor(t, dtype=torch.float64).max()) <= self.until:
-            return self.factor.update(belief, x_t, t, space)
-        x = leaves(x_t)[0]
-        return torch.zeros(len(x), dtype=torch.float64, device=x.device), belief
+        return {"factor": "Reward", "of": name_of(self.reward), "weight": number_of(self.weight)}
 
 
 @dataclass(frozen=True)
@@ -407,20 +380,3 @@ class OnPart(Factor):
         time: Any = t[self.part] if isinstance(t, Mapping) else t  # pyright: ignore[reportArgumentType]
         value, part = self.factor.update(belief[self.part], x_t[self.part], time, space.parts[self.part])
         return value, replace(belief, parts={**belief.parts, self.part: part})
-
-
-# Gradients of states ----------------------------------------------------------------------------------
-
-
-def _gradient(value: Tensor, at: Any, create_graph: bool = False) -> Any:
-    """∂value/∂at, tensor by tensor; zero where value does not depend on it."""
-    if not value.requires_grad:
-        return map_state(torch.zeros_like, at)
-    found = torch.autograd.grad(value, leaves(at), create_graph=create_graph, materialize_grads=True)
-    gradients = iter(found)
-    return map_state(lambda _: next(gradients), at)
-
-
-def _inner(a: Any, b: Any) -> Float[Tensor, " batch"]:
-    """a · b, sample by sample."""
-    return torch.stack([per_sample_sum(x * y).double() for x, y in zip(leaves(a), leaves(b), strict=True)]).sum(0)

@@ -2,7 +2,10 @@
 unnoticed, because what is missing counts as zero.
 """
 
+from collections.abc import Callable
 from math import isfinite
+from pathlib import Path
+from traceback import extract_tb
 from typing import Any
 
 import torch
@@ -11,6 +14,63 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..states import leaves
+
+_OURS = str(Path(__file__).parents[1])
+_NO_WAY_BACK = (
+    "torch finds no way back from what it returns to its argument (was it detached, or made of integers or NumPy "
+    "arrays?); Reward takes functions without a gradient"
+)
+
+
+def called(factor: Any, function: Any, *arguments: Any) -> Any:
+    """function(*arguments); InputError with the place if it raises, or asks the program to exit.
+
+    Args:
+        factor: of whose function this is, for errors.
+    """
+    return _said(factor, "", lambda: function(*arguments))
+
+
+def differentiated(factor: Any, slope: Callable[[], Any]) -> Any:
+    """A gradient of the factor's function; InputError if there is none, or making it raises.
+
+    Args:
+        factor: of whose function this is, for errors.
+        slope: makes the gradient; None = the function does not depend on its argument.
+    """
+    found = _said(factor, " (in its gradient)", slope)
+    if found is None:
+        raise InputError(f"{_named(factor)} is not differentiable: {_NO_WAY_BACK}")
+    return found
+
+
+def _said(factor: Any, where: str, function: Callable[[], Any]) -> Any:
+    """function(), whose errors are told by the factor's name."""
+    try:
+        return function()
+    except (InputError, MemoryError, torch.OutOfMemoryError):
+        raise
+    except (Exception, SystemExit) as error:
+        kind = "asked the program to exit" if isinstance(error, SystemExit) else f"raised {type(error).__name__}"
+        raise InputError(f"{_named(factor)} {kind}{where}: {error} ({place_of(error)})") from error
+
+
+def place_of(error: BaseException) -> str:
+    """File and line where an error arose, in the user's own code if it passed through it."""
+    frames = extract_tb(error.__traceback__)
+    foreign = [frame for frame in frames if not frame.filename.startswith(_OURS)]
+    own = [frame for frame in foreign if "site-packages" not in frame.filename] or foreign or frames
+    return f"{own[-1].filename}, line {own[-1].lineno}"
+
+
+def require_function(factor: Any, function: Any) -> None:
+    """InputError unless it can be called.
+
+    Args:
+        factor: of whose function this is, for errors.
+    """
+    if not callable(function):
+        raise InputError(f"{type(factor).__name__} is of a {type(function).__name__}, expected a function")
 
 
 def one_each(factor: Any, value: Any, code: Any, smooth: bool = True) -> Float[Tensor, " batch"]:
@@ -25,14 +85,13 @@ def one_each(factor: Any, value: Any, code: Any, smooth: bool = True) -> Float[T
     who, n = _named(factor), len(leaves(code)[0])
     if not isinstance(value, Tensor):
         raise InputError(f"{who} returned a {type(value).__name__}, expected a tensor of shape ({n},)")
+    if value.is_complex():
+        raise InputError(f"{who} returned complex numbers, expected real ones")
     if value.shape != (n,):
         raise InputError(f"{who} returned the shape {tuple(value.shape)}, expected one number a sample, ({n},)")
     asked = smooth and torch.is_grad_enabled() and any(x.requires_grad for x in leaves(code))
     if asked and not value.requires_grad:
-        raise InputError(
-            f"{who} is not differentiable: torch finds no way back from what it returns to its argument (was it "
-            "detached, or made of integers or NumPy arrays?); Reward takes functions without a gradient"
-        )
+        raise InputError(f"{who} is not differentiable: {_NO_WAY_BACK}")
     return value if value.is_floating_point() else value.double()
 
 
@@ -48,13 +107,21 @@ def require_finite(factor: Any, value: Tensor, slope: Any = None) -> None:
         found = value[wrong][0].item()
         raise InputError(f"{_named(factor)} gives a log g of {found}, expected finite numbers or -inf")
     if slope is not None and not all(bool(x.isfinite().all()) for x in leaves(slope)):
-        raise InputError(f"{_named(factor)} has a gradient that is not finite; bound it, or let it count Late")
+        raise InputError(
+            f"{_named(factor)} has a gradient that is not finite; bound it, or let it count late (Interval)"
+        )
 
 
-def require_weight(factor: Any, weight: float) -> None:
-    """InputError unless it is finite."""
-    if not isfinite(weight):
+def require_weight(factor: Any, weight: Any) -> None:
+    """InputError unless it is one finite number: of Python, or a tensor that may be learnt."""
+    one = isinstance(weight, int | float) or (isinstance(weight, Tensor) and weight.ndim == 0)
+    if not one or not isfinite(number_of(weight)):
         raise InputError(f"{_named(factor)}: weight is {weight}, expected a finite number")
+
+
+def number_of(weight: float | Tensor) -> float:
+    """A weight as a number, for manifests."""
+    return float(weight.detach()) if isinstance(weight, Tensor) else float(weight)
 
 
 def _named(factor: Any) -> str:

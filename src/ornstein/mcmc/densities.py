@@ -7,7 +7,7 @@ models have one a model. A `MCMCState` keeps the terms and their slopes where a 
 weights (annealing, an exchange of temperatures) costs no evaluation.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from torch import Tensor
 from ..denoisers.base import Condition, Denoiser
 from ..deprecation import members
 from ..errors import InputError
+from ..guidance.functions import called, name_of, require_function
 from ..spaces import Categorical, Euclidean, Space
 from ..states import Time, left
 
@@ -65,6 +66,24 @@ class EvaluationCount:
         return self.values + self.gradients
 
 
+@dataclass(frozen=True)
+class BoltzmannFactor:
+    """−E, of an energy of the user's; InputError with the place if it raises, or is not one real number a sample."""
+
+    energy: Term
+
+    def __post_init__(self) -> None:
+        require_function(self, self.energy)
+
+    @property
+    def provenance(self) -> Mapping[str, Any]:
+        return {"of": name_of(self.energy)}
+
+    def __call__(self, code: Tensor) -> Float[Tensor, " batch"]:
+        value = _of_shape(called(self, self.energy, code), code)
+        return -(value if value.is_floating_point() else value.double())
+
+
 @members(of="of_energy", slope="gradient")
 @dataclass(frozen=True)
 class Density:
@@ -87,7 +106,7 @@ class Density:
     @classmethod
     def of_energy(cls, energy: Term, space: Space) -> "Density":
         """exp(−E)."""
-        return cls(space, (lambda code: -energy(code),))
+        return cls(space, (BoltzmannFactor(energy),))
 
     @classmethod
     def marginal(cls, denoiser: Denoiser, t: Time, condition: Condition | None = None) -> "Density":
@@ -158,11 +177,17 @@ def sum_of(weights: Sequence[Time], values: Float[Tensor, "terms batch"]) -> Flo
 
 
 def _value(term: Term, code: Tensor) -> Tensor:
-    value: Any = term(code)
+    return _of_shape(term(code), code).double()
+
+
+def _of_shape(value: Any, code: Tensor) -> Tensor:
+    """The value of an energy, one real number a sample."""
     if not isinstance(value, Tensor) or value.shape != code.shape[:1]:
         found = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
         raise InputError(f"the energy of {tuple(code.shape)} must be of shape ({len(code)},), found {found}")
-    return value.double()
+    if value.is_complex():
+        raise InputError(f"the energy of {tuple(code.shape)} is complex, expected real numbers")
+    return value
 
 
 def _value_and_slope(term: Term, code: Tensor) -> tuple[Tensor, Tensor]:

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from jaxtyping import Float
 from torch import Tensor
 
+from ..tasks.brackets import tilted_mean
 from ..tasks.figures import Chapter, Figure, Metric
-from ..tasks.strength import Law, tilted_mean
+from ..tasks.strength import Law
 from . import plots
 
 

@@ -9,9 +9,10 @@ from ..denoisers.oracles import Mixture, gaussian_mixture
 from ..guidance.measurements import Measurement
 from ..guidance.operators import Matrix
 from ..keys import Keys
+from ..tasks.brackets import tilted_mean
 from ..tasks.drawing import sample
 from ..tasks.figures import Chapter, Figure
-from ..tasks.strength import Law, StrengthSearch, tilted_mean
+from ..tasks.strength import Law, StrengthSearch
 from . import plots
 
 _F64 = torch.float64

@@ -16,6 +16,7 @@ knows how all parts of x₀ depend on one another; any other w is expanded at a 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import isfinite
 from typing import Any
 
 import torch
@@ -27,9 +28,9 @@ from ..denoisers.base import Condition, Denoiser, Guide, Guided, Traits
 from ..errors import InputError
 from ..events import Event, Stream, finished, part, streamed
 from ..guidance.factors import Energy, Factored, NoisyClassifierGuidance
-from ..sampling.diagnostics import mean_and_error
 from ..spaces import Euclidean
 from ..states import State, Time
+from .brackets import Bracket, Measured, tilted_mean
 from .drawing import draws
 from .engines import Independent, Population
 from .samples import Samples
@@ -61,8 +62,7 @@ class ValueFunctionOf:
 
 
 Property = Callable[[Any], Tensor] | ValueFunction | ValueFunctionOf | Tensor
-_LEAST_ESS = 0.2
-TRIES = 4
+TRIES = 6
 """How often a strength is measured, and corrected, at most."""
 
 
@@ -159,6 +159,7 @@ class GuidanceStrength:
         predicted: E_γ[w] at the γ first tried, before measuring corrected it.
         method: what predicted it: the line, reweighting, or a ladder of populations.
         measured, error: mean of w over a fresh draw at γ, and its standard error.
+        ess: how many independent samples that draw is worth.
         law: the unguided cumulants.
     """
 
@@ -168,6 +169,7 @@ class GuidanceStrength:
     method: str
     measured: float
     error: float
+    ess: float
     law: Law
     guide: Guide
 
@@ -180,7 +182,7 @@ class GuidanceStrength:
         low, high = self.interval
         trust = "within" if abs(self.gamma) <= self.law.trusted else "beyond"
         line = f"the line says {self.law(self.gamma):.4g}, {trust} its range |γ| ≤ {self.law.trusted:.3g}"
-        measured = f"measured {self.measured:.4g} [{low:.4g}, {high:.4g}]"
+        measured = f"measured {self.measured:.4g} [{low:.4g}, {high:.4g}], ESS {self.ess:.0f}"
         return f"γ = {self.gamma:.4g} for a mean of {self.target:g}: {measured} (by {self.method}; {line})"
 
 
@@ -198,6 +200,8 @@ def guidance_strength(
 ) -> Stream[GuidanceStrength]:
     """Finds γ such that p(x₀) exp(γ w(x₀)) has E[w] = target, and measures it.
 
+    E_γ[w] grows with γ, so every measured γ is an end of a bracket, and none outside of it is tried again.
+
     Args:
         w: of the code of x₀, (n, ...) → (n,), differentiable; one with foresight; or a direction a, of one sample's
             shape, for w = a·x₀.
@@ -208,59 +212,44 @@ def guidance_strength(
         denoiser: the model, (x_t, t, condition) → belief.
         seed: of all random numbers.
 
-    InputError if the target lies beyond what the model draws.
+    InputError if the target lies beyond what the model draws, or where a handful of particles carries the population,
+    so that its mean cannot be measured.
     """
     if n < 32:
         raise InputError(f"n is {n}, expected at least 32 samples to calibrate on")
-    search = StrengthSearch(denoiser, w, n, steps, condition or {})
-    most = rungs + TRIES + 1
-    values, _ = yield from _stage(search.drawing(0.0, seed), 0, most)
-    law, method = Law.of(values), "the line"
-    if law.variance == 0:
+    if not isfinite(target):
+        raise InputError(f"target is {target}, expected a finite number")
+    search, most = StrengthSearch(denoiser, w, n, steps, condition or {}), rungs + TRIES + 1
+    unguided = yield from _measured(search, 0.0, seed, 0, most)
+    law = Law.of(unguided.values)
+    if not law.variance > 0:
         raise InputError(f"the property is {law.mean:g} for all samples; it cannot be pushed to {target:g}")
-    gamma, at = 0.0, values
-    for rung in range(rungs):
-        step, reached = solve(at, target)
-        if rung == 0 and abs(step) > law.trusted:
-            method = "reweighting"
-        gamma += step
-        if reached:
-            predicted = tilted_mean(at, step)
-            found = yield from _measured(search, gamma, target, law, method, predicted, seed + 1000, most)
-            yield Event(most, most, "calibrating", result=found)
-            return found
-        method = f"a ladder of {rung + 1}"
-        before = at.mean()
-        at, _ = yield from _stage(search.drawing(gamma, seed + rung + 1), rung + 1, most)
-        if at.std() == 0 or abs(at.mean() - before) < 3 * at.std() / n**0.5:
-            break  # pushing harder leads no farther
-    reach = f"at γ = {gamma:.3g} the mean is {at.mean():.4g}, the farthest of {n} samples {_farthest(at, target):.4g}"
-    raise InputError(f"a mean of {target:g} is beyond what this model draws: {reach}")
+    bracket, predicted, method, tries = Bracket(target, unguided), target, "the line", 0
+    for number in range(1, most):
+        gamma, reached = bracket.proposed()
+        if reached and not tries:
+            predicted = tilted_mean(bracket.nearest.values, gamma - bracket.nearest.gamma)
+            method = f"a ladder of {number}" if number > 1 else _way(law, gamma)
+        tries += reached
+        found = yield from _measured(search, gamma, seed + number + (1000 if reached else 0), number, most)
+        if reached and found.hits(target):
+            made = search.found(target, found, predicted, method, law)
+            yield Event(most, most, "calibrating", result=made)
+            return made
+        if tries == TRIES or (number == rungs and not tries):
+            break
+        bracket = bracket.narrowed(found, reached)
+    raise bracket.refusal()
 
 
-def _measured(
-    search: "StrengthSearch",
-    gamma: float,
-    target: float,
-    law: Law,
-    method: str,
-    predicted: float,
-    seed: int,
-    most: int,
-    tries: int = TRIES,
-) -> Stream[GuidanceStrength]:
-    """Measures at γ on fresh draws, and corrects γ by Newton's step while the target is off by two errors."""
-    values, genealogy = yield from _stage(search.drawing(gamma, seed), most - tries, most)
-    measured, error = mean_and_error(values, genealogy)
-    if abs(measured - target) < 2 * error or tries == 1:
-        return GuidanceStrength(target, gamma, predicted, method, measured, error, law, search.guide(gamma))
-    corrected = gamma + (target - measured) / values.var().item()
-    return (yield from _measured(search, corrected, target, law, method, predicted, seed + 1, most, tries - 1))
+def _way(law: Law, gamma: float) -> str:
+    return "the line" if abs(gamma) <= law.trusted else "reweighting"
 
 
-def _stage(population: Stream[Any], number: int, most: int) -> Stream[Any]:
+def _measured(search: "StrengthSearch", gamma: float, seed: int, number: int, most: int) -> Stream[Measured]:
     """One of at most so many populations."""
-    return (yield from part(population, number, 1, most, "calibrating"))
+    values, genealogy = yield from part(search.drawing(gamma, seed), number, 1, most, "calibrating")
+    return Measured(gamma, values, genealogy)
 
 
 @dataclass(frozen=True)
@@ -280,6 +269,11 @@ class StrengthSearch:
     def of(self) -> Callable[[Any], Tensor] | ValueFunction | Tensor:
         """The property, of this model."""
         return self.w.make(self.denoiser) if isinstance(self.w, ValueFunctionOf) else self.w
+
+    def found(self, target: float, at: Measured, predicted: float, method: str, law: Law) -> GuidanceStrength:
+        """The strength at which the target was measured."""
+        guide = self.guide(at.gamma)
+        return GuidanceStrength(target, at.gamma, predicted, method, at.mean, at.error, at.ess, law, guide)
 
     def guide(self, gamma: float) -> Guide:
         """exp(γ w) as a guide: an exact shift along a direction, else a factor."""
@@ -307,34 +301,3 @@ class StrengthSearch:
         drawn = yield from draws(guided, self.n, weighed, seed=seed, condition=self.condition)
         assert drawn.genealogy is not None
         return self.value(drawn), drawn.genealogy
-
-
-def tilted_mean(values: Float[Tensor, " n"], gamma: float) -> float:
-    """K′(γ) of the samples: their mean, weighted by exp(γ w)."""
-    return (values * (gamma * values).softmax(0)).sum().item()
-
-
-def tilted_ess(values: Float[Tensor, " n"], gamma: float) -> float:
-    """The share of samples that still counts at γ."""
-    return 1 / ((gamma * values).softmax(0).square().sum().item() * len(values))
-
-
-def solve(values: Float[Tensor, " n"], target: float) -> tuple[float, bool]:
-    """γ with K′(γ) = target, by bisection (K′ grows); or the γ at which too few samples count, and False."""
-    sign = 1.0 if target > values.mean() else -1.0
-    scale = values.std().item()
-    far = 1e-3 / scale
-    while tilted_ess(values, sign * far) > _LEAST_ESS and sign * (target - tilted_mean(values, sign * far)) > 0:
-        far *= 2
-        if far * scale > 1e6:
-            return 0.0, False
-    low, high = 0.0, far
-    for _ in range(60):
-        middle = (low + high) / 2
-        short = sign * (target - tilted_mean(values, sign * middle)) > 0
-        low, high = (middle, high) if short and tilted_ess(values, sign * middle) > _LEAST_ESS else (low, middle)
-    return sign * low, abs(tilted_mean(values, sign * low) - target) < 1e-3 * scale
-
-
-def _farthest(values: Tensor, target: float) -> float:
-    return (values.max() if target > values.mean() else values.min()).item()

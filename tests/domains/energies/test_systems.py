@@ -3,6 +3,7 @@
 import sys
 from math import exp, inf, isfinite, log, pi
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ornstein.domains.energies import NetworkConfig, System, calculator, check, system, systems, xtb
+from ornstein.domains.energies.checks import require_sense
 from ornstein.domains.energies.network import build
 from ornstein.errors import InputError
 from ornstein.keys import Keys
@@ -332,6 +334,17 @@ WRONG = {
     "mine = System('m', lambda x: x @ torch.ones(3), (2,), 1.0)": r"the energy of \(5, 2\) raised RuntimeError",
     "mine = System('m', lambda x: x.sum(1), (2,), 0.0)": "width is 0.0, expected a positive number",
     "mine = System('m', lambda x: x.sum(1), (2,), 1.0, centered=True)": r"expected \(points, dimension\)",
+    "mine = System('m', lambda x: x.square().sum(1) / torch.rand(len(x), dtype=x.dtype), (2,), 1.0)": "it is random",
+    "mine = System('m', lambda x: (x - x.mean(0)).square().sum(1), (2,), 1.0)": "the others of its batch",
+    "mine = System('m', lambda x: x.square().sum(1).cumsum(0), (2,), 1.0)": "the others of its batch",
+    "mine = System('m', lambda x: x.square().sum(1) / len(x), (2,), 1.0)": "the others of its batch",
+    "mine = System('m', lambda x: x.square().sum(1) + torch.inf, (2,), 1.0)": "not a number at each of 500",
+    "mine = System('m', lambda x: 0 * x.sum(1) + 3, (2,), 1.0)": "the energy is 3 at each of 500 points.*no integral",
+    "mine = System('m', lambda x: x.sum(1) - torch.inf, (2,), 1.0)": "is -inf at a point",
+    "mine = System('m', lambda x: (x if x.requires_grad else x.sub_(1)).square().sum(1), (2,), 1.0)": "in place",
+    "import sys\nmine = System('m', lambda x: sys.exit(5), (2,), 1.0)": r"asked the program to exit: 5 \(.*, line 4\)",
+    "mine = System('m', lambda x: 1 / 0, (2,), 1.0)": r"raised ZeroDivisionError: division by zero \(.*, line 3\)",
+    "mine = System('m', lambda x: torch.ones(len(x), dtype=x.dtype, requires_grad=True), (2,), 1.0)": "not depend on x",
 }
 
 
@@ -342,6 +355,39 @@ def test_what_is_wrong_with_a_users_energy_is_said(tmp_path: Path, line: str, me
     with pytest.raises(InputError, match=message) as error:
         system(f"{path}:mine")
     assert str(path) in str(error.value)
+
+
+FIELDS: dict[str, Any] = {"name": "m", "energy": torch.sum, "shape": (2,), "width": 1.0, "centered": False, "kinds": ()}
+ILL = {
+    "text for a width": ({"width": "3"}, "width is '3', expected a positive number"),
+    "no width": ({"width": None}, "width is None"),
+    "an infinite width": ({"width": float("inf")}, "width is inf"),
+    "true for a width": ({"width": True}, "width is True"),
+    "a number for a shape": ({"shape": 2}, r"shape is 2, expected that of one sample, such as \(2,\)"),
+    "no shape": ({"shape": ()}, r"shape is \(\), expected that of one sample"),
+    "a negative side": ({"shape": (-2, 3)}, r"shape is \(-2, 3\)"),
+    "a broken side": ({"shape": (2.5,)}, r"shape is \(2.5,\)"),
+    "text for a shape": ({"shape": "2"}, "shape is '2'"),
+    "no energy": ({"energy": 3.0}, "energy is a float, expected a function"),
+    "kinds too few": ({"shape": (3, 2), "kinds": (1, 2)}, "kinds are 2, expected one for each of 3 particles"),
+}
+
+
+@pytest.mark.parametrize("name", ILL)
+def test_fields_of_the_wrong_kind_are_named(name: str) -> None:
+    wrong, message = ILL[name]
+    require_sense(SimpleNamespace(**FIELDS))
+    with pytest.raises(InputError, match=f"^m: {message}"):
+        require_sense(SimpleNamespace(**{**FIELDS, **wrong}))
+
+
+def test_a_box_and_a_narrow_well_are_densities() -> None:
+    """They are flat, or infinite, at most of the points at which a constant or an impossible energy is found out."""
+    box = lambda x: torch.where(x.abs().amax(1) < 2, 0 * x.sum(1), torch.inf)  # noqa: E731
+    check(System("box", box, (2,), 0.8))
+    check(System("well", lambda x: torch.where(x[:, 0] > 1.5, x.square().sum(1), torch.inf), (2,), 1.0))
+    for make in systems.values():
+        check(make())
 
 
 def test_names_and_files_that_are_not_there(tmp_path: Path) -> None:

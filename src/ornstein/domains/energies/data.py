@@ -16,7 +16,7 @@ any calculator that ASE knows.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from math import log, pi, prod
+from math import log, pi
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -35,6 +35,7 @@ from ...keys import Keys
 from ...schedules import Cosine, Schedule
 from ...spaces import Centered, Euclidean
 from ...training.datasets import Arrays
+from .checks import check, require_sense
 from .learning import first_data, spread
 
 
@@ -70,6 +71,10 @@ class System:
     shares: Float[Tensor, " groups"] | None = None
     energies: tuple[float, ...] = ()
     kinds: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        require_sense(self)
+        object.__setattr__(self, "shape", tuple(self.shape))
 
     def space(self, schedule: Schedule = Cosine(), data_std: float = 1.0) -> Euclidean:
         """Where the samples live; data_std: of one coordinate."""
@@ -311,48 +316,6 @@ def _named(names: Mapping[str, Any], name: str, path: Path) -> System:
     if not isinstance(names[name], System):
         raise InputError(f"{path}: {name} is a {type(names[name]).__name__}, expected a System")
     return names[name]
-
-
-def check(system: System, where: str | None = None) -> None:
-    """InputError unless the energy of a few points at `width` is as said above; where: for the message."""
-    where = where or system.name
-    if not system.width > 0:
-        raise InputError(f"{where}: width is {system.width}, expected a positive number")
-    if system.centered and len(system.shape) != 2:
-        raise InputError(f"{where}: shape is {system.shape}, expected (points, dimension), since it is centered")
-    if system.kinds and len(system.kinds) != system.shape[0]:
-        raise InputError(
-            f"{where}: kinds are {len(system.kinds)}, expected one for each of {system.shape[0]} particles"
-        )
-    points = system.space().project(system.width * Keys.of(0, 5).normal(prod(system.shape)).reshape(5, *system.shape))
-    for dtype in (torch.float32, torch.float64):
-        _check_energy(system, points.to(dtype).requires_grad_(), where)
-
-
-def _check_energy(system: System, x: Tensor, where: str) -> None:
-    try:
-        energy = system.energy(x)
-    except Exception as error:
-        shape = tuple(x.shape)
-        raise InputError(f"{where}: the energy of {shape} raised {type(error).__name__}: {error}") from error
-    if not isinstance(energy, Tensor) or energy.shape != x.shape[:1]:
-        found = tuple(energy.shape) if isinstance(energy, Tensor) else type(energy).__name__
-        raise InputError(f"{where}: the energy of {tuple(x.shape)} must be of shape ({len(x)},), found {found}")
-    if energy.dtype != x.dtype:
-        raise InputError(f"{where}: the energy of {x.dtype} numbers must be {x.dtype}, found {energy.dtype}")
-    _check_slope(energy, x, where)
-    if energy.isnan().all():
-        raise InputError(f"{where}: the energy is NaN at each of {len(x)} points drawn at width {system.width:g}")
-
-
-def _check_slope(energy: Tensor, x: Tensor, where: str) -> None:
-    try:
-        (slope,) = torch.autograd.grad(energy.sum(), x)
-    except RuntimeError as error:
-        raise InputError(f"{where}: the energy is not differentiable by torch: {error}") from None
-    finite = energy.isfinite()
-    if slope[finite].isnan().flatten(1).any(1).all() and finite.any():
-        raise InputError(f"{where}: the gradient of the energy is NaN wherever the energy is finite")
 
 
 def calculator(atoms: Any, temperature: float, width: float | None = None) -> System:

@@ -19,8 +19,9 @@ from ...denoisers.composition import ClassifierFreeGuidance, within
 from ...denoisers.regressors import Regressor
 from ...errors import InputError
 from ...guidance.binding import ForModel, Several, metadata_of
-from ...guidance.factors import Energy, Interval, NoisyClassifierGuidance, Smooth
+from ...guidance.factors import Energy, NoisyClassifierGuidance, Smooth
 from ...guidance.functions import require_weight
+from ...guidance.interval import Interval
 from ...guidance.measurements import Fixed, RigidMotif
 from ...spaces import Product, Space
 from ...states import Time
