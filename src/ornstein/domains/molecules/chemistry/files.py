@@ -1,23 +1,30 @@
 """Molecules from and to SDF and XYZ files. A bad record is left out and said, never guessed at."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import ase
-import ase.data
-import ase.io
 import numpy as np
-from rdkit import Chem
-from rdkit.rdBase import BlockLogs
 
+from ....deferred import deferred
 from ....errors import InputError
 from ....files import write_atomic
 from .molecule import Molecule
 from .perception import from_rdkit, perceived, to_rdkit
 from .stability import table_mol
+
+if TYPE_CHECKING:
+    import ase
+    import ase.data
+    import ase.io
+    from rdkit import Chem, rdBase
+else:
+    ase = deferred("ase", "ase.data", "ase.io")
+    Chem, rdBase = deferred("rdkit.Chem"), deferred("rdkit.rdBase")
 
 
 class _Fault(ValueError):
@@ -87,7 +94,7 @@ def _split_sdf(text: str) -> list[str]:
 
 def _from_sdf(record: str, hydrogens: bool) -> Molecule:
     supplier = Chem.SDMolSupplier()
-    with BlockLogs():
+    with rdBase.BlockLogs():
         supplier.SetData(record + "\n$$$$\n", sanitize=False, removeHs=False)
         mol = next(iter(supplier), None)
     if mol is None:
@@ -199,7 +206,7 @@ def bonded(molecule: Molecule) -> tuple[Chem.Mol, str]:
     if mol := perceived(molecule):
         return mol, "rdDetermineBonds"
     mol, bare = _closed(table_mol(molecule)), _closed(to_rdkit(molecule))
-    with BlockLogs():
+    with rdBase.BlockLogs():
         try:
             Chem.SanitizeMol(mol)
         except ValueError:
