@@ -3,7 +3,6 @@
 import subprocess
 import sys
 
-import pytest
 import torch
 
 from ornstein.keys import constant
@@ -42,7 +41,9 @@ def test_commands_that_compute_nothing_load_only_what_they_need() -> None:
 def test_commands_that_need_no_model_do_without_torch() -> None:
     commands = ("tour", "train", "sample", "evaluate", "show", "merge", "models", "doctor")
     helps = [f"{command} --help" for command in commands]
-    assert not loaded(run("--help", "--version", "samle images/digits", *helps), also=("torch", "numpy", "rich.console"))
+    assert not loaded(
+        run("--help", "--version", "samle images/digits", *helps), also=("torch", "numpy", "rich.console")
+    )
 
 
 def test_what_is_loaded_is_seen() -> None:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from .errors import InputError
 
@@ -81,6 +81,12 @@ class SampleConfig:
         trajectory: keep the steps, too.
         device: auto takes a CUDA device if there is one.
     """
+
+    groups: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "how many, and which": ("n", "first", "seed", "device"),
+        "steps": ("steps", "eta", "order", "grid", "batch_size", "trajectory"),
+        "exactness": ("exact", "particles", "temper", "moves", "check"),
+    }
 
     n: int = 16
     first: int = 0

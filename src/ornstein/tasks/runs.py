@@ -21,7 +21,7 @@ from ..training.checking import check_ahead
 from ..training.datasets import Arrays, Dataset
 from ..training.trainer import LAST, Progress, Trainer
 from .figures import Metric
-from .registry import broken, domains, task
+from .registry import broken, domains, names, task
 from .samples import read_samples
 from .task import Task
 
@@ -190,9 +190,8 @@ def locate(model: Path | str, kind: str = "model") -> Path:
         return path / f"{kind}.safetensors"
     if path.is_file():
         return path
-    raise InputError(
-        f"{model}: no file, run folder or shipped {kind} of that name{suggestion(name, list(shipped(kind)))}"
-    )
+    known = suggestion(name, names(f"models/*/{kind}.safetensors"))
+    raise InputError(f"{model}: no file, run folder or shipped {kind} of that name{known}")
 
 
 def load(model: Path | str, device: torch.device | str = "cpu") -> NeuralDenoiser:

@@ -75,6 +75,7 @@ class Task(ABC):
         n_evaluate: how many samples it is judged on there.
         n_tour: how many samples the tour draws.
         renamed_flags: flags of `ornstein sample` by their old names, for one version.
+        examples: commands without "ornstein", such as "sample images/digits --label 3", which `--help` shows first.
         block: how many the command line draws at once, if not said. Blocks start at multiples of it and are drawn
             whole, so that a sample is the same bit for bit whatever others are asked for.
     """
@@ -87,6 +88,7 @@ class Task(ABC):
     n_evaluate: ClassVar[int] = 1000
     n_tour: ClassVar[int] = 200
     renamed_flags: ClassVar[Mapping[str, str]] = {}
+    examples: ClassVar[Sequence[str]] = ()
     block: ClassVar[int] = 8
 
     @abstractmethod

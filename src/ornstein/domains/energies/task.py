@@ -70,6 +70,11 @@ class Energies(Task):
     request_type = EnergiesRequest
     sampling: ClassVar[Mapping[str, Any]] = {"exact": "mcmc"}
     block = 256
+    examples = (
+        "sample energies/gmm-40 --n 1000 --exact mcmc",
+        "sample energies/lj-13 --n 100 --exact mcmc",
+        "train energies --system my.py:wells --train.minutes 10",
+    )
 
     def data(self, config: EnergiesConfig) -> tuple[Arrays, Arrays]:
         return data.annealed(config.system, config.particles, config.draws, config.train.seed)

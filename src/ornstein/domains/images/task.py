@@ -102,6 +102,14 @@ class ImagesRequest:
         brightness: mean brightness that the pictures should have on average, from 0 to 1.
     """
 
+    groups: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "what the pictures show": ("prompt", "negative", "label", "guidance", "interval", "way"),
+        "a weaker model to be guided away from": ("weak_model", "autoguidance"),
+        "a picture to begin with": ("reference", "strength"),
+        "a measurement of the picture": ("observation", "mask", "operator", "blur", "noise"),
+        "all of them together": ("brightness",),
+    }
+
     prompt: tuple[str, ...] = ()
     negative: str = ""
     label: tuple[int | str, ...] | None = None
@@ -146,6 +154,14 @@ class Images(Task):
     summary = "pictures from words or classes (emoji, clothes, digits, or your own)"
     config = ImagesConfig
     request_type = ImagesRequest
+    examples = (
+        'sample images/openmoji --prompt "a red heart" --n 16',
+        'sample images/openmoji --prompt "a cat AND sunglasses:0.7" --trajectory',
+        "sample images/digits --label 3 --guidance 2",
+        "sample images/digits --observation seen.png --noise 0.05 --exact particles",
+        "train images/digits --train.minutes 10",
+        "train images --data my/pictures --size 32",
+    )
     renamed_flags: ClassVar[Mapping[str, str]] = {
         "--ink": "--brightness",
         "--through": "--operator",
