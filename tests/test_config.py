@@ -103,7 +103,7 @@ def test_training_settings_at_the_edge() -> None:
 
 
 def test_an_unknown_precision() -> None:
-    with pytest.raises(InputError, match="c: precision is '16', expected one of 32-true, bf16-mixed"):
+    with pytest.raises(InputError, match="c: precision is '16', expected one of auto, 32-true, bf16-mixed"):
         update(TrainConfig(), {"precision": "16"}, "c")
 
 

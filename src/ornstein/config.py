@@ -148,7 +148,8 @@ class TrainConfig:
             with a density that follows the loss (importance sampling; the objective stays the same).
         min_time: the smallest time trained on.
         condition_dropout: how often a record's condition is hidden, for classifier-free guidance.
-        precision: of the network's arithmetic; bf16-mixed is faster on recent GPUs.
+        precision: of the network's arithmetic; auto takes bf16-mixed on CUDA devices that have it (compute capability
+            8 and above), else 32-true.
         device: auto takes the CUDA devices if there are any.
         seed: decides weights, order, noise and times.
         validate_every: steps between validation losses.
@@ -169,7 +170,7 @@ class TrainConfig:
     times: Literal["uniform", "stratified", "importance"] = "stratified"
     min_time: float = 1e-3
     condition_dropout: float = 0.1
-    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     seed: int = 0
     validate_every: int = 250

@@ -19,6 +19,7 @@ from ..sampling import grids
 from ..training import checkpoints
 from ..training.checking import check_ahead
 from ..training.datasets import Arrays, Dataset
+from ..training.devices import of_precision
 from ..training.trainer import LAST, Progress, Trainer
 from .figures import Metric
 from .registry import broken, domains, names, task
@@ -79,13 +80,14 @@ def train(
     model = this.model(config, data.metadata)
     check_ahead(model.space, data, "training data")
     check_ahead(model.space, validation, "validation data")
-    say(f"training for {config.train.length}")
+    say(f"training for {config.train.length}; {of_precision(config.train)}")
     meta = {"domain": domain, "name": name, "config": to_dict(config), "facts": dict(data.metadata)}
     trainer = Trainer(model, data, validation, config.train, folder, meta, progress, stop)
     with trainer.held():
         _require_begun(folder, resume)  # another may have come and gone while the data were read
         if resume:
-            trainer.resume()
+            for change in trainer.resume():
+                say(f"note: {change}")
         write_text(folder / CONFIG, to_toml(config))
         _rounds(this, config, trainer, folder)
         path = folder / f"{model.kind}.safetensors"
