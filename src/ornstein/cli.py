@@ -154,12 +154,18 @@ def _train(domain: str, name: str | None, default: Any) -> Callable[..., None]:
             out: the run folder; runs/DOMAIN-RECIPE if not given.
             resume: go on with the run in that folder.
         """
-        from .report.terminal import training_progress
+        from .report.terminal import Lines, training_progress
         from .tasks import runs
 
         folder = out or Path("runs") / target.replace("/", "-")
-        with working_in(folder), training_progress(settings.train) as progress:
-            print(runs.train(domain, name or folder.name, settings, folder, resume, progress, print))
+        waiting = Lines()
+        with working_in(folder), training_progress(settings.train) as show:
+
+            def progress(row: dict[str, Any]) -> None:
+                show(row)
+                waiting.begin()
+
+            print(runs.train(domain, name or folder.name, settings, folder, resume, progress, print, callback=waiting))
 
     return train
 

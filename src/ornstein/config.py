@@ -58,6 +58,10 @@ def _within(number: float, interval: str) -> bool:
     return above and below  # neither holds for nan
 
 
+SEEDS = f"[0, {2**64})"
+"""Those that lead to different random numbers."""
+
+
 @dataclass(frozen=True)
 class SampleConfig:
     """How samples of any domain are drawn. What is not said is the model's or the engine's own choice.
@@ -107,7 +111,7 @@ class SampleConfig:
     def __post_init__(self) -> None:
         require_in(self, "", {"n": "[1, inf)", "steps": "[1, inf)", "eta": "[0, 1]", "batch_size": "[1, inf)"})
         require_in(self, "", {"particles": "[2, inf)", "temper": "[0, inf)", "moves": "[1, inf)", "check": "[0, inf)"})
-        require_in(self, "", {"first": "[0, 1e15)", "seed": "[-9.2e18, 1.8e19)"})
+        require_in(self, "", {"first": "[0, 1e15)", "seed": SEEDS})
 
 
 _TRAIN_INTERVALS = {
@@ -121,7 +125,7 @@ _TRAIN_INTERVALS = {
     "ema": "[0, 1)",
     "min_time": "(0, 1)",
     "condition_dropout": "[0, 1]",
-    "seed": "[-9e18, 9e18]",  # what torch takes
+    "seed": SEEDS,
     "validate_every": "[1, inf)",
     "save_every": "[1, inf)",
     "log_every": "[1, inf)",
@@ -196,10 +200,12 @@ RESUMABLE = frozenset({"steps", "minutes", "precision", "device", "validate_ever
 def read_toml(path: Path) -> dict[str, Any]:
     """The values of a TOML file; InputError if it is missing, not a file or malformed."""
     try:
-        return tomllib.loads(path.read_text())
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))  # Windows puts a mark at the beginning
     except OSError as error:
         raise InputError(f"{path}: no such configuration file ({error.strerror})") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except RecursionError:
+        raise InputError(f"{path}: nested too deeply for a configuration") from None
+    except ValueError as error:  # no UTF-8, no TOML, or a number of thousands of digits
         raise InputError(f"{path}: not valid TOML: {error}") from None
 
 
@@ -242,11 +248,14 @@ def _coerce(value: Any, hint: Any, where: str) -> Any:
     if origin in (Union, UnionType):
         if value is None and NoneType in arguments:
             return None
-        return _coerce(value, next(a for a in arguments if a is not NoneType), where)
+        return _either(value, [kind for kind in arguments if kind is not NoneType], where)
     if origin is tuple:
         if not isinstance(value, list | tuple):
             raise InputError(f"{where} is {value!r}, expected a list")
-        return tuple(_coerce(item, arguments[0], where) for item in value)
+        kinds = arguments[:1] * len(value) if Ellipsis in arguments else arguments
+        if len(kinds) != len(value):
+            raise InputError(f"{where} has {len(value)} values, expected {len(kinds)}")
+        return tuple(_coerce(item, kind, where) for item, kind in zip(value, kinds, strict=True))
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if hint is Path and isinstance(value, str):
@@ -254,6 +263,17 @@ def _coerce(value: Any, hint: Any, where: str) -> Any:
     if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
         raise InputError(f"{where} is {value!r}, expected {hint.__name__}")
     return value
+
+
+def _either(value: Any, kinds: list[Any], where: str) -> Any:
+    """value as the first of these types that it is of."""
+    *others, last = kinds
+    for kind in others:
+        try:
+            return _coerce(value, kind, where)
+        except InputError:
+            pass
+    return _coerce(value, last, where)
 
 
 def to_dict(config: Any) -> dict[str, Any]:
