@@ -51,7 +51,7 @@ def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     code: object = None
     try:
         code = main(arguments)
-    except SystemExit as stop:  # tyro's own refusals
+    except SystemExit as stop:
         code = stop.code
     assert code == 2
     return " ".join(capsys.readouterr().err.replace("│", "").split())
@@ -154,7 +154,23 @@ def test_models_and_doctor(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (["train", "imagse"], "no domain 'imagse', did you mean 'images'?"),
         (["train", "images/digit"], "no recipe 'digit', did you mean 'digits'?"),
-        (["train", "images", "--network.chanels", "3"], "--network.channels INT"),
+        (["train", "images", "--network.chanels", "3"], "did you mean --network.channels INT?"),
+        (["sample", "images/digits", "--guidence", "3"], "no flag --guidence, did you mean --guidance FLOAT?"),
+        (["sample", "images/digits", "--zzzzz"], "sample has no flag --zzzzz; --help lists them"),
+        (["sample", "images/digits", "--steps", "many"], "--steps is 'many', expected a whole number"),
+        (["sample", "images/digits", "--interval", "0.2"], "--interval takes 2 values (FLOAT FLOAT), found 1"),
+        (["sample", "images/digits", "--interval", "0.8", "0.2", "--guidance", "3"], "of which the first is smaller"),
+        (["sample", "images/digits", "--exact", "of"], "--exact is 'of', expected one of off, particles, mcmc"),
+        (["sample", "images/digits", "--n"], "--n needs a value: INT"),
+        (["sample", "images/digits", "3"], "'3' is one word too many"),
+        (["sample", "images/digits", "--trajectory=yes"], "--trajectory is a switch and takes no value"),
+        (["sample"], "sample needs a MODEL: a shipped model's name, a run folder or a weights file. Installed:"),
+        (["sample"], "images/digits images/fashion images/openmoji molecules/qm9"),
+        (["train"], "images/openmoji-judge molecules molecules/qm9"),
+        (["merge", "a", "b"], "merge needs --out PATH: the folder to write."),
+        (["evaluate"], "evaluate needs FOLDER: what `ornstein sample` wrote."),
+        (["complete", "fish"], "completion is for bash and zsh, found 'fish'"),
+        (["samle", "images/digits"], "no command 'samle', did you mean 'sample'?"),
         (["train", "images", "--data", "absent.npz"], "absent.npz: no such file"),
         (["sample", "images/digit"], "did you mean 'images/digits'?"),
         (["sample", "images/digits", "--label", "11"], "--label 11: this model knows the classes 0 to 9"),
@@ -195,7 +211,9 @@ def test_refusals(
 def test_help_without_a_target(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="0"):
         main([command, "--help"])
-    assert f"usage: ornstein {command}" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"usage: ornstein {command}" in said
+    assert "images/digits" in said
 
 
 @pytest.mark.parametrize("command", ["evaluate", "show"])

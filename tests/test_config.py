@@ -87,6 +87,7 @@ def test_files(tmp_path: Path) -> None:
         ("min_time", 0.0),
         ("condition_dropout", 1.1),
         ("seed", 2**64),
+        ("seed", -1),
         ("validate_every", 0),
         ("save_every", 0),
         ("log_every", 0),
@@ -98,12 +99,12 @@ def test_training_settings_out_of_range(name: str, value: float) -> None:
 
 
 def test_training_settings_at_the_edge() -> None:
-    edge = {"warmup": 0, "weight_decay": 0.0, "ema": 0.0, "condition_dropout": 1.0, "seed": -3}
+    edge = {"warmup": 0, "weight_decay": 0.0, "ema": 0.0, "condition_dropout": 1.0, "seed": 2**64 - 1}
     assert update(TrainConfig(), edge, "c") == TrainConfig(**edge)
 
 
 def test_an_unknown_precision() -> None:
-    with pytest.raises(InputError, match="c: precision is '16', expected one of 32-true, bf16-mixed"):
+    with pytest.raises(InputError, match="c: precision is '16', expected one of auto, 32-true, bf16-mixed"):
         update(TrainConfig(), {"precision": "16"}, "c")
 
 
@@ -137,6 +138,39 @@ def test_odd_widths_work(channels: int) -> None:
 def test_sampler_settings_out_of_range(name: str, value: float) -> None:
     with pytest.raises(InputError, match=f"{name} is {value}, expected a number"):
         update(SampleConfig(), {name: value}, "c")
+
+
+@pytest.mark.parametrize("seed", [-1, 2**64, 2**70])
+def test_a_seed_that_would_be_another_is_refused(seed: int) -> None:
+    for config in (SampleConfig(), TrainConfig()):
+        with pytest.raises(InputError, match=rf"seed is {seed}, expected a number in \[0, 18446744073709551616\)"):
+            update(config, {"seed": seed}, "c")
+    assert SampleConfig(seed=2**64 - 1).seed == 2**64 - 1
+
+
+def test_a_file_from_windows(tmp_path: Path) -> None:
+    """Editors there begin a file with a byte order mark."""
+    (tmp_path / "c.toml").write_bytes(b"\xef\xbb\xbfname = 'x'\r\n")
+    assert read_toml(tmp_path / "c.toml") == {"name": "x"}
+
+
+@pytest.mark.parametrize("text", [b"a = " + b"9" * 5000, b"a = " + b"[" * 5000, b"a = '\xff'", b"\xff\xfea\x00"])
+def test_no_toml(text: bytes, tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_bytes(text)
+    with pytest.raises(InputError, match=r"c\.toml: "):
+        read_toml(tmp_path / "c.toml")
+
+
+@dataclass(frozen=True)
+class Pairs:
+    pair: tuple[float, float] | None = None
+    mixed: tuple[int | str, ...] = ()
+
+
+def test_tuples_of_files_have_their_length_and_their_types() -> None:
+    assert update(Pairs(), {"pair": [1, 2.5], "mixed": [1, "a"]}, "c") == Pairs((1.0, 2.5), (1, "a"))
+    with pytest.raises(InputError, match="c: pair has 3 values, expected 2"):
+        update(Pairs(), {"pair": [1, 2, 3]}, "c")
 
 
 def test_a_population_needs_exactness() -> None:

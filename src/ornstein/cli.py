@@ -1,26 +1,37 @@
-"""The command line: a handful of commands, their flags generated from typed configurations.
+"""The command line: a handful of commands, their flags generated from typed functions and configurations.
 
 Exit codes: 0 done, 1 failed, 2 the input is not what it must be, 3 stopped early with everything saved.
 """
 
-import errno
+import os
+import platform
 import sys
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
+from importlib.metadata import version
+from io import TextIOWrapper
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated
-
-import tyro
-from tyro.conf import Positional, arg
+from typing import Any, NoReturn
 
 from .code import allow_named
-from .config import SampleConfig
+from .config import SampleConfig, suggestion
 from .deprecation import GONE
-from .errors import InputError, Interrupted, TrainingError
+from .errors import InputError, Interrupted
 from .escaping import printable
+from .exits import exit_code, require_writable, why, working_in
+from .flags import flags_of, parse
+from .report.manual import completion, manual, overview
+from .training.stopping import interruptible
 
 PROGRAM = "One diffusion engine for science: learn to undo noise, say what you know, get calibrated samples."
+EXAMPLES = (
+    'ornstein sample images/openmoji --prompt "a red heart"',
+    "ornstein sample images/digits --label 3 --n 16",
+    "ornstein show samples/digits-0",
+    "ornstein train sequences --data my.fasta",
+    "ornstein models",
+)
 
 
 def tour(out: Path = Path("tour"), seed: int = 0) -> None:
@@ -35,9 +46,7 @@ def tour(out: Path = Path("tour"), seed: int = 0) -> None:
     print(build(out, seed))
 
 
-def evaluate(
-    folder: Positional[Path], data: str | None = None, allow_code: bool = False, code: Path | None = None
-) -> None:
+def evaluate(folder: Path, /, data: str | None = None, allow_code: bool = False, code: Path | None = None) -> None:
     """Score a folder of samples as its field does; the result goes to scores.json there.
 
     Args:
@@ -52,7 +61,7 @@ def evaluate(
     console.print(metric_table(runs.evaluate(folder, data=data, allow_code=code or allow_code), str(folder)))
 
 
-def show(path: Positional[str], allow_code: bool = False, code: Path | None = None) -> None:
+def show(path: str, /, allow_code: bool = False, code: Path | None = None) -> None:
     """Show a folder of samples, a training run or a shipped model: in words here, and as report.html beside it.
 
     Args:
@@ -67,12 +76,7 @@ def show(path: Positional[str], allow_code: bool = False, code: Path | None = No
         console.print(part)
 
 
-def merge(
-    folders: Positional[tuple[Path, ...]],
-    out: Annotated[Path, arg(aliases=["-o"])],
-    allow_code: bool = False,
-    code: Path | None = None,
-) -> None:
+def merge(folders: tuple[Path, ...], /, *, out: Path, allow_code: bool = False, code: Path | None = None) -> None:
     """Put the samples of several folders together: parts of one run, drawn with --first, by whichever worker.
 
     Args:
@@ -106,19 +110,46 @@ def doctor() -> None:
     raise SystemExit(examine())
 
 
-def _train_command(argv: Sequence[str]) -> Callable[..., None]:
-    """`train`, with the flags of the domain that the arguments name; InputError if they name it after a flag."""
-    target = _target(argv, "train", "the domain")
-    if target is None:
-        return _train_what
-    from .tasks import runs
+def complete(shell: str, /) -> None:
+    """Print a script with which bash or zsh completes commands, models and flags.
 
-    domain, _, name = target.partition("/")
-    default = runs.recipe(domain, name or None, _config_file(argv))
+    Put its output into a file that your shell reads, such as ~/.bashrc or ~/.zshrc.
+
+    Args:
+        shell: bash or zsh.
+    """
+    from .tasks import runs
+    from .tasks.registry import broken, domains, names, task
+
+    usable = [domain for domain in domains() if domain not in broken()]
+    trained = {domain: _options(_train(domain, None, runs.recipe(domain, None))) for domain in usable}
+    drawn = {domain: _options(_sample(task(domain).request_type)) for domain in usable}
+    flags = {f"train:{domain}*": known for domain, known in trained.items()}
+    flags |= {f"sample:{domain}/*": known for domain, known in drawn.items()}
+    flags["sample:*"] = [
+        option for option in next(iter(drawn.values())) if all(option in own for own in drawn.values())
+    ]
+    models = names("models/*/model.safetensors")
+    targets = {
+        "train": [*usable, *names("recipes/*.toml")],
+        "sample": models,
+        "show": [*models, *names("models/*/regressor.safetensors")],
+    }
+    print(completion(shell, list(_COMMANDS), targets, flags), end="")
+
+
+def _options(function: Callable[..., Any]) -> list[str]:
+    return [flag.option for flag in flags_of(function)]
+
+
+def _train(domain: str, name: str | None, default: Any) -> Callable[..., None]:
+    """`train`, with the flags of a domain; `default` is the configuration that they are laid over."""
 
     def train(
-        target: Positional[str],
-        settings: Annotated[type(default), arg(name="")] = default,  # pyright: ignore[reportInvalidTypeForm]
+        target: str,
+        /,
+        settings: Any = default,
+        *,
         config: Path | None = None,
         out: Path | None = None,
         resume: bool = False,
@@ -127,16 +158,23 @@ def _train_command(argv: Sequence[str]) -> Callable[..., None]:
 
         Args:
             target: a domain, or domain/recipe, such as images/digits.
-            settings: every setting of the domain.
+            settings: the data and the model.
             config: a TOML file laid over the recipe; flags are laid over both.
             out: the run folder; runs/DOMAIN-RECIPE if not given.
             resume: go on with the run in that folder.
         """
-        from .report.terminal import training_progress
+        from .report.terminal import Lines, training_progress
+        from .tasks import runs
 
         folder = out or Path("runs") / target.replace("/", "-")
-        with training_progress(settings.train) as progress:
-            print(runs.train(domain, name or folder.name, settings, folder, resume, progress, _say))
+        waiting = Lines()
+        with working_in(folder), training_progress(settings.train) as show:
+
+            def progress(row: dict[str, Any]) -> None:
+                show(row)
+                waiting.begin()
+
+            print(runs.train(domain, name or folder.name, settings, folder, resume, progress, _say, callback=waiting))
 
     return train
 
@@ -145,27 +183,15 @@ def _say(text: object) -> None:
     print(printable(text))
 
 
-def _train_what(target: Positional[str]) -> None:
-    """Train a model on a domain's data; `ornstein train DOMAIN --help` lists what can be set.
-
-    Args:
-        target: a domain, or domain/recipe, such as images/digits.
-    """
-
-
-def _sample_command(argv: Sequence[str]) -> Callable[..., None]:
-    """`sample`, with the flags of the model that the arguments name; InputError if they name it after a flag."""
-    named = _target(argv, "sample", "the model")
-    if named is None:
-        return _sample_what
-    from .tasks import runs
-
-    request_type = runs.task_of(named).request_type
+def _sample(request_type: type) -> Callable[..., None]:
+    """`sample`, with the flags of a domain; `request_type` is what may be asked of its models."""
 
     def sample(
-        model: Positional[str],
-        asked: Annotated[request_type, arg(name="")] = request_type(),  # noqa: B008  # pyright: ignore[reportInvalidTypeForm]
-        how: Annotated[SampleConfig, arg(name="")] = SampleConfig(),  # noqa: B008
+        model: str,
+        /,
+        asked: Any = request_type(),  # noqa: B008
+        how: SampleConfig = SampleConfig(),  # noqa: B008
+        *,
         out: Path | None = None,
         allow_code: bool = False,
         code: Path | None = None,
@@ -175,36 +201,91 @@ def _sample_command(argv: Sequence[str]) -> Callable[..., None]:
         Args:
             model: a shipped model's name, a run folder or a weights file.
             asked: what to draw.
-            how: the settings of the sampler.
+            how: how to draw.
             out: the folder; samples/MODEL-SEED if not given, with -FIRST behind it where numbers begin later.
             allow_code: run the Python file that the model's energy is in, if you trust it.
             code: the same, and where that file is now.
         """
         from .events import finished
         from .report.terminal import console, drawing_progress
+        from .tasks import runs
         from .tasks.requests import drawing
         from .tasks.samples import require_absent
 
         folder = out or Path("samples") / f"{Path(model).name}-{how.seed}{f'-{how.first}' if how.first else ''}"
         require_absent(folder)
-        _require_writable(folder)
+        require_writable(folder)
         options = {name: value for name, value in vars(how).items() if value is not None and value is not False}
         device = runs.pick_device(options.pop("device"))
         denoiser = runs.load(model, device, allow_code=code or allow_code)
-        with drawing_progress() as show:
-            samples = finished(drawing(denoiser, asked, options.pop("n"), **options), show)
-        saved = samples.save(folder)
+        with working_in(folder):
+            with drawing_progress() as show:
+                samples = finished(drawing(denoiser, asked, options.pop("n"), **options), show)
+            saved = samples.save(folder)
         console.print(printable(f"{samples}\n{saved}"), markup=False, highlight=False)
 
     return sample
 
 
-def _sample_what(model: Positional[str]) -> None:
+_TARGETS = {
+    "train": ("DOMAIN, or DOMAIN/RECIPE: a kind of data, or one of its recipes", "recipes/*.toml"),
+    "sample": ("MODEL: a shipped model's name, a run folder or a weights file", "models/*/model.safetensors"),
+}
+"""What stands after a command and decides which flags there are, and the files of a domain that are its names."""
+
+
+def _sample_what(model: str, /) -> None:
     """Draw samples from a model; `ornstein sample MODEL --help` lists what can be asked of it.
 
     Args:
         model: a shipped model's name, a run folder or a weights file.
     """
+    raise InputError(f"{model}: nothing was asked of it")
+
+
+def _train_what(target: str, /) -> None:
+    """Train a model on a domain's data; `ornstein train DOMAIN --help` lists what can be set.
+
+    Args:
+        target: a domain, or domain/recipe, such as images/digits.
+    """
+    raise InputError(f"{target}: nothing was set")
+
+
+_COMMANDS: Mapping[str, Callable[..., None]] = {
+    "tour": tour,
+    "train": _train_what,
+    "sample": _sample_what,
+    "evaluate": evaluate,
+    "show": show,
+    "merge": merge,
+    "models": models,
+    "doctor": doctor,
+    "complete": complete,
+}
+
+
+def _command(argv: Sequence[str]) -> tuple[Callable[..., None], Sequence[str]]:
+    """The function of a command, with the flags of its target, and examples of it; InputError if there is none."""
+    command = argv[0]
+    if command not in _COMMANDS:
+        known = list(_COMMANDS)
+        near = suggestion(command, known) if get_close_matches(command, known, n=1, cutoff=0.5) else ""
+        raise InputError(f"no command {command!r}{near}\nAvailable subcommands: {', '.join(known)}")
+    target = _target(argv)
+    if target is None:
+        return _COMMANDS[command], [one for one in EXAMPLES if one.startswith(f"ornstein {command} ")]
+    from .tasks import runs
+    from .tasks.registry import task
+
+    if command == "sample":
+        this = runs.task_of(target)
+        function = _sample(this.request_type)
+    else:
+        domain, _, name = target.partition("/")
+        this = task(domain)
+        function = _train(domain, name or None, runs.recipe(domain, name or None, _config_file(argv)))
+    return function, [f"ornstein {one}" for one in this.examples if one.startswith(f"{command} ")]
 
 
 def _config_file(argv: Sequence[str]) -> Path | None:
@@ -213,29 +294,29 @@ def _config_file(argv: Sequence[str]) -> Path | None:
     return next((Path(value) for flag, value in pairwise(words) if flag == "--config"), None)
 
 
-def _target(argv: Sequence[str], command: str, what: str) -> str | None:
-    """The word after the command; None if there is none, or help is wanted. InputError if it is a flag.
+def _target(argv: Sequence[str]) -> str | None:
+    """The word after `train` or `sample`; None after others, or if help is wanted. InputError if it is not there.
 
-    The target decides which flags there are, so it comes first. what: the target, in words.
+    The target decides which flags there are, so it comes first.
     """
-    if argv[0] != command or len(argv) == 1 or argv[1] in ("-h", "--help"):
+    command, *rest = argv
+    if command not in _TARGETS or rest[:1] in (["-h"], ["--help"]):
         return None
-    if argv[1].startswith("-"):
-        raise InputError(f"{command}: {what} comes first, as in ornstein {command} images/digits; found {argv[1]}")
-    return argv[1]
+    if not rest:
+        raise InputError(f"{command} needs a {_listed(command)}")
+    if rest[0].startswith("-"):
+        what = "the model" if command == "sample" else "the domain"
+        raise InputError(f"{command}: {what} comes first, as in ornstein {command} images/digits; found {rest[0]}")
+    return rest[0]
 
 
-def _require_writable(folder: Path) -> None:
-    """InputError if a new folder could not be made there: better known before any work than after."""
-    place = next(parent for parent in folder.absolute().parents if parent.exists())
-    try:
-        tempfile.TemporaryFile(dir=place).close()
-    except OSError as error:
-        raise InputError(f"{folder}: nothing can be written in {place} ({error.strerror})") from None
+def _listed(command: str) -> str:
+    """What may stand after a command, with all that is installed; nothing of it is loaded."""
+    from .tasks.registry import domains, names
 
-
-_OF_THE_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENOMEM)
-"""Faults that no other input would mend."""
+    words, pattern = _TARGETS[command]
+    known = [*(domains() if command == "train" else []), *names(pattern)]
+    return "\n  ".join([f"{words}. Installed:", *sorted(known)])
 
 
 _RENAMED = {"score": "evaluate", "--film": "--trajectory", "--no-film": "--no-trajectory"}
@@ -247,7 +328,7 @@ def _renewed(argv: Sequence[str]) -> list[str]:
     command, *rest = argv
     command = _new(command, _RENAMED)
     flags = dict(_RENAMED)
-    if named := _target([command, *rest], "sample", "the model"):
+    if command == "sample" and (named := _target([command, *rest])):
         from .tasks import runs
 
         flags |= runs.task_of(named).renamed_flags
@@ -266,32 +347,47 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command; returns its exit code."""
     argv = list(sys.argv[1:] if argv is None else argv) or ["--help"]
     allow_named(argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without our letters shows others, and loses nothing
     try:
-        argv = _renewed(argv)
-        commands = {
-            "tour": tour,
-            "train": _train_command(argv),
-            "sample": _sample_command(argv),
-            "evaluate": evaluate,
-            "show": show,
-            "merge": merge,
-            "models": models,
-            "doctor": doctor,
-        }
-        tyro.extras.subcommand_cli_from_dict(commands, prog="ornstein", description=PROGRAM, args=argv)
-    except (InputError, TrainingError, Interrupted) as error:
-        return _stopped(error, error.exit_code)
+        with interruptible():
+            _run(argv)
     except KeyboardInterrupt:
-        return _stopped("stopped; nothing was written", Interrupted.exit_code)
-    except OSError as error:
-        why = f"{error.filename}: {error.strerror}" if error.filename else error
-        return _stopped(why, 1 if error.errno in _OF_THE_MACHINE else InputError.exit_code)
+        return _stopped("stopped", Interrupted.exit_code)
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        code = exit_code(error)
+        if code is None:
+            raise
+        return _stopped(why(error), code)
     return 0
 
 
-def _stopped(why: object, exit_code: int) -> int:
-    print(f"ornstein: {printable(why)}", file=sys.stderr)
-    return exit_code
+def _run(argv: Sequence[str]) -> None:
+    if argv[0] in ("-h", "--help"):
+        _told(overview(_COMMANDS, PROGRAM, EXAMPLES))
+    if argv[0] == "--version":
+        _told(f"ornstein {version('ornstein')}, torch {version('torch')}, Python {platform.python_version()}")
+    argv = _renewed(argv)
+    function, examples = _command(argv)
+    if "-h" in argv or "--help" in argv:
+        bare = argv[0] in _TARGETS and function is _COMMANDS[argv[0]]
+        _told(manual(f"ornstein {argv[0]}", function, examples) + (f"\n\n{_listed(argv[0])}" if bare else ""))
+    positional, named = parse(argv[0], function, argv[1:])
+    function(*positional, **named)
+
+
+def _told(text: str) -> NoReturn:
+    print(text)
+    raise SystemExit(0)
+
+
+def _stopped(said: str, code: int) -> int:
+    print(f"ornstein: {printable(said)}", file=sys.stderr)
+    return code
 
 
 if __name__ == "__main__":

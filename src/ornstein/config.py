@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from .errors import InputError
 from .files import SMALL, require, text
@@ -60,6 +60,10 @@ def _within(number: float, interval: str) -> bool:
     return above and below  # neither holds for nan
 
 
+SEEDS = f"[0, {2**64})"
+"""Those that lead to different random numbers."""
+
+
 @dataclass(frozen=True)
 class SampleConfig:
     """How samples of any domain are drawn. What is not said is the model's or the engine's own choice.
@@ -84,6 +88,12 @@ class SampleConfig:
         device: auto takes a CUDA device if there is one.
     """
 
+    groups: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "how many, and which": ("n", "first", "seed", "device"),
+        "steps": ("steps", "eta", "order", "grid", "batch_size", "trajectory"),
+        "exactness": ("exact", "particles", "temper", "moves", "check"),
+    }
+
     n: int = 16
     first: int = 0
     seed: int = 0
@@ -103,7 +113,7 @@ class SampleConfig:
     def __post_init__(self) -> None:
         require_in(self, "", {"n": "[1, inf)", "steps": "[1, inf)", "eta": "[0, 1]", "batch_size": "[1, inf)"})
         require_in(self, "", {"particles": "[2, inf)", "temper": "[0, inf)", "moves": "[1, inf)", "check": "[0, inf)"})
-        require_in(self, "", {"first": "[0, 1e15)", "seed": "[-9.2e18, 1.8e19)"})
+        require_in(self, "", {"first": "[0, 1e15)", "seed": SEEDS})
 
 
 _TRAIN_INTERVALS = {
@@ -117,7 +127,7 @@ _TRAIN_INTERVALS = {
     "ema": "[0, 1)",
     "min_time": "(0, 1)",
     "condition_dropout": "[0, 1]",
-    "seed": "[-9e18, 9e18]",  # what torch takes
+    "seed": SEEDS,
     "validate_every": "[1, inf)",
     "save_every": "[1, inf)",
     "log_every": "[1, inf)",
@@ -144,7 +154,8 @@ class TrainConfig:
             with a density that follows the loss (importance sampling; the objective stays the same).
         min_time: the smallest time trained on.
         condition_dropout: how often a record's condition is hidden, for classifier-free guidance.
-        precision: of the network's arithmetic; bf16-mixed is faster on recent GPUs.
+        precision: of the network's arithmetic; auto takes bf16-mixed on CUDA devices that have it (compute capability
+            8 and above), else 32-true.
         device: auto takes the CUDA devices if there are any.
         seed: decides weights, order, noise and times.
         validate_every: steps between validation losses.
@@ -165,7 +176,7 @@ class TrainConfig:
     times: Literal["uniform", "stratified", "importance"] = "stratified"
     min_time: float = 1e-3
     condition_dropout: float = 0.1
-    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     seed: int = 0
     validate_every: int = 250
@@ -236,13 +247,27 @@ def _coerce(value: Any, hint: Any, where: str) -> Any:
     if origin in (Union, UnionType):
         if value is None and NoneType in arguments:
             return None
-        return _coerce(value, next(a for a in arguments if a is not NoneType), where)
+        return _either(value, [kind for kind in arguments if kind is not NoneType], where)
     if origin is tuple:
         items = require(list(value) if isinstance(value, tuple) else value, list, where)
-        return tuple(_coerce(item, arguments[0], where) for item in items)
+        kinds = arguments[:1] * len(items) if Ellipsis in arguments else arguments
+        if len(kinds) != len(items):
+            raise InputError(f"{where} has {len(items)} values, expected {len(kinds)}")
+        return tuple(_coerce(item, kind, where) for item, kind in zip(items, kinds, strict=True))
     if hint is Path:
         return value if isinstance(value, Path) else Path(require(value, str, where))
     return hint(require(value, hint, where))
+
+
+def _either(value: Any, kinds: list[Any], where: str) -> Any:
+    """value as the first of these types that it is of."""
+    *others, last = kinds
+    for kind in others:
+        try:
+            return _coerce(value, kind, where)
+        except InputError:
+            pass
+    return _coerce(value, last, where)
 
 
 def to_dict(config: Any) -> dict[str, Any]:

@@ -4,10 +4,13 @@
         print(event.done, event.total)
 
 A function `@streamed` is written as a generator of events that returns its result. Called, it runs to its end; its
-`events` are the generator itself.
+`events` are the generator itself. Work deep within something that is no stream, such as the reading of data, `tell`s
+how far it is to whoever listens (`heard_by`).
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import update_wrapper
 from typing import Any, Generic, ParamSpec, TypeVar
@@ -84,3 +87,32 @@ def part(stream: Stream[Result], before: float, size: float, total: float, stage
             return end.value
         share = min(1.0, event.done / event.total) if event.total else 1.0
         yield replace(event, done=before + size * share, total=total, stage=stage or event.stage)
+
+
+_LISTENER: ContextVar[Callable[[Event], object] | None] = ContextVar("listener", default=None)
+
+
+@contextmanager
+def heard_by(listener: Callable[[Event], object]) -> Iterator[None]:
+    """Within the block `listener` is called with what is told in this thread.
+
+    Args:
+        listener: what it raises ends the work that told.
+    """
+    token = _LISTENER.set(listener)
+    try:
+        yield
+    finally:
+        _LISTENER.reset(token)
+
+
+def tell(done: float, total: float, stage: str) -> None:
+    """Tells whoever listens how far some work is; nothing if nobody does.
+
+    Args:
+        done: units of work done, of `total`.
+        total: units of work in all.
+        stage: what is being done, in words.
+    """
+    if (listener := _LISTENER.get()) is not None:
+        listener(Event(done, total, stage))

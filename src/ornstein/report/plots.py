@@ -1,29 +1,41 @@
 """Plots as SVG, drawn without a display."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib as mpl
 import numpy as np
 import torch
-from cycler import cycler
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
-from matplotlib.figure import Figure as Canvas
 
-mpl.rcParams.update(
-    {
-        "svg.hashsalt": "ornstein",  # the same plot gives the same file
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "font.size": 9,
-        "axes.prop_cycle": cycler(color=["#1f4e79", "#c8553d", "#588b8b", "#f2a65a", "#6d597a"]),
-    }
-)
+from ..deferred import deferred
+
+if TYPE_CHECKING:
+    import matplotlib as mpl
+    from matplotlib import cm, colors, figure, rcsetup
+else:
+    mpl, figure, rcsetup = deferred("matplotlib"), deferred("matplotlib.figure"), deferred("matplotlib.rcsetup")
+    cm, colors = deferred("matplotlib.cm"), deferred("matplotlib.colors")
+
+_COLOURS = ["#1f4e79", "#c8553d", "#588b8b", "#f2a65a", "#6d597a"]
 
 
-def svg(canvas: Canvas) -> bytes:
+def _canvas(width: float, height: float) -> figure.Figure:
+    """An empty figure of this size, inches, in the style of all of them."""
+    mpl.rcParams.update(
+        {
+            "svg.hashsalt": "ornstein",  # the same plot gives the same file
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "font.size": 9,
+            "axes.prop_cycle": rcsetup.cycler(color=_COLOURS),
+        }
+    )
+    return figure.Figure(figsize=(width, height))
+
+
+def svg(canvas: figure.Figure) -> bytes:
     """The SVG file of a matplotlib figure."""
     buffer = BytesIO()
     canvas.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None})
@@ -45,7 +57,7 @@ def curves(
         ylabel: of the vertical axis.
         size: width and height, inches.
     """
-    canvas = Canvas(figsize=size)
+    canvas = _canvas(*size)
     axes: Any = canvas.add_subplot()
     for name, (x, y) in lines.items():
         axes.plot(x, y, label=name, marker="o" if len(x) < 20 else None, markersize=3)
@@ -63,7 +75,7 @@ def clouds(panels: Mapping[str, np.ndarray], limit: float, size: float = 1.9) ->
         panels: title → points.
         size: width and height, inches.
     """
-    canvas = Canvas(figsize=(size * len(panels), size))
+    canvas = _canvas(size * len(panels), size)
     for k, (name, points) in enumerate(panels.items()):
         axes: Any = canvas.add_subplot(1, len(panels), k + 1)
         axes.scatter(points[:, 0], points[:, 1], s=1, alpha=0.5, linewidths=0, rasterized=True)
@@ -80,7 +92,7 @@ def bars(groups: Mapping[str, Sequence[float]], labels: Sequence[str], ylabel: s
         labels: below the groups.
         ylabel: of the vertical axis.
     """
-    canvas = Canvas(figsize=(5.0, 2.6))
+    canvas = _canvas(5.0, 2.6)
     axes: Any = canvas.add_subplot()
     width = 0.8 / len(groups)
     for k, (name, heights) in enumerate(groups.items()):
@@ -107,7 +119,7 @@ def landscape(
         resolution: points of the grid along each axis.
         size: width and height, inches.
     """
-    canvas = Canvas(figsize=(size * len(panels) + 0.5, size))
+    canvas = _canvas(size * len(panels) + 0.5, size)
     every: Any = canvas.subplots(1, len(panels), squeeze=False)[0]
     for axes, (name, (energy, points)) in zip(every, panels.items(), strict=True):
         filled = axes.contourf(*_heights(energy, limits, nats, resolution), np.linspace(0, nats, 25), cmap="YlGnBu_r")
@@ -116,7 +128,7 @@ def landscape(
             axes.scatter(points[:, 0], points[:, 1], s=1.5, color="#c8553d", alpha=0.6, linewidths=0, rasterized=True)
         axes.set(xlim=limits[:2], ylim=limits[2:], xticks=[], yticks=[], aspect="equal")
         axes.set_title(name, fontsize=8)
-    scale = ScalarMappable(Normalize(0, nats), "YlGnBu_r")
+    scale = cm.ScalarMappable(colors.Normalize(0, nats), "YlGnBu_r")
     bar = canvas.colorbar(scale, ax=list(every), ticks=[0, nats], fraction=0.02, label="nats above the lowest")
     bar.ax.set_yticklabels(["0", f"≥ {nats:g}"])
     return svg(canvas)
@@ -141,7 +153,7 @@ def histograms(sets: Mapping[str, np.ndarray], xlabel: str, bins: int = 36) -> b
         xlabel: of the horizontal axis.
         bins: of the histograms.
     """
-    canvas = Canvas(figsize=(5.0, 2.8))
+    canvas = _canvas(5.0, 2.8)
     axes: Any = canvas.add_subplot()
     ends = np.array([np.quantile(values, [0.003, 0.997]) for values in sets.values()])
     edges = np.linspace(ends[:, 0].min(), ends[:, 1].max(), bins + 1)
@@ -163,7 +175,7 @@ def matrices(
         marks: pairs of positions to mark.
         size: width and height, inches.
     """
-    canvas = Canvas(figsize=(size * len(panels) + 0.6, size))
+    canvas = _canvas(size * len(panels) + 0.6, size)
     every: Any = canvas.subplots(1, len(panels), squeeze=False)[0]
     top = max(float(np.quantile(matrix, 0.999)) for matrix in panels.values())
     for axes, (name, matrix) in zip(every, panels.items(), strict=True):
@@ -173,5 +185,5 @@ def matrices(
             rows, columns = zip(*marks, strict=True)
             axes.scatter(columns, rows, s=14, facecolors="none", edgecolors="#c8553d", linewidths=0.5)
         axes.set_title(name, fontsize=8)
-    canvas.colorbar(ScalarMappable(Normalize(0, top), "Blues"), ax=list(every), fraction=0.02, label=label)
+    canvas.colorbar(cm.ScalarMappable(colors.Normalize(0, top), "Blues"), ax=list(every), fraction=0.02, label=label)
     return svg(canvas)

@@ -40,27 +40,51 @@ def training_progress(train: TrainConfig) -> Iterator[Callable[[dict[str, Any]],
 def drawing_progress() -> Iterator[Callable[[Event], None]]:
     """Shows the events of any work: a bar on a terminal, elsewhere a line now and then."""
     if not console.is_terminal:
-        yield _Lines()
+        yield Lines()
         return
     with _bar() as bar:
         job = bar.add_task("starting", total=None)
         yield lambda event: bar.update(job, completed=event.done, total=event.total, description=event.stage)
 
 
-class _Lines:
-    """A line every quarter of a minute, so that a log of long work is neither silent nor long."""
+class Lines:
+    """An estimate once a little of long work is done, then a line now and then: neither silence nor a long log.
 
-    def __init__(self, every: float = 15.0) -> None:
-        self.every, self.started = every, time.monotonic()
-        self.next = self.started + every
+    Attributes:
+        first: seconds of work after which there is an estimate.
+        worth: seconds that must be left for it to be worth a line.
+        every: seconds between lines.
+    """
+
+    def __init__(self, first: float = 2.0, worth: float = 10.0, every: float = 15.0) -> None:
+        self.first, self.worth, self.every = first, worth, every
+        self.begin()
+
+    def begin(self) -> None:
+        """What comes next is another work, which begins now."""
+        self.started = time.monotonic()
+        self.next, self.share = self.started + self.first, 0.0
 
     def __call__(self, event: Event) -> None:
+        share = event.done / event.total if event.total else 1.0
+        if share < self.share:
+            self.begin()  # it is another work that this event is of
+        self.share = share
         now = time.monotonic()
-        if now < self.next or not event.done:
+        if now < self.next or not share:
             return
+        left = (now - self.started) * (1 / share - 1)
         self.next = now + self.every
-        left = (now - self.started) * (event.total / event.done - 1)
-        print(f"{event.stage}: {event.done / event.total:.0%}, about {left:.0f} s left", file=sys.stderr, flush=True)
+        if left >= self.worth or share == 1:
+            told = f"{share:.0%}, about {_duration(left)} left" if share < 1 else "done"
+            print(f"{event.stage}: {told}", file=sys.stderr, flush=True)
+
+
+def _duration(seconds: float) -> str:
+    """In the unit that a person would use."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def metric_table(metrics: Sequence[Metric], title: str) -> Table:

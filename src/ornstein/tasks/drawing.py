@@ -92,6 +92,8 @@ def draws(
         condition: what each sample is given, name → (batch, ...); a missing name means that nothing is said.
         settings: further JSON values for the manifest.
     """
+    if not 0 <= seed < 2**64:
+        raise InputError(f"seed is {seed}, expected a whole number from 0 to 2⁶⁴ − 1")
     how = how or Independent()
     job = Job(denoiser, n, seed, first, _for_all(denoiser, n, condition or {}), settings or {})
     stream = _ENGINES[type(how)](job, how)

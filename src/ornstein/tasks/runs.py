@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from .. import code
+from .. import code, events
 from ..config import read_toml, suggestion, to_dict, to_toml, update
 from ..denoisers.base import NeuralDenoiser, Origin
 from ..denoisers.regressors import Regressor
@@ -22,9 +22,10 @@ from ..training import checkpoints
 from ..training.budget import Budget
 from ..training.checking import check_ahead
 from ..training.datasets import Arrays, Dataset
+from ..training.devices import of_precision
 from ..training.trainer import LAST, Progress, Trainer
 from .figures import Metric
-from .registry import broken, domains, task
+from .registry import broken, domains, names, task
 from .samples import MANIFEST, Samples, read_samples, require_code, task_in
 from .task import Task
 
@@ -71,6 +72,7 @@ def train(
     progress: Progress = lambda row: None,
     say: Callable[[str], None] = lambda text: None,
     stop: Event | None = None,
+    callback: Callable[[events.Event], object] = lambda event: None,
 ) -> Path:
     """Trains a model of `config` in `folder` and returns the path of its weights.
 
@@ -83,26 +85,29 @@ def train(
         name: of the model, for its checkpoint.
         progress: called with every row of the training log.
         say: called with messages for the user.
+        callback: called with the events of the work before and after the steps, for progress.
     """
     this = task(domain)
     _require_begun(folder, resume)
-    data, validation = this.data(config)
+    with events.heard_by(callback):
+        data, validation = this.data(config)
     say(this.describe(data, validation))
     model = this.model(config, data.metadata)
     check_ahead(model.space, data, "training data")
     check_ahead(model.space, validation, "validation data")
-    say(f"training for {config.train.length}")
+    say(f"training for {config.train.length}; {of_precision(config.train)}")
     meta = {"domain": domain, "name": name, "config": to_dict(config), "facts": dict(data.metadata)}
     trainer = Trainer(model, data, validation, config.train, folder, meta, progress, stop)
     with trainer.held():
         _require_begun(folder, resume)  # another may have come and gone while the data were read
         if resume:
-            trainer.resume()
+            for change in trainer.resume():
+                say(f"note: {change}")
         write_text(folder / CONFIG, to_toml(config))
         _rounds(this, config, trainer, folder)
         path = folder / f"{model.kind}.safetensors"
         if trainer.fabric.is_global_zero and isinstance(model, NeuralDenoiser):
-            plan_grids(path, data, config.train.plan)
+            plan_grids(path, data, config.train.plan, callback=callback)
     return path
 
 
@@ -148,7 +153,14 @@ def _tensors(data: Dataset) -> dict[str, torch.Tensor]:
     return {"x": x}
 
 
-def plan_grids(path: Path, data: Dataset, steps: Sequence[int], pilots: int = 64, rounds: int = 20) -> None:
+def plan_grids(
+    path: Path,
+    data: Dataset,
+    steps: Sequence[int],
+    pilots: int = 64,
+    rounds: int = 20,
+    callback: Callable[[events.Event], object] = lambda event: None,
+) -> None:
     """Plans the model's time grids on pilot samples with conditions from the data, and saves them with its weights.
 
     Args:
@@ -156,12 +168,16 @@ def plan_grids(path: Path, data: Dataset, steps: Sequence[int], pilots: int = 64
         steps: intervals of the time grid.
         pilots: samples with which the grids are planned.
         rounds: steps of the optimiser.
+        callback: called with every event, for progress.
     """
     model = load(path)
     tensors, meta = checkpoints.load(path, "model")
     keys = Keys.of(1_000_003, pilots)
     condition = data.batch(keys.uniform().mul(len(data)).long())[1]
-    planned = {n: grids.plan(model, n, keys, condition, rounds=rounds) for n in steps if model.space.schedule_and_std}
+    planned, total = {}, sum(steps)
+    for k, n in enumerate(steps if model.space.schedule_and_std else ()):
+        planning = grids.plan.events(model, n, keys, condition, rounds=rounds)
+        planned[n] = events.finished(events.part(planning, sum(steps[:k]), n, total, "planning time grids"), callback)
     checkpoints.save(path, "model", tensors, {**meta, "grids": planned})
 
 
@@ -202,9 +218,8 @@ def locate(model: Path | str, kind: str = "model") -> Path:
         return path / f"{kind}.safetensors"
     if path.is_file():
         return path
-    raise InputError(
-        f"{model}: no file, run folder or shipped {kind} of that name{suggestion(name, list(shipped(kind)))}"
-    )
+    known = suggestion(name, names(f"models/*/{kind}.safetensors"))
+    raise InputError(f"{model}: no file, run folder or shipped {kind} of that name{known}")
 
 
 def load(

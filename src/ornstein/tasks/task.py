@@ -82,6 +82,7 @@ class Task(ABC):
         data_sets: values of the setting `data` that come with the domain; any other is a file of the user's, which no
             file alone may have opened.
         facts: what the metadata of a model must hold; see `files.require`. Sizes must be bounded.
+        examples: commands without "ornstein", such as "sample images/digits --label 3", which `--help` shows first.
         block: how many the command line draws at once, if not said. Blocks start at multiples of it and are drawn
             whole, so that a sample is the same bit for bit whatever others are asked for.
     """
@@ -97,6 +98,7 @@ class Task(ABC):
     code: ClassVar[Sequence[str]] = ()
     data_sets: ClassVar[Collection[str]] = ()
     facts: ClassVar[Mapping[str, Any]] = {}
+    examples: ClassVar[Sequence[str]] = ()
     block: ClassVar[int] = 8
 
     @abstractmethod

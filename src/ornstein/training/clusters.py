@@ -21,6 +21,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..events import tell
 from ..keys import Keys
 
 PATIENCE = 60.0
@@ -48,7 +49,8 @@ def clustered(
     """
     labels = np.arange(len(x))
     links = _column_links(x, size, threshold, gap) if mask is None else _subsequence_links(x, size, threshold, mask)
-    for record, similar in links:
+    for k, (record, similar) in enumerate(links, 1):
+        tell(k, len(x), "clusters of similar records")
         others = np.unique(labels[similar])
         others = others[others != labels[record]]
         if len(others):

@@ -7,11 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..config import RESUMABLE
+from ..config import RESUMABLE, TrainConfig, update
 from ..errors import InputError
 from . import checkpoints
+from .batches import learning_rate
 
-SCHEMA = {"config": dict, "facts": dict, "step": int, "seconds?": float}
+SCHEMA = {"config": dict, "facts": dict, "step": int, "seconds?": float, "precision?": str}
 """What the header of a training's checkpoint says."""
 
 
@@ -95,6 +96,35 @@ def require_same(now: Mapping[str, Any], saved: Mapping[str, Any], path: Path) -
                 f"{path}: was trained with {name} = {theirs.get(name)!r}, now {ours.get(name)!r}; "
                 "resume with the same configuration or choose another folder"
             )
+
+
+JUMP = 1.5  # a learning rate that changes by more than this factor is told of
+
+
+def changes(now: TrainConfig, precision: str, saved: Mapping[str, Any], path: Path) -> list[str]:
+    """Sentences on what will be otherwise than before the checkpoint: the learning rate, the arithmetic.
+
+    Args:
+        now: the settings with which the training goes on.
+        precision: the arithmetic with which it goes on.
+        saved: the header of the checkpoint.
+        path: of the file.
+    """
+    found = []
+    before = saved.get("precision") or precision
+    if before != precision:
+        found.append(f"the arithmetic was {before} and is {precision} from here on (train.precision)")
+    step, seconds, settings = saved["step"], saved.get("seconds") or 0.0, saved["config"].get("train")
+    if step and isinstance(settings, dict):
+        was = update(TrainConfig(), settings, f"{path}: config: train")
+        old, new = (learning_rate(config, step - 1, seconds) for config in (was, now))
+        if not old / JUMP <= new <= old * JUMP:
+            found.append(
+                f"the learning rate ended at {old:.2g}, by its schedule over {was.length}, and goes on from {new:.2g}, "
+                f"by that over {now.length}: what the small one had settled is stirred up again; to go on as it "
+                "ended, plan the whole length at the start or train with decay = constant"
+            )
+    return found
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

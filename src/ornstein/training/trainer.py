@@ -27,7 +27,7 @@ from ..locks import Lock
 from . import checkpoints, metrics, resuming
 from .batches import learning_rate
 from .datasets import Dataset
-from .devices import fabric_of
+from .devices import fabric_of, precision_of
 from .feeding import Batch, Feed, Trained
 from .stopping import on_signals
 
@@ -51,6 +51,7 @@ class Trainer:
         feed: the batches; `feed.data` is what is learned from.
         step: how many updates were made.
         seconds: how long they took, with validations and checkpoints, before and after a resume.
+        precision: the arithmetic that was chosen, as the checkpoints say.
         lock: held while it trains: one training at a time in a folder.
     """
 
@@ -68,7 +69,9 @@ class Trainer:
         """progress: is called with a row of metrics after every step.
         stop: asks to stop when it is set, as `cancel` does.
         """
-        self.config, self.folder, self.meta, self.progress = config, folder, meta, progress
+        self.config, self.folder, self.progress = config, folder, progress
+        self.precision = precision_of(config)
+        self.meta = {**meta, "precision": self.precision}
         self.fabric = fabric_of(config)
         self.feed = Feed(model, data, validation, config, self.fabric)
         self.network = model.network
@@ -257,10 +260,14 @@ class Trainer:
             checkpoints.save(self.folder / LAST, "training", tensors, meta)
         self.fabric.barrier()
 
-    def resume(self) -> None:
-        """Takes up the run in the folder. InputError if it was another run: only RESUMABLE settings may differ."""
+    def resume(self) -> list[str]:
+        """Takes up the run in the folder; returns sentences on what is otherwise from here on.
+
+        InputError if it was another run: only RESUMABLE settings may differ.
+        """
         path = self.folder / LAST
         tensors, meta = checkpoints.load(path, "training", resuming.SCHEMA)
         resuming.require_same(self.meta, meta, path)
         resuming.load_tensors(tensors, self.network, self.average, self.optimizer, self.feed.times.squares, path)
         self.step, self.seconds = meta["step"], meta.get("seconds") or 0.0
+        return resuming.changes(self.config, self.precision, meta, path)

@@ -392,7 +392,7 @@ def test_bad_input_ends_in_exit_code_2_and_writes_nothing(
     code: object = None
     try:
         code = main([*arguments, "--out", "out"])
-    except SystemExit as stop:  # tyro's own refusals
+    except SystemExit as stop:
         code = stop.code
     assert code == 2
     assert message in " ".join(capsys.readouterr().err.replace("│", "").split())

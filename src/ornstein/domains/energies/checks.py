@@ -29,10 +29,11 @@ def require_sense(system: Any) -> None:
         raise InputError(f"{name}: shape is {shape!r}, expected that of one sample, such as (2,) or (13, 3)")
     if isinstance(width, bool) or not isinstance(width, int | float) or not (width > 0 and isfinite(width)):
         raise InputError(f"{name}: width is {width!r}, expected a positive number in the units of x")
-    if system.centered and len(shape) != 2:
+    dimensions = len(shape)
+    if system.centered and dimensions != 2:
         raise InputError(f"{name}: shape is {shape}, expected (points, dimension), since it is centered")
-    if system.kinds and len(system.kinds) != shape[0]:
-        raise InputError(f"{name}: kinds are {len(system.kinds)}, expected one for each of {shape[0]} particles")
+    if system.kinds and len(system.kinds) != system.shape[0]:
+        raise InputError(f"{name}: kinds are {len(system.kinds)}, expected one for each of {system.shape[0]} particles")
 
 
 def check(system: Any, where: str | None = None) -> None:

@@ -83,6 +83,11 @@ class Energies(Task):
         "source": str,
         "code?": {str: str},
     }
+    examples: ClassVar[Sequence[str]] = (
+        "sample energies/gmm-40 --n 1000 --exact mcmc",
+        "sample energies/lj-13 --n 100 --exact mcmc",
+        "train energies --system my.py:wells --train.minutes 10",
+    )
 
     def data(self, config: EnergiesConfig) -> tuple[Arrays, Arrays]:
         return data.annealed(config.system, config.particles, config.draws, config.train.seed)

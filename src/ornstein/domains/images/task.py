@@ -110,6 +110,14 @@ class ImagesRequest:
         brightness: mean brightness that the pictures should have on average, from 0 to 1.
     """
 
+    groups: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "what the pictures show": ("prompt", "negative", "label", "guidance", "interval", "way"),
+        "a weaker model to be guided away from": ("weak_model", "autoguidance"),
+        "a picture to begin with": ("reference", "strength"),
+        "a measurement of the picture": ("observation", "mask", "operator", "blur", "noise"),
+        "all of them together": ("brightness",),
+    }
+
     prompt: tuple[str, ...] = ()
     captions: Literal["learned", "held-out"] | None = None
     negative: str = ""
@@ -168,6 +176,14 @@ class Images(Task):
         "source": str,
         "sha256?": str,
     }
+    examples = (
+        'sample images/openmoji --prompt "a red heart" --n 16',
+        'sample images/openmoji --prompt "a cat AND sunglasses:0.7" --trajectory',
+        "sample images/digits --label 3 --guidance 2",
+        "sample images/digits --observation seen.png --noise 0.05 --exact particles",
+        "train images/digits --train.minutes 10",
+        "train images --data my/pictures --size 32",
+    )
     renamed_flags: ClassVar[Mapping[str, str]] = {
         "--ink": "--brightness",
         "--through": "--operator",

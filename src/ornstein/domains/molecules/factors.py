@@ -6,14 +6,14 @@ The code of a molecule is its positions (batch, n, 3) in Å and, for every atom,
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from ase.data import atomic_numbers, chemical_symbols
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from ...deferred import deferred
 from ...denoisers.base import Denoiser, Guide, NeuralDenoiser
 from ...denoisers.composition import ClassifierFreeGuidance, within
 from ...denoisers.regressors import Regressor
@@ -32,6 +32,11 @@ from .chemistry.molecule import Molecule
 from .chemistry.pockets import RADII, Pocket, Vina
 from .chemistry.tight_binding import REFERENCES, TightBinding
 from .data import in_units, require_known, standardised
+
+if TYPE_CHECKING:
+    from ase import data as periodic
+else:
+    periodic = deferred("ase.data")
 
 REGRESSOR = "molecules/qm9-regressor"
 """Of the properties of QM9, at every noise level."""
@@ -194,17 +199,17 @@ def _of_atoms(
 
 def _known(name: str, element: int | str, elements: Sequence[int]) -> int:
     """The number of protons of an element, given as such or by its symbol; InputError if it is not the model's."""
-    protons = atomic_numbers.get(element, 0) if isinstance(element, str) else element
+    protons = periodic.atomic_numbers.get(element, 0) if isinstance(element, str) else element
     if protons not in elements:
-        known = ", ".join(chemical_symbols[z] for z in elements)
+        known = ", ".join(periodic.chemical_symbols[z] for z in elements)
         raise InputError(f"{name}: the model does not know {_symbol(element)}, only {known}")
     return protons
 
 
 def _symbol(element: int | str) -> str:
-    if isinstance(element, int) and 0 < element < len(chemical_symbols):
-        return chemical_symbols[element]
-    return str(element) if element in atomic_numbers else f"an element {element!r}"
+    if isinstance(element, int) and 0 < element < len(periodic.chemical_symbols):
+        return periodic.chemical_symbols[element]
+    return str(element) if element in periodic.atomic_numbers else f"an element {element!r}"
 
 
 # Hydrogen bonds and clashes -----------------------------------------------------------------------------
@@ -265,7 +270,7 @@ class HydrogenBonded(Smooth):
 
     @property
     def provenance(self) -> Mapping[str, Any]:
-        donors, acceptors = ([chemical_symbols[z] for z in kinds] for kinds in (self.donors, self.acceptors))
+        donors, acceptors = ([periodic.chemical_symbols[z] for z in kinds] for kinds in (self.donors, self.acceptors))
         return {"factor": "HydrogenBonded", "weight": self.weight, "donors": donors, "acceptors": acceptors}
 
 
@@ -289,7 +294,7 @@ def hydrogen_bond(
     InputError if the model knows no hydrogen, or not the donor or acceptor.
     """
     for end, said in (("donor", donor), ("acceptor", acceptor)):
-        if said is not None and atomic_numbers.get(said) not in _POLAR:
+        if said is not None and periodic.atomic_numbers.get(said) not in _POLAR:
             raise InputError(f"hydrogen_bond: {end} is {said!r}, expected N or O")
 
     def make(known: tuple[int, ...], space: Product) -> Interval:

@@ -8,18 +8,20 @@ Properties that were asked for are judged as EDM does (Hoogeboom et al. 2022): b
 wanted, of a regressor that shares no molecule with the one that guides.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache, lru_cache
 from importlib.util import find_spec
 from math import isfinite
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from jaxtyping import Float, Int
-from rdkit import Chem
 from torch import Tensor
 
+from ...deferred import deferred
 from ...denoisers.regressors import Regressor
 from ...keys import Keys
 from ...tasks.figures import Metric
@@ -32,6 +34,11 @@ from .chemistry.molecule import Molecule
 from .chemistry.perception import from_rdkit, perceived, smiles_of
 from .chemistry.relaxation import Relaxations
 from .chemistry.stability import Stability
+
+if TYPE_CHECKING:
+    from rdkit import Chem
+else:
+    Chem = deferred("rdkit.Chem")
 
 MOST = 2000  # held-out molecules: their shares are then within .5 %
 

@@ -84,6 +84,13 @@ class MoleculesRequest:
         binding: how much Vina's energy in the pocket counts, mol/kcal; 1 if not given.
     """
 
+    groups: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "size and properties": ("atoms", "properties", "guidance", "guide_by"),
+        "hydrogen bonds and energy": ("hydrogen_bond", "temperature_kelvin"),
+        "a part or a molecule to begin with": ("fixed", "reference", "strength"),
+        "a pocket to bind to": ("pocket", "centre", "binding"),
+    }
+
     atoms: int | None = None
     properties: tuple[str, ...] = ()
     guidance: float = 1.0
@@ -125,6 +132,13 @@ class Molecules(Task):
         "std": Within(float, 1e-6, 1e6),
         "properties": {str: [float, float]},
     }
+    examples = (
+        "sample molecules/qm9 --n 16",
+        "sample molecules/qm9 --atoms 19 --properties gap=5 --guidance 2",
+        "sample molecules/qm9 --hydrogen-bond 4",
+        "sample molecules/qm9 --fixed ring.sdf --atoms 18",
+        "train molecules --data my.sdf --train.minutes 60",
+    )
     renamed_flags: ClassVar[Mapping[str, str]] = {"--temperature": "--temperature-kelvin"}
     sampling: ClassVar[Mapping[str, Any]] = {"steps": 100, "batch_size": 100}
     n_tour = 64

@@ -97,6 +97,12 @@ class SequencesRequest:
         fraction: letters and the share of positions that they should have, such as GC=0.6.
     """
 
+    groups: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "what must hold": ("fixed", "motif", "structure", "fold", "fraction"),
+        "which sequences": ("family", "guidance", "length"),
+        "how letters are drawn": ("reveal_order", "bound", "sweeps", "temperature", "top_p"),
+    }
+
     reveal_order: Reveal | None = None
     bound: float | None = None
     sweeps: int | None = None
@@ -138,6 +144,12 @@ class Sequences(Task):
         "model?": str,
         "motif?": str,
     }
+    examples = (
+        "sample sequences/riboswitch --n 100",
+        "sample sequences/start-sites --motif TATAAT --n 20",
+        "sample sequences/trypsin --fraction C=0.05 --exact particles",
+        "train sequences --data my.fasta --train.minutes 30",
+    )
     renamed_flags: ClassVar[Mapping[str, str]] = {"--reveal": "--reveal-order", "--rounds": "--sweeps"}
     sampling: ClassVar[Mapping[str, Any]] = {"batch_size": 100}
     n_evaluate = 200

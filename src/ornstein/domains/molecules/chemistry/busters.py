@@ -1,13 +1,18 @@
 """Whether molecules are plausible in space, by the checks of PoseBusters (Buttenschoen et al. 2024)."""
 
+from __future__ import annotations
+
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rdkit import Chem
-from rdkit.rdBase import BlockLogs
-
+from ....deferred import deferred
 from ....errors import InputError
+
+if TYPE_CHECKING:
+    from rdkit import Chem, rdBase
+else:
+    Chem, rdBase = deferred("rdkit.Chem"), deferred("rdkit.rdBase")
 
 
 def passing(mols: Sequence[Chem.Mol]) -> float:
@@ -20,7 +25,7 @@ def passing(mols: Sequence[Chem.Mol]) -> float:
         from posebusters import PoseBusters
     except ImportError:
         raise InputError("this check needs 'posebusters': pip install posebusters") from None
-    with BlockLogs(), warnings.catch_warnings():
+    with rdBase.BlockLogs(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         table = PoseBusters(config=_without_energy(PoseBusters(config="mol").config)).bust(list(mols))
     return float(table.all(axis=1).mean())

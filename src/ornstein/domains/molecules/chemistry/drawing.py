@@ -2,14 +2,20 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from ase.data import covalent_radii
 from jaxtyping import Float, Int, UInt8
 
+from ....deferred import deferred
 from ....report import pictures
 from ....report.solids import Solids, pixels
 from .molecule import Molecule
+
+if TYPE_CHECKING:
+    from ase import data as periodic
+else:
+    periodic = deferred("ase.data")
 
 Pairs = Sequence[tuple[int, int]]
 
@@ -67,7 +73,7 @@ def view_of(molecule: Molecule) -> View:
 
 def bonds(molecule: Molecule, slack: float = 1.25) -> list[tuple[int, int]]:
     """Pairs of atoms closer than `slack` × the sum of their covalent radii: to draw half-formed molecules, too."""
-    reach = np.where(molecule.numbers > 0, covalent_radii[molecule.numbers], -np.inf)
+    reach = np.where(molecule.numbers > 0, periodic.covalent_radii[molecule.numbers], -np.inf)
     apart = np.linalg.norm(molecule.positions[:, None] - molecule.positions, axis=-1)
     close = apart < slack * (reach[:, None] + reach)
     return [(int(i), int(j)) for i, j in np.argwhere(np.triu(close, 1))]
@@ -182,7 +188,7 @@ def _steady(
 
 def _balls(numbers: Int[np.ndarray, " atoms"], places: np.ndarray) -> Solids:
     hidden = numbers == 0
-    radius = np.where(hidden, _HIDDEN, 0.2 + 0.31 * covalent_radii[numbers])
+    radius = np.where(hidden, _HIDDEN, 0.2 + 0.31 * periodic.covalent_radii[numbers])
     return Solids(places, places, radius, _colours(numbers), hidden)
 
 

@@ -1,16 +1,15 @@
 """Molecules from and to SDF and XYZ files. A bad record is left out and said, never guessed at."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import inf
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import ase
-import ase.io
 import numpy as np
-from rdkit import Chem
-from rdkit.rdBase import BlockLogs
 
+from ....deferred import deferred
 from ....errors import InputError
 from ....files import write_atomic
 from . import sdf, xyz
@@ -18,6 +17,15 @@ from .molecule import Molecule
 from .perception import perceived, to_rdkit
 from .records import Fault, Found, Record, Tally, require_geometry
 from .stability import table_mol
+
+if TYPE_CHECKING:
+    import ase
+    import ase.io
+    from rdkit import Chem, rdBase
+else:
+    ase = deferred("ase", "ase.io")
+    Chem, rdBase = deferred("rdkit.Chem"), deferred("rdkit.rdBase")
+
 
 # Reading --------------------------------------------------------------------------------------------
 
@@ -98,7 +106,7 @@ def bonded(molecule: Molecule) -> tuple[Chem.Mol, str]:
     if mol := perceived(molecule):
         return mol, "rdDetermineBonds"
     mol, bare = _closed(table_mol(molecule)), _closed(to_rdkit(molecule))
-    with BlockLogs():
+    with rdBase.BlockLogs():
         try:
             Chem.SanitizeMol(mol)
         except ValueError:

@@ -4,14 +4,21 @@ Two atoms touch if they are closer than the sum of their radii and a slack. The 
 same for all conformers of a molecule, whatever a file says of bond orders; stereoisomers share it.
 """
 
-import ase.data
+from typing import TYPE_CHECKING
+
 import numpy as np
 from jaxtyping import Int
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
-from scipy.spatial import KDTree
 
+from ....deferred import deferred
 from .molecule import Molecule
+
+if TYPE_CHECKING:
+    import ase.data
+    from scipy import sparse, spatial
+    from scipy.sparse import csgraph
+else:
+    ase, sparse, spatial = deferred("ase", "ase.data"), deferred("scipy.sparse"), deferred("scipy.spatial")
+    csgraph = deferred("scipy.sparse.csgraph")
 
 SLACK = 0.4
 """Å, beyond the sum of two radii."""
@@ -20,7 +27,7 @@ SLACK = 0.4
 def touching(molecule: Molecule) -> Int[np.ndarray, "pairs 2"]:
     """Pairs of atoms that touch, each once."""
     radii = ase.data.covalent_radii[molecule.numbers]
-    pairs = KDTree(molecule.positions).query_pairs(2 * radii.max() + SLACK, output_type="ndarray")
+    pairs = spatial.KDTree(molecule.positions).query_pairs(2 * radii.max() + SLACK, output_type="ndarray")
     first, second = pairs.T
     apart = np.linalg.norm(molecule.positions[first] - molecule.positions[second], axis=1)
     return pairs[apart < radii[first] + radii[second] + SLACK]
@@ -29,8 +36,8 @@ def touching(molecule: Molecule) -> Int[np.ndarray, "pairs 2"]:
 def pieces(atoms: int, bonds: Int[np.ndarray, "pairs 2"]) -> int:
     """How many pieces so many atoms are in."""
     first, second = bonds.T
-    links = coo_array((np.ones(len(first)), (first, second)), (atoms, atoms))
-    return int(connected_components(links, directed=False)[0])
+    links = sparse.coo_array((np.ones(len(first)), (first, second)), (atoms, atoms))
+    return int(csgraph.connected_components(links, directed=False)[0])
 
 
 def graph(molecule: Molecule) -> int:

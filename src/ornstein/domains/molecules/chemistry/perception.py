@@ -1,13 +1,21 @@
 """Which bonds a geometry has, by RDKit's `rdDetermineBonds` (Kim & Kim 2015), and RDKit's molecules to and fro."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
-from rdkit import Chem
-from rdkit.Chem import rdDetermineBonds
-from rdkit.rdBase import BlockLogs
 
+from ....deferred import deferred
 from .molecule import Molecule
+
+if TYPE_CHECKING:
+    from rdkit import Chem, rdBase
+    from rdkit.Chem import rdDetermineBonds
+else:
+    Chem, rdBase = deferred("rdkit.Chem"), deferred("rdkit.rdBase")
+    rdDetermineBonds = deferred("rdkit.Chem.rdDetermineBonds")
 
 TRIES = 10_000  # combinations of valences: molecules need a few, a heap of atoms would try exponentially many
 
@@ -40,7 +48,7 @@ def perceived(molecule: Molecule) -> Chem.Mol | None:
     if not molecule.numbers.all() or not np.isfinite(molecule.positions).all():
         return None
     mol = to_rdkit(molecule)
-    with BlockLogs():
+    with rdBase.BlockLogs():
         try:
             rdDetermineBonds.DetermineBonds(mol, charge=0, maxIterations=TRIES)
             Chem.SanitizeMol(mol)
@@ -57,5 +65,5 @@ def _whole(mol: Chem.Mol) -> bool:
 
 def smiles_of(mol: Chem.Mol, stereo: bool = False) -> str:
     """The canonical SMILES of a sanitised molecule, hydrogens implied."""
-    with BlockLogs():
+    with rdBase.BlockLogs():
         return Chem.MolToSmiles(Chem.RemoveHs(mol, sanitize=False), isomericSmiles=stereo)

@@ -8,18 +8,26 @@ greasy: both are carbon or halogen, falling from 1 at .5 Å to 0 at 1.5; bonded:
 hydrogen bond, falling from 1 at −.7 Å to 0 at 0. Within a ligand nothing is counted. Elements may be probabilities.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import ase
-import ase.io
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from ....deferred import deferred
 from ....errors import InputError
+
+if TYPE_CHECKING:
+    import ase
+    import ase.io
+else:
+    ase = deferred("ase", "ase.io")
 
 RADII = {6: 1.9, 7: 1.8, 8: 1.7, 9: 1.5, 15: 2.1, 16: 2.0, 17: 1.8, 35: 2.0, 53: 2.2}
 """Vina's, Å."""

@@ -2,16 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from ase.optimize import BFGS
-from ase.units import kcal, mol
 from jaxtyping import Float
 
+from ....deferred import deferred
 from ....guidance.calculators import tight_binding
 from .files import to_ase
 from .molecule import Molecule
+
+if TYPE_CHECKING:
+    from ase import optimize, units
+else:
+    optimize, units = deferred("ase.optimize"), deferred("ase.units")
 
 
 @dataclass(frozen=True)
@@ -41,13 +45,13 @@ def relaxed(molecule: Molecule, force: float = 0.05, steps: int = 500) -> Relaxa
         return None
     if not converged:
         return None
-    released = (before - atoms.get_potential_energy()) / (kcal / mol)
+    released = (before - atoms.get_potential_energy()) / (units.kcal / units.mol)
     end = replace(molecule, positions=atoms.get_positions())
     return Relaxation(released, rmsd(molecule.positions, end.positions), end)
 
 
 def _descended(atoms: Any, force: float, steps: int) -> bool:
-    with BFGS(atoms, logfile=None) as search:  # pyright: ignore[reportArgumentType]
+    with optimize.BFGS(atoms, logfile=None) as search:  # pyright: ignore[reportArgumentType]
         return bool(search.run(fmax=force, steps=steps))
 
 

@@ -4,18 +4,25 @@ A record ends at a line $$$$, or where another MOL block begins. A data item is 
 it, up to a line that is empty or holds only blanks, the next item, or the end of the record.
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import ase.data
 import numpy as np
-from rdkit import Chem
-from rdkit.rdBase import BlockLogs
 
+from ....deferred import deferred
 from .graphs import pieces
 from .perception import from_rdkit
 from .records import SEVERAL, Fault, Record, lines_of, require_neutral, sound, without_charge
+
+if TYPE_CHECKING:
+    import ase.data
+    from rdkit import Chem, rdBase
+else:
+    ase = deferred("ase", "ase.data")
+    Chem, rdBase = deferred("rdkit.Chem"), deferred("rdkit.rdBase")
 
 _COUNTS = re.compile(r"[ \d]{2}\d[ \d]{2}\d", re.ASCII)
 _TAGGED = re.compile(r"\s*\d+\s+\d+.*V[23]000\s*", re.ASCII)
@@ -49,7 +56,7 @@ def split(text: str) -> Iterator[Block]:
 
 def parse(block: Block, hydrogens: bool) -> Record:
     """One molecule; a fault if it cannot be used."""
-    with BlockLogs():
+    with rdBase.BlockLogs():
         mol = Chem.MolFromMolBlock("\n".join([*block.mol, ""]), sanitize=False, removeHs=False)
     if mol is None:
         raise Fault(_unreadable(block.mol))

@@ -2,21 +2,26 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import ase
 import numpy as np
 import torch
-from ase.units import Hartree, kB
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from ....beliefs import Belief
+from ....deferred import deferred
 from ....errors import InputError
 from ....guidance.calculators import tight_binding
 from ....guidance.factors import Factor, Updated
 from ....spaces import Space
 from ....states import State, Time
+
+if TYPE_CHECKING:
+    import ase
+    from ase import units
+else:
+    ase, units = deferred("ase"), deferred("ase.units")
 
 REFERENCES = {1: -0.5229, 6: -2.1143, 7: -2.9183, 8: -4.0671, 9: -4.7763}
 """Of the elements, Ha: least squares over 250 molecules of QM9, which leaves 1 eV."""
@@ -74,10 +79,10 @@ class TightBinding(Factor):
         """Of one molecule; nothing, where the calculation fails."""
         here, slope = numbers > 0, np.zeros_like(positions)
         atoms = tight_binding(ase.Atoms(numbers[here], positions[here]))
-        alone = Hartree * sum(REFERENCES[int(z)] for z in numbers[here])
+        alone = units.Hartree * sum(REFERENCES[int(z)] for z in numbers[here])
         try:
             energy = float(atoms.get_potential_energy()) - alone
-            slope[here] = atoms.get_forces() / (kB * self.temperature)
+            slope[here] = atoms.get_forces() / (units.kB * self.temperature)
         except Exception:  # a geometry without a solution
             return -1e3, slope
-        return -energy / (kB * self.temperature), slope
+        return -energy / (units.kB * self.temperature), slope

@@ -4,15 +4,19 @@ import json
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ase.data import chemical_symbols
-
+from ....deferred import deferred
 from ....escaping import document, html
 from ....report import pictures
 from ....tasks.figures import Interactive
 from .drawing import COLOURS, view_of
 from .molecule import Molecule
+
+if TYPE_CHECKING:
+    from ase import data as periodic
+else:
+    periodic = deferred("ase.data")
 
 _CELL = 230  # pixels, the widest a view gets
 _NAME = (
@@ -31,7 +35,7 @@ def viewer(molecules: Sequence[Molecule | str], columns: int = 4, spin: bool = F
     """
     columns = max(min(columns, len(molecules)), 1)
     rows = max(-(-len(molecules) // columns), 1)
-    colours = {chemical_symbols[number]: f"#{code:06x}" for number, code in COLOURS.items()}
+    colours = {periodic.chemical_symbols[number]: f"#{code:06x}" for number, code in COLOURS.items()}
     parts = [_record(molecule) for molecule in molecules]
     data = {"columns": columns, "rows": rows, "molecules": parts, "colours": colours, "spin": spin}
     shape = f"position:relative;width:100%;max-width:{columns * _CELL}px;aspect-ratio:{columns}/{rows}"
@@ -71,7 +75,7 @@ def _record(molecule: Molecule | str) -> dict[str, Any]:
         return {"name": molecule.partition("\n")[0].strip(), "format": "sdf", "text": molecule}
     places = view_of(molecule).seen(molecule.positions)
     lines = [
-        f"{chemical_symbols[number]} {x:.4f} {y:.4f} {z:.4f}"
+        f"{periodic.chemical_symbols[number]} {x:.4f} {y:.4f} {z:.4f}"
         for number, (x, y, z) in zip(molecule.numbers, places, strict=True)
     ]
     return {"name": molecule.name, "format": "xyz", "text": "\n".join([str(len(lines)), "", *lines])}

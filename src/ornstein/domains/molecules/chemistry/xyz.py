@@ -8,19 +8,26 @@ Raw QM9 (Ramakrishnan et al. 2014): the comment is "gdb", a number and 15 values
 exponents may be written *^, and frequencies, SMILES and InChI follow the atoms in three lines.
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterator, Sequence
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import ase.data
 import numpy as np
-from ase.io.extxyz import key_val_str_to_dict
 
+from ....deferred import deferred
 from .graphs import pieces, touching
 from .molecule import Molecule
 from .perception import perceived
 from .records import SEVERAL, Fault, Record, charge_in, lines_of, require_neutral, sound, without_charge
+
+if TYPE_CHECKING:
+    import ase.data
+    from ase.io import extxyz
+else:
+    ase, extxyz = deferred("ase", "ase.data"), deferred("ase.io.extxyz")
 
 HARTREE = 27.211386  # eV
 RAW = (
@@ -143,7 +150,7 @@ def _said(comment: str) -> tuple[str, dict[str, Any]]:
         return comment, {}
     extended = _PROPERTIES.search(comment) is not None
     try:
-        fields = key_val_str_to_dict(comment)
+        fields = extxyz.key_val_str_to_dict(comment)
     except Exception as error:  # ASE's parser raises whatever it stumbles on
         if extended:
             raise Fault(f"its comment is no list of key=value that ASE reads ({error})") from None
