@@ -15,6 +15,7 @@ from matplotlib.figure import Figure as Canvas
 mpl.rcParams.update(
     {
         "svg.hashsalt": "ornstein",  # the same plot gives the same file
+        "text.parse_math": False,  # a label may be somebody else's text
         "axes.spines.top": False,
         "axes.spines.right": False,
         "font.size": 9,
