@@ -26,6 +26,7 @@ def _canvas(width: float, height: float) -> figure.Figure:
     mpl.rcParams.update(
         {
             "svg.hashsalt": "ornstein",  # the same plot gives the same file
+            "text.parse_math": False,  # a label may be somebody else's text
             "axes.spines.top": False,
             "axes.spines.right": False,
             "font.size": 9,
