@@ -46,7 +46,7 @@ ALWAYS = (0.0, 1.0)
 STOCHASTIC: Mapping[str, Any] = {"eta": 1.0, "order": 2, "grid": "asinh"}
 """How pictures of prompts are drawn: fresh noise mends what guidance overdoes."""
 QUICK = 12  # steps, in the tour
-EACH = 6  # pictures a held-out caption, on the card
+EACH = 3  # pictures a held-out caption, on the card
 
 
 @dataclass(frozen=True)
