@@ -80,7 +80,7 @@ def drawing(
     stream = draws(
         guided, len(numbers), how, seed=seed, first=numbers.start, condition=request.condition, settings=settings
     )
-    samples = yield from _cut(stream, numbers, range(first, first + n), request.each)
+    samples = yield from _cut(stream, numbers, range(first, first + n), request)
     return samples
 
 
@@ -114,14 +114,17 @@ def _engine(exact: str, request: Request, denoiser: Denoiser, said: Mapping[str,
     return engine(exact, {**kept, **start, "sampler": request.sampler(denoiser.space, said.get("steps"))})
 
 
-def _cut(stream: Stream[Samples], drawn: range, wanted: range, each: Mapping[str, Sequence[Any]]) -> Stream[Samples]:
-    """The stream without the samples that only fill up a block, and with what is said of each of the others."""
+def _cut(stream: Stream[Samples], drawn: range, wanted: range, request: Request) -> Stream[Samples]:
+    """The stream without the samples that only fill up a block, and with what is said of the others."""
 
     def cut(samples: Samples) -> Samples:
         numbers = range(samples.first, samples.first + len(samples))
-        said = {name: list(values)[numbers.start - drawn.start :][: len(samples)] for name, values in each.items()}
+        said = {
+            name: list(values)[numbers.start - drawn.start :][: len(samples)] for name, values in request.each.items()
+        }
         low, high = max(numbers.start, wanted.start), min(numbers.stop, wanted.stop)
-        return replace(samples, each=said)[low - numbers.start : high - numbers.start]
+        told = replace(samples, each=said, notes=(*samples.notes, *request.notes))
+        return told[low - numbers.start : high - numbers.start]
 
     while True:
         try:

@@ -41,6 +41,7 @@ class Request:
         independent: flags that were said and that only independent samples use.
         weighed: flags that were said and that only exact = particles uses.
         start, strength: clean states to begin with, and the time up to which they are noised; see Independent.
+        notes: what the user should know of what was read, in words; samples carry them.
     """
 
     guides: Sequence[Guide] = ()
@@ -55,6 +56,7 @@ class Request:
     weighed: Sequence[str] = ()
     start: Any = None
     strength: float | None = None
+    notes: Sequence[str] = ()
 
 
 @members(

@@ -80,6 +80,7 @@ class MoleculesRequest:
         reference: SDF or XYZ file of a molecule to begin with.
         strength: the time up to which the reference is noised: near 0 it stays, 1 forgets it; 0.3 if not given.
         pocket: PDB file of a protein to bind to, which stays where it is.
+        ligand: of the file, taken out of the pocket: RES, RES:CHAIN or RES:CHAIN:NUMBER; the only one if not given.
         centre: of the pocket, Å; where the file's ligand is, if not given.
         binding: how much Vina's energy in the pocket counts, mol/kcal; 1 if not given.
     """
@@ -101,6 +102,7 @@ class MoleculesRequest:
     reference: Path | None = None
     strength: float | None = None
     pocket: Path | None = None
+    ligand: str | None = None
     centre: tuple[float, float, float] | None = None
     binding: float | None = None
 
@@ -111,7 +113,11 @@ class MoleculesRequest:
             raise InputError("--reference says which atoms there are: leave out --fixed and --atoms")
         if self.pocket is not None and (self.fixed is not None or self.reference is not None):
             raise InputError("--pocket puts the molecule's centre at its own: leave out --fixed and --reference")
-        require_with(self, "--", {"centre": ("pocket",), "binding": ("pocket",), "strength": ("reference",)})
+        require_with(
+            self,
+            "--",
+            {"centre": ("pocket",), "ligand": ("pocket",), "binding": ("pocket",), "strength": ("reference",)},
+        )
         if (self.guidance != 1 or self.guide_by == "regressor") and not self.properties:
             raise InputError("--guidance and --guide-by are about properties: say which, as in --properties gap=6.5")
 
@@ -186,6 +192,7 @@ class Molecules(Task):
     def request(self, asked: MoleculesRequest, numbers: range, metadata: Mapping[str, Any]) -> Request:
         guides: list[Guide] = []
         record: dict[str, Any] = {}
+        notes: list[str] = []
         if asked.properties:
             by = factors.property_regressor if asked.guide_by == "regressor" else factors.property_condition
             guides.append(by(_properties(asked.properties), asked.guidance))
@@ -194,7 +201,9 @@ class Molecules(Task):
             guides.append(factors.fixed(part))
             record["held"] = {"numbers": part.numbers.tolist(), "positions": part.positions.tolist()}
         if asked.pocket is not None:
-            pocket = read_pocket(asked.pocket, None if asked.centre is None else np.array(asked.centre))
+            centre = None if asked.centre is None else np.array(asked.centre)
+            pocket = read_pocket(asked.pocket, centre, asked.ligand)
+            notes += pocket.notes
             guides.append(factors.docking_energy(pocket, 1.0 if asked.binding is None else asked.binding))
             record["centre"] = pocket.centre.tolist()
         if asked.hydrogen_bond:
@@ -202,7 +211,7 @@ class Molecules(Task):
         if asked.temperature_kelvin is not None:
             guides.append(factors.energy(asked.temperature_kelvin))
         request = _from_reference(asked, numbers, metadata) or _from_noise(asked, numbers, metadata)
-        return replace(request, guides=guides, record=record, defaults=STOCHASTIC)
+        return replace(request, guides=guides, record=record, notes=notes, defaults=STOCHASTIC)
 
     def write(self, samples: Samples, folder: Path) -> None:
         """samples.sdf with bonds, samples.xyz, viewer.html to turn them, pictures; the trajectory, if there is one."""

@@ -8,32 +8,26 @@ greasy: both are carbon or halogen, falling from 1 at .5 Å to 0 at 1.5; bonded:
 hydrogen bond, falling from 1 at −.7 Å to 0 at 0. Within a ligand nothing is counted. Elements may be probabilities.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ....deferred import deferred
 from ....errors import InputError
+from . import ligands
+from .pdb import Residue, Structure, read_pdb
 
-if TYPE_CHECKING:
-    import ase
-    import ase.io
-else:
-    ase = deferred("ase", "ase.io")
-
-RADII = {6: 1.9, 7: 1.8, 8: 1.7, 9: 1.5, 15: 2.1, 16: 2.0, 17: 1.8, 35: 2.0, 53: 2.2}
+RADII = {6: 1.9, 7: 1.8, 8: 1.7, 9: 1.5, 14: 2.2, 15: 2.1, 16: 2.0, 17: 1.8, 34: 2.0, 35: 2.0, 53: 2.2}
 """Vina's, Å."""
+METALS = (3, 11, 12, 13, 19, 20, *range(22, 32), 37, 38, *range(40, 49), 55, 56, *range(57, 81), 82, 92)
+"""Elements whose atoms are metals of the wall; Vina gives all of them one radius and lets them bind as donors do."""
 
+_METAL_RADIUS = 1.2
 _GREASY, _POLAR = (6, 9, 17, 35, 53), (7, 8)
-_WATER = ("HOH", "WAT", "DOD")
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,51 +38,65 @@ class Pocket:
         numbers: of protons.
         positions: Å, about the point at which the ligand's centre shall be.
         centre: that point in the file's frame.
+        notes: what was read and what left out, in words.
     """
 
     numbers: Int[np.ndarray, " atoms"]
     positions: Float[np.ndarray, "atoms 3"]
     centre: Float[np.ndarray, " 3"]
+    notes: Sequence[str] = ()
 
 
-def read_pocket(path: Path, centre: Float[np.ndarray, " 3"] | None = None, reach: float = 14.0) -> Pocket:
-    """The heavy atoms of a PDB file within `reach` Å of the centre; waters are left out.
+def read_pocket(
+    path: Path, centre: Float[np.ndarray, " 3"] | None = None, ligand: str | None = None, reach: float = 14.0
+) -> Pocket:
+    """The heavy atoms of a PDB file within `reach` Å of the centre, less those of the ligand that is bound there.
 
-    centre: the middle of the file's hetero atoms (a bound ligand, which is then left out, too) if not given. InputError
-    if the file cannot be read, has no hetero atoms and no centre is given, or nothing is near it.
+    Waters and what crystals are grown with (see ligands.py) are left out; metals, cofactors and modified residues are
+    of the wall. Of several models the first is read, of alternate locations the most occupied. InputError if the file
+    cannot be read, if there is not exactly one ligand and neither a name nor a centre is given, or nothing is near.
 
     Args:
         path: of the file.
+        centre: Å; where the ligand's heavy atoms are in the mean, if not given.
+        ligand: RES, RES:CHAIN or RES:CHAIN:NUMBER; if not given, the only one, or with a centre that which is there.
     """
-    atoms = _read(path)
-    kinds = np.array(
-        [line[:6].strip() for line in path.read_text().splitlines() if line.startswith(("ATOM", "HETATM"))]
-    )
-    names = np.asarray(atoms.arrays.get("residuenames", np.full(len(atoms), "")))
-    solvent = np.isin(np.char.strip(names.astype(str)), _WATER)
-    hetero = (kinds[: len(atoms)] == "HETATM") & ~solvent
-    if centre is None and not hetero.any():
-        raise InputError(f"{path}: has no ligand to show where the pocket is; give its centre, x y z in Å")
-    middle = atoms.positions[hetero].mean(0) if centre is None else np.asarray(centre, float)
-    gone = solvent | hetero if centre is None else solvent
-    near = np.linalg.norm(atoms.positions - middle, axis=1) < reach
-    kept = near & ~gone & np.isin(atoms.numbers, list(RADII))
+    structure = read_pdb(path)
+    if ligand is not None:
+        bound = ligands.chosen(structure, ligand, path)
+    else:
+        bound = ligands.only(structure, path) if centre is None else ligands.at(structure, np.asarray(centre, float))
+    if centre is None:
+        centre = np.concatenate([one.positions for one in bound]).mean(0)
+    middle = np.asarray(centre, float)
+    numbers, positions = _wall(structure, bound)
+    near = np.linalg.norm(positions - middle, axis=1) < reach
+    kept = near & np.isin(numbers, [*RADII, *METALS])
     if not kept.any():
         raise InputError(f"{path}: has no atom within {reach:g} Å of the centre {np.round(middle, 2).tolist()}")
-    return Pocket(atoms.numbers[kept], atoms.positions[kept] - middle, middle)
+    notes = _notes(path, structure, bound, int((near & ~kept).sum()))
+    return Pocket(numbers[kept], positions[kept] - middle, middle, notes)
 
 
-def _read(path: Path) -> ase.Atoms:
-    try:
-        atoms = ase.io.read(path, format="proteindatabank")
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    except Exception as error:  # whatever the parser trips over
-        raise InputError(f"{path}: not a PDB file ({error})") from None
-    assert isinstance(atoms, ase.Atoms)
-    if not len(atoms):
-        raise InputError(f"{path}: holds no atoms")
-    return atoms
+def _wall(structure: Structure, bound: Sequence[Residue]) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers of protons and positions of all that stays."""
+    stays = [one for one in structure.residues if one not in bound and not ligands.left_out(one)]
+    numbers = np.concatenate([np.zeros(0, int), *(one.numbers for one in stays)])
+    return numbers, np.concatenate([np.zeros((0, 3)), *(one.positions for one in stays)])
+
+
+def _notes(path: Path, structure: Structure, bound: Sequence[Residue], strange: int) -> tuple[str, ...]:
+    said = (
+        (bool(bound), f"the ligand {ligands.named(bound)} is taken out of the pocket"),
+        (structure.models > 1, f"the first of {structure.models} models is read"),
+        (structure.others > 0, f"{structure.others} atoms at less occupied alternate locations are left out"),
+        (strange > 0, f"{strange} atoms near the centre are of elements without a radius, and left out"),
+    )
+    return tuple(f"{path.name}: {text}" for true, text in said if true)
+
+
+def _radius(protons: int) -> float:
+    return RADII.get(protons, _METAL_RADIUS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,12 +118,12 @@ class Vina:
         sizes = torch.tensor([RADII.get(z, 0.0) for z in self.elements]).to(probs)
         radii, heavy = probs @ sizes, probs @ (sizes > 0).to(probs)
         greasy, polar = (probs @ _among(self.elements, kinds).to(probs) for kinds in (_GREASY, _POLAR))
-        theirs = torch.tensor([RADII[int(z)] for z in self.pocket.numbers]).to(positions)
+        theirs = torch.tensor([_radius(int(z)) for z in self.pocket.numbers]).to(positions)
         d = (positions[:, :, None] - here).norm(dim=-1) - radii[..., None] - theirs
         each = -0.035579 * (-((d / 0.5) ** 2)).exp() - 0.005156 * (-(((d - 3) / 2) ** 2)).exp()
         each = each + 0.840245 * d.clamp(max=0) ** 2
         both_greasy = greasy[..., None] * _among(self.pocket.numbers, _GREASY).to(probs)
-        both_polar = polar[..., None] * _among(self.pocket.numbers, _POLAR).to(probs)
+        both_polar = polar[..., None] * _among(self.pocket.numbers, (*_POLAR, *METALS)).to(probs)
         each = heavy[..., None] * each - 0.035069 * both_greasy * (1.5 - d).clamp(0, 1)
         each = each - 0.587439 * both_polar * (-d / 0.7).clamp(0, 1)
         return each.sum((1, 2))
