@@ -11,7 +11,7 @@ import ornstein as on
 from ornstein import InputError, Keys
 from ornstein.cli import main
 from ornstein.config import update
-from ornstein.domains.sequences import data, metrics, network
+from ornstein.domains.sequences import data, figures, metrics, network
 from ornstein.domains.sequences.formats import Record, write_fasta
 from ornstein.domains.sequences.task import FASTA, Sequences, SequencesConfig, SequencesRequest
 from ornstein.spaces import Substitution
@@ -223,8 +223,8 @@ def test_a_model_that_knows_nothing_needs_all_bits() -> None:
 def test_figures_are_pictures() -> None:
     train, _ = family()
     trajectory = [torch.full((4, 108), 5), letters_of(train)[:4]]
-    figures = [metrics.alignment(trajectory[1], train.metadata), *metrics.trajectory(trajectory, train.metadata)]
-    assert [figure.image[:4] for figure in figures] == [b"\x89PNG", b"GIF8", b"\x89PNG"]
+    found = [figures.alignment(trajectory[1], train.metadata), *figures.trajectory(trajectory, train.metadata)]
+    assert [figure.image[:4] for figure in found] == [b"\x89PNG", b"GIF8", b"\x89PNG"]
 
 
 def test_samples_print_how_many_calls_were_spared(model: Any) -> None:

@@ -27,7 +27,7 @@ from torch import Tensor
 from ...denoisers.base import NeuralDenoiser
 from ...files import read_json
 from ...keys import Keys
-from ...report import pictures, plots
+from ...report import plots
 from ...tasks.figures import Chapter, Figure, Metric
 from ...training.clusters import identities
 from ...training.datasets import Arrays
@@ -39,11 +39,6 @@ from .folding.structures import folded, vienna
 from .formats import GAP, Record, ungapped, write_fasta
 
 FAR = 24  # columns: what counts as a long way
-_COLOURS = {
-    **dict.fromkeys("AVLIMC", "#7fa8d1"), **dict.fromkeys("FWYH", "#9c6fb0"), **dict.fromkeys("ST NQ", "#8cc49a"),
-    **dict.fromkeys("KR", "#d1605e"), **dict.fromkeys("DE", "#e59a5b"), "G": "#e8cf6a", "P": "#b5a48a",
-}  # fmt: skip
-_BASES = {"A": "#6fae7f", "C": "#5b8fc9", "G": "#e8b64c", "T": "#cf5f5b", "U": "#cf5f5b"}
 
 
 # Numbers --------------------------------------------------------------------------------------------
@@ -327,51 +322,6 @@ def headers(
 
 
 # Pictures -------------------------------------------------------------------------------------------
-
-
-def alignment(x: Int[Tensor, "n length"], metadata: Mapping[str, Any], mask: Tensor | None = None) -> Figure:
-    """Sequences below one another, a colour a letter; gaps are white, hidden letters grey.
-
-    Args:
-        x: letters of the sequences, (n, length).
-        metadata: of the data that the model was trained on, in JSON values.
-        mask: true where a position exists.
-    """
-    cells = x if mask is None else torch.where(mask, x, len(metadata["alphabet"]) + 1)
-    image = pictures.png(pictures.mosaic(cells.numpy(), _palette(metadata), *_cell(metadata)))
-    return Figure(
-        image, f"{len(x)} sequences, a colour a kind of letter", width=min(900, _cell(metadata)[0] * x.shape[1])
-    )
-
-
-def trajectory(frames: Sequence[Any], metadata: Mapping[str, Any], rows: int = 10) -> list[Figure]:
-    """The same while they denoise: an animation, and one sequence step by step.
-
-    Args:
-        frames: states of the steps, noise first.
-        metadata: of the data that the model was trained on, in JSON values.
-        rows: sequences shown.
-    """
-    chosen = [frames[k] for k in np.linspace(0, len(frames) - 1, min(len(frames), 40)).astype(int)]
-    palette, cell = _palette(metadata), _cell(metadata)
-    images = [pictures.mosaic(frame[:rows].numpy(), palette, *cell) for frame in chosen]
-    width = min(900, images[0].shape[1])
-    strip = pictures.mosaic(torch.stack([frame[0] for frame in chosen]).numpy(), palette, cell[0], cell[1] // 2)
-    return [
-        Figure(pictures.gif(images), "From hidden (grey) to sequence", "gif", width),
-        Figure(pictures.png(strip), "One sequence while it is revealed, step by step downwards", width=width),
-    ]
-
-
-def _cell(metadata: Mapping[str, Any]) -> tuple[int, int]:
-    return max(3, min(8, 900 // metadata["length"])), 8
-
-
-def _palette(metadata: Mapping[str, Any]) -> np.ndarray:
-    """A colour a letter, grey for what is hidden, white for gaps and for what does not exist."""
-    colours = _COLOURS if metadata["kind"] == "protein" else _BASES
-    named = [colours.get(letter, "#ffffff") for letter in metadata["alphabet"]] + ["#c9ccd1", "#ffffff"]
-    return np.array([[int(name[k : k + 2], 16) for k in (1, 3, 5)] for name in named])
 
 
 def coupling_matrices(x: Tensor, real: Tensor, metadata: Mapping[str, Any]) -> Figure:

@@ -27,7 +27,7 @@ from ...tasks.figures import Chapter, Figure, Metric
 from ...tasks.samples import Samples, native
 from ...tasks.task import Request, Task
 from ...training.datasets import Arrays, Dataset
-from . import data, metrics, network
+from . import data, figures, metrics, network
 from .data import Kind, Unknown
 from .factors import known
 from .formats import Record, read, write_fasta
@@ -240,9 +240,9 @@ class Sequences(Task):
     def figures(self, samples: Samples) -> list[Figure]:
         metadata = _metadata(samples)
         mask = samples.condition.get("mask")
-        found = [metrics.alignment(samples.x[:24], metadata, mask)]
+        found = [figures.alignment(samples.x[:24], metadata, mask)]
         if samples.trajectory:
-            found += metrics.trajectory(samples.trajectory, metadata)
+            found += figures.trajectory(samples.trajectory, metadata)
         return found
 
     def chapters(self, denoiser: NeuralDenoiser, seed: int) -> list[Chapter]:
