@@ -1,5 +1,6 @@
 """Ornstein: learn to undo noise on any kind of data, say what you know, get calibrated samples of what you don't."""
 
+from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -142,7 +143,12 @@ def __getattr__(name: str) -> Any:
 
     if name in domains():
         return package(name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}{_suggestion(name, [*__all__, *domains()])}")
+
+
+def _suggestion(name: str, known: list[str]) -> str:
+    near = get_close_matches(name.lower(), [one.lower() for one in known], n=1, cutoff=0.6)
+    return "".join(f". Did you mean: {one!r}?" for one in known if one.lower() in near)
 
 
 def __dir__() -> list[str]:

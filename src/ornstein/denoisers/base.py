@@ -155,7 +155,8 @@ class Denoiser(ABC):
         return {}
 
     def __and__(self, guide: "Guide") -> "Denoiser":
-        """This denoiser, knowing more: again a denoiser."""
+        """This denoiser, knowing more: again a denoiser; InputError if it is no guide."""
+        require_guide(guide)
         return guide.guide(self)
 
     def __repr__(self) -> str:
@@ -168,6 +169,16 @@ class Denoiser(ABC):
 def carry(denoiser: Denoiser, traits: Traits) -> None:
     """Gives traits to a denoiser that is frozen, when it is made."""
     object.__setattr__(denoiser, "traits", traits)
+
+
+def require_guide(guide: Any) -> None:
+    """InputError unless it can guide a denoiser."""
+    if not isinstance(guide, Guide):
+        hint = "; a function becomes one as Energy(function), or Reward(function) without a gradient"
+        raise InputError(
+            f"a model is guided by factors and other guides, not by a {type(guide).__name__}"
+            + (hint if callable(guide) else "")
+        )
 
 
 class Guide(ABC):

@@ -24,7 +24,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..beliefs import Belief, Joint, Probs, counted, tallied
-from ..denoisers.base import Condition, Denoiser, Guide, Guided, Traits, with_covariance
+from ..denoisers.base import Condition, Denoiser, Guide, Guided, Traits, require_guide, with_covariance
 from ..deprecation import members, renamed
 from ..effort import Tally
 from ..errors import InputError
@@ -121,6 +121,7 @@ class Factored(Guided):
         super().__post_init__()
 
     def __and__(self, guide: Guide) -> Denoiser:
+        require_guide(guide)
         return replace(self, denoiser=self.denoiser & guide) if guide.of_prior else super().__and__(guide)
 
     def changed(self, traits: Traits) -> Traits:

@@ -52,15 +52,17 @@ def _said(factor: Any, where: str, function: Callable[[], Any]) -> Any:
         raise
     except (Exception, SystemExit) as error:
         kind = "asked the program to exit" if isinstance(error, SystemExit) else f"raised {type(error).__name__}"
-        raise InputError(f"{_named(factor)} {kind}{where}: {error} ({place_of(error)})") from error
+        raise InputError(f"{_named(factor)} {kind}{where}: {error}{place_of(error)}") from error
 
 
 def place_of(error: BaseException) -> str:
-    """File and line where an error arose, in the user's own code if it passed through it."""
-    frames = extract_tb(error.__traceback__)
-    foreign = [frame for frame in frames if not frame.filename.startswith(_OURS)]
-    own = [frame for frame in foreign if "site-packages" not in frame.filename] or foreign or frames
-    return f"{own[-1].filename}, line {own[-1].lineno}"
+    """ " (FILE, line N)", the last of the user's own that an error passed through; "" if it arose in the call."""
+    own = [
+        frame
+        for frame in extract_tb(error.__traceback__)
+        if not frame.filename.startswith(_OURS) and "site-packages" not in frame.filename
+    ]
+    return f" ({own[-1].filename}, line {own[-1].lineno})" if own else ""
 
 
 def require_function(factor: Any, function: Any) -> None:
@@ -116,7 +118,7 @@ def require_weight(factor: Any, weight: Any) -> None:
     """InputError unless it is one finite number: of Python, or a tensor that may be learnt."""
     one = isinstance(weight, int | float) or (isinstance(weight, Tensor) and weight.ndim == 0)
     if not one or not isfinite(number_of(weight)):
-        raise InputError(f"{_named(factor)}: weight is {weight}, expected a finite number")
+        raise InputError(f"{type(factor).__name__}: weight is {weight}, expected a finite number")
 
 
 def number_of(weight: float | Tensor) -> float:

@@ -23,16 +23,17 @@ from ..errors import InputError
 from ..spaces import Categorical, Space
 from ..states import State, Time, per_sample_sum
 from .factors import Factor, Updated
-from .functions import name_of
-from .operators import Centered, Mask, Operator, tangent
+from .functions import called, name_of, require_function
+from .operators import Centered, Mask, Operator, real_parts, tangent
 from .solves import Limits, Sight, solved, together
-from .values import Flags, Numbers, as_mask, as_numbers, as_tensor, require_finite
+from .values import Flags, Numbers, as_mask, as_measured, as_numbers, as_tensor, require_finite
 
 
 @dataclass(frozen=True, eq=False)
 class Measurement(Factor):
     """y = A x₀ + noise, for continuous data.
 
+    What is NaN in y was not measured. Complex numbers count as their real and imaginary parts, each with its own noise.
     A function that is not an Operator is linearised at m in every step. Up to `direct` numbers, or where C is a matrix,
     S is formed and solved exactly; beyond, S⁻¹ is applied by conjugate gradients, and log_expect leaves out the part of
     log det S that comes from C: evidence is then log p(y) only up to what C still is at the last noisy time. Several
@@ -56,7 +57,9 @@ class Measurement(Factor):
     iterations: int = 100
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "y", as_numbers(self.y, f"{self._name}: y"))
+        require_function(self, self.operator)
+        self._take_parts()
+        object.__setattr__(self, "y", as_measured(self.y, f"{self._name}: y"))
         if not isinstance(self.std, float | int):
             object.__setattr__(self, "std", as_numbers(self.std, f"{self._name}: std"))
         std = torch.as_tensor(self.std)
@@ -72,14 +75,26 @@ class Measurement(Factor):
             )
         self.limits()
 
+    def _take_parts(self) -> None:
+        """The real and imaginary parts of complex numbers, along a new last axis, as the measurement."""
+        y = as_tensor(self.y, f"{self._name}: y")
+        if not y.is_complex():
+            return
+        object.__setattr__(self, "y", torch.view_as_real(y.resolve_conj()))
+        object.__setattr__(self, "operator", real_parts(self.operator))
+        if not isinstance(self.std, float | int):
+            std = as_numbers(self.std, f"{self._name}: std")
+            object.__setattr__(self, "std", std[..., None] if std.ndim else std)
+
     @property
     def conjugate(self) -> bool:
         return isinstance(self.operator, Operator)
 
     @property
     def provenance(self) -> Mapping[str, Any]:
-        std = self.std if isinstance(self.std, float | int) else "one an element"
-        return {"factor": "Measurement", "of": name_of(self.operator), "numbers": self.y.numel(), "std": std}
+        std, missing = self.std if isinstance(self.std, float | int) else "one an element", int(self.y.isnan().sum())
+        numbers = {"numbers": self.y.numel() - missing} | ({"not measured": missing} if missing else {})
+        return {"factor": "Measurement", "of": name_of(self.operator), **numbers, "std": std}
 
     def tempered(self, power: float) -> "Measurement":
         return replace(self, std=self.std * power**-0.5)
@@ -134,16 +149,32 @@ class Measurement(Factor):
         seen, operator = self._applied(mean)
         if not isinstance(seen, Tensor) or not seen.is_floating_point() or not seen.ndim:
             found = f"numbers of {seen.dtype}" if isinstance(seen, Tensor) else type(seen).__name__
-            raise InputError(f"{self._name}: the operator gives {found}, expected (batch, ...) real numbers")
+            hint = ": then y is complex, too" if isinstance(seen, Tensor) and seen.is_complex() else ""
+            raise InputError(f"{self._name}: the operator gives {found}, expected (batch, ...) real numbers{hint}")
+        require_finite(seen, f"{self._name}: what the operator gives")
         return seen, operator
 
-    def _applied(self, mean: Tensor) -> tuple[Tensor, Operator]:
+    def _applied(self, mean: Tensor) -> tuple[Any, Operator]:
         if isinstance(self.operator, Operator):
-            return self.operator(mean), self.operator
-        try:
-            return tangent(self.operator, mean)
-        except RuntimeError as error:
-            raise InputError(f"{self._name}: the function could not be linearised: {error}") from error
+            return called(self, self.operator, mean), self.operator
+        return called(self, self._tangent, mean)
+
+    def _tangent(self, mean: Tensor) -> tuple[Tensor, Operator]:
+        smooth = True
+
+        def followed(x: Tensor) -> Any:
+            nonlocal smooth
+            seen: Any = self.operator(x)
+            smooth = smooth and isinstance(seen, Tensor) and seen.requires_grad
+            return seen
+
+        seen, operator = tangent(followed, mean)
+        if not smooth:
+            raise InputError(
+                f"{self._name}: the function is not differentiable: torch finds no way back from what it returns to "
+                "its argument (was it detached?)"
+            )
+        return seen, operator
 
 
 def _fits(std: Tensor, seen: Tensor) -> bool:

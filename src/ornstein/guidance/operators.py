@@ -9,12 +9,13 @@ noise is correlated is whitened: W y = (W A) x + unit noise, with Wᵀ W the inv
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import wraps
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from einops import reduce, repeat
-from jaxtyping import Float
+from jaxtyping import Float, Inexact
 from torch import Tensor
 from torch.nn.functional import conv2d, conv_transpose2d
 
@@ -27,11 +28,11 @@ class Operator(ABC):
     """A linear map from events to measurements, sample by sample."""
 
     @abstractmethod
-    def __call__(self, x: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
+    def __call__(self, x: Inexact[Tensor, "batch ..."]) -> Inexact[Tensor, "batch ..."]:
         """A x."""
 
     @abstractmethod
-    def adjoint(self, y: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
+    def adjoint(self, y: Inexact[Tensor, "batch ..."]) -> Inexact[Tensor, "batch ..."]:
         """Aᵀ y."""
 
     def __matmul__(self, inner: "Operator") -> "Operator":
@@ -45,10 +46,10 @@ class Composition(Operator):
     outer: Operator
     inner: Operator
 
-    def __call__(self, x: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
+    def __call__(self, x: Inexact[Tensor, "batch ..."]) -> Inexact[Tensor, "batch ..."]:
         return self.outer(self.inner(x))
 
-    def adjoint(self, y: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
+    def adjoint(self, y: Inexact[Tensor, "batch ..."]) -> Inexact[Tensor, "batch ..."]:
         return self.inner.adjoint(self.outer.adjoint(y))
 
 
@@ -81,6 +82,7 @@ def stack(*operators: Operator, shape: Sequence[int]) -> Stack:
     """
     if not operators:
         raise InputError("nothing to stack: give one operator or more")
+    require_event("stack", shape)
     event = torch.zeros(1, *shape)
     return Stack(operators, tuple(tuple(operator(event).shape[1:]) for operator in operators))
 
@@ -233,11 +235,44 @@ class LinearFunction(Operator):
     forward: Callable[[Tensor], Tensor]
     backward: Callable[[Tensor], Tensor]
 
-    def __call__(self, x: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
+    def __call__(self, x: Inexact[Tensor, "batch ..."]) -> Inexact[Tensor, "batch ..."]:
         return self.forward(x)
 
-    def adjoint(self, y: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
+    def adjoint(self, y: Inexact[Tensor, "batch ..."]) -> Inexact[Tensor, "batch ..."]:
         return self.backward(y)
+
+
+@dataclass(frozen=True)
+class RealParts(Operator):
+    """The real and imaginary parts, along a new last axis, of an operator that gives complex numbers."""
+
+    operator: Operator
+
+    def __call__(self, x: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ... 2"]:
+        return _parts(self.operator(x))
+
+    def adjoint(self, y: Float[Tensor, "batch ... 2"]) -> Float[Tensor, "batch ..."]:
+        back = self.operator.adjoint(torch.view_as_complex(y.contiguous()))
+        return back.real if back.is_complex() else back
+
+
+def real_parts(operator: "Operator | Callable[[Tensor], Tensor]") -> Any:
+    """An operator, or a function, that gives real and imaginary parts in place of complex numbers."""
+    if isinstance(operator, Operator):
+        return RealParts(operator)
+
+    @wraps(operator)
+    def parts(x: Tensor) -> Tensor:
+        return _parts(operator(x))
+
+    return parts
+
+
+def _parts(seen: Any) -> Tensor:
+    if not isinstance(seen, Tensor) or not seen.is_complex():
+        found = f"numbers of {seen.dtype}" if isinstance(seen, Tensor) else f"a {type(seen).__name__}"
+        raise InputError(f"y is complex, but the operator gives {found}, expected complex numbers")
+    return torch.view_as_real(seen.resolve_conj())
 
 
 def linear(function: Callable[[Tensor], Tensor], shape: tuple[int, ...]) -> Operator:
@@ -245,6 +280,8 @@ def linear(function: Callable[[Tensor], Tensor], shape: tuple[int, ...]) -> Oper
 
     shape: of an event, without the batch axis.
     """
+
+    require_event("linear", shape)
 
     def adjoint(y: Tensor) -> Tensor:
         return torch.func.vjp(function, y.new_zeros(len(y), *shape))[1](y)[0]
@@ -262,6 +299,14 @@ def whitener(covariance: Float[Tensor, "m m"]) -> Matrix:
     """W with Wᵀ W = covariance⁻¹: measure W y through W @ A, with noise of width 1."""
     root = torch.linalg.cholesky(covariance.double())
     return Matrix(torch.linalg.solve_triangular(root, torch.eye(len(root)).to(root), upper=False))
+
+
+def require_event(who: str, shape: Any) -> None:
+    """InputError unless it is the shape of one event."""
+    sides = isinstance(shape, Sequence) and not isinstance(shape, str)
+    if not sides or not all(isinstance(side, int) and side > 0 for side in shape):
+        found = f"a {type(shape).__name__}" if isinstance(shape, Tensor) else repr(shape)
+        raise InputError(f"{who}: shape is {found}, expected that of one event, such as (3, 32, 32)")
 
 
 def _seen_of(value: object, who: str) -> Tensor:

@@ -11,7 +11,9 @@ other, each product of the second with its covariance would be a solve of the fi
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from math import log, pi, prod
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -71,11 +73,12 @@ class Whitened(Operator):
         return self.operator(x) / self.std
 
     def adjoint(self, y: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
-        back = self.operator.adjoint(y / self.std)
-        if tuple(back.shape) != (len(y), *self.event):
+        back: Any = self.operator.adjoint(y / self.std)
+        if not isinstance(back, Tensor) or tuple(back.shape) != (len(y), *self.event):
+            found = f"the shape {tuple(back.shape[1:])}" if isinstance(back, Tensor) else f"a {type(back).__name__}"
             raise InputError(
-                f"the adjoint of {self.name} gives the shape {tuple(back.shape[1:])}, expected that of the state, "
-                f"{self.event}: see ornstein.testing.check_operator"
+                f"the adjoint of {self.name} gives {found}, expected that of the state, {self.event}: see "
+                "ornstein.testing.check_operator"
             )
         return back
 
@@ -86,18 +89,24 @@ class Sight:
 
     Attributes:
         operator: A in units of the noise.
-        volume: log of the noise's density at its peak, negated.
+        volume: log of the noise's density at its peak, negated; one number, or one a sample.
     """
 
     operator: Operator
     residual: Float[Tensor, "batch ..."]
-    volume: Float[Tensor, ""]
+    volume: Float[Tensor, "*batch"]
 
     @classmethod
     def of(
         cls, operator: Operator, residual: Tensor, std: Tensor, mean: Float[Tensor, "batch ..."], name: str
     ) -> "Sight":
+        """Of the difference between what was measured, NaN where nothing was, and what the mean would give."""
+        missing = residual.isnan()
         volume = std.log().expand_as(residual[0]).sum() + residual[0].numel() / 2 * log(2 * pi)
+        if missing.any():  # as if its noise were infinite
+            measured = (std.log() + log(2 * pi) / 2).expand_as(residual).masked_fill(missing, 0.0)
+            volume, residual = per_sample_sum(measured), residual.masked_fill(missing, 0.0)
+            std = std.expand_as(residual).masked_fill(missing, torch.inf)
         return cls(Whitened(operator, std, tuple(mean.shape[1:]), name), residual / std, volume)
 
 
@@ -107,7 +116,7 @@ def together(sights: Sequence[Sight]) -> Sight:
         return sights[0]
     shapes = tuple(tuple(sight.residual.shape[1:]) for sight in sights)
     residual = torch.cat([sight.residual.flatten(1) for sight in sights], 1)
-    volume = torch.stack([sight.volume for sight in sights]).sum()
+    volume = reduce(torch.add, [sight.volume for sight in sights])
     return Sight(Stack(tuple(sight.operator for sight in sights), shapes), residual, volume)
 
 

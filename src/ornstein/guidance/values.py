@@ -1,5 +1,7 @@
 """What users hand to factors and operators, checked on the way in: numbers and masks, of torch, NumPy or lists."""
 
+from math import isfinite
+from numbers import Integral, Real
 from typing import Any
 
 import torch
@@ -11,6 +13,18 @@ Numbers = Any
 """A tensor, or an array or a list of numbers, of which a tensor is made."""
 Flags = Any
 """A mask: a tensor, an array or a list of true and false, or of 0 and 1, of which a tensor of booleans is made."""
+
+
+def is_number(value: Any) -> bool:
+    """Whether it is one finite real number, and not a truth value."""
+    return isinstance(value, Real) and not isinstance(value, bool) and isfinite(value)
+
+
+def require_whole(what: str, value: Any, least: int) -> None:
+    """InputError unless it is a whole number of at least so much."""
+    if not is_number(value) or not isinstance(value, Integral) or value < least:
+        found = value if is_number(value) else repr(value)
+        raise InputError(f"{what} is {found}, expected a whole number of at least {least}")
 
 
 def as_tensor(value: Any, what: str) -> Tensor:
@@ -26,14 +40,22 @@ def as_numbers(value: Any, what: str) -> Tensor:
     """Finite real floating-point numbers; InputError if it is something else."""
     numbers = as_tensor(value, what)
     if numbers.is_complex():
-        raise InputError(
-            f"{what} is complex, expected real numbers: give the real and imaginary parts along a last axis "
-            "(torch.view_as_real), as operators.Fourier does"
-        )
+        raise InputError(f"{what} is complex, expected real numbers")
     if numbers.dtype == torch.bool:
         raise InputError(f"{what} holds true and false, expected real numbers")
     require_finite(numbers, what)
     return numbers if numbers.is_floating_point() else numbers.to(torch.get_default_dtype())
+
+
+def as_measured(value: Any, what: str) -> Tensor:
+    """Real floating-point numbers, of which some, but not all, may be NaN: not measured; InputError otherwise."""
+    numbers = as_tensor(value, what)
+    missing = numbers.isnan()
+    if missing.all():
+        raise InputError(f"{what} holds nothing but NaN: nothing was measured")
+    if not missing.any():
+        return as_numbers(numbers, what)
+    return as_numbers(numbers.nan_to_num(0.0, torch.inf, -torch.inf), what).masked_fill(missing, torch.nan)
 
 
 def require_finite(numbers: Tensor, what: str) -> None:

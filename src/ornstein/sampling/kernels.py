@@ -15,6 +15,7 @@ from ..beliefs import Belief, tallied
 from ..denoisers.base import Condition, Denoiser
 from ..effort import Effort
 from ..errors import InputError
+from ..guidance.values import is_number
 from ..keys import Keys
 from ..spaces import Space, Transition
 from ..states import Time, take
@@ -117,6 +118,18 @@ def spent(state: SamplerState, belief: Belief) -> Effort | None:
     return state.effort + belief.tally.effort
 
 
+def require_order(order: Any) -> None:
+    """InputError unless it is 1, 2 or 3."""
+    if not is_number(order) or not isinstance(order, int) or order not in (1, 2, 3):
+        raise InputError(f"order is {order!r}, expected 1, 2 or 3")
+
+
+def require_eta(eta: Any) -> None:
+    """InputError unless it is a number in [0, 1]."""
+    if not (is_number(eta) and 0 <= eta <= 1):
+        raise InputError(f"eta is {eta!r}, expected a number in [0, 1]")
+
+
 @dataclass(frozen=True)
 class Predictor:
     """Denoise, then step to s: one call a step.
@@ -132,8 +145,8 @@ class Predictor:
     correct: bool = False
 
     def __post_init__(self) -> None:
-        if self.order not in (1, 2, 3) or not 0 <= self.eta <= 1:
-            raise InputError(f"order must be 1, 2 or 3 and eta in [0, 1], not order={self.order}, eta={self.eta}")
+        require_order(self.order)
+        require_eta(self.eta)
         if self.correct and self.eta > 0:
             raise InputError(f"only a deterministic step can be corrected, not eta={self.eta}")
 
@@ -166,6 +179,11 @@ class Restart:
 
     depth: float = 1.0
     eta: float = 1.0
+
+    def __post_init__(self) -> None:
+        require_eta(self.eta)
+        if not (is_number(self.depth) and 0 < self.depth <= 1):
+            raise InputError(f"depth is {self.depth!r}, expected a share of the way back, in (0, 1]")
 
     def __call__(
         self, state: SamplerState, s: Time, denoiser: Denoiser, condition: Condition, keys: Keys

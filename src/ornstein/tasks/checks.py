@@ -1,16 +1,38 @@
 """What cannot be asked of `sample`: each says so in an InputError before any work is done."""
 
+from numbers import Integral
+from typing import Any
+
 from ..denoisers.base import Condition, Denoiser
 from ..denoisers.composition import Composed, Mixed, within
 from ..errors import InputError
 from ..guidance.factors import Factored
+from ..guidance.values import require_whole
 from ..keys import Keys
 from ..mcmc.targets import Targeted
+from ..spaces import Space
 from ..states import State, batch_size
 
 
-def require_start(start: State, n: int) -> None:
-    """InputError if there is not one state to begin with for each sample."""
+def require_sense(denoiser: Any, n: Any, seed: Any, first: Any) -> None:
+    """InputError unless it is a model, and whole numbers say how many samples it draws, and which."""
+    if not isinstance(denoiser, Denoiser):
+        found = repr(denoiser) if isinstance(denoiser, str) else f"a {type(denoiser).__name__}"
+        raise InputError(f"{found} is drawn from, expected a model, such as ornstein.load('images/digits')")
+    require_whole("n", n, 1)
+    require_whole("first", first, 0)
+    if not isinstance(seed, Integral):
+        raise InputError(f"seed is {seed!r}, expected a whole number")
+
+
+def require_start(start: State, n: int, space: Space, masked: bool = False) -> None:
+    """InputError if there is not one clean state to begin with for each sample.
+
+    Args:
+        masked: states are padded, so that what stands in them is not all clean data.
+    """
+    if not masked:
+        space.check(start, "start")
     if batch_size(start) != n:
         raise InputError(f"start has {batch_size(start)} states, expected one for each of {n} samples")
 

@@ -17,6 +17,7 @@ from ..denoisers.base import Condition, Denoiser
 from ..deprecation import renamed
 from ..errors import InputError
 from ..events import Event, Stream, finished, part
+from ..guidance.values import as_tensor
 from ..keys import Keys
 from ..mcmc.correction import corrected, shuffled, weighed
 from ..mcmc.moves import MALA
@@ -26,7 +27,7 @@ from ..sampling.kernels import SamplerState
 from ..sampling.sampler import Sampler
 from ..states import batch_size as batch_size_of
 from ..states import concatenate, take, to_device
-from .checks import require_factors_outside, require_one_condition, require_shared, require_start
+from .checks import require_factors_outside, require_one_condition, require_sense, require_shared, require_start
 from .engines import MCMC, Engine, Independent, Population, engine, record
 from .samples import Samples
 
@@ -95,6 +96,7 @@ def draws(
     if not 0 <= seed < 2**64:
         raise InputError(f"seed is {seed}, expected a whole number from 0 to 2⁶⁴ − 1")
     how = how or Independent()
+    require_sense(denoiser, n, seed, first)
     job = Job(denoiser, n, seed, first, _for_all(denoiser, n, condition or {}), settings or {})
     stream = _ENGINES[type(how)](job, how)
     samples = yield from stream
@@ -172,7 +174,7 @@ def _walked(walks: Iterator[SamplerState]) -> Iterator[SamplerState]:
 def _independent(job: Job, how: Independent) -> Stream[Samples]:
     sampler, size = how.sampler_for(job.denoiser), how.batch_size or job.n
     if how.start is not None:
-        require_start(how.start, job.n)
+        require_start(how.start, job.n, job.denoiser.space, masked="mask" in job.condition)
     if size < job.n:
         require_shared(job.denoiser)
     parts = [range(k, min(k + size, job.n)) for k in range(0, job.n, size)]
@@ -367,8 +369,7 @@ _ENGINES: Mapping[type[Engine], Callable[[Job, Any], Stream[Samples]]] = {
 
 def _for_all(denoiser: Denoiser, n: int, condition: Condition) -> Condition:
     """What each of n samples is given, guides included; InputError if a value is not there for each."""
-    if n < 1:
-        raise InputError(f"n is {n}, expected at least 1 sample")
+    condition = {name: as_tensor(value, f"condition {name!r}") for name, value in condition.items()}
     for name, value in condition.items():
         if batch_size_of(value) != n:
             raise InputError(

@@ -9,13 +9,13 @@ A setting is used or refused: `None` means "not said", and what a way to draw ha
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from math import isfinite
 from typing import Any, ClassVar
 
 from ..denoisers.base import Denoiser
 from ..errors import InputError
+from ..guidance.values import is_number, require_whole
 from ..sampling import grids
-from ..sampling.kernels import Predictor
+from ..sampling.kernels import Predictor, require_eta, require_order
 from ..sampling.particles import Particles
 from ..sampling.sampler import Sampler
 from ..spaces import Product
@@ -44,11 +44,12 @@ class Engine:
         """The settings that were said."""
         return {name: value for name, value in vars(self).items() if value is not None}
 
-    def _require(self, **least: float) -> None:
+    def _require_whole(self, **least: int) -> None:
+        """InputError unless these settings, where they are said, are whole numbers of at least so much."""
         for name, bound in least.items():
             value = getattr(self, name)
-            if value is not None and not (isinstance(value, int | float) and bound <= value and isfinite(value)):
-                raise InputError(f"{name} is {value}, expected at least {bound:g}")
+            if value is not None:
+                require_whole(name, value, bound)
 
 
 @dataclass(frozen=True)
@@ -82,18 +83,20 @@ class Independent(Engine):
     trajectory: bool | None = None
 
     def __post_init__(self) -> None:
-        self._require(steps=1, batch_size=1)
-        if self.order not in (None, 1, 2, 3):
-            raise InputError(f"order is {self.order}, expected 1, 2 or 3")
-        if self.eta is not None and not 0 <= self.eta <= 1:
-            raise InputError(f"eta is {self.eta}, expected a number in [0, 1]")
+        self._require_whole(steps=1, batch_size=1)
+        if self.order is not None:
+            require_order(self.order)
+        if self.eta is not None:
+            require_eta(self.eta)
         for name in ("steps", "eta", "order", "grid"):
             if self.sampler is not None and getattr(self, name) is not None:
                 raise InputError(f"{name} is {getattr(self, name)}, but the sampler given decides it: give one of them")
         if self.strength is not None and self.start is None:
             raise InputError(f"strength is {self.strength}, but there is no start to be noised")
-        if self.strength is not None and not 0 < self.strength <= 1:
-            raise InputError(f"strength is {self.strength}, expected a time in (0, 1] up to which the start is noised")
+        if self.strength is not None and not (is_number(self.strength) and 0 < self.strength <= 1):
+            raise InputError(
+                f"strength is {self.strength!r}, expected a time in (0, 1] up to which the start is noised"
+            )
 
     def sampler_for(self, denoiser: Denoiser) -> Sampler:
         """The time grid and its kernel; InputError for settings that this kind of data has no use for."""
@@ -137,7 +140,9 @@ class Population(Engine):
     trajectory: bool | None = None
 
     def __post_init__(self) -> None:
-        self._require(particles=2, steps=1, temper=0)
+        self._require_whole(particles=2, steps=1)
+        if self.temper is not None and not (is_number(self.temper) and self.temper >= 0):
+            raise InputError(f"temper is {self.temper!r}, expected a number of at least 0")
 
     def size(self, n: int) -> int:
         """Particles for n samples."""
@@ -175,7 +180,7 @@ class MCMC(Engine):
     trajectory: bool | None = None
 
     def __post_init__(self) -> None:
-        self._require(particles=2, steps=1, moves=1, check=0)
+        self._require_whole(particles=2, steps=1, moves=1, check=0)
 
     def proposals(self, n: int) -> int:
         """Draws for n samples."""

@@ -1,7 +1,7 @@
 """Checks of operators and factors."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -11,7 +11,7 @@ from ..beliefs import Belief, Joint, Normal, Probs
 from ..denoisers.base import Condition, Denoiser, with_covariance
 from ..errors import InputError
 from ..guidance.factors import Factor
-from ..guidance.operators import Operator
+from ..guidance.operators import Operator, require_event
 from ..keys import Keys
 from ..states import concatenate, leaves, map_state, per_sample_sum, take
 from .claims import Claim, near, same, shapes, verify
@@ -26,9 +26,9 @@ def check_operator(operator: Operator, shape: tuple[int, ...], n: int = 3, toler
     Args:
         tolerance: of the comparisons: the largest deviation allowed, in the unit of what is compared.
     """
-    if not isinstance(shape, Sequence) or not all(isinstance(side, int) and side > 0 for side in shape):
-        found = f"a {type(shape).__name__}" if isinstance(shape, Tensor) else repr(shape)
-        raise InputError(f"check_operator: shape is {found}, expected that of one event, such as (3, 32, 32)")
+    if not isinstance(operator, Operator):
+        raise InputError(f"check_operator: found a {type(operator).__name__}, expected an Operator (operators.linear)")
+    require_event("check_operator", shape)
     if not isinstance(n, int) or n < 1:
         raise InputError(f"check_operator: n is {n!r}, expected a number of events, 1 or more")
     return verify(operator, _operator_claims(operator, shape, n, tolerance))

@@ -24,16 +24,15 @@ def require_sense(system: Any) -> None:
     name, width = system.name, system.width
     if not callable(system.energy):
         raise InputError(f"{name}: energy is a {type(system.energy).__name__}, expected a function")
-    sides = isinstance(shape, tuple | list) and len(shape) > 0
-    if not sides or not all(isinstance(side, int) and not isinstance(side, bool) and side > 0 for side in shape):
+    sides: list[Any] = list(shape) if isinstance(shape, tuple | list) else []
+    if not sides or not all(isinstance(side, int) and not isinstance(side, bool) and side > 0 for side in sides):
         raise InputError(f"{name}: shape is {shape!r}, expected that of one sample, such as (2,) or (13, 3)")
     if isinstance(width, bool) or not isinstance(width, int | float) or not (width > 0 and isfinite(width)):
         raise InputError(f"{name}: width is {width!r}, expected a positive number in the units of x")
-    dimensions = len(shape)
-    if system.centered and dimensions != 2:
+    if system.centered and len(sides) != 2:
         raise InputError(f"{name}: shape is {shape}, expected (points, dimension), since it is centered")
-    if system.kinds and len(system.kinds) != system.shape[0]:
-        raise InputError(f"{name}: kinds are {len(system.kinds)}, expected one for each of {system.shape[0]} particles")
+    if system.kinds and len(system.kinds) != sides[0]:
+        raise InputError(f"{name}: kinds are {len(system.kinds)}, expected one for each of {sides[0]} particles")
 
 
 def check(system: Any, where: str | None = None) -> None:
@@ -56,7 +55,7 @@ def _energy(system: Any, x: Tensor, where: str) -> Any:
         return system.energy(x)
     except (Exception, SystemExit) as error:
         kind = "asked the program to exit" if isinstance(error, SystemExit) else f"raised {type(error).__name__}"
-        raise InputError(f"{where}: the energy of {tuple(x.shape)} {kind}: {error} ({place_of(error)})") from error
+        raise InputError(f"{where}: the energy of {tuple(x.shape)} {kind}: {error}{place_of(error)}") from error
 
 
 def _check_energy(system: Any, x: Tensor, where: str) -> None:
