@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from scipy import sparse, spatial
     from scipy.sparse import csgraph
 else:
-    ase, sparse, spatial = deferred("ase", "ase.data"), deferred("scipy.sparse"), deferred("scipy.spatial")
-    csgraph = deferred("scipy.sparse.csgraph")
+    ase = deferred("ase", "ase.data")
+    sparse, spatial, csgraph = map(deferred, ("scipy.sparse", "scipy.spatial", "scipy.sparse.csgraph"))
 
 SLACK = 0.4
 """Å, beyond the sum of two radii."""

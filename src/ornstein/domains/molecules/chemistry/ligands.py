@@ -2,14 +2,19 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
-from scipy.spatial import KDTree
 
+from ....deferred import deferred
 from ....errors import InputError
 from .pdb import WATER, Residue, Structure
+
+if TYPE_CHECKING:
+    from scipy import sparse, spatial
+    from scipy.sparse import csgraph
+else:
+    sparse, spatial, csgraph = map(deferred, ("scipy.sparse", "scipy.spatial", "scipy.sparse.csgraph"))
 
 _ADDITIVES = """
 SO4 PO4 PI NO3 CO3 BCT CO2 SCN AZI CYN NH4 CL BR IOD F GOL EDO EGL PEG PGE PG4 PE3 PE4 1PE P6G 2PE 12P 15P P33
@@ -120,7 +125,7 @@ def _in_chain(residue: Residue, structure: Structure) -> bool:
     others = [one.positions for one in structure.residues if one.chain == residue.chain and one is not residue]
     if not others:
         return False
-    return bool(KDTree(np.concatenate(others)).query(ends)[0].min() < _BOUND)
+    return bool(spatial.KDTree(np.concatenate(others)).query(ends)[0].min() < _BOUND)
 
 
 def _joined(residues: Sequence[Residue]) -> list[list[Residue]]:
@@ -129,12 +134,12 @@ def _joined(residues: Sequence[Residue]) -> list[list[Residue]]:
         return []
     positions = np.concatenate([one.positions for one in residues])
     owner = np.repeat(np.arange(len(residues)), [len(one.numbers) for one in residues])
-    pairs = owner[KDTree(positions).query_pairs(_BOUND, output_type="ndarray")]
+    pairs = owner[spatial.KDTree(positions).query_pairs(_BOUND, output_type="ndarray")]
     first: dict[tuple[str, str], int] = {}
     alone = [(first.setdefault((one.name, one.chain), k), k) for k, one in enumerate(residues) if len(one.numbers) == 1]
     links = np.concatenate([pairs, np.array(alone, int).reshape(-1, 2)])
-    graph = coo_array((np.ones(len(links)), tuple(links.T)), (len(residues),) * 2)
-    count, label = connected_components(graph, directed=False)
+    graph = sparse.coo_array((np.ones(len(links)), tuple(links.T)), (len(residues),) * 2)
+    count, label = csgraph.connected_components(graph, directed=False)
     return [[one for one, of in zip(residues, label, strict=True) if of == k] for k in range(count)]
 
 

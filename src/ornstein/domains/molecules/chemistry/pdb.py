@@ -4,13 +4,19 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import ase.data
 import numpy as np
 from jaxtyping import Float, Int
 
+from ....deferred import deferred
 from ....errors import InputError
 from .records import FARTHEST
+
+if TYPE_CHECKING:
+    import ase.data
+else:
+    ase = deferred("ase", "ase.data")
 
 WATER = frozenset({"HOH", "WAT", "DOD", "H2O", "TIP", "TP3", "SOL"})
 _OF_CHAINS = frozenset(["C", "N", "O", "S", "P", "SE", "H", "D"])  # elements of what is written as ATOM
