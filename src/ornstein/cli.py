@@ -97,10 +97,10 @@ def merge(folders: tuple[Path, ...], /, *, out: Path, allow_code: bool = False, 
 
 def models() -> None:
     """List the shipped models."""
-    from .report.show import shipped_table
+    from .report.listing import shipped_table
     from .report.terminal import console
 
-    console.print(shipped_table())
+    console.print(shipped_table(), soft_wrap=False)
 
 
 def doctor() -> None:

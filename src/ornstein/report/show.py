@@ -1,24 +1,21 @@
-"""`ornstein show` and `ornstein models`: what a folder or a model is, in words and as report.html."""
+"""`ornstein show`: what a folder or a model is, in words and as report.html."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-
-from rich.table import Table
-from rich.text import Text
 
 from ..errors import InputError
 from ..escaping import html, printable
 from ..files import write_text
 from ..tasks import runs
 from ..tasks.figures import Chapter, Figure
-from ..tasks.registry import broken, task
+from ..tasks.registry import task
 from ..tasks.samples import MANIFEST, read_samples
-from ..training import checkpoints
 from ..training.metrics import read_metrics
 from . import plots
 from .page import page
-from .terminal import cells, metric_table, pairs_table
+from .settings import in_words
+from .terminal import metric_table, pairs_table
 
 
 def show(path: str, allow_code: bool | Path = False) -> Sequence[Any]:
@@ -39,41 +36,32 @@ def show(path: str, allow_code: bool | Path = False) -> Sequence[Any]:
     raise InputError(f"{path}: neither samples ({MANIFEST}), nor a run (metrics.jsonl), nor a shipped model")
 
 
-def shipped_table() -> Table:
-    """The shipped models: size, training steps, first score."""
-    table = Table(title="Shipped models", title_justify="left")
-    for column in ("model", "domain", "size", "steps", "measured"):
-        table.add_column(column)
-    for name, folder in runs.shipped().items():
-        path = folder / runs.MODEL
-        _, meta = checkpoints.load(path, "model")
-        measured = ", ".join(f"{score.name} {score.value:.3g}" for score in runs.latest_metrics(folder))
-        size = f"{path.stat().st_size / 1e6:.1f} MB"
-        table.add_row(*cells(name, task(meta["domain"]).summary, size, str(meta["step"]), measured))
-    if broken():
-        table.caption = Text(printable("\n".join(["Left out:", *map(str, broken().values())])), justify="left")
-    return table
-
-
 def _show_samples(folder: Path, allow_code: bool | Path) -> Sequence[Any]:
     samples = read_samples(folder, allow_code=allow_code)
     assert samples.origin is not None
     metrics = runs.latest_metrics(folder)
+    this, model = task(samples.origin.domain), f"{samples.origin.domain}/{samples.origin.name}"
     rows = [
         ("exactness", samples.verdict),
-        ("model", f"{samples.origin.domain}/{samples.origin.name}"),
+        ("model", model),
         ("weights", samples.origin.weights[:16]),
         ("samples", str(len(samples))),
         ("network evaluations", f"{samples.nfe:g} a sample"),
         ("gradients of the network", f"{samples.gradients:g} a sample"),
         ("seconds", f"{samples.seconds:.2f}"),
-        *((name, str(value)) for name, value in samples.settings.items()),
+        *in_words(model if model in runs.shipped() else "RUN", len(samples), samples.settings, this.request_type()),
         ("created", samples.created),
     ]
-    chapter = Chapter("Samples", _html(rows), task(samples.origin.domain).figures(samples), metrics)
+    chapter = Chapter("Samples", _html(rows), [*this.figures(samples), *_films(folder)], metrics)
     report = _write(folder, chapter)
     tables = [pairs_table(rows, str(folder))] + ([metric_table(metrics, "scores")] if metrics else [])
     return [*tables, report]
+
+
+def _films(folder: Path) -> list[Figure]:
+    """The moving pictures in a folder of samples, whose states on the way are kept nowhere else."""
+    films = (path for path in sorted(folder.glob("*.gif")) if path.is_file() and not path.is_symlink())
+    return [Figure(path.read_bytes(), f"From noise to samples ({path.name})", "gif") for path in films]
 
 
 def _show_run(folder: Path) -> Sequence[Any]:

@@ -12,13 +12,19 @@ from ..tasks.figures import Figure
 from . import pictures
 
 SHOWN = 10  # pictures in a trajectory
-_HEIGHT = 40  # pixels of a small picture on a page
+_WIDTH = 900  # pixels of a wall on a page
+_SMALLEST, _LARGEST = 40, 128  # pixels of a picture in it
 
 
 def to_bytes(x: Float[Tensor, "n c h w"]) -> UInt8[np.ndarray, "n h w c"]:
     """256 levels; values outside are clipped."""
     levels = ((x.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
     return levels.movedim(1, -1).numpy()
+
+
+def columns_of(n: int) -> int:
+    """In how many columns n pictures are well seen: few of them large, many of them small."""
+    return min(n, 8 if n <= 40 else 20)
 
 
 def wall(x: Float[Tensor, "n c h w"], columns: int, caption: str) -> Figure:
@@ -54,4 +60,5 @@ def summary(x: Float[Tensor, "n c h w"]) -> Figure:
 
 def _tiled(x: Tensor, columns: int) -> UInt8[np.ndarray, "height width c"]:
     pixels = to_bytes(x)
-    return pictures.tile(pixels, columns, zoom=-(-_HEIGHT // pixels.shape[1]))
+    height = min(_LARGEST, max(_SMALLEST, _WIDTH // columns))
+    return pictures.tile(pixels, columns, zoom=-(-height // pixels.shape[1]))

@@ -298,7 +298,7 @@ class Images(Task):
         return metrics.of_judge(regressor, regressor.origin.config["data"])
 
     def figures(self, samples: Samples) -> list[Figure]:
-        grid = walls.wall(samples.x, min(len(samples), 20), f"{len(samples)} samples")
+        grid = walls.wall(samples.x, walls.columns_of(len(samples)), f"{len(samples)} samples")
         if samples.settings.get("observation"):
             return [grid, walls.summary(samples.x)]
         return [grid, *(walls.trajectory(samples.trajectory) if samples.trajectory else [])]
