@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ...denoisers.base import NeuralDenoiser
-from ...errors import InputError
+from ...errors import needed_for
 from ...keys import Keys
 from ...mcmc.correction import MCMCReport
 from ...report import plots
@@ -89,16 +89,12 @@ def wasserstein(x: Float[Tensor, "n ..."], system: System, most: int = 1000) -> 
     return [Metric("Wasserstein-2", w2(x[:n], first), "lower", meaning, w2(second, first), "exact draws")]
 
 
-def w2(a: Float[Tensor, "n ..."], b: Float[Tensor, "m ..."]) -> float:
-    """The 2-Wasserstein distance between two sets of points, by linear programming (POT)."""
-    try:
-        import ot
-    except ModuleNotFoundError as error:
-        raise InputError(f"the Wasserstein distance needs {error.name!r}: pip install 'ornstein[energies]'") from None
+def w2(a: Float[Tensor, "n ..."], b: Float[Tensor, "n ..."]) -> float:
+    """The 2-Wasserstein distance between two sets of as many points: that of the best pairing of them."""
+    with needed_for("the Wasserstein distance", "energies"):
+        from scipy.optimize import linear_sum_assignment
     cost = torch.cdist(a.double().flatten(1), b.double().flatten(1)).square().numpy()
-    even = (np.full(len(points), 1 / len(points)) for points in (a, b))
-    squared: Any = ot.emd2(next(even), next(even), cost, numItermax=1_000_000)
-    return float(squared) ** 0.5
+    return float(cost[linear_sum_assignment(cost)].mean()) ** 0.5
 
 
 # Figures ----------------------------------------------------------------------------------------------
