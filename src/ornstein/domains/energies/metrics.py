@@ -106,7 +106,12 @@ def figures(x: Float[Tensor, "n ..."], system: System) -> list[Figure]:
     return [*plane, _energies({"samples": x}, system)]
 
 
-def chapters(denoiser: NeuralDenoiser, system: System, seed: int, n: int = 300) -> list[Chapter]:
+def corrected_title(system: System) -> str:
+    """Of the chapter `corrected`."""
+    return f"{system.name}: from proposals to exp(−E)"
+
+
+def corrected(denoiser: NeuralDenoiser, system: System, seed: int, n: int = 300) -> Chapter:
     """What the model proposes, and what becomes of it.
 
     Args:
@@ -120,15 +125,15 @@ def chapters(denoiser: NeuralDenoiser, system: System, seed: int, n: int = 300) 
     plane = [_on_landscape(sets, system)] if system.shape == (2,) else []
     assert denoiser.origin is not None
     training = f"{denoiser.origin.metadata['gradients']:,}"
-    return [
-        Chapter(
-            f"{system.name}: from proposals to exp(−E)",
-            f"{n} samples, {escape(str(found.exactness))}. The first data of the training took {training} gradients. "
-            f"Draw your own: <code>ornstein sample energies/{denoiser.origin.name} --n 1000 --exact mcmc</code>",
-            [*plane, _energies(sets, system)],
-            judged(found.x, system, found.exactness),
-        )
-    ]
+    figures = [*plane, _energies(sets, system)]
+    return Chapter(
+        corrected_title(system),
+        f"{n} samples, {escape(str(found.exactness))}. The first data of the training took {training} gradients. "
+        f"Draw your own: <code>ornstein sample energies/{denoiser.origin.name} --n 1000 --exact mcmc</code>",
+        figures,
+        judged(found.x, system, found.exactness),
+        figures[0],
+    )
 
 
 def _energies(sets: Mapping[str, Tensor], system: System) -> Figure:

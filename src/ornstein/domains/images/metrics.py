@@ -6,7 +6,7 @@ beside the one that real pictures reach: OpenMoji's style is new to the judge of
 """
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int64
@@ -194,6 +194,7 @@ def _spread(x: Tensor, n: int = MOST) -> Tensor:
 # Digits -----------------------------------------------------------------------------------------------
 
 
+@runtime_checkable
 class Classifier(Protocol):
     """What predicts a class from pixels, as scikit-learn does."""
 
