@@ -33,7 +33,8 @@ from ornstein.mcmc.annealing import anneal
 from ornstein.mcmc.correction import grouped_r_hat
 from ornstein.mcmc.moves import HMC
 from ornstein.mcmc.proposals import wide
-from ornstein.sampling.diagnostics import mean_and_error, r_hat
+from ornstein.sampling.convergence import r_hat
+from ornstein.sampling.diagnostics import mean_and_error
 from ornstein.schedules import Cosine, Scaled
 from ornstein.tasks import runs
 from ornstein.tasks.boltzmann import boltzmann

@@ -1,15 +1,14 @@
 """The systems of energies.py: how much each method may spend on them, what samples are held against, and how."""
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from importlib import import_module
 from math import log
 from typing import Any
 
 import numpy as np
 import torch
+from arviz_stats.base.array import array_stats
 from scipy.stats import ks_2samp
 from torch import Tensor
 
@@ -20,7 +19,7 @@ from ornstein.mcmc import chains
 from ornstein.mcmc.annealing import anneal
 from ornstein.mcmc.moves import HMC
 from ornstein.mcmc.proposals import wide
-from ornstein.sampling.diagnostics import r_hat
+from ornstein.sampling.convergence import r_hat
 
 Row = dict[str, Any]
 TRANSPORTED = 1000
@@ -182,11 +181,8 @@ def quantiles(name: str, quick: bool = False) -> str:
 
 
 def bulk_ess(values: Tensor) -> float:
-    """Of chains (chains, draws): how many independent draws their mean is worth (arviz)."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # it announces its next version
-        arviz = import_module("arviz")
-    return float(arviz.ess(values.numpy()))
+    """Of chains (chains, draws): how many independent draws their mean is worth (ArviZ)."""
+    return float(np.asarray(array_stats.ess(values.numpy())))
 
 
 # Measures ---------------------------------------------------------------------------------------------
@@ -224,8 +220,9 @@ def measured(x: Tensor, system: System, right: Reference, error: float | None = 
 
 
 def transported(x: Tensor, right: Reference) -> float:
-    """W₂ of 1,000 samples to 1,000 right ones."""
-    return w2(thinned(x, TRANSPORTED), thinned(right.halves[0], TRANSPORTED))
+    """W₂ of up to 1,000 samples to as many right ones."""
+    n = min(len(x), len(right.halves[0]), TRANSPORTED)
+    return w2(thinned(x, n), thinned(right.halves[0], n))
 
 
 def _virial(x: Tensor, system: System) -> Row:
@@ -258,10 +255,9 @@ def _shares(x: Tensor, system: System) -> Row:
 
 def floors(system: System, right: Reference) -> Row:
     """What independent right samples are from the same ones, at the sizes compared."""
-    first, second = right.halves
     energies = _right_energies(system, right)
     distance = kolmogorov_smirnov(thinned(energies[1], COMPARED), energies[0])[0]
-    row: Row = {"w2": w2(thinned(second, TRANSPORTED), thinned(first, TRANSPORTED)), "ks": distance}
+    row: Row = {"w2": transported(right.halves[1], right), "ks": distance}
     return row | {"energy": right.energy, "energy_se": right.error}
 
 

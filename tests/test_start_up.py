@@ -9,7 +9,7 @@ from ornstein.keys import constant
 
 HEAVY = (
     *("torch._dynamo", "sklearn", "lightning_fabric", "diffusers", "rdkit", "ase", "matplotlib", "scipy", "pandas"),
-    *("posebusters", "tblite", "RNA", "ot", "arviz"),
+    *("posebusters", "tblite", "RNA", "arviz_stats"),
 )
 
 

@@ -34,16 +34,23 @@ EXAMPLES = (
 )
 
 
-def tour(out: Path = Path("tour"), seed: int = 0) -> None:
-    """Draw from every shipped model, score it, and write one self-contained page.
+def tour(out: Path = Path("tour"), seed: int = 0, full: bool = False) -> None:
+    """Draw from every shipped model and write one self-contained page, which grows as its chapters are finished.
 
     Args:
         out: the folder to write; index.html is the page.
         seed: of all the samples.
+        full: as many samples and steps as a judgement needs, every score measured anew: about half an hour.
     """
+    from .events import finished
+    from .report.terminal import console, drawing_progress
+    from .report.tour import PAGE, plan
     from .report.tour import tour as build
 
-    print(build(out, seed))
+    console.print(f"{plan(full)}; open {out / PAGE}: it grows as chapters are finished", markup=False, highlight=False)
+    with drawing_progress() as show:
+        page = finished(build.events(out, seed, full), show)
+    print(page)
 
 
 def evaluate(folder: Path, /, data: str | None = None, allow_code: bool = False, code: Path | None = None) -> None:

@@ -1,5 +1,8 @@
 """What goes wrong, and the exit code that the command line gives it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from .escaping import printable
 
 
@@ -36,3 +39,17 @@ class Interrupted(RuntimeError):
     """Training was asked to stop (SIGTERM, Ctrl-C), finished its step and saved: resume to go on."""
 
     exit_code = 3
+
+
+@contextmanager
+def needed_for(what: str, extra: str) -> Iterator[None]:
+    """Around the import of a package that only an extra brings: InputError, which names both, if it is not there.
+
+    Args:
+        what: cannot be done without it, in words.
+        extra: of this package, in square brackets behind its name.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise InputError(f"{what} needs {error.name!r}: pip install 'ornstein[{extra}]'") from None

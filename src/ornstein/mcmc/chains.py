@@ -1,4 +1,4 @@
-"""Long chains: many at once, a warm-up that is thrown away, and what arviz says of the rest.
+"""Long chains: many at once, a warm-up that is thrown away, and what R̂ says of the rest.
 
 chains = run(HMC(), Density.of(energy, space), start, Keys.of(seed, len(start)), draws=1000, warmup=200)
 chains.x                (draws, chains, ...)
@@ -16,7 +16,7 @@ from ..deprecation import members
 from ..errors import InputError
 from ..events import Stream, part, streamed
 from ..keys import Keys
-from ..sampling.diagnostics import chain_ess, r_hat
+from ..sampling.convergence import chain_ess, r_hat
 from .densities import Density
 from .moves import Move, repeated, warmed
 from .tempering import ParallelTempering

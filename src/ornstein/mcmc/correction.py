@@ -22,7 +22,8 @@ from torch import Tensor
 from ..events import Stream, part, streamed
 from ..files import number, plain
 from ..keys import Keys
-from ..sampling.diagnostics import effective_sample_size, log_mean_exp, pareto_smoothed, r_hat, systematic
+from ..sampling.convergence import pareto_smoothed, r_hat
+from ..sampling.diagnostics import effective_sample_size, log_mean_exp, systematic
 from ..spaces import Transition
 from .annealing import Annealed, anneal
 from .densities import Density, MCMCState

@@ -1,4 +1,4 @@
-"""The tour's first chapter: the engine against distributions whose every answer is known."""
+"""A chapter of the tour: the engine against distributions whose every answer is known."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from ..sampling import grids
 from ..sampling.kernels import Predictor
 from ..sampling.sampler import Sampler
 from ..spaces import Categorical
-from ..tasks.figures import Chapter, Figure
+from ..tasks.figures import Chapter, Figure, Stop, at_once
 from . import plots
 
 
@@ -82,3 +82,6 @@ def _words(seed: int, letters: str = "ACG", n: int = 20_000) -> bytes:
     drawn = torch.bincount(code, minlength=size**3) / n
     words = [a + b + c for a in letters for b in letters for c in letters]
     return plots.bars({"exact": world.weights.tolist(), "drawn": drawn.tolist()}, words, "probability")
+
+
+STOP = Stop("Is it right? Distributions we know exactly", at_once(chapter), 80, 6)

@@ -65,8 +65,13 @@ def curves(
     axes.set(xlabel=xlabel, ylabel=ylabel)
     axes.set_xscale("log" if "x" in log else "linear")
     axes.set_yscale("log" if "y" in log else "linear")
-    axes.legend(frameon=False)
+    _legend(axes, len(lines))
     return svg(canvas)
+
+
+def _legend(axes: Any, entries: int) -> None:
+    """Above the axes, where it covers nothing."""
+    axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=2 if entries > 3 else 3, fontsize=8)
 
 
 def clouds(panels: Mapping[str, np.ndarray], limit: float, size: float = 1.9) -> bytes:
@@ -100,7 +105,7 @@ def bars(groups: Mapping[str, Sequence[float]], labels: Sequence[str], ylabel: s
         axes.bar(np.arange(len(labels)) + (k - (len(groups) - 1) / 2) * width, heights, width, label=name)
     axes.set_xticks(range(len(labels)), labels, rotation=90, fontsize=7)
     axes.set_ylabel(ylabel)
-    axes.legend(frameon=False)
+    _legend(axes, len(groups))
     return svg(canvas)
 
 
@@ -161,7 +166,7 @@ def histograms(sets: Mapping[str, np.ndarray], xlabel: str, bins: int = 36) -> b
     for name, values in sets.items():
         axes.hist(values, edges, density=True, histtype="step", label=name, linewidth=1.2)
     axes.set(xlabel=xlabel, ylabel="density")
-    axes.legend(frameon=False)
+    _legend(axes, len(sets))
     return svg(canvas)
 
 

@@ -1,4 +1,4 @@
-"""The tour's second chapter: what is said about x₀ is followed as far as it can be, and the distance is measured."""
+"""A chapter of the tour: what is said about x₀ is followed as far as it can be, and the distance is measured."""
 
 from collections.abc import Sequence
 
@@ -11,18 +11,19 @@ from ..guidance.operators import Matrix
 from ..keys import Keys
 from ..tasks.brackets import tilted_mean
 from ..tasks.drawing import sample
-from ..tasks.figures import Chapter, Figure
+from ..tasks.figures import Chapter, Figure, Stop, at_once
 from ..tasks.strength import Law, StrengthSearch
 from . import plots
 
 _F64 = torch.float64
+TITLE = "Say what you know: guidance that can be predicted, posteriors that are exact"
 
 
 def chapter(seed: int) -> Chapter:
     """The knob of guidance, and a posterior beside the exact one."""
     posterior, caption = _posterior(seed)
     return Chapter(
-        "Say what you know: guidance that can be predicted, posteriors that are exact",
+        TITLE,
         "A denoiser and a factor make a denoiser: <code>model &amp; factor</code>. Guidance alone is near; with "
         '<code>exact="particles"</code> samples are weighed until they follow model times factor, and say how well '
         "that went.",
@@ -88,3 +89,6 @@ def _posterior(seed: int, n: int = 1000) -> tuple[bytes, str]:
     }
     caption = f"Five modes, of which x₁ + x₂/2 was measured as {y.item()} ± {noise}. {particles.exactness}"
     return plots.clouds(panels, 1.7, 2.2), caption
+
+
+STOP = Stop(TITLE, at_once(chapter), 81, 4)

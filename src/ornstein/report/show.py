@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.text import Text
+
 from ..errors import InputError
 from ..escaping import html, printable
 from ..files import write_text

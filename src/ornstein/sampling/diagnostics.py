@@ -1,16 +1,14 @@
-"""How exact samples are: effective sample sizes, evidence and its error, the tails of weights, the mixing of chains."""
+"""How exact samples are: effective sample sizes, evidence and its error."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from math import log
 from typing import Any
-from warnings import catch_warnings, simplefilter
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ..errors import InputError
 from ..files import number, plain
 
 
@@ -100,36 +98,3 @@ class Exactness:
         values = {one.name: record[one.name] for one in fields(cls)}
         numbers = {name: number(values[name]) for name in ("log_evidence", "error")}
         return cls(**{**values, **numbers, "ess": tuple(map(number, values["ess"]))})
-
-
-# Diagnostics of weights and of chains: arviz -----------------------------------------------------------
-
-
-def pareto_smoothed(log_weights: Float[Tensor, " n"]) -> tuple[Float[Tensor, " n"], float]:
-    """Log-weights whose largest are replaced by quantiles of a fitted Pareto tail (normalised), and its shape k̂.
-
-    Below .7 the smoothed weights can be trusted; above, no number of samples helps. Source: Vehtari et al. 2024.
-    """
-    finite = log_weights.double().clamp(min=-1e300)
-    smoothed, shape = _arviz().psislw(finite.cpu().numpy())
-    return torch.as_tensor(smoothed, dtype=torch.float64, device=log_weights.device), float(shape)
-
-
-def r_hat(values: Float[Tensor, "chains draws"]) -> float:
-    """Between-chain against within-chain spread, rank-normalised and split; 1 where chains agree."""
-    return float(_arviz().rhat(values.cpu().numpy()))
-
-
-def chain_ess(values: Float[Tensor, "chains draws"]) -> float:
-    """Effective sample size, the smaller of bulk and tail."""
-    return min(float(_arviz().ess(values.cpu().numpy(), method=how)) for how in ("bulk", "tail"))
-
-
-def _arviz() -> Any:
-    with catch_warnings():
-        simplefilter("ignore", FutureWarning)  # it announces its next version on every import
-        try:
-            import arviz
-        except ModuleNotFoundError as error:
-            raise InputError(f"Markov chains are judged by {error.name!r}: pip install 'ornstein[energies]'") from None
-    return arviz

@@ -1,11 +1,12 @@
 """What a domain shows: measured numbers, pictures, things to turn, and chapters made of them."""
 
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from ..escaping import html
+from ..events import Stream
 
 
 @dataclass(frozen=True)
@@ -56,10 +57,12 @@ class Figure:
 
     def html(self) -> str:
         """The figure with its picture inside it."""
-        data, caption = b64encode(self.image).decode(), html(self.caption)
-        width = f' width="{self.width}"' if self.width else ""
-        image = f'<img alt="{caption}"{width} src="data:image/{self.kind};base64,{data}">'
-        return f"<figure>{image}<figcaption>{caption}</figcaption></figure>"
+        return f"<figure>{self.bare()}<figcaption>{html(self.caption)}</figcaption></figure>"
+
+    def bare(self) -> str:
+        """The picture alone."""
+        data, width = b64encode(self.image).decode(), f' width="{self.width}"' if self.width else ""
+        return f'<img alt="{html(self.caption)}"{width} src="data:image/{self.kind};base64,{data}">'
 
 
 @dataclass(frozen=True)
@@ -85,10 +88,62 @@ class Interactive:
 
 
 @dataclass(frozen=True)
+class Card:
+    """What was measured of a model on many samples, beside which few samples drawn now are shown.
+
+    Attributes:
+        metrics: as they stand on the model's card.
+        judged: how many samples they are of.
+        drawn: how many samples the chapter's own metrics are of.
+    """
+
+    metrics: Sequence[Metric]
+    judged: int
+    drawn: int
+
+
+@dataclass(frozen=True)
 class Chapter:
-    """A chapter of the tour or of a report."""
+    """A chapter of the tour or of a report.
+
+    Attributes:
+        text: HTML; titles and captions are plain text.
+        metrics: measured on what the chapter shows.
+        cover: the picture that stands for it on the wall at the head of the tour.
+        card: the same measured on many samples, if that was done.
+    """
 
     title: str
     text: str
     figures: Sequence[Figure | Interactive] = ()
     metrics: Sequence[Metric] = ()
+    cover: Figure | None = None
+    card: Card | None = None
+
+
+@dataclass(frozen=True)
+class Stop:
+    """A chapter of the tour that is still to be made.
+
+    Attributes:
+        title: of the chapter, for the table of contents and the progress.
+        make: of the seed, the events of drawing it; returns the chapter.
+        place: on the page, where chapters stand in the order of these numbers: 10 for what a newcomer wants to see
+            first, 40 for inverse problems, 50 for the other models, 80 for how exact it all is.
+        seconds: about how long it takes on one core, for the progress.
+    """
+
+    title: str
+    make: Callable[[int], Stream[Chapter]]
+    place: float = 50.0
+    seconds: float = 5.0
+
+
+def at_once(make: Callable[[int], Chapter]) -> Callable[[int], Stream[Chapter]]:
+    """A chapter that tells nothing while it is made, as a stop makes it."""
+
+    def stream(seed: int) -> Stream[Chapter]:
+        yield from ()
+        return make(seed)
+
+    return stream

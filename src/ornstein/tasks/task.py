@@ -21,7 +21,7 @@ from ..sampling.sampler import Sampler
 from ..spaces import Space
 from ..states import State
 from ..training.datasets import Dataset
-from .figures import Chapter, Figure, Interactive, Metric
+from .figures import Figure, Interactive, Metric, Stop
 
 if TYPE_CHECKING:
     from .samples import Samples
@@ -77,7 +77,11 @@ class Task(ABC):
         request_type: the frozen dataclass of what a user may ask of a sample; every field has a default.
         sampling: the options of `sample` with which a model is judged on its card.
         n_evaluate: how many samples it is judged on there.
-        n_tour: how many samples the tour draws.
+        n_tour: how many samples of each model the full tour draws.
+        n_glance: how many the tour draws.
+        glance: the options of `sample` with which the tour draws them: fewer steps where these suffice to look at.
+        place: of the models' own samples in the tour; see `Stop`.
+        seconds: about how long those take on one core.
         renamed_flags: flags of `ornstein sample` by their old names, for one version.
         code: settings that may name code of the user's, path/to/file.py:name, which no file alone may have run; what
             `data` returns as metadata of these names, and `code`, are checked likewise. See ornstein.code.
@@ -96,6 +100,10 @@ class Task(ABC):
     sampling: ClassVar[Mapping[str, Any]] = {}
     n_evaluate: ClassVar[int] = 1000
     n_tour: ClassVar[int] = 200
+    n_glance: ClassVar[int] = 16
+    glance: ClassVar[Mapping[str, Any]] = {}
+    place: ClassVar[float] = 50.0
+    seconds: ClassVar[float] = 5.0
     renamed_flags: ClassVar[Mapping[str, str]] = {}
     code: ClassVar[Sequence[str]] = ()
     data_sets: ClassVar[Collection[str]] = ()
@@ -181,8 +189,17 @@ class Task(ABC):
         """
         return data
 
-    def chapters(self, denoiser: NeuralDenoiser, seed: int) -> list[Chapter]:
-        """What the domain has to show of a shipped model in the tour, beside its samples and their scores."""
+    def judge_few(self, samples: "Samples") -> list[Metric]:
+        """The scores that a few samples allow and that take about a second, named as `evaluate` names them."""
+        return []
+
+    def stops(self, denoiser: NeuralDenoiser, full: bool) -> Sequence[Stop]:
+        """What the domain has to show of a shipped model in the tour, beside its samples and their scores.
+
+        Args:
+            denoiser: the model, (x_t, t, condition) → belief.
+            full: with as many samples as a judgement needs, instead of as few as suffice to look at.
+        """
         return []
 
     def denoiser(self, config: Any, metadata: Mapping[str, Any], origin: Origin | None = None) -> NeuralDenoiser:

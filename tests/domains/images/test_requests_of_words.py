@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ornstein import InputError
 from ornstein.denoisers.composition import WEIGHTS
-from ornstein.domains.images.metrics import _plain
+from ornstein.domains.images.metrics import _words
 from ornstein.domains.images.task import ImagesRequest
 from ornstein.domains.images.vision import captions
 from ornstein.tasks.registry import task
@@ -40,7 +40,7 @@ def test_captions_of_the_data_are_texts_as_they_are(heard: list[str]) -> None:
     request = asked()
     assert sorted(heard) == sorted(CAPTIONS)
     assert request.condition[WEIGHTS].tolist() == [[-2.0, 3.0]] * 5
-    assert sorted(map(_plain, request.each["prompts"])) == sorted(CAPTIONS)  # as scores read them
+    assert sorted(map(_words, request.each["prompts"])) == sorted(CAPTIONS)  # as scores read them
 
 
 def test_prompts_are_the_language_and_captions_are_not(heard: list[str]) -> None:

@@ -4,15 +4,15 @@
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ...deferred import deferred
 from ...denoisers.base import NeuralDenoiser
-from ...errors import InputError
 from ...escaping import html
 from ...keys import Keys
 from ...mcmc.correction import MCMCReport
@@ -21,6 +21,11 @@ from ...tasks.drawing import sample
 from ...tasks.figures import Chapter, Figure, Metric
 from .data import System
 from .factors import boltzmann
+
+if TYPE_CHECKING:
+    from scipy import optimize
+else:
+    optimize = deferred("scipy.optimize")
 
 
 def judged(x: Float[Tensor, "n ..."], system: System, exactness: Any = None) -> list[Metric]:
@@ -89,16 +94,10 @@ def wasserstein(x: Float[Tensor, "n ..."], system: System, most: int = 1000) -> 
     return [Metric("Wasserstein-2", w2(x[:n], first), "lower", meaning, w2(second, first), "exact draws")]
 
 
-def w2(a: Float[Tensor, "n ..."], b: Float[Tensor, "m ..."]) -> float:
-    """The 2-Wasserstein distance between two sets of points, by linear programming (POT)."""
-    try:
-        import ot
-    except ModuleNotFoundError as error:
-        raise InputError(f"the Wasserstein distance needs {error.name!r}: pip install 'ornstein[energies]'") from None
+def w2(a: Float[Tensor, "n ..."], b: Float[Tensor, "n ..."]) -> float:
+    """The 2-Wasserstein distance between two sets of as many points: that of the best pairing of them."""
     cost = torch.cdist(a.double().flatten(1), b.double().flatten(1)).square().numpy()
-    even = (np.full(len(points), 1 / len(points)) for points in (a, b))
-    squared: Any = ot.emd2(next(even), next(even), cost, numItermax=1_000_000)
-    return float(squared) ** 0.5
+    return float(cost[optimize.linear_sum_assignment(cost)].mean()) ** 0.5
 
 
 # Figures ----------------------------------------------------------------------------------------------
@@ -110,7 +109,12 @@ def figures(x: Float[Tensor, "n ..."], system: System) -> list[Figure]:
     return [*plane, _energies({"samples": x}, system)]
 
 
-def chapters(denoiser: NeuralDenoiser, system: System, seed: int, n: int = 300) -> list[Chapter]:
+def corrected_title(system: System) -> str:
+    """Of the chapter `corrected`."""
+    return f"{system.name}: from proposals to exp(−E)"
+
+
+def corrected(denoiser: NeuralDenoiser, system: System, seed: int, n: int = 300) -> Chapter:
     """What the model proposes, and what becomes of it.
 
     Args:
@@ -124,15 +128,15 @@ def chapters(denoiser: NeuralDenoiser, system: System, seed: int, n: int = 300) 
     plane = [_on_landscape(sets, system)] if system.shape == (2,) else []
     assert denoiser.origin is not None
     training = f"{denoiser.origin.metadata['gradients']:,}"
-    return [
-        Chapter(
-            f"{system.name}: from proposals to exp(−E)",
-            f"{n} samples, {html(str(found.exactness))}. The first data of the training took {training} gradients. "
-            f"Draw your own: <code>ornstein sample energies/{denoiser.origin.name} --n 1000 --exact mcmc</code>",
-            [*plane, _energies(sets, system)],
-            judged(found.x, system, found.exactness),
-        )
-    ]
+    figures = [*plane, _energies(sets, system)]
+    return Chapter(
+        corrected_title(system),
+        f"{n} samples, {html(str(found.exactness))}. The first data of the training took {training} gradients. "
+        f"Draw your own: <code>ornstein sample energies/{denoiser.origin.name} --n 1000 --exact mcmc</code>",
+        figures,
+        judged(found.x, system, found.exactness),
+        figures[0],
+    )
 
 
 def _energies(sets: Mapping[str, Tensor], system: System) -> Figure:

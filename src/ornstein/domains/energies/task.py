@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import prod
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -18,7 +19,7 @@ from ...files import GB, Within
 from ...schedules import SCHEDULES, Scaled
 from ...spaces import Euclidean
 from ...states import State
-from ...tasks.figures import Chapter, Figure, Metric
+from ...tasks.figures import Figure, Metric, Stop, at_once
 from ...tasks.samples import Samples, native
 from ...tasks.task import Request, Task
 from ...training.datasets import Arrays, Dataset
@@ -27,6 +28,8 @@ from .data import System, recorded
 from .factors import boltzmann
 from .learning import renewed
 from .network import NetworkConfig
+
+SMALL = 8  # coordinates, of systems that are corrected within seconds
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,9 @@ class Energies(Task):
     config = EnergiesConfig
     request_type = EnergiesRequest
     sampling: ClassVar[Mapping[str, Any]] = {"exact": "mcmc"}
+    n_glance = 200
+    place = 60.0
+    seconds = 2.0
     block = 256
     code: ClassVar[Sequence[str]] = ("system",)
     facts: ClassVar[Mapping[str, Any]] = {
@@ -142,9 +148,16 @@ class Energies(Task):
     def figures(self, samples: Samples) -> list[Figure]:
         return metrics.figures(samples.x, _system(samples))
 
-    def chapters(self, denoiser: NeuralDenoiser, seed: int) -> list[Chapter]:
+    def judge_few(self, samples: Samples) -> list[Metric]:
+        return self.evaluate(samples)
+
+    def stops(self, denoiser: NeuralDenoiser, full: bool) -> list[Stop]:
         assert denoiser.origin is not None
-        return metrics.chapters(denoiser, recorded(denoiser.origin.metadata), seed)
+        system = recorded(denoiser.origin.metadata)
+        if not full and prod(system.shape) > SMALL:
+            return []  # its correction takes minutes; the card has it
+        title = metrics.corrected_title(system)
+        return [Stop(title, at_once(lambda seed: metrics.corrected(denoiser, system, seed)), 61, 60 if full else 6)]
 
 
 def _system(samples: Samples) -> System:

@@ -20,7 +20,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from ...denoisers.base import Condition
-from ...errors import InputError
+from ...errors import InputError, needed_for
 from ...keys import Keys
 from ...training.datasets import Arrays, Dataset
 from .pixels import read_with_alpha
@@ -293,7 +293,8 @@ def _held_out(labels: Int64[Tensor, " n"]) -> Tensor:
 
 
 def _digits() -> tuple[Float[Tensor, "n 1 8 8"], Int64[Tensor, " n"]]:
-    from sklearn.datasets import load_digits  # a second to import, so only when asked for
+    with needed_for("the data set of digits", "images"):
+        from sklearn.datasets import load_digits  # a second to import, so only when asked for
 
     digits: Any = load_digits()
     images = torch.tensor(digits.images, dtype=torch.float32)[:, None] / 8 - 1

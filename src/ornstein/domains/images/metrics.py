@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from ...errors import InputError
+from ...errors import InputError, needed_for
 from ...keys import Keys
 from ...tasks.figures import Metric
 from ...tasks.runs import load_regressor, shipped
@@ -263,7 +263,8 @@ class Classifier(Protocol):
 
 def machine(train: Arrays) -> Classifier:
     """A support vector machine of real pictures."""
-    from sklearn.svm import SVC  # a second to import, so only where it judges
+    with needed_for("the judge of digits", "images"):
+        from sklearn.svm import SVC  # a second to import, so only where it judges
 
     assert isinstance(train.x, Tensor)
     return SVC(C=10.0, gamma="scale").fit(train.x.flatten(1).numpy(), train.condition["label"].numpy())

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from math import gcd
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -16,6 +17,7 @@ from ...denoisers.composition import Autoguidance, mixture, product
 from ...denoisers.regressors import Regressor
 from ...deprecation import renamed
 from ...errors import InputError
+from ...events import Stream, part
 from ...files import Within, require
 from ...guidance.operators import Blur
 from ...networks import PatchTransformerConfig, UNetConfig
@@ -23,9 +25,10 @@ from ...report import pictures, walls
 from ...schedules import SCHEDULES
 from ...spaces import Euclidean
 from ...states import State
-from ...tasks.drawing import sample
-from ...tasks.figures import Chapter, Figure, Metric
-from ...tasks.requests import draw
+from ...tasks.drawing import draws, sample
+from ...tasks.engines import Population
+from ...tasks.figures import Chapter, Figure, Metric, Stop
+from ...tasks.requests import drawing
 from ...tasks.runs import load
 from ...tasks.samples import MANIFEST, Samples, native
 from ...tasks.task import Request, Task
@@ -191,6 +194,8 @@ class Images(Task):
         "--weak": "--weak-model",
     }
     n_tour = 100
+    n_glance = 20
+    glance: ClassVar[Mapping[str, Any]] = {"steps": QUICK, "batch_size": 20}
 
     def data(self, config: ImagesConfig) -> tuple[Dataset, Dataset]:
         return data.load(config.data, config.size, config.styles, config.caption_column)
@@ -303,12 +308,26 @@ class Images(Task):
             return [grid, walls.summary(samples.x)]
         return [grid, *(walls.trajectory(samples.trajectory) if samples.trajectory else [])]
 
-    def chapters(self, denoiser: NeuralDenoiser, seed: int) -> list[Chapter]:
+    def judge_few(self, samples: Samples) -> list[Metric]:
+        label = samples.condition.get("label")
+        assert samples.origin is not None
+        source = samples.origin.config["data"]
+        if label is None or samples.origin.metadata.get("caption"):
+            return []
+        train, held_out = data.yardstick(source, samples.origin.config.get("size", 32), samples.origin.metadata)
+        assert isinstance(train, Arrays)
+        assert isinstance(held_out, Arrays)
+        if judge := metrics.judge_of(source):
+            return metrics.of_classes(samples.x, label, held_out, judge)
+        return [metrics.class_agreement(samples.x, label, train, held_out)]
+
+    def stops(self, denoiser: NeuralDenoiser, full: bool) -> list[Stop]:
         assert denoiser.origin is not None
         if denoiser.origin.metadata.get("caption"):
-            return [_words(denoiser, seed)]
-        digits = denoiser.origin.config["data"] == "digits"
-        return [_playground(denoiser, data.digits()[1], seed)] if digits else []
+            return _words(denoiser, full)
+        if denoiser.origin.config["data"] != "digits":
+            return []
+        return [Stop(_QUARTER, lambda seed: _playground(denoiser, seed, full), 40, 100 if full else 20)]
 
     def _names(self, samples: Samples) -> list[str]:
         kinds = [_slug(prompt) for prompt in samples.each.get("prompts", ())]
@@ -408,42 +427,54 @@ def _spread(names: Sequence[str]) -> tuple[str, ...]:
 
 # What words can say -----------------------------------------------------------------------------------
 
+_COMPOSED = (
+    " A composition is the product of two denoisers over what both have in common, so that it needs no picture of both "
+    "to learn from."
+)
 
-def _words(model: NeuralDenoiser, seed: int) -> Chapter:
-    """A wall of prompts, its trajectory, styles mixed, two things in one picture, and the way from one to another."""
+
+def _words(model: NeuralDenoiser, full: bool) -> list[Stop]:
+    """What emoji show; and new words, styles mixed, two things in one picture, the way from one to another."""
     assert model.origin is not None
-    styles = model.origin.metadata["labels"] or [""]
-    said = {
-        "what emoji show, and from the 17th on what none of them does": PROMPTS,
+    styles, some = model.origin.metadata["labels"] or [""], (4, 12) if full else (2, 8)
+    new = {
+        "what no emoji shows": PROMPTS[16:],
         "in each style, and in two at once": tuple(
             prompt
-            for text in PROMPTS[:4]
+            for text in PROMPTS[: some[0]]
             for prompt in (*(f"{text} @{style}" for style in styles), _mixed(text, styles))
         ),
-        "two things, each as a prompt of its own": tuple(f"{a} AND {b}" for a, b in TWO[:12]),
-        "the same, joined by a word": tuple(f"{a} and {b}" for a, b in TWO[:12]),
+        "two things, each as a prompt of its own": tuple(f"{a} AND {b}" for a, b in TWO[: some[1]]),
+        "the same, joined by a word": tuple(f"{a} and {b}" for a, b in TWO[: some[1]]),
         "from a red heart to a yellow star": ("a red heart TO a yellow star",) * WAY,
     }
-    figures = []
+    said = {
+        "Pictures from words": ({"what emoji show": PROMPTS[:16]}, "", 6),
+        "New words, two at once, and ways between": (new, _COMPOSED, 14),
+    }
+    return [
+        Stop(title, partial(_said_in_words, model, title, asked, text), 10 + k, seconds)
+        for k, (title, (asked, text, seconds)) in enumerate(said.items())
+    ]
+
+
+def _said_in_words(
+    model: NeuralDenoiser, title: str, said: Mapping[str, Sequence[str]], text: str, seed: int
+) -> Stream[Chapter]:
+    """Walls of prompts; the first with its trajectory."""
+    figures, total = [], float(sum(map(len, said.values())))
     for caption, asked in said.items():
-        samples = draw(
-            model,
-            ImagesRequest(prompt=tuple(dict.fromkeys(asked))),
-            len(asked),
-            steps=QUICK,
-            seed=seed,
-            trajectory=True if asked == PROMPTS else None,
-        )
+        request = ImagesRequest(prompt=tuple(dict.fromkeys(asked)))
+        how = {"steps": QUICK, "batch_size": 16, "seed": seed, "trajectory": True if not figures else None}
+        before = sum(len(one) for one in list(said.values())[: list(said).index(caption)])
+        samples = yield from part(drawing(model, request, len(asked), **how), before, len(asked), total)
         figures += [
-            walls.wall(samples.x, min(len(asked), 16), caption),
+            walls.wall(samples.x, 8, f"{caption}: {', '.join(dict.fromkeys(asked))}"),
             *(walls.trajectory(samples.trajectory) if samples.trajectory else []),
         ]
-    return Chapter(
-        "Pictures from words",
-        f"<code>ornstein sample images/openmoji --prompt …</code>, {QUICK} steps each. A composition is the product of "
-        "two denoisers over what both have in common, so that it needs no picture of both to learn from.",
-        figures,
-    )
+    example = next(iter(said.values()))[0]
+    lead = f'Drawn now: <code>ornstein sample images/openmoji --prompt "{example}"</code>, {QUICK} steps each.'
+    return Chapter(title, lead + text, figures, cover=figures[0])
 
 
 def _mixed(text: str, styles: Sequence[str]) -> str:
@@ -453,55 +484,62 @@ def _mixed(text: str, styles: Sequence[str]) -> str:
 # What a model knows, shown on pictures it never saw ---------------------------------------------------
 
 
-def _playground(model: Denoiser, held_out: Arrays, seed: int) -> Chapter:
+_QUARTER = "Digits from a quarter of their pixels"
+
+
+def _playground(model: Denoiser, seed: int, full: bool) -> Stream[Chapter]:
     """Pictures from a quarter of their pixels, with what is left uncertain; and other things to say."""
+    held_out = data.digits()[1]
     assert isinstance(held_out.x, Tensor)
-    truths = held_out.x[:3]
+    n, steps, count = (64, 25, 3) if full else (32, 12, 2)
+    truths, found = held_out.x[:count], []
     seen = torch.zeros(truths.shape[1:], dtype=torch.bool)
     seen[:, ::2, ::2] = True
-    found = [_reconstructed(model, truth, seen, seed) for truth in truths]
+    how = Population(particles=n, steps=steps)
+    for k, truth in enumerate(truths):
+        restored = draws(model & inpainted(truth, seen, 0.15), n, how, seed=seed)
+        samples = yield from part(restored, k, 1, count + 0.5)
+        found.append(samples)
     rows = torch.cat([_row(truth, seen, samples) for truth, samples in zip(truths, found, strict=True)])
     inside = torch.stack([_inside(truth, samples)[~seen] for truth, samples in zip(truths, found, strict=True)])
     smallest = min(min(samples.exactness.ess) for samples in found if samples.exactness)
+    wall = walls.wall(rows, SHOWN + 4, "truth · seen · mean · standard deviation · samples")
     return Chapter(
-        "Digits from a quarter of their pixels",
-        f"Held-out digits, one pixel in four seen. From the left: the truth, what was seen, the mean of 64 particles "
-        f"after 25 steps, their standard deviation, and {SHOWN} of them; the effective sample size is at least "
-        f"{smallest:.0%} of 64. Below, the same model told other things.",
-        [
-            walls.wall(rows, SHOWN + 4, "truth · seen · mean · standard deviation · samples"),
-            *(walls.wall(x, SHOWN, caption) for caption, x in _said(model, truths[0], seed)),
-        ],
+        _QUARTER,
+        f"Held-out digits, one pixel in four seen. From the left: the truth, what was seen, the mean of {n} particles "
+        f"after {steps} steps, their standard deviation, and {SHOWN} of them; the effective sample size is at least "
+        f"{smallest:.0%} of {n}. Below, the same model told other things.",
+        [wall, *(walls.wall(x, SHOWN, caption) for caption, x in _said(model, truths[0], seed, full))],
         [
             Metric(
                 "unseen pixels within two standard deviations",
                 inside.double().mean().item(),
                 "closer",
-                "Share of the pixels that were not seen; a normal posterior would have .95.",
+                f"Share of the pixels that were not seen, in {count} digits; a normal posterior would have .95.",
                 0.95,
                 "normal",
             )
         ],
+        wall,
     )
 
 
-def _reconstructed(model: Denoiser, truth: Tensor, seen: Tensor, seed: int, n: int = 64) -> Samples:
-    """Exact samples of a picture of which some pixels were seen."""
-    return sample(model & inpainted(truth, seen, 0.15), n, 25, seed=seed, exact="particles", particles=n)
-
-
-def _said(model: Denoiser, truth: Tensor, seed: int) -> list[tuple[str, Tensor]]:
+def _said(model: Denoiser, truth: Tensor, seed: int, full: bool) -> list[tuple[str, Tensor]]:
     """The first held-out picture through worse glasses, and digits described in other words."""
     means = torch.nn.functional.avg_pool2d(truth, 2)
     three, eight = model & label(3), model & label(8)
     described = {
-        "from the means of 2 × 2 pixels": model & coarse(means, 2, 0.05),
-        "from a blur of one pixel": model & blurred(_blur(truth), 1.0, 0.05),
-        "a 3 that is thick: mean brightness .4": three & Brightness(0.4, 256),
-        "a 3 or an 8 (mixture)": mixture([three, eight]),
-        "a 3 and an 8 (product over all digits)": product(three, eight, model),
+        "from the means of 2 × 2 pixels": lambda: model & coarse(means, 2, 0.05),
+        "a 3 or an 8 (mixture)": lambda: mixture([three, eight]),
     }
-    return [(caption, sample(denoiser, SHOWN, 20, seed=seed).x) for caption, denoiser in described.items()]
+    if full:
+        described |= {
+            "from a blur of one pixel": lambda: model & blurred(_blur(truth), 1.0, 0.05),
+            "a 3 that is thick: mean brightness .4": lambda: three & Brightness(0.4, 256),
+            "a 3 and an 8 (product over all digits)": lambda: product(three, eight, model),
+        }
+    steps = 20 if full else QUICK
+    return [(caption, sample(told(), SHOWN, steps, seed=seed).x) for caption, told in described.items()]
 
 
 def _blur(truth: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -14,14 +15,15 @@ from ...denoisers.base import Condition, Denoiser, Guide, NeuralDenoiser, Origin
 from ...denoisers.regressors import Regressor
 from ...deprecation import renamed
 from ...errors import InputError
+from ...events import Stream, part
 from ...files import Within, write_text
 from ...networks import MolecularConfig, MolecularRegressor, MolecularTransformer
 from ...report import knobs
 from ...spaces import Product
 from ...states import State, take
-from ...tasks.drawing import sample
+from ...tasks.drawing import draws
 from ...tasks.engines import Independent
-from ...tasks.figures import Chapter, Figure, Interactive, Metric
+from ...tasks.figures import Chapter, Figure, Interactive, Metric, Stop
 from ...tasks.samples import Samples, native
 from ...tasks.strength import StrengthSearch
 from ...tasks.task import Request, Task
@@ -148,6 +150,9 @@ class Molecules(Task):
     renamed_flags: ClassVar[Mapping[str, str]] = {"--temperature": "--temperature-kelvin"}
     sampling: ClassVar[Mapping[str, Any]] = {"steps": 100, "batch_size": 100}
     n_tour = 64
+    glance: ClassVar[Mapping[str, Any]] = {"steps": 40, "batch_size": 16}
+    place = 20.0
+    seconds = 8.0
     block = 4
 
     def data(self, config: MoleculesConfig) -> tuple[Arrays, Arrays]:
@@ -252,8 +257,15 @@ class Molecules(Task):
         frames = [_molecules(replace(some, x=some.trajectory[k])) for k in steps]
         return [*shown, *(figures.emergence(frames) if frames else [])]
 
-    def chapters(self, denoiser: NeuralDenoiser, seed: int) -> list[Chapter]:
-        return [_bonded(denoiser, seed), _knob(denoiser, seed)]
+    def judge_few(self, samples: Samples) -> list[Metric]:
+        found = Stability.of(_molecules(samples))
+        shares = {"atoms stable": found.atoms, "molecules stable": found.molecules, "connected": found.connected}
+        return [Metric(name, share, "higher", "By EDM's table of distances.") for name, share in shares.items()]
+
+    def stops(self, denoiser: NeuralDenoiser, full: bool) -> list[Stop]:
+        n = 64 if full else 16
+        bonded = Stop(_WISHED, partial(_bonded, denoiser, n), 21, n)
+        return [bonded, Stop(_KNOB, partial(_knob, denoiser, n), 22, 2 * n)] if full else [bonded]
 
 
 def _some(what: str, lines: Sequence[str], most: int = 20) -> list[str]:
@@ -359,50 +371,54 @@ def _spread(samples: Samples, n: int) -> Samples:
 
 # What a model knows, told other things ----------------------------------------------------------------
 
-_FEW, _QUICK = 64, 40  # molecules and calls of a chapter
+_QUICK = 40  # calls of a chapter
 _GAMMAS = (-0.8, 0.0, 0.8)
 _ATOMS = 18  # of each molecule under the knob: sizes are not pushed
+_WISHED, _KNOB = "A hydrogen bond within the molecule, wished for", "A knob that can be predicted"
 
 
-def _drawn(denoiser: Denoiser, metadata: Mapping[str, Any], seed: int, atoms: int | None = None) -> Samples:
-    condition = {"mask": torch.arange(metadata["length"]) < sizes(range(_FEW), metadata, atoms)[:, None]}
-    how = Independent(**{**STOCHASTIC, "steps": _QUICK}, batch_size=32)
-    return sample(denoiser, _FEW, how=how, seed=seed, condition=condition)
-
-
-def _metadata(denoiser: Denoiser) -> Mapping[str, Any]:
+def _drawn(denoiser: Denoiser, n: int, seed: int, atoms: int | None = None) -> Stream[Samples]:
     assert denoiser.origin is not None
-    return denoiser.origin.metadata
+    metadata = denoiser.origin.metadata
+    condition = {"mask": torch.arange(metadata["length"]) < sizes(range(n), metadata, atoms)[:, None]}
+    return draws(
+        denoiser, n, Independent(**{**STOCHASTIC, "steps": _QUICK}, batch_size=32), seed=seed, condition=condition
+    )
 
 
-def _bonded(model: NeuralDenoiser, seed: int) -> Chapter:
+def _bonded(model: NeuralDenoiser, n: int, seed: int) -> Stream[Chapter]:
     """Hydrogen bonds without and with a wish for them."""
-    metadata = _metadata(model)
     wish = factors.hydrogen_bond(WISH)
-    plain, wished = (_molecules(_drawn(denoiser, metadata, seed)) for denoiser in (model, model & wish))
+    as_it_is = yield from part(_drawn(model, n, seed), 0, 1, 4)
+    guided = yield from part(_drawn(model & wish, n, seed), 1, 3, 4)
+    plain, wished = _molecules(as_it_is), _molecules(guided)
     shares = [sum(bool(hydrogen_bonds(one)) for one in found) / len(found) for found in (plain, wished)]
     stable = [Stability.of(found).atoms for found in (plain, wished)]
+    bonded = figures.bonded(wished)
     return Chapter(
-        "A hydrogen bond within the molecule, wished for",
-        f"The same {_FEW} seeds without and with <code>model &amp; on.molecules.hydrogen_bond({WISH:g})</code>, "
+        _WISHED,
+        f"The same {n} seeds without and with <code>model &amp; on.molecules.hydrogen_bond({WISH:g})</code>, "
         f"{_QUICK} calls each. Distances are from a hydrogen on nitrogen or oxygen to the nearest that may accept it.",
-        [*figures.bonded(wished), figures.shortest_contacts({"as it is": plain, "wished for": wished})],
+        [*bonded, figures.shortest_contacts({"as it is": plain, "wished for": wished})],
         [
             Metric("with a hydrogen bond", shares[1], "higher", "H···A at most 2.5 Å, D–H–A at least 110°.", shares[0],
                   "without the wish"),
             Metric("atoms stable", stable[1], "higher", "By EDM's table.", stable[0], "without the wish"),
         ],
+        bonded[0] if bonded else None,
     )  # fmt: skip
 
 
-def _knob(model: NeuralDenoiser, seed: int) -> Chapter:
+def _knob(model: NeuralDenoiser, n: int, seed: int) -> Stream[Chapter]:
     """Nitrogen atoms against the strength of a wish for them, beside what unguided molecules predict."""
-    knob, metadata = StrengthSearch(model, factors.element_count("N"), _FEW), _metadata(model)
-    drawn = {gamma: _drawn(model & knob.guide(gamma), metadata, seed, _ATOMS) for gamma in _GAMMAS}
+    knob, measured = StrengthSearch(model, factors.element_count("N"), n), {}
+    for k, gamma in enumerate(_GAMMAS):
+        samples = yield from part(_drawn(model & knob.guide(gamma), n, seed, _ATOMS), k, 1, len(_GAMMAS))
+        measured[gamma] = knob.value(samples)
     return knobs.chapter(
-        "A knob that can be predicted",
+        _KNOB,
         f"Nitrogen atoms a molecule under exp(γ · their number), which the model itself foresees in noisy molecules: "
-        f"{_FEW} molecules of {_ATOMS} atoms at each γ, and what those at γ = 0 say of the others.",
+        f"{n} molecules of {_ATOMS} atoms at each γ, and what those at γ = 0 say of the others.",
         "nitrogen atoms a molecule",
-        {gamma: knob.value(found) for gamma, found in drawn.items()},
+        measured,
     )

@@ -14,6 +14,7 @@ from ...denoisers.base import Condition, Guide, NeuralDenoiser
 from ...denoisers.composition import ClassifierFreeGuidance
 from ...deprecation import renamed
 from ...errors import InputError
+from ...events import Stream
 from ...files import Within, require
 from ...networks import Transformer, TransformerConfig
 from ...sampling.grids import uniform
@@ -22,8 +23,8 @@ from ...sampling.sampler import Sampler
 from ...sampling.unmasking import FirstHitting, InformedCorrector, Remask, TemperatureTopP, Unmask
 from ...spaces import Categorical, Space
 from ...states import State
-from ...tasks.drawing import sample
-from ...tasks.figures import Chapter, Figure, Metric
+from ...tasks.figures import Chapter, Figure, Metric, Stop, at_once
+from ...tasks.requests import drawing
 from ...tasks.samples import Samples, native
 from ...tasks.task import Request, Task
 from ...training.datasets import Arrays, Dataset
@@ -154,6 +155,9 @@ class Sequences(Task):
     sampling: ClassVar[Mapping[str, Any]] = {"batch_size": 100}
     n_evaluate = 200
     n_tour = 24
+    n_glance = 12
+    glance: ClassVar[Mapping[str, Any]] = {"batch_size": 12}
+    place = 30.0
 
     def data(self, config: SequencesConfig) -> tuple[Arrays, Arrays]:
         parts = _load(config.data, config.alphabet, config.identity, config.unknown_letters)
@@ -245,16 +249,27 @@ class Sequences(Task):
             found += figures.trajectory(samples.trajectory, metadata)
         return found
 
-    def chapters(self, denoiser: NeuralDenoiser, seed: int) -> list[Chapter]:
+    def judge_few(self, samples: Samples) -> list[Metric]:
+        return self.evaluate(samples)
+
+    def stops(self, denoiser: NeuralDenoiser, full: bool) -> list[Stop]:
         assert denoiser.origin is not None
-        config, metadata = denoiser.origin.config, denoiser.origin.metadata
-        if metadata["lengths"]:
+        known = metrics.against_autoregression if denoiser.origin.config["data"] == "riboswitch" else None
+        if denoiser.origin.metadata["lengths"] or not (full or known):
             return []
-        train, held_out = _of(config)
-        request = self.request(SequencesRequest(), range(CHAPTER), metadata)
-        way = sampler(SequencesRequest(), denoiser.space, None)
-        drawn = sample(denoiser, CHAPTER, seed=seed, condition=request.condition, sampler=way)
-        return metrics.chapters(denoiser, drawn.x, train, held_out)
+        together = Stop(
+            f"What varies together in {denoiser.origin.name}", partial(_together, denoiser, full), 31, 60 if full else 8
+        )
+        return [together, Stop("Against autoregression", at_once(lambda seed: known()), 32, 1)] if known else [together]
+
+
+def _together(denoiser: NeuralDenoiser, full: bool, seed: int) -> Stream[Chapter]:
+    """Columns that vary together; in few steps, where letters are revealed at random, unless in full."""
+    assert denoiser.origin is not None
+    train, held_out = _of(denoiser.origin.config)
+    asked, steps = (SequencesRequest(), None) if full else (SequencesRequest(reveal_order="ancestral"), 32)
+    drawn = yield from drawing(denoiser, asked, CHAPTER, seed=seed, steps=steps, batch_size=CHAPTER)
+    return metrics.together(denoiser, drawn.x, train, held_out, judged=full)
 
 
 def _left_out(metadata: Mapping[str, Any]) -> str:
