@@ -1,7 +1,6 @@
 """The samples, with everything that made them and what was measured about how exact they are."""
 
 import platform
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -19,6 +18,7 @@ from ..deprecation import members, renamed
 from ..errors import InputError
 from ..escaping import html, printable
 from ..files import MB, NUMBER, Within, inside, read_json, require, sha256, write_json
+from ..locks import beside
 from ..mcmc.correction import MCMCReport
 from ..sampling.diagnostics import Exactness
 from ..states import State, leaves, take
@@ -112,10 +112,7 @@ class Samples:
         if self.origin is None:
             raise InputError("only samples of a trained model know their field's format; these are yours to write")
         require_absent(folder)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as name:
-            work = Path(name) / folder.name
-            work.mkdir()
+        with beside(folder) as work:
             task(self.origin.domain).write(self, work)
             write_json(work / MANIFEST, self._manifest(work))
             work.rename(folder)
