@@ -17,7 +17,7 @@ from tyro.conf import Positional, arg
 from .code import allow_named
 from .config import SampleConfig
 from .deprecation import GONE
-from .errors import InputError, Interrupted, TrainingError
+from .errors import InputError, Interrupted, SamplingError, TrainingError
 from .escaping import printable
 
 PROGRAM = "One diffusion engine for science: learn to undo noise, say what you know, get calibrated samples."
@@ -279,7 +279,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "doctor": doctor,
         }
         tyro.extras.subcommand_cli_from_dict(commands, prog="ornstein", description=PROGRAM, args=argv)
-    except (InputError, TrainingError, Interrupted) as error:
+    except (InputError, TrainingError, SamplingError, Interrupted) as error:
         return _stopped(error, error.exit_code)
     except KeyboardInterrupt:
         return _stopped("stopped; nothing was written", Interrupted.exit_code)

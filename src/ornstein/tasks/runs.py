@@ -24,6 +24,7 @@ from ..training.checking import check_ahead
 from ..training.datasets import Arrays, Dataset
 from ..training.trainer import LAST, Progress, Trainer
 from .figures import Metric
+from .memory import require_batch
 from .registry import broken, domains, task
 from .samples import MANIFEST, Samples, read_samples, require_code, task_in
 from .task import Task
@@ -87,6 +88,7 @@ def train(
     this = task(domain)
     _require_begun(folder, resume)
     data, validation = this.data(config)
+    require_batch(data, config.train.batch_size)
     say(this.describe(data, validation))
     model = this.model(config, data.metadata)
     check_ahead(model.space, data, "training data")

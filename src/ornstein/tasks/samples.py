@@ -15,7 +15,7 @@ from .. import code
 from ..config import update
 from ..denoisers.base import Condition, Origin
 from ..deprecation import members, renamed
-from ..errors import InputError
+from ..errors import InputError, SamplingError
 from ..escaping import html, printable
 from ..files import MB, NUMBER, Within, inside, read_json, require, sha256, write_json
 from ..locks import beside
@@ -107,11 +107,16 @@ class Samples:
         return f"<p>{html(repr(self))}</p>" + "".join(figure.html() for figure in figures)
 
     def save(self, folder: Path | str) -> Path:
-        """Writes native files and manifest.json into a new folder, which appears whole or not at all."""
+        """Writes native files and manifest.json into a new folder, which appears whole or not at all.
+
+        InputError if it exists already; SamplingError for samples that are not finite.
+        """
         folder = Path(folder)
         if self.origin is None:
             raise InputError("only samples of a trained model know their field's format; these are yours to write")
         require_absent(folder)
+        for wrong in not_finite(self.x):
+            raise SamplingError(f"{folder}: {wrong}; nothing was saved. Guidance or a measurement may be too strong")
         with beside(folder) as work:
             task(self.origin.domain).write(self, work)
             write_json(work / MANIFEST, self._manifest(work))
@@ -139,6 +144,17 @@ class Samples:
             },
             "files": {str(file.relative_to(work)): sha256(file) for file in sorted(work.rglob("*")) if file.is_file()},
         }
+
+
+def not_finite(x: State) -> list[str]:
+    """What is wrong with samples that are not finite numbers, in words; nothing if all are.
+
+    Args:
+        x: states, (n, ...).
+    """
+    finite = [leaf.isfinite().flatten(1).all(1) for leaf in leaves(x) if leaf.is_floating_point()]
+    wrong = int((~torch.stack(finite).all(0)).sum()) if finite else 0
+    return [f"{wrong} of {batch_size_of(x)} samples are not finite numbers (NaN or ±∞)"] if wrong else []
 
 
 def require_absent(folder: Path) -> None:
