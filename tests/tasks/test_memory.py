@@ -39,7 +39,8 @@ def test_a_batch_that_cannot_be_held_is_refused_first(tmp_path: Path, monkeypatc
     config = runs.recipe("images", "digits")
     big = replace(config, train=replace(config.train, batch_size=10**7))
     monkeypatch.setattr(memory, "available", lambda: 10**9)
-    with pytest.raises(InputError, match=r"train.batch_size is 10000000: a batch needs 10.6 GB at least, 1 GB are free"):
+    message = r"train.batch_size is 10000000: a batch needs 10.6 GB at least, 1 GB are free"
+    with pytest.raises(InputError, match=message):
         runs.train("images", "digits", big, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
