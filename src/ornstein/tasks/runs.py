@@ -251,7 +251,7 @@ def _loaded(
     config = update(this.config(), meta["config"], f"{path}: config")
     require(meta["facts"], this.facts, f"{path}: facts")
     require_code(this, meta["config"], meta["facts"], path, allow_code)
-    origin = Origin(meta["domain"], meta["name"], meta["config"], meta["facts"], sha256(path))
+    origin = Origin(meta["domain"], meta["name"], to_dict(config), meta["facts"], sha256(path))
     with Budget(10 * sum(map(torch.Tensor.numel, tensors.values())) + 10**7, path):
         made = _made(this, config, origin, path)
     checkpoints.load_into(made.network, tensors, path)

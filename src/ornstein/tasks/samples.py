@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from .. import code
-from ..config import update
+from ..config import to_dict, update
 from ..denoisers.base import Condition, Origin
 from ..deprecation import members, renamed
 from ..errors import InputError, SamplingError
@@ -219,12 +219,12 @@ def read_samples(folder: Path | str, *, allow_code: bool | str | Path = False) -
     manifest, where = read_manifest(folder), folder / MANIFEST
     this = task_in(manifest["model"], where)
     require(manifest["model"]["facts"], this.facts, f"{where}: facts")
-    update(this.config(), manifest["model"]["config"], f"{where}: config")
+    config = update(this.config(), manifest["model"]["config"], f"{where}: config")
     require_code(this, manifest["model"]["config"], manifest["model"]["facts"], where, allow_code)
     for name, digest in manifest["files"].items():
         if sha256(inside(folder, name, where)) != digest:
             raise InputError(f"{folder / name}: changed since the manifest was written")
-    origin = Origin.from_record(manifest["model"])
+    origin = Origin.from_record({**manifest["model"], "config": to_dict(config)})
     x, condition = this.read(folder, manifest)
     if batch_size_of(x) != manifest["n"]:
         raise InputError(f"{where}: n is {manifest['n']}, but its files hold {batch_size_of(x)} samples")
