@@ -187,9 +187,9 @@ def test_models_and_doctor(capsys: pytest.CaptureFixture[str]) -> None:
         (["sample", "--n", "3", "images/digits"], "sample: the model comes first"),
         (["train", "--train.steps", "3", "images"], "train: the domain comes first"),
         (["train", "images", "--train.steps", "0"], "train.steps is 0, expected a number in [1, inf)"),
-        (["train", "images", "--config", "."], ".: no such configuration file (Is a directory)"),
+        (["train", "images", "--config", "."], ".: not a file but a folder, expected a configuration file"),
         (["train", "images", "--train.steps", "1", "--out", "/dev/null/x"], "/dev/null/x: Not a directory"),
-        (["evaluate", "/dev/null"], "ornstein: /dev/null/manifest.json: Not a directory"),
+        (["evaluate", "/dev/null"], "ornstein: /dev/null/manifest.json: not found (Not a directory)"),
         (["evaluate", "absent"], "absent/manifest.json: not found"),
         (["show", "absent"], "absent: neither samples"),
         (["fly"], "Available subcommands"),
@@ -219,7 +219,7 @@ def test_help_without_a_target(command: str, capsys: pytest.CaptureFixture[str])
 @pytest.mark.parametrize("command", ["evaluate", "show"])
 def test_a_manifest_of_something_else(command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "manifest.json").write_text("{}")
-    assert "manifest.json: has no entry 'model'" in refused([command, str(tmp_path)], capsys)
+    assert "manifest.json: field model is not there, expected an object" in refused([command, str(tmp_path)], capsys)
 
 
 def test_a_report_escapes_what_it_shows(drawn: Path, tmp_path: Path) -> None:
@@ -240,9 +240,10 @@ def test_pictures_without_labels(tmp_path: Path, capsys: pytest.CaptureFixture[s
     for flags in (["--label", "3"], ["--guidance", "2"]):
         assert "this one has none" in refused(["sample", run, *flags, "--out", drawn], capsys)
     assert main(["sample", run, "--n", "2", "--steps", "2", "--out", drawn]) == 0
-    assert main(["evaluate", drawn]) == 0
+    assert f"--data {source}" in refused(["evaluate", drawn], capsys)
+    assert main(["evaluate", drawn, "--data", str(source)]) == 0
     np.savez(source, images=images[::-1])
-    assert "mine.npz: changed since the training: SHA-256" in refused(["evaluate", drawn], capsys)
+    assert "changed since the training: SHA-256" in refused(["evaluate", drawn, "--data", str(source)], capsys)
 
 
 def test_a_misspelt_key_in_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

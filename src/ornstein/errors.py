@@ -35,6 +35,12 @@ class TrainingError(RuntimeError):
     exit_code = 1
 
 
+class SamplingError(RuntimeError):
+    """What was drawn is no sample: numbers that are not finite."""
+
+    exit_code = 1
+
+
 class Interrupted(RuntimeError):
     """Training was asked to stop (SIGTERM, Ctrl-C), finished its step and saved: resume to go on."""
 

@@ -9,7 +9,6 @@ import os
 import reprlib
 import stat
 import sys
-import tempfile
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,26 +18,17 @@ from pathlib import Path
 from typing import Any
 
 from .errors import InputError
+from .locks import beside
 
 
 def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
     """Calls write(temporary) and puts the result in the place of `path`, which is always the old file or the new."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    os.close(handle)
-    temporary = Path(name)
-    try:
+    with beside(path, file=True) as temporary:
         write(temporary)
         temporary.chmod(0o644)
         _sync(temporary)
         temporary.replace(path)
         _sync(path.parent)
-    except OSError as error:  # a full disk names no file
-        if error.errno:
-            error.filename = str(path)
-        raise
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -21,8 +21,8 @@ def require_sense(denoiser: Any, n: Any, seed: Any, first: Any) -> None:
         raise InputError(f"{found} is drawn from, expected a model, such as ornstein.load('images/digits')")
     require_whole("n", n, 1)
     require_whole("first", first, 0)
-    if not isinstance(seed, Integral):
-        raise InputError(f"seed is {seed!r}, expected a whole number")
+    if not isinstance(seed, Integral) or not 0 <= seed < 2**64:  # pyright: ignore[reportOperatorIssue]
+        raise InputError(f"seed is {seed!r}, expected a whole number from 0 to 2⁶⁴ − 1")
 
 
 def require_start(start: State, n: int, space: Space, masked: bool = False) -> None:

@@ -29,7 +29,8 @@ from ..states import batch_size as batch_size_of
 from ..states import concatenate, take, to_device
 from .checks import require_factors_outside, require_one_condition, require_sense, require_shared, require_start
 from .engines import MCMC, Engine, Independent, Population, engine, record
-from .samples import Samples
+from .memory import require_room
+from .samples import Samples, not_finite
 
 
 @renamed(film="trajectory", watch="callback")
@@ -93,10 +94,9 @@ def draws(
         condition: what each sample is given, name → (batch, ...); a missing name means that nothing is said.
         settings: further JSON values for the manifest.
     """
-    if not 0 <= seed < 2**64:
-        raise InputError(f"seed is {seed}, expected a whole number from 0 to 2⁶⁴ − 1")
     how = how or Independent()
     require_sense(denoiser, n, seed, first)
+    require_room(denoiser, n=n, particles=getattr(how, "particles", None))
     job = Job(denoiser, n, seed, first, _for_all(denoiser, n, condition or {}), settings or {})
     stream = _ENGINES[type(how)](job, how)
     samples = yield from stream
@@ -136,7 +136,7 @@ class Job:
             x: states, (batch, ...).
             condition: what each sample is given, name → (batch, ...); a missing name means that nothing is said.
         """
-        first = self.first + more.pop("after", 0)
+        first, notes = self.first + more.pop("after", 0), more.pop("notes", ())
         said = {"seed": self.seed, "first": first, **record(how), **made, "guides": list(self.denoiser.provenance)}
         seconds = time.perf_counter() - self.started
         return Samples(
@@ -145,6 +145,7 @@ class Job:
             self.denoiser.origin,
             seconds=seconds,
             settings={**said, **self.settings},
+            notes=[*notes, *not_finite(x)],
             **more,
         )
 

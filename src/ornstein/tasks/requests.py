@@ -17,6 +17,7 @@ from ..errors import InputError
 from ..events import Event, Stream, finished
 from .drawing import draws, joined
 from .engines import Engine, engine
+from .memory import require_room
 from .registry import task
 from .samples import Samples, read_samples
 from .task import Request, Task
@@ -71,6 +72,7 @@ def drawing(
     this = task(model.origin.domain)
     said = {name: value for name, value in said.items() if value is not None}
     numbers = _whole_blocks(this, model, first, n, said) if exact == "off" else range(first, first + n)
+    require_room(model, n=n, batch_size=len(numbers), particles=said.get("particles"))
     request = this.request(asked, numbers, model.origin.metadata)
     guided: Denoiser = model
     for guide in request.guides:

@@ -25,6 +25,7 @@ from ..training.datasets import Arrays, Dataset
 from ..training.devices import of_precision
 from ..training.trainer import LAST, Progress, Trainer
 from .figures import Metric
+from .memory import require_batch
 from .registry import broken, domains, names, task
 from .samples import MANIFEST, Samples, read_samples, require_code, task_in
 from .task import Task
@@ -91,6 +92,7 @@ def train(
     _require_begun(folder, resume)
     with events.heard_by(callback):
         data, validation = this.data(config)
+    require_batch(data, config.train.batch_size)
     say(this.describe(data, validation))
     model = this.model(config, data.metadata)
     check_ahead(model.space, data, "training data")
@@ -264,7 +266,7 @@ def _loaded(
     config = update(this.config(), meta["config"], f"{path}: config")
     require(meta["facts"], this.facts, f"{path}: facts")
     require_code(this, meta["config"], meta["facts"], path, allow_code)
-    origin = Origin(meta["domain"], meta["name"], meta["config"], meta["facts"], sha256(path))
+    origin = Origin(meta["domain"], meta["name"], to_dict(config), meta["facts"], sha256(path))
     with Budget(10 * sum(map(torch.Tensor.numel, tensors.values())) + 10**7, path):
         made = _made(this, config, origin, path)
     checkpoints.load_into(made.network, tensors, path)

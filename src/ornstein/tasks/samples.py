@@ -1,7 +1,6 @@
 """The samples, with everything that made them and what was measured about how exact they are."""
 
 import platform
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -13,12 +12,13 @@ import torch
 from torch import Tensor
 
 from .. import code
-from ..config import update
+from ..config import to_dict, update
 from ..denoisers.base import Condition, Origin
 from ..deprecation import members, renamed
-from ..errors import InputError
+from ..errors import InputError, SamplingError
 from ..escaping import html, printable
 from ..files import MB, NUMBER, Within, inside, read_json, require, sha256, write_json
+from ..locks import beside
 from ..mcmc.correction import MCMCReport
 from ..sampling.diagnostics import Exactness
 from ..states import State, leaves, take
@@ -107,15 +107,17 @@ class Samples:
         return f"<p>{html(repr(self))}</p>" + "".join(figure.html() for figure in figures)
 
     def save(self, folder: Path | str) -> Path:
-        """Writes native files and manifest.json into a new folder, which appears whole or not at all."""
+        """Writes native files and manifest.json into a new folder, which appears whole or not at all.
+
+        InputError if it exists already; SamplingError for samples that are not finite.
+        """
         folder = Path(folder)
         if self.origin is None:
             raise InputError("only samples of a trained model know their field's format; these are yours to write")
         require_absent(folder)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as name:
-            work = Path(name) / folder.name
-            work.mkdir()
+        for wrong in not_finite(self.x):
+            raise SamplingError(f"{folder}: {wrong}; nothing was saved. Guidance or a measurement may be too strong")
+        with beside(folder) as work:
             task(self.origin.domain).write(self, work)
             write_json(work / MANIFEST, self._manifest(work))
             work.rename(folder)
@@ -142,6 +144,17 @@ class Samples:
             },
             "files": {str(file.relative_to(work)): sha256(file) for file in sorted(work.rglob("*")) if file.is_file()},
         }
+
+
+def not_finite(x: State) -> list[str]:
+    """What is wrong with samples that are not finite numbers, in words; nothing if all are.
+
+    Args:
+        x: states, (n, ...).
+    """
+    finite = [leaf.isfinite().flatten(1).all(1) for leaf in leaves(x) if leaf.is_floating_point()]
+    wrong = int((~torch.stack(finite).all(0)).sum()) if finite else 0
+    return [f"{wrong} of {batch_size_of(x)} samples are not finite numbers (NaN or ±∞)"] if wrong else []
 
 
 def require_absent(folder: Path) -> None:
@@ -206,12 +219,12 @@ def read_samples(folder: Path | str, *, allow_code: bool | str | Path = False) -
     manifest, where = read_manifest(folder), folder / MANIFEST
     this = task_in(manifest["model"], where)
     require(manifest["model"]["facts"], this.facts, f"{where}: facts")
-    update(this.config(), manifest["model"]["config"], f"{where}: config")
+    config = update(this.config(), manifest["model"]["config"], f"{where}: config")
     require_code(this, manifest["model"]["config"], manifest["model"]["facts"], where, allow_code)
     for name, digest in manifest["files"].items():
         if sha256(inside(folder, name, where)) != digest:
             raise InputError(f"{folder / name}: changed since the manifest was written")
-    origin = Origin.from_record(manifest["model"])
+    origin = Origin.from_record({**manifest["model"], "config": to_dict(config)})
     x, condition = this.read(folder, manifest)
     if batch_size_of(x) != manifest["n"]:
         raise InputError(f"{where}: n is {manifest['n']}, but its files hold {batch_size_of(x)} samples")

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..errors import InputError
 from ..files import MB, NUMBER, Within, number, parse_json, plain, require, text, write_text
 
 METRICS = "metrics.jsonl"
@@ -18,11 +19,18 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
 
     InputError, naming the line, if one is not a row of metrics.
     """
-    lines = text(path, 256 * MB, "the metrics of a training").split("\n")
-    if lines[-1]:  # cut short: a row ends with its line
-        lines[-1] = ""
-    rows = [_row(line, f"{path}: line {k}") for k, line in enumerate(lines[:-1], 1)]
-    return rows
+    *lines, last = text(path, 256 * MB, "the metrics of a training").split("\n")
+    if last and _is_whole(last):
+        lines.append(last)
+    return [_row(line, f"{path}: line {k}") for k, line in enumerate(lines, 1)]
+
+
+def _is_whole(line: str) -> bool:
+    try:
+        parse_json(line, "", "")
+    except InputError:
+        return False
+    return True
 
 
 def _row(line: str, where: str) -> dict[str, Any]:

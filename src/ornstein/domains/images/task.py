@@ -142,8 +142,8 @@ class ImagesRequest:
     def __post_init__(self) -> None:
         if self.brightness is not None and self.observation is not None:
             raise InputError("--brightness is calibrated on the model, not on what was measured: give one of the two")
-        require_in(self, "--", {"blur": "(0, inf)", "noise": "[0, inf)", "brightness": "(0, 1)", "interval": "[0, 1]"})
-        require_in(self, "--", {"guidance": "[0, inf)", "autoguidance": "[0, inf)", "strength": "(0, 1]"})
+        require_in(self, "--", {"blur": "(0, 1000]", "noise": "[0, inf)", "brightness": "(0, 1)", "interval": "[0, 1]"})
+        require_in(self, "--", {"guidance": "[0, 1e6]", "autoguidance": "[0, 1e6]", "strength": "(0, 1]"})
         require_in(self, "--", {"way": "[2, inf)"})
         if self.interval is not None and not self.interval[0] < self.interval[1]:
             raise InputError(f"--interval is {self.interval}, expected two times of which the first is smaller")

@@ -109,7 +109,7 @@ class MoleculesRequest:
     binding: float | None = None
 
     def __post_init__(self) -> None:
-        require_in(self, "--", {"guidance": "[0, inf)", "hydrogen_bond": "[0, inf)", "binding": "[0, inf)"})
+        require_in(self, "--", {"guidance": "[0, 1e6]", "hydrogen_bond": "[0, inf)", "binding": "[0, inf)"})
         require_in(self, "--", {"temperature_kelvin": "(0, inf)", "strength": "(0, 1]", "atoms": "[2, inf)"})
         if self.reference is not None and (self.fixed is not None or self.atoms is not None):
             raise InputError("--reference says which atoms there are: leave out --fixed and --atoms")

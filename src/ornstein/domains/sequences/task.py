@@ -120,7 +120,7 @@ class SequencesRequest:
 
     def __post_init__(self) -> None:
         require_in(self, "--", {"bound": "[0, inf)", "sweeps": "[0, inf)", "length": "[1, inf)"})
-        require_in(self, "--", {"temperature": "(0, inf)", "top_p": "(0, 1]", "guidance": "[0, inf)"})
+        require_in(self, "--", {"temperature": "(0, inf)", "top_p": "(0, 1]", "guidance": "[0, 1e6]"})
         if self.bound is not None and self.reveal_order not in (None, "entropy"):
             raise InputError(f"--bound is for --reveal-order entropy, found --reveal-order {self.reveal_order}")
 

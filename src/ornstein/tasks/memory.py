@@ -1,0 +1,73 @@
+"""How much memory samples need, asked before any work: what cannot be held is refused at once."""
+
+import os
+from pathlib import Path
+
+import torch
+
+from ..denoisers.base import Denoiser
+from ..errors import InputError
+from ..keys import Keys
+from ..states import leaves
+from ..training.datasets import Dataset
+
+MOST = 10**8
+"""Samples of one call."""
+_BESIDE = 200  # bytes a sample of what is kept beside its state: its names, its condition, its place in the manifest
+
+
+def require_room(denoiser: Denoiser, **counts: int | None) -> None:
+    """InputError if so many states of a model cannot be held, with what they need and what there is.
+
+    Args:
+        denoiser: the model, which says what a state is.
+        counts: setting → how many states it asks for, such as n=16; None if it was not said.
+    """
+    for name, count in counts.items():
+        if isinstance(count, int) and count > 1000:
+            need, free = count * _bytes(denoiser), available()
+            if count > MOST or need > free:
+                raise InputError(
+                    f"{name} is {count}: so many samples need {need / 1e9:.3g} GB at least, {free / 1e9:.3g} GB are "
+                    f"free, and one call draws {MOST:.0e} at most; draw parts of them (--first, in Python first=) and "
+                    "put these together with merge"
+                )
+
+
+def require_batch(data: Dataset, batch_size: int) -> None:
+    """InputError if the records of one batch, their noise and what a network makes of them cannot be held.
+
+    Args:
+        data: to train on.
+        batch_size: records an update.
+    """
+    x, condition = data.batch(torch.arange(1))
+    held = [*leaves(x), *condition.values()]
+    need, free = 4 * batch_size * sum(leaf.numel() * leaf.element_size() for leaf in held), available()
+    if need > free:
+        said = f"a batch needs {need / 1e9:.3g} GB at least, {free / 1e9:.3g} GB are free"
+        raise InputError(f"train.batch_size is {batch_size}: {said}")
+
+
+def _bytes(denoiser: Denoiser) -> int:
+    """Of one state, twice: where it is made and where it is kept."""
+    one = denoiser.space.prior(Keys.of(0, 1, denoiser.device))
+    return _BESIDE + 2 * sum(leaf.numel() * leaf.element_size() for leaf in leaves(one))
+
+
+def available() -> int:
+    """Bytes of memory that this process may still take, as far as the system tells."""
+    found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    told = (line.split() for line in _lines("/proc/meminfo") if line.startswith("MemAvailable:"))
+    found += [1024 * int(words[1]) for words in told]
+    limit, used = (_lines(f"/sys/fs/cgroup/memory.{name}") for name in ("max", "current"))
+    if limit and used and limit[0].isdecimal():
+        found.append(max(0, int(limit[0]) - int(used[0])))
+    return min(found)
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        return Path(path).read_text().split("\n")
+    except OSError:
+        return []
