@@ -25,12 +25,11 @@ from ...states import State
 from ...tasks.drawing import sample
 from ...tasks.figures import Chapter, Figure, Metric
 from ...tasks.requests import draw
-from ...tasks.runs import load
 from ...tasks.samples import Samples
 from ...tasks.task import Request, Task
 from ...training.datasets import Arrays, Dataset
 from . import data, metrics, network
-from .factors import Brightness, blurred, class_of, coarse, inpainted, label, prompts
+from .factors import Brightness, blurred, class_of, coarse, inpainted, label, prompts, weaker
 from .pixels import read
 from .vision import captions
 from .vision.examples import PROMPTS, TWO
@@ -191,7 +190,7 @@ class Images(Task):
         known, weak = self._known(asked, metadata), []
         if asked.weak_model is not None:
             scale = 2.0 if asked.autoguidance is None else asked.autoguidance
-            weak = [Autoguidance(load(asked.weak_model), scale, asked.interval or ALWAYS)]
+            weak = [Autoguidance(weaker(asked.weak_model, metadata), scale, asked.interval or ALWAYS)]
         of = _of_captions if metadata.get("caption") else _of_classes
         request = of(asked, numbers, metadata, known)
         request = replace(request, guides=[*weak, *request.guides, *known])
@@ -241,9 +240,7 @@ class Images(Task):
     def evaluate(self, samples: Samples) -> list[Metric]:
         assert samples.origin is not None
         config = samples.origin.config
-        train, held_out = data.yardstick(
-            config["data"], config.get("size", 32), samples.origin.metadata, config.get("caption_column", "")
-        )
+        train, held_out = data.yardstick(config["data"], config.get("size", 32), samples.origin.metadata)
         return metrics.judged(samples, train, held_out)
 
     def predictions(self, regressor: Regressor) -> list[Metric]:
@@ -315,7 +312,7 @@ def _of_captions(
         )
     if not metadata["classes"] and requested.label is not None:
         raise InputError("--label is for models trained with classes or styles; this one has none")
-    asked = requested.prompt or (("",) if known else tuple(map(written, _spread(names))))
+    asked = requested.prompt or (("",) if known else _spread(names))
     styles = [class_of(value, metadata) for value in requested.label or (0,)] if metadata["classes"] else [-1]
     each, way = [asked[k % len(asked)] for k in numbers], requested.way or WAY
     if requested.way is not None and not any(len(parsed(prompt)) > 1 for prompt in asked if prompt):
@@ -340,11 +337,11 @@ def _numbered(phrase: Phrase, metadata: Mapping[str, Any]) -> Phrase:
 
 
 def _spread(names: Sequence[str]) -> tuple[str, ...]:
-    """All names in an order of which every beginning is spread evenly over them."""
+    """All names, written as prompts, in an order of which every beginning is spread evenly over them."""
     stride = round(len(names) * 0.6180339887498949)
     while gcd(stride, len(names)) > 1:
         stride += 1
-    return tuple(names[k * stride % len(names)] for k in range(len(names)))
+    return tuple(written(names[k * stride % len(names)]) for k in range(len(names)))
 
 
 # What words can say -----------------------------------------------------------------------------------

@@ -33,6 +33,7 @@ class Pictures:
         captions, labels: of each picture; None where the folder has none.
         left_out: what was not used, and why.
         notes: what was made of the folder, where it could have been something else.
+        column: of the table that holds the captions, if it was named.
     """
 
     pixels: UInt8[np.ndarray, "n h w c"]
@@ -40,6 +41,7 @@ class Pictures:
     labels: Sequence[str] | None
     left_out: Sequence[str]
     notes: Sequence[str] = ()
+    column: str = ""
 
 
 def read_folder(folder: Path, size: int = 0, column: str = "") -> Pictures:
@@ -71,7 +73,7 @@ def read_folder(folder: Path, size: int = 0, column: str = "") -> Pictures:
     pixels = np.stack(list(kept.values()))
     grey = (pixels == pixels[..., :1]).all()
     found = [label for name in kept if (label := labels[name]) is not None]
-    return Pictures(pixels[..., :1] if grey else pixels, captions or None, found or None, left_out, notes)
+    return Pictures(pixels[..., :1] if grey else pixels, captions or None, found or None, left_out, notes, column)
 
 
 def fitted(path: Path, size: int) -> UInt8[np.ndarray, "size size 3"]:
