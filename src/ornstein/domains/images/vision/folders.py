@@ -68,6 +68,8 @@ def read_folder(folder: Path, size: int = 0, column: str = "") -> Pictures:
         reasons = "".join(f"\n  {reason}" for reason in left_out[:5])
         raise InputError(f"{folder}: holds no picture that can be used{reasons}")
     captions = [said[name].captions for name in kept] if any(about.captions for about in said.values()) else []
+    if (several := sum(map(len, captions))) > len(captions):
+        notes.append(f"{several} captions of {len(captions)} pictures, all of which are learned")
     if captions and (silent := captions.count(())):
         notes.append(f"{silent} of {len(kept)} pictures have no caption, and are learned without one")
     pixels = np.stack(list(kept.values()))
@@ -196,7 +198,7 @@ def _classes(
     """
     labels: dict[str, str | None] = dict.fromkeys(pictures)
     folders, notes = _below({name: PurePosixPath(name).parent.parts for name in pictures})
-    if len(set(folders.values())) < 2:
+    if len(set(folders.values()) - {()}) < 2:
         return labels, notes
     deep = next((name for name, parts in folders.items() if len(parts) > 1), "")
     if said and (deep or () in folders.values()):
