@@ -69,8 +69,9 @@ def test_without_noise_pixels_hold_exactly(model: on.NeuralDenoiser, truth: Tens
     assert (x[:, SEEN] == data.measured(path, 1)[0][SEEN]).all()
 
 
+@pytest.mark.slow
 def test_ink_is_what_was_asked_for(model: on.NeuralDenoiser) -> None:
-    guided = model & on.images.label(3) & on.images.Brightness(0.4, n=128)
+    guided = model & on.images.label(3) & on.images.Brightness(0.4, n=64)
     brightness = (on.sample(guided, 100, seed=5).x.mean((1, 2, 3)) + 1) / 2
     assert brightness.mean().item() == pytest.approx(0.4, abs=0.02)
     plain = (on.sample(model & on.images.label(3), 100, seed=5).x.mean((1, 2, 3)) + 1) / 2
@@ -99,3 +100,56 @@ def test_bad_requests_say_what_is_wrong(truth: Tensor, tmp_path: Path) -> None:
     refused("give one --label, or none", brightness=0.4, label=(1, 2))
     refused("--noise 0 holds pixels exactly", observation=odd, operator="blur", noise=0.0)
     refused(r"--brightness is 2.0, expected a number in \(0, 1\)", brightness=2.0)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda x: on.images.label(17), "label 17: this model knows the classes 0 to 9"),
+        (lambda x: on.images.label("three"), "label three: this model knows the classes 0 to 9"),
+        (lambda x: on.images.label(3, float("nan")), "label: scale is nan, expected a number of 0 or more"),
+        (lambda x: on.images.label(3, 1.0, (0.8, 0.2)), r"label: interval is \(0.8, 0.2\), expected two times"),
+        (lambda x: on.images.prompt("a cat"), "prompt: needs a model that knows its caption"),
+        (lambda x: on.images.inpainted(x, SEEN[:, :4]), r"the mask is \(1, 4, 8\), expected \(8, 8\) or \(1, 8, 8\)"),
+        (lambda x: on.images.inpainted(x, SEEN.expand(3, 8, 8)), r"the mask is \(3, 8, 8\)"),
+        (lambda x: on.images.inpainted(x, SEEN * 0.5), "the mask holds more than 0"),
+        (lambda x: on.images.inpainted(x, None), "the mask is a NoneType .*expected numbers"),
+        (lambda x: on.images.inpainted(None, SEEN), "the picture is a NoneType .*expected numbers"),
+        (lambda x: on.images.inpainted(x[:, :4, :4], SEEN[:, :4, :4]), r"is about pictures of shape \(1, 4, 4\)"),
+        (lambda x: on.images.inpainted(127.5 * (x + 1), SEEN), "has values of 0 to 239.062, expected −1"),
+        (lambda x: on.images.blurred(x, 1e9), "the width is 1000000000.0, expected a number of pixels up to .* 8"),
+        (lambda x: on.images.blurred(x, float("nan")), "the width is nan"),
+        (lambda x: on.images.coarse(x, True), "size is True"),
+    ],
+)
+def test_what_python_is_told_is_checked(model: on.NeuralDenoiser, truth: Tensor, make: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        _ = model & make(truth)
+
+
+@pytest.mark.parametrize("seen", [SEEN, SEEN[0], SEEN.long(), SEEN[0].double(), SEEN.numpy(), SEEN[0].int().tolist()])
+def test_masks_of_every_kind_mean_the_same(model: on.NeuralDenoiser, truth: Tensor, seen: Any) -> None:
+    """An integer mask measured other pixels than it said."""
+    expected, found = (
+        on.sample(model & on.images.inpainted(picture, mask, 0.0), 2, 2).x
+        for picture, mask in ((truth, SEEN), (truth[0].numpy(), seen))
+    )
+    assert found.equal(expected)
+    assert (found[:, SEEN] == truth[SEEN]).all()
+
+
+@pytest.mark.parametrize(
+    ("weak", "message"),
+    [
+        ("images/fashion", r"--weak-model images/fashion: shape is \[1, 28, 28\], expected \[1, 8, 8\]"),
+        ("energies/gmm-40", "--weak-model energies/gmm-40: draws Euclidean states, expected a model of pictures"),
+    ],
+)
+def test_weaker_models_of_other_things_are_refused(weak: str, message: str) -> None:
+    refused(message, weak_model=Path(weak))
+
+
+def test_a_blur_wider_than_the_picture_is_refused(truth: Tensor, tmp_path: Path) -> None:
+    """It asked for 48 GB."""
+    path = png(tmp_path / "hazy.png", truth)
+    refused("the width is 1000000000.0, expected", observation=path, operator="blur", blur=1e9)

@@ -110,7 +110,7 @@ def load(source: str, size: int = 32, styles: Sequence[str] = (), caption_column
     return _split(*read_arrays(Path(source)), source, f"{Path(source).name}, the user's own")
 
 
-def yardstick(source: str, size: int, metadata: Mapping[str, Any], caption_column: str = "") -> tuple[Dataset, Dataset]:
+def yardstick(source: str, size: int, metadata: Mapping[str, Any]) -> tuple[Dataset, Dataset]:
     """What samples of a model with these facts are compared with: its data, of emoji those in OpenMoji's style.
 
     Where Fashion-MNIST is not installed, the sample of it that comes along. InputError if the data have changed.
@@ -119,11 +119,10 @@ def yardstick(source: str, size: int, metadata: Mapping[str, Any], caption_colum
         source: name of a shipped data set, or path of a file or folder.
         size: side of a picture, pixels.
         metadata: of the data that the model was trained on, in JSON values.
-        caption_column: as of `load`.
     """
     if source == "fashion" and not fashion.installed():
         return _fashion(fashion.SAMPLE)
-    train, held_out = load(source, size, caption_column=caption_column)
+    train, held_out = load(source, size, caption_column=metadata.get("caption column", ""))
     found, expected = fingerprint(train.metadata), fingerprint(metadata)
     if found != expected:
         raise InputError(f"{source}: changed since the training: SHA-256 {found}, expected {expected}")
@@ -186,16 +185,17 @@ def _captioned(
     found: Pictures, origin: str, groups: Sequence[str], share: float, source: str
 ) -> tuple[Captioned, Captioned]:
     """Split by groups of pictures, a share of which is held out; each picture is seen with and without an article."""
-    said = [captions or ("",) for captions in found.captions or ()]
+    each = [captions or ("",) for captions in found.captions or ()]
+    said = [text for captions in each for text in captions]
     images = from_bytes(found.pixels)
     names = list(dict.fromkeys(found.labels or ()))
     labels = torch.tensor([names.index(label) for label in found.labels or ()], dtype=torch.int64)
     held_out = _held_out_groups(groups, share)
-    texts = sorted({text for captions in said for text in _spoken(captions)})
+    texts = sorted({text for captions in each for text in _spoken(captions)})
     number = {text: k for k, text in enumerate(texts)}
-    more = "\n".join((*(text for captions in said for text in captions), *(found.labels or ()))).encode()
+    more = "\n".join((*said, *(found.labels or ()))).encode()
     metadata = _metadata(images, images[~held_out], source, origin, more)
-    learned = (captions for captions, out in zip(said, held_out.tolist(), strict=True) if not out)
+    learned = (captions for captions, out in zip(each, held_out.tolist(), strict=True) if not out)
     known = sorted({text for captions in learned for text in captions if text})
     if not known:
         raise InputError(f"{source}: none of the pictures to be learned from has a caption")
@@ -207,7 +207,7 @@ def _captioned(
 
     def part(chosen: Tensor) -> Captioned:
         places = chosen.nonzero().flatten().tolist()
-        which = [(k, number[text]) for k in places for text in _spoken(said[k])]
+        which = [(k, number[text]) for k in places for text in _spoken(each[k])]
         return Captioned(images, torch.tensor(which), labels, texts, metadata)
 
     return part(~held_out), part(held_out)
@@ -264,8 +264,8 @@ def _folder(folder: Path, size: int, caption_column: str) -> tuple[Dataset, Data
 
 def _said_of(found: Pictures) -> dict[str, Any]:
     """What a user is told of a folder."""
-    told = {"left out": list(found.left_out), "notes": list(found.notes)}
-    return {name: lines for name, lines in told.items() if lines}
+    told = {"left out": list(found.left_out), "notes": list(found.notes), "caption column": found.column}
+    return {name: value for name, value in told.items() if value}
 
 
 def _fashion(folder: Path = fashion.FOLDER) -> tuple[Arrays, Arrays]:

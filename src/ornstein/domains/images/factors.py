@@ -1,14 +1,16 @@
 """What can be known or wanted of a picture. Pictures are (channels, height, width), from −1 (black) to 1 (white)."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from math import isfinite
+from numbers import Real
+from pathlib import Path
 from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ...denoisers.base import Condition, Denoiser, Guide
+from ...denoisers.base import Condition, NeuralDenoiser
 from ...denoisers.composition import WEIGHTS, ClassifierFreeGuidance, ComposedPrompts
 from ...errors import InputError
 from ...guidance.binding import ForModel
@@ -16,9 +18,14 @@ from ...guidance.factors import Factor
 from ...guidance.measurements import Fixed, Measurement
 from ...guidance.operators import Blur, Downsample, Mask
 from ...spaces import Euclidean, Space
-from ...tasks.strength import MomentConstraint
+from ...tasks.runs import load
+from .brightness import Brightness
 from .vision import captions
 from .vision.prompts import Phrase, terms
+
+__all__ = ["Brightness", "blurred", "class_of", "coarse", "inpainted", "label", "prompt", "prompts", "weaker"]
+
+_MOST = 10.0  # what noise may make of a picture that goes from −1 to 1; one from 0 to 255 is none
 
 
 def label(
@@ -43,17 +50,21 @@ def label(
             {"label": None if value is None else class_of(value, metadata, "label ")}, scale, interval
         )
 
+    _require_guidance("label", scale, interval)
     names = [] if classes is None or isinstance(classes, int) else list(classes)
     given = {} if classes is None else {"classes": len(names) or classes} | ({"labels": names} if names else {})
     return ForModel("label", make, ("classes",), given)
 
 
 def prompt(text: str, scale: float = 1.0, interval: tuple[float, float] = (0.0, 1.0)) -> ForModel:
-    """Pictures of what the text says; scale: of classifier-free guidance, within the interval of times.
+    """Pictures of what the text says, as it is; scale: of classifier-free guidance, within the interval of times.
 
     `product(model & prompt("a cat"), model & prompt("sunglasses"), model)` is a picture of both. InputError if the
     model was trained without captions.
     """
+    if not isinstance(text, str):
+        raise InputError(f"prompt: is {text!r:.80}, expected text")
+    _require_guidance("prompt", scale, interval)
     said = ClassifierFreeGuidance({"caption": captions.encoded([text])[0]}, scale, interval)
     return ForModel("prompt", lambda metadata, space: said, ("caption",))
 
@@ -89,6 +100,14 @@ def prompts(
     return ComposedPrompts(tuple(name for name in condition if name != WEIGHTS), most, interval), condition
 
 
+def _require_guidance(name: str, scale: float, interval: tuple[float, float]) -> None:
+    if not (isinstance(scale, Real) and isfinite(scale) and scale >= 0):
+        raise InputError(f"{name}: scale is {scale!r:.80}, expected a number of 0 or more; 1 = no guidance")
+    start, end = interval
+    if not 0 <= start < end <= 1:
+        raise InputError(f"{name}: interval is {interval}, expected two times in [0, 1] of which the first is smaller")
+
+
 def class_of(said: str | int, metadata: Mapping[str, Any], where: str = "--label ") -> int:
     """The class of that name or number; InputError, which says where it was asked for, if the model knows none such.
 
@@ -104,6 +123,23 @@ def class_of(said: str | int, metadata: Mapping[str, Any], where: str = "--label
     if not str(said).isdecimal() or int(said) >= metadata["classes"]:
         raise InputError(f"{where}{said}: this model knows {known if metadata['classes'] else 'no classes'}")
     return int(said)
+
+
+def weaker(path: Path, metadata: Mapping[str, Any]) -> NeuralDenoiser:
+    """The weaker model; InputError if it draws other things than the model, or is told of them otherwise."""
+    model = load(path)
+    if model.origin is None or model.origin.domain != "images":
+        raise InputError(
+            f"--weak-model {path}: draws {type(model.space).__name__} states, expected a model of pictures"
+        )
+    facts = model.origin.metadata
+    for name in ("shape", "classes", "caption"):
+        found, expected = facts.get(name, 0), metadata.get(name, 0)
+        if found != expected:
+            raise InputError(
+                f"--weak-model {path}: {name} is {found}, expected {expected} as of the model that is guided"
+            )
+    return model
 
 
 # Pictures that were measured --------------------------------------------------------------------------
@@ -133,6 +169,9 @@ def blurred(picture: Any, width: float, noise: float = 0.05) -> ForModel:
         noise: standard deviation of the measurement's noise; the data range from −1 to 1.
     """
     picture = _whole("blurred", picture)
+    most = max(picture.shape[1:])
+    if isinstance(width, bool) or not isinstance(width, Real) or not 0 < width <= most:
+        raise InputError(f"blurred: the width is {width!r:.80}, expected a number of pixels up to the picture's {most}")
     return _of_shape("blurred", picture, Measurement(picture, Blur.gaussian(width), noise))
 
 
@@ -144,6 +183,8 @@ def coarse(picture: Any, size: int, noise: float = 0.05) -> ForModel:
         noise: standard deviation of the measurement's noise; the data range from −1 to 1.
     """
     picture = _whole("coarse", picture)
+    if isinstance(size, bool):
+        raise InputError(f"coarse: size is {size}, expected a number of pixels")
     return _of_shape("coarse", picture, Measurement(picture, Downsample(size), noise), size)
 
 
@@ -172,11 +213,22 @@ def _shape(space: Any) -> str:
 
 def _picture(name: str, picture: Any) -> Float[Tensor, "c h w"]:
     """A picture with its axis of channels; InputError if it is none."""
-    found = torch.as_tensor(picture)
+    found = _tensor(name, "picture", picture)
     if found.ndim not in (2, 3) or not found.is_floating_point():
         kind = f"{tuple(found.shape)} of {found.dtype}"
         raise InputError(f"{name}: the picture is {kind}, expected (channels, height, width) of floats from −1 to 1")
+    if found.isfinite().any() and found[found.isfinite()].abs().max() > _MOST:
+        values = f"{found.nan_to_num().min():g} to {found.nan_to_num().max():g}"
+        raise InputError(f"{name}: the picture has values of {values}, expected −1 (black) to 1 (white)")
     return found if found.ndim == 3 else found[None]
+
+
+def _tensor(name: str, what: str, value: Any) -> Tensor:
+    try:
+        return torch.as_tensor(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        found = f"a {type(value).__name__} ({error})"
+        raise InputError(f"{name}: the {what} is {found}, expected numbers: a tensor, an array or a list") from None
 
 
 def _whole(name: str, picture: Any) -> Float[Tensor, "c h w"]:
@@ -189,12 +241,10 @@ def _whole(name: str, picture: Any) -> Float[Tensor, "c h w"]:
 
 def _mask(name: str, seen: Any, picture: Float[Tensor, "c h w"]) -> Bool[Tensor, "c h w"]:
     """Which values of a picture were seen; InputError if the mask is of another size, or holds more than 0 and 1."""
-    mask = torch.as_tensor(seen)
-    if mask.ndim == 2:
-        mask = mask[None]
-    if mask.shape not in (picture.shape, (1, *picture.shape[1:])):
+    mask = _tensor(name, "mask", seen)
+    if mask.shape not in (picture.shape[1:], picture.shape, (1, *picture.shape[1:])):
         raise InputError(
-            f"{name}: the mask is {tuple(torch.as_tensor(seen).shape)}, expected {tuple(picture.shape[1:])} or "
+            f"{name}: the mask is {tuple(mask.shape)}, expected {tuple(picture.shape[1:])} or "
             f"{tuple(picture.shape)} like the picture"
         )
     if not ((mask == 0) | (mask == 1)).all():
@@ -202,24 +252,3 @@ def _mask(name: str, seen: Any, picture: Float[Tensor, "c h w"]) -> Bool[Tensor,
     if not mask.any():
         raise InputError(f"{name}: the mask has no pixel that was seen")
     return mask.bool().expand(picture.shape).clone()
-
-
-@dataclass(frozen=True)
-class Brightness(Guide):
-    """Pictures whose mean brightness, from 0 (black) to 1 (white), is `target` on average, and no more changed than so.
-
-    The strength is calibrated on `n` pictures when the guide is put on a model.
-    """
-
-    target: float
-    n: int = 1024
-
-    def guide(self, denoiser: Denoiser) -> Denoiser:
-        if not isinstance(denoiser.space, Euclidean) or len(denoiser.space.shape) != 3:
-            raise InputError(f"Brightness is of pictures, this model draws {type(denoiser.space).__name__}")
-        pixels = torch.tensor(denoiser.space.shape).prod().item()
-        brightness = torch.full(denoiser.space.shape, 0.5 / pixels)
-        try:
-            return denoiser & MomentConstraint(brightness, self.target - 0.5, self.n)
-        except InputError:
-            raise InputError(f"a mean brightness of {self.target:g} is beyond what this model draws") from None

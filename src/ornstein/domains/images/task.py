@@ -29,12 +29,11 @@ from ...tasks.drawing import draws, sample
 from ...tasks.engines import Population
 from ...tasks.figures import Chapter, Figure, Metric, Stop
 from ...tasks.requests import drawing
-from ...tasks.runs import load
 from ...tasks.samples import MANIFEST, Samples, native
 from ...tasks.task import Request, Task
 from ...training.datasets import Arrays, Dataset
 from . import data, metrics, network
-from .factors import Brightness, blurred, class_of, coarse, inpainted, label, prompts
+from .factors import Brightness, blurred, class_of, coarse, inpainted, label, prompts, weaker
 from .pixels import read
 from .vision import captions
 from .vision.examples import PROMPTS, TWO
@@ -235,7 +234,7 @@ class Images(Task):
         known, weak = self._known(asked, metadata), []
         if asked.weak_model is not None:
             scale = 2.0 if asked.autoguidance is None else asked.autoguidance
-            weak = [Autoguidance(load(asked.weak_model), scale, asked.interval or ALWAYS)]
+            weak = [Autoguidance(weaker(asked.weak_model, metadata), scale, asked.interval or ALWAYS)]
         of = _of_captions if metadata.get("caption") else _of_classes
         request = of(asked, numbers, metadata, known)
         request = replace(request, guides=[*weak, *request.guides, *known])
@@ -292,9 +291,7 @@ class Images(Task):
     def evaluate(self, samples: Samples) -> list[Metric]:
         assert samples.origin is not None
         config = samples.origin.config
-        train, held_out = data.yardstick(
-            config["data"], config.get("size", 32), samples.origin.metadata, config.get("caption_column", "")
-        )
+        train, held_out = data.yardstick(config["data"], config.get("size", 32), samples.origin.metadata)
         return metrics.judged(samples, train, held_out)
 
     def predictions(self, regressor: Regressor) -> list[Metric]:
@@ -382,7 +379,7 @@ def _of_captions(
         raise InputError("--label is for models trained with classes or styles; this one has none")
     if known and requested.captions is not None:
         raise InputError("--captions takes all captions in turn; --observation and --brightness are for one --prompt")
-    asked = requested.prompt or (("",) if known else tuple(map(written, _spread(_names(requested, metadata)))))
+    asked = requested.prompt or (("",) if known else _spread(_names(requested, metadata)))
     styles = [class_of(value, metadata) for value in requested.label or (0,)] if metadata["classes"] else [-1]
     each, way = [asked[k % len(asked)] for k in numbers], requested.way or WAY
     if requested.way is not None and not any(len(parsed(prompt)) > 1 for prompt in asked if prompt):
@@ -418,11 +415,11 @@ def _names(requested: ImagesRequest, metadata: Mapping[str, Any]) -> Sequence[st
 
 
 def _spread(names: Sequence[str]) -> tuple[str, ...]:
-    """All names in an order of which every beginning is spread evenly over them."""
+    """All names, written as prompts, in an order of which every beginning is spread evenly over them."""
     stride = round(len(names) * 0.6180339887498949)
     while gcd(stride, len(names)) > 1:
         stride += 1
-    return tuple(names[k * stride % len(names)] for k in range(len(names)))
+    return tuple(written(names[k * stride % len(names)]) for k in range(len(names)))
 
 
 # What words can say -----------------------------------------------------------------------------------

@@ -52,7 +52,10 @@ def test_json_lines_and_several_captions(tmp_path: Path) -> None:
     (tmp_path / "metadata.jsonl").write_text("\n".join([*lines[:2], "", lines[2], lines[0].replace("a cat", "a tom")]))
     found = read_folder(tmp_path)
     assert found.captions == [("a cat", "a tom"), ("a dog", "a hound"), ()]
-    assert "1 of 3 pictures have no caption, and are learned without one" in found.notes
+    assert found.notes == [
+        "4 captions of 3 pictures, all of which are learned",
+        "1 of 3 pictures have no caption, and are learned without one",
+    ]
 
 
 def test_all_captions_of_a_picture_are_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

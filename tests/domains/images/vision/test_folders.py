@@ -150,6 +150,13 @@ def test_pictures_beside_the_folders_of_classes_have_no_class(tmp_path: Path) ->
     assert "0.png: beside the folders of the classes, so that it has none" in told
 
 
+def test_one_folder_beside_pictures_is_no_class(tmp_path: Path) -> None:
+    for name in ("0.png", "1.png", "more/0.png"):
+        draw(tmp_path / name)
+    assert classes(tmp_path) == ([], "")
+    assert len(read_folder(tmp_path).pixels) == 3
+
+
 def test_links_to_folders_are_followed_once(tmp_path: Path) -> None:
     draw(tmp_path / "elsewhere" / "0.png")
     (tmp_path / "here").mkdir()

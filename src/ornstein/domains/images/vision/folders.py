@@ -33,6 +33,7 @@ class Pictures:
         captions, labels: of each picture; None where the folder has none.
         left_out: what was not used, and why.
         notes: what was made of the folder, where it could have been something else.
+        column: of the table that holds the captions, if it was named.
     """
 
     pixels: UInt8[np.ndarray, "n h w c"]
@@ -40,6 +41,7 @@ class Pictures:
     labels: Sequence[str] | None
     left_out: Sequence[str]
     notes: Sequence[str] = ()
+    column: str = ""
 
 
 def read_folder(folder: Path, size: int = 0, column: str = "") -> Pictures:
@@ -66,12 +68,14 @@ def read_folder(folder: Path, size: int = 0, column: str = "") -> Pictures:
         reasons = "".join(f"\n  {reason}" for reason in left_out[:5])
         raise InputError(f"{folder}: holds no picture that can be used{reasons}")
     captions = [said[name].captions for name in kept] if any(about.captions for about in said.values()) else []
+    if (several := sum(map(len, captions))) > len(captions):
+        notes.append(f"{several} captions of {len(captions)} pictures, all of which are learned")
     if captions and (silent := captions.count(())):
         notes.append(f"{silent} of {len(kept)} pictures have no caption, and are learned without one")
     pixels = np.stack(list(kept.values()))
     grey = (pixels == pixels[..., :1]).all()
     found = [label for name in kept if (label := labels[name]) is not None]
-    return Pictures(pixels[..., :1] if grey else pixels, captions or None, found or None, left_out, notes)
+    return Pictures(pixels[..., :1] if grey else pixels, captions or None, found or None, left_out, notes, column)
 
 
 def fitted(path: Path, size: int) -> UInt8[np.ndarray, "size size 3"]:
@@ -194,7 +198,7 @@ def _classes(
     """
     labels: dict[str, str | None] = dict.fromkeys(pictures)
     folders, notes = _below({name: PurePosixPath(name).parent.parts for name in pictures})
-    if len(set(folders.values())) < 2:
+    if len(set(folders.values()) - {()}) < 2:
         return labels, notes
     deep = next((name for name, parts in folders.items() if len(parts) > 1), "")
     if said and (deep or () in folders.values()):
