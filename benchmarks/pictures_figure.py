@@ -7,6 +7,7 @@ draws 80 pictures at the default settings, seed 0: none is left out, and none is
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -20,7 +21,7 @@ STYLES = ("openmoji", "openmoji", "twemoji", "noto")
 WAY = "a red heart TO a yellow star"
 
 
-def figure(model: on.NeuralDenoiser, **options: int) -> bytes:
+def figure(model: on.NeuralDenoiser, **options: Any) -> bytes:
     """A PNG of a row a style and, below, the way."""
     words = ImagesRequest(prompt=PROMPTS[:COLUMNS], label=STYLES)
     rows = on.draw(model, words, COLUMNS * len(STYLES), **options)
