@@ -101,17 +101,24 @@ def table(metrics: Sequence[Metric]) -> str:
     return "\n".join(["| score | value | yardstick | what it means |", "|---|---|---|---|", *rows])
 
 
-def learned(log: Sequence[Mapping[str, float]], steps: int) -> str:
-    """How long it was trained, and the last and the lowest validation loss of the log; InputError if it has none."""
+def learned(log: Sequence[Mapping[str, float]], steps: int, planned: int) -> str:
+    """How long it was trained, and the last and the lowest validation loss of the log; InputError if it has none.
+
+    Args:
+        log: the rows of the training log.
+        steps: that were done.
+        planned: steps of the recipe, which a training that was stopped does not reach.
+    """
     validated = [row for row in log if "validation" in row]
     if not validated:
         raise InputError("metrics.jsonl: no row has a validation loss, which the card gives")
     minutes = steps / log[-1]["steps_per_second"] / 60
     last, best = validated[-1], min(validated, key=lambda row: row["validation"])
     lowest = "" if best is last else f" (lowest: {best['validation']:.4f} at step {best['step']})"
+    done = f"{steps}" if steps == planned else f"{steps} of {planned}"
     at = "" if last["step"] == steps else f" at step {last['step']}"
     return (
-        f"{steps} steps in {minutes:.1f} minutes on {machine()}; validation loss\n{last['validation']:.4f}{at}{lowest}"
+        f"{done} steps in {minutes:.1f} minutes on {machine()}; validation loss\n{last['validation']:.4f}{at}{lowest}"
     )
 
 
@@ -132,7 +139,7 @@ def card(meta: Mapping[str, Any], recipe: str, log: Sequence[Mapping[str, float]
 Data: {task(meta["domain"]).data_provenance(meta["facts"])}.
 Weights: Apache-2.0. Made to show and test the engine; judge its scores below before any other use.
 
-Trained with `ornstein train {name}`: {learned(log, meta["step"])}.
+Trained with `ornstein train {name}`: {learned(log, meta["step"], meta["config"]["train"]["steps"])}.
 {renewed if rounds else ""}
 {scores}
 ```toml

@@ -8,6 +8,7 @@ import ornstein as on
 from ornstein import InputError
 from ornstein.domains.images import data, metrics
 from ornstein.domains.images.task import ImagesRequest
+from ornstein.domains.images.vision.held_out import unlearned
 from ornstein.tasks import requests
 from ornstein.tasks.registry import task
 
@@ -45,14 +46,26 @@ def test_emoji_are_scored_beside_real_ones(emoji: on.Samples) -> None:
         task("images").evaluate(replace(emoji, each={**emoji.each, "labels": [1] * 32}))
 
 
+def test_emoji_say_which_captions_they_never_saw() -> None:
+    origin = on.load("images/openmoji").origin
+    assert origin is not None
+    learned, new = origin.metadata["captions"], origin.metadata["held-out captions"]
+    assert len(new) == len(unlearned(new, learned)) == 86
+    drawn = task("images").request(ImagesRequest(captions="held-out"), range(86), origin.metadata)
+    assert sorted(drawn.each["prompts"]) == new
+
+
 @pytest.mark.slow
 def test_held_out_captions_are_judged_among_themselves() -> None:
     """Real pictures reach their own yardstick; the broken twin says the caption of another one of each."""
     _, held_out = data.load("openmoji")
     assert isinstance(held_out, data.Captioned)
     x, names = held_out.shown()
+    origin = on.load("images/openmoji").origin
+    assert origin is not None
+    assert origin.metadata["held-out captions"] == held_out.metadata["held-out captions"] == sorted(names)
     each = {"prompts": names, "labels": [0] * len(x)}
-    real = on.Samples(x, origin=on.load("images/openmoji").origin, each=each)
+    real = on.Samples(x, origin=origin, each=each)
     rows = task("images").evaluate(real)
     assert [row.name for row in rows] == [
         "held-out caption among the first 1 of 86", "held-out caption among the first 10 of 86",
