@@ -125,7 +125,6 @@ class Molecules(Task):
     renamed_flags: ClassVar[Mapping[str, str]] = {"--temperature": "--temperature-kelvin"}
     sampling: ClassVar[Mapping[str, Any]] = {"steps": 100, "batch_size": 100}
     n_tour = 64
-    block = 4
 
     def data(self, config: MoleculesConfig) -> tuple[Arrays, Arrays]:
         learned, held_out = data.load(config.data)
