@@ -317,13 +317,8 @@ def padded(part: Table, metadata: Mapping[str, Any]) -> Arrays:
 
 
 def states(found: Sequence[Molecule], metadata: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Molecules as a model's states, with their mask: to the last bit where they are centred already, else centred.
-
-    InputError for elements that the model does not know, or more atoms than it draws.
-    """
+    """Molecules as a model's states, with their mask: to the last bit where they are centred already, else centred."""
     n, length = len(found), metadata["length"]
-    for k, molecule in enumerate(found, 1):
-        require_known(molecule, metadata, f"molecule {k}")
     x = {"positions": torch.zeros(n, length, 3), "atoms": torch.zeros(n, length, dtype=torch.int64)}
     mask = torch.zeros(n, length, dtype=torch.bool)
     for k, molecule in enumerate(found):

@@ -153,7 +153,6 @@ class Molecules(Task):
     glance: ClassVar[Mapping[str, Any]] = {"steps": 40, "batch_size": 16}
     place = 20.0
     seconds = 8.0
-    block = 4
 
     def data(self, config: MoleculesConfig) -> tuple[Arrays, Arrays]:
         learned, held_out = data.load(config.data)

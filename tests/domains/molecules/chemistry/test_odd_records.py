@@ -1,6 +1,7 @@
 """Files as they come: what a record says of itself is read or named, whatever wrote it."""
 
 from pathlib import Path
+from time import process_time
 
 import numpy as np
 import pytest
@@ -170,6 +171,26 @@ def test_a_box_is_periodic_unless_it_says_otherwise(tmp_path: Path) -> None:
     good, bad, _ = read(xyz(tmp_path, "".join(f"3\n{box}\n{WATER}" for box in boxes)))
     assert len(good) == 1
     assert [": record 1: is periodic" in bad[0], ": record 3: is periodic" in bad[1]] == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("9999\n\n" + "C 0 0 0\n" * 9999, "has 9999 atoms, expected at most 999"),
+        (f"3\n{'a' * 200_000}\n{WATER}", "its comment has 200000 characters"),
+        (f"3\na={'{' * 90_000}\n{WATER}", ""),
+        (f"3\n{'total_' * 15_000}\n{WATER}", ""),
+        (f"3\n{'a=' * 40_000}\n{WATER}", ""),
+        (f"3\n{'b' * 90_000}=\n{WATER}", ""),
+    ],
+    ids=["atoms", "comment", "brackets", "charges", "pairs", "name"],
+)
+def test_what_takes_long_elsewhere_does_not_here(text: str, said: str, tmp_path: Path) -> None:
+    """All atoms at one place, nested brackets, words that almost say a charge: in less than a second, not n² of it."""
+    begun = process_time()
+    _, bad, _ = read(xyz(tmp_path, f"3\nwater\n{WATER}{text}"), to_learn=True)
+    assert process_time() - begun < 1
+    assert [said in line for line in bad] == [True] * bool(said)
 
 
 # What can be learned from -----------------------------------------------------------------------------

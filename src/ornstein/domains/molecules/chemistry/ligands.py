@@ -35,6 +35,7 @@ MODIFIED = frozenset(_MODIFIED.split())
 
 _PEPTIDE, _NUCLEOTIDE = {"N", "CA", "C"}, {"C3'", "O3'", "C5'", "O5'"}
 _BOUND = 2.0  # Å between heavy atoms
+_NEIGHBOURS = 32  # within that distance, more than atoms can have
 _AT_CENTRE = 5.0  # Å
 
 
@@ -134,7 +135,9 @@ def _joined(residues: Sequence[Residue]) -> list[list[Residue]]:
         return []
     positions = np.concatenate([one.positions for one in residues])
     owner = np.repeat(np.arange(len(residues)), [len(one.numbers) for one in residues])
-    pairs = owner[spatial.KDTree(positions).query_pairs(_BOUND, output_type="ndarray")]
+    near = np.asarray(spatial.KDTree(positions).query(positions, _NEIGHBOURS, distance_upper_bound=_BOUND)[1])
+    atom, slot = np.nonzero(near < len(positions))
+    pairs = np.stack([owner[atom], owner[near[atom, slot]]], 1)
     first: dict[tuple[str, str], int] = {}
     alone = [(first.setdefault((one.name, one.chain), k), k) for k, one in enumerate(residues) if len(one.numbers) == 1]
     links = np.concatenate([pairs, np.array(alone, int).reshape(-1, 2)])

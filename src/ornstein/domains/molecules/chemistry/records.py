@@ -90,7 +90,7 @@ def require_geometry(molecule: Molecule) -> None:
 
 # Charges --------------------------------------------------------------------------------------------
 
-_CHARGE = r"(?:(?:pubchem|total|net|formal|molecular)[ _]?)*(?:charge|chrg)"
+_CHARGE = r"(?:(?:pubchem|total|net|formal|molecular)[ _]?){0,3}(?:charge|chrg)"
 _CHARGE_NAME = re.compile(_CHARGE, re.IGNORECASE)
 _CHARGE_SAID = re.compile(rf"(?<![\w.]){_CHARGE}\s*[:= ]\s*[\"']?([+-]?\d+(?:\.\d*)?[+-]?)(?![\w.])", re.IGNORECASE)
 

@@ -11,7 +11,7 @@ exponents may be written *^, and frequencies, SMILES and InChI follow the atoms 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -21,13 +21,12 @@ from ....deferred import deferred
 from .graphs import pieces, touching
 from .molecule import Molecule
 from .perception import perceived
-from .records import SEVERAL, Fault, Record, charge_in, lines_of, require_neutral, sound, without_charge
+from .records import MOST, SEVERAL, Fault, Record, charge_in, lines_of, require_neutral, sound, without_charge
 
 if TYPE_CHECKING:
     import ase.data
-    from ase.io import extxyz
 else:
-    ase, extxyz = deferred("ase", "ase.data"), deferred("ase.io.extxyz")
+    ase = deferred("ase", "ase.data")
 
 HARTREE = 27.211386  # eV
 RAW = (
@@ -39,11 +38,13 @@ RAW = (
 """The values of a raw QM9 comment, and their units in ours."""
 
 _COUNT = re.compile(r"\s*[0-9]{1,9}\s*")
-_PAIR = re.compile(r"(?:^|\s)[A-Za-z_]\w*=\S", re.ASCII)
+_QUOTED = r'"(?:[^"\\]|\\.)*+"|\'[^\']*+\''
+_PAIR = re.compile(rf"(?<!\S)({_QUOTED}|[^\s\"'=]++)=({_QUOTED}|\{{[^}}]*+\}}|\[[^\]]*+\]|\S++)")
 _PROPERTIES = re.compile(r"(?:^|\s)Properties=\"?([^\s\"]*)\"?")
 _TWO = re.compile(r"\s*([+-]?[0-9]{1,2})\s+([1-9][0-9]?)\s*")
 _PLACES = ("species", "Z", "numbers", "atomic_numbers")
 _PLAIN = (0, 1, 4)
+_LONGEST = 100_000  # characters of a comment
 _RAW_TAIL = 3  # frequencies, SMILES, InChI
 
 
@@ -69,6 +70,8 @@ def parse(lines: Sequence[str], hydrogens: bool) -> Record:
         said = lines[0].strip()[:40]
         raise Fault(f"line 1 is {said!r}, expected the number of atoms; nothing is read from here on")
     count = int(lines[0])
+    if len(lines) > 1 and len(lines[1]) > _LONGEST:
+        raise Fault(f"its comment has {len(lines[1])} characters, expected at most {_LONGEST}")
     if len(lines) < count + 2:
         raise Fault(f"ends after {max(len(lines) - 2, 0)} of {count} atoms")
     name, fields = _said(lines[1])
@@ -76,7 +79,7 @@ def parse(lines: Sequence[str], hydrogens: bool) -> Record:
     _require_neutral(molecule, lines[1])
     if hydrogens and not (molecule.numbers == 1).any() and perceived(molecule) is None:
         raise Fault("has no hydrogens")
-    many = pieces(len(molecule), touching(molecule)) > 1
+    many = len(molecule) <= MOST and pieces(len(molecule), touching(molecule)) > 1
     return Record(molecule, without_charge(fields), [SEVERAL] * many)
 
 
@@ -94,7 +97,9 @@ def _atoms(lines: Sequence[str], comment: str, name: str) -> Molecule:
             positions.append([_coordinate(column) for column in columns[place : place + 3]])
         except ValueError:
             raise Fault(f"atom {number} has no coordinates: {line.strip()[:60]!r}") from None
-        numbers.append(_protons(columns[element], number))
+        if (protons := _elements().get(columns[element].capitalize())) is None:
+            raise Fault(f"atom {number} is of no element: {columns[element][:20]!r}")
+        numbers.append(protons)
     return Molecule(np.array(numbers, int), np.array(positions, float).reshape(-1, 3), name)
 
 
@@ -121,14 +126,10 @@ def _coordinate(text: str) -> float:
 
 
 @cache
-def _protons(text: str, number: int = 0) -> int:
-    """Of a symbol or a number; 0 where X stands for no element. Deuterium and tritium are hydrogen."""
-    if re.fullmatch("[0-9]{1,3}", text) and 0 < int(text) < len(ase.data.chemical_symbols):
-        return int(text)
-    protons = {**ase.data.atomic_numbers, "D": 1, "T": 1}.get(text.capitalize())
-    if protons is None:
-        raise Fault(f"atom {number} is of no element: {text[:20]!r}")
-    return protons
+def _elements() -> Mapping[str, int]:
+    """Protons by symbol and by number; 0 for X, which stands for no element. Deuterium and tritium are hydrogen."""
+    known = {**ase.data.atomic_numbers, "D": 1, "T": 1}
+    return known | {str(protons): protons for protons in known.values() if protons}
 
 
 # Comments -------------------------------------------------------------------------------------------
@@ -146,21 +147,17 @@ def _said(comment: str) -> tuple[str, dict[str, Any]]:
     if _raw(comment):
         tag, index, *values = comment.split()
         return f"{tag} {index}", {name: _scaled(v, unit) for (name, unit), v in zip(RAW, values, strict=True)}
-    if not _PAIR.search(comment):
-        return comment, {}
-    extended = _PROPERTIES.search(comment) is not None
-    try:
-        fields = extxyz.key_val_str_to_dict(comment)
-    except Exception as error:  # ASE's parser raises whatever it stumbles on
-        if extended:
-            raise Fault(f"its comment is no list of key=value that ASE reads ({error})") from None
-        return comment, {}
+    fields = {_bare(key): _bare(value) for key, value in _PAIR.findall(comment)}
     _require_vacuum(fields)
-    for name in ("Properties", "Lattice", "pbc"):
+    extended = fields.pop("Properties", None) is not None
+    for name in ("Lattice", "pbc"):
         fields.pop(name, None)
-    words = [key for key in fields if not re.search(rf"(?:^|\s)[\"']?{re.escape(key)}[\"']?\s*=", comment)]
-    fields = {key: value for key, value in fields.items() if key not in words}
-    return str(fields.pop("name", "" if extended else comment)), fields
+    return fields.pop("name", "" if extended else comment), fields
+
+
+def _bare(text: str) -> str:
+    """Without its quotation marks."""
+    return text[1:-1].replace('\\"', '"') if text[0] in "\"'" and len(text) > 1 else text
 
 
 def _scaled(text: str, unit: float) -> float | str:
@@ -170,10 +167,10 @@ def _scaled(text: str, unit: float) -> float | str:
         return text
 
 
-def _require_vacuum(fields: dict[str, Any]) -> None:
+def _require_vacuum(fields: Mapping[str, str]) -> None:
     """A fault if a cell repeats in some direction."""
-    repeats = fields.get("pbc", "Lattice" in fields)
-    if np.any([str(one).upper() in ("TRUE", "T", "1") for one in np.ravel(repeats)]):
+    repeats = re.split(r"[\s,\[\]{}]+", fields.get("pbc", "T" if "Lattice" in fields else "F").upper())
+    if {"T", "TRUE", "1"} & set(repeats):
         raise Fault("is periodic, expected a molecule in a vacuum")
 
 
