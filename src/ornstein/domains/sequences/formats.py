@@ -55,7 +55,7 @@ class Contents:
 def read(path: Path) -> Contents:
     """The records of a file; InputError with the place of what is wrong if it is none of those above."""
     text = _text(path)
-    suffix = Path(path.name.removesuffix(".gz")).suffix.lower()
+    suffix = Path(path.name.lower().removesuffix(".gz")).suffix
     first = text.lstrip().split("\n", 1)[0]
     if first.startswith("# STOCKHOLM"):
         return _stockholm(text, path)
@@ -98,7 +98,7 @@ def _lower(text: str) -> int:
 def _text(path: Path) -> str:
     """The file as text with lines that end in a line feed."""
     data = content(path, LIMIT, EXPECTED)
-    if path.suffix == ".gz" and data[:2] != b"\x1f\x8b":
+    if path.suffix.lower() == ".gz" and data[:2] != b"\x1f\x8b":
         raise InputError(f"{path}: damaged gzip file, it does not begin as one")
     data = gunzipped(data, LIMIT, path)
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
