@@ -142,7 +142,7 @@ def _warn(lengths: np.ndarray, ends: np.ndarray) -> None:
 def _say(records: int, seconds: float) -> None:
     if seconds > PATIENCE:
         warnings.warn(
-            f"comparing {records:,} records with one another takes about {seconds / 60:.0f} minutes of one core; fewer "
+            f"comparing {records:,} records with one another takes about {seconds / 60:.0f} min of one core; fewer "
             "or shorter records take less",
             stacklevel=2,
         )
