@@ -80,7 +80,10 @@ Written by `benchmarks/long_range_report.py`; do not edit. Made by
     make bench-sequences
 
 20,000 samples of Rfam's SAM riboswitch (27 base pairs, L = 108), one transformer for all arms ({steps:,} steps of 16
-sequences, seeds {", ".join(map(str, seeds))}; the learning rate chosen for each arm). Validity is the share of pairs
+sequences, seeds {", ".join(map(str, seeds))}; the learning rate chosen for each arm). These are models of their own:
+the shipped `sequences/riboswitch` knows 3,400 records, and what it gives on the command line is in
+[sequences.md](sequences.md). The corrector takes back letters below a probability of .02, that of the command line
+below .01. Validity is the share of pairs
 that can form: *near* |i − j| ≤ 20, *middle* ≤ 90, *far* beyond, the seven pairs around the molecule. *letters*: forward
 passes over one letter a sequence, with a cache for autoregression. *bits* a column of held-out records: exact for
 autoregression, bounds for the others. ± is the standard deviation over seeds; one seed's 128 samples alone have a

@@ -144,7 +144,7 @@ def test_few_others_and_many_have_the_same_common_subsequences(length: int) -> N
 
 def test_what_takes_minutes_is_said_before() -> None:
     lengths = np.full(400, 20_000)
-    with pytest.warns(UserWarning, match=r"comparing 400 records with one another takes about \d+ minutes"):
+    with pytest.warns(UserWarning, match=r"comparing 400 records with one another takes about \d+ min"):
         clusters._warn(lengths, np.full(400, 400))
     with warnings.catch_warnings():
         warnings.simplefilter("error")

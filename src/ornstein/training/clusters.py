@@ -128,11 +128,9 @@ def _subsequence_links(x: Tensor, size: int, threshold: float, mask: Tensor) -> 
     ends = np.searchsorted(-lengths, -threshold * lengths + 1e-9, side="right")
     _warn(lengths, ends)
     for place, length in enumerate(lengths[:-1].tolist()):
-        others = ordered[place + 1 : ends[place], :length]
-        if len(others):
-            longest = int(lengths[place + 1])
-            equal = common(ordered[place, :length], others[:, :longest], size).numpy()
-            yield order[place], order[place + 1 : ends[place]][equal >= threshold * length - 1e-9]
+        others, longest = ordered[place + 1 : ends[place]], int(lengths[place + 1])
+        equal = common(ordered[place, :length], others[:, :longest], size).numpy()
+        yield order[place], order[place + 1 : ends[place]][equal >= threshold * length - 1e-9]
 
 
 def _warn(lengths: np.ndarray, ends: np.ndarray) -> None:
@@ -146,7 +144,7 @@ def _warn(lengths: np.ndarray, ends: np.ndarray) -> None:
 def _say(records: int, seconds: float) -> None:
     if seconds > PATIENCE:
         warnings.warn(
-            f"comparing {records:,} records with one another takes about {seconds / 60:.0f} minutes of one core; fewer "
+            f"comparing {records:,} records with one another takes about {seconds / 60:.0f} min of one core; fewer "
             "or shorter records take less",
             stacklevel=2,
         )
@@ -161,7 +159,7 @@ def common(record: Int64[Tensor, " length"], others: Int64[Tensor, "n longest"],
     """
     if len(others) < 20 * len(record) / 63:
         masks = _masks(record, size)
-        return torch.tensor([_common(masks, len(record), other) for other in others.tolist()])
+        return torch.tensor([_common(masks, len(record), other) for other in others.tolist()], dtype=torch.long)
     words = [_matches(part, size) for part in record.split(63)]
     full = np.uint64((1 << 63) - 1)
     rows = np.full((len(words), len(others)), full)

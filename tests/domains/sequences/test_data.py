@@ -146,6 +146,12 @@ def changed(text: str, column: int, letter: str) -> str:
         ("x.fa", ">\n" + TEXTS[0] + "*", "record 1, column 31 (the last): found '*' (a stop), expected ACDE"),
         ("x.fa", ">a\nWWWWWé", "record 1 (a), column 6 (the last): found 'é', expected ACDE"),
         ("x.fa", ">a\n" + changed(BASES[0], 9, "N"), "record 1 (a), column 9: found 'N' (any base), expected ACGT"),
+        (
+            "x.fa",
+            ">a\n" + changed(BASES[0], 9, "B"),
+            "record 1 (a), column 9: found 'B' (one of several bases)",
+        ),
+        ("x.fa", ">a\n" + changed(TEXTS[0], 9, "B"), "record 1 (a), column 9: found 'B' (D or N), expected ACDE"),
         ("x.fa", ">a\n" + changed(BASES[0], 9, "E"), "record 1 (a), column 9: found 'E', expected ACGT"),
         ("x.fa", ">a\nACD\n>b\n>c\nACD\n", "record 2 (b): has no sequence after its header"),
         ("x.fa", "ACDEF\n>a\nACD\n", "begins with 'ACDEF', expected a header, '>name'"),

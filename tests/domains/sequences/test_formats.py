@@ -76,6 +76,7 @@ FORMATS: dict[str, tuple[str, str | bytes, int]] = {
     "clustal": ("x.aln", clustal(ROWS), 0),
     "clustal, counted": ("x.clw", clustal(ROWS, 60, counted=True), 0),
     "muscle": ("x.aln", clustal(ROWS).replace("CLUSTAL W (1.83)", "MUSCLE (3.8)"), 0),
+    "T-Coffee": ("x.aln", clustal(ROWS).replace("CLUSTAL W (1.83)", "CLUSTAL FORMAT for T-COFFEE"), 0),
     "aligned fasta named aln": ("x.aln", lines(ROWS), 0),
     "a mark of byte order": ("x.fa", "\ufeff" + lines(ROWS), 0),
     "UTF-16": ("x.fa", lines(ROWS).encode("utf-16"), 0),
@@ -124,6 +125,11 @@ def test_records_in_lower_case_have_columns(tmp_path: Path) -> None:
         ("x.aln", clustal(ROWS).replace(NAMES[1], "other", 1), "a block names other records"),
         ("x.aln", "CLUSTAL W\n\n", "is empty"),
         ("x.aln", clustal(ROWS) + "seq0 ACD of something\n", "line .*: 'seq0 ACD of something' is not a name"),
+        (
+            "x.phy",
+            "12 42\nseq0 ACDEF\n",
+            "begins with '12 42\\\\nseq0 ACDEF', expected a header, '>name', or another of FASTA, A3M",
+        ),
         ("x.fa.gz", lines(ROWS), "damaged gzip file"),
     ],
 )

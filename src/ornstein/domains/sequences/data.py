@@ -44,7 +44,11 @@ FEWEST = 10
 MOST = 200_000_000
 """Letters of all records, each as long as the longest."""
 _UPPER = str.maketrans(ascii_lowercase, ascii_uppercase)  # str.upper makes letters of others: "ß" is "SS"
-_MEANINGS = {"X": "any amino acid", "N": "any base", "U": "selenocysteine", "*": "a stop"}
+_AMINO_ACIDS = {
+    "X": "any amino acid", "U": "selenocysteine", "O": "pyrrolysine", "B": "D or N", "Z": "E or Q", "J": "I or L",
+    "*": "a stop",
+}  # fmt: skip
+_BASES = {"N": "any base", **dict.fromkeys("RYSWKMBDHV", "one of several bases")}
 
 
 # Data sets ------------------------------------------------------------------------------------------
@@ -255,13 +259,16 @@ def from_text(texts: Sequence[str], alphabet: str, where: str, names: Sequence[s
     if (categories < 0).any():
         record, column = map(int, np.argwhere(categories < 0)[0])
         name = names[record] if names else ""
-        raise InputError(f"{where}: {at(record + 1, name)}, {_found(texts[record], column)}, expected {alphabet}")
+        raise InputError(
+            f"{where}: {at(record + 1, name)}, {_found(texts[record], column, alphabet)}, expected {alphabet}"
+        )
     return torch.from_numpy(categories)
 
 
-def _found(text: str, column: int) -> str:
+def _found(text: str, column: int, alphabet: str) -> str:
     letter = text[column]
-    hint = f" ({_MEANINGS[letter]})" if letter in _MEANINGS else ""
+    meaning = (_AMINO_ACIDS if "W" in alphabet else _BASES).get(letter)
+    hint = f" ({meaning})" if meaning else ""
     return f"column {column + 1}{' (the last)' * (column == len(text) - 1)}: found {letter!r}{hint}"
 
 

@@ -7,7 +7,7 @@
 | A3M (.a3m), A2M (.a2m) | ">", its name | yes | lower-case letters and "." |
 | Stockholm (.sto, .stk) | "# STOCKHOLM" | yes, ". _ ~" are gaps | columns that #=GC RF leaves out, or, without it, of
     lower-case letters and "." alone |
-| Clustal (.aln) | "CLUSTAL", or MUSCLE's words | yes | |
+| Clustal (.aln) | "CLUSTAL", or the name of another program that writes it | yes | |
 
 Insertions are letters that have no column of their own in the alignment; they are left out and counted. The MMseqs2
 server ends its blocks with NUL bytes, which are passed over at the ends of lines.
@@ -55,11 +55,11 @@ class Contents:
 def read(path: Path) -> Contents:
     """The records of a file; InputError with the place of what is wrong if it is none of those above."""
     text = _text(path)
-    suffix = Path(path.name.removesuffix(".gz")).suffix.lower()
+    suffix = Path(path.name.lower().removesuffix(".gz")).suffix
     first = text.lstrip().split("\n", 1)[0]
     if first.startswith("# STOCKHOLM"):
         return _stockholm(text, path)
-    if first.startswith("CLUSTAL") or ("multiple sequence alignment" in first and not first.startswith(">")):
+    if re.match(r"CLUSTAL|MUSCLE|PROBCONS|T-COFFEE|Kalign", first):
         return Contents(_clustal(text, path), aligned=True)
     if suffix in (".sto", ".stk", ".sth") and first:
         raise InputError(f"{path}: begins with {first[:20]!r}, expected '# STOCKHOLM 1.0'")
@@ -98,7 +98,7 @@ def _lower(text: str) -> int:
 def _text(path: Path) -> str:
     """The file as text with lines that end in a line feed."""
     data = content(path, LIMIT, EXPECTED)
-    if path.suffix == ".gz" and data[:2] != b"\x1f\x8b":
+    if path.suffix.lower() == ".gz" and data[:2] != b"\x1f\x8b":
         raise InputError(f"{path}: damaged gzip file, it does not begin as one")
     data = gunzipped(data, LIMIT, path)
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
@@ -124,7 +124,7 @@ def _fasta(text: str, path: Path) -> list[Record]:
     before, *entries = re.split(r"^>", text, flags=re.MULTILINE)
     before = re.sub(r"^#.*", "", before, flags=re.MULTILINE).strip()  # some A3M files begin with a comment
     if before:
-        raise InputError(f"{path}: begins with {before[:20]!r}, expected a header, '>name'")
+        raise InputError(f"{path}: begins with {before[:20]!r}, expected a header, '>name', or another of {EXPECTED}")
     if not entries:
         raise InputError(f"{path}: is empty, expected records, each a header '>name' and a sequence")
     return [_record(entry, number, path) for number, entry in enumerate(entries, 1)]

@@ -91,8 +91,8 @@ class SequencesRequest:
         family: the families, used in turn; all of them if not given.
         guidance: scale of classifier-free guidance by the family, 1 = none.
         fixed: a template of the whole sequence, ? = free: scaffolds and infilling.
-        motif: a pattern that must be there, as in PROSITE (C-x(2)-[ST]) or IUPAC letters (TATAAT, AGGAGR); @12 after
-            it says where it begins, counted from 1.
+        motif: a pattern that must be there, once or more, as in PROSITE (C-x(2,4)-[ST]) or IUPAC letters (TATAAT,
+            AGGAGGN(5,9)ATG); @12 after it says in which column it begins, counted from 1.
         structure: dot-bracket of base pairs that must be able to form.
         fold: dot-bracket of the structure that ViennaRNA must predict, by `--exact particles`.
         fraction: letters and the share of positions that they should have, such as GC=0.6.
@@ -275,7 +275,7 @@ def _together(denoiser: NeuralDenoiser, full: bool, seed: int) -> Stream[Chapter
 def _left_out(metadata: Mapping[str, Any]) -> str:
     """In words: exact duplicates always, the rest where there is any."""
     words = {
-        "unknown": "records with letters that are not one of these",
+        "unknown": "with letters that are not one of these",
         "stops": "* at the end",
         "insertions": "letters inserted between the columns of the alignment",
     }
