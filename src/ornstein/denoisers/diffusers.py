@@ -38,7 +38,7 @@ from ..schedules import RectifiedFlow, Schedule, Tabulated
 from ..spaces import Euclidean
 from ..states import State, Time
 from .base import NeuralDenoiser, Traits
-from .told import ADDED, ARGUMENTS, MODELS, classes, config, require_said, require_sizes, require_uniform, unsaid
+from .told import ADDED, ARGUMENTS, MODELS, classes, config, require_class, require_said, require_uniform, unsaid
 
 Prediction = Literal["epsilon", "v_prediction", "sample", "flow"]
 DISTILLED = ("LCMScheduler", "TCDScheduler")
@@ -162,7 +162,7 @@ class Adapted(nn.Module):
         self.names = {name: argument for name, argument in ARGUMENTS.items() if argument in takes}
         self.added = ADDED if config(model, "addition_embed_type") == "text_time" else {}
         self.masks = "encoder_attention_mask" in takes
-        self.expected, self.classes = unsaid(model, (0, 0, 0)), classes(model)
+        self.classes = classes(model)
 
     def timestep(self, t: Float[Tensor, " batch"]) -> Float[Tensor, " batch"]:
         """τ; a whole number where t is one of the table's times, which float32 only nearly holds."""
@@ -178,7 +178,7 @@ class Adapted(nn.Module):
 
     def _arguments(self, x: Tensor, condition: Mapping[str, Tensor]) -> dict[str, Any]:
         require_said(condition)
-        require_sizes(condition, self.expected, self.classes)
+        require_class(condition, self.classes)
         given = {name: value.to(x) if value.is_floating_point() else value for name, value in condition.items()}
         told: dict[str, Any] = {argument: given[name] for name, argument in self.names.items() if name in given}
         if self.added:
