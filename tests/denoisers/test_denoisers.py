@@ -12,6 +12,7 @@ from ornstein.denoisers.energy import EnergyDenoiser
 from ornstein.denoisers.oracles import Mixture
 from ornstein.errors import InputError
 from ornstein.keys import Keys
+from ornstein.networks.embeddings import LabelEmbedding
 from ornstein.schedules import EDM, Cosine, RectifiedFlow, Schedule
 from ornstein.spaces import Autoregressive, Categorical, Euclidean, Product, Space
 from worlds import MeanOnly, anisotropic, assert_close, coupled, double, rejected, smooth
@@ -38,6 +39,36 @@ def test_a_network_sees_unit_inputs_times_and_the_whole_condition() -> None:
     assert_close(belief.mean, denoiser.space.belief(inputs, x, 0.5).mean)
     denoiser(x, 0.5, {"label": torch.tensor([4, 5, 6])})
     assert echo.seen[2]["label"].tolist() == [4, 5, 6]
+
+
+UNSAID = {"label": torch.tensor(-1), "caption": torch.zeros(7, 4), "properties": torch.zeros(3)}
+
+
+@pytest.mark.parametrize(
+    ("condition", "message"),
+    [
+        ({"lable": torch.zeros(2)}, "knows no condition 'lable', did you mean 'label'"),
+        ({"label": torch.zeros(2, 1).long()}, r"'label' has the shape \(2, 1\), expected \(batch\)"),
+        ({"label": torch.tensor(1)}, r"'label' has the shape \(\), expected \(batch\)"),
+        ({"label": torch.ones(2)}, "'label' holds torch.float32, expected whole numbers"),
+        ({"caption": torch.zeros(2, 7, 5)}, r"'caption' has the shape \(2, 7, 5\), expected \(batch, \.\.\., 4\)"),
+        ({"properties": torch.zeros(2, 4)}, r"'properties' has the shape \(2, 4\), expected \(batch, 3\)"),
+    ],
+)
+def test_conditions_of_another_kind_are_named(condition: dict[str, Tensor], message: str) -> None:
+    denoiser = NeuralDenoiser(Echo(), Traits(Euclidean((3,))), UNSAID)
+    with pytest.raises(InputError, match=message):
+        denoiser(torch.zeros(2, 3), 0.5, condition)
+    assert denoiser(torch.zeros(2, 3), 0.5, {"label": torch.tensor([0, 1]), "caption": torch.zeros(2, 9, 4)})
+
+
+def test_a_class_that_there_is_not_is_named() -> None:
+    """A label of 17 among ten classes was an IndexError deep within."""
+    embedding = LabelEmbedding(10, 4).eval()
+    assert embedding(torch.tensor([-1, 0, 9])).shape == (3, 4)
+    for wrong in (10, 17, -2):
+        with pytest.raises(InputError, match=rf"class {wrong} is not known: expected 0 to 9, or -1"):
+            embedding(torch.tensor([3, wrong]))
 
 
 @pytest.mark.parametrize("t", [0.25, torch.tensor(0.25), torch.full((3,), 0.25), torch.full((3, 2), 0.25)])

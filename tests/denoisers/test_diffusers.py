@@ -45,10 +45,10 @@ def dit() -> Any:
     return diffusers.DiTTransformer2DModel(in_channels=4, out_channels=8, num_embeds_ada_norm=3, **sizes)
 
 
-def pixart() -> Any:
+def pixart(**options: Any) -> Any:
     sizes = {"num_attention_heads": 2, "attention_head_dim": 8, "num_layers": 1, "sample_size": 8}
     widths = {"cross_attention_dim": 16, "caption_channels": WIDTH, "in_channels": 4, "out_channels": 8}
-    return diffusers.PixArtTransformer2DModel(norm_type="ada_norm_single", **sizes, **widths)
+    return diffusers.PixArtTransformer2DModel(norm_type="ada_norm_single", **sizes, **widths, **options)
 
 
 def sd3() -> Any:
@@ -230,7 +230,7 @@ def test_a_unet_with_classes_must_be_told_one(tmp_path: Path) -> None:
     model = unet(num_class_embeds=4)
     denoiser, x = loaded(tmp_path, model, ddim()), states(2, 3, 8, 8)
     assert denoiser(x, 0.4, {"label": torch.tensor([0, 3])}).mean.shape == x.shape
-    with pytest.raises(InputError, match="null="):
+    with pytest.raises(InputError, match="unconditional="):
         denoiser(x, 0.4)
     with_none = on.from_diffusers(tmp_path, unconditional={"label": torch.tensor(3)})
     torch.testing.assert_close(with_none(x, 0.4).mean, denoiser(x, 0.4, {"label": torch.tensor([3, 3])}).mean)
@@ -355,6 +355,12 @@ def test_weights_that_are_not_there_are_not_made_up(tmp_path: Path) -> None:
         (lambda: unet(class_embed_type="timestep"), ddim, "class_embed_type"),
         (lambda: diffusers.UNet1DModel(), ddim, "UNet1DModel"),
         (lambda: captioned(addition_embed_type="image", encoder_hid_dim=4), ddim, "addition_embed_type"),
+        (lambda: captioned(time_cond_proj_dim=8), ddim, "time_cond_proj_dim 8"),
+        (lambda: captioned(encoder_hid_dim=4, encoder_hid_dim_type="image_proj"), ddim, "encoder_hid_dim_type"),
+        (lambda: captioned(attention_type="gated"), ddim, "attention_type 'gated'"),
+        (lambda: pixart(use_additional_conditions=True), ddim, "use_additional_conditions True"),
+        (lambda: unet(), lambda: diffusers.LCMScheduler(), "LCMScheduler: a model distilled for few steps"),
+        (lambda: unet(), lambda: diffusers.TCDScheduler(), "TCDScheduler: a model distilled for few steps"),
     ],
 )
 def test_what_is_not_understood_is_refused(
@@ -362,6 +368,34 @@ def test_what_is_not_understood_is_refused(
 ) -> None:
     with pytest.raises(InputError, match=reason):
         loaded(tmp_path, model(), scheduler())
+
+
+@pytest.mark.parametrize(
+    ("make", "condition", "message"),
+    [
+        (dit, {"label": torch.tensor([12])}, "'label' holds 12, expected whole numbers from 0 to 3"),
+        (dit, {"label": torch.tensor([1.5])}, "'label' holds torch.float32, expected whole numbers"),
+        (dit, {"label": torch.tensor([[1]])}, r"'label' has the shape \(1, 1\), expected \(batch\)"),
+        (lambda: unet(num_class_embeds=10), {"label": torch.tensor([10])}, "'label' holds 10, .* 0 to 9"),
+        (captioned, {"caption": torch.zeros(1, 5, WIDTH + 1)}, r"\(1, 5, 9\), expected \(batch, \.\.\., 8\)"),
+        (captioned, {"caption": torch.zeros(1, WIDTH)}, r"\(1, 8\), expected \(batch, \.\.\., 8\)"),
+        (sd3, {"pooled": torch.zeros(1, 7)}, r"'pooled' has the shape \(1, 7\), expected \(batch, 6\)"),
+    ],
+)
+def test_conditions_of_other_sizes_are_refused(
+    make: Callable[[], Any], condition: dict[str, Tensor], message: str, tmp_path: Path
+) -> None:
+    denoiser = loaded(tmp_path, make(), ddim())
+    x = torch.zeros(1, *denoiser.space.shape)  # pyright: ignore[reportAttributeAccessIssue]
+    with pytest.raises(InputError, match=message):
+        denoiser(x, 0.4, condition)
+
+
+def test_the_last_label_and_any_number_of_words_are_taken(tmp_path: Path) -> None:
+    assert loaded(tmp_path / "dit", dit(), ddim())(torch.zeros(1, 4, 8, 8), 0.4, {"label": torch.tensor([3])})
+    for words in (1, 77):
+        told = {"caption": torch.ones(1, words, WIDTH)}
+        assert loaded(tmp_path / f"{words}", captioned(), ddim())(torch.zeros(1, 4, 8, 8), 0.4, told)
 
 
 def test_without_diffusers_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -410,7 +410,7 @@ def test_factors_before_the_target_guide_the_proposals_alone() -> None:
         (sequences("masked"), {}, "is for continuous data, not for Categorical"),
         (TARGET & Boltzmann(energy), {"batch_size": 5}, "batch_size is for independent samples"),
         (TARGET & Boltzmann(energy), {"particles": 19}, "particles is 19, expected at least two draws for each of 10"),
-        (TARGET & Boltzmann(energy), {"particles": 1}, "particles is 1, expected at least 2"),
+        (TARGET & Boltzmann(energy), {"particles": 1}, "particles is 1, expected a whole number of at least 2"),
         (TARGET & Boltzmann(energy), {"temper": 1.0}, "temper is for one population of particles"),
     ],
     ids=["rough", "categories", "batch_size", "too few", "particles", "temper"],
@@ -442,8 +442,9 @@ FINE = MCMCReport("weights", 1600, 0.5, 0.3, 0.6, 0.58, 0.4, 1.002, 1.84, 0.02, 
         FINE,
         replace(FINE, concerns=("one", "two"), notes=("three",)),
         replace(FINE, ess=nan, k_hat=nan, jumps=None, r_hat=nan, check=None, check_error=None),
+        replace(FINE, divergences=3),
     ],
-    ids=["plain", "with concerns", "with what is not known"],
+    ids=["plain", "with concerns", "with what is not known", "with divergences"],
 )
 def test_records_come_back(found: MCMCReport) -> None:
     record = json.loads(json.dumps(found.record(), allow_nan=False))
@@ -452,6 +453,12 @@ def test_records_come_back(found: MCMCReport) -> None:
     back = MCMCReport.from_record(record)
     assert str(back) == str(found)
     assert back.record() == found.record()
+
+
+def test_older_records_say_nothing_of_divergences() -> None:
+    record = {name: value for name, value in FINE.record().items() if name != "divergences"}
+    assert MCMCReport.from_record(record) == FINE
+    assert "3 divergences" in str(replace(FINE, divergences=3))
 
 
 def test_verdicts() -> None:

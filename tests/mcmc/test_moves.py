@@ -15,6 +15,7 @@ from torch import Tensor
 from ornstein.denoisers.oracles import Mixture
 from ornstein.errors import InputError
 from ornstein.keys import Keys
+from ornstein.mcmc.chains import run
 from ornstein.mcmc.densities import Density, MCMCState
 from ornstein.mcmc.moves import (
     HMC,
@@ -344,6 +345,31 @@ def test_mala_is_the_langevin_proposal() -> None:
     stays = (found.point.x == x).all(1)
     assert_close(found.point.x[~stays], y[~stays], 1e-12)
     assert 0.05 < stays.double().mean() < 0.8
+
+
+# Trajectories that go astray ------------------------------------------------------------------------------
+
+
+def stiff(x: Tensor) -> Tensor:
+    """Its trajectories are stable for steps below 2/√2000 = .045."""
+    return 1000 * x.square().sum(1)
+
+
+def test_divergences_are_counted() -> None:
+    x = 0.02 * Keys.of(0, 50).normal(2)
+    density = Density.of_energy(stiff, Euclidean((2,)))
+    calm, wild = (HMC(step_size=step, num_steps=20, jitter=0.0) for step in (0.01, 0.08))
+    assert int(moved(calm, density, x, 3).divergences) == 0
+    assert int(moved(wild, density, x, 3).divergences) == 150
+    assert run(wild, density, x, Keys.of(1, 50), draws=2, thin=2).divergences == 200
+    assert run(calm, density, x, Keys.of(1, 50), draws=2, thin=2).divergences == 0
+
+
+def test_a_trajectory_to_no_number_has_diverged() -> None:
+    """A wall is one, too, as in Stan."""
+    density = Density.of_energy(lambda x: torch.where(x[:, 0] > 0, x.sum(1), torch.inf), Euclidean((2,)))
+    found = moved(HMC(step_size=5.0, num_steps=1), density, Keys.of(0, 50).normal(2).abs(), 1)
+    assert 0 < int(found.divergences) == int((found.acceptance == 0).sum())
 
 
 # Tables over sequences ----------------------------------------------------------------------------------

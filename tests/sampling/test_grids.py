@@ -1,8 +1,9 @@
 """Grids fall from noise to data, and the planned one is the best or close to it, on worlds it was not chosen for."""
 
+from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from ornstein.sampling.grids import FAR, Grid
 from ornstein.sampling.sampler import Sampler
 from ornstein.schedules import EDM, Cosine, RectifiedFlow, Schedule
 from ornstein.spaces import Euclidean
+from ornstein.states import Time
 from worlds import anisotropic, assert_close, coupled, double, rejected, sequences
 
 SCHEDULES = [Cosine(), RectifiedFlow(), EDM()]
@@ -133,3 +135,29 @@ def test_plans_are_found_again_by_number_of_steps() -> None:
     assert len(near) == 13
     assert (near[0], near[-1]) == (1.0, 0.0)
     assert_close(double(grids.resampled(saved[40], 40, space)), double(saved[40]), 1e-6)
+
+
+# Cost ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Watched(Cosine):
+    """A schedule that counts how often times are searched for."""
+
+    asked: ClassVar[list[int]] = []
+
+    def time(self, log_snr: Time) -> Tensor:
+        self.asked.append(1)
+        return super().time(log_snr)
+
+
+@pytest.mark.parametrize("name", ["log-snr", "karras", "asinh", "flow"])
+def test_a_grid_is_laid_once(name: str) -> None:
+    """The search by bisection once took seven times as long as the steps of a sample beside the network."""
+    Watched.asked.clear()
+    space = Euclidean((2,), Watched(), 0.8125)
+    first, second = (grids.named(name, 17, space) for _ in range(2))
+    assert first == second == grids.named(name, 17, Euclidean((2,), Cosine(), 0.8125))
+    assert len(Watched.asked) == 1
+    assert grids.named(name, 18, space) != first
+    assert grids.named(name, 17, Euclidean((2,), Watched(), 0.75)) != first

@@ -277,12 +277,24 @@ class NeuralDenoiser(Denoiser):
             condition: what each sample is given, name → (batch, ...); a missing name means that nothing is said.
         """
         condition = condition or {}
-        for name in condition:
-            if name != "mask" and name not in self.unconditional:
-                raise InputError(f"this model knows no condition {name!r}{suggestion(name, list(self.unconditional))}")
+        for name, value in condition.items():
+            if name != "mask":
+                self._require_fit(name, value)
         space = self.space.with_mask(condition.get("mask"))
         inputs = map_state(lambda x: in_precision(x, self.network), space.inputs(x_t, t))
         return self.network(inputs, times(t, x_t), self.complete(condition, x_t))
+
+    def _require_fit(self, name: str, value: Tensor) -> None:
+        """InputError for a condition that the model does not know, or of another kind or width than its own."""
+        if name not in self.unconditional:
+            raise InputError(f"this model knows no condition {name!r}{suggestion(name, list(self.unconditional))}")
+        like = self.unconditional[name]
+        wide = like.is_floating_point() and like.ndim > 0
+        if value.ndim != like.ndim + 1 or (wide and value.shape[-1] != like.shape[-1]):
+            axes = ", ".join(["batch", *(["..."] if like.ndim > 1 else []), *map(str, like.shape[-1:])])
+            raise InputError(f"condition {name!r} has the shape {tuple(value.shape)}, expected ({axes})")
+        if value.is_floating_point() and not like.is_floating_point():
+            raise InputError(f"condition {name!r} holds {value.dtype}, expected whole numbers")
 
     def losses(self, x0: State, t: Time, condition: Condition, keys: Keys) -> Float[Tensor, " batch"]:
         """The denoising loss of each record.

@@ -38,26 +38,11 @@ from ..schedules import RectifiedFlow, Schedule, Tabulated
 from ..spaces import Euclidean
 from ..states import State, Time
 from .base import NeuralDenoiser, Traits
+from .told import ADDED, ARGUMENTS, MODELS, classes, config, require_class, require_said, require_uniform, unsaid
 
 Prediction = Literal["epsilon", "v_prediction", "sample", "flow"]
-MODELS = (
-    "UNet2DModel",
-    "UNet2DConditionModel",
-    "DiTTransformer2DModel",
-    "PixArtTransformer2DModel",
-    "SD3Transformer2DModel",
-)
-"""Those whose call is (x, timestep, conditions), with timesteps that count the levels of the scheduler."""
-ARGUMENTS = {"caption": "encoder_hidden_states", "label": "class_labels", "pooled": "pooled_projections"}
-"""What the models call our conditions."""
-ADDED = {"pooled": "text_embeds", "sizes": "time_ids"}
-"""The same for what the larger UNets take beside."""
-USUAL = {
-    "class_embed_type": (None,),
-    "time_embedding_type": (None, "positional"),
-    "addition_embed_type": (None, "text_time"),
-}
-"""The settings with which a model takes no more than that."""
+DISTILLED = ("LCMScheduler", "TCDScheduler")
+"""Schedulers of consistency models, which give a sample where a denoiser gives the mean of all."""
 
 
 @renamed(null="unconditional")
@@ -116,13 +101,13 @@ def wrapped(
     Raises:
         InputError: the scheduler has no table of noise levels, or the model wants what we cannot give.
     """
-    _require_uniform(model)
+    require_uniform(model)
     schedule, prediction, steps, first = _read(scheduler)
     limit = scheduler.config.clip_sample_range if getattr(scheduler.config, "clip_sample", False) else inf
     shape = _shape(model, size)
     space = Predicted(shape, schedule, data_std, prediction=prediction, limit=limit)
     return NeuralDenoiser(
-        Adapted(model, steps, first), Traits(space), {**_unsaid(model, shape), **(unconditional or {})}
+        Adapted(model, steps, first), Traits(space), {**unsaid(model, shape), **(unconditional or {})}
     )
 
 
@@ -175,8 +160,9 @@ class Adapted(nn.Module):
         self.model, self.steps, self.first = model, steps, first
         takes = signature(model.forward).parameters
         self.names = {name: argument for name, argument in ARGUMENTS.items() if argument in takes}
-        self.added = ADDED if _config(model, "addition_embed_type") == "text_time" else {}
+        self.added = ADDED if config(model, "addition_embed_type") == "text_time" else {}
         self.masks = "encoder_attention_mask" in takes
+        self.classes = classes(model)
 
     def timestep(self, t: Float[Tensor, " batch"]) -> Float[Tensor, " batch"]:
         """τ; a whole number where t is one of the table's times, which float32 only nearly holds."""
@@ -191,7 +177,8 @@ class Adapted(nn.Module):
         return output[:, : x.shape[1]]  # further channels are variances
 
     def _arguments(self, x: Tensor, condition: Mapping[str, Tensor]) -> dict[str, Any]:
-        _require_said(condition)
+        require_said(condition)
+        require_class(condition, self.classes)
         given = {name: value.to(x) if value.is_floating_point() else value for name, value in condition.items()}
         told: dict[str, Any] = {argument: given[name] for name, argument in self.names.items() if name in given}
         if self.added:
@@ -242,8 +229,8 @@ def autoencoder(
     if where is None:
         raise InputError(f"{root}: no config.json and no folder vae; expected a saved pipeline or autoencoder")
     vae = _loaded(where, ("AutoencoderKL",), torch_dtype=dtype).requires_grad_(False).eval().to(device)
-    mean, std = (_config(vae, name) for name in ("latents_mean", "latents_std"))
-    shift = torch.tensor(mean or [_config(vae, "shift_factor") or 0.0])
+    mean, std = (config(vae, name) for name in ("latents_mean", "latents_std"))
+    shift = torch.tensor(mean or [config(vae, "shift_factor") or 0.0])
     scale = vae.config.scaling_factor / torch.tensor(std or [1.0])
     return Autoencoder(vae, scale[:, None, None], shift[:, None, None])
 
@@ -315,6 +302,11 @@ def _named(path: Path, key: str) -> str:
 def _read(scheduler: Any) -> tuple[Schedule, Prediction, int, int]:
     """The schedule, what the network predicts, the number of noise levels and that of the first of them."""
     name, steps = type(scheduler).__name__, scheduler.config.get("num_train_timesteps")
+    if name in DISTILLED:
+        raise InputError(
+            f"{name}: a model distilled for few steps gives a sample, not the mean of all that x_t may come from; a "
+            "model that was not distilled needs the scheduler it was trained with: scheduler=FOLDER"
+        )
     prediction = scheduler.config.get("prediction_type", "flow_prediction" if name.startswith("FlowMatch") else None)
     if prediction == "flow_prediction":
         return RectifiedFlow(), "flow", steps, 1
@@ -326,53 +318,9 @@ def _read(scheduler: Any) -> tuple[Schedule, Prediction, int, int]:
     return Tabulated(tuple(table.double().tolist())), prediction, len(table), 0
 
 
-def _config(model: Any, name: str) -> Any:
-    return model.config.get(name)
-
-
-def _require_uniform(model: Any) -> None:
-    """InputError, if the model must be told what we have no name for."""
-    name = type(model).__name__
-    if name not in MODELS:
-        raise InputError(f"a model of class {name}; expected {', '.join(MODELS)}")
-    found = [f"{key} {value!r}" for key, usual in USUAL.items() if (value := _config(model, key)) not in usual]
-    found += ["use_additional_conditions"] if getattr(model, "use_additional_conditions", False) else []
-    into, out = _config(model, "in_channels"), _config(model, "out_channels")
-    found += [f"{into} channels in and {out} out"] if out is not None and out < into else []
-    if found:
-        raise InputError(f"{name} with {', '.join(found)}: there are no names for what it must be told")
-
-
 def _shape(model: Any, size: int | tuple[int, int] | None) -> tuple[int, int, int]:
-    size = size if size is not None else _config(model, "sample_size")
+    size = size if size is not None else config(model, "sample_size")
     if size is None:
         raise InputError("the model's configuration has no sample_size: say size=...")
     height, width = (size, size) if isinstance(size, int) else size
-    return _config(model, "in_channels"), height, width
-
-
-def _unsaid(model: Any, shape: tuple[int, int, int]) -> dict[str, Tensor]:
-    """What the model may be told, and the value of each that stands for nothing; −1 where there is no such class."""
-    takes, config = signature(model.forward).parameters, model.config
-    unsaid: dict[str, Tensor] = {}
-    widths = ("caption_channels", "joint_attention_dim", "encoder_hid_dim", "cross_attention_dim")
-    width = next((config[name] for name in widths if config.get(name) is not None), None)
-    if "encoder_hidden_states" in takes and width is not None:
-        unsaid["caption"] = torch.zeros(1, width if isinstance(width, int) else width[0])
-    if "class_labels" in takes and (config.get("num_class_embeds") or config.get("num_embeds_ada_norm")):
-        unsaid["label"] = torch.tensor(config.get("num_embeds_ada_norm") or -1)
-    if "pooled_projections" in takes:
-        unsaid["pooled"] = torch.zeros(config["pooled_projection_dim"])
-    if config.get("addition_embed_type") == "text_time":
-        whole = config["projection_class_embeddings_input_dim"] - 6 * config["addition_time_embed_dim"]
-        height, width = (8.0 * side for side in shape[1:])  # of the pictures that such latents stand for
-        unsaid |= {"pooled": torch.zeros(whole), "sizes": torch.tensor([height, width, 0, 0, height, width])}
-    return unsaid
-
-
-def _require_said(condition: Mapping[str, Tensor]) -> None:
-    if "label" in condition and (condition["label"] < 0).any():
-        raise InputError(
-            "this model must be told a label: condition={'label': ...}; if one of its classes stands for none, "
-            "load it with null={'label': torch.tensor(...)}"
-        )
+    return config(model, "in_channels"), height, width

@@ -22,7 +22,8 @@ def calculated(atoms: Any, temperature: float) -> "Calculated":
     """The energy of an `ase.Atoms` with its calculator, at a temperature in K.
 
     A geometry whose calculation fails has the energy +inf, which Metropolis's rule rejects. Energies can be
-    differentiated once. InputError if there is no ASE, no calculator, a periodic cell, or no energy of this geometry.
+    differentiated once. InputError if there is no ASE, no calculator, a periodic cell, constraints of any kind (which
+    samples of all positions would break), or no energy of this geometry.
     """
     if not temperature > 0:
         raise InputError(f"temperature is {temperature}, expected a positive number of kelvin")
@@ -31,8 +32,13 @@ def calculated(atoms: Any, temperature: float) -> "Calculated":
         raise InputError(f"{atoms}: has no calculator, expected one as its 'calc'")
     if atoms.pbc.any():
         raise InputError(f"{atoms}: is periodic, expected a molecule or a cluster in a vacuum")
+    if atoms.constraints:
+        kinds = ", ".join(sorted({type(one).__name__ for one in atoms.constraints}))
+        raise InputError(
+            f"{atoms}: is under constraints ({kinds}), which samples of all positions would not keep: take them off "
+            "(atoms.set_constraint()), and add a stiff energy for what must stay in place"
+        )
     work = atoms.copy()
-    work.set_constraint()  # constraints would falsify the forces
     work.calc = atoms.calc
     return Calculated(work, units.kB * temperature, _reference(work))
 

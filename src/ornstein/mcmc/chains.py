@@ -33,6 +33,8 @@ class Chains:
         swap_acceptance: mean exchange rate of neighbouring temperatures, if there are any.
         move: the move with the step that was learnt.
         gradients: evaluations of the target, warm-up included (values, for moves that need no gradient).
+        divergences: proposals of HMC after the warm-up whose energy went astray; more than a few say that the step is
+            too long somewhere, and the samples too few there.
     """
 
     x: Float[Tensor, "draws chains ..."] | Tensor
@@ -41,6 +43,7 @@ class Chains:
     swap_acceptance: Float[Tensor, " pairs"] | None
     move: Move
     gradients: int
+    divergences: int = 0
 
     @property
     def r_hat(self) -> float:
@@ -81,7 +84,7 @@ def run(
     before = density.tally.evaluations
     total, start = warmup + draws * thin, density.at(x, move.needs_gradients)
     move, point = yield from part(warmed.events(move, density, start, keys.fold("warmup"), warmup), 0, warmup, total)
-    chains, kept, log_p, rates, swap_acceptance = len(x) // levels, [], [], [], []
+    chains, kept, log_p, rates, swap_acceptance, divergences = len(x) // levels, [], [], [], [], 0
     for k in range(draws):
         thinned = repeated.events(move, point, density, keys.fold("draws").fold(k), thin)
         moved = yield from part(thinned, warmup + k * thin, thin, total)
@@ -89,6 +92,7 @@ def run(
         kept.append(point.x[:chains])
         log_p.append(point.values[-1, :chains] if levels > 1 else density.log_p(point))
         rates.append(moved.acceptance)
+        divergences += int(moved.divergences)
         swap_acceptance += [moved.swap_acceptance] if moved.swap_acceptance is not None else []
     acceptance = torch.stack(rates).mean(0).reshape(levels, chains).mean(1)
     return Chains(
@@ -98,6 +102,7 @@ def run(
         torch.stack(swap_acceptance).nanmean(0) if swap_acceptance else None,
         move,
         density.tally.evaluations - before,
+        divergences,
     )
 
 

@@ -34,6 +34,8 @@ TRUSTED = 0.7
 """The largest k̂ with which weights are trusted."""
 LEAST = 50
 """The smallest effective sample size with which weights are."""
+CLOUD = 1000
+"""Particles that are annealed from a cloud about samples."""
 GROUPS = 4
 """Groups of families that R̂ compares."""
 JUDGED = 4 * GROUPS
@@ -58,6 +60,7 @@ class MCMCReport:
         gradients, values: evaluations of the energy, all included.
         concerns: what is wrong, in words.
         notes: what else should be known, in words.
+        divergences: local moves whose energy went astray.
     """
 
     method: str
@@ -76,6 +79,7 @@ class MCMCReport:
     values: int
     concerns: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    divergences: int = 0
 
     @property
     def passed(self) -> bool:
@@ -93,6 +97,7 @@ class MCMCReport:
     def __str__(self) -> str:
         checked = "" if self.check is None else f" (checked: {self.check:.3f} ± {self.check_error:.3f})"
         jumps = "" if self.jumps is None else f", jumps {self.jumps:.0%}"
+        jumps += f", {self.divergences} divergences" if self.divergences else ""
         weights = "" if isnan(self.ess) else f"ESS {self.ess:.0%} of {self.proposals}, k̂ {self.k_hat:.2f}; "
         return (
             f"by {self.method}: {weights}accepted: moves "
@@ -104,6 +109,7 @@ class MCMCReport:
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> "MCMCReport":
         """What `record` was made of."""
+        record = {"divergences": 0, **record}  # of which older records say nothing
         values: dict[str, Any] = {field.name: record[field.name] for field in fields(cls)}
         numbers = {field.name: number(values[field.name]) for field in fields(cls) if field.type is float}
         return cls(**{**values, **numbers, "concerns": tuple(values["concerns"]), "notes": tuple(values["notes"])})
@@ -158,18 +164,19 @@ def weighed(draws: Draws, density: Density, n: int, keys: Keys) -> Stream[Start]
 
 
 @streamed
-def clouded(x: Float[Tensor, "m ..."], density: Density, n: int, keys: Keys, most: int = 1000) -> Stream[Start]:
-    """n samples by annealing from normal distributions about (at most 1,000 of) the points x.
+def clouded(x: Float[Tensor, "m ..."], density: Density, n: int, keys: Keys, particles: int = CLOUD) -> Stream[Start]:
+    """n samples by annealing from normal distributions about the points x.
 
     Args:
+        particles: at least so many, or n if that is more, are annealed, from about so many of the points at most.
         density: the unnormalised density.
         keys: random keys, one a sample; they decide everything random.
     """
-    centres = x.double()[_spread(len(x), min(len(x), most), x.device)]
+    centres = x.double()[_spread(len(x), min(len(x), particles), x.device)]
     space: Any = density.space
     cloud = Kernels.of(centres, space)
     move = HMC(step_size=0.3 * cloud.width / float(centres.std()), num_steps=5)
-    annealing = anneal.events(density, cloud, _many(keys, max(n, most)).fold("cloud"), move)
+    annealing = anneal.events(density, cloud, _many(keys, max(n, particles)).fold("cloud"), move)
     found = yield from part(annealing, 0, 100, 100, "annealing from the draws")
     return _annealed(found, "annealing from the draws", n, len(x))
 
@@ -219,6 +226,7 @@ def corrected(
         density.tally.values,
         start.concerns,
         start.notes,
+        int(moved.divergences),
     )
     found = replace(found, concerns=(*found.concerns, *_concerns(found, start.sources)))
     return point.x[shuffled(keys, len(point.x))], found

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ..denoisers.base import Condition, Denoiser
@@ -43,11 +43,14 @@ class TransitionInfo:
         acceptance: the probability with which each sample's proposal was accepted.
         swap_acceptance: the mean probability of exchange of each pair of neighbouring temperatures, NaN where none was
             tried; None without temperatures.
+        divergences: proposals whose energy, kinetic included, changed by more than 1,000, or to no number; 0 for moves
+            that follow no trajectory.
     """
 
     point: MCMCState
     acceptance: Float[Tensor, " batch"]
     swap_acceptance: Float[Tensor, " pairs"] | None = None
+    divergences: Int[Tensor, ""] | int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +109,10 @@ class Move(ABC):
         return self
 
 
+DIVERGENT = 1000.0
+"""The change of energy above which a trajectory has diverged, as in Stan and blackjax."""
+
+
 @renamed(step="step_size", leaps="num_steps", goal="target_accept")
 @members(step="step_size", leaps="num_steps", goal="target_accept")
 @dataclass(frozen=True, kw_only=True)
@@ -140,7 +147,8 @@ class HMC(Move):
         momentum = self._project(density, keys.fold("momentum").normal(*point.x.shape[1:]).to(point.x))
         end, last = self._leapfrog(point, momentum, step, density)
         gain = density.log_p(end) - density.log_p(point) + _kinetic(momentum) - _kinetic(last)
-        return metropolis(point, end, gain, keys)
+        divergences = (~(gain.abs() <= DIVERGENT)).sum()
+        return replace(metropolis(point, end, gain, keys), divergences=divergences)
 
     @property
     def tuned_step(self) -> Tensor:
@@ -248,7 +256,7 @@ class LocallyInformed(Move):
 
 @streamed
 def repeated(move: Move, point: MCMCState, density: Density, keys: Keys, count: int) -> Stream[TransitionInfo]:
-    """`count` moves; acceptance and swaps are their means.
+    """`count` moves; acceptance and swaps are their means, divergences their sum.
 
     Args:
         move: a move that leaves the density invariant.
@@ -263,7 +271,8 @@ def repeated(move: Move, point: MCMCState, density: Density, keys: Keys, count: 
         yield Event(k + 1, count, "moves", point.x)
     swap_acceptance = [moved.swap_acceptance for moved in made if moved.swap_acceptance is not None]
     acceptance = torch.stack([moved.acceptance for moved in made]).mean(0)
-    return TransitionInfo(point, acceptance, torch.stack(swap_acceptance).nanmean(0) if swap_acceptance else None)
+    swaps = torch.stack(swap_acceptance).nanmean(0) if swap_acceptance else None
+    return TransitionInfo(point, acceptance, swaps, sum(moved.divergences for moved in made))
 
 
 def metropolis(point: MCMCState, proposed: MCMCState, gain: Float[Tensor, " batch"], keys: Keys) -> TransitionInfo:

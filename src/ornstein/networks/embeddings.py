@@ -8,6 +8,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..errors import InputError
+
 
 class TimeEmbedding(nn.Module):
     """t ∈ [0, 1] → sines and cosines at geometric frequencies → two dense layers (Vaswani et al. 2017)."""
@@ -33,7 +35,18 @@ class LabelEmbedding(nn.Module):
         self.table = nn.Embedding(classes + 1, width)
 
     def forward(self, label: Int[Tensor, "*batch"]) -> Float[Tensor, "*batch width"]:
+        if not self.training and not torch.compiler.is_compiling():
+            self._require_known(label)
         return self.table(label + 1)
+
+    def _require_known(self, label: Tensor) -> None:
+        """InputError for a class that there is not."""
+        classes = self.table.num_embeddings - 1
+        wrong = label[(label < -1) | (label >= classes)]
+        if len(wrong):
+            raise InputError(
+                f"class {int(wrong[0])} is none of this model's: expected 0 to {classes - 1}, or -1: not said"
+            )
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ Learning the times of a sampler by descent: Watson et al. 2022, Sabour et al. 20
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from itertools import pairwise
 from math import log
 from typing import Any
@@ -31,6 +32,7 @@ from ..denoisers.base import Condition, Denoiser
 from ..errors import InputError
 from ..events import Event, Stream, part, streamed
 from ..keys import Keys
+from ..schedules import Schedule
 from ..spaces import Space
 from ..states import Time, leaves
 from .kernels import Predictor
@@ -253,7 +255,13 @@ def _far(space: Space) -> float:
     """FAR, or the σ/α of pure noise where a schedule ends sooner."""
     assert space.schedule_and_std is not None
     schedule, spread = space.schedule_and_std
-    return min(FAR, (-schedule.log_snr(1.0) / 2).exp().item() / spread)
+    return min(FAR, _last_ratio(schedule) / spread)
+
+
+@lru_cache(maxsize=1024)
+def _last_ratio(schedule: Schedule) -> float:
+    """The σ/α of pure noise."""
+    return (-schedule.log_snr(1.0) / 2).exp().item()
 
 
 def _ratios(space: Space, grid: Sequence[float]) -> np.ndarray:
@@ -268,7 +276,13 @@ def _times(space: Space, ratios: Sequence[float] | np.ndarray) -> Grid:
     """t = 1 in the place of the first, the times at which σ/α has the other values, in units of the spread; then 0."""
     assert space.schedule_and_std is not None
     schedule, spread = space.schedule_and_std
-    levels = torch.as_tensor(np.asarray(ratios), dtype=torch.float64) * spread
+    return _laid_once(schedule, spread, tuple(map(float, ratios)))
+
+
+@lru_cache(maxsize=1024)
+def _laid_once(schedule: Schedule, spread: float, ratios: tuple[float, ...]) -> Grid:
+    """The times of those ratios, for which bisection would else take longer than a small network's samples."""
+    levels = torch.tensor(ratios, dtype=torch.float64) * spread
     return (1.0, *schedule.time(-2 * levels[1:].log()).tolist(), 0.0)
 
 

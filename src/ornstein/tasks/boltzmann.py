@@ -16,14 +16,18 @@ from torch import Tensor
 from ..denoisers.base import Denoiser
 from ..errors import InputError
 from ..events import Event, Stream, part, streamed
+from ..guidance.values import require_whole
 from ..keys import Keys
-from ..mcmc.correction import clouded, corrected
+from ..mcmc.correction import CLOUD, clouded, corrected
 from ..mcmc.densities import Density
 from ..mcmc.proposals import wide
 from ..mcmc.targets import Boltzmann
 from ..spaces import Euclidean
 from .drawing import sample
 from .samples import Samples
+
+TEMPERATURES, LEAPS = 10, 15
+"""Of an annealing, 3 to 20 as measured on the named systems, and gradients of a particle at each."""
 
 
 def boltzmann(
@@ -56,6 +60,8 @@ def refine(
     seed: int = 0,
     moves: int = 20,
     check: int = 2000,
+    particles: int = CLOUD,
+    budget: int | None = None,
 ) -> Stream[Samples]:
     """Samples of exp(−E) from samples of something near it, whose density need not be known.
 
@@ -67,6 +73,9 @@ def refine(
         width: of wide noise about 0 that reaches all of exp(−E); 1.5 times the samples' root mean square if not given.
         moves: of every sample at the end.
         check: particles of the independent check; 0 = none.
+        particles: of the population that is annealed from the samples; as many as n at least. Fewer are cheaper, for
+            slow calculators, and their log Z has a larger error.
+        budget: the most evaluations of the energy. InputError says before any how many it would take, if more.
         energy: E(x) in units of kT, (batch, ...) → (batch,), differentiable.
         seed: of all random numbers.
 
@@ -74,29 +83,56 @@ def refine(
     """
     started, x = time.perf_counter(), samples.x if isinstance(samples, Samples) else samples
     n = len(samples) if n is None else n
-    _require_sense(x, n, width, moves, check)
+    _require_sense(x, n, width, moves, check, particles)
+    if budget is not None:
+        _require_within(budget, n, moves, check, particles)
     space = space or Euclidean(tuple(x.shape[1:]))
     density, keys = Density.of_energy(energy, space), Keys.of(seed, n, x.device)
     total = 200 + 3 * moves
-    start = yield from part(clouded.events(space.project(x), density, n, keys), 0, 100, total)
+    start = yield from part(clouded.events(space.project(x), density, n, keys, particles), 0, 100, total)
     base = wide(space, width or 1.5 * float(x.square().mean().sqrt()), x.device)
     correcting = corrected.events(start, density, base, keys, moves=moves, check=check)
     refined, exactness = yield from part(correcting, 100, total - 100, total)
     origin = samples.origin if isinstance(samples, Samples) else None
-    settings = {"seed": seed, "moves": moves, "check": check}
+    settings = {"seed": seed, "moves": moves, "check": check, "particles": particles}
     seconds, x = time.perf_counter() - started, refined.to("cpu", torch.get_default_dtype())
     made = Samples(x, {}, origin, seconds=seconds, settings=settings, exactness=exactness)
     yield Event(total, total, "done", x, made, made)
     return made
 
 
-def _require_sense(x: Any, n: int, width: float | None, moves: int, check: int) -> None:
+def evaluations(n: int, moves: int = 20, check: int = 2000, particles: int = CLOUD) -> int:
+    """About how many evaluations of the energy `refine` takes: a third to twice as many, since the
+    temperatures follow the energy.
+
+    Args:
+        n: samples.
+        moves: of every sample at the end, after twice as many that learn the step.
+        check: particles of the independent check.
+        particles: of the population that is annealed from the samples.
+    """
+    return LEAPS * TEMPERATURES * (max(n, particles) + check) + (3 * moves + 1) * n
+
+
+def _require_within(budget: int, n: int, moves: int, check: int, particles: int) -> None:
+    """InputError if more evaluations than that are to be expected."""
+    require_whole("budget", budget, 1)
+    expected = evaluations(n, moves, check, particles)
+    if expected > budget:
+        least = evaluations(n, moves, 0, 20)
+        raise InputError(
+            f"about {expected:,} evaluations of the energy are expected, more than the budget of {budget:,}: take "
+            f"fewer particles ({particles:,}), a smaller check ({check:,}) or fewer moves ({moves}); particles=20 and "
+            f"check=0 are about {least:,}"
+        )
+
+
+def _require_sense(x: Any, n: int, width: float | None, moves: int, check: int, particles: int) -> None:
     """InputError unless x are samples that can be refined, and the settings in range."""
     if not isinstance(x, Tensor) or not x.is_floating_point() or not x.isfinite().all() or len(x) < 20:
         found = f"{tuple(x.shape)}, {x.dtype}" if isinstance(x, Tensor) else type(x).__name__
         raise InputError(f"samples must be 20 or more of finite floating-point numbers, found {found}")
-    for name, value, least in (("n", n, 1), ("moves", moves, 1), ("check", check, 0)):
-        if value < least:
-            raise InputError(f"{name} is {value}, expected at least {least}")
+    for name, value, least in (("n", n, 1), ("moves", moves, 1), ("check", check, 0), ("particles", particles, 20)):
+        require_whole(name, value, least)
     if width is not None and not 0 < width < inf:
         raise InputError(f"width is {width}, expected a positive number")
