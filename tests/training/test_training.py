@@ -153,6 +153,26 @@ def test_a_record_that_is_not_finite_stops_before_the_update(tmp_path: Path) -> 
         assert all(torch.equal(expected[name], after[name]) for name in after)
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_further_signals_during_the_last_save_lose_nothing(
+    number: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(CONFIG, save_every=100)
+    run = trainer(tmp_path, config, progress=lambda row: row["step"] == 7 and os.kill(os.getpid(), number))
+    save = run.save
+
+    def impatient() -> None:
+        os.kill(os.getpid(), number)
+        save()
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(run, "save", impatient)
+    with pytest.raises(Interrupted, match="stopped at step 7 of 40"):
+        run.fit()
+    assert checkpoints.load(tmp_path / "last.safetensors", "training")[1]["step"] == 7
+    assert {path.name for path in tmp_path.iterdir()} >= {"last.safetensors", "model.safetensors", "metrics.jsonl"}
+
+
 def test_resume_refuses_another_configuration(tmp_path: Path) -> None:
     trainer(tmp_path, replace(CONFIG, steps=5)).fit()
     with pytest.raises(InputError, match=r"train.learning_rate = 0.01, now 0.5"):
