@@ -4,9 +4,15 @@ from jaxtyping import install_import_hook
 
 install_import_hook("ornstein", "runtime_types.checked")  # before anything imports the package
 
+import pytest  # noqa: E402
 import torch  # noqa: E402
 from hypothesis import settings  # noqa: E402
 
 torch.set_num_threads(1)
-settings.register_profile("fixed", deadline=None, derandomize=True, max_examples=50, database=None)
-settings.load_profile("fixed")
+settings.register_profile("all", deadline=None, derandomize=True, max_examples=50, database=None)
+settings.register_profile("fast", settings.get_profile("all"), max_examples=15)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Fewer examples where the slow tests are left out (make test)."""
+    settings.load_profile("fast" if config.option.markexpr == "not slow" else "all")
