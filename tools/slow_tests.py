@@ -1,8 +1,8 @@
 """python tools/slow_tests.py LOG: which tests `make test` leaves to `make test-all`, chosen by what they cost.
 
-LOG is what `make slow-list` printed (pytest's --durations). The dearest tests go to tests/slow.txt until the others take
-no more than the budget; of every test with parameters the cheapest case stays, unless it is dear itself. What is in the
-list already stays there: empty it to measure anew.
+LOG is what `make slow-list` printed (pytest's --durations). The dearest tests go to tests/slow.txt until the others
+take no more than the budget; of every test with parameters the cheapest case stays, unless it is dear itself. What is
+in the list already stays there: empty it to measure anew.
 """
 
 import re

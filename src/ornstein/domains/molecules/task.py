@@ -356,7 +356,7 @@ def _around(model: NeuralDenoiser, seed: int, n: int = 12, atoms: int = 16) -> S
     assert isinstance(wall, Figure)
     return Chapter(
         _AROUND,
-        f"The six carbons of benzene hold exactly; the other {atoms - 6} atoms are drawn around them, in {_QUICK} calls. "
+        f"The six carbons of benzene hold exactly; {atoms - 6} atoms more are drawn around them, in {_QUICK} calls. "
         "Draw your own: <code>ornstein sample molecules/qm9 --fixed ring.sdf</code>",
         [wall],
         [Metric("atoms stable", Stability.of(found).atoms, "higher", f"Of {n} molecules, by EDM's table.")],
