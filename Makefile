@@ -7,7 +7,7 @@ UV := $(shell command -v uv 2> /dev/null)
 VENV = $(if $(UV),$(UV) venv --quiet --allow-existing --python $(PYTHON),$(PYTHON) -m venv)
 INSTALL = $(if $(UV),$(UV) pip install --quiet --python $(BIN)/python,$(BIN)/python -m pip install --quiet --disable-pip-version-check)
 
-.PHONY: help tour tour-full test test-all check lint types format bench bench-posterior bench-energies bench-composition bench-sequences bench-molecules bench-pictures bench-env clean
+.PHONY: help tour tour-full test test-all lint types slow-list format bench bench-posterior bench-energies bench-composition bench-sequences bench-molecules bench-pictures bench-env clean
 
 help:
 	@echo "make tour      draw from every shipped model and look at tour/index.html, which grows: 3 minutes on two cores"
@@ -60,6 +60,11 @@ lint: $(READY)
 
 types: $(READY)
 	$(BIN)/pyright
+
+# Which tests are slow is measured, on an idle machine: see tools/slow_tests.py.
+slow-list: $(READY)
+	$(TESTS) -m "not slow" --durations=0 --durations-min=0.05 > durations.log
+	$(BIN)/python tools/slow_tests.py durations.log
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

@@ -1,12 +1,29 @@
 """Every shape annotation of the package is checked at run time; each test is deterministic, on one thread."""
 
+from pathlib import Path
+
 from jaxtyping import install_import_hook
 
 install_import_hook("ornstein", "runtime_types.checked")  # before anything imports the package
 
+import pytest  # noqa: E402
 import torch  # noqa: E402
 from hypothesis import settings  # noqa: E402
 
 torch.set_num_threads(1)
-settings.register_profile("fixed", deadline=None, derandomize=True, max_examples=50, database=None)
-settings.load_profile("fixed")
+settings.register_profile("all", deadline=None, derandomize=True, max_examples=50, database=None)
+settings.register_profile("fast", settings.get_profile("all"), max_examples=15)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Fewer examples where the slow tests are left out (make test)."""
+    settings.load_profile("fast" if config.option.markexpr == "not slow" else "all")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of slow.txt, which tools/slow_tests.py writes, are as slow as those that are marked so."""
+    listed = set(Path(__file__).with_name("slow.txt").read_text().splitlines())
+    for item in items:
+        if item.nodeid in listed:
+            item.add_marker(pytest.mark.slow)

@@ -114,6 +114,9 @@ def _own_samples(model: str, denoiser: NeuralDenoiser, folder: Path, seed: int, 
         f"evaluations each, {samples.seconds:.1f} s; files and {MANIFEST} are in <code>{place.name}/</code>. Draw your "
         f"own: <code>ornstein sample {model} --n 16</code>{note}"
     )
+    options = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in this.sampling.items())
+    if options:
+        text += f". The card's samples were drawn with <code>{options}</code>"
     card = Card(runs.latest_metrics(runs.locate(model).parent), this.n_evaluate, n)
     figures = this.figures(samples)
     cover = next((figure for figure in figures if isinstance(figure, Figure)), None)

@@ -148,9 +148,6 @@ class Energies(Task):
     def figures(self, samples: Samples) -> list[Figure]:
         return metrics.figures(samples.x, _system(samples))
 
-    def judge_few(self, samples: Samples) -> list[Metric]:
-        return self.evaluate(samples)
-
     def stops(self, denoiser: NeuralDenoiser, full: bool) -> list[Stop]:
         assert denoiser.origin is not None
         system = recorded(denoiser.origin.metadata)

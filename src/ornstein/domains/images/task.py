@@ -324,7 +324,7 @@ class Images(Task):
             return _words(denoiser, full)
         if denoiser.origin.config["data"] != "digits":
             return []
-        return [Stop(_QUARTER, lambda seed: _playground(denoiser, seed, full), 40, 100 if full else 20)]
+        return [Stop(_QUARTER, lambda seed: _playground(denoiser, seed, full), 40, 100 if full else 30)]
 
     def _names(self, samples: Samples) -> list[str]:
         kinds = [_slug(prompt) for prompt in samples.each.get("prompts", ())]
@@ -488,7 +488,7 @@ def _playground(model: Denoiser, seed: int, full: bool) -> Stream[Chapter]:
     """Pictures from a quarter of their pixels, with what is left uncertain; and other things to say."""
     held_out = data.digits()[1]
     assert isinstance(held_out.x, Tensor)
-    n, steps, count = (64, 25, 3) if full else (32, 12, 2)
+    n, steps, count = (64, 25, 3) if full else (64, 12, 2)
     truths, found = held_out.x[:count], []
     seen = torch.zeros(truths.shape[1:], dtype=torch.bool)
     seen[:, ::2, ::2] = True
@@ -512,7 +512,7 @@ def _playground(model: Denoiser, seed: int, full: bool) -> Stream[Chapter]:
                 "unseen pixels within two standard deviations",
                 inside.double().mean().item(),
                 "closer",
-                f"Share of the pixels that were not seen, in {count} digits; a normal posterior would have .95.",
+                f"Share of the pixels that were not seen, in {count} digits; a normal posterior would have 0.95.",
                 0.95,
                 "normal",
             )

@@ -377,7 +377,7 @@ def against_autoregression() -> Chapter:
     text = (
         "The same network, data and compute, trained to write from left to right, in two orders, and to denoise: the "
         "share of the riboswitch's 27 pairs that can form, drawn freely, with the second half given, and with every "
-        "second letter given; the data have .885. Measured before, on three seeds: see docs/long-range.md."
+        "second letter given; the data have 0.885. Measured before, on three seeds: see docs/long-range.md."
     )
     figure = Figure(plots.bars(heights, labels, "pairs that can form"), "As it came out", "svg+xml", 520)
     return Chapter("Against autoregression", text, [figure])
