@@ -133,7 +133,7 @@ def test_any_gzip_is_read_or_refused() -> None:
     "name",
     [
         *("../secret", "/etc/passwd", "0/../../secret", "", ".", "a/", "a//b", "a\0", "\x1b[31m", "a" * 300, "pipe"),
-        *("link", "out/secret", "absent", "in", "0.txt/x"),
+        *("loop", "out/secret", "absent", "in", "0.txt/x", "null"),
     ],
 )
 def test_a_name_in_a_folder_stays_there(tmp_path: Path, name: str) -> None:
@@ -144,7 +144,10 @@ def test_a_name_in_a_folder_stays_there(tmp_path: Path, name: str) -> None:
     os.mkfifo(folder / "pipe")
     (folder / "link").symlink_to("0.txt")
     (folder / "out").symlink_to(tmp_path)
+    (folder / "loop").symlink_to("loop")
+    (folder / "null").symlink_to("/dev/null")
     with pytest.raises(InputError, match=r"m\.json: names"):
         inside(folder, name, "m.json")
     assert inside(folder, "0.txt", "m.json").read_text() == "x"
     assert inside(folder, "in/1.txt", "m.json").read_text() == "x"
+    assert inside(folder, "link", "m.json").read_text() == "x"

@@ -150,27 +150,31 @@ def gunzipped(data: bytes, limit: int, where: object) -> bytes:
 def inside(folder: Path, name: str, where: object) -> Path:
     """The path of a regular file of that name in a folder; InputError if the name leads out of it, or to no file.
 
-    No part of it may be a symbolic link, and it must be written as a relative path is: "0.png", "chains/1.npz".
+    It must be written as a relative path is: "0.png", "chains/1.npz". A symbolic link may lead to a file in the folder.
 
     Args:
         where: the name stands, for the error, such as a manifest.
     """
-    parts = name.split("/")
-    if any(part in ("", ".", "..") for part in parts) or not name.isprintable():
-        raise InputError(f"{where}: names {reprlib.repr(name)}, expected the name of a file in its own folder")
-    path = folder
-    for part in parts:
-        path = path / part
-        try:
-            mode = path.lstat().st_mode
-        except OSError as error:
-            if error.errno not in _NO_FILE:
-                raise
-            raise InputError(f"{where}: names {reprlib.repr(name)}, which is not there") from None
-        wanted = stat.S_ISREG if path == folder / name else stat.S_ISDIR
-        if not wanted(mode):
-            raise InputError(f"{where}: names {reprlib.repr(name)}, which is {_sort(mode)}, expected a file")
-    return path
+    named = f"{where}: names {reprlib.repr(name)}"
+    if any(part in ("", ".", "..") for part in name.split("/")) or not name.isprintable():
+        raise InputError(f"{named}, expected the name of a file in its own folder")
+    try:
+        real = (folder / name).resolve(strict=True)
+        mode = real.stat().st_mode
+    except (OSError, RuntimeError) as error:  # a loop of links
+        if isinstance(error, OSError) and error.errno not in _NO_FILE:
+            raise
+        raise InputError(f"{named}, which is not there") from None
+    if not real.is_relative_to(folder.resolve()):
+        raise InputError(f"{named}, a symbolic link that leads out of its own folder")
+    if not stat.S_ISREG(mode):
+        raise InputError(f"{named}, which is {_sort(mode)}, expected a file")
+    return folder / name
+
+
+def own(folder: Path, name: str) -> Path:
+    """The path of a file in a folder, which may be absent, but no link that leads out; see `inside`."""
+    return inside(folder, name, folder) if (folder / name).is_symlink() else folder / name
 
 
 def _sort(mode: int) -> str:

@@ -161,6 +161,16 @@ def test_an_energy_that_changed_or_moved(place: Path) -> None:
 # Names and paths --------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("name", ["manifest.json", "scores.json"])
+def test_a_folder_has_its_own_manifest_and_scores(place: Path, name: str) -> None:
+    folder = saved(place / "down", "images")
+    (place / name).write_text((folder / name).read_text() if (folder / name).exists() else "[]")
+    (folder / name).unlink(missing_ok=True)
+    (folder / name).symlink_to(f"../{name}")
+    with pytest.raises(InputError, match="a symbolic link that leads out of its own folder"):
+        show(str(folder))
+
+
 @pytest.mark.parametrize(
     "name", ["../secret.png", "/etc/passwd", "0/../../secret.png", "link.png", "pipe", "/dev/zero"]
 )

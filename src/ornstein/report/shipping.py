@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from ..config import to_toml, update
-from ..denoisers.base import NeuralDenoiser
 from ..errors import InputError
 from ..files import write_text
 from ..tasks import runs
@@ -27,8 +26,10 @@ from ..training.metrics import read_metrics
 def ship(run: Path) -> Path:
     """Copies the model or regressor of a run folder into its package, then measures and describes the copy."""
     kind = "model" if (run / runs.MODEL).exists() else "regressor"
-    tensors, meta = checkpoints.load(run / f"{kind}.safetensors", kind)
+    tensors, meta = checkpoints.load(run / f"{kind}.safetensors", kind, runs.HEADER)
     this = task(meta["domain"])
+    if Path(meta["name"]).name != meta["name"]:
+        raise InputError(f"{run}: field name is {meta['name']!r}, expected the name of a folder")
     folder = this.folder / "models" / meta["name"]
     path = folder / f"{kind}.safetensors"
     checkpoints.save(path, kind, {name: half(tensor) for name, tensor in tensors.items()}, meta)

@@ -15,7 +15,7 @@ from ..config import read_toml, suggestion, to_dict, to_toml, update
 from ..denoisers.base import NeuralDenoiser, Origin
 from ..denoisers.regressors import Regressor
 from ..errors import InputError
-from ..files import NUMBER, number, read_json, require, sha256, write_json, write_text
+from ..files import NUMBER, number, own, read_json, require, sha256, write_json, write_text
 from ..keys import Keys
 from ..sampling import grids
 from ..training import checkpoints
@@ -330,7 +330,7 @@ def _with_data(samples: Samples, this: Task, data: str | None, where: Path) -> S
 
 def append_metrics(folder: Path, metrics: Sequence[Metric]) -> None:
     """Adds what was measured just now to scores.json in a folder."""
-    path = folder / SCORES
+    path = own(folder, SCORES)
     rows = read_json(path, "earlier scores", [dict]) if path.exists() else []
     rows.append({"created": datetime.now(UTC).isoformat(timespec="seconds"), "scores": [vars(row) for row in metrics]})
     write_json(path, rows)
@@ -338,7 +338,7 @@ def append_metrics(folder: Path, metrics: Sequence[Metric]) -> None:
 
 def latest_metrics(folder: Path) -> list[Metric]:
     """The scores last written in a folder of samples or beside a shipped model; none if there are none."""
-    path = folder / SCORES
+    path = own(folder, SCORES)
     if not path.exists():
         return []
     rows = read_json(path, "what `ornstein evaluate` writes", [{"scores": [METRIC]}])

@@ -17,7 +17,7 @@ from ..denoisers.base import Condition, Origin
 from ..deprecation import members, renamed
 from ..errors import InputError, SamplingError
 from ..escaping import html, printable
-from ..files import MB, NUMBER, Within, inside, read_json, require, sha256, write_json
+from ..files import MB, NUMBER, Within, inside, own, read_json, require, sha256, write_json
 from ..locks import beside
 from ..mcmc.correction import MCMCReport
 from ..sampling.diagnostics import Exactness
@@ -199,8 +199,8 @@ _SCHEMA = {
 
 def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of a folder of samples; InputError if it is not one."""
-    path = folder / MANIFEST
-    manifest = read_json(path, "the manifest of a folder of samples", _SCHEMA, limit=256 * MB)
+    path = own(folder, MANIFEST)
+    manifest = read_json(path, "the manifest of a folder of samples", _SCHEMA, limit=64 * MB)
     for name, values in {"family": manifest.get("family"), **(manifest.get("each") or {})}.items():
         if values is not None and len(values) != manifest["n"]:
             raise InputError(f"{path}: field {name} has {len(values)} values, expected one for each of n samples")

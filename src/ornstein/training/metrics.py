@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from ..files import MB, NUMBER, Within, number, parse_json, plain, require, text, write_text
+from ..files import MB, NUMBER, Within, number, own, parse_json, plain, require, text, write_text
 
 METRICS = "metrics.jsonl"
 
@@ -19,7 +19,7 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
 
     InputError, naming the line, if one is not a row of metrics.
     """
-    *lines, last = text(path, 256 * MB, "the metrics of a training").split("\n")
+    *lines, last = text(own(path.parent, path.name), 128 * MB, "the metrics of a training").split("\n")
     if last and _is_whole(last):
         lines.append(last)
     return [_row(line, f"{path}: line {k}") for k, line in enumerate(lines, 1)]

@@ -374,7 +374,7 @@ def test_the_command_line_draws_exact_samples(place: Path, capsys: pytest.Captur
         (["sample", "run", "--exact", "mcmc", "--n", "10", "--particles", "1"], "particles is 1"),
         (["sample", "run", "--exact", "mcmc", "--batch-size", "5"], "batch_size is for independent samples"),
         (["sample", "run", "--exact", "mcmc", "--eta", "0"], "eta is for independent samples"),
-        (["sample", "run", "--exact", "mcmc", "--steps", "0"], "steps is 0, expected a number in [1, inf)"),
+        (["sample", "run", "--exact", "mcmc", "--steps", "0"], "steps is 0, expected a number in [1, 1e6]"),
         (["train", "energies", "--system", "mine.py:well"], "mine.py: has no 'well', did you mean 'wells'?"),
         (["train", "energies", "--system", "mine.py:number"], "mine.py: number is a int, expected a System"),
         (["train", "energies", "--system", "mine.py:flat"], "mine.py:flat: the energy is not differentiable by torch"),
