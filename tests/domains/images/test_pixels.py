@@ -13,6 +13,7 @@ from fuzz import mutations, require_clean
 from ornstein import InputError
 from ornstein.domains.images.data import load, masked, measured
 from ornstein.domains.images.pixels import read, read_with_alpha, upright
+from ornstein.domains.images.vision.array_files import read_arrays
 from ornstein.domains.images.vision.folders import fitted, read_folder
 
 RAMP = np.arange(0, 65536, 257, dtype=np.uint16).reshape(16, 16)
@@ -192,10 +193,24 @@ def almost(tmp_path: Path, n: int, seed: int) -> None:
         assert min(accepted, refused), name
 
 
+def almost_arrays(tmp_path: Path, n: int, seed: int) -> None:
+    path = tmp_path / "a.npz"
+    np.savez(path, images=np.stack([LEVELS[:4, :4]] * 12), labels=np.arange(12) % 2)
+
+    def opened(data: bytes) -> None:
+        path.unlink(missing_ok=True)
+        path.write_bytes(data)
+        read_arrays(path)
+
+    assert require_clean(opened, mutations(path.read_bytes(), n, seed))[1] > n // 2
+
+
 def test_almost_right_pictures(tmp_path: Path) -> None:
     almost(tmp_path, 200, 0)
+    almost_arrays(tmp_path, 200, 0)
 
 
 @pytest.mark.slow
 def test_many_almost_right_pictures(tmp_path: Path) -> None:
     almost(tmp_path, 10_000, 1)
+    almost_arrays(tmp_path, 10_000, 1)

@@ -129,12 +129,12 @@ def test_other_encodings_are_refused_by_file_and_line(name: str, tmp_path: Path)
 
 def test_a_text_that_belongs_to_no_picture_is_named_and_not_read(tmp_path: Path) -> None:
     pictures(tmp_path)
-    (tmp_path / "0.txt").write_text("a cat\nthe same cat\n\na cat")
+    (tmp_path / "0.txt").write_text("a cat\r\nthe same\u2028cat\n\na cat")
     (tmp_path / "1.TXT").write_text("a dog")
     (tmp_path / "2.caption").write_text("a bird")
     (tmp_path / "licence.txt").write_bytes(b"\x92")
     found = read_folder(tmp_path)
-    assert found.captions == [("a cat", "the same cat"), ("a dog",), ("a bird",)]
+    assert found.captions == [("a cat", "the same\u2028cat"), ("a dog",), ("a bird",)]
     assert found.left_out == ["licence.txt: no picture of this name"]
     (tmp_path / "metadata.csv").write_text("file_name,text\n0.png,from the table\n1.png,x\n2.png,y\n")
     assert "0.txt: not read, as a table describes the pictures" in read_folder(tmp_path).left_out

@@ -9,6 +9,7 @@ or .caption of its name are its captions. Texts are UTF-8, or UTF-16 with its ma
 import codecs
 import csv
 import posixpath
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
@@ -85,7 +86,7 @@ def beside(folder: Path, pictures: Sequence[str], texts: Sequence[str]) -> tuple
 
 
 def _of_text(path: Path) -> Said:
-    lines = text_of(path, _MOST_OF_TEXT, "captions").splitlines()
+    lines = re.split(r"\r\n|\n|\r", text_of(path, _MOST_OF_TEXT, "captions"))
     captions = (_caption(line, f"{path}: line {k}") for k, line in enumerate(lines, 1))
     return Said(tuple(dict.fromkeys(filter(None, captions))))
 

@@ -118,8 +118,8 @@ def _suffix(masked: str, prompt: str) -> tuple[str | None, float, int]:
     found = _LABEL.search(masked)
     text = masked[: found.start()] if found else ""
     if found is None or _CLASS.search(text):
-        at = r"@ names one class or style, as in 'a cat @noto:0.5', at the end of a phrase; \@ is the sign"
-        raise InputError(f"prompt {prompt!r}: {at}")
+        expected = r"at the end of a phrase (by number, if its name has spaces); \@ is the sign"
+        raise InputError(f"prompt {prompt!r}: @ names one class or style, as in 'a cat @noto:0.5', {expected}")
     behind = _COLON.search(text)
     if behind and _weight(text[: behind.start(1) - 1], behind[1], prompt) is not None:
         raise InputError(
