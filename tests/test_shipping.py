@@ -29,9 +29,8 @@ def test_the_table_has_errors_and_meanings() -> None:
 def test_a_loss_that_rose_again_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shipping, "machine", lambda: "a machine")
     found = shipping.learned(LOG, 300, 400)
-    first, second = found.split("\n")
-    assert first == "300 of 400 steps in 1.0 minutes on a machine; validation loss"
-    assert second == "0.3100 at step 200 (lowest: 0.2500 at step 100)"
+    loss = "validation loss\n0.3100 at step 200 (lowest: 0.2500 at step 100)"
+    assert found == f"300 of 400 steps in 1.0 minutes on a machine; {loss}"
     assert shipping.learned(LOG[:1], 100, 100).endswith("validation loss\n0.2500")
     with pytest.raises(InputError, match="no row has a validation loss"):
         shipping.learned(LOG[2:], 300, 300)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ..config import to_toml, update
+from ..denoisers.base import NeuralDenoiser
 from ..errors import InputError
 from ..files import write_text
 from ..tasks import runs
