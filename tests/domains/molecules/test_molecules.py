@@ -208,6 +208,15 @@ def test_same_seed_same_molecules_whatever_the_batch(model: Any) -> None:
     assert (whole.x["positions"] - parts.x["positions"]).abs().max() < 1e-4
 
 
+def test_what_was_read_with_a_remark_says_so_in_the_samples(model: Any, tmp_path: Path) -> None:
+    (tmp_path / "two.xyz").write_text("2\nfar apart\nC 0 0 0\nO 9 0 0\n1\ncharge=1\nN 0 0 0\n")
+    drawn = requests.draw(model, MoleculesRequest(fixed=tmp_path / "two.xyz", atoms=6), 2, steps=2)
+    saved = read_samples(drawn.save(tmp_path / "samples"))
+    for notes in (drawn.notes, saved.notes):
+        assert ["record 2: its charge is +1" in note for note in notes[-2:]] == [True, False]
+        assert "several pieces" in notes[-1]
+
+
 def test_fixed_atoms_do_not_move_at_all(model: Any, tmp_path: Path) -> None:
     held = molecule("C6H6")
     held = Molecule(held.numbers[:6], held.positions[:6] + np.array([3.0, -2.0, 7.0]))  # a ring, somewhere
@@ -260,6 +269,10 @@ def test_sizes_are_the_datas() -> None:
         ({"atoms": 30}, "--atoms 30: expected 2 to 29"),
         ({"properties": ("colour=3",)}, "knows alpha, gap"),
         ({"properties": ("gap",)}, "expected a name and a number"),
+        ({"properties": ("gap=nan",)}, "gap=nan: expected a name and a number"),
+        ({"properties": ("gap=-inf",)}, "gap=-inf: expected a name and a number"),
+        ({"properties": ("gap=5,0",)}, "gap=5,0: expected a name and a number"),
+        ({"properties": ("gap=5", "gap=6")}, "gap is asked for twice"),
         ({"fixed": Path("nowhere.sdf")}, "nowhere.sdf: not found"),
         ({"pocket": Path("nowhere.pdb")}, "nowhere.pdb"),
         ({"reference": Path("nowhere.xyz")}, "nowhere.xyz: not found"),
