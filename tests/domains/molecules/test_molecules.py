@@ -117,6 +117,12 @@ def _shown(space: Any) -> float:
     return (noisy == 0).double().mean().item()
 
 
+def test_a_training_without_a_recipe_is_of_a_model_of_all_molecules() -> None:
+    """By names, qm9 is the first; by names of files, qm9-judge.toml, which draws nothing and learns from a half."""
+    config = runs.recipe("molecules", None)
+    assert (config.predict, config.half, config.element_power) == ("", "", 8)
+
+
 def test_it_trains_draws_and_comes_back(model: Any, tmp_path: Path) -> None:
     drawn = requests.draw(model, MoleculesRequest(), 5, steps=4, trajectory=True)
     folder = drawn.save(tmp_path / "samples")
