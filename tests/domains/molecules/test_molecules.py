@@ -169,7 +169,7 @@ def test_conformers_of_one_molecule_stay_on_one_side(tmp_path: Path) -> None:
     parts = [Arrays(*learned.batch(order[k::2]), learned.metadata) for k in range(2)]
     rejected(_no_molecule_twice, parts)
     said = Molecules().describe(learned, held_out)
-    assert "5 molecules to learn from, 1 others held out with all of their conformers" in said
+    assert "molecules: 5 to learn from, 1 held out, each with all of its conformers" in said
 
 
 def _no_molecule_twice(parts: list[Arrays]) -> None:

@@ -139,7 +139,7 @@ class Molecules(Task):
         reasons, notes = known.get("left out", []), known.get("notes", [])
         told = super().describe(data, validation)
         if "molecules" in known:
-            told += "; {} molecules to learn from, {} others held out with all of their conformers".format(
+            told += "; molecules: {} to learn from, {} held out, each with all of its conformers".format(
                 *known["molecules"]
             )
         counts = f"at most {known['length']} atoms; {len(reasons)} records left out"
