@@ -46,7 +46,8 @@ def recipe(domain: str, name: str | None, file: Path | None = None) -> Any:
         name: of the recipe; the first if not given.
     """
     this = task(domain)
-    recipes = {path.stem: path for path in sorted((this.folder / "recipes").glob("*.toml"))}
+    files = (this.folder / "recipes").glob("*.toml")
+    recipes = {path.stem: path for path in sorted(files, key=lambda path: path.stem)}  # qm9 before qm9-judge
     if name is not None and name not in recipes:
         known = suggestion(name, list(recipes)) if recipes else "; it has none: leave the name out"
         raise InputError(f"the domain {domain!r} has no recipe {name!r}{known}")

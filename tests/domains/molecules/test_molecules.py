@@ -117,6 +117,12 @@ def _shown(space: Any) -> float:
     return (noisy == 0).double().mean().item()
 
 
+def test_a_training_without_a_recipe_is_of_a_model_of_all_molecules() -> None:
+    """By names, qm9 is the first; by names of files, qm9-judge.toml, which draws nothing and learns from a half."""
+    config = runs.recipe("molecules", None)
+    assert (config.predict, config.half, config.element_power) == ("", "", 8)
+
+
 def test_it_trains_draws_and_comes_back(model: Any, tmp_path: Path) -> None:
     drawn = requests.draw(model, MoleculesRequest(), 5, steps=4, trajectory=True)
     folder = drawn.save(tmp_path / "samples")
@@ -163,7 +169,7 @@ def test_conformers_of_one_molecule_stay_on_one_side(tmp_path: Path) -> None:
     parts = [Arrays(*learned.batch(order[k::2]), learned.metadata) for k in range(2)]
     rejected(_no_molecule_twice, parts)
     said = Molecules().describe(learned, held_out)
-    assert "5 molecules to learn from, 1 others held out with all of their conformers" in said
+    assert "molecules: 5 to learn from, 1 held out, each with all of its conformers" in said
 
 
 def _no_molecule_twice(parts: list[Arrays]) -> None:
@@ -206,6 +212,15 @@ def test_same_seed_same_molecules_whatever_the_batch(model: Any) -> None:
     whole, parts = (requests.draw(model, MoleculesRequest(), 6, steps=4, batch_size=size) for size in (6, 2))
     assert (whole.x["atoms"] == parts.x["atoms"]).all()
     assert (whole.x["positions"] - parts.x["positions"]).abs().max() < 1e-4
+
+
+def test_what_was_read_with_a_remark_says_so_in_the_samples(model: Any, tmp_path: Path) -> None:
+    (tmp_path / "two.xyz").write_text("2\nfar apart\nC 0 0 0\nO 9 0 0\n1\ncharge=1\nN 0 0 0\n")
+    drawn = requests.draw(model, MoleculesRequest(fixed=tmp_path / "two.xyz", atoms=6), 2, steps=2)
+    saved = read_samples(drawn.save(tmp_path / "samples"))
+    for notes in (drawn.notes, saved.notes):
+        assert ["record 2: its charge is +1" in note for note in notes[-2:]] == [True, False]
+        assert "several pieces" in notes[-1]
 
 
 def test_fixed_atoms_do_not_move_at_all(model: Any, tmp_path: Path) -> None:
@@ -260,6 +275,10 @@ def test_sizes_are_the_datas() -> None:
         ({"atoms": 30}, "--atoms 30: expected 2 to 29"),
         ({"properties": ("colour=3",)}, "knows alpha, gap"),
         ({"properties": ("gap",)}, "expected a name and a number"),
+        ({"properties": ("gap=nan",)}, "gap=nan: expected a name and a number"),
+        ({"properties": ("gap=-inf",)}, "gap=-inf: expected a name and a number"),
+        ({"properties": ("gap=5,0",)}, "gap=5,0: expected a name and a number"),
+        ({"properties": ("gap=5", "gap=6")}, "gap is asked for twice"),
         ({"fixed": Path("nowhere.sdf")}, "nowhere.sdf: not found"),
         ({"pocket": Path("nowhere.pdb")}, "nowhere.pdb"),
         ({"reference": Path("nowhere.xyz")}, "nowhere.xyz: not found"),

@@ -169,11 +169,16 @@ def exists(code: Mapping[str, Tensor]) -> Bool[Tensor, "batch n"]:
 
 
 def targets(properties: Mapping[str, float], metadata: Mapping[str, Any]) -> Float[Tensor, " properties"]:
-    """Properties in the units of the data, standardised; NaN where nothing is said. InputError for unknown ones."""
+    """Properties in the units of the data, standardised; NaN where nothing is said.
+
+    InputError for unknown ones and for values that are not finite.
+    """
     values, known = torch.full((len(metadata["properties"]),), torch.nan), list(metadata["properties"])
     for name, value in properties.items():
         if name not in known:
             raise InputError(f"property {name!r}: this model knows {', '.join(known) or 'none'}")
+        if not np.isfinite(value):
+            raise InputError(f"property {name!r} is {value}, expected a finite number, in the units of the data")
         values[known.index(name)] = value
     return standardised(values[None], metadata)[0]
 

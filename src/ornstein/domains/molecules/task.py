@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from math import isfinite
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -34,6 +35,7 @@ from .chemistry import figures, files
 from .chemistry.hydrogen_bonds import hydrogen_bonds
 from .chemistry.molecule import Molecule
 from .chemistry.pockets import read_pocket
+from .chemistry.records import number
 from .chemistry.stability import Stability
 from .chemistry.viewer import page_of
 
@@ -166,7 +168,7 @@ class Molecules(Task):
         reasons, notes = known.get("left out", []), known.get("notes", [])
         told = super().describe(data, validation)
         if "molecules" in known:
-            told += "; {} molecules to learn from, {} others held out with all of their conformers".format(
+            told += "; molecules: {} to learn from, {} held out, each with all of its conformers".format(
                 *known["molecules"]
             )
         counts = f"at most {known['length']} atoms; {len(reasons)} records left out"
@@ -202,7 +204,8 @@ class Molecules(Task):
             by = factors.property_regressor if asked.guide_by == "regressor" else factors.property_condition
             guides.append(by(_properties(asked.properties), asked.guidance))
         if asked.fixed is not None:
-            part = _one(asked.fixed)
+            part, said = _one_of(asked.fixed)
+            notes += said
             guides.append(factors.fixed(part))
             record["held"] = {"numbers": part.numbers.tolist(), "positions": part.positions.tolist()}
         if asked.pocket is not None:
@@ -215,6 +218,8 @@ class Molecules(Task):
             guides.append(factors.hydrogen_bond(asked.hydrogen_bond))
         if asked.temperature_kelvin is not None:
             guides.append(factors.energy(asked.temperature_kelvin))
+        if asked.reference is not None:
+            notes += _one_of(asked.reference)[1]
         request = _from_reference(asked, numbers, metadata) or _from_noise(asked, numbers, metadata)
         return replace(request, guides=guides, record=record, notes=notes, defaults=STOCHASTIC)
 
@@ -277,23 +282,30 @@ def _some(what: str, lines: Sequence[str], most: int = 20) -> list[str]:
 
 
 def _properties(said: Sequence[str]) -> dict[str, float]:
-    """ "gap=6.5" → a name and a number; InputError if it is anything else."""
+    """ "gap=6.5" → a name and a finite number; InputError if it is anything else, or a name stands twice."""
     found = {}
     for one in said:
-        name, _, value = one.partition("=")
-        try:
-            found[name] = float(value)
-        except ValueError:
-            raise InputError(f"--properties {one}: expected a name and a number, as in gap=6.5") from None
+        name, _, text = one.partition("=")
+        value = number(text)
+        if value is None or not isfinite(value):
+            raise InputError(f"--properties {one}: expected a name and a number, as in gap=6.5")
+        if name in found:
+            raise InputError(f"--properties {one}: {name} is asked for twice")
+        found[name] = value
     return found
 
 
 def _one(path: Path) -> Molecule:
     """The only molecule of a file."""
-    found, _, _ = files.read(path)
+    return _one_of(path)[0]
+
+
+def _one_of(path: Path) -> tuple[Molecule, list[str]]:
+    """The only molecule of a file, and what else should be known of the file."""
+    found, bad, notes = files.read(path)
     if len(found) != 1:
         raise InputError(f"{path}: holds {len(found)} molecules, expected one")
-    return found[0]
+    return found[0], [*(f"left out: {reason}" for reason in bad), *notes]
 
 
 STOCHASTIC: Mapping[str, Any] = {"steps": 100, "eta": 1.0, "order": 2, "grid": "uniform"}

@@ -21,8 +21,10 @@ from ....errors import InputError
 from . import ligands
 from .pdb import Residue, Structure, read_pdb
 
-RADII = {6: 1.9, 7: 1.8, 8: 1.7, 9: 1.5, 14: 2.2, 15: 2.1, 16: 2.0, 17: 1.8, 34: 2.0, 35: 2.0, 53: 2.2}
-"""Vina's, Å."""
+RADII = {6: 1.9, 7: 1.8, 8: 1.7, 9: 1.5, 15: 2.1, 16: 2.0, 17: 1.8, 35: 2.0, 53: 2.2}
+"""Vina's of what a ligand is made of, Å."""
+WALL = {**RADII, 14: 2.2, 34: 2.0}
+"""And of what a protein is made of: selenium is as wide as sulphur."""
 METALS = (3, 11, 12, 13, 19, 20, *range(22, 32), 37, 38, *range(40, 49), 55, 56, *range(57, 81), 82, 92)
 """Elements whose atoms are metals of the wall; Vina gives all of them one radius and lets them bind as donors do."""
 
@@ -71,7 +73,7 @@ def read_pocket(
     middle = np.asarray(centre, float)
     numbers, positions = _wall(structure, bound)
     near = np.linalg.norm(positions - middle, axis=1) < reach
-    kept = near & np.isin(numbers, [*RADII, *METALS])
+    kept = near & np.isin(numbers, [*WALL, *METALS])
     if not kept.any():
         raise InputError(f"{path}: has no atom within {reach:g} Å of the centre {np.round(middle, 2).tolist()}")
     notes = _notes(path, structure, bound, int((near & ~kept).sum()))
@@ -96,7 +98,7 @@ def _notes(path: Path, structure: Structure, bound: Sequence[Residue], strange: 
 
 
 def _radius(protons: int) -> float:
-    return RADII.get(protons, _METAL_RADIUS)
+    return WALL.get(protons, _METAL_RADIUS)
 
 
 @dataclass(frozen=True, eq=False)
