@@ -165,7 +165,10 @@ class Measurement(Factor):
         def followed(x: Tensor) -> Any:
             nonlocal smooth
             seen: Any = self.operator(x)
-            smooth = smooth and isinstance(seen, Tensor) and seen.requires_grad
+            if not isinstance(seen, Tensor) or not (seen.is_floating_point() or seen.is_complex()):
+                found = f"numbers of {seen.dtype}" if isinstance(seen, Tensor) else f"a {type(seen).__name__}"
+                raise InputError(f"{self._name}: the function could not be linearised: it gives {found}")
+            smooth = smooth and seen.requires_grad
             return seen
 
         seen, operator = tangent(followed, mean)

@@ -44,9 +44,7 @@ class LabelEmbedding(nn.Module):
         classes = self.table.num_embeddings - 1
         wrong = label[(label < -1) | (label >= classes)]
         if len(wrong):
-            raise InputError(
-                f"class {int(wrong[0])} is none of this model's: expected 0 to {classes - 1}, or -1: not said"
-            )
+            raise InputError(f"class {int(wrong[0])} is not known: expected 0 to {classes - 1}, or -1 for not said")
 
 
 @dataclass(frozen=True)

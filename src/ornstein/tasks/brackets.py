@@ -102,6 +102,8 @@ class Bracket:
         """Whether there is nothing left to try."""
         if self.blind is None or self.end != self.blind.gamma:
             return self.stuck
+        if self.past is None and not self._farthest()[1]:
+            return True  # not even the particles that were pushed too hard came so far
         return self.stuck or abs(self.blind.gamma - self.short.gamma) < CLOSE * abs(self.blind.gamma)
 
     def proposed(self) -> tuple[float, bool]:
