@@ -7,14 +7,13 @@ import os
 import platform
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from difflib import get_close_matches
 from importlib.metadata import version
 from io import TextIOWrapper
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn
 
-from .config import SampleConfig, suggestion
+from .config import SampleConfig, nearest
 from .deprecation import GONE
 from .errors import InputError, Interrupted
 from .exits import exit_code, require_writable, why, working_in
@@ -50,10 +49,13 @@ def evaluate(folder: Path, /) -> None:
     Args:
         folder: what `ornstein sample` wrote.
     """
-    from .report.terminal import console, metric_table
+    from .events import heard_by
+    from .report.terminal import Lines, console, metric_table
     from .tasks import runs
 
-    console.print(metric_table(runs.evaluate(folder), str(folder)))
+    with heard_by(Lines()):
+        metrics = runs.evaluate(folder)
+    console.print(metric_table(metrics, str(folder)))
 
 
 def show(path: str, /) -> None:
@@ -252,8 +254,7 @@ def _command(argv: Sequence[str]) -> tuple[Callable[..., None], Sequence[str]]:
     command = argv[0]
     if command not in _COMMANDS:
         known = list(_COMMANDS)
-        near = suggestion(command, known) if get_close_matches(command, known, n=1, cutoff=0.5) else ""
-        raise InputError(f"no command {command!r}{near}\nAvailable subcommands: {', '.join(known)}")
+        raise InputError(f"no command {command!r}{nearest(command, known)}\nAvailable subcommands: {', '.join(known)}")
     target = _target(argv)
     if target is None:
         return _COMMANDS[command], [one for one in EXAMPLES if one.startswith(f"ornstein {command} ")]
