@@ -14,7 +14,7 @@ from ornstein.cli import main
 SMALL = [
     "--network.channels", "8", "--network.blocks", "1", "--train.steps", "6",
     "--train.batch-size", "16", "--train.save-every", "3", "--train.validate-every", "6",
-    "--train.plan", "4",
+    "--train.plan",
 ]  # fmt: skip
 
 
@@ -84,7 +84,10 @@ def test_train_resumes_with_more_steps(run: Path, tmp_path: Path, capsys: pytest
     folder.mkdir()
     (folder / "last.safetensors").write_bytes((run / "last.safetensors").read_bytes())
     command = ["train", "images/digits", *SMALL, "--out", str(folder), "--resume"]
-    assert main([*command, "--train.steps", "8"]) == 0
+    assert main([*command, "--train.steps", "8", "--train.plan", "4"]) == 0
+    said = capsys.readouterr().out
+    assert "note: the learning rate ended at" in said
+    assert "by its schedule over 6 steps" in said
     assert "train.learning_rate = 0.001, now 0.1" in refused([*command, "--train.learning-rate", "0.1"], capsys)
 
 
@@ -138,6 +141,7 @@ def test_show(run: Path, drawn: Path, capsys: pytest.CaptureFixture[str]) -> Non
         assert main(["show", path]) == 0
     assert "report.html" in capsys.readouterr().out
     assert b"data:image/png;base64" in (drawn / "report.html").read_bytes()
+    assert b"ornstein sample RUN --n 12 --steps 4" in (drawn / "report.html").read_bytes()  # of no shipped model
 
 
 def test_models_and_doctor(capsys: pytest.CaptureFixture[str]) -> None:
@@ -192,6 +196,7 @@ def test_models_and_doctor(capsys: pytest.CaptureFixture[str]) -> None:
         (["evaluate", "/dev/null"], "ornstein: /dev/null/manifest.json: not found (Not a directory)"),
         (["evaluate", "absent"], "absent/manifest.json: not found"),
         (["show", "absent"], "absent: neither samples"),
+        (["show", "images/digitz"], "nor a shipped model, did you mean 'images/digits'?"),
         (["fly"], "Available subcommands"),
     ],
 )

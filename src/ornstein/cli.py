@@ -7,7 +7,6 @@ import os
 import platform
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from difflib import get_close_matches
 from importlib.metadata import version
 from io import TextIOWrapper
 from itertools import pairwise
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from .code import allow_named
-from .config import SampleConfig, suggestion
+from .config import SampleConfig, nearest
 from .deprecation import GONE
 from .errors import InputError, Interrupted
 from .escaping import printable
@@ -62,10 +61,13 @@ def evaluate(folder: Path, /, data: str | None = None, allow_code: bool = False,
         allow_code: run the Python file that the samples' energy is in, if you trust it.
         code: the same, and where that file is now.
     """
-    from .report.terminal import console, metric_table
+    from .events import heard_by
+    from .report.terminal import Lines, console, metric_table
     from .tasks import runs
 
-    console.print(metric_table(runs.evaluate(folder, data=data, allow_code=code or allow_code), str(folder)))
+    with heard_by(Lines()):
+        metrics = runs.evaluate(folder, data=data, allow_code=code or allow_code)
+    console.print(metric_table(metrics, str(folder)))
 
 
 def show(path: str, /, allow_code: bool = False, code: Path | None = None) -> None:
@@ -277,8 +279,7 @@ def _command(argv: Sequence[str]) -> tuple[Callable[..., None], Sequence[str]]:
     command = argv[0]
     if command not in _COMMANDS:
         known = list(_COMMANDS)
-        near = suggestion(command, known) if get_close_matches(command, known, n=1, cutoff=0.5) else ""
-        raise InputError(f"no command {command!r}{near}\nAvailable subcommands: {', '.join(known)}")
+        raise InputError(f"no command {command!r}{nearest(command, known)}\nAvailable subcommands: {', '.join(known)}")
     target = _target(argv)
     if target is None:
         return _COMMANDS[command], [one for one in EXAMPLES if one.startswith(f"ornstein {command} ")]

@@ -233,8 +233,13 @@ def update(config: Config, values: Mapping[str, Any], where: str) -> Config:
 
 def suggestion(key: str, known: list[str]) -> str:
     """ ", did you mean ...?" with the nearest valid name, or all of them."""
+    return nearest(key, known) or f"; valid: {', '.join(known)}"
+
+
+def nearest(key: str, known: list[str]) -> str:
+    """ ", did you mean ...?" with the nearest valid name; nothing if none is near."""
     near = get_close_matches(key, known, n=1, cutoff=0.5)
-    return f", did you mean {near[0]!r}?" if near else f"; valid: {', '.join(known)}"
+    return f", did you mean {near[0]!r}?" if near else ""
 
 
 def _coerce(value: Any, hint: Any, where: str) -> Any:

@@ -6,9 +6,11 @@ from typing import Any
 
 from rich.text import Text
 
+from ..config import nearest
+from ..denoisers.base import Origin
 from ..errors import InputError
 from ..escaping import html, printable
-from ..files import write_text
+from ..files import sha256, write_text
 from ..tasks import runs
 from ..tasks.figures import Chapter, Figure
 from ..tasks.registry import task
@@ -35,7 +37,8 @@ def show(path: str, allow_code: bool | Path = False) -> Sequence[Any]:
     known = runs.shipped() | runs.shipped("regressor")
     if path in known:
         return _show_model(path, known[path])
-    raise InputError(f"{path}: neither samples ({MANIFEST}), nor a run (metrics.jsonl), nor a shipped model")
+    near = nearest(path, list(known))
+    raise InputError(f"{path}: neither samples ({MANIFEST}), nor a run (metrics.jsonl), nor a shipped model{near}")
 
 
 def _show_samples(folder: Path, allow_code: bool | Path) -> Sequence[Any]:
@@ -51,13 +54,20 @@ def _show_samples(folder: Path, allow_code: bool | Path) -> Sequence[Any]:
         ("network evaluations", f"{samples.nfe:g} a sample"),
         ("gradients of the network", f"{samples.gradients:g} a sample"),
         ("seconds", f"{samples.seconds:.2f}"),
-        *in_words(model if model in runs.shipped() else "RUN", len(samples), samples.settings, this.request_type()),
+        *in_words(_called(samples.origin), len(samples), samples.settings, this.request_type()),
         ("created", samples.created),
     ]
     chapter = Chapter("Samples", _html(rows), [*this.figures(samples), *_films(folder)], metrics)
     report = _write(folder, chapter)
     tables = [pairs_table(rows, str(folder))] + ([metric_table(metrics, "scores")] if metrics else [])
     return [*tables, report]
+
+
+def _called(origin: Origin) -> str:
+    """What stands for a model in a command: its name if it is the shipped one, else the run that it came from."""
+    name = f"{origin.domain}/{origin.name}"
+    shipped = runs.shipped().get(name)
+    return name if shipped and sha256(shipped / runs.MODEL) == origin.weights else "RUN"
 
 
 def _films(folder: Path) -> list[Figure]:

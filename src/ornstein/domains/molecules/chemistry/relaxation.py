@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ....deferred import deferred
+from ....events import tell
 from ....guidance.calculators import tight_binding
 from .files import to_ase
 from .molecule import Molecule
@@ -72,7 +73,10 @@ class Relaxations:
     @classmethod
     def of(cls, molecules: Sequence[Molecule]) -> "Relaxations":
         """Of at least one molecule; about .1 s each for molecules like QM9's."""
-        found = [relaxed(molecule) for molecule in molecules]
+        found = []
+        for k, molecule in enumerate(molecules, 1):
+            found.append(relaxed(molecule))
+            tell(k, len(molecules), "relaxing molecules")
         pairs = np.array([(one.released, one.moved) if one else (np.inf, np.inf) for one in found])
         released, moved = np.quantile(pairs, 0.5, axis=0, method="higher")
         return cls(float(released), float(moved), sum(one is None for one in found) / len(found))
