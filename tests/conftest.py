@@ -1,5 +1,7 @@
 """Every shape annotation of the package is checked at run time; each test is deterministic, on one thread."""
 
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from jaxtyping import install_import_hook
@@ -27,3 +29,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.nodeid in listed:
             item.add_marker(pytest.mark.slow)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def rough_plans() -> Iterator[None]:
+    """Grids that a training plans in passing are rough, which saves most of its time; tests of plans make their own."""
+    from ornstein.tasks import runs
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runs, "plan_grids", partial(runs.plan_grids, pilots=4, rounds=1))
+        yield
