@@ -17,7 +17,7 @@ from torch import Tensor
 import ornstein as on
 from ornstein.denoisers.base import Guide, NeuralDenoiser
 from ornstein.domains import molecules
-from ornstein.domains.molecules.task import STOCHASTIC
+from ornstein.domains.molecules.drawn import STOCHASTIC
 from ornstein.sampling.diagnostics import mean_and_error
 from ornstein.tasks.brackets import tilted_mean
 from ornstein.tasks.strength import Law, StrengthSearch

@@ -29,7 +29,7 @@ import ornstein as on
 from ornstein.denoisers.base import Denoiser, NeuralDenoiser
 from ornstein.denoisers.regressors import Regressor
 from ornstein.domains.molecules import data, factors, metrics
-from ornstein.domains.molecules.task import STOCHASTIC
+from ornstein.domains.molecules.drawn import STOCHASTIC
 from ornstein.guidance.factors import NoisyClassifierGuidance
 from ornstein.keys import Keys
 

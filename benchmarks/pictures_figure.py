@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 import ornstein as on
-from ornstein.domains.images.task import ImagesRequest
+from ornstein.domains.images.requests import ImagesRequest
 from ornstein.domains.images.vision.examples import PROMPTS
 from ornstein.report import walls
 

@@ -55,6 +55,7 @@ def test_a_signal_ends_any_phase_in_one_line(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(place, name, interrupting(number, getattr(place, name)))
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background jobs ignore
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     assert cli.main(DRAW) == 3
     assert capsys.readouterr().err.splitlines() == [said]

@@ -102,4 +102,4 @@ def test_the_figure_has_a_row_a_style_and_one_for_the_way(training: Any, monkeyp
     monkeypatch.setattr(drawing, "COLUMNS", 2)
     with Image.open(BytesIO(drawing.figure(on.load("images/openmoji"), steps=1))) as found:
         wide, high = found.size
-    assert (wide, high) == (2 * 66 - 2, 5 * 66 - 2)  # 64 pixels each, and 2 between
+    assert (wide, high) == (2 * 130 - 2, 5 * 130 - 2)  # 128 pixels each, and 2 between

@@ -336,8 +336,8 @@ def _is(value: Any, schema: Any) -> bool:
         return value == schema
     if schema is int or schema is float:
         whole, number = isinstance(value, int), isinstance(value, int | float) and not isinstance(value, bool)
-        large = 2**63 if schema is int else sys.float_info.max
-        return number and (schema is float or whole) and -large <= value <= large  # which NaN is not
+        least, most = (-(2**63), 2**64 - 1) if schema is int else (-sys.float_info.max, sys.float_info.max)
+        return number and (schema is float or whole) and least <= value <= most  # which NaN is not
     return isinstance(value, schema)
 
 

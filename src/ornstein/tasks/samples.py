@@ -174,7 +174,7 @@ _EXACTNESS = {
 }
 _REPORT = {
     "method": str,
-    **dict.fromkeys(("proposals", "gradients", "values"), int),
+    **dict.fromkeys(("proposals", "gradients", "values", "divergences?"), int),
     **dict.fromkeys(("ess", "k_hat", "acceptance", "drift", "r_hat", "log_evidence", "error"), (*NUMBER, None)),
     **dict.fromkeys(("jumps", "check", "check_error"), (float, None)),
     "concerns": [str],

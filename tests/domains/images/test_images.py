@@ -127,7 +127,7 @@ def test_arrays_of_your_own(tmp_path: Path) -> None:
         ({"images": np.zeros((20, 4, 4), dtype=int)}, "must be uint8, or floats"),
         ({"images": np.zeros((20, 4, 4)), "labels": np.zeros(3, dtype=int)}, "labels must be 20 integers"),
         ({"images": np.zeros((20, 4, 4)), "labels": np.zeros(20)}, "labels must be 20 integers"),
-        ({"images": np.array([{}] * 20)}, "damaged, or not of plain numbers"),
+        ({"images": np.array([{}] * 20)}, "holds object, expected real numbers"),
         ({"images": np.zeros((60, 0, 8))}, r"in 1 or 3 channels, found \(60, 0, 8\)"),
         ({"images": np.zeros((20, 8, 8, 5))}, r"in 1 or 3 channels, found \(20, 8, 8, 5\)"),
         ({"images": np.full((20, 4, 4), 0.3)}, "all pixels of the training pictures are equal"),

@@ -152,4 +152,4 @@ def test_weaker_models_of_other_things_are_refused(weak: str, message: str) -> N
 def test_a_blur_wider_than_the_picture_is_refused(truth: Tensor, tmp_path: Path) -> None:
     """It asked for 48 GB."""
     path = png(tmp_path / "hazy.png", truth)
-    refused("the width is 1000000000.0, expected", observation=path, operator="blur", blur=1e9)
+    refused("blur is 1000000000.0, expected", observation=path, operator="blur", blur=1e9)

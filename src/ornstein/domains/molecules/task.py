@@ -7,41 +7,34 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-import ase.build
 import numpy as np
 import torch
 from torch import Tensor
 
 from ...config import TrainConfig, require_in, require_with
-from ...denoisers.base import Condition, Denoiser, Guide, NeuralDenoiser, Origin
+from ...denoisers.base import Condition, Guide, NeuralDenoiser, Origin
 from ...denoisers.regressors import Regressor
 from ...deprecation import renamed
 from ...errors import InputError
-from ...events import Stream, part
 from ...files import Within, write_text
 from ...networks import MolecularConfig, MolecularRegressor, MolecularTransformer
-from ...report import knobs
 from ...spaces import Product
 from ...states import State, take
-from ...tasks.drawing import draws
-from ...tasks.engines import Independent
-from ...tasks.figures import Chapter, Figure, Interactive, Metric, Stop
+from ...tasks.figures import Figure, Interactive, Metric, Stop
 from ...tasks.samples import Samples, native
-from ...tasks.strength import StrengthSearch
 from ...tasks.task import Request, Task
 from ...training.datasets import Arrays, Dataset
-from . import data, factors, metrics, network
+from . import chapters, data, factors, metrics, network
 from .chemistry import figures, files
-from .chemistry.hydrogen_bonds import hydrogen_bonds
 from .chemistry.molecule import Molecule
 from .chemistry.pockets import read_pocket
 from .chemistry.records import number
 from .chemistry.stability import Stability
 from .chemistry.viewer import page_of
+from .drawn import STOCHASTIC, molecules_of, sizes, spread
 
 SDF, XYZ = "samples.sdf", "samples.xyz"
 SHOWN = 12
-WISH = 4.0  # for a hydrogen bond, in the tour
 
 
 @dataclass(frozen=True)
@@ -94,7 +87,7 @@ class MoleculesRequest:
         "size and properties": ("atoms", "properties", "guidance", "guide_by"),
         "hydrogen bonds and energy": ("hydrogen_bond", "temperature_kelvin"),
         "a part or a molecule to begin with": ("fixed", "reference", "strength"),
-        "a pocket to bind to": ("pocket", "centre", "binding"),
+        "a pocket to bind to": ("pocket", "ligand", "centre", "binding"),
     }
 
     atoms: int | None = None
@@ -225,7 +218,7 @@ class Molecules(Task):
 
     def write(self, samples: Samples, folder: Path) -> None:
         """samples.sdf with bonds, samples.xyz, viewer.html to turn them, pictures; the trajectory, if there is one."""
-        found = _molecules(samples)
+        found = molecules_of(samples)
         files.write_sdf(folder / SDF, found)
         files.write_xyz(folder / XYZ, found)
         for k, figure in enumerate(self.figures(samples)):
@@ -245,7 +238,7 @@ class Molecules(Task):
 
     def evaluate(self, samples: Samples) -> list[Metric]:
         assert samples.origin is not None
-        source, found = samples.origin.config["data"], _molecules(samples)
+        source, found = samples.origin.config["data"], molecules_of(samples)
         wanted = _properties(samples.settings.get("properties", ())) if source.startswith("qm9") else {}
         return metrics.wanted_and_found(found, wanted) + metrics.judged(
             found, data.reference(source), data.known(source)
@@ -256,21 +249,22 @@ class Molecules(Task):
 
     def figures(self, samples: Samples) -> Sequence[Figure | Interactive]:
         """Spread over the samples: a wall of them, turning ones, ones to turn; the trajectory."""
-        shown = figures.gallery(_molecules(_spread(samples, SHOWN)), len(samples))
-        some = _spread(samples, 4)
+        shown = figures.gallery(molecules_of(spread(samples, SHOWN)), len(samples))
+        some = spread(samples, 4)
         steps = torch.linspace(0, len(some.trajectory) - 1, min(len(some.trajectory), 40)).round().long().tolist()
-        frames = [_molecules(replace(some, x=some.trajectory[k])) for k in steps]
+        frames = [molecules_of(replace(some, x=some.trajectory[k])) for k in steps]
         return [*shown, *(figures.emergence(frames) if frames else [])]
 
     def judge_few(self, samples: Samples) -> list[Metric]:
-        found = Stability.of(_molecules(samples))
+        found = Stability.of(molecules_of(samples))
         shares = {"atoms stable": found.atoms, "molecules stable": found.molecules, "connected": found.connected}
         return [Metric(name, share, "higher", "By EDM's table of distances.") for name, share in shares.items()]
 
     def stops(self, denoiser: NeuralDenoiser, full: bool) -> list[Stop]:
-        around = Stop(_AROUND, partial(_around, denoiser), 21, 6)
-        wished = Stop(_WISHED, partial(_bonded, denoiser, 64), 22, 60)
-        return [around, wished, Stop(_KNOB, partial(_knob, denoiser, 64), 23, 120)] if full else [around]
+        around = Stop(chapters.AROUND, partial(chapters.around, denoiser), 21, 6)
+        wished = Stop(chapters.WISHED, partial(chapters.bonded, denoiser, 64), 22, 60)
+        knob = Stop(chapters.KNOB, partial(chapters.knob, denoiser, 64), 23, 120)
+        return [around, wished, knob] if full else [around]
 
 
 def _some(what: str, lines: Sequence[str], most: int = 20) -> list[str]:
@@ -308,10 +302,6 @@ def _one_of(path: Path) -> tuple[Molecule, list[str]]:
     return found[0], [*(f"left out: {reason}" for reason in bad), *notes]
 
 
-STOCHASTIC: Mapping[str, Any] = {"steps": 100, "eta": 1.0, "order": 2, "grid": "uniform"}
-"""How molecules are drawn: fresh noise, of second order, leaves fewer broken ones than the flow does."""
-
-
 def _from_noise(asked: MoleculesRequest, numbers: range, metadata: Mapping[str, Any]) -> Request:
     held = 0 if asked.fixed is None else len(_one(asked.fixed))
     return Request(
@@ -330,131 +320,3 @@ def _from_reference(asked: MoleculesRequest, numbers: range, metadata: Mapping[s
     )
     condition = {"mask": part.condition["mask"][repeated]}
     return Request(condition=condition, start=take(part.x, repeated), strength=asked.strength or 0.3)
-
-
-def sizes(numbers: range, metadata: Mapping[str, Any], atoms: int | None = None, held: int = 0) -> Tensor:
-    """Atoms of the molecules of these numbers: quantiles of the data's sizes above what is held, by number alone.
-
-    InputError if the model has never seen molecules as large.
-
-    Args:
-        metadata: of the data that the model was trained on, in JSON values.
-        atoms: how many atoms each molecule has, hydrogens included.
-    """
-    least = max(held + 1, 2)
-    if atoms is not None and not least <= atoms <= metadata["length"]:
-        raise InputError(f"--atoms {atoms}: expected {least} to {metadata['length']}, what this model knows")
-    if atoms is not None:
-        return torch.full((len(numbers),), atoms)
-    counts = [(int(size), count) for size, count in metadata["sizes"].items() if int(size) > held]
-    if not counts:
-        raise InputError(f"{held} atoms are fixed; this model knows molecules of at most {metadata['length']}")
-    known, weights = torch.tensor(counts).T
-    quantiles = (torch.arange(numbers.start, numbers.stop).double() + 1) * 0.6180339887498949 % 1.0
-    return known[torch.searchsorted(weights.cumsum(0).double(), quantiles * weights.sum())]
-
-
-# Samples as molecules ---------------------------------------------------------------------------------
-
-
-def _molecules(samples: Samples) -> list[Molecule]:
-    """In the frame of what was asked for: fixed atoms where they were, the pocket where it is."""
-    assert samples.origin is not None
-    found = data.molecules(samples.x, samples.condition["mask"], samples.origin.metadata)
-    if centre := samples.settings.get("centre"):
-        found = [replace(molecule, positions=molecule.positions + np.array(centre)) for molecule in found]
-    held = samples.settings.get("held")
-    return [_put_back(molecule, np.array(held["positions"])) for molecule in found] if held else found
-
-
-def _put_back(molecule: Molecule, held: np.ndarray) -> Molecule:
-    """The first atoms are where they were: to round-off by a shift, then to the last bit."""
-    k = len(held)
-    positions = molecule.positions - molecule.positions[:k].mean(0) + held.mean(0)
-    return replace(molecule, positions=np.concatenate([held, positions[k:]]))
-
-
-def _spread(samples: Samples, n: int) -> Samples:
-    """Some of the samples, spread over all."""
-    index = torch.linspace(0, len(samples) - 1, min(n, len(samples))).round().long()
-    trajectory = [take(frame, index) for frame in samples.trajectory]
-    return replace(samples, x=take(samples.x, index), condition=take(samples.condition, index), trajectory=trajectory)
-
-
-# What a model knows, told other things ----------------------------------------------------------------
-
-_QUICK = 40  # calls of a chapter
-_GAMMAS = (-0.8, 0.0, 0.8)
-_ATOMS = 18  # of each molecule under the knob: sizes are not pushed
-_AROUND = "Built around a ring that is given"
-_WISHED, _KNOB = "A hydrogen bond within the molecule, wished for", "A knob that can be predicted"
-
-
-def _drawn(denoiser: Denoiser, n: int, seed: int, atoms: int | None = None) -> Stream[Samples]:
-    """Molecules in few calls.
-
-    Args:
-        atoms: of each molecule, hydrogens included; as in the data if not given.
-    """
-    assert denoiser.origin is not None
-    metadata = denoiser.origin.metadata
-    condition = {"mask": torch.arange(metadata["length"]) < sizes(range(n), metadata, atoms)[:, None]}
-    return draws(
-        denoiser, n, Independent(**{**STOCHASTIC, "steps": _QUICK}, batch_size=32), seed=seed, condition=condition
-    )
-
-
-def _around(model: NeuralDenoiser, seed: int, n: int = 12, atoms: int = 16) -> Stream[Chapter]:
-    """Molecules that hold the six carbons of benzene."""
-    benzene = ase.build.molecule("C6H6")
-    ring = Molecule(benzene.numbers[:6], benzene.positions[:6])
-    samples = yield from _drawn(model & factors.fixed(ring), n, seed, atoms)
-    found = _molecules(samples)
-    wall = figures.gallery(found, n)[0]
-    assert isinstance(wall, Figure)
-    return Chapter(
-        _AROUND,
-        f"The six carbons of benzene hold exactly; {atoms - 6} atoms more are drawn around them, in {_QUICK} calls. "
-        "Draw your own: <code>ornstein sample molecules/qm9 --fixed ring.sdf</code>",
-        [wall],
-        [Metric("atoms stable", Stability.of(found).atoms, "higher", f"Of {n} molecules, by EDM's table.")],
-        wall,
-    )
-
-
-def _bonded(model: NeuralDenoiser, n: int, seed: int) -> Stream[Chapter]:
-    """Hydrogen bonds without and with a wish for them."""
-    wish = factors.hydrogen_bond(WISH)
-    as_it_is = yield from part(_drawn(model, n, seed), 0, 1, 4)
-    guided = yield from part(_drawn(model & wish, n, seed), 1, 3, 4)
-    plain, wished = _molecules(as_it_is), _molecules(guided)
-    shares = [sum(bool(hydrogen_bonds(one)) for one in found) / len(found) for found in (plain, wished)]
-    stable = [Stability.of(found).atoms for found in (plain, wished)]
-    bonded = figures.bonded(wished)
-    return Chapter(
-        _WISHED,
-        f"The same {n} seeds without and with <code>model &amp; on.molecules.hydrogen_bond({WISH:g})</code>, "
-        f"{_QUICK} calls each. Distances are from a hydrogen on nitrogen or oxygen to the nearest that may accept it.",
-        [*bonded, figures.shortest_contacts({"as it is": plain, "wished for": wished})],
-        [
-            Metric("with a hydrogen bond", shares[1], "higher", "H···A at most 2.5 Å, D–H–A at least 110°.", shares[0],
-                  "without the wish"),
-            Metric("atoms stable", stable[1], "higher", "By EDM's table.", stable[0], "without the wish"),
-        ],
-        bonded[0] if bonded else None,
-    )  # fmt: skip
-
-
-def _knob(model: NeuralDenoiser, n: int, seed: int) -> Stream[Chapter]:
-    """Nitrogen atoms against the strength of a wish for them, beside what unguided molecules predict."""
-    knob, measured = StrengthSearch(model, factors.element_count("N"), n), {}
-    for k, gamma in enumerate(_GAMMAS):
-        samples = yield from part(_drawn(model & knob.guide(gamma), n, seed, _ATOMS), k, 1, len(_GAMMAS))
-        measured[gamma] = knob.value(samples)
-    return knobs.chapter(
-        _KNOB,
-        f"Nitrogen atoms a molecule under exp(γ · their number), which the model itself foresees in noisy molecules: "
-        f"{n} molecules of {_ATOMS} atoms at each γ, and what those at γ = 0 say of the others.",
-        "nitrogen atoms a molecule",
-        measured,
-    )
