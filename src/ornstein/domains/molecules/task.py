@@ -223,9 +223,13 @@ class Molecules(Task):
         return [Metric(name, share, "higher", "By EDM's table of distances.") for name, share in shares.items()]
 
     def stops(self, denoiser: NeuralDenoiser, full: bool) -> list[Stop]:
-        around = Stop(_AROUND, partial(_around, denoiser), 21, 6)
-        wished = Stop(_WISHED, partial(_bonded, denoiser, 64), 22, 60)
-        return [around, wished, Stop(_KNOB, partial(_knob, denoiser, 64), 23, 120)] if full else [around]
+        if not full:
+            return []  # what is told to molecules shows on many of them, or costs a gradient a call
+        return [
+            Stop(_AROUND, partial(_around, denoiser), 21, 90),
+            Stop(_WISHED, partial(_bonded, denoiser, 64), 22, 60),
+            Stop(_KNOB, partial(_knob, denoiser, 64), 23, 120),
+        ]
 
 
 # Requests ---------------------------------------------------------------------------------------------
