@@ -28,7 +28,7 @@ def digits() -> tuple[Arrays, Arrays]:
 
 @pytest.fixture(scope="module")
 def drawn() -> on.Samples:
-    return requests.draw(on.load("images/digits"), task("images").request_type(), 300, steps=30)
+    return requests.draw(on.load("images/digits"), task("images").request_type(), 300, steps=30, batch_size=100)
 
 
 def pixels(arrays: Arrays) -> Tensor:

@@ -14,7 +14,8 @@ from ornstein import InputError
 from ornstein.config import TrainConfig, update
 from ornstein.denoisers.composition import WEIGHTS
 from ornstein.domains.images import data
-from ornstein.domains.images.task import GUIDANCE, ImagesConfig, ImagesRequest
+from ornstein.domains.images.requests import GUIDANCE, ImagesRequest
+from ornstein.domains.images.task import ImagesConfig
 from ornstein.networks import PatchTransformerConfig, UNetConfig
 from ornstein.tasks import requests, runs
 from ornstein.tasks.samples import read_samples

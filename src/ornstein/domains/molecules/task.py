@@ -261,10 +261,13 @@ class Molecules(Task):
         return [Metric(name, share, "higher", "By EDM's table of distances.") for name, share in shares.items()]
 
     def stops(self, denoiser: NeuralDenoiser, full: bool) -> list[Stop]:
-        around = Stop(chapters.AROUND, partial(chapters.around, denoiser), 21, 6)
-        wished = Stop(chapters.WISHED, partial(chapters.bonded, denoiser, 64), 22, 60)
-        knob = Stop(chapters.KNOB, partial(chapters.knob, denoiser, 64), 23, 120)
-        return [around, wished, knob] if full else [around]
+        if not full:
+            return []  # what is told to molecules shows on many of them, or costs a gradient a call
+        return [
+            Stop(chapters.AROUND, partial(chapters.around, denoiser), 21, 90),
+            Stop(chapters.WISHED, partial(chapters.bonded, denoiser, 64), 22, 60),
+            Stop(chapters.KNOB, partial(chapters.knob, denoiser, 64), 23, 120),
+        ]
 
 
 def _some(what: str, lines: Sequence[str], most: int = 20) -> list[str]:
