@@ -190,7 +190,7 @@ def test_models_and_doctor(capsys: pytest.CaptureFixture[str]) -> None:
         (["sample", "images/digits", "--out", "/dev/null/x"], "/dev/null/x: nothing can be written in /dev/null"),
         (["sample", "--n", "3", "images/digits"], "sample: the model comes first"),
         (["train", "--train.steps", "3", "images"], "train: the domain comes first"),
-        (["train", "images", "--train.steps", "0"], "train.steps is 0, expected a number in [1, 1e6]"),
+        (["train", "images", "--train.steps", "0"], "train.steps is 0, expected a number in [1, inf)"),
         (["train", "images", "--config", "."], ".: not a file but a folder, expected a configuration file"),
         (["train", "images", "--train.steps", "1", "--out", "/dev/null/x"], "/dev/null/x: Not a directory"),
         (["evaluate", "/dev/null"], "ornstein: /dev/null/manifest.json: not found (Not a directory)"),

@@ -141,5 +141,5 @@ def test_fourier_features_are_sines_and_cosines_up_to_the_highest_frequency() ->
 def test_sizes_out_of_range_are_named() -> None:
     with pytest.raises(InputError, match=r"network\.mlp\.frequencies is -1"):
         MLPConfig(frequencies=-1)
-    with pytest.raises(InputError, match=r"network\.particles\.radial is 1, expected a number in \[2, inf\)"):
+    with pytest.raises(InputError, match=r"network\.particles\.radial is 1, expected a number in \[2, 65536\]"):
         ParticleNetworkConfig(radial=1)

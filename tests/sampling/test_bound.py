@@ -99,8 +99,8 @@ def test_masks_are_counted_among_the_positions_that_exist() -> None:
     assert_close(found, torch.where(x_t[:, 0] == 3, 2 * torch.tensor(3.0).double().log(), 0.0))
 
 
-def test_counted_weights_belong_to_masks_and_straight_lines() -> None:
-    for space in (SPACES["uniform"], SPACES["hybrid"], SPACES["masked, cosine"]):
+def test_counted_weights_belong_to_masks() -> None:
+    for space in (SPACES["uniform"], SPACES["hybrid"]):
         with pytest.raises(ValueError, match="under masked noise"):
             replace(space, weighting="counted")
 

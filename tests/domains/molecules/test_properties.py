@@ -140,7 +140,7 @@ def test_regressors_are_shipped_apart() -> None:
 
 
 def test_data_without_properties_have_nothing_to_predict(tmp_path: Path) -> None:
-    (tmp_path / "two.xyz").write_text("2\n\nH 0 0 0\nH 0 0 0.74\n" * 2)
+    (tmp_path / "two.xyz").write_text("2\n\nH 0 0 0\nH 0 0 0.74\n2\n\nH 0 0 0\nF 0 0 0.92\n")
     with pytest.raises(InputError, match="has no properties to predict"):
         Molecules().data(update(MoleculesConfig(str(tmp_path / "two.xyz")), {"predict": "clean"}, "test"))
 
