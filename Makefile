@@ -24,13 +24,13 @@ help:
 	@echo "make bench-composition  samples of products of energy networks, beside the exact product"
 
 $(TOUR_READY): pyproject.toml constraints.txt
-	@echo "Installing what the tour needs into .venv: 330 MB to download, 1.5 GB on the disk, about a minute"
+	@echo "Installing what the tour needs into .venv: 320 MB to download, 1.5 GB on the disk, about a minute"
 	@$(VENV) .venv
 	@$(INSTALL) -c constraints.txt -e '.[tour]'
 	@touch $(TOUR_READY)
 
 $(READY): pyproject.toml constraints.txt
-	@echo "Installing what the tests need into .venv: 430 MB to download, 1.9 GB on the disk, about two minutes"
+	@echo "Installing what the tests need into .venv: 420 MB to download, 1.9 GB on the disk, about two minutes"
 	@$(VENV) .venv
 	@$(INSTALL) -c constraints.txt -e '.[dev]'
 	@touch $(READY) $(TOUR_READY)
