@@ -47,6 +47,9 @@ def drawing_progress() -> Iterator[Callable[[Event], None]]:
         yield lambda event: bar.update(job, completed=event.done, total=event.total, description=event.stage)
 
 
+_TELLING = 0.005  # the least share of a work from which the rest can be told
+
+
 class Lines:
     """An estimate once a little of long work is done, then a line now and then: neither silence nor a long log.
 
@@ -71,7 +74,7 @@ class Lines:
             self.begin()  # it is another work that this event is of
         self.share = share
         now = time.monotonic()
-        if now < self.next or not share:
+        if now < self.next or share < _TELLING:
             return
         left = (now - self.started) * (1 / share - 1)
         self.next = now + self.every
