@@ -200,3 +200,11 @@ def test_data_that_a_manifest_names_are_not_opened(
     assert f"--data {place / 'passwd'}" in error
     with pytest.raises(InputError, match="passwd"):  # named by the user, and read
         runs.evaluate(place / "down", data=str(place / "passwd"))
+
+
+def test_an_alphabet_without_letters_is_refused(place: Path) -> None:
+    samples = rewritten(
+        saved(place / "down", "sequences"), lambda manifest: manifest["model"]["facts"].update(alphabet="")
+    )
+    with pytest.raises(InputError, match="alphabet is empty"):
+        read_samples(samples)

@@ -359,8 +359,10 @@ def _lengths(asked: SequencesRequest, numbers: range, metadata: Mapping[str, Any
 
 
 def _require_fit(texts: Sequence[str], metadata: Mapping[str, Any], path: Path) -> None:
-    """InputError unless samples are as long as their model's sequences, and no more than can be held."""
+    """InputError unless samples are as long as their model's sequences, of letters, and no more than can be held."""
     length = metadata["length"]
+    if not metadata["alphabet"]:
+        raise InputError(f"{path}: the model's alphabet is empty, expected its letters")
     if len(texts) * length > _MOST:
         raise InputError(f"{path}: {len(texts)} sequences of length {length} pass the limit of {_MOST} letters")
     for k, text in enumerate(texts):
