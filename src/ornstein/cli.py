@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 from .code import allow_named
 from .config import SampleConfig, nearest
-from .deprecation import GONE
+from .deprecation import renamed_word
 from .errors import InputError, Interrupted
 from .escaping import printable
 from .exits import exit_code, require_writable, why, working_in
@@ -94,14 +94,12 @@ def merge(folders: tuple[Path, ...], /, *, out: Path, allow_code: bool = False, 
         allow_code: run the Python file that the samples' energy is in, if you trust it.
         code: the same, and where that file is now.
     """
-    from .report.terminal import console
     from .tasks import requests
     from .tasks.samples import require_absent
 
     require_absent(out)
     samples = requests.merge(folders, allow_code=code or allow_code)
-    saved = samples.save(out)
-    console.print(f"{samples}\n{saved}", markup=False, highlight=False)
+    _say(f"{samples}\n{samples.save(out)}")
 
 
 def models() -> None:
@@ -189,6 +187,7 @@ def _train(domain: str, name: str | None, default: Any) -> Callable[..., None]:
 
 
 def _say(text: object) -> None:
+    """Prints what may quote somebody else's file."""
     print(printable(text))
 
 
@@ -216,7 +215,7 @@ def _sample(request_type: type) -> Callable[..., None]:
             code: the same, and where that file is now.
         """
         from .events import finished
-        from .report.terminal import console, drawing_progress
+        from .report.terminal import drawing_progress
         from .tasks import runs
         from .tasks.requests import drawing
         from .tasks.samples import require_absent
@@ -231,7 +230,7 @@ def _sample(request_type: type) -> Callable[..., None]:
             with drawing_progress() as show:
                 samples = finished(drawing(denoiser, asked, options.pop("n"), **options), show)
             saved = samples.save(folder)
-        console.print(printable(f"{samples}\n{saved}"), markup=False, highlight=False)
+        _say(f"{samples}\n{saved}")
 
     return sample
 
@@ -334,21 +333,13 @@ _RENAMED = {"score": "evaluate", "--film": "--trajectory", "--no-film": "--no-tr
 def _renewed(argv: Sequence[str]) -> list[str]:
     """The arguments with old commands and flags by their new names, each with a line on stderr."""
     command, *rest = argv
-    command = _new(command, _RENAMED)
+    command = renamed_word(command, _RENAMED)
     flags = dict(_RENAMED)
     if command == "sample" and (named := _target([command, *rest])):
         from .tasks import runs
 
         flags |= runs.task_of(named).renamed_flags
-    return [command, *(_new(word, flags) if word.startswith("-") else word for word in rest)]
-
-
-def _new(word: str, table: Mapping[str, str]) -> str:
-    name, equals, value = word.partition("=")
-    if name not in table:
-        return word
-    print(f"ornstein: {name} is now {table[name]}; the old name will go in {GONE}", file=sys.stderr)
-    return table[name] + equals + value
+    return [command, *(renamed_word(word, flags) if word.startswith("-") else word for word in rest)]
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -81,3 +81,17 @@ class _Old:
     def __get__(self, instance: Any, owner: type) -> Any:
         warn(self.old, self.new)
         return getattr(owner if instance is None else instance, self.name)
+
+
+def renamed_word(word: str, table: Mapping[str, str]) -> str:
+    """A command or flag (perhaps --flag=value) by its new name, with a line on stderr if it had an old one.
+
+    Args:
+        word: of a command line.
+        table: old name -> new name.
+    """
+    name, equals, value = word.partition("=")
+    if name not in table:
+        return word
+    print(f"ornstein: {name} is now {table[name]}; the old name will go in {GONE}", file=sys.stderr)
+    return table[name] + equals + value

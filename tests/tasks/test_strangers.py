@@ -208,3 +208,17 @@ def test_an_alphabet_without_letters_is_refused(place: Path) -> None:
     )
     with pytest.raises(InputError, match="alphabet is empty"):
         read_samples(samples)
+
+
+def test_what_is_merged_is_told_as_text(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def named(manifest: dict[str, Any], first: int) -> None:
+        manifest["model"]["name"] = "small\x1b[31m"
+        manifest["settings"]["first"] = first
+
+    one = rewritten(saved(place / "one", "sequences"), lambda manifest: named(manifest, 0))
+    n = json.loads((one / "manifest.json").read_text())["n"]
+    two = rewritten(saved(place / "two", "sequences"), lambda manifest: named(manifest, n))
+    assert main(["merge", str(one), str(two), "--out", "merged"]) == 0
+    said = capsys.readouterr().out
+    assert "small" in said
+    assert "\x1b" not in said
