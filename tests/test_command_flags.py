@@ -10,9 +10,9 @@ from typing import Any, ClassVar, Literal
 import pytest
 
 from ornstein import cli
+from ornstein.commands.flags import documented, flags_of, parse
+from ornstein.commands.manual import completion, manual
 from ornstein.errors import InputError
-from ornstein.flags import documented, flags_of, parse
-from ornstein.report.manual import completion, manual
 from ornstein.tasks.registry import domains, task
 
 

@@ -4,9 +4,9 @@ import shlex
 from pathlib import Path
 
 from ornstein import cli
+from ornstein.commands.flags import parse
 from ornstein.config import SampleConfig
 from ornstein.domains.images.task import ImagesRequest
-from ornstein.flags import parse
 from ornstein.report import walls
 from ornstein.report.settings import in_words, phrase
 

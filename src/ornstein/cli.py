@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from .code import allow_named
+from .commands.exits import exit_code, require_writable, why, working_in
+from .commands.flags import flags_of, parse
+from .commands.manual import completion, manual, overview
 from .config import SampleConfig, nearest
 from .deprecation import renamed_word
 from .errors import InputError, Interrupted
 from .escaping import printable
-from .exits import exit_code, require_writable, why, working_in
-from .flags import flags_of, parse
-from .report.manual import completion, manual, overview
 from .training.stopping import interruptible
 
 PROGRAM = "One diffusion engine for science: learn to undo noise, say what you know, get calibrated samples."

@@ -4,7 +4,7 @@
     positional, named = parse("sample", sample, ["images/digits", "--steps", "20"])
 
 Positional-only parameters are words. What a flag means is read from the docstrings ("Args:", "Attributes:"). The same
-table of flags parses, helps (report/manual.py), suggests and completes. No torch here.
+table of flags parses, helps (manual.py), suggests and completes. No torch here.
 """
 
 import inspect
@@ -15,7 +15,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from .errors import InputError
+from ..errors import InputError
 
 SHORT = {"-o": "--out", "-h": "--help"}
 _NAMES: Mapping[Any, tuple[str, str]] = {

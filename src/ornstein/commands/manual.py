@@ -8,7 +8,7 @@ from inspect import getdoc
 from typing import Any, get_origin
 
 from ..errors import InputError
-from ..flags import Flag, flags_of, words_of
+from .flags import Flag, flags_of, words_of
 
 _LEFT = 24  # columns of the flags
 

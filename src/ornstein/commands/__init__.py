@@ -1,0 +1,1 @@
+"""What a command line is made of: flags from typed functions, their manual and completion, and how commands end."""
