@@ -27,7 +27,7 @@ FIRST = {
     "ornstein sample images/digits --help": (CALL, "sample images/digits --help", 2.0),
     "ornstein sample molecules/qm9 --help": (CALL, "sample molecules/qm9 --help", 2.0),
     "16 digits": (CALL, "sample images/digits --n 16 --out out", 2.0),
-    "16 emoji": (CALL, "sample images/openmoji --prompt heart --n 16 --out out", 12.0),
+    "16 emoji": (CALL, "sample images/openmoji --n 16 --out out", 12.0),
     "16 molecules": (CALL, "sample molecules/qm9 --n 16 --out out", 15.0),
     "16 riboswitches": (CALL, "sample sequences/riboswitch --n 16 --out out", None),
     "16 points of an energy, exact": (CALL, "sample energies/gmm-40 --n 16 --exact mcmc --out out", None),
