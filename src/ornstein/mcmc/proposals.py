@@ -11,8 +11,9 @@ more steps reduce. Its moves are as wide as the belief is unsure, τ² + b² c_t
 belief on pilot draws (Bao et al. 2022, Analytic-DPM): so even the last one has a density.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from math import log, pi
 from typing import Any, Literal
@@ -29,6 +30,7 @@ from ..guidance.factors import Factored
 from ..keys import Keys
 from ..sampling import grids
 from ..sampling.flows import draw_with_log_prob, flow_grid
+from ..sampling.likelihood import log_prob_near
 from ..sampling.sampler import Sampler
 from ..spaces import Euclidean, Gaussian, Transition
 from ..spaces.steps import step_coefficients
@@ -54,6 +56,8 @@ class Draws:
         nfe: network evaluations a sample, gradients counted as one, pilots shared out.
         way: how they were drawn.
         grid: the times they walked.
+        at: states that are given, and keys → states that the draws' density is known of, these or others close to them,
+            and log q there; None where it is known of draws alone.
     """
 
     x: Float[Tensor, "n ..."]
@@ -61,6 +65,7 @@ class Draws:
     nfe: int
     way: str
     grid: tuple[float, ...]
+    at: Callable[[Tensor, Keys], Stream[tuple[Tensor, Tensor]]] | None = None
 
 
 @streamed
@@ -88,7 +93,14 @@ def draw(
         return (yield from chain.events(denoiser, space, keys, steps or 200, condition or {}))
     x, log_q = yield from draw_with_log_prob.events(denoiser, keys, steps or 20, condition)
     grid = flow_grid(steps or 20, space)
-    return Draws(x, log_q, (steps or 20) * (1 + rank) * denoiser.calls, "flow", grid)
+    near = partial(_near, denoiser, steps or 20, take(condition or {}, slice(1)))
+    return Draws(x, log_q, (steps or 20) * (1 + rank) * denoiser.calls, "flow", grid, near)
+
+
+def _near(denoiser: Denoiser, steps: int, condition: Condition, x: Tensor, keys: Keys) -> Stream[tuple[Tensor, Tensor]]:
+    """Points of the flow close to x, and log q there, all under the condition of one."""
+    given = {name: value.expand(len(x), *value.shape[1:]) for name, value in condition.items()}
+    return (yield from log_prob_near.events(denoiser, x.to(torch.get_default_dtype()), keys, steps, given))
 
 
 @streamed
