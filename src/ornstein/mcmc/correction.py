@@ -192,11 +192,11 @@ def _placed(known: Weighed | None, populations: Sequence[Annealed], density: Den
         index = systematic(found.log_weights, keys[:1].fold("thin").fold(k).uniform()[0], most)
         point = MCMCState(found.point.x[index], found.point.values[:, index])
         log_w = torch.full_like(point.values[0], torch.inf)
-        if known and known.draws.at:
+        if known:
             own = many(keys.fold("placed"), most).fold(k)
             x, log_q = yield from part(known.draws.at(point.x, own), k, 1, len(populations))
-            log_w = density.log_p(density.at(x.double(), with_gradients=False)) - log_q
-            log_w = log_w.nan_to_num(nan=torch.inf)
+            near = point if x is point.x else density.at(x.double(), with_gradients=False)
+            log_w = (density.log_p(near) - log_q).nan_to_num(nan=torch.inf)
         sources.append(Members(point, log_w, found, found.ancestor[index]))
     return Pool(sources or [known.members] if known else sources)
 

@@ -5,16 +5,12 @@ Two ways to draw from a diffusion model with a weight that is exact for the *dis
     flow    x₀ = F(x₁), deterministic:  log q(x₀) = log N(x₁) − log |det ∂F/∂x₁|                    (likelihood.py)
     chain   x₁ → … → x₀, ancestral:     log q = log N(x₁) + Σ log p(x_s | x_t) − log q(x_t | x_s)
 
-The chain's is the density of the whole path over the noising of its end: given x₀, exp(−log q) is 1/q(x₀) on average,
-so weights with it are exact too, in any dimension and without a derivative; what the path adds is variance, which
-more steps reduce. Its moves are as wide as the belief is unsure, τ² + b² c_t, with c_t the mean squared error of the
-belief on pilot draws (Bao et al. 2022, Analytic-DPM): so even the last one has a density.
+The chain's is the density of the whole path over the noising of its end, in any space (paths.py).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
 from math import log, pi
 from typing import Any, Literal
 
@@ -25,24 +21,18 @@ from torch import Tensor
 from ..denoisers.base import Condition, Denoiser
 from ..denoisers.composition import within
 from ..errors import InputError
-from ..events import Event, Stream, part, streamed
+from ..events import Stream, streamed
 from ..guidance.factors import Factored
 from ..keys import Keys
-from ..sampling import grids
 from ..sampling.flows import draw_with_log_prob, flow_grid
 from ..sampling.likelihood import log_prob_near
-from ..sampling.sampler import Sampler
 from ..spaces import Euclidean, Gaussian, Transition
-from ..spaces.steps import step_coefficients
-from ..states import per_sample_sum, take
+from ..states import State
+from .paths import chain_of, draw_paths, path_log_density
 
 Way = Literal["auto", "flow", "chain"]
 FLOW_REACH = 32
 """The most degrees of freedom for which the determinant is worth its gradients."""
-TOGETHER = 128
-"""Draws that walk together: larger batches of particles no longer fit the cache."""
-PILOTS = 256
-"""The draws that the widths of the chain's moves are learnt from."""
 NEIGHBOURS = 10
 """The points that a kernel about one of them reaches."""
 
@@ -56,16 +46,16 @@ class Draws:
         nfe: network evaluations a sample, gradients counted as one, pilots shared out.
         way: how they were drawn.
         grid: the times they walked.
-        at: states that are given, and keys → states that the draws' density is known of, these or others close to them,
-            and log q there; None where it is known of draws alone.
+        at: (points, keys) → a stream of points that the draws' density is known of, the given ones or others close to
+            them, and log q there, one key a point. Of a chain it is that of one path to each, whose exp is q on average.
     """
 
-    x: Float[Tensor, "n ..."]
+    x: Float[Tensor, "n ..."] | Any
     log_q: Float[Tensor, " n"]
     nfe: int
     way: str
     grid: tuple[float, ...]
-    at: Callable[[Tensor, Keys], Stream[tuple[Tensor, Tensor]]] | None = None
+    at: Callable[[Any, Keys], Stream[tuple[Any, Tensor]]]
 
 
 @streamed
@@ -75,95 +65,48 @@ def draw(
     """Draws with their log-density, one a key; InputError where the space has none.
 
     Args:
-        way: auto takes the flow up to 32 degrees of freedom, and the chain beyond or where factors guide, whose updates
-            have no derivative.
+        way: auto takes the flow up to 32 degrees of freedom, and the chain beyond, for categories and products, under a
+            mask, or where factors guide, whose updates have no derivative.
         steps: 20 of the flow, one call and d gradients each; 200 of the chain, one call each.
         denoiser: the model, (x_t, t, condition) → belief.
         keys: random keys, one a sample; they decide everything random.
         condition: what each sample is given, name → (batch, ...); a missing name means that nothing is said.
     """
-    space = denoiser.space
-    if not isinstance(space, Euclidean) or (condition and "mask" in condition):
-        raise InputError(f"draws with a density are of whole continuous data, not of {type(space).__name__}")
-    if denoiser.latent(keys[:1]):
-        raise InputError("each draw of a mixture has the density of its component alone: propose from one denoiser")
-    rank = int(space.freedom(torch.zeros(1, *space.shape)).sum().round())
+    space, given = denoiser.space, condition or {}
+    whole = isinstance(space, Euclidean) and "mask" not in given
+    rank = int(space.freedom(torch.zeros(1, *space.shape)).sum().round()) if whole else 0
     guided = any(isinstance(inner, Factored) for inner in (denoiser, *within(denoiser)))
-    if way == "chain" or (way == "auto" and (guided or rank > FLOW_REACH)):
-        return (yield from chain.events(denoiser, space, keys, steps or 200, condition or {}))
+    if way == "flow" and not whole:
+        raise InputError(f"a flow has a density for whole continuous data, not for {type(space).__name__}")
+    if way == "chain" or (way == "auto" and (guided or not whole or rank > FLOW_REACH)):
+        return (yield from _of_chain(denoiser, keys, steps, given))
     x, log_q = yield from draw_with_log_prob.events(denoiser, keys, steps or 20, condition)
     grid = flow_grid(steps or 20, space)
-    near = partial(_near, denoiser, steps or 20, take(condition or {}, slice(1)))
+    near = partial(_near, denoiser, steps or 20, given)
     return Draws(x, log_q, (steps or 20) * (1 + rank) * denoiser.calls, "flow", grid, near)
 
 
 def _near(denoiser: Denoiser, steps: int, condition: Condition, x: Tensor, keys: Keys) -> Stream[tuple[Tensor, Tensor]]:
     """Points of the flow close to x, and log q there, all under the condition of one."""
-    given = {name: value.expand(len(x), *value.shape[1:]) for name, value in condition.items()}
-    return (yield from log_prob_near.events(denoiser, x.to(torch.get_default_dtype()), keys, steps, given))
+    x = x.to(torch.get_default_dtype())
+    return (yield from log_prob_near.events(denoiser, x, keys, steps, _shared(condition, len(x))))
 
 
-@streamed
-def chain(
-    denoiser: Denoiser, space: Euclidean, keys: Keys, steps: int, condition: Condition, least: float = 0.01
-) -> Stream[Draws]:
-    """Ancestral draws with the density of their paths.
-
-    Args:
-        least: the last noise level, in units of the data's spread: the data must look smooth at that scale.
-        denoiser: the model, (x_t, t, condition) → belief.
-        space: the kind of data and its noise.
-        keys: random keys, one a sample; they decide everything random.
-        steps: of the solver, or of the chain.
-        condition: what each sample is given, name → (batch, ...); a missing name means that nothing is said.
-    """
-    grid = grids.log_snr(steps, space, least)
-    doubt, calls = _doubts(denoiser, space, grid, keys[:PILOTS], take(condition, slice(PILOTS)))
-    parts = [slice(first, first + TOGETHER) for first in range(0, len(keys), TOGETHER)]
-    walked, total = [], steps * len(parts)
-    for k, chosen in enumerate(parts):
-        state = _walked(denoiser, space, keys[chosen], grid, doubt, take(condition, chosen))
-        walked.append((yield from part(state, k * steps, steps, total)))
-    x, log_q = (torch.cat(found) for found in zip(*walked, strict=True))
-    return Draws(x, log_q, (steps + -(-calls // len(keys))) * denoiser.calls, "chain", tuple(grid))
+def _shared(condition: Condition, n: int) -> Condition:
+    """What the first sample is given, for n."""
+    return {name: value[:1].expand(n, *value.shape[1:]) for name, value in condition.items()}
 
 
-def _walked(
-    denoiser: Denoiser,
-    space: Euclidean,
-    keys: Keys,
-    grid: Sequence[float],
-    doubt: Sequence[float],
-    condition: Condition,
-) -> Stream[tuple[Tensor, Tensor]]:
-    """Ends of paths, and the log-density of each path over the noising of its end."""
-    x = space.prior(keys.fold("prior"))
-    log_q = Gaussian(torch.zeros_like(x), space.schedule.sigma(1.0).item(), space).log_prob(x)
-    for k, (t, s) in enumerate(pairwise(grid)):
-        with torch.no_grad():
-            keep, weight, std = step_coefficients(space.schedule, t, s, 1.0)
-            mean = space.project(keep * x + weight * denoiser(x, t, condition).mean)
-            move = Gaussian(mean, float(std**2 + weight**2 * doubt[k]) ** 0.5, space)
-            y = move.sample(keys.fold("steps").fold(k))
-            log_q = log_q + move.log_prob(y) - space.noising(y, t, s).log_prob(x)
-            x = y
-        yield Event(k + 1, len(grid) - 1, "proposing", x)
-    return x, log_q
+def _of_chain(denoiser: Denoiser, keys: Keys, steps: int | None, condition: Condition) -> Stream[Draws]:
+    """Ancestral draws with the density of their paths, and that of paths to points of others, given as the first is."""
+    chain = chain_of(denoiser, keys, steps, condition)
+    x, log_q, calls = yield from draw_paths.events(chain, keys, condition)
 
+    def at(points: State, keys: Keys) -> Stream[tuple[State, Tensor]]:
+        log_q = yield from path_log_density.events(chain, points, keys, _shared(condition, len(keys)))
+        return points, log_q
 
-def _doubts(
-    denoiser: Denoiser, space: Euclidean, grid: Sequence[float], keys: Keys, condition: Condition
-) -> tuple[list[float], int]:
-    """The mean variance of x₀ given x_t, a degree of freedom, at each time but the last; how many calls that took."""
-    coarse = (*grid[:: max(1, len(grid) // 50)][:-1], 0.0)
-    with torch.no_grad():
-        x0 = Sampler(coarse, (grids.SOLVER,)).run(denoiser, keys, condition)
-        rank, found = per_sample_sum(space.freedom(x0)).mean(), []
-        for k, t in enumerate(grid[:-1]):
-            noisy = space.noise(x0, t, keys.fold("pilot").fold(k))
-            error = per_sample_sum((denoiser(noisy, t, condition).mean - space.project(x0)).square())
-            found.append(float(error.mean() / rank))
-    return found, len(keys) * (len(coarse) + len(grid) - 2)
+    return Draws(x, log_q, calls + -(-chain.pilots // len(keys)), "chain", chain.grid, at)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from math import inf
 from typing import Any, Self
 
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -74,6 +75,25 @@ class Space(ABC):
         Args:
             keys: random keys, one a sample; they decide everything random.
         """
+
+    def noising(self, x0: State, t: Time, since: Time = 0.0) -> Transition:
+        """q(x_t | x₀), or q(x_t | x_since), which `noise` draws from; InputError where a space does not say it.
+
+        Args:
+            x0: clean states, (batch, ...): a tensor of the space's shape for each sample, or a dictionary of them for
+                a product.
+            t: time of the noise level, 0 = data, 1 = noise: a number, (batch,), or (batch, positions).
+            since: the earlier time from which noise is added; 0 = clean data.
+        """
+        raise InputError(f"{type(self).__name__} does not say how likely its noise is")
+
+    def prior_law(self, device: torch.device | str = "cpu") -> Transition:
+        """The distribution of pure noise, which `prior` draws from; InputError where a space does not say it.
+
+        Args:
+            device: where the tensors are.
+        """
+        raise InputError(f"{type(self).__name__} does not say how likely its noise is")
 
     def average(self, past: Sequence[tuple[Time, Belief]], t: Time, s: Time, eta: float = 0.0) -> Belief:
         """The belief averaged over the step from t to s, for solvers of higher order.

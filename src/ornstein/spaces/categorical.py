@@ -63,6 +63,30 @@ class Choice(Transition):
 
 
 @dataclass(frozen=True)
+class Stationary(Transition):
+    """One law of the states at every position that exists, whatever was there; 0 where nothing exists.
+
+    Attributes:
+        probs: of the states.
+        shape: positions of one sample.
+        mask: the positions that exist; None = all.
+    """
+
+    probs: Float[Tensor, " states"]
+    shape: tuple[int, ...]
+    mask: Tensor | None = None
+
+    def sample(self, keys: Keys) -> Int[Tensor, "batch *positions"]:
+        drawn = draw(self.probs.expand(len(keys), *self.shape, -1), keys)
+        return drawn if self.mask is None else drawn * left(self.mask, drawn)
+
+    def log_prob(self, x: State) -> Float[Tensor, " batch"]:
+        assert isinstance(x, Tensor)
+        each = self.probs.double().log()[x]
+        return per_sample_sum(each if self.mask is None else each.where(left(self.mask, each), 0.0))
+
+
+@dataclass(frozen=True)
 class Categorical(Space):
     """`size` categories at every position of `shape`. Build it with `masked`, `uniform` or `substitution`.
 
@@ -156,14 +180,23 @@ class Categorical(Space):
         return replace(self, mask=mask)
 
     def prior(self, keys: Keys) -> Int[Tensor, "batch *positions"]:
-        stationary = self.chain.stationary.to(keys.root.device)
-        return self._existing(draw(stationary.expand(len(keys), *self.shape, -1), keys))
+        return self.prior_law(keys.root.device).sample(keys)
+
+    def prior_law(self, device: torch.device | str = "cpu") -> Stationary:
+        return Stationary(self.chain.stationary.to(device), self.shape, self.mask)
 
     def noise(self, x0: State, t: Time, keys: Keys, since: Time = 0.0) -> Int[Tensor, "batch *positions"]:
+        return self._existing(draw(self._noised(x0, t, since), keys))
+
+    def noising(self, x0: State, t: Time, since: Time = 0.0) -> Choice:
+        assert isinstance(x0, Tensor)
+        return Choice(self._noised(x0, t, since).log(), x0, self.mask)
+
+    def _noised(self, x0: State, t: Time, since: Time) -> Float[Tensor, "batch *positions states"]:
+        """The probabilities of the states at t."""
         assert isinstance(x0, Tensor)
         survival = (self._alpha(t, x0) / self._alpha(since, x0)).nan_to_num(1.0)
-        before = torch.nn.functional.one_hot(x0, self.states).double()
-        return self._existing(draw(self.chain.push(survival, before), keys))
+        return self.chain.push(survival, torch.nn.functional.one_hot(x0, self.states).double())
 
     def step(self, x_t: State, belief: Belief, t: Time, s: Time, eta: float = 1.0) -> Choice:
         """Ancestral for every eta: categories have no deterministic flow.

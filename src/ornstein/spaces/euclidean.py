@@ -79,6 +79,10 @@ class Euclidean(Space):
         noise = keys.normal(*self.shape).to(torch.get_default_dtype())
         return self.project(self.schedule.sigma(1.0).item() * noise)
 
+    def prior_law(self, device: torch.device | str = "cpu") -> Gaussian:
+        nothing = torch.zeros(1, *self.shape, dtype=torch.float64, device=device)
+        return Gaussian(nothing, self.schedule.sigma(1.0).item(), self)
+
     def noise(self, x0: State, t: Time, keys: Keys, since: Time = 0.0) -> Float[Tensor, "batch ..."]:
         noising = self.noising(x0, t, since)
         return noising.mean + noising.std * self.project(keys.normal(*noising.mean.shape[1:]).to(noising.mean))

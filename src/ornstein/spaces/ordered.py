@@ -45,6 +45,19 @@ class Autoregressive(Categorical):
         assert isinstance(x0, Tensor)
         return self._existing(torch.where(self._known(t, x0), x0, self.size))
 
+    def noising(self, x0: State, t: Time, since: Time = 0.0) -> Choice:
+        """Certain: what is hidden is decided by the time alone.
+
+        Args:
+            x0: clean states, (batch, ...): a tensor of the space's shape for each sample, or a dictionary of them for
+                a product.
+            t: time of the noise level, 0 = data, 1 = noise: a number, (batch,), or (batch, positions).
+            since: the earlier time from which noise is added; 0 = clean data.
+        """
+        assert isinstance(x0, Tensor)
+        hidden = torch.where(self._known(t, x0), x0, self.size)
+        return Choice(torch.nn.functional.one_hot(hidden, self.states).double().log(), x0, self.mask)
+
     def corrupt(self, x0: State, t: Time, keys: Keys) -> Any:
         """All tokens, each to those after it: numbers from `states` on are known to the teacher alone.
 

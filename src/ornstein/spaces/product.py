@@ -62,6 +62,12 @@ class Product(Space):
     def prior(self, keys: Keys) -> dict[str, Any]:
         return {name: part.prior(keys.fold(name)) for name, part in self.parts.items()}
 
+    def prior_law(self, device: torch.device | str = "cpu") -> Independent:
+        return Independent({name: part.prior_law(device) for name, part in self.parts.items()})
+
+    def noising(self, x0: State, t: Times, since: Times = 0.0) -> Independent:
+        return Independent({name: part.noising(x, at, begun) for name, part, x, at, begun in self._each(x0, t, since)})
+
     def noise(self, x0: State, t: Times, keys: Keys, since: Times = 0.0) -> dict[str, Any]:
         each = self._each(x0, t, since)
         return {name: part.noise(x, at, keys.fold(name), begun) for name, part, x, at, begun in each}
