@@ -47,7 +47,7 @@ class Draws:
         way: how they were drawn.
         grid: the times they walked.
         at: (points, keys) → a stream of points that the draws' density is known of, the given ones or others close to
-            them, and log q there, one key a point. Of a chain it is that of one path to each, whose exp is q on average.
+            them, and log q there, one key a point. Of a chain it is that of one path to each; its exp is q on average.
     """
 
     x: Float[Tensor, "n ..."] | Any
@@ -73,12 +73,13 @@ def draw(
         condition: what each sample is given, name → (batch, ...); a missing name means that nothing is said.
     """
     space, given = denoiser.space, condition or {}
-    whole = isinstance(space, Euclidean) and "mask" not in given
-    rank = int(space.freedom(torch.zeros(1, *space.shape)).sum().round()) if whole else 0
+    if not isinstance(space, Euclidean) or "mask" in given:
+        if way == "flow":
+            raise InputError(f"a flow has a density for whole continuous data, not for {type(space).__name__}")
+        return (yield from _of_chain(denoiser, keys, steps, given))
+    rank = int(space.freedom(torch.zeros(1, *space.shape)).sum().round())
     guided = any(isinstance(inner, Factored) for inner in (denoiser, *within(denoiser)))
-    if way == "flow" and not whole:
-        raise InputError(f"a flow has a density for whole continuous data, not for {type(space).__name__}")
-    if way == "chain" or (way == "auto" and (guided or not whole or rank > FLOW_REACH)):
+    if way == "chain" or (way == "auto" and (guided or rank > FLOW_REACH)):
         return (yield from _of_chain(denoiser, keys, steps, given))
     x, log_q = yield from draw_with_log_prob.events(denoiser, keys, steps or 20, condition)
     grid = flow_grid(steps or 20, space)
