@@ -72,7 +72,7 @@ def identities(
     """
     average = partial(independent, worth=getattr(exactness, "sources", nan))
     if genealogy is not None:
-        average = partial(mean_and_error, genealogy=genealogy)
+        average = partial(mean_and_error, genealogy=genealogy.unique(return_inverse=True)[1])
     return [virial(x, system, average), *mean_energy(x, system, average), *shares(x, system)]
 
 

@@ -17,7 +17,7 @@ from ...tasks.samples import Samples, versions
 from . import doubts, retests
 from .claims import answer, claimed, kind
 from .evidence import Evidence, of_folder, of_samples
-from .statements import Statement, TrustReport, clipped, count, value
+from .statements import COLUMNS, Statement, TrustReport, clipped, count, value
 
 __all__ = ["Evidence", "Statement", "TrustReport", "assess", "trust"]
 
@@ -70,7 +70,7 @@ def _made(evidence: Evidence) -> str:
         *([f"drawn {created[:10]}"] if created else []),
         *([f"ornstein {then['ornstein']}"] if "ornstein" in then else []),
     ]
-    return clipped(", ".join(parts), 200)
+    return clipped(", ".join(parts), 2 * COLUMNS)
 
 
 def _independent(evidence: Evidence) -> float:
@@ -105,7 +105,7 @@ def _doubts(evidence: Evidence) -> list[Statement]:
         said.append(Statement(f"The field's own figures were not measured anew: {evidence.untested}", "computed now"))
     if manifest["model"] and not evidence.weights:
         text = f"The model's weights ({manifest['model']['weights'][:12]}) are not at hand: --model PATH compares them."
-        said.append(Statement(text, "manifest.json"))
+        said.append(Statement(text, "the record"))
     return [*said, *doubts.of_circumstances(manifest, _quoted(evidence), versions(), bool(evidence.card))]
 
 

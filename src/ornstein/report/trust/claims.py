@@ -15,7 +15,7 @@ from .statements import Statement, count, listed, percent, value
 TOLERANCE = 0.01
 """The missing share up to which samples are called exact, where the record does not say another."""
 
-_MANIFEST = "manifest.json"
+_RECORD = "the record"
 
 
 def kind(record: Mapping[str, Any] | None) -> str:
@@ -49,6 +49,18 @@ def answer(record: Mapping[str, Any] | None) -> str:
     )
 
 
+def guides_of(settings: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """What the settings of samples say of each guide."""
+    found = settings.get("guides")
+    return [guide for guide in found if isinstance(guide, Mapping)] if isinstance(found, list) else []
+
+
+def steps_of(settings: Mapping[str, Any]) -> int:
+    """The steps that samples were drawn in; 0 if that is not said."""
+    steps = settings.get("steps")
+    return steps if isinstance(steps, int) and 0 < steps < 10**9 else 0
+
+
 def claimed(
     manifest: Mapping[str, Any], scores: Sequence[Metric] = (), card: Sequence[Metric] = ()
 ) -> Sequence[Statement]:
@@ -61,7 +73,7 @@ def claimed(
     """
     record, settings = manifest.get("exactness"), manifest["settings"]
     rows = {"off": _independent, "particles": _of_particles, "mcmc": _of_mcmc}[kind(record)](record or {}, settings)
-    found = [Statement(text, _MANIFEST) for text in rows if text] + _warnings(record or {})
+    found = [Statement(text, _RECORD) for text in rows if text] + _warnings(record or {})
     if scores:
         found.append(Statement(f"Scored by its field: {listed(scores)}.", "scores.json"))
     if card:
@@ -77,13 +89,13 @@ def _warnings(record: Mapping[str, Any]) -> list[Statement]:
         least = min(number(share) for share in record["ess"]) * value(record, "particles")
         if record["families"] < 5 or least < 3:  # as sampling.diagnostics.Exactness.collapsed
             said.append(f"The population collapsed: {record['families']} families, effective size down to {least:.2g}")
-    return [Statement(text, _MANIFEST, holds=False) for text in said]
+    return [Statement(text, _RECORD, holds=False) for text in said]
 
 
 def _independent(record: Mapping[str, Any], settings: Mapping[str, Any]) -> list[str]:
-    steps = settings.get("steps")
-    walked = f" in {steps} steps" if isinstance(steps, int) else ""
-    guides = len(settings.get("guides") or ())
+    steps = steps_of(settings)
+    walked = f" in {count(steps, 'step')}" if steps else ""
+    guides = len(guides_of(settings))
     guided = f", with {count(guides, 'guide')}" if guides else ", without guidance"
     return [f"Independent samples, each drawn by itself{walked}{guided}; no figure of exactness is given."]
 

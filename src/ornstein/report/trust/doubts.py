@@ -9,7 +9,8 @@ from math import isfinite, isnan, log1p
 from typing import Any
 
 from ...files import number
-from .claims import kind
+from ..settings import phrase
+from .claims import guides_of, kind, steps_of
 from .statements import Statement, count, percent, value
 
 FEW = 100
@@ -27,7 +28,7 @@ def of_record(manifest: Mapping[str, Any], independent: float) -> list[Statement
     told = {"off": _of_independent, "particles": _of_particles, "mcmc": _of_mcmc}[kind(record)]
     said = [*told(record or {}, settings), *_few(independent)]
     notes = [*((record or {}).get("notes") or ()), *(manifest.get("notes") or ())]
-    return [*said, *(Statement(f"Noted while they were drawn: {note}", "manifest.json") for note in notes)]
+    return [*said, *(Statement(f"Noted while they were drawn: {note}", "the record") for note in notes)]
 
 
 def _few(independent: float) -> list[Statement]:
@@ -42,7 +43,7 @@ def _few(independent: float) -> list[Statement]:
 
 
 def _of_independent(record: Mapping[str, Any], settings: Mapping[str, Any]) -> list[Statement]:
-    guides = [guide for guide in settings.get("guides") or () if isinstance(guide, Mapping)]
+    guides = guides_of(settings)
     said = [text for text in (_factors(guides), _targets(guides), _scales(guides)) if text]
     return [*(Statement(text, "how they were drawn") for text in said), *_steps(settings)]
 
@@ -63,26 +64,26 @@ def _targets(guides: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _scales(guides: Sequence[Mapping[str, Any]]) -> str:
-    scales = [guide["scale"] for guide in guides if isinstance(guide.get("scale"), int | float)]
-    if all(scale == 1 for scale in scales):
+    scales = [phrase(guide["scale"]) for guide in guides if guide.get("scale", 1) != 1]
+    if not scales:
         return ""
-    return f"Guidance at scale {max(scales):g} sharpens what was asked for: the samples follow no stated distribution."
+    return f"Guidance at scale {', '.join(scales)} sharpens what was asked for: they follow no stated distribution."
 
 
 def _steps(settings: Mapping[str, Any]) -> list[Statement]:
-    steps = settings.get("steps")
-    if not isinstance(steps, int):
+    steps = steps_of(settings)
+    if not steps:
         return []
     said = f"Steps: the error of taking {steps} was not measured; the same with --steps {2 * steps} shows it."
     return [Statement(said, "how they were drawn")]
 
 
 def _of_particles(record: Mapping[str, Any], settings: Mapping[str, Any]) -> list[Statement]:
-    steps, particles = settings.get("steps"), value(record, "particles")
+    steps, particles = len(record["ess"]), value(record, "particles")
     said = [
         f"One population: its error of {value(record, 'error'):.3f} nats is its own estimate, and modes that none of "
         f"{count(particles, 'particle')} reached are missing without a trace; runs with other seeds show both.",
-        f"The weights correct the guidance, not the model: its fit, and its walk in {steps} steps, are taken as given.",
+        f"The weights correct guidance, not the model: its fit, and its {count(steps, 'step')}, are taken as given.",
     ]
     if min(map(number, record["ess"])) > 0.9995:
         said.insert(0, "All weights were equal: nothing was weighed, and all rests on the model as it was guided.")
@@ -90,10 +91,12 @@ def _of_particles(record: Mapping[str, Any], settings: Mapping[str, Any]) -> lis
 
 
 def _of_mcmc(record: Mapping[str, Any], settings: Mapping[str, Any]) -> list[Statement]:
+    blind = "A lost mode passes every test of the samples: these hold in each mode by itself."
     units = "E is taken to be in units of kT: in other units, or at another temperature, the distribution is another."
     return [
-        Statement(_missing(record), "manifest.json"),
-        *(Statement(text, "manifest.json") for text in (_uncovered(record), _checked(record)) if text),
+        Statement(_missing(record), "the record"),
+        *(Statement(text, "the record") for text in (_uncovered(record), _checked(record)) if text),
+        Statement(blind, "the tests above"),
         Statement(units, "nothing in the files"),
     ]
 

@@ -12,7 +12,7 @@ from ...tasks.figures import Metric
 from ...tasks.registry import task
 from ...tasks.samples import MANIFEST, Samples, altered, exactness_of, read_manifest, read_samples
 from ..settings import in_words
-from .statements import Statement, clipped, count
+from .statements import COLUMNS, Statement, clipped, count
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def _with_model(
         samples,
         files,
         _weights(origin.weights, name if folder else None, model),
-        clipped(in_words(name, len(samples), samples.settings, this.request_type())[0][1], 200),
+        clipped(in_words(name, len(samples), samples.settings, this.request_type())[0][1], 2 * COLUMNS),
         scores,
         runs.latest_metrics(folder) if folder else [],
         again,

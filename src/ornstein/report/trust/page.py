@@ -8,7 +8,7 @@ from rich.text import Text
 
 from ...escaping import document, html, printable
 from ..terminal import cells, console
-from .statements import Statement, TrustReport, mark, paragraphs
+from .statements import Statement, TrustReport, mark, paragraphs, sentence
 
 WIDEST = 100  # columns
 _BASIS = 22  # columns of what a statement rests on
@@ -30,7 +30,10 @@ li.holds span { color: #3a7d5c } li.fails span, li.fails { color: #b3372f }
 li, .verdict, p { overflow-wrap: anywhere }
 small { font-size: .8em; white-space: nowrap }
 code { background: #f3f5f8; border-radius: 4px; padding: .1rem .3rem; font-size: .85em }
-@media print { body { font-size: 8.8pt; line-height: 1.3; margin: 0; padding: 0; max-width: none } }
+@media print {
+  body { font-size: 8.8pt; line-height: 1.3; margin: 0; padding: 0; max-width: none }
+  h2 { margin-top: .8rem; padding-top: .4rem }
+}
 """
 
 
@@ -45,7 +48,7 @@ def body(report: TrustReport) -> str:
     sections = "".join(f"<h2>{html(name)}</h2>{paragraphs(said)}" for name, said in report.sections.items())
     return (
         f'<h1>Trust report: {html(report.title)}</h1><p class="made">{html(report.made)}</p>{command}'
-        f'<p class="verdict{"" if report.trusted else " fails"}">{html(_sentence(report.verdict))}</p>{sections}'
+        f'<p class="verdict{"" if report.trusted else " fails"}">{html(sentence(report.verdict))}</p>{sections}'
     )
 
 
@@ -57,7 +60,7 @@ def printed(report: TrustReport) -> Group:
         Text(printable(report.made), style="dim"),
         *([Text(printable(report.command), style="dim")] if report.command else []),
         Text(),
-        Text(printable(_sentence(report.verdict)), style=style),
+        Text(printable(sentence(report.verdict)), style=style),
     ]
     width = min(WIDEST, console.width)
     sections = [part for name, said in report.sections.items() for part in (Text(f"\n{name}", "bold"), _list(said))]
@@ -77,7 +80,3 @@ def _list(statements: Sequence[Statement]) -> Table:
     for one in statements:
         table.add_row(*cells(mark(one), one.text, one.basis), style="red" if one.holds is False else "")
     return table
-
-
-def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}"

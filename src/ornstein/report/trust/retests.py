@@ -64,7 +64,7 @@ def _copies(x: State) -> tuple[int, int]:
 
 def effective_families(genealogy: Tensor) -> float:
     """How many independent families samples amount to: (Σ n_f)² / Σ n_f²."""
-    sizes = genealogy.bincount().double()
+    sizes = genealogy.unique(return_counts=True)[1].double()
     return float(sizes.sum().square() / sizes.square().sum())
 
 
@@ -179,7 +179,7 @@ def _reproduced(again: Sequence[Metric], scores: Sequence[Metric]) -> list[State
 
 def _slack(metric: Metric) -> float:
     """How far the same figure may be off on another machine."""
-    return max(1e-3 * abs(metric.value), 0.1 * (metric.error or 0.0), 1e-9)
+    return max(1e-3 * abs(metric.value), 1e-3 * (metric.error or 0.0), 1e-9)
 
 
 # The record -------------------------------------------------------------------------------------------

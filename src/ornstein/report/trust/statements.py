@@ -2,14 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 from ...escaping import html, printable
 from ...files import number
 from ...tasks.figures import Metric
 
-MOST = 7, 8, 7  # statements of the sections, so that the report is one page
-LONGEST = 200  # characters of a statement
+LONGEST, BASIS = 200, 24  # characters of a statement, and of what it rests on
+COLUMNS = 105  # characters of a printed line
+ROOM = 14.5  # printed lines of a section, so that all is one page
+GAP = 0.3  # of a line, between statements
 
 
 @dataclass(frozen=True)
@@ -64,8 +67,8 @@ class TrustReport:
         """In words; what does not hold comes first."""
         if self.trusted:
             return self.answer
-        said = "; ".join(clipped(one.text.rstrip("."), LONGEST) for one in self.failures[:3])
-        more = f"; and {len(self.failures) - 3} more" if len(self.failures) > 3 else ""
+        said = "; ".join(clipped(one.text.rstrip("."), LONGEST) for one in self.failures[:2])
+        more = f"; and {len(self.failures) - 2} more" if len(self.failures) > 2 else ""
         return f"NOT TO BE TRUSTED: {said}{more}"
 
     @property
@@ -73,10 +76,11 @@ class TrustReport:
         """The statements under their headings, as many and as long as a page has room for."""
         headings = "Claimed, by whoever drew them", "Tested, from the files alone", "Could still be wrong"
         parts = self.claimed, self.tested, self.could_be_wrong
-        return {heading: shown(*one) for heading, *one in zip(headings, parts, MOST, strict=True)}
+        return {heading: shown(part) for heading, part in zip(headings, parts, strict=True)}
 
     def __str__(self) -> str:
-        parts = [f"Trust report: {self.title}", self.made, *([self.command] if self.command else []), self.verdict]
+        head = f"Trust report: {self.title}", self.made, self.command, sentence(self.verdict)
+        parts = [line for line in head if line]
         for heading, statements in self.sections.items():
             parts += ["", heading, *(f"  {mark(one)} {one.text} [{one.basis}]" for one in statements)]
         return printable("\n".join(parts))
@@ -87,18 +91,30 @@ class TrustReport:
         return body(self)
 
 
-def shown(statements: Sequence[Statement], most: int) -> list[Statement]:
-    """As many statements as there is room for, those that do not hold first, and how many are left out."""
+def shown(statements: Sequence[Statement]) -> list[Statement]:
+    """As many statements as a page has room for, those that do not hold first, and how many are left out."""
     first = sorted(statements, key=lambda one: one.holds is not False)
-    kept = first if len(first) <= most else first[: most - 1]
-    short = [Statement(clipped(one.text, LONGEST), clipped(one.basis, 40), one.holds) for one in kept]
-    left = len(first) - len(kept)
-    return short + ([Statement(f"… and {left} more, which this page has no room for.", "")] if left else [])
+    short = [Statement(clipped(one.text, LONGEST), clipped(one.basis, BASIS), one.holds) for one in first]
+    ends = list(accumulate(height(one) for one in short))
+    if not ends or ends[-1] <= ROOM:
+        return short
+    kept = sum(end <= ROOM - 1 - GAP for end in ends)
+    return [*short[:kept], Statement(f"… and {len(short) - kept} more, for which this page has no room.", "")]
+
+
+def height(statement: Statement) -> float:
+    """How many lines a statement takes when it is printed."""
+    return -(-(len(statement.text) + len(statement.basis) + 3) // COLUMNS) + GAP
 
 
 def mark(statement: Statement) -> str:
     """The sign before a statement."""
     return {True: "✓", False: "✗", None: "·"}[statement.holds]
+
+
+def sentence(text: str) -> str:
+    """A text that begins with a capital."""
+    return f"{text[:1].upper()}{text[1:]}"
 
 
 def clipped(text: str, most: int) -> str:
@@ -123,7 +139,8 @@ def percent(share: float) -> str:
 def count(n: float, noun: str) -> str:
     """A number of things, with commas."""
     several = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
-    return f"{n:,.0f} {noun if round(n) == 1 else several}"
+    said = f"{n:,.0f}"
+    return f"{said} {noun if said == '1' else several}"
 
 
 def listed(metrics: Sequence[Metric], most: int = 150) -> str:
