@@ -5,7 +5,7 @@ never learned, figures that are quoted, and what the user alone knows.
 """
 
 from collections.abc import Mapping, Sequence
-from math import isfinite, isnan, log1p
+from math import hypot, isfinite, isnan, log1p
 from typing import Any
 
 from ...files import number
@@ -125,7 +125,7 @@ def _uncovered(record: Mapping[str, Any]) -> str:
 
 def _checked(record: Mapping[str, Any]) -> str:
     log_z, error, check, other = (value(record, name) for name in ("log_evidence", "error", "check", "check_error"))
-    spread = (error**2 + other**2) ** 0.5
+    spread = hypot(error, other)
     if not abs(check - log_z) > 2 * spread:
         return ""
     return (
