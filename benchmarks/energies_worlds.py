@@ -175,7 +175,7 @@ def quantiles(name: str, quick: bool = False) -> str:
         f"{name}: {found.x.shape[1]} chains × {len(found.x)} draws, {found.gradients:,} gradients; R̂ of all "
         f"coordinates and E {found.r_hat:.4f}, of E {r_hat(energies.T):.4f}; acceptance {float(found.acceptance):.2f}\n"
         f"⟨E⟩ = {energies.mean():.4f} ± {float(energies.std()) / size**0.5:.4f}, standard deviation "
-        f"{energies.std():.3f}; virial {judged.value:.2f} ({judged.meaning})\n"
+        f"{energies.std():.3f}; virial {judged.measured} ({judged.meaning})\n"
         f"({', '.join(f'{value:.2f}' for value in values)})"
     )
 
