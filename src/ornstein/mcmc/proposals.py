@@ -28,7 +28,7 @@ from ..events import Event, Stream, part, streamed
 from ..guidance.factors import Factored
 from ..keys import Keys
 from ..sampling import grids
-from ..sampling.likelihood import draw_with_log_prob, flow_grid
+from ..sampling.flows import draw_with_log_prob, flow_grid
 from ..sampling.sampler import Sampler
 from ..spaces import Euclidean, Gaussian, Transition
 from ..spaces.steps import step_coefficients
