@@ -3,8 +3,8 @@
 NUTS is adapted as Stan does it (`window_adaptation`, diagonal mass matrix), chain by chain, in float64. SMC is
 blackjax's adaptive tempering from wide noise with HMC, at our setting: five leaps a move, three moves at each
 temperature, 70 % of the particles effective. Its step and diagonal mass are set between temperatures, by the acceptance
-and the spread of the particles. Particles without translation are given to both in an orthonormal basis of their centred subspace, where
-their density is proper.
+and the spread of the particles. Particles without translation are given to both in an orthonormal basis of their
+centred subspace, where their density is proper.
 """
 
 import os
