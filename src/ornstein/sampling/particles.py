@@ -248,7 +248,7 @@ class Particles:
             log_evidence=population.log_evidence + log_mean_exp(weights),
             resampled=population.resampled + 1,
             error=genealogy_error(weights, population.ancestor) * widening(shares - 1 / len(shares), shares),
-            missing=missing(shares) if last else population.missing,
+            missing=missing(shares.detach()) if last else population.missing,
             look=None,
             parents=index,
             past=population.past.take(index) if population.past else None,
