@@ -167,7 +167,7 @@ def peers(seeds: Sequence[int], settings: Sequence[tuple[int, int]]) -> Iterator
     import posterior_peers
 
     yield from floors(seeds, settings)
-    yield from distances(posterior_peers.methods(), seeds, settings)
+    yield from distances(list(posterior_peers.methods()), seeds, settings)
 
 
 def parts(
