@@ -48,7 +48,7 @@ _HOMES = {
     "Restart": "sampling.kernels",
     "SamplerState": "sampling.kernels",
     "Keys": "keys",
-    "draw_with_log_prob": "sampling.likelihood",
+    "draw_with_log_prob": "sampling.flows",
     "elbo": "sampling.likelihood",
     "log_prob": "sampling.likelihood",
     "Fixed": "guidance.measurements",
@@ -181,8 +181,9 @@ if TYPE_CHECKING:
     from .mcmc.targets import Boltzmann
     from .mcmc.tempering import ParallelTempering
     from .sampling import grids
+    from .sampling.flows import draw_with_log_prob
     from .sampling.kernels import Heun, Predictor, Restart, SamplerState
-    from .sampling.likelihood import draw_with_log_prob, elbo, log_prob
+    from .sampling.likelihood import elbo, log_prob
     from .sampling.particles import Particles
     from .sampling.sampler import Sampler
     from .sampling.unmasking import FirstHitting, InformedCorrector, Remask, TemperatureTopP, Unmask

@@ -16,8 +16,9 @@ from ornstein.denoisers.energy import EnergyDenoiser
 from ornstein.denoisers.oracles import GaussianComponents, Mixture, enumerated
 from ornstein.guidance.factors import Energy
 from ornstein.keys import Keys
+from ornstein.sampling.flows import draw_with_log_prob
 from ornstein.sampling.grids import SOLVER, log_snr
-from ornstein.sampling.likelihood import bits_per_dimension, draw_with_log_prob, elbo, log_prob, log_prob_estimate
+from ornstein.sampling.likelihood import bits_per_dimension, elbo, log_prob, log_prob_estimate
 from ornstein.sampling.sampler import Sampler
 from ornstein.schedules import EDM, Cosine, RectifiedFlow, Schedule
 from ornstein.spaces import Categorical, Centered, Euclidean

@@ -23,7 +23,7 @@ from ..errors import InputError
 from ..events import Stream, streamed
 from ..guidance.factors import Factored
 from ..keys import Keys
-from ..sampling.likelihood import draw_with_log_prob, flow_grid
+from ..sampling.flows import draw_with_log_prob, flow_grid
 from ..spaces import Euclidean, Gaussian, Transition
 from ..states import State
 from .paths import chain_of, draw_paths, path_log_density
