@@ -4,7 +4,7 @@ Targets are asymmetric and their Z known: E[Ẑ] = Z and E[Ẑ f(x)] = Z E[f] ov
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log, pi, sqrt
 from typing import Any, Self
 
@@ -16,13 +16,13 @@ from ornstein.domains.energies import system
 from ornstein.errors import InputError
 from ornstein.keys import Keys
 from ornstein.mcmc import annealing
-from ornstein.mcmc.annealing import Annealed, anneal
+from ornstein.mcmc.annealing import Annealed, anneal, merged
 from ornstein.mcmc.densities import Density
 from ornstein.mcmc.moves import HMC, MALA
 from ornstein.mcmc.proposals import Kernels, wide
 from ornstein.spaces import Centered, Euclidean, Space
 from ornstein.states import Time
-from worlds import anisotropic, chi_square, double, rejected
+from worlds import anisotropic, assert_close, chi_square, double, rejected
 
 RUNS, N = 20, 300
 Energy = Callable[[Tensor], Tensor]
@@ -111,6 +111,15 @@ def walled() -> Target:
         return torch.where(x < 0, torch.inf, x).sum(1)
 
     return Target(energy, Euclidean((1,)), 2.0, 0.0, features, double([1.0, 2.0]))
+
+
+def normal() -> Target:
+    def features(x: Tensor) -> Tensor:
+        return torch.cat([x, x**2], 1)
+
+    return Target(
+        lambda x: (x - 1).square().sum(1) / 2, Euclidean((1,)), 8.0, log(2 * pi) / 2, features, double([1.0, 2.0])
+    )
 
 
 def dimer() -> Target:
@@ -301,6 +310,104 @@ def test_lennard_jones_from_wide_noise_stays_finite() -> None:
     assert found.point.x.isfinite().all()
     assert lj.energy(found.point.x).mean() < 60
     assert found.betas[1] < 1e-3
+
+
+# What it may cost ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("most", [300, 301, 1800, 5000, 9300, 20_000, 31_799])
+def test_a_limit_of_evaluations_is_kept(most: int) -> None:
+    """Particles first, then rounds of three moves of five gradients, then what is left in single moves."""
+    target = wells()
+    density = Density.of_energy(target.energy, target.space)
+    density.tally.values = 17  # of others
+    found = anneal(density, wide(target.space, target.width), Keys.of(0, N), HMC(step_size=0.3, num_steps=5), most=most)
+    spent = density.tally.evaluations - 17
+    assert spent <= most
+    assert most - spent < 5 * N  # no move more could be paid for
+    assert found.cut
+    assert found.betas[-1] == 1
+    assert len(found.ancestor) == N
+
+
+def test_a_limit_that_suffices_changes_nothing() -> None:
+    target = wells()
+    density, base = Density.of_energy(target.energy, target.space), wide(target.space, target.width)
+    free = anneal(density, base, Keys.of(0, N))
+    spent = density.tally.evaluations
+    exact = anneal(density, base, Keys.of(0, N), most=spent)
+    short = anneal(density, base, Keys.of(0, N), most=spent - 1)
+    assert not free.cut
+    assert not exact.cut
+    assert exact.point.x.equal(free.point.x)
+    assert short.cut
+
+
+def test_fewer_evaluations_than_particles_are_refused() -> None:
+    target = wells()
+    density, base = Density.of_energy(target.energy, target.space), wide(target.space, target.width)
+    with pytest.raises(InputError, match=r"300 particles take as many evaluations .* not most=299"):
+        anneal(density, base, Keys.of(0, N), most=299)
+
+
+@pytest.mark.parametrize("most", [N, 6 * N, 20 * N])
+def test_cut_short_the_evidence_is_still_unbiased(most: int) -> None:
+    target = correlated()
+    found = populations(target, most=most)
+    assert all(run.cut for run in found)
+    assert_unbiased(target, found)
+
+
+# Several populations as one -----------------------------------------------------------------------------
+
+
+def some_populations(target: Target, sizes: tuple[int, ...], seed: int, moved: bool = True) -> list[Annealed]:
+    density, base = Density.of_energy(target.energy, target.space), wide(target.space, target.width)
+    keys = [Keys.of(100 * seed + k, n) for k, n in enumerate(sizes)]
+    return [anneal(density, base, one, most=None if moved else len(one)) for one in keys]
+
+
+def test_merged_populations_count_by_their_evidence() -> None:
+    parts = some_populations(wells(), (20, 30, 50), 0, moved=False)
+    whole = merged(parts)
+    z = double([part.log_evidence for part in parts]).exp() * double([20, 30, 50])
+    assert whole.log_evidence == pytest.approx(float((z.sum() / 100).log()))
+    assert_close(torch.stack([part.sum() for part in whole.shares.split([20, 30, 50])]), z / z.sum())
+    assert whole.families == sum(part.families for part in parts)
+    assert_close(whole.log_weights.exp().mean(), double(1.0))
+    assert whole.point.values.shape == (1, 100)
+    nested = merged([merged(parts[:2]), parts[2]])
+    assert nested.log_evidence == pytest.approx(whole.log_evidence)
+    assert_close(nested.shares, whole.shares)
+    assert_close(merged(parts[:1]).shares, parts[0].shares)
+
+
+def assert_merging_is_unbiased(found: list[Annealed]) -> None:
+    """Of Z and of means, under merged populations of different size that scatter much."""
+    target = normal()
+    z = double([run.log_evidence - target.log_z for run in found]).exp()
+    means = torch.stack([run.log_weights.softmax(0) @ target.features(run.point.x) for run in found])
+    off = torch.cat([z[:, None] - 1, z[:, None] * (means - target.means)], 1)
+    errors = off.mean(0) / (off.std(0) / len(found) ** 0.5)
+    assert errors.abs().max() < 4, [round(error, 1) for error in errors.tolist()]
+
+
+def test_merged_populations_are_unbiased() -> None:
+    parts = [some_populations(normal(), (4, 12), seed, moved=False) for seed in range(200)]
+    whole = [merged(both) for both in parts]
+    assert_merging_is_unbiased(whole)
+    mean_logs = [sum(part.log_evidence for part in both) / 2 for both in parts]
+    by_log = [replace(run, log_evidence=mean) for run, mean in zip(whole, mean_logs, strict=True)]
+    rejected(assert_merging_is_unbiased, by_log)
+    equally = [replace(run, log_weights=torch.zeros(16, dtype=torch.float64)) for run in whole]
+    rejected(assert_merging_is_unbiased, equally)
+
+
+def test_shares_of_families_sum_to_one() -> None:
+    found = some_populations(wells(), (100,), 0)[0]
+    assert_close(found.shares.sum(), double(1.0))
+    assert (found.shares > 0).sum() == found.families
+    assert found.size == pytest.approx(1 / float((torch.bincount(found.ancestor) / 100).square().sum()))
 
 
 # Kernels about points -------------------------------------------------------------------------------------

@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from ornstein.keys import Keys
-from ornstein.sampling.diagnostics import Exactness, effective_sample_size, genealogy_error, log_mean_exp, systematic
+from ornstein.sampling.diagnostics import (
+    Exactness,
+    effective_sample_size,
+    genealogy_error,
+    log_mean_exp,
+    missing,
+    systematic,
+)
 from worlds import assert_close, double, rejected
 
 Resample = Callable[..., Tensor]
@@ -86,6 +93,26 @@ def test_the_family_error_of_equal_families_is_none_and_of_one_family_all() -> N
     expected = (1 / effective_sample_size(log_weights) - 1 / 8).sqrt()
     assert_close(genealogy_error(log_weights, own), expected)
     assert_close(genealogy_error(equal, torch.zeros(8, dtype=torch.int64)), double(1 - 1 / 8).sqrt())
+
+
+@pytest.mark.parametrize("n", [4, 40, 1000])
+def test_of_equal_families_a_mode_of_three_in_n_is_missed_one_time_in_twenty(n: int) -> None:
+    m = missing(torch.full((n,), 1 / n))
+    assert m == pytest.approx(2.9957 / n, rel=1e-4)
+    assert missing(torch.full((n,), 1 / n), 0.01) > m
+
+
+def test_what_unequal_families_can_have_missed_solves_its_equation() -> None:
+    shares = (1.5 * Keys.of(3, 1).normal(60)[0]).softmax(0)
+    m = missing(shares)
+    assert_close((shares * (-m / shares).exp()).sum(), double(0.05), 1e-9)
+    assert m > 3 / 60
+    assert m == pytest.approx(missing(torch.cat([shares, torch.zeros(40)])))
+
+
+@pytest.mark.parametrize("families", [1, 2])
+def test_one_or_two_families_bound_nothing(families: int) -> None:
+    assert missing(torch.full((families,), 1 / families)) == 1
 
 
 def test_the_summary_is_json_and_a_sentence() -> None:

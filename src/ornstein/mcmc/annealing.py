@@ -3,6 +3,8 @@
 A population walks the path π_β ∝ base^{1 − β} p^β (Neal 2001; Del Moral et al. 2006). At every β it is weighed by
 (p/base)^{Δβ}, resampled, and moved by a kernel that leaves π_β as it is. Δβ is as large as the effective sample size
 allows (Jasra et al. 2011). The product of the mean weights estimates Z = ∫ p, whatever the moves achieve.
+
+Independent populations r are one: Z = Σ N_r Z_r / Σ N_r, and each point of population r counts Z_r / Z.
 """
 
 from collections.abc import Sequence
@@ -20,7 +22,7 @@ from ..keys import Keys
 from ..sampling.diagnostics import effective_sample_size, genealogy_error, log_mean_exp, systematic
 from ..spaces import Transition
 from .densities import Density, MCMCState
-from .moves import HMC, repeated
+from .moves import HMC, Move, repeated
 
 LEVELS = 200
 """The most temperatures on the way."""
@@ -36,8 +38,10 @@ class Annealed:
         ancestor: which first particle each descends from.
         log_evidence: log ∫ p, where the base is normalised.
         error: its standard error, from the scatter of the families.
-        betas: the β that were visited.
-        acceptance: of the moves at each.
+        betas: the β that were visited; those of the longest way, where populations were merged.
+        acceptance: of the moves at each, NaN where none could be afforded.
+        log_weights: of the samples, of mean weight 1: all 0 in one population, log Z_r/Z where several were merged.
+        cut: whether the evaluations allowed did not suffice for all temperatures and moves.
     """
 
     point: MCMCState
@@ -46,10 +50,22 @@ class Annealed:
     error: float
     betas: tuple[float, ...]
     acceptance: tuple[float, ...]
+    log_weights: Float[Tensor, " n"]
+    cut: bool = False
 
     @property
     def families(self) -> int:
         return len(self.ancestor.unique())
+
+    @property
+    def shares(self) -> Float[Tensor, " n"]:
+        """The share of the samples that descends from each first particle; 0 of those without descendants."""
+        return torch.zeros_like(self.log_weights).index_add(0, self.ancestor, self.log_weights.softmax(0))
+
+    @property
+    def size(self) -> float:
+        """How many equally large families would be worth as much, 1/Σ shares²."""
+        return 1 / float(self.shares.square().sum())
 
     @property
     def collapsed(self) -> bool:
@@ -66,6 +82,7 @@ def anneal(
     moves: int = 3,
     share: float = 0.7,
     dtype: torch.dtype = torch.float64,
+    most: int | None = None,
 ) -> Stream[Annealed]:
     """Walks a population of one particle a key from the base to the density.
 
@@ -78,29 +95,75 @@ def anneal(
         share: the effective sample size that a change of β leaves.
         keys: random keys, one a sample; they decide everything random.
         dtype: of the numbers.
+        most: evaluations of the energy, at least one a particle. Where the moves at a further temperature would take
+            more, β goes to 1 at once, and as many moves follow as are left: still unbiased, and `cut`.
     """
+    affordable = _Allowance(density, len(keys), most)
     path = density.from_base(lambda x: base.log_prob(x))
     point = path.at(base.sample(keys.fold("base")).to(dtype))
     if not point.values[1].isfinite().any():
         raise InputError(f"the energy is infinite or not a number at each of {len(keys)} points to start from")
     move = move or HMC(step_size=0.3, num_steps=5)
     move, ancestor = move.with_step(move.tuned_step * point.x.std()), torch.arange(len(keys), device=point.x.device)
-    betas, rates, log_z, error = [0.0], [], torch.zeros((), dtype=torch.float64), 0.0
+    betas, rates, log_z, error, count = [0.0], [], torch.zeros((), dtype=torch.float64), 0.0, moves
     while betas[-1] < 1:
         gain = (point.values[1] - point.values[0]).nan_to_num(nan=-torch.inf, posinf=-torch.inf)
-        betas.append(betas[-1] + _largest(gain, 1 - betas[-1], share))
+        count, rest = affordable.moves(move, moves), 1 - betas[-1]
+        betas.append(betas[-1] + _largest(gain, rest, share) if count == moves else 1.0)
         _require_progress(betas)
         weights = (betas[-1] - betas[-2]) * gain
         k = keys.fold(len(betas))
         index = systematic(weights, k[:1].fold("resample").uniform()[0])
         log_z, error = log_z + log_mean_exp(weights).cpu(), float(genealogy_error(weights, ancestor))
         at = path.at_weights(1 - betas[-1], betas[-1])
-        moved = repeated(move, point[index], at, k.fold("moves"), moves)
+        moved = repeated(move, point[index], at, k.fold("moves"), count)
         point, ancestor = moved.point, ancestor[index]
         yield Event(_come(betas[-1]), 100, "annealing", point.x)
         rates.append(moved.acceptance.mean().item())
         move = move.with_step(move.tuned_step * torch.tensor(2 * (rates[-1] - move.target_accept)).exp())
-    return Annealed(_last(point), ancestor, float(log_z), error, tuple(betas), tuple(rates))
+    equal = torch.zeros(len(keys), dtype=torch.float64, device=ancestor.device)
+    return Annealed(_last(point), ancestor, float(log_z), error, tuple(betas), tuple(rates), equal, cut=count < moves)
+
+
+def merged(populations: Sequence[Annealed]) -> Annealed:
+    """Independent populations as one, with weights; families of different ones stay apart.
+
+    Args:
+        populations: one or more, of the same density.
+    """
+    sizes = torch.tensor([len(one.ancestor) for one in populations], dtype=torch.float64)
+    log_z = torch.tensor([one.log_evidence for one in populations], dtype=torch.float64)
+    total = float((log_z + sizes.log()).logsumexp(0) - sizes.sum().log())
+    first = (sizes.cumsum(0) - sizes).long().tolist()
+    ancestor = torch.cat([one.ancestor + start for one, start in zip(populations, first, strict=True)])
+    log_weights = torch.cat([one.log_weights + one.log_evidence - total for one in populations])
+    longest = max(populations, key=lambda one: len(one.betas))
+    return replace(
+        longest,
+        point=_together([one.point for one in populations]),
+        ancestor=ancestor,
+        log_evidence=total,
+        error=float(genealogy_error(log_weights, ancestor)),
+        log_weights=log_weights,
+        cut=any(one.cut for one in populations),
+    )
+
+
+class _Allowance:
+    """The evaluations of the energy that are left."""
+
+    def __init__(self, density: Density, particles: int, most: int | None) -> None:
+        if most is not None and most < particles:
+            raise InputError(f"{particles} particles take as many evaluations of the energy or more, not most={most}")
+        self.density, self.particles, self.most = density, particles, most
+        self.before = density.tally.evaluations
+
+    def moves(self, move: Move, wanted: int) -> int:
+        """How many of the moves wanted can be paid for."""
+        if self.most is None:
+            return wanted
+        left = self.most - (self.density.tally.evaluations - self.before)
+        return min(wanted, left // (move.evaluations(self.density) * self.particles))
 
 
 def _come(beta: float) -> int:
@@ -120,6 +183,12 @@ def _last(point: MCMCState) -> MCMCState:
     """The point of the density alone."""
     assert point.gradients is not None
     return replace(point, values=point.values[1:], gradients=point.gradients[1:])
+
+
+def _together(points: Sequence[MCMCState]) -> MCMCState:
+    values = torch.cat([point.values for point in points], 1)
+    gradients = [point.gradients for point in points if point.gradients is not None]
+    return MCMCState(torch.cat([point.x for point in points]), values, torch.cat(gradients, 1))
 
 
 def _largest(gain: Float[Tensor, " n"], most: float, share: float) -> float:

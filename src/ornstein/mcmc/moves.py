@@ -70,6 +70,10 @@ class Move(ABC):
     target_accept = 1.0
     needs_gradients = True
 
+    def evaluations(self, density: Density) -> int:
+        """Of the density, a sample, in one move."""
+        return 1
+
     def __post_init__(self) -> None:
         if self.count < 1 or self.warmup < 0:
             raise InputError(f"a kernel takes 1 move or more, not count={self.count}, warmup={self.warmup}")
@@ -150,6 +154,9 @@ class HMC(Move):
         divergences = (~(gain.abs() <= DIVERGENT)).sum()
         return replace(metropolis(point, end, gain, keys), divergences=divergences)
 
+    def evaluations(self, density: Density) -> int:
+        return self.num_steps
+
     @property
     def tuned_step(self) -> Tensor:
         return torch.as_tensor(self.step_size, dtype=torch.float64)
@@ -218,6 +225,9 @@ class Gibbs(Move):
 
     needs_gradients = False
 
+    def evaluations(self, density: Density) -> int:
+        return density.states
+
     def move(self, point: MCMCState, density: Density, keys: Keys) -> TransitionInfo:
         place = draw(_existing(point.x, density).double(), keys.fold("place"))
         values = torch.stack([self._with(point.x, place, c, density) for c in range(density.states)])  # (c, terms, n)
@@ -256,7 +266,7 @@ class LocallyInformed(Move):
 
 @streamed
 def repeated(move: Move, point: MCMCState, density: Density, keys: Keys, count: int) -> Stream[TransitionInfo]:
-    """`count` moves; acceptance and swaps are their means, divergences their sum.
+    """`count` moves; acceptance and swaps are their means (NaN of no moves), divergences their sum.
 
     Args:
         move: a move that leaves the density invariant.
@@ -264,6 +274,8 @@ def repeated(move: Move, point: MCMCState, density: Density, keys: Keys, count: 
         density: the unnormalised density.
         keys: random keys, one a sample; they decide everything random.
     """
+    if count == 0:
+        return TransitionInfo(point, torch.full_like(point.values[0], torch.nan))
     made = []
     for k in range(count):
         made.append(move.move(point, density, keys.fold(k)))

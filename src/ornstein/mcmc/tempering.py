@@ -56,6 +56,9 @@ class ParallelTempering(Move):
     def tuned_step(self) -> Tensor:
         return self.inner.tuned_step.expand(len(self.inverse_temperatures))
 
+    def evaluations(self, density: Density) -> int:
+        return self.inner.evaluations(density)
+
     def with_step(self, step: Tensor) -> Self:
         return replace(self, inner=self.inner.with_step(step))
 

@@ -46,6 +46,27 @@ def genealogy_error(log_weights: Float[Tensor, " n"], ancestor: Int[Tensor, " n"
     return (shares - 1 / len(shares)).square().sum().sqrt()
 
 
+def missing(shares: Float[Tensor, " families"], level: float = 0.05) -> float:
+    """The largest share m of the mass that no family has seen, with confidence 1 − level; 1 if that cannot be bounded.
+
+    A family that carries the share W of the mass speaks for 1/W independent draws: had they missed the share m, which
+    happens with probability exp(−m/W), then Σ W exp(−m/W) = level. Of n equal families m = 3.0/n, the rule of three.
+
+    Args:
+        shares: of the mass, one a family, ≥ 0, sum 1; families without descendants count nothing.
+        level: the probability of having missed more.
+    """
+    alive = shares.double()[shares > 0]
+    low, high = 0.0, 1.0
+    if not (alive * (-1 / alive).exp()).sum() < level:
+        return 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        unseen = float((alive * (-middle / alive).exp()).sum())
+        low, high = (middle, high) if unseen > level else (low, middle)
+    return high
+
+
 def mean_and_error(values: Float[Tensor, " n"], genealogy: Int[Tensor, " n"]) -> tuple[float, float]:
     """The mean of samples and its standard error, where samples of one family are not independent."""
     mean = values.mean()
