@@ -112,6 +112,10 @@ class Move(ABC):
         """The move with its step in units of what noise leaves undecided."""
         return self
 
+    def in_units_of(self, x: Any) -> Self:
+        """The move with its step in units of the spread of the states x; itself where steps have no unit."""
+        return self
+
 
 DIVERGENT = 1000.0
 """The change of energy above which a trajectory has diverged, as in Stan and blackjax."""
@@ -163,6 +167,9 @@ class HMC(Move):
 
     def with_step(self, step: Tensor) -> Self:
         return replace(self, step_size=step)
+
+    def in_units_of(self, x: Any) -> Self:
+        return self.with_step(self.tuned_step * x.std())
 
     def _leapfrog(self, point: MCMCState, momentum: Tensor, step: Tensor, density: Density) -> tuple[MCMCState, Tensor]:
         for _ in range(self.num_steps):
@@ -308,8 +315,7 @@ def _kinetic(momentum: Tensor) -> Float[Tensor, " batch"]:
 def _existing(x: Tensor, density: Density) -> Bool[Tensor, "batch positions"]:
     """Which of the flattened positions exist."""
     assert isinstance(density.space, Categorical), "Gibbs and informed moves are of categories"
-    mask = density.space.mask
-    return (torch.ones_like(x, dtype=torch.bool) if mask is None else left(mask, x).expand_as(x)).flatten(1)
+    return density.space.existing(x).flatten(1)
 
 
 def _replaced(x: Tensor, place: Tensor, category: Tensor) -> Any:
