@@ -1,41 +1,52 @@
-"""From a fast draw to samples of exp(−E): weights, then moves, then doubt.
+"""From a fast draw to samples of exp(−E): draws, a search, one pool of both, then moves.
 
-    weigh     w = exp(−E)/q, Pareto-smoothed, resampled: right if q reaches everywhere; k̂ says whether w can be trusted
-    or anneal where it cannot: a population walks from a cloud about the draws to exp(−E) (annealing.py)
-    jump      independence Metropolis–Hastings against fresh draws, which moves weight between modes
+    weigh     w = exp(−E)/q of every draw; k̂ says whether the draws alone could be trusted
+    search    a population that knows nothing of the draws walks from wide noise to exp(−E) (search.py)
+    pool      draws and search are one weighted sample of their mixture, so that what either has found counts (pool.py)
+    cloud     where the draws cannot be weighed, or the search has found what they lack: a population is annealed from
+              a cloud about all that was found, and joins the pool, which then knows its modes' weights better
+    jump      Metropolis's rule between members of the pool, which moves weight between modes
     move      HMC or MALA with a step learnt and then frozen, which mends what is wrong within them
-    doubt     log Z by a second population that knows nothing of the draws: if it finds more, the draws have lost a
-              mode, which their own weights cannot see; its samples then take their place
 
-A few moves after a draw are not exact by themselves: they keep the draw's mode weights.
+What neither draws nor search have found is bounded by what the search is worth: of n independent families none has seen
+a share of 3/n, or less, with 95 %. A few moves after a draw are not exact by themselves: they keep the draw's weights.
 """
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
-from math import hypot, isnan, log, nan
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import expm1, hypot, isnan, nan
 from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from ..errors import InputError
 from ..events import Stream, part, streamed
-from ..files import number, plain
+from ..guidance.values import is_number
 from ..keys import Keys
 from ..sampling.convergence import pareto_smoothed, r_hat
-from ..sampling.diagnostics import effective_sample_size, log_mean_exp, systematic
+from ..sampling.diagnostics import effective_sample_size, missing, systematic
 from ..spaces import Transition
 from .annealing import Annealed, anneal
+from .budget import Budget
 from .densities import Density, MCMCState
 from .moves import HMC, MALA, TransitionInfo, repeated, warmed
+from .pool import Members, Pool
 from .proposals import Draws, Kernels
+from .report import TOLERANCE, MCMCReport, percent
+from .search import EACH, FEWEST, Purse, many, searched
 
 TRUSTED = 0.7
-"""The largest k̂ with which weights are trusted."""
+"""The largest k̂ with which weights of draws are trusted."""
 LEAST = 50
-"""The smallest effective sample size with which weights are."""
+"""The smallest effective sample size with which they are."""
+EVEN = 0.95
+"""The effective share above which k̂ says nothing."""
 CLOUD = 1000
-"""Particles that are annealed from a cloud about samples."""
+"""Particles that are annealed from a cloud."""
+PLACED = 1000
+"""Points of a population whose density under the draws is found, at most."""
 GROUPS = 4
 """Groups of families that R̂ compares."""
 JUDGED = 4 * GROUPS
@@ -43,193 +54,84 @@ JUDGED = 4 * GROUPS
 
 
 @dataclass(frozen=True)
-class MCMCReport:
-    """How samples were brought to exp(−E), and how well that went.
+class Effort:
+    """What a correction may cost.
 
     Attributes:
-        method: where the samples start: "weights", "annealing from the draws", or "annealing from wide noise".
-        proposals: how many draws were weighed.
-        ess: effective sample size of the weights, as a share of the proposals; NaN if their density was not known.
-        k_hat: shape of the weights' tail; NaN likewise.
-        jumps: acceptance of independence moves against fresh draws; None if there were none.
-        acceptance: of the local moves.
-        drift: change of the mean energy under the local moves, in standard errors: exact samples do not drift.
-        r_hat: of the final samples, in four groups of families; NaN if they are fewer than sixteen.
-        log_evidence, error: log Z of the method, nats.
-        check, check_error: log Z of the independent population; None if it was not asked for.
-        gradients, values: evaluations of the energy, all included.
-        concerns: what is wrong, in words.
-        notes: what else should be known, in words.
-        divergences: local moves whose energy went astray.
+        moves: local moves of every sample, after twice as many for learning the step.
+        check: particles of the search, of its first population within a budget; 0 = none.
+        cloud: particles of a cloud, or as many as samples if these are more.
+        tolerance: the share that may be missing from what is called exact.
+        budget: evaluations or seconds, all included; None = as many as the particles take.
     """
 
-    method: str
-    proposals: int
-    ess: float
-    k_hat: float
-    jumps: float | None
-    acceptance: float
-    drift: float
-    r_hat: float
-    log_evidence: float
-    error: float
-    check: float | None
-    check_error: float | None
-    gradients: int
-    values: int
-    concerns: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-    divergences: int = 0
-
-    @property
-    def passed(self) -> bool:
-        """Whether every gate was passed, so that the samples can be taken for draws from exp(−E)."""
-        return not self.concerns
-
-    @property
-    def verdict(self) -> str:
-        """In words."""
-        said = "; ".join((*self.notes, *self.concerns))
-        return ("exact within the errors stated" if self.passed else "NOT TO BE TRUSTED") + (
-            f": {said}" if said else ""
-        )
-
-    def __str__(self) -> str:
-        checked = "" if self.check is None else f" (checked: {self.check:.3f} ± {self.check_error:.3f})"
-        jumps = "" if self.jumps is None else f", jumps {self.jumps:.0%}"
-        jumps += f", {self.divergences} divergences" if self.divergences else ""
-        weights = "" if isnan(self.ess) else f"ESS {self.ess:.0%} of {self.proposals}, k̂ {self.k_hat:.2f}; "
-        return (
-            f"by {self.method}: {weights}accepted: moves "
-            f"{self.acceptance:.0%}{jumps}; R̂ {self.r_hat:.3f}; log Z {self.log_evidence:.3f} ± {self.error:.3f}"
-            f"{checked}; {self.gradients + self.values:,} evaluations of the energy, {self.gradients:,} of them with "
-            f"gradient; {self.verdict}"
-        )
+    moves: int = 20
+    check: int = 2000
+    cloud: int = CLOUD
+    tolerance: float = TOLERANCE
+    budget: Budget | None = None
 
     @classmethod
-    def from_record(cls, record: Mapping[str, Any]) -> "MCMCReport":
-        """What `record` was made of."""
-        record = {"divergences": 0, **record}  # of which older records say nothing
-        values: dict[str, Any] = {field.name: record[field.name] for field in fields(cls)}
-        numbers = {field.name: number(values[field.name]) for field in fields(cls) if field.type is float}
-        return cls(**{**values, **numbers, "concerns": tuple(values["concerns"]), "notes": tuple(values["notes"])})
+    def of(cls, budget: Any = None, tolerance: float = TOLERANCE, **sizes: int) -> "Effort":
+        """What a user says; InputError if it makes no sense."""
+        if not (is_number(tolerance) and 0 < tolerance < 1):
+            raise InputError(f"tolerance is {tolerance!r}, expected a share between 0 and 1, such as 0.01")
+        return cls(tolerance=tolerance, budget=Budget.of(budget), **sizes)
 
-    def record(self) -> dict[str, Any]:
-        """In JSON values, for the manifest."""
-        return plain({**asdict(self), "passed": self.passed, "verdict": self.verdict})
-
-
-@dataclass(frozen=True)
-class Start:
-    """Samples before the local moves; see `MCMCReport` for the rest.
-
-    Attributes:
-        point: where n samples stand, those of one family side by side.
-        sources: how many independent draws they stem from, about.
-    """
-
-    point: MCMCState
-    method: str
-    log_evidence: float
-    error: float
-    proposals: int
-    sources: int
-    ess: float = float("nan")
-    k_hat: float = float("nan")
-    jumps: float | None = None
-    notes: tuple[str, ...] = ()
-    concerns: tuple[str, ...] = ()
-
-
-@streamed
-def weighed(draws: Draws, density: Density, n: int, keys: Keys) -> Stream[Start]:
-    """n samples by the weights of at least 2 n draws; from a cloud about them, where weights cannot be trusted.
-
-    Args:
-        density: the unnormalised density.
-        keys: random keys, one a sample; they decide everything random.
-    """
-    points = density.at(draws.x.double(), with_gradients=False)
-    weights = (density.log_p(points) - draws.log_q).nan_to_num(nan=-torch.inf, posinf=-torch.inf)
-    smoothed, k_hat = pareto_smoothed(weights)
-    size, proposals = float(effective_sample_size(weights)), len(weights)
-    if not (k_hat < TRUSTED and size >= LEAST):
-        why = f"the draws alone cannot be weighed (k̂ {k_hat:.2f}, effective size {size:.0f})"
-        start = yield from clouded.events(draws.x, density, n, keys)
-        return replace(start, ess=size / proposals, k_hat=k_hat, notes=(why, *start.notes))
-    point, jumps = _jumped(points, weights, smoothed, n, keys)
-    error = max(0.0, 1 / size - 1 / proposals) ** 0.5
-    sources, log_z = min(n, int(size)), float(log_mean_exp(weights))
-    return Start(point, "weights", log_z, error, proposals, sources, size / proposals, k_hat, jumps)
-
-
-@streamed
-def clouded(x: Float[Tensor, "m ..."], density: Density, n: int, keys: Keys, particles: int = CLOUD) -> Stream[Start]:
-    """n samples by annealing from normal distributions about the points x.
-
-    Args:
-        particles: at least so many, or n if that is more, are annealed, from about so many of the points at most.
-        density: the unnormalised density.
-        keys: random keys, one a sample; they decide everything random.
-    """
-    centres = x.double()[_spread(len(x), min(len(x), particles), x.device)]
-    space: Any = density.space
-    cloud = Kernels.of(centres, space)
-    move = HMC(step_size=0.3 * cloud.width / float(centres.std()), num_steps=5)
-    annealing = anneal.events(density, cloud, _many(keys, max(n, particles)).fold("cloud"), move)
-    found = yield from part(annealing, 0, 100, 100, "annealing from the draws")
-    return _annealed(found, "annealing from the draws", n, len(x))
+    def mending(self, n: int) -> int:
+        """Evaluations of the local moves of n samples."""
+        return (3 * self.moves + 1) * n
 
 
 @streamed
 def corrected(
-    start: Start,
+    draws: Draws | Tensor,
     density: Density,
     base: Transition,
     keys: Keys,
-    *,
-    moves: int = 20,
+    effort: Effort = Effort(),
     move: HMC | None = None,
-    check: int = 2000,
 ) -> Stream[tuple[Tensor, MCMCReport]]:
-    """Samples of the density, (n, ...), and how exact they are.
+    """Samples of the density, one a key, and how exact they are.
 
     Args:
-        base: wide noise from which the check starts.
-        keys: one a sample.
-        moves: local moves of every sample, after twice as many for learning the step.
+        draws: with their density, at least twice as many as keys; or samples (m, ...) whose density is not known, about
+            which a cloud is annealed.
+        density: the unnormalised density.
+        base: wide noise from which the search starts.
+        keys: random keys, one a sample; they decide everything random.
+        effort: what it may cost. InputError if the budget is too small for the least of it.
         move: MALA if not given.
-        check: particles of the check; 0 = none.
-        start: samples before the local moves, with their weights.
     """
-    total, second = (100 if check else 0) + 3 * moves, None
-    if check:
-        annealing = anneal.events(density, base, _many(keys, check).fold("check"))
-        second = yield from part(annealing, 0, 100, total, "annealing an independent population")
-    start = _doubted(start, second) if second else _noted(start, "no independent population has looked for lost modes")
-    mending = _mended(start, move or MALA(), density, keys.fold("moves"), moves)
-    point, moved, drift = yield from part(mending, total - 3 * moves, 3 * moves, total)
-    found = MCMCReport(
-        start.method,
-        start.proposals,
-        start.ess,
-        start.k_hat,
-        start.jumps,
-        moved.acceptance.mean().item(),
-        drift,
-        grouped_r_hat(point.x, density.log_p(point)),
-        start.log_evidence,
-        start.error,
-        second.log_evidence if second else None,
-        second.error if second else None,
-        density.tally.gradients,
-        density.tally.values,
-        start.concerns,
-        start.notes,
-        int(moved.divergences),
-    )
-    found = replace(found, concerns=(*found.concerns, *_concerns(found, start.sources)))
-    return point.x[shuffled(keys, len(point.x))], found
+    n, total = len(keys), 300 + 3 * effort.moves
+    purse = _purse(draws, density, n, effort)
+    purse.measure(base, keys)
+    known = _weighed(draws, density) if isinstance(draws, Draws) else None
+    second = None
+    if effort.check:
+        looking = searched(density, base, keys, effort.check, effort.tolerance, purse)
+        second = yield from part(looking, 0, 100, total)
+    purse.reserved = effort.mending(n)
+    pool = None
+    if known:
+        placing = _placed(known, [second] if second else [], density, keys)
+        pool = yield from part(placing, 100, 50, total, "weighing what the search has found")
+    doubt = _doubt(known, pool, keys, effort)
+    third = None
+    if doubt:
+        x = draws.x if isinstance(draws, Draws) else draws
+        centres = _centres(x.double(), second, pool, max(n, effort.cloud), keys)
+        third = yield from part(_clouded(centres, density, n, keys, effort, purse, pool is not None), 150, 100, total)
+    populations = [found for found in (second, third) if found]
+    if third or pool is None:
+        pool = yield from part(_placed(known, populations, density, keys), 250, 50, total, "weighing the cloud")
+    index, jumps = pool.resampled(n, keys)
+    start = pool.members()[index]
+    mending = _mended(start, move or MALA(), density, keys.fold("moves"), effort.moves)
+    point, moved, drift = yield from part(mending, total - 3 * effort.moves, 3 * effort.moves, total)
+    judged = _Judged(known, second, pool, [doubt] if doubt else [], effort)
+    found = judged.report(point, moved, drift, jumps, density, keys)
+    return point.x[shuffled(keys, n)], found
 
 
 def shuffled(keys: Keys, n: int) -> Int[Tensor, " n"]:
@@ -237,57 +139,122 @@ def shuffled(keys: Keys, n: int) -> Int[Tensor, " n"]:
     return keys[:1].fold("shuffle").uniform(n)[0].argsort()
 
 
-def _jumped(points: MCMCState, weights: Tensor, smoothed: Tensor, n: int, keys: Keys) -> tuple[MCMCState, float]:
-    """Resampled from the first draws, then offered the others, one after another, by Metropolis's rule."""
-    rounds = max(1, len(weights) // (2 * n))
-    first = len(weights) - rounds * n
-    index, rates = systematic(smoothed[:first], keys[:1].fold("resample").uniform()[0], n), []
-    for k in range(rounds):
-        offered = first + k * n + torch.arange(n, device=index.device)
-        rate = (weights[offered] - weights[index]).clamp(max=0).exp()
-        index = torch.where(keys[:n].fold("jump").fold(k).uniform() < rate, offered, index)
-        rates.append(rate.mean().item())
-    return points[index], sum(rates) / rounds
+# What there is ----------------------------------------------------------------------------------------
 
 
-def _annealed(found: Annealed, method: str, n: int, proposals: int) -> Start:
-    index = _spread(len(found.ancestor), n, found.ancestor.device)
-    concerns = (f"only {found.families} families survived the annealing",) if found.collapsed else ()
-    sources = len(found.ancestor[index].unique())
-    return Start(found.point[index], method, found.log_evidence, found.error, proposals, sources, concerns=concerns)
+@dataclass(frozen=True)
+class Weighed:
+    """Draws and their weights by themselves.
+
+    Attributes:
+        members: of a pool.
+        ess: effective sample size.
+        k_hat: shape of the weights' tail.
+    """
+
+    draws: Draws
+    members: Members
+    ess: float
+    k_hat: float
+
+    @property
+    def trusted(self) -> bool:
+        even = self.ess > EVEN * len(self.members.log_w)  # weights that hardly differ have no tail to speak of
+        return self.ess >= LEAST and (self.k_hat < TRUSTED or even)
 
 
-def _doubted(start: Start, second: Annealed) -> Start:
-    """The start, or that of the second population where it has found what the draws have lost, or knows more."""
-    gap, error = second.log_evidence - start.log_evidence, hypot(second.error, start.error)
-    said = f"log Z {second.log_evidence:.3f} ± {second.error:.3f} against {start.log_evidence:.3f} ± {start.error:.3f}"
-    if gap > 3 * error + 0.05:
-        return _replaced(start, second, f"WARNING: the draws have lost part of the density ({said})")
-    if start.error > max(2 * second.error, LEAST**-0.5):
-        return _replaced(start, second, f"few of the draws count ({said})")
-    if gap < -3 * error - 0.05:
-        return _noted(start, f"the independent population found less ({said}): it has lost something itself")
-    if 3 * error > log(2):
-        return _noted(start, f"the check is too coarse to notice that half of the density is lost ({said})")
-    return start
+def _purse(draws: Draws | Tensor, density: Density, n: int, effort: Effort) -> Purse:
+    """The budget, less what the draws, the moves and a cloud take; InputError if it does not suffice for them."""
+    fixed = effort.mending(n) + (len(draws.x) + PLACED if isinstance(draws, Draws) else EACH * FEWEST)
+    purse = Purse(density, effort.budget, fixed)
+    if effort.budget is not None and effort.budget.evaluations is not None and effort.budget.evaluations < fixed:
+        raise InputError(
+            f"budget is {effort.budget}, expected {fixed:,} at least for {n} samples with {effort.moves} moves each: "
+            "take fewer of either, or a larger budget"
+        )
+    if purse.left is not None and effort.check:
+        purse.reserved += min(EACH * max(n, effort.cloud), purse.left // 2)
+    return purse
 
 
-def _replaced(start: Start, second: Annealed, why: str) -> Start:
-    """The second population, in the place of the start."""
-    other = _annealed(second, "annealing from wide noise", len(start.point.x), start.proposals)
-    notes = (*start.notes, f"{why}; the samples are the independent population's")
-    return replace(other, ess=start.ess, k_hat=start.k_hat, notes=notes)
+def _weighed(draws: Draws, density: Density) -> Weighed:
+    point = density.at(draws.x.double(), with_gradients=False)
+    log_w = (density.log_p(point) - draws.log_q).nan_to_num(nan=-torch.inf, posinf=-torch.inf)
+    size = float(effective_sample_size(log_w).nan_to_num(0.0))
+    return Weighed(draws, Members(point, log_w), size, pareto_smoothed(log_w)[1])
 
 
-def _noted(start: Start, note: str) -> Start:
-    return replace(start, notes=(*start.notes, note))
+def _placed(known: Weighed | None, populations: Sequence[Annealed], density: Density, keys: Keys) -> Stream[Pool]:
+    """The pool of draws and populations, of whose points the density under the draws is found."""
+    sources = [known.members] if known and (populations or known.trusted) else []
+    for k, found in enumerate(populations):
+        most = len(found.ancestor) if known is None else min(len(found.ancestor), PLACED)
+        index = systematic(found.log_weights, keys[:1].fold("thin").fold(k).uniform()[0], most)
+        point = MCMCState(found.point.x[index], found.point.values[:, index])
+        log_w = torch.full_like(point.values[0], torch.inf)
+        if known:
+            own = many(keys.fold("placed"), most).fold(k)
+            x, log_q = yield from part(known.draws.at(point.x, own), k, 1, len(populations))
+            near = point if x is point.x else density.at(x.double(), with_gradients=False)
+            log_w = (density.log_p(near) - log_q).nan_to_num(nan=torch.inf)
+        sources.append(Members(point, log_w, found, found.ancestor[index]))
+    return Pool(sources or [known.members] if known else sources)
+
+
+def _doubt(known: Weighed | None, pool: Pool | None, keys: Keys, effort: Effort) -> str | None:
+    """Why a cloud is needed, in words; None if it is not."""
+    if known is None or pool is None:
+        return "the density of the samples is not known"
+    if not known.trusted:
+        return f"the draws alone cannot be weighed (k̂ {known.k_hat:.2f}, effective size {known.ess:.0f})"
+    if pool.populations and pool.uncovered > 0:
+        scatter = float(pool.evidence(keys).replicates.std())
+        if scatter > effort.tolerance:
+            return f"the draws lack {percent(pool.uncovered)} of what the search has found"
+    return None
+
+
+def _centres(x: Tensor, second: Annealed | None, pool: Pool | None, count: int, keys: Keys) -> Tensor:
+    """Points for a cloud: half of them draws, half of them the search's, those first that the draws do not reach."""
+    own = x[_spread(len(x), min(len(x), count), x.device)]
+    if second is None:
+        return own
+    half = min(count // 2, len(second.ancestor))
+    log_weights, points = second.log_weights, second.point.x
+    if pool is not None:
+        log_weights = (1 - pool.covered[~pool.drawn] + 1e-3).log()
+        points = pool.members().x[~pool.drawn]
+    index = systematic(log_weights, keys[:1].fold("centres").uniform()[0], half)
+    return torch.cat([own[_spread(len(own), min(len(own), count - half), x.device)], points[index.unique()]])
+
+
+def _clouded(
+    centres: Tensor, density: Density, n: int, keys: Keys, effort: Effort, purse: Purse, optional: bool
+) -> Stream[Annealed | None]:
+    """A population annealed from normal distributions about the centres; None if the budget allows none.
+
+    optional: whether there are samples without it.
+    """
+    space: Any = density.space
+    cloud = Kernels.of(centres, space)
+    size = purse.affordable(max(n, effort.cloud)) or (0 if optional else FEWEST)
+    if not size:
+        return None
+    move = HMC(step_size=0.3 * cloud.width / float(centres.std()), num_steps=5)
+    own = many(keys, size).fold("cloud")
+    most = None if purse.left is None else max(purse.left, size)
+    annealing = anneal.events(density, cloud, own, move, most=most)
+    return (yield from part(annealing, 0, 1, 1, "annealing from a cloud about what was found"))
+
+
+# Moves ------------------------------------------------------------------------------------------------
 
 
 def _mended(
-    start: Start, move: HMC, density: Density, keys: Keys, moves: int
+    start: MCMCState, move: HMC, density: Density, keys: Keys, moves: int
 ) -> Stream[tuple[MCMCState, TransitionInfo, float]]:
     """Local moves, and the drift of the mean energy under those that count."""
-    point = density.at(start.point.x) if start.point.gradients is None else start.point
+    point = density.at(start.x)
     move = move.with_step(move.tuned_step * 0.1 * point.x.std())
     learning = warmed.events(move, density, point, keys.fold("warmup"), 2 * moves)
     move, point = yield from part(learning, 0, 2 * moves, 3 * moves)
@@ -299,14 +266,97 @@ def _mended(
     return moved.point, moved, float(change.mean() / (change.std() / len(change) ** 0.5).clamp(min=1e-12))
 
 
-def _concerns(found: MCMCReport, sources: int) -> list[str]:
-    """What speaks against the samples, which stem from so many independent draws."""
+# What is said of it -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """What the samples come from."""
+
+    known: Weighed | None
+    second: Annealed | None
+    pool: Pool
+    notes: list[str]
+    effort: Effort
+
+    def report(
+        self, point: MCMCState, moved: TransitionInfo, drift: float, jumps: float, density: Density, keys: Keys
+    ) -> MCMCReport:
+        """All of it, with what speaks against the samples."""
+        evidence, lacking = self.pool.evidence(keys), missing(self.second.shares) if self.second else 1.0
+        lacking = max(lacking, self._overlooked(evidence.log_z, float(evidence.replicates.std())))
+        error, low, high = evidence.judged(lacking, keys)
+        sources = min(float(len(point.x)), self.pool.sources_worth)
+        spread = grouped_r_hat(point.x, density.log_p(point))
+        acceptance = moved.acceptance.mean().item()
+        return MCMCReport(
+            self._method,
+            len(self.known.members.log_w) if self.known else 0,
+            self.known.ess / len(self.known.members.log_w) if self.known else nan,
+            self.known.k_hat if self.known else nan,
+            self.pool.uncovered,
+            jumps,
+            acceptance,
+            drift,
+            spread,
+            evidence.log_z,
+            error,
+            low,
+            high,
+            lacking,
+            self.effort.tolerance,
+            self.second.size if self.second else 0.0,
+            sources,
+            self.second.log_evidence if self.second else None,
+            self.second.error if self.second else None,
+            density.tally.gradients,
+            density.tally.values,
+            str(self.effort.budget) if self.effort.budget else None,
+            (*self._unweighed(), *_concerns(spread, drift, acceptance, sources)),
+            (*self.notes, *self._said(evidence.log_z)),
+            int(moved.divergences),
+        )
+
+    @property
+    def _method(self) -> str:
+        draws = ["draws"] if self.pool.sources[0].population is None else []
+        names = ["the search"] if self.second else []
+        clouds = ["a cloud about what was found"] if len(self.pool.populations) > len(names) else []
+        return " and ".join([*draws, *names, *clouds])
+
+    def _overlooked(self, log_z: float, error: float) -> float:
+        """The share that the search itself has not found, though it is there: as much may be missing elsewhere."""
+        if self.second is None:
+            return 0.0
+        gap, scatter = log_z - self.second.log_evidence, hypot(error, self.second.error)
+        return -expm1(-gap) if gap > 3 * scatter else 0.0
+
+    def _unweighed(self) -> list[str]:
+        trusted = self.known is None or self.known.trusted or bool(self.pool.populations)
+        return [] if trusted else ["the budget allows no population in the place of draws that cannot be weighed"]
+
+    def _said(self, log_z: float) -> list[str]:
+        """What else should be known."""
+        said = []
+        if self.second is None and self.effort.check:
+            said.append("the budget allows no search")
+        if self.second and self._overlooked(log_z, 0.0) > 0:
+            gap = f"log Z {self.second.log_evidence:.3f} ± {self.second.error:.3f} against {log_z:.3f}"
+            said.append(f"the search has missed a part of what was drawn ({gap})")
+        if self.pool.uncovered >= 0.001:
+            said.append(f"the draws lack {percent(self.pool.uncovered)} of the mass, which the search has found")
+        return said
+
+
+def _concerns(spread: float, drift: float, acceptance: float, sources: float) -> list[str]:
+    """What speaks against samples that stem from so many independent draws."""
     most = max(1.01, 1 + 12 * GROUPS / sources)  # few differ by chance
-    r_hat, drift = (found.r_hat, found.drift) if sources >= JUDGED else (1.0, 0.0)
+    if sources < JUDGED or isnan(spread):
+        spread, drift = 1.0, 0.0
     gates = {
-        f"R̂ {r_hat:.3f} is above {most:.3f}": not r_hat <= most,
+        f"R̂ {spread:.3f} is above {most:.3f}": not spread <= most,
         f"the energy drifts under exact moves, by {drift:+.1f} standard errors": not abs(drift) <= 5,
-        f"local moves are accepted {found.acceptance:.0%} of the time": not 0.1 < found.acceptance < 0.99,
+        f"local moves are accepted {acceptance:.0%} of the time": not 0.1 < acceptance < 0.99,
     }
     return [words for words, wrong in gates.items() if wrong]
 
@@ -328,8 +378,3 @@ def grouped_r_hat(x: Float[Tensor, "n ..."], log_p: Float[Tensor, " n"]) -> floa
 def _spread(size: int, n: int, device: torch.device) -> Tensor:
     """n of `size` equally weighted samples, evenly."""
     return torch.arange(n, device=device) * size // n
-
-
-def _many(keys: Keys, n: int) -> Keys:
-    """As many keys as wanted, derived from the first."""
-    return Keys.of(int(keys[:1].key), n, keys.root.device)

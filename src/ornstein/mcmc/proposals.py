@@ -10,6 +10,7 @@ The chain's is the density of the whole path over the noising of its end, in any
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from math import log, pi
 from typing import Any, Literal
 
@@ -24,6 +25,7 @@ from ..events import Stream, streamed
 from ..guidance.factors import Factored
 from ..keys import Keys
 from ..sampling.flows import draw_with_log_prob, flow_grid
+from ..sampling.likelihood import log_prob_near
 from ..spaces import Categorical, Euclidean, Gaussian, Independent, Product, Space, Stationary, Transition
 from ..states import State, batch_size, take
 from .paths import chain_of, draw_paths, path_log_density
@@ -44,8 +46,8 @@ class Draws:
         nfe: network evaluations a sample, gradients counted as one, pilots shared out.
         way: how they were drawn.
         grid: the times they walked.
-        at: log q of points that may be anybody's, (points, keys) → a stream of (m,), one key a point. Of a chain it is
-            that of one path to each, whose exp is q on average. None where q cannot be asked for.
+        at: (points, keys) → a stream of points that the draws' density is known of, the given ones or others close to
+            them, and log q there, one key a point. Of a chain it is that of one path to each, whose exp is q on average.
     """
 
     x: Float[Tensor, "n ..."] | Any
@@ -53,7 +55,7 @@ class Draws:
     nfe: int
     way: str
     grid: tuple[float, ...]
-    at: Callable[[Any, Keys], Stream[Tensor]] | None = None
+    at: Callable[[Any, Keys], Stream[tuple[Any, Tensor]]]
 
 
 @streamed
@@ -79,7 +81,19 @@ def draw(
         return (yield from _of_chain(denoiser, keys, steps, given))
     x, log_q = yield from draw_with_log_prob.events(denoiser, keys, steps or 20, condition)
     grid = flow_grid(steps or 20, space)
-    return Draws(x, log_q, (steps or 20) * (1 + rank) * denoiser.calls, "flow", grid)
+    near = partial(_near, denoiser, steps or 20, given)
+    return Draws(x, log_q, (steps or 20) * (1 + rank) * denoiser.calls, "flow", grid, near)
+
+
+def _near(denoiser: Denoiser, steps: int, condition: Condition, x: Tensor, keys: Keys) -> Stream[tuple[Tensor, Tensor]]:
+    """Points of the flow close to x, and log q there, all under the condition of one."""
+    x = x.to(torch.get_default_dtype())
+    return (yield from log_prob_near.events(denoiser, x, keys, steps, _shared(condition, len(x))))
+
+
+def _shared(condition: Condition, n: int) -> Condition:
+    """What the first sample is given, for n."""
+    return {name: value[:1].expand(n, *value.shape[1:]) for name, value in condition.items()}
 
 
 def _of_chain(denoiser: Denoiser, keys: Keys, steps: int | None, condition: Condition) -> Stream[Draws]:
@@ -87,9 +101,9 @@ def _of_chain(denoiser: Denoiser, keys: Keys, steps: int | None, condition: Cond
     chain = chain_of(denoiser, keys, steps, condition)
     x, log_q, calls = yield from draw_paths.events(chain, keys, condition)
 
-    def at(points: State, keys: Keys) -> Stream[Tensor]:
-        given = {name: value[:1].expand(len(keys), *value.shape[1:]) for name, value in condition.items()}
-        return path_log_density.events(chain, points, keys, given)
+    def at(points: State, keys: Keys) -> Stream[tuple[State, Tensor]]:
+        log_q = yield from path_log_density.events(chain, points, keys, _shared(condition, len(keys)))
+        return points, log_q
 
     return Draws(x, log_q, calls + -(-chain.pilots // len(keys)), "chain", chain.grid, at)
 

@@ -15,19 +15,19 @@ from torch import Tensor
 
 from ..denoisers.base import Denoiser
 from ..errors import InputError
-from ..events import Event, Stream, part, streamed
+from ..events import Event, Stream, streamed
+from ..guidance.calculators import Calculated
 from ..guidance.values import require_whole
 from ..keys import Keys
-from ..mcmc.correction import CLOUD, clouded, corrected
+from ..mcmc.correction import CLOUD, Effort, corrected
 from ..mcmc.densities import Density
 from ..mcmc.proposals import wide
+from ..mcmc.report import TOLERANCE
+from ..mcmc.search import EACH
 from ..mcmc.targets import Boltzmann
 from ..spaces import Euclidean
 from .drawing import sample
 from .samples import Samples
-
-TEMPERATURES, LEAPS = 10, 15
-"""Of an annealing, 3 to 20 as measured on the named systems, and gradients of a particle at each."""
 
 
 def boltzmann(
@@ -61,21 +61,25 @@ def refine(
     moves: int = 20,
     check: int = 2000,
     particles: int = CLOUD,
-    budget: int | None = None,
+    tolerance: float = TOLERANCE,
+    budget: int | str | None = None,
 ) -> Stream[Samples]:
     """Samples of exp(−E) from samples of something near it, whose density need not be known.
 
-    A population is annealed from a cloud about the samples, so that modes get the weights of exp(−E).
+    A population is annealed from a cloud about the samples and what a search of its own has found, so that modes get
+    the weights of exp(−E).
 
     Args:
         n: as many as there are, if not given.
         space: Euclidean of the samples' shape, if not given; Centered for point clouds without translation.
         width: of wide noise about 0 that reaches all of exp(−E); 1.5 times the samples' root mean square if not given.
         moves: of every sample at the end.
-        check: particles of the independent check; 0 = none.
-        particles: of the population that is annealed from the samples; as many as n at least. Fewer are cheaper, for
-            slow calculators, and their log Z has a larger error.
-        budget: the most evaluations of the energy. InputError says before any how many it would take, if more.
+        check: particles of the search, a population that knows nothing of the samples; 0 = none.
+        particles: of the population that is annealed from the cloud; as many as n at least.
+        tolerance: the largest share of the mass that may be missing from what is called exact.
+        budget: evaluations of the energy, all included, which are kept; or a time, such as "5 min", which is nearly so.
+            Both populations become as small as it asks for; what is left goes into a longer search. InputError for an
+            energy of a calculator, which knows one geometry at a time, if there is none.
         energy: E(x) in units of kT, (batch, ...) → (batch,), differentiable.
         seed: of all random numbers.
 
@@ -84,46 +88,27 @@ def refine(
     started, x = time.perf_counter(), samples.x if isinstance(samples, Samples) else samples
     n = len(samples) if n is None else n
     _require_sense(x, n, width, moves, check, particles)
-    if budget is not None:
-        _require_within(budget, n, moves, check, particles)
+    effort = Effort.of(budget, tolerance, moves=moves, check=check, cloud=particles)
+    _require_budget(energy, effort)
     space = space or Euclidean(tuple(x.shape[1:]))
     density, keys = Density.of_energy(energy, space), Keys.of(seed, n, x.device)
-    total = 200 + 3 * moves
-    start = yield from part(clouded.events(space.project(x), density, n, keys, particles), 0, 100, total)
     base = wide(space, width or 1.5 * float(x.square().mean().sqrt()), x.device)
-    correcting = corrected.events(start, density, base, keys, moves=moves, check=check)
-    refined, exactness = yield from part(correcting, 100, total - 100, total)
+    refined, exactness = yield from corrected.events(space.project(x), density, base, keys, effort)
     origin = samples.origin if isinstance(samples, Samples) else None
-    settings = {"seed": seed, "moves": moves, "check": check, "particles": particles}
+    settings = {"seed": seed, "moves": moves, "check": check, "particles": particles, "tolerance": tolerance}
     seconds, x = time.perf_counter() - started, refined.to("cpu", torch.get_default_dtype())
     made = Samples(x, {}, origin, seconds=seconds, settings=settings, exactness=exactness)
-    yield Event(total, total, "done", x, made, made)
+    yield Event(1, 1, "done", x, made, made)
     return made
 
 
-def evaluations(n: int, moves: int = 20, check: int = 2000, particles: int = CLOUD) -> int:
-    """About how many evaluations of the energy `refine` takes: a third to twice as many, since the
-    temperatures follow the energy.
-
-    Args:
-        n: samples.
-        moves: of every sample at the end, after twice as many that learn the step.
-        check: particles of the independent check.
-        particles: of the population that is annealed from the samples.
-    """
-    return LEAPS * TEMPERATURES * (max(n, particles) + check) + (3 * moves + 1) * n
-
-
-def _require_within(budget: int, n: int, moves: int, check: int, particles: int) -> None:
-    """InputError if more evaluations than that are to be expected."""
-    require_whole("budget", budget, 1)
-    expected = evaluations(n, moves, check, particles)
-    if expected > budget:
-        least = evaluations(n, moves, 0, 20)
+def _require_budget(energy: Any, effort: Effort) -> None:
+    """InputError for an energy that is slow and without a limit."""
+    if isinstance(energy, Calculated) and effort.budget is None:
+        each = EACH * (effort.cloud + effort.check)
         raise InputError(
-            f"about {expected:,} evaluations of the energy are expected, more than the budget of {budget:,}: take "
-            f"fewer particles ({particles:,}), a smaller check ({check:,}) or fewer moves ({moves}); particles=20 and "
-            f"check=0 are about {least:,}"
+            f"this energy is a calculator's, one geometry at a time, and some {each:,} evaluations would be made: say "
+            "how many may be, budget=20_000, or how long it may take, budget='10 min'"
         )
 
 

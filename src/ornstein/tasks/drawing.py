@@ -19,7 +19,7 @@ from ..errors import InputError
 from ..events import Event, Stream, finished, part
 from ..guidance.values import as_tensor
 from ..keys import Keys
-from ..mcmc.correction import corrected, shuffled, weighed
+from ..mcmc.correction import corrected, shuffled
 from ..mcmc.moves import MALA
 from ..mcmc.proposals import draw as propose
 from ..mcmc.targets import target_of
@@ -303,36 +303,34 @@ def _descended(frames: Sequence[Any], state: SamplerState) -> list[Any]:
 
 # MCMC -------------------------------------------------------------------------------------------------
 
-_ANNEALING = 100  # units of work of a population on its way
+_DRAWING, _CORRECTING = 100, 300  # units of work
 
 
 def _mcmc(job: Job, how: MCMC) -> Stream[Samples]:
     """n samples of the density behind a denoiser, proposed by it."""
     denoiser, n, proposals = job.denoiser, job.n, how.proposals(job.n)
     require_shared(denoiser)
-    move, moves, check = MALA(), how.moves or 20, 2000 if how.check is None else how.check
+    move, effort = MALA(), how.effort()
     keys = job.keys(range(proposals))
     given = job.given(torch.arange(proposals) % n)
     require_one_condition(given)
     density, base = target_of(denoiser, take(given, slice(1)))
-    mending = (_ANNEALING if check else 0) + 3 * moves
-    total = 2 * _ANNEALING + mending
-    drawn = yield from part(propose.events(denoiser, keys, "auto", how.steps, given), 0, _ANNEALING, total)
-    weighing = weighed.events(drawn, density, n, keys.fold("weigh"))
-    start = yield from part(weighing, _ANNEALING, _ANNEALING, total)
+    total = _DRAWING + _CORRECTING
+    drawn = yield from part(propose.events(denoiser, keys, "auto", how.steps, given), 0, _DRAWING, total)
     keys = keys[:n].fold("correct")
-    correcting = corrected.events(start, density, base, keys, moves=moves, move=move, check=check)
+    correcting = corrected.events(drawn, density, base, keys, effort, move)
     frames: list[Tensor] = []
     x, exactness = yield from _filmed(
-        part(correcting, 2 * _ANNEALING, mending, total), frames if how.trajectory else None
+        part(correcting, _DRAWING, _CORRECTING, total), frames if how.trajectory else None
     )
     made = {
         "steps": len(drawn.grid) - 1,
         "way": drawn.way,
         "times": [round(time, 6) for time in drawn.grid],
         "particles": proposals,
-        "moves": moves,
-        "check": check,
+        "moves": effort.moves,
+        "check": effort.check,
+        "tolerance": effort.tolerance,
         "kernels": [repr(move)],
     }
     x = x.to("cpu", torch.get_default_dtype())

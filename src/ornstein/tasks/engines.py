@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 from ..denoisers.base import Denoiser
 from ..errors import InputError
 from ..guidance.values import is_number, require_whole
+from ..mcmc.correction import Effort
 from ..sampling import grids
 from ..sampling.kernels import Predictor, require_eta, require_order
 from ..sampling.particles import Particles
@@ -166,7 +167,10 @@ class MCMC(Engine):
         particles: draws that are weighed, at least 2 n; 4 n if not said.
         steps: of the draws; 20 of the flow with its determinant, 200 of the ancestral chain, if not said.
         moves: of every sample by Metropolis's rule, after twice as many that learn the step; 20 if not said.
-        check: particles of the independent population that looks for lost modes, 0 = none; 2000 if not said.
+        check: particles of the search, a population that looks for lost modes, 0 = none; 2000 if not said.
+        tolerance: the largest share of the mass that may be missing from what is called exact; .01 if not said.
+        budget: evaluations of the energy, all included, or a time such as "5 min": the search goes on until no more
+            than the tolerance could be missing, or the budget ends. One population of `check` particles if not said.
         trajectory: keep the states of every counted move.
     """
 
@@ -177,10 +181,18 @@ class MCMC(Engine):
     steps: int | None = None
     moves: int | None = None
     check: int | None = None
+    tolerance: float | None = None
+    budget: int | str | None = None
     trajectory: bool | None = None
 
     def __post_init__(self) -> None:
         self._require_whole(particles=2, steps=1, moves=1, check=0)
+        self.effort()
+
+    def effort(self) -> Effort:
+        """What the correction may cost."""
+        said = {name: getattr(self, name) for name in ("moves", "check", "tolerance", "budget")}
+        return Effort.of(**{name: value for name, value in said.items() if value is not None})
 
     def proposals(self, n: int) -> int:
         """Draws for n samples."""

@@ -19,7 +19,7 @@ from ..errors import InputError, SamplingError
 from ..escaping import html, printable
 from ..files import MB, NUMBER, Within, inside, own, read_json, require, sha256, write_json
 from ..locks import beside
-from ..mcmc.correction import MCMCReport
+from ..mcmc.report import MCMCReport
 from ..sampling.diagnostics import Exactness
 from ..states import State, leaves, take
 from ..states import batch_size as batch_size_of
@@ -177,6 +177,10 @@ _REPORT = {
     **dict.fromkeys(("proposals", "gradients", "values", "divergences?"), int),
     **dict.fromkeys(("ess", "k_hat", "acceptance", "drift", "r_hat", "log_evidence", "error"), (*NUMBER, None)),
     **dict.fromkeys(("jumps", "check", "check_error"), (float, None)),
+    **dict.fromkeys(
+        ("uncovered?", "low?", "high?", "missing?", "tolerance?", "families?", "sources?"), (*NUMBER, None)
+    ),
+    "budget?": (str, None),
     "concerns": [str],
     "notes": [str],
 }

@@ -15,7 +15,7 @@ from ...deferred import deferred
 from ...denoisers.base import NeuralDenoiser
 from ...escaping import html
 from ...keys import Keys
-from ...mcmc.correction import MCMCReport
+from ...mcmc.report import MCMCReport
 from ...report import plots
 from ...tasks.drawing import sample
 from ...tasks.figures import Chapter, Figure, Metric

@@ -1,0 +1,64 @@
+"""What a correction may cost: evaluations of the energy, or seconds, which are turned into evaluations as it goes."""
+
+import re
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..errors import InputError
+from .densities import EvaluationCount
+
+_UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0}
+CAUTION = 0.8
+"""The share of the seconds left that is planned with: moves cost more than the energy."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The most evaluations of the energy, or seconds.
+
+    Attributes:
+        evaluations: None if seconds are given.
+        seconds: None if evaluations are.
+        started: when, on the clock that counts seconds.
+    """
+
+    evaluations: int | None = None
+    seconds: float | None = None
+    started: float = field(default_factory=time.perf_counter)
+
+    @classmethod
+    def of(cls, said: Any) -> "Budget | None":
+        """A whole number of evaluations, or text such as "90 s", "5 min", "1 h"; None stays None.
+
+        Args:
+            said: what a user said; InputError if it is neither.
+        """
+        if said is None or isinstance(said, cls):
+            return said
+        found = re.fullmatch(r"\s*(\d+(?:\.\d+)?(?:e\d+)?)\s*(s|min|h)?\s*", str(said).replace(",", ""))
+        value = float(found[1]) if found else 0.0
+        if isinstance(said, bool) or not found or not value > 0 or (not found[2] and value != int(value)):
+            raise InputError(
+                f"budget is {said!r}, expected a number of evaluations of the energy, such as 100000, or a time, such "
+                "as '90 s', '5 min' or '1 h'"
+            )
+        return cls(seconds=value * _UNITS[found[2]]) if found[2] else cls(evaluations=int(value))
+
+    def __str__(self) -> str:
+        if self.evaluations is not None:
+            return f"{self.evaluations:,} evaluations of the energy"
+        return f"{self.seconds:g} s"
+
+    def left(self, count: EvaluationCount, rate: float) -> int:
+        """Evaluations that may still be made.
+
+        Args:
+            count: those made so far.
+            rate: evaluations a second.
+        """
+        if self.evaluations is not None:
+            return max(0, self.evaluations - count.evaluations)
+        assert self.seconds is not None
+        seconds = self.started + self.seconds - time.perf_counter()
+        return max(0, int(CAUTION * seconds * rate))
