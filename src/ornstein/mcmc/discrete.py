@@ -12,6 +12,7 @@ Alternating       the parts of a product in turn, each given the others, which l
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from math import inf
 from typing import Any, Self
 
 import torch
@@ -22,6 +23,7 @@ from ..errors import InputError
 from ..keys import Keys
 from ..spaces import Categorical, Euclidean, Product
 from .densities import Density, MCMCState, encoded
+from .proposals import Kernels
 from .moves import HMC, Move, TransitionInfo, metropolis
 
 LEAST_RATE = 1e-4
@@ -63,6 +65,8 @@ class DiscreteLangevin(_OfLetters):
 
     step_size: float | Tensor = 1.0
     target_accept: float = 0.574
+
+    healthy = (0.1, inf)  # letters that are independent are drawn from their law itself
 
     def evaluations(self, density: Density) -> int:
         return self.repeats or 5
@@ -106,6 +110,7 @@ class Substitutions(_OfLetters):
     target_accept: float = 0.3
 
     needs_gradients = False
+    healthy = (0.005, inf)
 
     def evaluations(self, density: Density) -> int:
         return self.repeats or max(4, _positions(density) // 4)
@@ -173,6 +178,10 @@ class Alternating(Move):
         return sum(move.evaluations(own) + move.needs_gradients for move, own in each)
 
     @property
+    def healthy(self) -> tuple[float, float]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.moves[self._leader].healthy
+
+    @property
     def target_accept(self) -> float:  # pyright: ignore[reportIncompatibleVariableOverride]
         return self.moves[self._leader].target_accept
 
@@ -183,8 +192,8 @@ class Alternating(Move):
     def with_step(self, step: Tensor) -> Self:
         return replace(self, moves={**self.moves, self._leader: self.moves[self._leader].with_step(step)})
 
-    def in_units_of(self, x: Any) -> Self:
-        return replace(self, moves={name: move.in_units_of(x[name]) for name, move in self.moves.items()})
+    def in_units_of(self, x: Any, share: float = 1.0) -> Self:
+        return replace(self, moves={name: move.in_units_of(x[name], share) for name, move in self.moves.items()})
 
 
 def moves_for(density: Density, hmc: HMC | None = None) -> Move:
@@ -203,6 +212,20 @@ def moves_for(density: Density, hmc: HMC | None = None) -> Move:
     if isinstance(space, Euclidean):
         return hmc
     raise InputError(f"no moves are known of {type(space).__name__}")
+
+
+def moves_about(density: Density, kernels: Kernels) -> Move:
+    """The default move, with steps for numbers as long as the kernels are wide, in units of the spread of their points.
+
+    Args:
+        density: the unnormalised density.
+        kernels: about points, from which a population starts.
+    """
+    move = moves_for(density)
+    if isinstance(move, Alternating):
+        own = {name: moves_about(replace(density, space=part.space), part) for name, part in kernels.parts.items()}
+        return Alternating(moves=own)
+    return move.with_step(0.3 * kernels.width / kernels.points.std()) if isinstance(move, HMC) else move
 
 
 def _given_others(density: Density, name: str, x: Any) -> Density:

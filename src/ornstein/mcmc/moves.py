@@ -69,6 +69,8 @@ class Move(ABC):
 
     target_accept = 1.0
     needs_gradients = True
+    healthy = (0.1, 0.99)
+    """Between what rates of acceptance it does its work."""
 
     def evaluations(self, density: Density) -> int:
         """Of the density, a sample, in one move."""
@@ -112,8 +114,8 @@ class Move(ABC):
         """The move with its step in units of what noise leaves undecided."""
         return self
 
-    def in_units_of(self, x: Any) -> Self:
-        """The move with its step in units of the spread of the states x; itself where steps have no unit."""
+    def in_units_of(self, x: Any, share: float = 1.0) -> Self:
+        """The move with its step in units of so much of the spread of the states x; itself where steps have no unit."""
         return self
 
 
@@ -168,8 +170,8 @@ class HMC(Move):
     def with_step(self, step: Tensor) -> Self:
         return replace(self, step_size=step)
 
-    def in_units_of(self, x: Any) -> Self:
-        return self.with_step(self.tuned_step * x.std())
+    def in_units_of(self, x: Any, share: float = 1.0) -> Self:
+        return self.with_step(self.tuned_step * share * x.std())
 
     def _leapfrog(self, point: MCMCState, momentum: Tensor, step: Tensor, density: Density) -> tuple[MCMCState, Tensor]:
         for _ in range(self.num_steps):

@@ -73,11 +73,13 @@ def draw(
         condition: what each sample is given, name → (batch, ...); a missing name means that nothing is said.
     """
     space, given = denoiser.space, condition or {}
-    rank = _rank(space) if isinstance(space, Euclidean) and "mask" not in given else None
+    if not isinstance(space, Euclidean) or "mask" in given:
+        if way == "flow":
+            raise InputError(f"a flow has a density for whole continuous data, not for {type(space).__name__}")
+        return (yield from _of_chain(denoiser, keys, steps, given))
+    rank = int(space.freedom(torch.zeros(1, *space.shape)).sum().round())
     guided = any(isinstance(inner, Factored) for inner in (denoiser, *within(denoiser)))
-    if way == "flow" and rank is None:
-        raise InputError(f"a flow has a density for whole continuous data, not for {type(space).__name__}")
-    if rank is None or way == "chain" or (way == "auto" and (guided or rank > FLOW_REACH)):
+    if way == "chain" or (way == "auto" and (guided or rank > FLOW_REACH)):
         return (yield from _of_chain(denoiser, keys, steps, given))
     x, log_q = yield from draw_with_log_prob.events(denoiser, keys, steps or 20, condition)
     grid = flow_grid(steps or 20, space)
@@ -106,11 +108,6 @@ def _of_chain(denoiser: Denoiser, keys: Keys, steps: int | None, condition: Cond
         return points, log_q
 
     return Draws(x, log_q, calls + -(-chain.pilots // len(keys)), "chain", chain.grid, at)
-
-
-def _rank(space: Euclidean) -> int:
-    """Its degrees of freedom."""
-    return int(space.freedom(torch.zeros(1, *space.shape)).sum().round())
 
 
 # Bases of annealing ------------------------------------------------------------------------------------
@@ -156,6 +153,12 @@ class Kernels(Transition):
         InputError unless most points differ in their numbers.
         """
         return cls(points, _reach(space, points), space)
+
+    @property
+    def parts(self) -> dict[str, "Kernels"]:
+        """Of each part of a product, by itself."""
+        space: Any = self.space
+        return {name: Kernels(self.points[name], self.width[name], part) for name, part in space.parts.items()}
 
     def sample(self, keys: Keys) -> Any:
         index = (keys.fold("centre").uniform() * batch_size(self.points)).long()
