@@ -12,7 +12,6 @@ What neither draws nor search have found is bounded by what the search is worth:
 a share of 3/n, or less, with 95 %. A few moves after a draw are not exact by themselves: they keep the draw's weights.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from math import expm1, hypot, isnan, nan
 from typing import Any
@@ -72,7 +71,7 @@ class Effort:
     budget: Budget | None = None
 
     @classmethod
-    def of(cls, budget: Any = None, tolerance: float = TOLERANCE, **sizes: int) -> "Effort":
+    def of(cls, budget: Any = None, tolerance: Any = TOLERANCE, **sizes: int) -> "Effort":
         """What a user says; InputError if it makes no sense."""
         if not (is_number(tolerance) and 0 < tolerance < 1):
             raise InputError(f"tolerance is {tolerance!r}, expected a share between 0 and 1, such as 0.01")
@@ -112,24 +111,24 @@ def corrected(
         looking = searched(density, base, keys, effort.check, effort.tolerance, purse)
         second = yield from part(looking, 0, 100, total)
     purse.reserved = effort.mending(n)
-    pool = None
-    if known:
-        placing = _placed(known, [second] if second else [], density, keys)
-        pool = yield from part(placing, 100, 50, total, "weighing what the search has found")
-    doubt = _doubt(known, pool, keys, effort)
-    third = None
-    if doubt:
-        x = draws.x if isinstance(draws, Draws) else draws
-        centres = _centres(x.double(), second, pool, max(n, effort.cloud), keys)
-        third = yield from part(_clouded(centres, density, n, keys, effort, purse, pool is not None), 150, 100, total)
-    populations = [found for found in (second, third) if found]
-    if third or pool is None:
-        pool = yield from part(_placed(known, populations, density, keys), 250, 50, total, "weighing the cloud")
+    sources = [known.members] if known else []
+    if second:
+        placing = _placed(second, known, density, keys.fold("search"))
+        sources.append((yield from part(placing, 100, 50, total, "weighing what the search has found")))
+    if known is None or not known.trusted or _lack(Pool(sources), effort):
+        x = draws.x.double() if isinstance(draws, Draws) else draws.double()
+        centres = _centres(x, Pool(sources) if second else None, max(n, effort.cloud), keys)
+        clouding = _clouded(centres, density, n, keys, effort, purse, optional=bool(sources))
+        third = yield from part(clouding, 150, 100, total)
+        if third:
+            placing = _placed(third, known, density, keys.fold("cloud"))
+            sources.append((yield from part(placing, 250, 50, total, "weighing the cloud")))
+    pool = Pool(sources)
     index, jumps = pool.resampled(n, keys)
     start = pool.members()[index]
     mending = _mended(start, move or MALA(), density, keys.fold("moves"), effort.moves)
     point, moved, drift = yield from part(mending, total - 3 * effort.moves, 3 * effort.moves, total)
-    judged = _Judged(known, second, pool, [doubt] if doubt else [], effort)
+    judged = _Judged(known, second, pool, effort)
     found = judged.report(point, moved, drift, jumps, density, keys)
     return point.x[shuffled(keys, n)], found
 
@@ -184,48 +183,33 @@ def _weighed(draws: Draws, density: Density) -> Weighed:
     return Weighed(draws, Members(point, log_w), size, pareto_smoothed(log_w)[1])
 
 
-def _placed(known: Weighed | None, populations: Sequence[Annealed], density: Density, keys: Keys) -> Stream[Pool]:
-    """The pool of draws and populations, of whose points the density under the draws is found."""
-    sources = [known.members] if known and (populations or known.trusted) else []
-    for k, found in enumerate(populations):
-        most = len(found.ancestor) if known is None else min(len(found.ancestor), PLACED)
-        index = systematic(found.log_weights, keys[:1].fold("thin").fold(k).uniform()[0], most)
-        point = MCMCState(found.point.x[index], found.point.values[:, index])
-        log_w = torch.full_like(point.values[0], torch.inf)
-        if known:
-            own = many(keys.fold("placed"), most).fold(k)
-            x, log_q = yield from part(known.draws.at(point.x, own), k, 1, len(populations))
-            near = point if x is point.x else density.at(x.double(), with_gradients=False)
-            log_w = (density.log_p(near) - log_q).nan_to_num(nan=torch.inf)
-        sources.append(Members(point, log_w, found, found.ancestor[index]))
-    return Pool(sources or [known.members] if known else sources)
+def _placed(found: Annealed, known: Weighed | None, density: Density, keys: Keys) -> Stream[Members]:
+    """Points of a population, at some of which the density under the draws is found, if there are draws with one."""
+    count = len(found.ancestor) if known is None else min(len(found.ancestor), PLACED)
+    index = systematic(found.log_weights, keys[:1].fold("thin").uniform()[0], count)
+    point = MCMCState(found.point.x[index], found.point.values[:, index])
+    log_w = torch.full_like(point.values[0], torch.inf)
+    if known:
+        x, log_q = yield from known.draws.at(point.x, many(keys, count))
+        near = point if x is point.x else density.at(x.double(), with_gradients=False)
+        log_w = (density.log_p(near) - log_q).nan_to_num(nan=torch.inf)
+    return Members(point, log_w, found, found.ancestor[index])
 
 
-def _doubt(known: Weighed | None, pool: Pool | None, keys: Keys, effort: Effort) -> str | None:
-    """Why a cloud is needed, in words; None if it is not."""
-    if known is None or pool is None:
-        return "the density of the samples is not known"
-    if not known.trusted:
-        return f"the draws alone cannot be weighed (k̂ {known.k_hat:.2f}, effective size {known.ess:.0f})"
-    if pool.populations and pool.uncovered > 0:
-        scatter = float(pool.evidence(keys).replicates.std())
-        if scatter > effort.tolerance:
-            return f"the draws lack {percent(pool.uncovered)} of what the search has found"
-    return None
+def _lack(pool: Pool, effort: Effort) -> bool:
+    """Whether the search has found so much that draws lack that its share should be known better."""
+    share, size = pool.uncovered, sum(source.size for source, _ in pool.populations)
+    return bool(pool.populations) and (share * (1 - share) / size) ** 0.5 > effort.tolerance / 2
 
 
-def _centres(x: Tensor, second: Annealed | None, pool: Pool | None, count: int, keys: Keys) -> Tensor:
+def _centres(x: Tensor, pool: Pool | None, count: int, keys: Keys) -> Tensor:
     """Points for a cloud: half of them draws, half of them the search's, those first that the draws do not reach."""
-    own = x[_spread(len(x), min(len(x), count), x.device)]
-    if second is None:
-        return own
-    half = min(count // 2, len(second.ancestor))
-    log_weights, points = second.log_weights, second.point.x
-    if pool is not None:
-        log_weights = (1 - pool.covered[~pool.drawn] + 1e-3).log()
-        points = pool.members().x[~pool.drawn]
-    index = systematic(log_weights, keys[:1].fold("centres").uniform()[0], half)
-    return torch.cat([own[_spread(len(own), min(len(own), count - half), x.device)], points[index.unique()]])
+    if pool is None:
+        return x[_spread(len(x), min(len(x), count), x.device)]
+    found = pool.members().x[~pool.drawn]
+    lacking = (1 - pool.covered[~pool.drawn] + 1e-3).log()
+    index = systematic(lacking, keys[:1].fold("centres").uniform()[0], min(count // 2, len(found)))
+    return torch.cat([x[_spread(len(x), min(len(x), count - count // 2), x.device)], found[index.unique()]])
 
 
 def _clouded(
@@ -276,7 +260,6 @@ class _Judged:
     known: Weighed | None
     second: Annealed | None
     pool: Pool
-    notes: list[str]
     effort: Effort
 
     def report(
@@ -313,7 +296,7 @@ class _Judged:
             density.tally.values,
             str(self.effort.budget) if self.effort.budget else None,
             (*self._unweighed(), *_concerns(spread, drift, acceptance, sources)),
-            (*self.notes, *self._said(evidence.log_z)),
+            tuple(self._said(evidence.log_z)),
             int(moved.divergences),
         )
 
@@ -338,6 +321,9 @@ class _Judged:
     def _said(self, log_z: float) -> list[str]:
         """What else should be known."""
         said = []
+        if self.known and not self.known.trusted:
+            weights = f"k̂ {self.known.k_hat:.2f}, effective size {self.known.ess:.0f}"
+            said.append(f"the draws alone cannot be weighed ({weights})")
         if self.second is None and self.effort.check:
             said.append("the budget allows no search")
         if self.second and self._overlooked(log_z, 0.0) > 0:

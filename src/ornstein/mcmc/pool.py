@@ -31,6 +31,8 @@ REPLICATES = 400
 """Of the bootstrap."""
 LEVEL = 0.05
 """What intervals and bounds are allowed to be wrong by."""
+LACKING = 10.0
+"""How many times more probable than under the draws what these lack is, at least."""
 REACHED = 0.02
 """The share of the populations that draws must reach for a bridge to lead there."""
 
@@ -139,12 +141,17 @@ class Pool:
         return -torch.expm1((self._log_mixed(self.log_z) + self.log_sizes[1]).clamp(max=0))
 
     @cached_property
+    def lacking(self) -> Bool[Tensor, " members"]:
+        """Where draws are ten times too few."""
+        return self.log_w - self.log_z > log(LACKING)
+
+    @cached_property
     def uncovered(self) -> float:
-        """The share of the populations that stands where draws are fewer than it; NaN without either."""
+        """The share of the populations that stands where draws lack; NaN if there are none of either."""
         if self.log_sizes[0] == -inf or self.log_sizes[1] == -inf:
             return nan
         weights = self.log_base.exp().masked_fill(self.drawn, 0.0)
-        return float((weights * (self.covered < 0.5)).sum() / weights.sum())
+        return float((weights * self.lacking).sum() / weights.sum())
 
     @cached_property
     def sources_worth(self) -> float:

@@ -47,7 +47,7 @@ class Draws:
         way: how they were drawn.
         grid: the times they walked.
         at: (points, keys) → a stream of points that the draws' density is known of, the given ones or others close to
-            them, and log q there, one key a point. Of a chain it is that of one path to each, whose exp is q on average.
+            them, and log q there, one key a point. Of a chain it is that of one path to each; its exp is q on average.
     """
 
     x: Float[Tensor, "n ..."] | Any

@@ -22,6 +22,8 @@ FEWEST = 20
 ROUNDS = 8
 """Searches within a budget, at most."""
 SEARCHING = "searching with a population that knows nothing of the draws"
+OVERHEAD = 3.0
+"""How much longer a move takes than its evaluations, until it is known better."""
 PILOTS = 64
 """Evaluations by which the seconds of one are measured."""
 
@@ -32,7 +34,7 @@ class Purse:
 
     Attributes:
         reserved: evaluations that the rest of the work takes.
-        rate: evaluations a second; measured where seconds are given.
+        rate: evaluations a second; measured where seconds are given, from `begun` and so many evaluations `before` on.
     """
 
     density: Density
@@ -40,15 +42,20 @@ class Purse:
     reserved: int = 0
     rate: float = 1.0
     begun: float = field(default_factory=time.perf_counter)
+    before: int = 0
 
     def measure(self, base: Transition, keys: Keys) -> None:
         """Measures the rate by a few evaluations, where the budget is in seconds."""
         if self.budget is not None and self.budget.seconds is not None:
-            self.density.at(base.sample(keys[:PILOTS].fold("pilots")).double())
+            pilots = base.sample(many(keys, PILOTS).fold("pilots")).double()
+            self.density.at(pilots)  # the first evaluation may build what later ones use
+            self.begun, self.before = time.perf_counter(), self.density.tally.evaluations
+            self.density.at(pilots)
             self._update()
+            self.rate /= OVERHEAD
 
     def _update(self) -> None:
-        self.rate = self.density.tally.evaluations / max(time.perf_counter() - self.begun, 1e-9)
+        self.rate = (self.density.tally.evaluations - self.before) / max(time.perf_counter() - self.begun, 1e-9)
 
     @property
     def left(self) -> int | None:

@@ -117,6 +117,8 @@ def _require_sense(x: Any, n: int, width: float | None, moves: int, check: int, 
     if not isinstance(x, Tensor) or not x.is_floating_point() or not x.isfinite().all() or len(x) < 20:
         found = f"{tuple(x.shape)}, {x.dtype}" if isinstance(x, Tensor) else type(x).__name__
         raise InputError(f"samples must be 20 or more of finite floating-point numbers, found {found}")
+    if len(x.unique(dim=0)) <= len(x) // 2:
+        raise InputError(f"most of {len(x)} points are the same as others, expected different ones")
     for name, value, least in (("n", n, 1), ("moves", moves, 1), ("check", check, 0), ("particles", particles, 20)):
         require_whole(name, value, least)
     if width is not None and not 0 < width < inf:
