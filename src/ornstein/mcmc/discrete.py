@@ -23,8 +23,8 @@ from ..errors import InputError
 from ..keys import Keys
 from ..spaces import Categorical, Euclidean, Product
 from .densities import Density, MCMCState, encoded
-from .proposals import Kernels
 from .moves import HMC, Move, TransitionInfo, metropolis
+from .proposals import Kernels
 
 LEAST_RATE = 1e-4
 
