@@ -17,6 +17,7 @@ from ornstein.mcmc.discrete import Alternating, DiscreteLangevin, Substitutions,
 from ornstein.mcmc.moves import HMC, Move, TransitionInfo, repeated
 from ornstein.mcmc.proposals import Kernels, wide
 from ornstein.spaces import Categorical, Euclidean, Product, Transition
+from potts import chain_energy, some_chain, transfer
 from worlds import assert_close, chi_square, coupled, double, rejected
 
 N = 900
@@ -270,28 +271,6 @@ def test_kernels_reach_the_neighbours() -> None:
 
 
 # Annealing ----------------------------------------------------------------------------------------------
-
-
-def transfer(fields: Tensor, couplings: Tensor) -> float:
-    """log Z of a chain of letters by its transfer matrices."""
-    total = fields[0]
-    for field, coupling in zip(fields[1:], couplings, strict=True):
-        total = (total[:, None] + coupling).logsumexp(0) + field
-    return total.logsumexp(0).item()
-
-
-def chain_energy(fields: Tensor, couplings: Tensor) -> Any:
-    def energy(code: Tensor) -> Tensor:
-        along = torch.einsum("bia,iac,bic->b", code[:, :-1], couplings, code[:, 1:])
-        return -(code * fields).sum((1, 2)) - along
-
-    return energy
-
-
-def some_chain(length: int, letters: int, strength: float) -> tuple[Tensor, Tensor]:
-    numbers = Keys.of(11, 1).normal(length, letters + letters**2)[0]
-    couplings = numbers[1:, letters:].reshape(length - 1, letters, letters)
-    return strength * numbers[:, :letters], strength * couplings
 
 
 def test_transfer_matrices_sum_over_all_sequences() -> None:

@@ -173,7 +173,7 @@ def _reach(space: Space, points: Any) -> Any:
         return {name: _reach(part, points[name]) for name, part in space.parts.items()}
     flat, m = points.flatten(1), len(points)
     if isinstance(space, Categorical):
-        changed = (flat[:, None] != flat).sum(2).double()
+        changed = flat.shape[1] - _alike(flat, flat, space.size)
         near = changed.kthvalue(min(NEIGHBOURS + 1, m), 1).values.median().clamp(min=1.0)
         return min(1.0, float(near) / flat.shape[1] * space.size / (space.size - 1))
     assert isinstance(space, Euclidean), "kernels are about numbers and categories"
@@ -204,10 +204,16 @@ def _log_kernels(space: Space, x: Any, points: Any, width: Any) -> Float[Tensor,
     if isinstance(space, Categorical):
         exists = space.existing(x[:1]).flatten()
         own, its = x.flatten(1)[:, exists], points.flatten(1)[:, exists]
-        same, new = (own[:, None] == its).sum(2).double(), width / space.size
+        same, new = _alike(own, its, space.size), width / space.size
         return same * log(1 - width + new) + (own.shape[1] - same) * log(new)
     assert isinstance(space, Euclidean), "kernels are about numbers and categories"
     a, b = x.double().flatten(1), points.double().flatten(1)
     square = a.square().sum(1)[:, None] - 2 * a @ b.T + b.square().sum(1)  # has a gradient where they meet
     rank = float(space.freedom(points[:1]).sum())
     return -0.5 * square / width**2 - rank * (log(width) + 0.5 * log(2 * pi))
+
+
+def _alike(a: Tensor, b: Tensor, size: int) -> Float[Tensor, "n m"]:
+    """At how many positions each row of one has the letter of each row of the other."""
+    one, other = (torch.nn.functional.one_hot(x, size).flatten(1).to(torch.float32) for x in (a, b))
+    return (one @ other.T).round().double()
