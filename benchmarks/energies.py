@@ -1,9 +1,9 @@
-"""Samples of exp(−E) by four methods, where what is right is known: one run, one process, one thread.
+"""Samples of exp(−E) by five methods, where what is right is known: one run, one process, one thread.
 
     make bench-energies
 
-blackjax's NUTS, our annealed sequential Monte Carlo, our parallel tempering, and the hybrid, which corrects the draws
-of a trained model. Writes benchmarks/results/energies.jsonl, docs/energies.md and docs/energies.svg.
+blackjax's NUTS and SMC, our annealed sequential Monte Carlo, our parallel tempering, and the hybrid, which corrects the
+draws of a trained model. Writes benchmarks/results/energies.jsonl, docs/energies.md and docs/energies.svg.
 """
 
 import argparse
@@ -114,6 +114,17 @@ def nuts(system: System, count: int, warmup: int, draws: int) -> Iterator[tuple[
     yield from in_parts(found.x, log_p, found.warmup + found.gradients, found.seconds, said)
 
 
+def peers_annealed(system: System, particles: int) -> Outcome | None:
+    """blackjax's SMC from wide noise; None if it does not arrive."""
+    found = peers.smc(system, particles, SEED)
+    if found is None:
+        return None
+    error = mean_and_error(system.energy(found.x), found.ancestor)[1]
+    said = {"log_z": found.log_z, "families": len(found.ancestor.unique()), "compiling": round(found.compiling, 1)}
+    order = Keys.of(SEED, 1).fold("order").bits(particles)[0].argsort()
+    return Outcome(found.x[order], found.gradients, found.seconds, error, found.values, said)
+
+
 def in_parts(x: Tensor, log_p: Tensor, spent: np.ndarray, seconds: float, said: Row) -> Iterator[tuple[float, Outcome]]:
     """Chains (draws, chains, ...) after each part of their draws; spent: gradients up to each draw."""
     for part in PARTS:
@@ -152,14 +163,16 @@ def corrected(system: System, model: Denoiser, n: int, seed: int = SEED) -> tupl
     judged: Any = found.exactness
     said = {"log_z": judged.log_evidence, "log_z_se": judged.error, "nfe": found.nfe, "verdict": judged.verdict}
     said |= {"log_z_check": judged.check, "log_z_check_se": judged.check_error, "method_used": judged.method}
-    said |= {name: getattr(judged, name) for name in ("k_hat", "ess", "r_hat", "jumps", "drift", "proposals", "passed")}
-    error = float(system.energy(found.x.double()).std()) * (1 / n + 1 / sources(judged, n)) ** 0.5
+    said |= {name: getattr(judged, name) for name in JUDGED}
+    error = float(system.energy(found.x.double()).std()) / judged.sources**0.5
     return found, Outcome(found.x, judged.gradients, found.seconds, error, judged.values, said)
 
 
-def sources(judged: Any, n: int) -> float:
-    """How many independent draws n samples stem from: fewer than n, where weights were uneven."""
-    return judged.ess * judged.proposals if judged.method == "weights" else n
+JUDGED = (
+    *("k_hat", "ess", "r_hat", "jumps", "drift", "proposals", "sources", "families"),
+    *("passed", "exact", "missing", "uncovered", "low", "high"),
+)
+"""What is kept of the report."""
 
 
 def continued(system: System, start: Samples, first: Outcome, draws: int, thin: int) -> Outcome:
@@ -169,8 +182,8 @@ def continued(system: System, start: Samples, first: Outcome, draws: int, thin: 
     move = HMC(step_size=0.1 * float(start.x.std()), num_steps=5)
     found = chains.run(move, density, start.x.double(), keys, draws, warmup=20, thin=thin)
     seconds = first.seconds + timed() - began
-    by_chain = found.log_p.mean(0)
-    error = float(by_chain.std()) * (1 / count + 1 / sources(start.exactness, count)) ** 0.5
+    judged: Any = start.exactness
+    error = float(found.log_p.mean(0).std()) / judged.sources**0.5
     x, log_p = found.x.transpose(0, 1).flatten(0, 1), found.log_p.T.flatten()
     said = first.said | {"r_hat": grouped_r_hat(x, log_p), "acceptance": float(found.acceptance)}
     return Outcome(x, first.gradients + found.gradients, seconds, error, first.values, said)
@@ -209,7 +222,9 @@ def row_of(system: System, method: str, size: str, outcome: Outcome, right: Refe
     if "tv" in row:
         row["tv_floor"] = worlds.share_floor(system, len(outcome.x))
     if "log_z" in row and "log_z" in system.reference:
-        row["log_z_error"] = abs(row["log_z"] - system.reference["log_z"])
+        right_z = system.reference["log_z"]
+        row["log_z_error"] = abs(row["log_z"] - right_z)
+        row |= {f"{name}_off": row[name] - right_z for name in ("low", "high") if name in row}
     log(f"{system.name}: {method} {size}, {row['gradients']:,} gradients, {row['seconds']} s")
     return rounded(row)
 
@@ -217,6 +232,9 @@ def row_of(system: System, method: str, size: str, outcome: Outcome, right: Refe
 def classical(system: System, setting: Setting, right: Reference) -> Iterator[Row]:
     for particles in setting.smc:
         yield row_of(system, reporting.SMC, f"{particles:,}", annealed(system, particles), right)
+        other = peers_annealed(system, particles)
+        if other is not None:
+            yield row_of(system, reporting.PEER, f"{particles:,}", other, right)
     for part, outcome in tempered(system, setting):
         size = f"{setting.tempered[0]} chains, {len(setting.ladder)} levels"
         yield row_of(system, reporting.PT, size, outcome, right, part == 1)

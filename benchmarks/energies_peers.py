@@ -1,7 +1,10 @@
-"""blackjax's NUTS on the energies of energies.py, written again in jax.numpy.
+"""blackjax's NUTS and SMC on the energies of energies.py, written again in jax.numpy.
 
-NUTS is adapted as Stan does it (`window_adaptation`, diagonal mass matrix), chain by chain, in float64. Particles
-without translation are given to it in an orthonormal basis of their centred subspace, where their density is proper.
+NUTS is adapted as Stan does it (`window_adaptation`, diagonal mass matrix), chain by chain, in float64. SMC is
+blackjax's adaptive tempering from wide noise with HMC, at our setting: five leaps a move, three moves at each
+temperature, 70 % of the particles effective. Its step and diagonal mass are set between temperatures, by the acceptance
+and the spread of the particles. Particles without translation are given to both in an orthonormal basis of their
+centred subspace, where their density is proper.
 """
 
 import os
@@ -108,6 +111,22 @@ def check(system: System, n: int = 100) -> float:
     return worst
 
 
+def flat_density(name: str, directions: np.ndarray) -> LogDensity:
+    """−E of coordinates along the directions."""
+    return lambda z: log_density(name)(directions @ z)
+
+
+def unfolded(z: Array, system: System, directions: np.ndarray) -> Tensor:
+    """Samples in their own shape, of coordinates (..., free)."""
+    x = torch.from_numpy(np.array(z)) @ torch.from_numpy(directions.T.copy())
+    return x.reshape(*x.shape[:-1], *system.shape)
+
+
+def start(system: System, n: int, name: str, seed: int) -> np.ndarray:
+    """Wide noise in coordinates, (n, free)."""
+    return system.width * Keys.of(seed, n).fold(name).normal(basis(system).shape[1]).double().numpy()
+
+
 # NUTS -------------------------------------------------------------------------------------------------
 
 
@@ -133,17 +152,15 @@ class Nuts:
 
 def nuts(system: System, chains: int, warmup: int, draws: int, seed: int) -> Nuts:
     """Chains from wide noise, each adapted on its own."""
-    directions = basis(system)
-    wide = system.width * Keys.of(seed, chains).fold("nuts").normal(directions.shape[1]).double().numpy()
+    directions, wide = basis(system), start(system, chains, "nuts", seed)
     keys = jax().random.split(jax().random.key(seed), chains)
     began = time.perf_counter()
     run = jax().jit(jax().vmap(_chain(system.name, directions, warmup, draws))).lower(keys, wide).compile()
     compiled = time.perf_counter()
     z, before, leaps, divergent = jax().block_until_ready(run(keys, wide))
     ended = time.perf_counter()
-    x = torch.from_numpy(np.array(z)).transpose(0, 1) @ torch.from_numpy(directions.T.copy())
     return Nuts(
-        x.reshape(draws, chains, *system.shape),
+        unfolded(z, system, directions).transpose(0, 1),
         int(before.sum()),
         np.array(leaps).sum(0).cumsum(),
         float(divergent.mean()),
@@ -154,10 +171,7 @@ def nuts(system: System, chains: int, warmup: int, draws: int, seed: int) -> Nut
 
 def _chain(name: str, directions: np.ndarray, warmup: int, draws: int) -> Callable[[Array, Array], Any]:
     """(key, start) -> draws, leapfrog steps of the warm-up and of each draw, which draws diverged."""
-    blackjax, split = import_module("blackjax"), jax().random.split
-
-    def log_p(z: Array) -> Array:
-        return log_density(name)(directions @ z)
+    blackjax, split, log_p = import_module("blackjax"), jax().random.split, flat_density(name, directions)
 
     def run(key: Array, z: Array) -> Any:
         first, second = split(key)
@@ -177,3 +191,82 @@ def _chain(name: str, directions: np.ndarray, warmup: int, draws: int) -> Callab
 
 def _leaps(state: Any, info: Any, adaptation: Any) -> Array:
     return info.num_integration_steps
+
+
+# SMC --------------------------------------------------------------------------------------------------
+
+LEAPS, MOVES, SHARE, TARGET = 5, 3, 0.7, 0.8
+"""Of a move; at each temperature; of the particles that stay effective; acceptance that the step is set for."""
+LEVELS = 200
+"""The most temperatures."""
+
+
+@dataclass(frozen=True)
+class Smc:
+    """The end of a population.
+
+    Attributes:
+        x: (particles, ...), of equal weights.
+        log_z: nats.
+        ancestor: which first particle each descends from.
+        gradients, values: evaluations of the density with and without gradient.
+        levels: temperatures.
+        seconds: without compiling, which took `compiling`.
+    """
+
+    x: Tensor
+    log_z: float
+    ancestor: Tensor
+    gradients: int
+    values: int
+    levels: int
+    seconds: float
+    compiling: float
+
+
+def smc(system: System, particles: int, seed: int) -> Smc | None:
+    """A population from wide noise; None if its temperatures come to a stop."""
+    directions, wide = basis(system), start(system, particles, "smc", seed)
+    key, parameters = jax().random.key(seed), _parameters(0.3, wide)
+    init, kernel = _tempering(system, directions)
+    state = jax().tree.map(jax().numpy.asarray, init(wide))
+    began = time.perf_counter()
+    run = jax().jit(kernel).lower(key, state, parameters).compile()
+    compiled = time.perf_counter()
+    log_z, ancestor, step, last, levels = 0.0, np.arange(particles), 0.3, False, 0
+    while not last:
+        last = float(state.tempering_param) == 1  # the last of the weights are yet to be resampled by
+        key, now = jax().random.split(key)
+        state, info = run(now, state, parameters)
+        levels += 1
+        log_z, ancestor = log_z + float(info.log_likelihood_increment), ancestor[np.array(info.ancestors)]
+        if not np.isfinite(log_z) or levels > LEVELS:
+            return None
+        step *= np.exp(2 * (float(info.update_info.acceptance_rate.mean()) - TARGET))
+        parameters = _parameters(step, np.array(state.particles))
+    seconds, taken = time.perf_counter() - compiled, levels * particles
+    x = unfolded(state.particles, system, directions)
+    gradients = taken * (MOVES * LEAPS + 1)
+    return Smc(x, log_z, torch.from_numpy(ancestor), gradients, 2 * taken, levels, seconds, compiled - began)
+
+
+def _tempering(system: System, directions: np.ndarray) -> tuple[Any, Any]:
+    """How a population begins, and its way to the next temperature: (key, state, parameters) -> state, info."""
+    blackjax, log_p = import_module("blackjax"), flat_density(system.name, directions)
+    constant = directions.shape[1] * (log(system.width) + log(2 * pi) / 2)
+
+    def prior(z: Array) -> Array:
+        return -((z / system.width) ** 2).sum() / 2 - constant
+
+    tempering, resampling = import_module("blackjax.smc.adaptive_tempered"), import_module("blackjax.smc.resampling")
+    move = blackjax.hmc.build_kernel()
+    kernel = tempering.build_kernel(
+        prior, lambda z: log_p(z) - prior(z), move, blackjax.hmc.init, resampling.systematic, SHARE
+    )
+    return tempering.init, lambda key, state, parameters: kernel(key, state, MOVES, parameters)
+
+
+def _parameters(step: float, z: np.ndarray) -> dict[str, Array]:
+    """Of HMC, the same for all particles."""
+    found = {"step_size": step, "inverse_mass_matrix": z.var(0), "num_integration_steps": LEAPS}
+    return {name: jax().numpy.asarray(value)[None] for name, value in found.items()}

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from energies_report import CHAINED, HYBRID, NUTS, PT, SMC, by_system
+from energies_report import CHAINED, HYBRID, NUTS, PEER, PT, SMC, by_system
 from energies_worlds import SETTINGS, Row, named, share_floor
 
-COLOURS = {SMC: "#4477aa", PT: "#228833", NUTS: "#888888", HYBRID: "#c1272d", CHAINED: "#ee7733"}
+COLOURS = {SMC: "#4477aa", PT: "#228833", NUTS: "#888888", PEER: "#aa3377", HYBRID: "#c1272d", CHAINED: "#ee7733"}
 
 
 def curves(rows: Sequence[Row], error: str) -> Iterator[tuple[str, list[float], list[float]]]:

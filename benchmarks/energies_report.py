@@ -7,7 +7,8 @@ from math import log
 
 from energies_worlds import SETTINGS, Row, level
 
-SMC, PT, NUTS, HYBRID = "annealed SMC", "parallel tempering", "NUTS (blackjax)", "hybrid"
+SMC, PT, HYBRID = "annealed SMC", "parallel tempering", "hybrid"
+NUTS, PEER = "NUTS (blackjax)", "SMC (blackjax)"
 CHAINED, BLIND = "hybrid, then HMC", "hybrid, half the modes unknown to the model"
 OURS = (HYBRID, CHAINED)
 TRUSTED = 0.7
@@ -20,6 +21,7 @@ NAMES = {
     "virial_error": "error of the virial",
     "ks": "distance of the energies' distributions",
     "gradients": "gradients",
+    "missing": "share of the mass that could be missing",
 }
 WORDS = {
     "gmm-40": "Forty Gaussians in the plane. Shares are those of the components.",
@@ -51,8 +53,13 @@ def stated(measure: str) -> str:
 
 
 def both(name: str, digits: int) -> Callable[[Row], str]:
-    """A number and its standard error."""
-    return lambda row: f"{row[name]:.{digits}f} ± {row[stated(name)]:.{digits}f}"
+    """A number and its standard error, if one is stated."""
+
+    def write(row: Row) -> str:
+        error = f" ± {row[stated(name)]:.{digits}f}" if stated(name) in row else ""
+        return f"{row[name]:.{digits}f}{error}"
+
+    return write
 
 
 COLUMNS: dict[str, Callable[[Row], str]] = {
@@ -64,6 +71,9 @@ COLUMNS: dict[str, Callable[[Row], str]] = {
     "modes": lambda row: f"{row['modes']}",
     "W₂": lambda row: f"{row['w2']:.2f}",
     "Δ log Z": both("log_z_error", 3),
+    "log Z − exact, 95 %": lambda row: f"{row['low_off']:+.3f} to {row['high_off']:+.3f}",
+    "could be missing": lambda row: f"{row['missing']:.1%}",
+    "uncovered": lambda row: f"{row['uncovered']:.1%}",
     "Δ⟨E⟩": both("energy_error", 3),
     "virial off": lambda row: f"{row['virial_error']:.1%} ± {row['virial_se']:.1%}",
     "KS of E": lambda row: f"{row['ks']:.3f}",
@@ -109,11 +119,11 @@ def section(name: str, rows: Sequence[Row]) -> str:
 
 def blind(rows: Sequence[Row]) -> str:
     """What became of the proposals that lack half the modes."""
-    lines = ["| seed | the hybrid says | shares | exact draws | modes | Δ log Z | gradients |", "|---" * 7 + "|"]
+    columns = ("shares", "exact draws", "modes", "uncovered", "log Z − exact, 95 %", "gradients")
+    lines = [f"| seed | the hybrid says | {' | '.join(columns)} |", "|---" * (2 + len(columns)) + "|"]
     for row in rows:
-        off = f"{row['log_z_error']:.3f} ± {row['log_z_se']:.3f}"
-        cells = [f"{row['seed']}", row["verdict"], f"{row['tv']:.3f}", f"{row['tv_floor']:.3f}", f"{row['modes']}"]
-        lines.append(f"| {' | '.join([*cells, off, short(row['gradients'])])} |")
+        cells = [f"{row['seed']}", row["verdict"], *(cell(COLUMNS[title], row) for title in columns)]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -161,14 +171,16 @@ def goals(rows: Sequence[Row], name: str, met: bool) -> Iterator[str]:
 
 
 def doubts(rows: Sequence[Row], name: str) -> Iterator[str]:
-    """Gates that were not passed, checks that say little, and what became of a model that has lost modes."""
+    """Gates that were not passed, bounds that do not hold the truth, and what became of a model that has lost modes."""
     for row in rows:
         what = f"- {name}, {row.get('method')}, {row.get('size')}"
         if row.get("method") in OURS and not (row["passed"] and row["k_hat"] < TRUSTED):
             yield f"{what}: k̂ {row['k_hat']:.2f}; {row['verdict']}."
-        elif row.get("method") in OURS and "too coarse" in row["verdict"]:
+        elif row.get("method") in OURS and not row["exact"]:
             yield f"{what}: {row['verdict']}."
-        elif row.get("method") == BLIND and row["tv"] > 3 * row["tv_floor"]:
+        if "low_off" in row and not row["low_off"] <= 0 <= row["high_off"]:
+            yield f"{what}: log Z lies outside of what is stated, {row['low_off']:+.3f} to {row['high_off']:+.3f} off."
+        if row.get("method") == BLIND and row["tv"] > 3 * row["tv_floor"]:
             said = "passed although they are wrong" if row["passed"] else "refused, not mended"
             yield f"{what}, seed {row['seed']}: the samples are {said}, shares off by {row['tv']:.3f}."
 
@@ -216,15 +228,21 @@ Dotted: what exact draws would have, at the largest size shown. Hollow: the hybr
 - *parallel tempering*: `ParallelTempering` of HMC in `chains.run`, on a path from wide noise.
 - *NUTS*: blackjax, adapted chain by chain (Stan's windows, diagonal mass), from the same wide noise. Particles are
   given to it in coordinates without translation. Its seconds are without compiling, which takes about ten.
-- *hybrid*: `boltzmann(model, energy, n)`: draws of the model, weighed with their exact density, moved, and doubted.
+- *SMC (blackjax)*: `blackjax.smc.adaptive_tempered` from the same wide noise at our setting, HMC of five leaps, three
+  moves a temperature, 70 % of the particles effective; its step and diagonal mass are set between temperatures. It
+  states no error of log Z.
+- *hybrid*: `boltzmann(model, energy, n)`: draws of the model and a search that knows nothing of them, as one weighted
+  sample, moved.
 
 *shares*: total variation between the shares of modes or classes and the exact ones, beside what n exact draws would
 have. *W₂*: exact 2-Wasserstein distance of 1,000 samples to 1,000 right ones, symmetries not taken out. *KS of E*:
 largest difference between the distribution functions of E, of up to 5,000 samples. *virial*: ⟨x · ∇E⟩ against its exact
 value. *ESS*: of the hybrid the share of its draws that the weights leave; of chains that of log p (bulk), in draws.
-*gradients*: of the energy, sample by sample, warm-up included and training not; values without gradient are in the
-results. Errors after ± are standard errors as each method can state them; chains that miss modes state too small ones.
-Times are from a machine that was shared.
+*log Z − exact, 95 %*: the stated interval, which includes what could be missing. *could be missing*: the largest
+share of the mass that neither draws nor search have seen, at 95 %. *uncovered*: the share that the draws alone do not
+reach. How often such bounds hold is on [a page of its own](missing.md). *gradients*: of the energy, sample by sample,
+warm-up included and training not; values without gradient are in the results. Errors after ± are standard errors as
+each method can state them; chains that miss modes state too small ones. Times are from a machine that was shared.
 
 {sections}
 

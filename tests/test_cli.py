@@ -221,7 +221,7 @@ def test_help_without_a_target(command: str, capsys: pytest.CaptureFixture[str])
     assert "images/digits" in said
 
 
-@pytest.mark.parametrize("command", ["evaluate", "show"])
+@pytest.mark.parametrize("command", ["evaluate", "show", "trust"])
 def test_a_manifest_of_something_else(command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "manifest.json").write_text("{}")
     assert "manifest.json: field model is not there, expected an object" in refused([command, str(tmp_path)], capsys)

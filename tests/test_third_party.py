@@ -98,6 +98,9 @@ ornstein("sample ring --n 400 --steps 10 --out drawn")
 ornstein("sample ring --n 400 --steps 10 --up 2 --out pushed")
 print(ornstein("score drawn"))
 print(ornstein("score pushed"))
+trusted = ornstein("trust pushed --model ring")
+assert "upwards" in trusted or "Guidance by" in trusted, trusted
+assert "radius" in trusted and "The weights recorded" in trusted and "trust.html" in trusted, trusted
 assert "report.html" in ornstein("show drawn") and "report.html" in ornstein("show ring")
 import ornstein as on
 assert on.rings.__name__ == "ornstein_rings" and on.rings.upwards(2.0).weight == 2.0

@@ -65,6 +65,7 @@ _HOMES = {
     "shipped": "tasks.runs",
     "Sampler": "sampling.sampler",
     "Event": "events",
+    "trust": "report.trust",
     "draws": "tasks.drawing",
     "sample": "tasks.drawing",
     "Independent": "tasks.engines",
@@ -180,6 +181,7 @@ if TYPE_CHECKING:
     from .mcmc.moves import HMC, MALA, Gibbs, IndependentMetropolis, LocallyInformed
     from .mcmc.targets import Boltzmann
     from .mcmc.tempering import ParallelTempering
+    from .report.trust import trust
     from .sampling import grids
     from .sampling.flows import draw_with_log_prob
     from .sampling.kernels import Heun, Predictor, Restart, SamplerState

@@ -17,6 +17,7 @@ from .code import allow_named
 from .commands.exits import exit_code, require_writable, why, working_in
 from .commands.flags import flags_of, parse
 from .commands.manual import completion, manual, overview
+from .commands.targets import TARGETS, listed, target_in
 from .config import SampleConfig, nearest
 from .deprecation import renamed_word
 from .errors import InputError, Interrupted
@@ -28,6 +29,7 @@ EXAMPLES = (
     'ornstein sample images/openmoji --prompt "a red heart"',
     "ornstein sample images/digits --label 3 --n 16",
     "ornstein show samples/digits-0",
+    "ornstein trust samples/gmm-40-0",
     "ornstein train sequences --data my.fasta",
     "ornstein models",
 )
@@ -83,6 +85,39 @@ def show(path: str, /, allow_code: bool = False, code: Path | None = None) -> No
 
     for part in build(path, code or allow_code):
         console.print(part)
+
+
+def trust(
+    folder: Path,
+    /,
+    model: str | None = None,
+    data: str | None = None,
+    out: Path | None = None,
+    allow_code: bool = False,
+    code: Path | None = None,
+) -> None:
+    """Say what was claimed of samples, what holds when it is tested anew, and what could still be wrong: one page.
+
+    The page is written, too. The exit code is 1 if the samples are not to be trusted.
+
+    Args:
+        folder: what `ornstein sample` wrote.
+        model: the run, file or shipped model that they are said to be of, whose weights are compared.
+        data: the file or folder that the model learned from, if it was one of yours.
+        out: the page to write; trust.html in the folder if not given.
+        allow_code: run the Python file that the samples' energy is in, if you trust it.
+        code: the same, and where that file is now.
+    """
+    from .files import write_text
+    from .report.terminal import console
+    from .report.trust import trust as examined
+    from .report.trust.page import page, printed
+
+    report, path = examined(folder, model=model, data=data, allow_code=code or allow_code), out or folder / "trust.html"
+    write_text(path, page(report))
+    console.print(printed(report))
+    _say(f"\n{path}")
+    raise SystemExit(0 if report.trusted else 1)
 
 
 def merge(folders: tuple[Path, ...], /, *, out: Path, allow_code: bool = False, code: Path | None = None) -> None:
@@ -235,13 +270,6 @@ def _sample(request_type: type) -> Callable[..., None]:
     return sample
 
 
-_TARGETS = {
-    "train": ("DOMAIN, or DOMAIN/RECIPE: a kind of data, or one of its recipes", "recipes/*.toml"),
-    "sample": ("MODEL: a shipped model's name, a run folder or a weights file", "models/*/model.safetensors"),
-}
-"""What stands after a command and decides which flags there are, and the files of a domain that are its names."""
-
-
 def _sample_what(model: str, /) -> None:
     """Draw samples from a model; `ornstein sample MODEL --help` lists what can be asked of it.
 
@@ -266,6 +294,7 @@ _COMMANDS: Mapping[str, Callable[..., None]] = {
     "sample": _sample_what,
     "evaluate": evaluate,
     "show": show,
+    "trust": trust,
     "merge": merge,
     "models": models,
     "doctor": doctor,
@@ -279,7 +308,7 @@ def _command(argv: Sequence[str]) -> tuple[Callable[..., None], Sequence[str]]:
     if command not in _COMMANDS:
         known = list(_COMMANDS)
         raise InputError(f"no command {command!r}{nearest(command, known)}\nAvailable subcommands: {', '.join(known)}")
-    target = _target(argv)
+    target = target_in(argv)
     if target is None:
         return _COMMANDS[command], [one for one in EXAMPLES if one.startswith(f"ornstein {command} ")]
     from .tasks import runs
@@ -301,31 +330,6 @@ def _config_file(argv: Sequence[str]) -> Path | None:
     return next((Path(value) for flag, value in pairwise(words) if flag == "--config"), None)
 
 
-def _target(argv: Sequence[str]) -> str | None:
-    """The word after `train` or `sample`; None after others, or if help is wanted. InputError if it is not there.
-
-    The target decides which flags there are, so it comes first.
-    """
-    command, *rest = argv
-    if command not in _TARGETS or rest[:1] in (["-h"], ["--help"]):
-        return None
-    if not rest:
-        raise InputError(f"{command} needs a {_listed(command)}")
-    if rest[0].startswith("-"):
-        what = "the model" if command == "sample" else "the domain"
-        raise InputError(f"{command}: {what} comes first, as in ornstein {command} images/digits; found {rest[0]}")
-    return rest[0]
-
-
-def _listed(command: str) -> str:
-    """What may stand after a command, with all that is installed; nothing of it is loaded."""
-    from .tasks.registry import domains, names
-
-    words, pattern = _TARGETS[command]
-    known = [*(domains() if command == "train" else []), *names(pattern)]
-    return "\n  ".join([f"{words}. Installed:", *sorted(known)])
-
-
 _RENAMED = {"score": "evaluate", "--film": "--trajectory", "--no-film": "--no-trajectory"}
 """Commands and flags of every domain; a domain's own are `Task.renamed_flags`."""
 
@@ -335,7 +339,7 @@ def _renewed(argv: Sequence[str]) -> list[str]:
     command, *rest = argv
     command = renamed_word(command, _RENAMED)
     flags = dict(_RENAMED)
-    if command == "sample" and (named := _target([command, *rest])):
+    if command == "sample" and (named := target_in([command, *rest])):
         from .tasks import runs
 
         flags |= runs.task_of(named).renamed_flags
@@ -373,8 +377,8 @@ def _run(argv: Sequence[str]) -> None:
     argv = _renewed(argv)
     function, examples = _command(argv)
     if "-h" in argv or "--help" in argv:
-        bare = argv[0] in _TARGETS and function is _COMMANDS[argv[0]]
-        _told(manual(f"ornstein {argv[0]}", function, examples) + (f"\n\n{_listed(argv[0])}" if bare else ""))
+        bare = argv[0] in TARGETS and function is _COMMANDS[argv[0]]
+        _told(manual(f"ornstein {argv[0]}", function, examples) + (f"\n\n{listed(argv[0])}" if bare else ""))
     positional, named = parse(argv[0], function, argv[1:])
     function(*positional, **named)
 

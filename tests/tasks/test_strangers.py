@@ -71,6 +71,7 @@ def of_payload(place: Path) -> tuple[Path, Path]:
     [
         ["show", "down"],
         ["evaluate", "down"],
+        ["trust", "down"],
         ["score", "down"],
         ["merge", "down", "down", "--out", "out"],
         ["sample", "run", "--n", "4", "--out", "out"],
@@ -107,6 +108,7 @@ def test_nothing_in_python_does_either(place: Path, setting: str) -> None:
     for read in (
         read_samples,
         runs.evaluate,
+        on.trust,
         lambda folder: show(str(folder)),
         lambda folder: requests.merge([folder, folder]),
     ):

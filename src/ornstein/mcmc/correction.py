@@ -13,6 +13,7 @@ a share of 3/n, or less, with 95 %. A few moves after a draw are not exact by th
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
 from math import expm1, hypot, isnan, nan
 from typing import Any
 
@@ -193,10 +194,13 @@ def _placed(found: Annealed, known: Weighed | None, density: Density, keys: Keys
     point = replace(found.point[index], gradients=None)
     log_w = torch.full_like(point.values[0], torch.inf)
     if known:
-        x, log_q = yield from known.draws.at(point.x, many(keys, count))
-        near = point if x is point.x else density.at(cast(x, torch.float64), with_gradients=False)
-        log_w = (density.log_p(near) - log_q).nan_to_num(nan=torch.inf)
+        ratio = known.draws.ratio(point.x, partial(_log_p, density), many(keys, count))
+        log_w = (yield from ratio).nan_to_num(nan=torch.inf)
     return Members(point, log_w, found, found.ancestor[index])
+
+
+def _log_p(density: Density, x: Any) -> Float[Tensor, " some"]:
+    return density.log_p(density.at(cast(x, torch.float64), with_gradients=False))
 
 
 def _lack(pool: Pool, effort: Effort) -> bool:

@@ -25,7 +25,7 @@ from ..events import Stream, streamed
 from ..guidance.factors import Factored
 from ..keys import Keys
 from ..sampling.flows import draw_with_log_prob, flow_grid
-from ..sampling.likelihood import log_prob_near
+from ..sampling.likelihood import log_ratio
 from ..spaces import Categorical, Euclidean, Gaussian, Independent, Product, Space, Stationary, Transition
 from ..states import State, batch_size, take
 from .paths import chain_of, draw_paths, path_log_density
@@ -46,8 +46,9 @@ class Draws:
         nfe: network evaluations a sample, gradients counted as one, pilots shared out.
         way: how they were drawn.
         grid: the times they walked.
-        at: (points, keys) → a stream of points that the draws' density is known of, the given ones or others close to
-            them, and log q there, one key a point. Of a chain it is that of one path to each; its exp is q on average.
+        ratio: (points, log p, keys) → a stream of log p/q at points that are not draws, one key a point, of any p;
+            log p maps points to nats. Of a chain it is that of one path to each point, of which exp(−·) is right on
+            average.
     """
 
     x: Float[Tensor, "n ..."] | Any
@@ -55,7 +56,7 @@ class Draws:
     nfe: int
     way: str
     grid: tuple[float, ...]
-    at: Callable[[Any, Keys], Stream[tuple[Any, Tensor]]]
+    ratio: Callable[[Any, Callable[[Any], Tensor], Keys], Stream[Tensor]]
 
 
 @streamed
@@ -83,14 +84,16 @@ def draw(
         return (yield from _of_chain(denoiser, keys, steps, given))
     x, log_q = yield from draw_with_log_prob.events(denoiser, keys, steps or 20, condition)
     grid = flow_grid(steps or 20, space)
-    near = partial(_near, denoiser, steps or 20, given)
-    return Draws(x, log_q, (steps or 20) * (1 + rank) * denoiser.calls, "flow", grid, near)
+    ratio = partial(_of_flow, denoiser, steps or 20, given)
+    return Draws(x, log_q, (steps or 20) * (1 + rank) * denoiser.calls, "flow", grid, ratio)
 
 
-def _near(denoiser: Denoiser, steps: int, condition: Condition, x: Tensor, keys: Keys) -> Stream[tuple[Tensor, Tensor]]:
-    """Points of the flow close to x, and log q there, all under the condition of one."""
+def _of_flow(
+    denoiser: Denoiser, steps: int, condition: Condition, x: Tensor, log_p: Callable[[Any], Tensor], keys: Keys
+) -> Stream[Tensor]:
+    """log p/q of the flow's q, all points under the condition of the first draw."""
     x = x.to(torch.get_default_dtype())
-    return (yield from log_prob_near.events(denoiser, x, keys, steps, _shared(condition, len(x))))
+    return (yield from log_ratio.events(denoiser, x, log_p, keys, steps, _shared(condition, len(x))))
 
 
 def _shared(condition: Condition, n: int) -> Condition:
@@ -103,11 +106,11 @@ def _of_chain(denoiser: Denoiser, keys: Keys, steps: int | None, condition: Cond
     chain = chain_of(denoiser, keys, steps, condition)
     x, log_q, calls = yield from draw_paths.events(chain, keys, condition)
 
-    def at(points: State, keys: Keys) -> Stream[tuple[State, Tensor]]:
+    def ratio(points: State, log_p: Callable[[Any], Tensor], keys: Keys) -> Stream[Tensor]:
         log_q = yield from path_log_density.events(chain, points, keys, _shared(condition, len(keys)))
-        return points, log_q
+        return log_p(points) - log_q
 
-    return Draws(x, log_q, calls + -(-chain.pilots // len(keys)), "chain", chain.grid, at)
+    return Draws(x, log_q, calls + -(-chain.pilots // len(keys)), "chain", chain.grid, ratio)
 
 
 # Bases of annealing ------------------------------------------------------------------------------------

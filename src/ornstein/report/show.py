@@ -10,7 +10,7 @@ from ..config import nearest
 from ..denoisers.base import Origin
 from ..errors import InputError
 from ..escaping import html, printable
-from ..files import sha256, write_text
+from ..files import write_text
 from ..tasks import runs
 from ..tasks.figures import Chapter, Figure
 from ..tasks.registry import task
@@ -65,9 +65,8 @@ def _show_samples(folder: Path, allow_code: bool | Path) -> Sequence[Any]:
 
 def _called(origin: Origin) -> str:
     """What stands for a model in a command: its name if it is the shipped one, else the run that it came from."""
-    name = f"{origin.domain}/{origin.name}"
-    shipped = runs.shipped().get(name)
-    return name if shipped and sha256(shipped / runs.MODEL) == origin.weights else "RUN"
+    shipped = runs.shipped_folder(origin.domain, origin.name, origin.weights)
+    return f"{origin.domain}/{origin.name}" if shipped else "RUN"
 
 
 def _films(folder: Path) -> list[Figure]:

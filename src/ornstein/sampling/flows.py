@@ -94,12 +94,6 @@ class Carried:
         """Its root mean square, a degree of freedom."""
         return self.newton(x0, basis).flatten(1).square().sum(1).div(len(basis)).sqrt()
 
-    def where(self, chosen: Tensor, other: "Carried") -> "Carried":
-        """With the others in the place of those chosen."""
-        x, log_q, jacobian = self.x.clone(), self.log_q.clone(), self.jacobian.clone()
-        x[chosen], log_q[chosen], jacobian[chosen] = other.x, other.log_q, other.jacobian
-        return Carried(x, log_q, jacobian)
-
 
 def carried(
     walker: "Tangents", noise: Tensor, keys: Keys, grid: Sequence[float], condition: Condition, batch: int

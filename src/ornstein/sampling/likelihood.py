@@ -16,7 +16,7 @@ the belief about a column v of it is (∂x̂/∂x) v, and one determinant is tak
 Categories: the bound of the sampler's own steps, log p(x₀) ≥ −Σ_k E KL(q(x_s | x_t, x₀) ‖ p(x_s | x_t)).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from math import log
 
@@ -35,8 +35,9 @@ from .flows import Tangents, basis_of, carried, flow_grid, pure_noise, slopes_al
 from .grids import uniform
 from .kernels import Heun, SamplerState
 
-CLOSE = 0.1
-"""How far from the noise that leads to a point, in standard deviations, its density is still that of the point."""
+CLOSE, SAME = 0.1, 1.0
+"""How far from the noise that leads to a point, in standard deviations, and how much of log p from that of the point, a
+density is still that of the point."""
 ROUNDS = 3
 """Newton's steps towards the noise that leads to a point."""
 
@@ -70,24 +71,27 @@ def log_prob(
 
 
 @streamed
-def log_prob_near(
+def log_ratio(
     denoiser: Denoiser,
     x0: Float[Tensor, "batch ..."],
+    log_p: Callable[[Tensor], Float[Tensor, " some"]],
     keys: Keys,
     steps: int = 20,
     condition: Condition | None = None,
     least: float = 3e-3,
     batch: int = 512,
-) -> Stream[tuple[Float[Tensor, "batch ..."], Float[Tensor, " batch"]]]:
-    """Points that `draw_with_log_prob` can draw, as close to x₀ as its map is inverted, and their log q there.
+) -> Stream[Float[Tensor, " batch"]]:
+    """log p/q in nats, of a density p and the q that `draw_with_log_prob` draws with, at points that it has not drawn.
 
-    x₀ is walked up to the noise it came from and down again with its density; where it comes out elsewhere, the noise
-    is mended by Newton's steps with the derivative of the map. Where that fails, x₀ stays with its `log_prob`, which is
-    that of another solver.
+    x₀ is walked up to the noise it came from and down again to x ≈ x₀ with its density; the ratio is taken at x, since
+    both densities change from x₀ to x, and their ratio hardly does. Where log p is another there, or the noise is not
+    that of x₀, it is mended by Newton's steps with the derivative of the map; where that fails, q is the `log_prob` of
+    x₀, which is that of another solver.
 
     Args:
         denoiser: the model, (x_t, t, condition) → belief.
         x0: clean states.
+        log_p: (some, ...) → (some,), nats; it need not be normalised.
         keys: one a state; solvers with fresh noise do not walk here, so that they decide nothing.
         steps: those of the draws, and `least` likewise: it is their density that is asked for.
         condition: what each state is given, name → (batch, ...); a missing name means that nothing is said.
@@ -95,23 +99,21 @@ def log_prob_near(
     """
     space, condition = whole_flow(denoiser, condition), condition or {}
     walker, grid = Tangents(denoiser, basis_of(space, x0.device)), flow_grid(steps, space, least)
-    noise = _noise_of(denoiser, space, x0, 2 * steps, condition, least)
-    found = yield from carried(walker, noise, keys, grid, condition, batch)
-    off, sigma = found.displacement(x0, walker.basis), space.schedule.sigma(1.0).item()
-    for _ in range(ROUNDS):
-        again = ~(off <= CLOSE * sigma)
-        if not again.any():
-            break
-        noise = noise.clone()
-        noise[again] += found.newton(x0, walker.basis, sigma)[again].to(noise)
-        second = yield from carried(walker, noise[again], keys[again], grid, take(condition, again), batch)
-        found = found.where(again, second)
-        off = found.displacement(x0, walker.basis)
-    x, log_q, lost = found.x, found.log_q.clone(), ~(off <= CLOSE * sigma)
-    if lost.any():
-        x[lost] = x0[lost].to(x)
-        log_q[lost] = log_prob(denoiser, x[lost], 2 * steps, take(condition, lost), least)
-    return x, log_q
+    noise, sigma = _noise_of(denoiser, space, x0, 2 * steps, condition, least), space.schedule.sigma(1.0).item()
+    right, ratio = log_p(x0), torch.full((len(x0),), torch.inf, dtype=torch.float64, device=x0.device)
+    left = torch.arange(len(x0), device=x0.device)
+    for _ in range(1 + ROUNDS):
+        found = yield from carried(walker, noise[left], keys[left], grid, take(condition, left), batch)
+        here = log_p(found.x)
+        ratio[left] = here - found.log_q
+        near = found.displacement(x0[left], walker.basis) <= CLOSE * sigma
+        near = near & ((here - right[left]).abs() <= SAME)
+        noise[left] += found.newton(x0[left], walker.basis, sigma).to(noise)
+        left = left[~near]
+        if not len(left):
+            return ratio
+    ratio[left] = right[left] - log_prob(denoiser, x0[left].to(noise), 2 * steps, take(condition, left), least)
+    return ratio
 
 
 def log_prob_estimate(

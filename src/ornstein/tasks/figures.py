@@ -3,6 +3,7 @@
 from base64 import b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import hypot
 from typing import Literal
 
 from ..escaping import html
@@ -40,6 +41,13 @@ class Metric:
         if self.reference is None:
             return ""
         return f"{_with_error(self.reference, self.reference_error)} ({self.reference_name})"
+
+    @property
+    def off(self) -> float | None:
+        """How many standard errors the value is off its yardstick; None if one of these is not known."""
+        if self.reference is None or not self.error:
+            return None
+        return (self.value - self.reference) / hypot(self.error, self.reference_error or 0.0)
 
 
 def _with_error(value: float, error: float | None) -> str:

@@ -210,6 +210,12 @@ def _shipped_as(name: str, kind: str) -> Path | None:
     return _shipped_with(domain, kind).get(name)
 
 
+def shipped_folder(domain: str, name: str, weights: str) -> Path | None:
+    """The folder of the shipped model of this name, if its weights have this SHA-256."""
+    folder = _shipped_as(f"{domain}/{name}", "model")
+    return folder if folder and sha256(folder / MODEL) == weights else None
+
+
 def locate(model: Path | str, kind: str = "model") -> Path:
     """The weights file of a shipped model's name, a run folder, or a file; InputError if there is none of that kind."""
     name, path = str(model), Path(model)
@@ -310,13 +316,22 @@ def evaluate(folder: Path | str, *, data: str | None = None, allow_code: bool | 
     samples = read_samples(folder, allow_code=allow_code)
     assert samples.origin is not None
     this = task(samples.origin.domain)
-    metrics = this.evaluate(_with_data(samples, this, data, folder / MANIFEST))
+    metrics = this.evaluate(with_data(samples, this, data, folder / MANIFEST))
     append_metrics(folder, metrics)
     return metrics
 
 
-def _with_data(samples: Samples, this: Task, data: str | None, where: Path) -> Samples:
-    """The samples of a model whose data may be opened: they come along, or the user has named them."""
+def with_data(samples: Samples, this: Task, data: str | None, where: object) -> Samples:
+    """The samples of a model whose data may be opened: they come along, or the user has named them.
+
+    Args:
+        samples: as they were read.
+        this: their domain.
+        data: what the user names, if anything.
+        where: they stand, for the error.
+
+    InputError if the data are neither.
+    """
     assert samples.origin is not None
     named = samples.origin.config.get("data")
     if data is not None:
@@ -355,20 +370,16 @@ METRIC = {
     "meaning": str,
     "reference?": NUMBER,
     "reference_name?": str,
+    "error?": NUMBER,
+    "reference_error?": NUMBER,
 }
 """What scores.json says of a score."""
 
 
 def _metric(row: Mapping[str, Any]) -> Metric:
-    reference = row.get("reference")
-    return Metric(
-        row["name"],
-        number(row["value"]),
-        row["better"],
-        row["meaning"],
-        None if reference is None else number(reference),
-        row.get("reference_name") or "real data",
-    )
+    known = {name: number(row[name]) for name in ("reference", "error", "reference_error") if row.get(name) is not None}
+    name = row.get("reference_name") or "real data"
+    return Metric(row["name"], number(row["value"]), row["better"], row["meaning"], reference_name=name, **known)
 
 
 def task_of(model: Path | str) -> Task:

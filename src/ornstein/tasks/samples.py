@@ -124,9 +124,17 @@ class Samples:
         return folder
 
     def _manifest(self, work: Path) -> dict[str, Any]:
-        assert self.origin is not None
         return {
-            "model": self.origin.record(),
+            **self.record(),
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "versions": versions(),
+            "files": {str(file.relative_to(work)): sha256(file) for file in sorted(work.rglob("*")) if file.is_file()},
+        }
+
+    def record(self) -> dict[str, Any]:
+        """What a manifest says of them but for the files, in JSON values."""
+        return {
+            "model": self.origin.record() if self.origin else None,
             "settings": dict(self.settings),
             "n": len(self),
             "nfe": self.nfe,
@@ -136,14 +144,12 @@ class Samples:
             "family": self.genealogy.tolist() if self.genealogy is not None else None,
             "each": dict(self.each),
             "notes": list(self.notes),
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "versions": {
-                "ornstein": version("ornstein"),
-                "torch": torch.__version__,
-                "python": platform.python_version(),
-            },
-            "files": {str(file.relative_to(work)): sha256(file) for file in sorted(work.rglob("*")) if file.is_file()},
         }
+
+
+def versions() -> dict[str, str]:
+    """Of what draws samples here."""
+    return {"ornstein": version("ornstein"), "torch": torch.__version__, "python": platform.python_version()}
 
 
 def not_finite(x: State) -> list[str]:
@@ -196,6 +202,7 @@ _SCHEMA = {
     "each?": {str: list},
     "notes?": [str],
     "created": str,
+    "versions?": {str: str},
     "files": {str: str},
 }
 """What a manifest says; what else stands there is not read."""
@@ -225,9 +232,8 @@ def read_samples(folder: Path | str, *, allow_code: bool | str | Path = False) -
     require(manifest["model"]["facts"], this.facts, f"{where}: facts")
     config = update(this.config(), manifest["model"]["config"], f"{where}: config")
     require_code(this, manifest["model"]["config"], manifest["model"]["facts"], where, allow_code)
-    for name, digest in manifest["files"].items():
-        if sha256(inside(folder, name, where)) != digest:
-            raise InputError(f"{folder / name}: changed since the manifest was written")
+    for name in altered(folder, manifest):
+        raise InputError(f"{folder / name}: changed since the manifest was written")
     origin = Origin.from_record({**manifest["model"], "config": to_dict(config)})
     x, condition = this.read(folder, manifest)
     if batch_size_of(x) != manifest["n"]:
@@ -247,6 +253,17 @@ def read_samples(folder: Path | str, *, allow_code: bool | str | Path = False) -
         notes=tuple(manifest.get("notes") or ()),
         created=manifest["created"],
     )
+
+
+def altered(folder: Path, manifest: Mapping[str, Any]) -> list[str]:
+    """The files of samples that are not those which the manifest was written with; InputError if one is not there.
+
+    Args:
+        folder: of the samples.
+        manifest: what `read_manifest` gave.
+    """
+    digests = manifest["files"].items()
+    return [name for name, digest in digests if sha256(inside(folder, name, folder / MANIFEST)) != digest]
 
 
 def native(folder: Path, manifest: Mapping[str, Any], name: str) -> Path:

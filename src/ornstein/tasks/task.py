@@ -193,6 +193,14 @@ class Task(ABC):
         """The scores that a few samples allow and that take about a second, named as `evaluate` names them."""
         return []
 
+    def retest(self, samples: "Samples") -> list[Metric]:
+        """What can be measured anew of any samples within seconds, for a report of how far to trust them.
+
+        Named as `evaluate` names it; with standard errors that know of families, where there are any. InputError for
+        what is missing, such as a package.
+        """
+        return self.judge_few(samples)
+
     def stops(self, denoiser: NeuralDenoiser, full: bool) -> Sequence[Stop]:
         """What the domain has to show of a shipped model in the tour, beside its samples and their scores.
 

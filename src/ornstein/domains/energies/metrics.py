@@ -3,12 +3,14 @@
 ⟨x · ∇E⟩ is the number of degrees of freedom, whatever the energy (integrate by parts): the virial theorem.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
+from math import isnan, nan
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from ...deferred import deferred
@@ -17,6 +19,7 @@ from ...escaping import html
 from ...keys import Keys
 from ...mcmc.report import MCMCReport
 from ...report import plots
+from ...sampling.diagnostics import mean_and_error
 from ...tasks.drawing import sample
 from ...tasks.figures import Chapter, Figure, Metric
 from .data import System
@@ -28,37 +31,65 @@ else:
     optimize = deferred("scipy.optimize")
 
 
-def judged(x: Float[Tensor, "n ..."], system: System, exactness: Any = None) -> list[Metric]:
+Average = Callable[[Float[Tensor, " n"]], tuple[float, float]]
+"""The mean of numbers of samples, and its standard error."""
+
+
+def independent(values: Float[Tensor, " n"], worth: float = nan) -> tuple[float, float]:
+    """The mean of numbers and its standard error, of samples that are worth so many independent ones; all if NaN."""
+    count = len(values) if isnan(worth) else min(len(values), max(worth, 1.0))
+    return values.mean().item(), float(values.std()) / count**0.5
+
+
+def judged(
+    x: Float[Tensor, "n ..."], system: System, exactness: Any = None, genealogy: Int[Tensor, " n"] | None = None
+) -> list[Metric]:
     """All scores that apply to a system.
 
     Args:
         x: states, (batch, ...).
+        system: the energy with its reference values.
         exactness: what was measured about how exact the samples are, if anything.
+        genealogy: which samples are of one family; see Samples.
     """
-    found = [virial(x, system), *mean_energy(x, system), *shares(x, system), *wasserstein(x, system)]
+    found = [*identities(x, system, exactness, genealogy), *wasserstein(x, system)]
     if isinstance(exactness, MCMCReport) and "log_z" in system.reference:
         meaning = f"log of the integral of exp(−E), nats; its stated error is {exactness.error:.3g}."
         found.append(Metric("log Z", exactness.log_evidence, "closer", meaning, system.reference["log_z"], "exact"))
     return found
 
 
-def virial(x: Float[Tensor, "n ..."], system: System) -> Metric:
+def identities(
+    x: Float[Tensor, "n ..."], system: System, exactness: Any = None, genealogy: Int[Tensor, " n"] | None = None
+) -> list[Metric]:
+    """What takes no time: the virial, the mean energy and the shares of modes, with errors that know of families.
+
+    Args:
+        x: states, (batch, ...).
+        system: the energy with its reference values.
+        exactness: what was measured of the samples; its `sources` say how many independent draws they are worth.
+        genealogy: which samples are of one family; then it is the families that are independent.
+    """
+    average = partial(independent, worth=getattr(exactness, "sources", nan))
+    if genealogy is not None:
+        average = partial(mean_and_error, genealogy=genealogy.unique(return_inverse=True)[1])
+    return [virial(x, system, average), *mean_energy(x, system, average), *shares(x, system)]
+
+
+def virial(x: Float[Tensor, "n ..."], system: System, average: Average = independent) -> Metric:
     """⟨x · ∇E⟩ beside the number of degrees of freedom."""
     x = x.double().requires_grad_()
     (slope,) = torch.autograd.grad(system.energy(x).sum(), x)
-    products = (x * slope).detach().flatten(1).sum(1)
-    space = system.space()
-    rank = float(space.freedom(torch.zeros(1, *system.shape)).sum())
-    error = float(products.std() / len(x) ** 0.5)
-    meaning = f"Mean of x · ∇E, of any exp(−E) the degrees of freedom; standard error {error:.2g}."
-    return Metric("virial", products.mean().item(), "closer", meaning, rank, "exact")
+    mean, error = average((x * slope).detach().flatten(1).sum(1))
+    rank = float(system.space().freedom(torch.zeros(1, *system.shape)).sum())
+    meaning = "Mean of x · ∇E, of any exp(−E) the degrees of freedom."
+    return Metric("virial", mean, "closer", meaning, rank, "exact", error)
 
 
-def mean_energy(x: Float[Tensor, "n ..."], system: System) -> list[Metric]:
+def mean_energy(x: Float[Tensor, "n ..."], system: System, average: Average = independent) -> list[Metric]:
     """⟨E⟩, with the exact one if it is known."""
-    energy = system.energy(x.double())
-    meaning = f"In units of kT; standard error {float(energy.std()) / len(x) ** 0.5:.2g}."
-    return [Metric("mean energy", energy.mean().item(), "closer", meaning, system.reference.get("energy"), "exact")]
+    mean, error = average(system.energy(x.double()).double())
+    return [Metric("mean energy", mean, "closer", "In units of kT.", system.reference.get("energy"), "exact", error)]
 
 
 def shares(x: Float[Tensor, "n ..."], system: System) -> list[Metric]:

@@ -143,7 +143,10 @@ class Energies(Task):
         return torch.from_numpy(x if x.dtype.itemsize <= 8 else x.astype(float)), {}
 
     def evaluate(self, samples: Samples) -> list[Metric]:
-        return metrics.judged(samples.x, _system(samples), samples.exactness)
+        return metrics.judged(samples.x, _system(samples), samples.exactness, samples.genealogy)
+
+    def retest(self, samples: Samples) -> list[Metric]:
+        return metrics.identities(samples.x, _system(samples), samples.exactness, samples.genealogy)
 
     def figures(self, samples: Samples) -> list[Figure]:
         return metrics.figures(samples.x, _system(samples))
