@@ -67,6 +67,11 @@ def to_device(state: State, device: torch.device | str) -> Any:
     return map_state(lambda leaf: leaf.to(device), state)
 
 
+def cast(state: State, dtype: torch.dtype) -> Any:
+    """The state with its real numbers in this precision; categories stay as they are."""
+    return map_state(lambda leaf: leaf.to(dtype) if leaf.is_floating_point() else leaf, state)
+
+
 def per_sample_sum(x: Tensor) -> Tensor:
     """(batch, ...) summed over everything but the batch."""
     return x.flatten(1).sum(1) if x.ndim > 1 else x

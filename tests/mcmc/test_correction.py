@@ -33,7 +33,7 @@ from ornstein.states import State, Time, left, per_sample_sum
 from ornstein.tasks.boltzmann import boltzmann, refine
 from ornstein.tasks.drawing import sample
 from ornstein.tasks.samples import Samples
-from worlds import anisotropic, double, line, rejected, rotated, sequences, single
+from worlds import anisotropic, double, line, rejected, rotated, single
 
 TARGET, LOG_Z = anisotropic(), log(2 * pi)
 MEANS = double([[-1.5, 0.0], [1.0, 1.0], [0.8, -1.2]])
@@ -397,13 +397,12 @@ def test_factors_before_the_target_guide_the_proposals_alone() -> None:
             {},
             "takes factors with a smooth log g, not Measurement",
         ),
-        (sequences("masked"), {}, "is for continuous data, not for Categorical"),
         (TARGET & Boltzmann(energy), {"batch_size": 5}, "batch_size is for independent samples"),
         (TARGET & Boltzmann(energy), {"particles": 19}, "particles is 19, expected at least two draws for each of 10"),
         (TARGET & Boltzmann(energy), {"particles": 1}, "particles is 1, expected a whole number of at least 2"),
         (TARGET & Boltzmann(energy), {"temper": 1.0}, "temper is for one population of particles"),
     ],
-    ids=["rough", "categories", "batch_size", "too few", "particles", "temper"],
+    ids=["rough", "batch_size", "too few", "particles", "temper"],
 )
 def test_refusals(denoiser: Denoiser, options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):

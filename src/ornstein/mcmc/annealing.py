@@ -21,8 +21,10 @@ from ..events import Event, Stream, streamed
 from ..keys import Keys
 from ..sampling.diagnostics import effective_sample_size, genealogy_error, log_mean_exp, systematic
 from ..spaces import Transition
+from ..states import cast, map_state
 from .densities import Density, MCMCState
-from .moves import HMC, Move, repeated
+from .discrete import moves_for
+from .moves import Move, repeated
 
 LEVELS = 200
 """The most temperatures on the way."""
@@ -78,7 +80,7 @@ def anneal(
     density: Density,
     base: Transition,
     keys: Keys,
-    move: HMC | None = None,
+    move: Move | None = None,
     moves: int = 3,
     share: float = 0.7,
     dtype: torch.dtype = torch.float64,
@@ -89,8 +91,8 @@ def anneal(
     Args:
         density: InputError if it is finite at none of the first particles, or 200 temperatures do not lead to it.
         base: normalised, and wide enough: what it does not reach is not found.
-        move: HMC of five steps if not given; its first step is in units of the base's spread, and after each β it
-            follows the acceptance.
+        move: that of the space if not given (`moves_for`), HMC of five steps for numbers; its first step is in units of
+            the base's spread, and after each β it follows the acceptance.
         moves: at each β.
         share: the effective sample size that a change of β leaves.
         keys: random keys, one a sample; they decide everything random.
@@ -99,12 +101,11 @@ def anneal(
             more, β goes to 1 at once, and as many moves follow as are left: still unbiased, and `cut`.
     """
     affordable = _Allowance(density, len(keys), most)
-    path = density.from_base(lambda x: base.log_prob(x))
-    point = path.at(base.sample(keys.fold("base")).to(dtype))
+    path, move = density.from_base(lambda x: base.log_prob(x)), move or moves_for(density)
+    point = path.at(cast(base.sample(keys.fold("base")), dtype), move.needs_gradients)
     if not point.values[1].isfinite().any():
         raise InputError(f"the energy is infinite or not a number at each of {len(keys)} points to start from")
-    move = move or HMC(step_size=0.3, num_steps=5)
-    move, ancestor = move.with_step(move.tuned_step * point.x.std()), torch.arange(len(keys), device=point.x.device)
+    move, ancestor = move.in_units_of(point.x), torch.arange(len(keys), device=point.values.device)
     betas, rates, log_z, error, count = [0.0], [], torch.zeros((), dtype=torch.float64), 0.0, moves
     while betas[-1] < 1:
         gain = (point.values[1] - point.values[0]).nan_to_num(nan=-torch.inf, posinf=-torch.inf)
@@ -120,7 +121,7 @@ def anneal(
         point, ancestor = moved.point, ancestor[index]
         yield Event(_come(betas[-1]), 100, "annealing", point.x)
         rates.append(moved.acceptance.mean().item())
-        move = move.with_step(move.tuned_step * torch.tensor(2 * (rates[-1] - move.target_accept)).exp())
+        move = _followed(move, rates[-1])
     equal = torch.zeros(len(keys), dtype=torch.float64, device=ancestor.device)
     return Annealed(_last(point), ancestor, float(log_z), error, tuple(betas), tuple(rates), equal, cut=count < moves)
 
@@ -140,7 +141,7 @@ def merged(populations: Sequence[Annealed]) -> Annealed:
     longest = max(populations, key=lambda one: len(one.betas))
     return replace(
         longest,
-        point=_together([one.point for one in populations]),
+        point=MCMCState.joined([one.point for one in populations]),
         ancestor=ancestor,
         log_evidence=total,
         error=float(genealogy_error(log_weights, ancestor)),
@@ -166,6 +167,12 @@ class _Allowance:
         return min(wanted, left // (move.evaluations(self.density) * self.particles))
 
 
+def _followed(move: Move, rate: float) -> Move:
+    """The move with a longer step where more is accepted than it aims at."""
+    step = move.tuned_step
+    return move if step is None else move.with_step(step * torch.tensor(2 * (rate - move.target_accept)).exp())
+
+
 def _come(beta: float) -> int:
     """How far, of 100: the first temperatures are the closest, so that β itself would stand still and then leap."""
     return round(100 * beta**0.25)
@@ -181,14 +188,8 @@ def _require_progress(betas: Sequence[float]) -> None:
 
 def _last(point: MCMCState) -> MCMCState:
     """The point of the density alone."""
-    assert point.gradients is not None
-    return replace(point, values=point.values[1:], gradients=point.gradients[1:])
-
-
-def _together(points: Sequence[MCMCState]) -> MCMCState:
-    values = torch.cat([point.values for point in points], 1)
-    gradients = [point.gradients for point in points if point.gradients is not None]
-    return MCMCState(torch.cat([point.x for point in points]), values, torch.cat(gradients, 1))
+    gradients = None if point.gradients is None else map_state(lambda slopes: slopes[1:], point.gradients)
+    return replace(point, values=point.values[1:], gradients=gradients)
 
 
 def _largest(gain: Float[Tensor, " n"], most: float, share: float) -> float:

@@ -12,7 +12,7 @@ What neither draws nor search have found is bounded by what the search is worth:
 a share of 3/n, or less, with 95 %. A few moves after a draw are not exact by themselves: they keep the draw's weights.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from math import expm1, hypot, isnan, nan
 from typing import Any
@@ -28,10 +28,12 @@ from ..keys import Keys
 from ..sampling.convergence import pareto_smoothed, r_hat
 from ..sampling.diagnostics import effective_sample_size, missing, systematic
 from ..spaces import Transition
+from ..states import State, batch_size, cast, concatenate, take
 from .annealing import Annealed, anneal
 from .budget import Budget
 from .densities import Density, MCMCState
-from .moves import HMC, MALA, TransitionInfo, repeated, warmed
+from .discrete import moves_about, moves_for
+from .moves import MALA, Move, TransitionInfo, repeated, warmed
 from .pool import Members, Pool
 from .proposals import Draws, Kernels
 from .report import TOLERANCE, MCMCReport, percent
@@ -85,13 +87,13 @@ class Effort:
 
 @streamed
 def corrected(
-    draws: Draws | Tensor,
+    draws: Draws | State,
     density: Density,
     base: Transition,
     keys: Keys,
     effort: Effort = Effort(),
-    move: HMC | None = None,
-) -> Stream[tuple[Tensor, MCMCReport]]:
+    move: Move | None = None,
+) -> Stream[tuple[Any, MCMCReport]]:
     """Samples of the density, one a key, and how exact they are.
 
     Args:
@@ -101,7 +103,7 @@ def corrected(
         base: wide noise from which the search starts.
         keys: random keys, one a sample; they decide everything random.
         effort: what it may cost. InputError if the budget is too small for the least of it.
-        move: MALA if not given.
+        move: that of the space if not given (`moves_for`), MALA for numbers.
     """
     n, total = len(keys), 300 + 3 * effort.moves
     purse = _purse(draws, density, n, effort)
@@ -117,7 +119,7 @@ def corrected(
         placing = _placed(second, known, density, keys.fold("search"))
         sources.append((yield from part(placing, 100, 50, total, "weighing what the search has found")))
     if known is None or not known.trusted or _lack(Pool(sources), effort):
-        x = draws.x.double() if isinstance(draws, Draws) else draws.double()
+        x = cast(draws.x if isinstance(draws, Draws) else draws, torch.float64)
         centres = _centres(x, Pool(sources) if second else None, max(n, effort.cloud), keys)
         clouding = _clouded(centres, density, n, keys, effort, purse, optional=bool(sources))
         third = yield from part(clouding, 150, 100, total)
@@ -127,11 +129,12 @@ def corrected(
     pool = Pool(sources)
     index, jumps = pool.resampled(n, keys)
     start = pool.members()[index]
-    mending = _mended(start, move or MALA(), density, keys.fold("moves"), effort.moves)
+    move = move or moves_for(density, MALA())
+    mending = _mended(start, move, density, keys.fold("moves"), effort.moves)
     point, moved, drift = yield from part(mending, total - 3 * effort.moves, 3 * effort.moves, total)
     judged = _Judged(known, second, pool, effort)
-    found = judged.report(point, moved, drift, jumps, density, keys)
-    return point.x[shuffled(keys, n)], found
+    found = judged.report(point, moved, drift, jumps, density, move, keys)
+    return take(point.x, shuffled(keys, n)), found
 
 
 def shuffled(keys: Keys, n: int) -> Int[Tensor, " n"]:
@@ -163,9 +166,9 @@ class Weighed:
         return self.ess >= LEAST and (self.k_hat < TRUSTED or even)
 
 
-def _purse(draws: Draws | Tensor, density: Density, n: int, effort: Effort) -> Purse:
+def _purse(draws: Draws | State, density: Density, n: int, effort: Effort) -> Purse:
     """The budget, less what the draws, the moves and a cloud take; InputError if it does not suffice for them."""
-    fixed = effort.mending(n) + (len(draws.x) + PLACED if isinstance(draws, Draws) else EACH * FEWEST)
+    fixed = effort.mending(n) + (len(draws.log_q) + PLACED if isinstance(draws, Draws) else EACH * FEWEST)
     purse = Purse(density, effort.budget, fixed)
     if effort.budget is not None and effort.budget.evaluations is not None and effort.budget.evaluations < fixed:
         raise InputError(
@@ -178,7 +181,7 @@ def _purse(draws: Draws | Tensor, density: Density, n: int, effort: Effort) -> P
 
 
 def _weighed(draws: Draws, density: Density) -> Weighed:
-    point = density.at(draws.x.double(), with_gradients=False)
+    point = density.at(cast(draws.x, torch.float64), with_gradients=False)
     log_w = (density.log_p(point) - draws.log_q).nan_to_num(nan=-torch.inf, posinf=-torch.inf)
     size = float(effective_sample_size(log_w).nan_to_num(0.0))
     return Weighed(draws, Members(point, log_w), size, pareto_smoothed(log_w)[1])
@@ -188,7 +191,7 @@ def _placed(found: Annealed, known: Weighed | None, density: Density, keys: Keys
     """Points of a population, at some of which the density under the draws is found, if there are draws with one."""
     count = len(found.ancestor) if known is None else min(len(found.ancestor), PLACED)
     index = systematic(found.log_weights, keys[:1].fold("thin").uniform()[0], count)
-    point = MCMCState(found.point.x[index], found.point.values[:, index])
+    point = replace(found.point[index], gradients=None)
     log_w = torch.full_like(point.values[0], torch.inf)
     if known:
         ratio = known.draws.ratio(point.x, partial(_log_p, density), many(keys, count))
@@ -197,7 +200,7 @@ def _placed(found: Annealed, known: Weighed | None, density: Density, keys: Keys
 
 
 def _log_p(density: Density, x: Any) -> Float[Tensor, " some"]:
-    return density.log_p(density.at(x.double(), with_gradients=False))
+    return density.log_p(density.at(cast(x, torch.float64), with_gradients=False))
 
 
 def _lack(pool: Pool, effort: Effort) -> bool:
@@ -206,29 +209,29 @@ def _lack(pool: Pool, effort: Effort) -> bool:
     return bool(pool.populations) and (share * (1 - share) / size) ** 0.5 > effort.tolerance / 2
 
 
-def _centres(x: Tensor, pool: Pool | None, count: int, keys: Keys) -> Tensor:
+def _centres(x: State, pool: Pool | None, count: int, keys: Keys) -> Any:
     """Points for a cloud: half of them draws, half of them the search's, those first that the draws do not reach."""
+    m, device = batch_size(x), keys.root.device
     if pool is None:
-        return x[_spread(len(x), min(len(x), count), x.device)]
-    found = pool.members().x[~pool.drawn]
+        return take(x, _spread(m, min(m, count), device))
+    found = take(pool.members().x, ~pool.drawn)
     lacking = (1 - pool.covered[~pool.drawn] + 1e-3).log()
-    index = systematic(lacking, keys[:1].fold("centres").uniform()[0], min(count // 2, len(found)))
-    return torch.cat([x[_spread(len(x), min(len(x), count - count // 2), x.device)], found[index.unique()]])
+    index = systematic(lacking, keys[:1].fold("centres").uniform()[0], min(count // 2, len(lacking)))
+    return concatenate([take(x, _spread(m, min(m, count - count // 2), device)), take(found, index.unique())])
 
 
 def _clouded(
-    centres: Tensor, density: Density, n: int, keys: Keys, effort: Effort, purse: Purse, optional: bool
+    centres: State, density: Density, n: int, keys: Keys, effort: Effort, purse: Purse, optional: bool
 ) -> Stream[Annealed | None]:
-    """A population annealed from normal distributions about the centres; None if the budget allows none.
+    """A population annealed from kernels about the centres; None if the budget allows none.
 
     optional: whether there are samples without it.
     """
-    space: Any = density.space
-    cloud = Kernels.of(centres, space)
+    cloud = Kernels.of(centres, density.space)
     size = purse.affordable(max(n, effort.cloud)) or (0 if optional else FEWEST)
     if not size:
         return None
-    move = HMC(step_size=0.3 * cloud.width / float(centres.std()), num_steps=5)
+    move = moves_about(density, cloud)
     own = many(keys, size).fold("cloud")
     most = None if purse.left is None else max(purse.left, size)
     annealing = anneal.events(density, cloud, own, move, most=most)
@@ -239,11 +242,11 @@ def _clouded(
 
 
 def _mended(
-    start: MCMCState, move: HMC, density: Density, keys: Keys, moves: int
+    start: MCMCState, move: Move, density: Density, keys: Keys, moves: int
 ) -> Stream[tuple[MCMCState, TransitionInfo, float]]:
     """Local moves, and the drift of the mean energy under those that count."""
-    point = density.at(start.x)
-    move = move.with_step(move.tuned_step * 0.1 * point.x.std())
+    point = density.at(start.x, move.needs_gradients)
+    move = move.in_units_of(point.x, 0.1)
     learning = warmed.events(move, density, point, keys.fold("warmup"), 2 * moves)
     move, point = yield from part(learning, 0, 2 * moves, 3 * moves)
     before = density.log_p(point)
@@ -267,14 +270,21 @@ class _Judged:
     effort: Effort
 
     def report(
-        self, point: MCMCState, moved: TransitionInfo, drift: float, jumps: float, density: Density, keys: Keys
+        self,
+        point: MCMCState,
+        moved: TransitionInfo,
+        drift: float,
+        jumps: float,
+        density: Density,
+        move: Move,
+        keys: Keys,
     ) -> MCMCReport:
         """All of it, with what speaks against the samples."""
         evidence, lacking = self.pool.evidence(keys), missing(self.second.shares) if self.second else 1.0
         lacking = max(lacking, self._overlooked(evidence.log_z, float(evidence.replicates.std())))
         error, low, high = evidence.judged(lacking, keys)
-        sources = min(float(len(point.x)), self.pool.sources_worth)
-        spread = grouped_r_hat(point.x, density.log_p(point))
+        sources = min(float(len(moved.acceptance)), self.pool.sources_worth)
+        spread = grouped_r_hat(density.features(point.x), density.log_p(point))
         acceptance = moved.acceptance.mean().item()
         return MCMCReport(
             self._method,
@@ -299,7 +309,7 @@ class _Judged:
             density.tally.gradients,
             density.tally.values,
             str(self.effort.budget) if self.effort.budget else None,
-            (*self._unweighed(), *_concerns(spread, drift, acceptance, sources)),
+            (*self._unweighed(), *_concerns(spread, drift, acceptance, move, sources)),
             tuple(self._said(evidence.log_z)),
             int(moved.divergences),
         )
@@ -338,29 +348,31 @@ class _Judged:
         return said
 
 
-def _concerns(spread: float, drift: float, acceptance: float, sources: float) -> list[str]:
+def _concerns(spread: float, drift: float, acceptance: float, move: Move, sources: float) -> list[str]:
     """What speaks against samples that stem from so many independent draws."""
     most = max(1.01, 1 + 12 * GROUPS / sources)  # few differ by chance
     if sources < JUDGED or isnan(spread):
         spread, drift = 1.0, 0.0
+    least, highest = move.healthy
     gates = {
         f"R̂ {spread:.3f} is above {most:.3f}": not spread <= most,
         f"the energy drifts under exact moves, by {drift:+.1f} standard errors": not abs(drift) <= 5,
-        f"local moves are accepted {acceptance:.0%} of the time": not 0.1 < acceptance < 0.99,
+        f"local moves are accepted {acceptance:.0%} of the time": not least < acceptance < highest,
     }
     return [words for words, wrong in gates.items() if wrong]
 
 
-def grouped_r_hat(x: Float[Tensor, "n ..."], log_p: Float[Tensor, " n"]) -> float:
+def grouped_r_hat(x: Float[Tensor, "n features"], log_p: Float[Tensor, " n"]) -> float:
     """The largest R̂ of log p and the coordinates, with groups of samples as chains (cf. nested R̂, Margossian 2024).
 
-    Samples are many short chains, which never visit each other's modes: it is their groups that must agree, and these
-    are of different families where families stand side by side.
+    Coordinates are numbers, and of categories whether a letter is there. Samples are many short chains, which never
+    visit each other's modes: it is their groups that must agree, and these are of different families where families
+    stand side by side.
     """
     size = len(x) // GROUPS
     if len(x) < JUDGED:
         return nan
-    quantities = [log_p, *x.double().flatten(1).T]
+    quantities = [log_p, *x.T]
     varying = [values for values in quantities if (values != values[0]).any()]
     return max((r_hat(values[: GROUPS * size].reshape(GROUPS, size)) for values in varying), default=nan)
 

@@ -70,6 +70,8 @@ class Move(ABC):
 
     target_accept = 1.0
     needs_gradients = True
+    healthy = (0.1, 0.99)
+    """Between what rates of acceptance it does its work."""
 
     def evaluations(self, density: Density) -> int:
         """Of the density, a sample, in one move."""
@@ -111,6 +113,10 @@ class Move(ABC):
 
     def scaled(self, state: SamplerState) -> Self:
         """The move with its step in units of what noise leaves undecided."""
+        return self
+
+    def in_units_of(self, x: Any, share: float = 1.0) -> Self:
+        """The move with its step in units of so much of the spread of the states x; itself where steps have no unit."""
         return self
 
 
@@ -164,6 +170,9 @@ class HMC(Move):
 
     def with_step(self, step: Tensor) -> Self:
         return replace(self, step_size=step)
+
+    def in_units_of(self, x: Any, share: float = 1.0) -> Self:
+        return self.with_step(self.tuned_step * share * x.std())
 
     def _leapfrog(self, point: MCMCState, momentum: Tensor, step: Tensor, density: Density) -> tuple[MCMCState, Tensor]:
         for _ in range(self.num_steps):
@@ -353,8 +362,7 @@ def _kinetic(momentum: Tensor) -> Float[Tensor, " batch"]:
 def _existing(x: Tensor, density: Density) -> Bool[Tensor, "batch positions"]:
     """Which of the flattened positions exist."""
     assert isinstance(density.space, Categorical), "Gibbs and informed moves are of categories"
-    mask = density.space.mask
-    return (torch.ones_like(x, dtype=torch.bool) if mask is None else left(mask, x).expand_as(x)).flatten(1)
+    return density.space.existing(x).flatten(1)
 
 
 def _replaced(x: Tensor, place: Tensor, category: Tensor) -> Any:

@@ -36,7 +36,7 @@ from ..sampling.kernels import SamplerState, look
 from ..sampling.sampler import Sampler
 from ..spaces import Euclidean, Gaussian, Independent, Product, Space, Transition
 from ..spaces.steps import step_coefficients
-from ..states import State, batch_size, concatenate, map_state, per_sample_sum, take
+from ..states import State, batch_size, cast, concatenate, per_sample_sum, take
 
 TOGETHER = 128
 """Draws that walk together: larger batches of particles no longer fit the cache."""
@@ -171,7 +171,7 @@ def _drawn(chain: Chain, keys: Keys) -> _Walk:
 
 def _noised_up(chain: Chain, x0: State, keys: Keys) -> _Walk:
     def walk(condition: Condition, space: Space) -> Stream[tuple[Any, Tensor, Any]]:
-        x = map_state(lambda leaf: leaf.to(torch.get_default_dtype()) if leaf.is_floating_point() else leaf, x0)
+        x = cast(x0, torch.get_default_dtype())
         log_q, state = torch.zeros(len(keys), dtype=torch.float64, device=keys.root.device), SamplerState(x, 0.0, space)
         for k in reversed(range(chain.steps)):
             with torch.no_grad():

@@ -14,7 +14,7 @@ Errors are those of the Bayesian bootstrap (Rubin 1981): weights of unit exponen
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import inf, isnan, log, nan
 
@@ -24,6 +24,7 @@ from torch import Tensor
 
 from ..keys import Keys
 from ..sampling.diagnostics import log_mean_exp, systematic
+from ..states import cast
 from .annealing import Annealed
 from .densities import MCMCState
 
@@ -164,8 +165,8 @@ class Pool:
 
     def members(self) -> MCMCState:
         """Where all of them stand."""
-        points = [source.point for source in self.sources]
-        return MCMCState(torch.cat([one.x.double() for one in points]), torch.cat([one.values for one in points], 1))
+        points = [replace(one.point, x=cast(one.point.x, torch.float64), gradients=None) for one in self.sources]
+        return MCMCState.joined(points)
 
     # Evidence -----------------------------------------------------------------------------------------
 

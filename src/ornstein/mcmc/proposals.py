@@ -26,8 +26,8 @@ from ..guidance.factors import Factored
 from ..keys import Keys
 from ..sampling.flows import draw_with_log_prob, flow_grid
 from ..sampling.likelihood import log_ratio
-from ..spaces import Euclidean, Gaussian, Transition
-from ..states import State
+from ..spaces import Categorical, Euclidean, Gaussian, Independent, Product, Space, Stationary, Transition
+from ..states import State, batch_size, take
 from .paths import chain_of, draw_paths, path_log_density
 
 Way = Literal["auto", "flow", "chain"]
@@ -113,50 +113,110 @@ def _of_chain(denoiser: Denoiser, keys: Keys, steps: int | None, condition: Cond
     return Draws(x, log_q, calls + -(-chain.pilots // len(keys)), "chain", chain.grid, ratio)
 
 
-@dataclass(frozen=True)
-class Kernels(Transition):
-    """A normal distribution of one width about every one of some points, all equally likely.
-
-    Attributes:
-        width: standard deviation in each degree of freedom.
-    """
-
-    points: Float[Tensor, "m ..."]
-    width: float
-    space: Euclidean
-
-    @classmethod
-    def of(cls, points: Float[Tensor, "m ..."], space: Euclidean) -> "Kernels":
-        """As wide as the way from a point to the tenth nearest, typically, by degree of freedom: no gaps in between.
-
-        InputError unless most points differ.
-        """
-        rank, flat = float(space.freedom(points[:1]).sum()), points.flatten(1)
-        ways = torch.cdist(flat, flat, compute_mode="donot_use_mm_for_euclid_dist")
-        near = ways.kthvalue(min(NEIGHBOURS + 1, len(points)), 1).values.median()  # the first is the point itself
-        if not near > 0:
-            raise InputError(f"most of {len(points)} points are the same as others, expected different ones")
-        return cls(points, float(near) / rank**0.5, space)
-
-    def sample(self, keys: Keys) -> Tensor:
-        index = (keys.fold("centre").uniform() * len(self.points)).long()
-        z = keys.fold("around").normal(*self.points.shape[1:]).to(self.points)
-        return self.points[index] + self.space.project(self.width * z)
-
-    def log_prob(self, x: Any) -> Float[Tensor, " batch"]:
-        a, b = x.double().flatten(1), self.points.double().flatten(1)
-        square = a.square().sum(1)[:, None] - 2 * a @ b.T + b.square().sum(1)  # has a gradient where they meet
-        rank = float(self.space.freedom(self.points[:1]).sum())
-        volume = rank * (log(self.width) + 0.5 * log(2 * pi)) + log(len(b))
-        return (-0.5 * square / self.width**2).logsumexp(1) - volume
+# Bases of annealing ------------------------------------------------------------------------------------
 
 
-def wide(space: Euclidean, width: float, device: torch.device | str = "cpu") -> Gaussian:
-    """A normal distribution about 0 with that standard deviation.
+def wide(space: Space, width: float | None = None, device: torch.device | str = "cpu") -> Transition:
+    """Wide noise that knows nothing: a normal distribution about 0, all letters alike, and both side by side.
 
     Args:
-        space: the kind of data and its noise.
-        width: standard deviation about 0, in the unit of x.
+        space: the kind of data and its noise; positions under its mask alone have letters.
+        width: standard deviation about 0, in the unit of x; 1.5 times the spread of the data if not given.
         device: where the tensors are.
     """
+    if isinstance(space, Product):
+        return Independent({name: wide(part, width, device) for name, part in space.parts.items()})
+    if isinstance(space, Categorical):
+        even = torch.full((space.size,), 1 / space.size, dtype=torch.float64, device=device)
+        return Stationary(even, space.shape, space.mask)
+    if not isinstance(space, Euclidean):
+        raise InputError(f"no wide noise is known of {type(space).__name__}")
+    width = 1.5 * space.data_std if width is None else width
     return Gaussian(torch.zeros(1, *space.shape, dtype=torch.float64, device=device), width, space)
+
+
+@dataclass(frozen=True)
+class Kernels(Transition):
+    """A kernel about every one of some points, all equally likely: normal for numbers, letters kept or redrawn.
+
+    Attributes:
+        points: the centres.
+        width: of numbers the standard deviation in each degree of freedom, of categories the probability with which a
+            letter is drawn anew from all alike; a dictionary for a product, whose parts move side by side.
+    """
+
+    points: Float[Tensor, "m ..."] | Any
+    width: Any
+    space: Space
+
+    @classmethod
+    def of(cls, points: Float[Tensor, "m ..."] | Any, space: Space) -> "Kernels":
+        """As wide as the way from a point to the tenth nearest, typically: no gaps in between.
+
+        InputError unless most points differ in their numbers.
+        """
+        return cls(points, _reach(space, points), space)
+
+    @property
+    def parts(self) -> dict[str, "Kernels"]:
+        """Of each part of a product, by itself."""
+        space: Any = self.space
+        return {name: Kernels(self.points[name], self.width[name], part) for name, part in space.parts.items()}
+
+    def sample(self, keys: Keys) -> Any:
+        index = (keys.fold("centre").uniform() * batch_size(self.points)).long()
+        return _about(self.space, take(self.points, index), self.width, keys.fold("around"))
+
+    def log_prob(self, x: Any) -> Float[Tensor, " batch"]:
+        return _log_kernels(self.space, x, self.points, self.width).logsumexp(1) - log(batch_size(self.points))
+
+
+def _reach(space: Space, points: Any) -> Any:
+    if isinstance(space, Product):
+        return {name: _reach(part, points[name]) for name, part in space.parts.items()}
+    flat, m = points.flatten(1), len(points)
+    if isinstance(space, Categorical):
+        changed = flat.shape[1] - _alike(flat, flat, space.size)
+        near = changed.kthvalue(min(NEIGHBOURS + 1, m), 1).values.median().clamp(min=1.0)
+        return min(1.0, float(near) / flat.shape[1] * space.size / (space.size - 1))
+    assert isinstance(space, Euclidean), "kernels are about numbers and categories"
+    ways = torch.cdist(flat, flat, compute_mode="donot_use_mm_for_euclid_dist")
+    near = ways.kthvalue(min(NEIGHBOURS + 1, m), 1).values.median()  # the first is the point itself
+    if not near > 0:
+        raise InputError(f"most of {m} points are the same as others, expected different ones")
+    return float(near) / float(space.freedom(points[:1]).sum()) ** 0.5
+
+
+def _about(space: Space, centres: Any, width: Any, keys: Keys) -> Any:
+    """One draw of the kernel about each centre."""
+    if isinstance(space, Product):
+        return {name: _about(part, centres[name], width[name], keys.fold(name)) for name, part in space.parts.items()}
+    if isinstance(space, Categorical):
+        drawn = wide(space, device=centres.device).sample(keys.fold("letter"))
+        return torch.where(keys.fold("redrawn").uniform(*centres.shape[1:]) < width, drawn, centres)
+    assert isinstance(space, Euclidean), "kernels are about numbers and categories"
+    return centres + space.project(width * keys.normal(*centres.shape[1:]).to(centres))
+
+
+def _log_kernels(space: Space, x: Any, points: Any, width: Any) -> Float[Tensor, "n m"]:
+    """The log-density of each kernel at each x."""
+    if isinstance(space, Product):
+        parts = space.parts.items()
+        each = [_log_kernels(part, x[name], points[name], width[name]) for name, part in parts]
+        return torch.stack(each).sum(0)
+    if isinstance(space, Categorical):
+        exists = space.existing(x[:1]).flatten()
+        own, its = x.flatten(1)[:, exists], points.flatten(1)[:, exists]
+        same, new = _alike(own, its, space.size), width / space.size
+        return same * log(1 - width + new) + (own.shape[1] - same) * log(new)
+    assert isinstance(space, Euclidean), "kernels are about numbers and categories"
+    a, b = x.double().flatten(1), points.double().flatten(1)
+    square = a.square().sum(1)[:, None] - 2 * a @ b.T + b.square().sum(1)  # has a gradient where they meet
+    rank = float(space.freedom(points[:1]).sum())
+    return -0.5 * square / width**2 - rank * (log(width) + 0.5 * log(2 * pi))
+
+
+def _alike(a: Tensor, b: Tensor, size: int) -> Float[Tensor, "n m"]:
+    """At how many positions each row of one has the letter of each row of the other."""
+    one, other = (torch.nn.functional.one_hot(x, size).flatten(1).to(torch.float32) for x in (a, b))
+    return (one @ other.T).round().double()

@@ -7,10 +7,13 @@ the tolerance could be missing, at 95 %, or the budget ends.
 import time
 from dataclasses import dataclass, field
 
+import torch
+
 from ..events import Stream, part
 from ..keys import Keys
 from ..sampling.diagnostics import missing
 from ..spaces import Transition
+from ..states import cast
 from .annealing import Annealed, anneal, merged
 from .budget import Budget
 from .densities import Density
@@ -47,7 +50,7 @@ class Purse:
     def measure(self, base: Transition, keys: Keys) -> None:
         """Measures the rate by a few evaluations, where the budget is in seconds."""
         if self.budget is not None and self.budget.seconds is not None:
-            pilots = base.sample(many(keys, PILOTS).fold("pilots")).double()
+            pilots = cast(base.sample(many(keys, PILOTS).fold("pilots")), torch.float64)
             self.density.at(pilots)  # the first evaluation may build what later ones use
             self.begun, self.before = time.perf_counter(), self.density.tally.evaluations
             self.density.at(pilots)

@@ -17,9 +17,9 @@ from ..denoisers.base import Condition, Denoiser, Guide, Guided, Traits
 from ..errors import InputError
 from ..guidance.factors import Factored, Smooth
 from ..guidance.functions import name_of
-from ..spaces import Euclidean, Gaussian
-from ..states import State, Time
-from .densities import Density
+from ..spaces import Categorical, Transition
+from ..states import State, Time, batch_size
+from .densities import Density, decoded
 from .proposals import wide
 
 
@@ -28,13 +28,17 @@ class Boltzmann(Guide):
     """exp(−E(x₀)), whatever the model believes.
 
     Attributes:
-        energy: dimensionless (kT = 1), (batch, ...) → (batch,), differentiable.
-        width: standard deviation of wide noise about 0 that reaches all of it; 1.5 times the model's data if not given.
-            InputError unless it is positive.
+        energy: dimensionless (kT = 1), (batch, ...) → (batch,), of the code of x₀: numbers as they are, by which it is
+            differentiable, categories one-hot (batch, *positions, categories), a dictionary of both for a product.
+        width: standard deviation of wide noise about 0 that reaches all numbers; 1.5 times the model's data if not
+            given. InputError unless it is positive. Of categories all letters alike are the wide noise.
+        numbered: the energy takes categories by number, int64, −1 where no position exists: a program without
+            gradients, such as a folding algorithm.
     """
 
-    energy: Callable[[Tensor], Float[Tensor, " batch"]]
+    energy: Callable[[Any], Float[Tensor, " batch"]]
     width: float | None = None
+    numbered: bool = False
 
     def __post_init__(self) -> None:
         if self.width is not None and not 0 < self.width < inf:
@@ -69,25 +73,26 @@ class Targeted(Guided):
         return guide.guide(self) if isinstance(guide, Boltzmann) else Targeted(self.denoiser & guide, self.target)
 
 
-def target_of(denoiser: Denoiser, condition: Condition | None = None) -> tuple[Density, Gaussian]:
+def target_of(denoiser: Denoiser, condition: Condition | None = None) -> tuple[Density, Transition]:
     """The density that samples are corrected to, and wide noise that reaches it; InputError if there is none.
 
-    condition: of one sample.
+    condition: of one sample; under its mask, where there is one, only some positions exist.
     """
-    space = denoiser.space
-    if not isinstance(space, Euclidean):
-        raise InputError(f"exact='mcmc' is for continuous data, not for {type(space).__name__}; take exact='particles'")
+    space = denoiser.space.with_mask((condition or {}).get("mask"))
     if isinstance(denoiser, Targeted):
-        width = denoiser.target.width or 1.5 * space.data_std
-        return Density.of_energy(denoiser.target.energy, space), wide(space, width, denoiser.device)
+        target = denoiser.target
+        return Density.of_energy(target.energy, space, target.numbered), wide(space, target.width, denoiser.device)
     prior = denoiser.denoiser if isinstance(denoiser, Factored) else denoiser
     factors = denoiser.factors if isinstance(denoiser, Factored) else ()
     rough = [type(factor).__name__ for factor in factors if not isinstance(factor, Smooth)]
-    if rough:
+    if rough and not isinstance(space, Categorical):
         raise InputError(f"exact='mcmc' takes factors with a smooth log g, not {rough[0]}; take exact='particles'")
 
-    def log_p(x: Tensor) -> Tensor:
-        given = {name: value.expand(len(x), *value.shape[1:]) for name, value in (condition or {}).items()}
-        return prior.log_density(x, 0.0, given) + sum(f.log_g(x) for f in factors if isinstance(f, Smooth))
+    def log_p(code: Any) -> Tensor:
+        n = batch_size(code)
+        given = {name: value.expand(n, *value.shape[1:]) for name, value in (condition or {}).items()}
+        x = decoded(space, code)
+        log_g = [f.log_g(code) if isinstance(f, Smooth) else f.log_expect(space.point_mass(x)) for f in factors]
+        return prior.log_density(x, 0.0, given) + sum(log_g)
 
-    return Density(space, (log_p,)), wide(space, 1.5 * space.data_std, denoiser.device)
+    return Density(space, (log_p,), smooth=False), wide(space, None, denoiser.device)

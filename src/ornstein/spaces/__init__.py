@@ -1,7 +1,7 @@
 """The kinds of data: what noise means for each."""
 
 from .base import Mask, Space, Transition
-from .categorical import Categorical, Choice
+from .categorical import Categorical, Choice, Stationary
 from .euclidean import Centered, Euclidean
 from .gaussians import Correlated, Gaussian
 from .markov import Markov, RedrawKernel, Substitution
@@ -22,6 +22,7 @@ __all__ = [
     "Product",
     "RedrawKernel",
     "Space",
+    "Stationary",
     "Substitution",
     "Transition",
 ]

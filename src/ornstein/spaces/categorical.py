@@ -171,6 +171,10 @@ class Categorical(Space):
         """Whether noise does nothing but mask: what is not masked is clean."""
         return self.states > self.size and self.chain.stationary[self.size].item() == 1
 
+    def existing(self, x: Int[Tensor, "batch *positions"]) -> Bool[Tensor, "batch *positions"]:
+        """Where there is a category."""
+        return torch.ones_like(x, dtype=torch.bool) if self.mask is None else left(self.mask, x).expand_as(x)
+
     def hidden(self, x_t: Int[Tensor, "batch *positions"]) -> Bool[Tensor, "batch *positions"]:
         """Where there is a mask to be revealed."""
         hidden = (x_t == self.size) & (self.states > self.size)

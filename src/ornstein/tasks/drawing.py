@@ -20,13 +20,14 @@ from ..events import Event, Stream, finished, part
 from ..guidance.values import as_tensor
 from ..keys import Keys
 from ..mcmc.correction import corrected, shuffled
+from ..mcmc.discrete import moves_for
 from ..mcmc.moves import MALA
 from ..mcmc.proposals import draw as propose
 from ..mcmc.targets import target_of
 from ..sampling.kernels import SamplerState
 from ..sampling.sampler import Sampler
 from ..states import batch_size as batch_size_of
-from ..states import concatenate, take, to_device
+from ..states import cast, concatenate, take, to_device
 from .checks import require_factors_outside, require_one_condition, require_sense, require_shared, require_start
 from .engines import MCMC, Engine, Independent, Population, engine, record
 from .memory import require_room
@@ -310,16 +311,17 @@ def _mcmc(job: Job, how: MCMC) -> Stream[Samples]:
     """n samples of the density behind a denoiser, proposed by it."""
     denoiser, n, proposals = job.denoiser, job.n, how.proposals(job.n)
     require_shared(denoiser)
-    move, effort = MALA(), how.effort()
+    effort = how.effort()
     keys = job.keys(range(proposals))
     given = job.given(torch.arange(proposals) % n)
     require_one_condition(given)
     density, base = target_of(denoiser, take(given, slice(1)))
+    move = moves_for(density, MALA())
     total = _DRAWING + _CORRECTING
     drawn = yield from part(propose.events(denoiser, keys, "auto", how.steps, given), 0, _DRAWING, total)
     keys = keys[:n].fold("correct")
     correcting = corrected.events(drawn, density, base, keys, effort, move)
-    frames: list[Tensor] = []
+    frames: list[Any] = []
     x, exactness = yield from _filmed(
         part(correcting, _DRAWING, _CORRECTING, total), frames if how.trajectory else None
     )
@@ -333,21 +335,20 @@ def _mcmc(job: Job, how: MCMC) -> Stream[Samples]:
         "tolerance": effort.tolerance,
         "kernels": [repr(move)],
     }
-    x = x.to("cpu", torch.get_default_dtype())
     samples = job.finished(
         how,
-        x,
+        cast(x, torch.get_default_dtype()),
         take(given, slice(n)),
         made,
-        trajectory=[frame[shuffled(keys, n).cpu()] for frame in frames],
+        trajectory=[take(frame, shuffled(keys, n).cpu()) for frame in frames],
         nfe=drawn.nfe,
         exactness=exactness,
     )
-    yield Event(total, total, "done", x, samples, samples)
+    yield Event(total, total, "done", samples.x, samples, samples)
     return samples
 
 
-def _filmed(stream: Stream[Any], frames: list[Tensor] | None) -> Stream[Any]:
+def _filmed(stream: Stream[Any], frames: list[Any] | None) -> Stream[Any]:
     """The stream; the states of its counted moves are kept."""
     while True:
         try:
@@ -355,7 +356,7 @@ def _filmed(stream: Stream[Any], frames: list[Tensor] | None) -> Stream[Any]:
         except StopIteration as end:
             return end.value
         if frames is not None and event.stage == "moves":
-            frames.append(event.state.to("cpu", torch.get_default_dtype()))
+            frames.append(to_device(cast(event.state, torch.get_default_dtype()), "cpu"))
         yield event
 
 
