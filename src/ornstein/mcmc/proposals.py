@@ -46,9 +46,9 @@ class Draws:
         nfe: network evaluations a sample, gradients counted as one, pilots shared out.
         way: how they were drawn.
         grid: the times they walked.
-        ratio: (points, their log p, log p, keys) → a stream of log p/q at points that are not draws, one key a point, of
-            any p; log p maps other points to nats. Of a chain it is that of one path to each point, of which exp(−·) is right on
-            average.
+        ratio: (points, their log p, log p, keys) → a stream of log p/q at points that are not draws, one key a point;
+            log p maps other points to nats. Of a chain it is that of one path to each point, of which exp(−·) is right
+            on average.
     """
 
     x: Float[Tensor, "n ..."] | Any
