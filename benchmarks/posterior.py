@@ -2,9 +2,10 @@
 
     make bench-env && .bench-env/bin/python benchmarks/posterior.py
 
-Wasserstein-1 distance to exact draws on the MCGdiff mixture, evidence against the exact one, and simulation-based
-calibration. Writes benchmarks/results/posterior.jsonl, docs/posterior.md and docs/posterior.svg. Problems 0–9 are for
-tuning; the reported ones are 100–119.
+Wasserstein-1 distance to exact draws on the MCGdiff mixture, what particles say of their own errors against what is so,
+and simulation-based calibration. Writes benchmarks/results/posterior.jsonl, docs/posterior.md and docs/posterior.svg.
+Problems 0–9 are for tuning; the reported ones are 100–119, and 200–319 for the errors. `--again PART` runs parts of it
+anew and keeps the rows of the others; only the part "peers" needs azula.
 """
 
 import argparse
@@ -20,7 +21,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-import posterior_peers as peers
 import posterior_report as reporting
 from ornstein.beliefs import Belief, Normal
 from ornstein.denoisers.base import Condition, Denoiser, Guide, Guided, with_covariance
@@ -28,11 +28,12 @@ from ornstein.guidance.measurements import Measurement
 from ornstein.keys import Keys
 from ornstein.states import State, Time
 from ornstein.tasks.drawing import sample
+from posterior_honesty import honesty
 from posterior_worlds import F64, SETTINGS, Exact, Method, Outcome, Problem, problem, wasserstein
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "posterior.jsonl"
-TUNING, REPORTED = range(10), range(100, 120)
+TUNING, REPORTED, MANY = range(10), range(100, 120), range(200, 320)
 DRAWS, FLOORS = 1000, 5
 REPETITIONS, RANKED, DIRECTIONS = 200, 99, 3
 Row = dict[str, Any]
@@ -42,8 +43,8 @@ Row = dict[str, Any]
 
 
 def ours() -> Iterator[Method]:
-    """Particles, with the default number of steps and with more, and guidance without them."""
-    for steps in sorted(set(reporting.STEPS.values())):
+    """Particles with the default number of steps and with fewer, and guidance without them."""
+    for steps in (50, reporting.STEPS):
         run = partial(_sampled, exact="particles", particles=DRAWS, steps=steps)
         yield Method("ornstein", reporting.particles(steps), run)
     yield Method("ornstein", "off, 50 steps", partial(_sampled, steps=50))
@@ -52,7 +53,7 @@ def ours() -> Iterator[Method]:
 def _sampled(problem: Problem, n: int, seed: int, **options: Any) -> Outcome:
     """One call of the package."""
     found = sample(Exact(problem) & problem.measurement, n, seed=seed, **options)
-    return Outcome(found.x, found.nfe, found.exactness)
+    return Outcome(found.x, found.nfe)
 
 
 # Distances --------------------------------------------------------------------------------------------
@@ -69,24 +70,32 @@ def measured(method: Method, problem: Problem, exact: Tensor, seed: int) -> Row:
     if not found.x.isfinite().all():
         return {"failed": "not finite"}
     seconds = time.perf_counter() - began
-    row: Row = {"w1": wasserstein(found.x, exact), "nfe": found.nfe, "seconds": round(seconds, 2)}
-    if found.exactness is None:
-        return row
-    off = found.exactness.log_evidence - problem.log_evidence
-    return row | {"ess": min(found.exactness.ess), "evidence_off": off, "evidence_error": found.exactness.error}
+    return {"w1": wasserstein(found.x, exact), "nfe": found.nfe, "seconds": round(seconds, 2)}
 
 
 def distances(methods: Sequence[Method], seeds: Iterable[int], settings: Sequence[tuple[int, int]]) -> Iterator[Row]:
-    """Every method on every problem, and what other exact draws are apart from the same ones."""
+    """Every method on every problem."""
     for d, m in settings:
         for seed in seeds:
             world, where = problem(d, m, seed), {"d": d, "m": m, "seed": seed}
-            exact, *others = (world.draw(Keys.of(seed, DRAWS).fold(f"exact {k}")) for k in range(1 + FLOORS))
-            floor = sum(wasserstein(other, exact) for other in others) / FLOORS
-            yield {"library": "exact", "method": reporting.FLOOR, **where, "w1": floor}
+            exact = _exact(world, seed, 0)
             for method in methods:
                 yield {"library": method.library, "method": method.name, **where} | measured(method, world, exact, seed)
         log(f"({d}, {m}) done")
+
+
+def floors(seeds: Iterable[int], settings: Sequence[tuple[int, int]]) -> Iterator[Row]:
+    """What other exact draws are apart from the same ones."""
+    for d, m in settings:
+        for seed in seeds:
+            exact, *others = (_exact(problem(d, m, seed), seed, k) for k in range(1 + FLOORS))
+            floor = sum(wasserstein(other, exact) for other in others) / FLOORS
+            yield {"library": "exact", "method": reporting.FLOOR, "d": d, "m": m, "seed": seed, "w1": floor}
+
+
+def _exact(world: Problem, seed: int, k: int) -> Tensor:
+    """The k-th exact draws."""
+    return world.draw(Keys.of(seed, DRAWS).fold(f"exact {k}"))
 
 
 # Calibration ------------------------------------------------------------------------------------------
@@ -144,15 +153,44 @@ def log(text: str) -> None:
     print(f"[{time.perf_counter() - _BEGIN:4.0f} s] {text}", flush=True)
 
 
-def rounded(row: Row) -> Row:
-    return {name: float(f"{value:.5g}") if isinstance(value, float) else value for name, value in row.items()}
+def rounded(value: Any) -> Any:
+    """Rows with five digits a number."""
+    if isinstance(value, dict):
+        return {name: rounded(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [rounded(inner) for inner in value]
+    return float(f"{value:.5g}") if isinstance(value, float) else value
 
 
-def run(seeds: Sequence[int], settings: Sequence[tuple[int, int]], repetitions: int) -> list[Row]:
-    """All rows, the last one about the run itself."""
-    rows = [rounded(row) for row in calibration(seeds[0], repetitions)]
-    rows += [rounded(row) for row in distances([*ours(), *peers.methods()], seeds, settings)]
-    return [*rows, {"seconds": round(time.perf_counter() - _BEGIN), "versions": reporting.versions()}]
+def peers(seeds: Sequence[int], settings: Sequence[tuple[int, int]]) -> Iterator[Row]:
+    """Azula's methods, and the floor of exact draws."""
+    import posterior_peers
+
+    yield from floors(seeds, settings)
+    yield from distances(list(posterior_peers.methods()), seeds, settings)
+
+
+def parts(
+    seeds: Sequence[int], many: Sequence[int], settings: Sequence[tuple[int, int]], repetitions: int
+) -> dict[str, Callable[[], Iterator[Row]]]:
+    """What the run consists of; many: the problems on which errors are judged."""
+    return {
+        "calibration": lambda: calibration(seeds[0], repetitions),
+        "peers": lambda: peers(seeds, settings),
+        "ours": lambda: distances([*ours()], seeds, settings),
+        "honesty": lambda: honesty(settings, reporting.STEPS, many),
+    }
+
+
+def run(chosen: dict[str, Callable[[], Iterator[Row]]], before: Sequence[Row]) -> list[Row]:
+    """The rows of the chosen parts, each with one about its run, after those of the others from before."""
+    rows = [row for row in before if row["part"] not in chosen]
+    for part, make in chosen.items():
+        began = time.perf_counter()
+        rows += [{"part": part, **rounded(row)} for row in make()]
+        rows.append({"part": part, "minutes": round((time.perf_counter() - began) / 60, 1), **reporting.versions()})
+        log(f"{part} done")
+    return rows
 
 
 def main() -> None:
@@ -160,17 +198,19 @@ def main() -> None:
     options.add_argument("--tuning", action="store_true", help="the tuning problems; prints, and writes no files")
     options.add_argument("--quick", action="store_true", help="two problems in 8 dimensions; writes no files")
     options.add_argument("--report", action="store_true", help="only write the page again, from the stored results")
+    names = ("calibration", "peers", "ours", "honesty")
+    options.add_argument("--again", nargs="+", choices=names, default=names, help="only these parts anew")
     chosen = options.parse_args()
     torch.set_num_threads(1)
     torch.set_default_dtype(F64)
     warnings.filterwarnings("ignore")
     seeds, settings, repetitions = TUNING if chosen.tuning else REPORTED, SETTINGS, REPETITIONS
+    many = TUNING if chosen.tuning else MANY
     if chosen.quick:
-        seeds, settings, repetitions = seeds[:2], SETTINGS[:3], 20
-    if chosen.report:
-        rows = [json.loads(line) for line in RESULTS.read_text().splitlines()]
-    else:
-        rows = run(seeds, settings, repetitions)
+        seeds, many, settings, repetitions = seeds[:2], many[:10], SETTINGS[:3], 20
+    before = [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
+    make = parts(seeds, many, settings, repetitions)
+    rows = before if chosen.report else run({part: make[part] for part in chosen.again}, before)
     write = not (chosen.tuning or chosen.quick)
     if write and not chosen.report:
         RESULTS.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))

@@ -21,7 +21,6 @@ from ornstein.denoisers.oracles import Mixture, gaussian_mixture
 from ornstein.guidance.measurements import Measurement
 from ornstein.guidance.operators import Matrix
 from ornstein.keys import Keys
-from ornstein.sampling.diagnostics import Exactness
 from ornstein.schedules import Cosine
 from ornstein.spaces import Euclidean
 from ornstein.states import State, Time
@@ -71,10 +70,26 @@ class Problem:
 
     def draw(self, keys: Keys) -> Tensor:
         """Exact samples of the posterior."""
+        means, cov = self._given()
+        covs = cov.expand(len(means), -1, -1)
+        return gaussian_mixture(means, covs, self._log_joint.softmax(0)).draw(keys)
+
+    def along(self, directions: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        """The posterior's mean along each of (d, k) directions, and its distribution function, (k) values → (k)."""
+        means, cov = self._given()
+        shares, centres = self._log_joint.softmax(0), means @ directions
+        widths = (directions * (cov @ directions)).sum(0).sqrt()
+
+        def below(values: Tensor) -> Tensor:
+            return shares @ torch.special.ndtr((values - centres) / widths)
+
+        return shares @ centres, below
+
+    def _given(self) -> tuple[Tensor, Tensor]:
+        """Means of the components given y, and the covariance that they share."""
         residual = self.y - self.means @ self.matrix.T
         gain = torch.linalg.solve(self._seen, self.matrix).T
-        covs = self._unit - gain @ self.matrix
-        return gaussian_mixture(self.means + residual @ gain.T, covs, self._log_joint.softmax(0)).draw(keys)
+        return self.means + residual @ gain.T, self._unit[0] - gain @ self.matrix
 
     @property
     def prior(self) -> Mixture:
@@ -103,11 +118,10 @@ class Problem:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a method drew, evaluations of the denoiser a sample, and how exact it says it is."""
+    """What a method drew, and evaluations of the denoiser a sample."""
 
     x: Tensor
     nfe: float
-    exactness: Exactness | None = None
 
 
 @dataclass(frozen=True)

@@ -69,6 +69,7 @@ def _row(report: Any, **changed: Any) -> dict[str, Any]:
     row |= {"gradients": 120000, "values": 0, "training": 5000000, "rounds": 2, "tv": 0.01}
     row |= {"tv_floor": 0.08, "modes": 40, "w2": 4.5, "log_z_error": 0.004, "log_z_se": 0.003, "energy_error": 0.02}
     row |= {"energy_se": 0.03, "virial_error": 0.1, "virial_se": 0.2, "ks": 0.02, "r_hat": 1.001, "ess": 0.8}
+    row |= {"missing": 0.008, "uncovered": 0.0, "low_off": -0.01, "high_off": 0.02, "exact": True}
     return row | {"k_hat": 0.2, "passed": True, "verdict": "exact within the errors stated"} | changed
 
 
@@ -87,12 +88,17 @@ def about() -> dict[str, Any]:
 def test_what_is_missed_is_named(report: Any, about: dict[str, Any]) -> None:
     text = report.page([_row(report), about])
     met, missed = text.split("## Goals met")[1].split("## Where we miss")
-    assert met.count("- gmm-40") == 4
+    assert met.count("- gmm-40") == 5
     assert missed.strip() == "- Nothing."
-    text = report.page([_row(report, tv=0.03, passed=False, verdict="NOT TO BE TRUSTED"), about])
+    text = report.page([_row(report, tv=0.03, passed=False, verdict="NOT TO BE TRUSTED", low_off=0.001), about])
     missed = text.split("## Where we miss")[1]
     assert "total variation of the shares 0.03, goal 0.02" in missed
     assert "NOT TO BE TRUSTED" in missed
+    assert "log Z lies outside of what is stated, +0.001 to +0.020 off" in missed
+    text = report.page([_row(report, missing=0.05, exact=False, verdict="as far as was searched"), about])
+    missed = text.split("## Where we miss")[1]
+    assert "share of the mass that could be missing 0.05, goal 0.03" in missed
+    assert "hybrid, 1,000: as far as was searched." in missed
 
 
 def test_a_model_that_has_lost_modes_is_not_passed_over(report: Any, about: dict[str, Any]) -> None:
@@ -110,6 +116,7 @@ def test_independent_draws_rarely_exceed_the_level(worlds: Any) -> None:
 
 def test_the_plot_is_drawn(report: Any, about: dict[str, Any], tmp_path: Path) -> None:
     nuts = {"method": report.NUTS, "size": "4 chains", "gradients": 1000, "tv": 0.5}
+    peer = {"method": report.PEER, "size": "1,000", "gradients": 2000, "tv": 0.2}
     plots = import_module("energies_plot")
-    plots.plot([_row(report), {**_row(report), **nuts}, about], tmp_path / "plot.svg")
+    plots.plot([_row(report), {**_row(report), **nuts}, {**_row(report), **peer}, about], tmp_path / "plot.svg")
     assert (tmp_path / "plot.svg").read_text().startswith("<?xml")

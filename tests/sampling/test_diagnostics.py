@@ -1,21 +1,28 @@
 """Effective sample sizes, resampling and the error of the evidence, against what they promise."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from math import inf, isnan, nan
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 from torch import Tensor
 
 from ornstein.keys import Keys
 from ornstein.sampling.diagnostics import (
     Exactness,
     effective_sample_size,
+    errors_of_means,
     genealogy_error,
+    interval,
     log_mean_exp,
+    mean_and_error,
     missing,
     systematic,
+    widening,
 )
 from worlds import assert_close, double, rejected
 
@@ -113,6 +120,105 @@ def test_what_unequal_families_can_have_missed_solves_its_equation() -> None:
 @pytest.mark.parametrize("families", [1, 2])
 def test_one_or_two_families_bound_nothing(families: int) -> None:
     assert missing(torch.full((families,), 1 / families)) == 1
+
+
+@pytest.mark.parametrize("count", [5, 10, 40, 400])
+def test_few_families_have_students_error(count: int) -> None:
+    even = torch.full((count,), 1 / count, dtype=torch.float64)
+    expected = stats.t.ppf(0.975, count - 1) / stats.norm.ppf(0.975)
+    assert widening(0 * even, even).item() == pytest.approx(expected, rel=0.02)
+    assert widening(even[:1], even[:1] * count).item() == inf
+
+
+def test_skewed_families_have_a_wider_error() -> None:
+    """One family that decides everything: 1 + 2 γ²/n with γ²/n = 1."""
+    even = torch.full((400,), 1 / 400, dtype=torch.float64)
+    assert widening(torch.eye(400)[0].double(), even) / widening(0 * even, even) == pytest.approx(3**0.5)
+
+
+FAMILIES, MEMBERS, REPEATS = 40, 5, 400
+GENEALOGY = torch.arange(FAMILIES * MEMBERS) // MEMBERS
+ONE_BY_ONE = torch.arange(FAMILIES * MEMBERS)
+
+
+def relatives(spread: float) -> Tensor:
+    """Standard normal values of samples of many repetitions, (n, repeats); those of a family share all but `spread`."""
+    keys = Keys.of(8, REPEATS)
+    common = keys.fold("family").normal(FAMILIES).T.double().repeat_interleave(MEMBERS, 0)
+    own = keys.fold("own").normal(FAMILIES * MEMBERS).T.double()
+    return (1 - spread**2) ** 0.5 * common + spread * own
+
+
+def assert_error_of_means(genealogy: Tensor, spread: float) -> None:
+    """The true mean, 0, lies within 1.96 errors in 95 % of the repetitions."""
+    values = relatives(spread)
+    held = (values.mean(0).abs() < 1.96 * errors_of_means(values, genealogy)).sum().item()
+    p = stats.binomtest(int(held), REPEATS, 0.95).pvalue
+    assert p > 0.01, f"held in {held / REPEATS:.1%}"
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.5])
+def test_the_error_of_a_mean_holds_and_one_that_counts_particles_does_not(spread: float) -> None:
+    assert_error_of_means(GENEALOGY, spread)
+    rejected(assert_error_of_means, ONE_BY_ONE, spread)
+
+
+def test_one_family_has_no_error_of_a_mean() -> None:
+    assert mean_and_error(WEIGHTS, torch.zeros(50, dtype=torch.long)) == (pytest.approx(0.02), inf)
+
+
+def quantiles(values: Tensor, genealogy: Tensor, level: float) -> tuple[Tensor, Tensor]:
+    """A broken twin: those of the samples, as if these were all that there is."""
+    low, high = values.quantile(double([(1 - level) / 2, (1 + level) / 2]), 0)
+    return low, high
+
+
+def assert_interval(found: Callable[..., tuple[Tensor, Tensor]], level: float, spread: float) -> None:
+    """A further draw falls within it with the probability `level`: the mean mass over repetitions is that."""
+    low, high = found(relatives(spread), GENEALOGY, level)
+    mass = torch.special.ndtr(high) - torch.special.ndtr(low)
+    z = (mass.mean() - level) / (mass.std() / REPEATS**0.5)
+    assert abs(z) < 3.5, f"it holds {mass.mean():.4f} of the mass, z = {z:.1f}"
+
+
+@pytest.mark.parametrize(("level", "spread"), [(0.9, 0.0), (0.6, 0.0), (0.9, 0.5)])
+def test_an_interval_holds_its_level_and_quantiles_do_not(level: float, spread: float) -> None:
+    assert_interval(interval, level, spread)
+    rejected(assert_interval, quantiles, level, spread)
+
+
+def test_an_interval_of_independent_samples_lies_between_their_ranks() -> None:
+    """Of 99 the fifth and the fifth from the end hold 90 %."""
+    values = Keys.of(9, 99).normal().double()
+    low, high = interval(values[:, None].expand(-1, 2), torch.arange(99), 0.9)
+    ordered = values.sort().values
+    assert ordered[3] < low[0] <= ordered[4]
+    assert ordered[94] <= high[1] < ordered[95]
+
+
+def test_the_tails_of_a_handful_are_unknown_and_a_constant_is_its_own_interval() -> None:
+    values = Keys.of(9, 10).normal().repeat_interleave(20)
+    assert interval(values, torch.arange(200) // 20, 0.9) == (-inf, inf)
+    assert interval(values, torch.zeros(200, dtype=torch.long), 0.9) == (-inf, inf)
+    assert interval(torch.ones(40), torch.arange(40), 0.9) == (1, 1)
+
+
+def test_what_could_be_missing_is_said_recorded_and_read_back() -> None:
+    found = Exactness("particles", 64, (0.9, 0.5), 2, 31, -1.25, 0.03, 0.113)
+    assert found.verdict == "of what the model can draw, at most 11 % of the mass could be missing (95 %)"
+    assert found.verdict in str(found)
+    assert "at most 0.8 % of" in replace(found, missing=0.0081).verdict
+    assert "COLLAPSED" in replace(found, families=4).verdict
+    assert Exactness.from_record(found.record()) == found
+
+
+def test_a_record_from_before_it_was_said_is_read() -> None:
+    record = Exactness("particles", 64, (0.9, 0.5), 2, 31, -1.25, 0.03, 0.11).record()
+    older = Exactness.from_record({name: value for name, value in record.items() if name != "missing"})
+    assert isnan(older.missing)
+    assert replace(older, missing=0.11) == Exactness.from_record(record)
+    assert older.verdict == "how much could be missing was not recorded"
+    assert Exactness.from_record(replace(older, missing=nan).record()).log_evidence == -1.25
 
 
 def test_the_summary_is_json_and_a_sentence() -> None:

@@ -22,8 +22,8 @@ from ornstein.guidance.factors import Energy, Factor, NoisyClassifierGuidance
 from ornstein.guidance.measurements import Fixed, Measurement
 from ornstein.guidance.operators import Mask, Matrix
 from ornstein.keys import Keys
-from ornstein.sampling.diagnostics import effective_sample_size
-from ornstein.sampling.grids import log_snr, uniform
+from ornstein.sampling.diagnostics import effective_sample_size, mean_and_error
+from ornstein.sampling.grids import CLOSE, log_snr, uniform
 from ornstein.sampling.kernels import Kernel, Predictor, SamplerState
 from ornstein.sampling.particles import Particles
 from ornstein.sampling.sampler import Sampler
@@ -324,6 +324,37 @@ def test_a_joint_world_is_tilted_in_both_parts() -> None:
     rejected(assert_joint, Unweighted())
 
 
+# Beliefs without a matrix -----------------------------------------------------------------------------
+
+
+def assert_wide(order: int) -> None:
+    """The chain's own variance, of the mean alone, in sixty steps."""
+    world = single()
+    kernel = Particles(dense=0, order=order)
+    x = population(MeanOnly(world), log_snr(60, world.space, CLOSE), 6000, 3, kernel).x.double()
+    exact = world.components.variances.sum().item()  # pyright: ignore[reportAttributeAccessIssue]
+    share = (x.var(0).sum() / exact).item()
+    assert 0.94 < share < 1.06, f"{share:.3f} of the variance"
+
+
+def test_the_chain_of_a_mean_looks_back_and_keeps_its_variance() -> None:
+    assert_wide(2)
+    rejected(assert_wide, 1)
+
+
+def test_a_chain_that_looks_back_is_weighed_as_it_is_taken() -> None:
+    """A measured Gaussian: means, covariance and evidence, with particles that are resampled on the way."""
+    world, kernel = single(), Particles(threshold=0.95, dense=0)
+    state = population(MeanOnly(world) & MEASURED, log_snr(100, world.space, CLOSE), 4000, 4, kernel)
+    (expected, log_z), found = quadrature(world, log_likelihood), of(state).exactness()
+    assert found.resampled > 1
+    assert found.log_evidence == pytest.approx(log_z, abs=4 * found.error + 0.02)
+    mean, second = expected[:2], expected[[2, 3, 3, 4]].reshape(2, 2)
+    cov = second - mean[:, None] * mean
+    assert ((state.x.double().mean(0) - mean) / cov.diagonal().sqrt()).abs().max() < 0.1
+    assert (torch.cov(state.x.T) - cov).norm() < 0.1 * cov.norm()
+
+
 # Honesty ----------------------------------------------------------------------------------------------
 
 
@@ -350,6 +381,22 @@ def test_the_error_of_the_evidence_is_honest(threshold: float) -> None:
     assert_honest(threshold)
     rejected(assert_honest, threshold, boast=2.0)
     rejected(assert_honest, threshold, boast=1 / 3)
+
+
+def assert_mean(genealogy: Callable[[Any], Tensor]) -> None:
+    """Means of repeated runs scatter as the families of each of them say."""
+    (_, log_g), (populations, samples, _) = TILTS["energy"], repeated(0.7)
+    exact, off = quadrature(single(), log_g)[0][0], []
+    for one, x in zip(populations, samples, strict=True):
+        mean, error = mean_and_error(x, genealogy(one))
+        off.append((mean - exact.item()) / error)
+    rms = double(off).square().mean().sqrt().item()
+    assert 0.7 < rms < 1.3, f"the mean is off by {rms:.2f} stated errors"
+
+
+def test_the_error_of_a_mean_is_honest_and_one_that_counts_particles_is_not() -> None:
+    assert_mean(lambda one: one.ancestor)
+    rejected(assert_mean, lambda one: torch.arange(len(one.ancestor)))
 
 
 def assert_size(claimed: Callable[[Any], float]) -> None:

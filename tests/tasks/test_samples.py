@@ -1,12 +1,14 @@
 """`sample` with exact="particles": one population, evenly shared out, which says how exact it is."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 
 from ornstein.denoisers.composition import ClassifierFreeGuidance, mixture, negation, product
+from ornstein.denoisers.oracles import gaussian_mixture
 from ornstein.errors import InputError
 from ornstein.guidance.factors import Energy
 from ornstein.guidance.measurements import Measurement
@@ -14,10 +16,13 @@ from ornstein.guidance.operators import Matrix
 from ornstein.keys import Keys
 from ornstein.mcmc.targets import Boltzmann
 from ornstein.report.posteriors import exact_mean, three_modes
-from ornstein.sampling.grids import log_snr, uniform
+from ornstein.sampling.diagnostics import mean_and_error
+from ornstein.sampling.grids import CLOSE, log_snr, uniform
 from ornstein.sampling.particles import Particles
 from ornstein.sampling.sampler import Sampler
 from ornstein.tasks.drawing import sample
+from ornstein.tasks.engines import Population
+from ornstein.tasks.samples import Samples, exactness_of
 from ornstein.tasks.strength import ExponentialTilt
 from worlds import anisotropic, coupled, double, line, sequences, single
 
@@ -175,3 +180,60 @@ def test_starts_without_a_meaning_are_refused(option: dict[str, Any], said: str)
     world = anisotropic()
     with pytest.raises(InputError, match=said):
         sample(world, **{"n": 5, "steps": 3, "start": world.space.prior(Keys.of(9, 5)), **option})
+
+
+# What a quantity of the samples says --------------------------------------------------------------------
+
+
+def test_a_quantity_has_an_error_and_an_interval_by_the_genealogy() -> None:
+    drawn = sample(GUIDED, 64, 10, exact="particles")
+    mean, error = drawn.mean_and_error(drawn.x)
+    low, high = drawn.interval(drawn.x, 0.8)
+    assert mean.shape == error.shape == low.shape == high.shape == (2,)
+    assert ((low < mean) & (mean < high)).all()
+    assert drawn.genealogy is not None
+    assert error[1].item() == pytest.approx(mean_and_error(drawn.x[:, 1], drawn.genealogy)[1])
+    narrower = drawn.interval(drawn.x[:, 0].numpy(), 0.5)
+    assert low[0] < narrower[0] < narrower[1] < high[0]
+
+
+def test_relatives_count_once_and_independent_samples_each() -> None:
+    values = torch.arange(40.0)
+    free = Samples(values[:, None])
+    related = replace(free, genealogy=torch.arange(40) // 8)
+    assert related.mean_and_error(values)[1] > 2 * free.mean_and_error(values)[1]
+    assert free.interval(values)[0] > -torch.inf
+    assert related.interval(values)[0] == -torch.inf
+
+
+@pytest.mark.parametrize(
+    ("values", "level", "words"),
+    [
+        (torch.zeros(3), 0.9, r"values have the shape \(3,\), expected one or an array for each of 4 samples"),
+        (1.0, 0.9, r"values have the shape \(\), expected"),
+        ([0.0, torch.nan, 0.0, 0.0], 0.9, r"values: element \(1,\) is nan, expected finite"),
+        ("abcd", 0.9, "values is a str, expected numbers"),
+        (torch.zeros(4), 90, r"level is 90, expected a probability in \(0, 1\)"),
+        (torch.zeros(4), "high", r"level is 'high', expected a probability"),
+    ],
+)
+def test_values_that_are_none_are_refused(values: Any, level: Any, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        Samples(torch.zeros(4, 1)).interval(values, level)
+
+
+def test_older_manifests_say_nothing_of_what_could_be_missing() -> None:
+    record = {"method": "particles", "particles": 8, "ess": [0.5], "resampled": 1, "families": 6}
+    found = exactness_of({**record, "log_evidence": -1.0, "error": 0.1})
+    assert "was not recorded" in str(found)
+    assert "at most 2.0 %" in str(exactness_of({**record, "log_evidence": -1.0, "error": 0.1, "missing": 0.02}))
+    with pytest.raises(InputError, match="missing"):
+        exactness_of({**record, "log_evidence": -1.0, "error": 0.1, "missing": "none"})
+
+
+@pytest.mark.parametrize(("numbers", "least"), [(4, 0.02), (40, CLOSE)])
+def test_a_chain_that_ends_in_a_mean_takes_a_small_last_step(numbers: int, least: float) -> None:
+    world = gaussian_mixture(torch.zeros(1, numbers), torch.eye(numbers)[None])
+    sampler = Population(steps=12).sampler_for(world)
+    assert sampler.grid == log_snr(12, world.space, least)
+    assert Population(steps=12, grid="log-snr").sampler_for(world).grid == log_snr(12, world.space)

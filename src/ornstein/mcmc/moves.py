@@ -8,6 +8,7 @@ Metropolis and Hastings: propose y ~ q(y | x), accept with probability min(1, p(
     Gibbs                  a position at random, drawn from its law given the rest: always accepted
     LocallyInformed        a position and a category in proportion to √(p(y)/p(x)), p(y) to first order (Zanella 2020,
                            Grathwohl et al. 2021), then Metropolis's rule with the true ratio
+    InTurn                 several of these, one after another
 
 Each is a `Kernel`: between a sampler's steps it moves by the marginal density of the denoiser at that noise, or by a
 density of its own.
@@ -226,6 +227,50 @@ class IndependentMetropolis(Move):
         proposed = density.at(drawn, point.gradients is not None)
         gain = density.log_p(proposed) - self.proposal.log_prob(proposed.x)
         return metropolis(point, proposed, gain - (density.log_p(point) - self.proposal.log_prob(point.x)), keys)
+
+
+@dataclass(frozen=True, kw_only=True)
+class InTurn(Move):
+    """Several moves, one after another: one move of this is one of each.
+
+    Attributes:
+        moves: acceptance, and the step that is learnt, are the first's.
+    """
+
+    moves: tuple[Move, ...]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.moves:
+            raise InputError("moves in turn are one or more, not none")
+
+    @property
+    def target_accept(self) -> float:
+        return self.moves[0].target_accept
+
+    @property
+    def needs_gradients(self) -> bool:
+        return any(move.needs_gradients for move in self.moves)
+
+    @property
+    def tuned_step(self) -> Tensor | None:
+        return self.moves[0].tuned_step
+
+    def with_step(self, step: Tensor) -> Self:
+        return replace(self, moves=(self.moves[0].with_step(step), *self.moves[1:]))
+
+    def scaled(self, state: SamplerState) -> Self:
+        return replace(self, moves=tuple(move.scaled(state) for move in self.moves))
+
+    def evaluations(self, density: Density) -> int:
+        return sum(move.evaluations(density) for move in self.moves)
+
+    def move(self, point: MCMCState, density: Density, keys: Keys) -> TransitionInfo:
+        made = []
+        for k, move in enumerate(self.moves):
+            made.append(move.move(point, density, keys.fold(k)))
+            point = made[-1].point
+        return replace(made[0], point=point, divergences=sum(moved.divergences for moved in made))
 
 
 @dataclass(frozen=True, kw_only=True)

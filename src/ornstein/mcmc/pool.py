@@ -32,6 +32,8 @@ REPLICATES = 400
 """Of the bootstrap."""
 LEVEL = 0.05
 """What intervals and bounds are allowed to be wrong by."""
+BELOW, ABOVE = 0.01, 0.04
+"""How much of that an interval of log Z leaves at either end: the upper one is lifted by what may be missing."""
 LACKING = 10.0
 """How many times more probable than under the draws what these lack is, at least."""
 REACHED = 0.02
@@ -259,11 +261,11 @@ class Evidence:
         What is unseen is m with probability density in proportion to exp(−n m), n such that the bound is exceeded with
         5 %: it widens the error, and lifts the upper end. Without any bound there is no upper end.
         """
-        low = float(self.replicates.quantile(LEVEL / 2))
+        low = float(self.replicates.quantile(BELOW))
         if missing >= 1:
             return float(self.replicates.std()), low, inf
         n = -log(LEVEL) / missing
         gamma = -keys[:1].fold("unseen").uniform(REPLICATES)[0].log()
         unseen = (1 + gamma.to(self.replicates) / n).log()  # −log(1 − m) of m = γ / (n + γ)
-        high = float((self.replicates + unseen).quantile(1 - LEVEL / 2))
+        high = float((self.replicates + unseen).quantile(1 - ABOVE))
         return float((self.replicates.var() + unseen.square().mean()).sqrt()), low, high

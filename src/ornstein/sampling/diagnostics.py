@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from math import log
+from math import isnan, log, nan
 from typing import Any
 
 import torch
@@ -36,14 +36,37 @@ def systematic(log_weights: Float[Tensor, " n"], u: Tensor, count: int | None = 
     return torch.searchsorted(cumulative, points).clamp(max=len(log_weights) - 1)
 
 
+def family_shares(log_weights: Float[Tensor, " n"], ancestor: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
+    """The share of the weight that each first particle's family ended with; sum 1."""
+    return torch.zeros_like(log_weights).index_add(0, ancestor, log_weights.softmax(0))
+
+
 def genealogy_error(log_weights: Float[Tensor, " n"], ancestor: Int[Tensor, " n"]) -> Float[Tensor, ""]:
     """Standard error of log Z from one run: the scatter of the weight that each first particle's family ended with.
 
     Source: Chan & Lai 2013, as used by Lee & Whiteley 2018. It overstates a little, as systematic resampling scatters
-    less than the independent draws it assumes, and says little once few families are left.
+    less than the independent draws it assumes, and says little once few families are left: see `widening`.
     """
-    shares = torch.zeros_like(log_weights).index_add(0, ancestor, log_weights.softmax(0))
+    shares = family_shares(log_weights, ancestor)
     return (shares - 1 / len(shares)).square().sum().sqrt()
+
+
+def widening(deviations: Float[Tensor, "n *event"], shares: Float[Tensor, " n"]) -> Float[Tensor, "*event"]:
+    """By how much an error √Σ d² from the deviations d of families is widened, so that ± 1.96 of it hold 95 %.
+
+    Few families, F = 1/Σ s² in effect: t/z of Student's t with ν = F − 1, by the expansion of Cornish & Fisher (2 % too
+    low at ν = 4, and less beyond). Skewed ones, where a sum that is low states a small error, too: the studentised sum
+    has the second moment 1 + 2 γ²/n, γ²/n = (Σ d³)²/(Σ d²)³ (Hall 1992, The Bootstrap and Edgeworth Expansion, 2.6).
+
+    Args:
+        deviations: of the sum over each family from what it would be if all were alike, in any unit.
+        shares: of the families, sum 1; at one family the error is infinite.
+    """
+    z, dof = 1.96, (1 / shares.double().square().sum() - 1).clamp(min=0)
+    few = 1 + (z**2 + 1) / (4 * dof) + (5 * z**4 + 16 * z**2 + 3) / (96 * dof**2)
+    unit = deviations.double() / deviations.double().square().sum(0).sqrt()
+    skewed = (1 + 2 * unit.nan_to_num(0.0).pow(3).sum(0).square()).sqrt()
+    return few * skewed
 
 
 def missing(shares: Float[Tensor, " families"], level: float = 0.05) -> float:
@@ -67,11 +90,57 @@ def missing(shares: Float[Tensor, " families"], level: float = 0.05) -> float:
     return high
 
 
+def errors_of_means(values: Float[Tensor, "n *event"], genealogy: Int[Tensor, " n"]) -> Float[Tensor, "*event"]:
+    """Standard errors of the means of samples, where those of one family are not independent; ∞ of one family.
+
+    Families are summed. They scatter about their own mean, too little by √(1 − 1/F), are few, and may be skewed: the
+    error is widened, so that ± 1.96 of it hold 95 %.
+
+    Args:
+        values: in any unit, one or an array a sample.
+        genealogy: which samples descend from the same first particle, numbers from 0 below n.
+    """
+    each = torch.full((len(values),), 1 / len(values), dtype=torch.float64, device=values.device)
+    shares = torch.zeros_like(each).index_add(0, genealogy, each)
+    deviations = (values.double() - values.double().mean(0)) / len(values)
+    sums = torch.zeros_like(deviations).index_add(0, genealogy, deviations)
+    alone = shares.square().sum()  # 1/F
+    if alone > 1 - 1e-9:
+        return torch.full_like(sums[0], torch.inf)
+    return sums.square().sum(0).sqrt() / (1 - alone).sqrt() * widening(sums, shares)
+
+
 def mean_and_error(values: Float[Tensor, " n"], genealogy: Int[Tensor, " n"]) -> tuple[float, float]:
     """The mean of samples and its standard error, where samples of one family are not independent."""
-    mean = values.mean()
-    shares = torch.zeros_like(values).index_add(0, genealogy, (values - mean) / len(values))
-    return mean.item(), shares.square().sum().sqrt().item()
+    return values.mean().item(), errors_of_means(values, genealogy).item()
+
+
+def interval(
+    values: Float[Tensor, "n *event"], genealogy: Int[Tensor, " n"], level: float = 0.9
+) -> tuple[Float[Tensor, "*event"], Float[Tensor, "*event"]]:
+    """Between which values a further draw falls with probability `level`, both tails alike.
+
+    Of k independent draws that is between the ordered ones of rank p (k + 1) from either end, p = (1 − level)/2. The
+    samples are worth k = (their spread / error of their mean)² independent ones, which the genealogy decides; where
+    k < 1/p − 1 nothing is known of the tails, and the interval reaches to infinity.
+
+    Args:
+        values: in any unit, one or an array a sample.
+        genealogy: which samples descend from the same first particle, numbers from 0 below n.
+        level: in (0, 1).
+    """
+    n, tail = len(values), (1 - level) / 2
+    ordered = values.double().sort(0).values
+    worth = ordered.var(0) / errors_of_means(values, genealogy).square()
+    worth = torch.where(ordered[0] == ordered[-1], n, worth).clamp(max=n)
+    rank = (n / worth) * (tail * (worth + 1) - 0.5) - 0.5  # from 0, as independent samples have it at k = n
+    below = rank.floor().clamp(0, n - 2).long()
+    share = (rank - below).clamp(0, 1)
+    ends = []
+    for sign, order in ((-1, ordered), (1, ordered.flip(0))):
+        one, next_one = (order.gather(0, at[None])[0] for at in (below, below + 1))
+        ends.append(torch.where(tail * (worth + 1) < 1, sign * torch.inf, one + share * (next_one - one)))
+    return ends[0], ends[1]
 
 
 @dataclass(frozen=True)
@@ -85,7 +154,10 @@ class Exactness:
         resampled: how often the population was resampled.
         families: how many of the first particles have descendants among the last.
         log_evidence: log E[g(x₀)] under the prior, nats; for a measurement log p(y).
-        error: its standard error.
+        error: its standard error by the families, widened where these are few: ± 1.96 of it hold 95 %. The bias of a
+            chain of too few steps is not in it.
+        missing: the largest share of the posterior's mass that the families may have missed, at 95 %, of what the model
+            itself can draw: nothing searched for what the model lacks. NaN in records that are older than it.
     """
 
     method: str
@@ -95,17 +167,27 @@ class Exactness:
     families: int
     log_evidence: float
     error: float
+    missing: float = nan
 
     @property
     def collapsed(self) -> bool:
         """Whether a handful of particles carries the answer, so that neither it nor its error means much."""
         return self.families < 5 or min(self.ess) * self.particles < 3
 
+    @property
+    def verdict(self) -> str:
+        """How far the samples can be trusted, in words."""
+        if self.collapsed:
+            return "COLLAPSED, not to be trusted: take more particles or steps"
+        if isnan(self.missing):
+            return "how much could be missing was not recorded"
+        share = f"{100 * self.missing:.{0 if self.missing > 0.1 else 1}f} %"
+        return f"of what the model can draw, at most {share} of the mass could be missing (95 %)"
+
     def __str__(self) -> str:
-        warning = "; COLLAPSED: take more particles or steps" if self.collapsed else ""
         return (
             f"{self.particles} particles, ESS at least {min(self.ess):.0%}, resampled {self.resampled} ×, "
-            f"{self.families} families; log evidence {self.log_evidence:.3f} ± {self.error:.3f}{warning}"
+            f"{self.families} families; log evidence {self.log_evidence:.3f} ± {self.error:.3f}; {self.verdict}"
         )
 
     def record(self) -> dict[str, Any]:
@@ -115,7 +197,7 @@ class Exactness:
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> "Exactness":
-        """What `record` was made of; NaN for what was not finite."""
-        values = {one.name: record[one.name] for one in fields(cls)}
-        numbers = {name: number(values[name]) for name in ("log_evidence", "error")}
+        """What `record` was made of; NaN for what was not finite, or is not there in an older one."""
+        values: dict[str, Any] = {one.name: record.get(one.name) for one in fields(cls)}
+        numbers = {name: number(values[name]) for name in ("log_evidence", "error", "missing")}
         return cls(**{**values, **numbers, "ess": tuple(map(number, values["ess"]))})

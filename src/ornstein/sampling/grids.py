@@ -41,6 +41,8 @@ from .sampler import Sampler
 Grid = tuple[float, ...]
 FAR = 80.0
 """The σ/α, in units of the data's spread, from which grids are laid out; their first time is t = 1 all the same."""
+CLOSE = 0.002
+"""The σ/α, in units of the data's spread, from which data are close enough to be taken for the mean of the belief."""
 SOLVER = Predictor(eta=0.0, order=3, correct=True)
 KNEE = 0.05
 """The c of asinh(σ/(α c)) in which steps are measured."""

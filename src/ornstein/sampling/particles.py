@@ -7,7 +7,10 @@ targets the prior's own chain p(x_s | x_t), with the twist ψ_t(x_t) = E[g(x₀)
 
 The twists cancel down to the last, ψ_0 = g itself, so an error of foresight costs effective sample size and no bias.
 For a product of powers Π p_k^{w_k} the chain is Π p_k(x_s | x_t)^{w_k}. What bias is left is the chain's own, which its
-steps decide; where the covariance of x₀ is at hand as a matrix, the chain has both moments right and needs fewer.
+steps decide. A step of the plain chain is too narrow by what x₀ is unsure of, and the bias O(h). It is O(h²) where the
+covariance of x₀ is at hand as a matrix, as both moments are right then, and elsewhere by looking back to the last step
+(Adams–Bashforth with additive noise, Ewald & Témam 2005), at no further call: how the mean of x₀ has changed tells how
+it answers to noise, which is the variance that was missing.
 
 In the last step conjugate factors have been integrated out: x₀ is drawn from the belief given them, with no more
 weight. Continuous parts whose belief is a mean alone end there: a point cannot be weighed.
@@ -15,6 +18,7 @@ weight. Continuous parts whose belief is a mean alone end there: a point cannot 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Any
 
 import torch
@@ -28,9 +32,18 @@ from ..denoisers.base import Condition, Denoiser, terms_and_belief
 from ..effort import Effort, Tally
 from ..guidance.factors import Factor, Factored, update
 from ..keys import Keys
-from ..spaces import Gaussian, Independent, Space, Transition
+from ..spaces import Euclidean, Gaussian, Independent, Space, Transition
 from ..states import State, Time, batch_size, leaves, take
-from .diagnostics import Exactness, effective_sample_size, genealogy_error, log_mean_exp, systematic
+from .diagnostics import (
+    Exactness,
+    effective_sample_size,
+    family_shares,
+    genealogy_error,
+    log_mean_exp,
+    missing,
+    systematic,
+    widening,
+)
 from .kernels import SamplerState
 
 
@@ -58,6 +71,31 @@ class Look:
 
 
 @dataclass(frozen=True)
+class Past:
+    """Means of x₀ that were believed at the time before, which the chain's next step looks back to.
+
+    Only of continuous parts without a matrix: {} or no name where there is none.
+
+    Attributes:
+        t: the time.
+        terms: of the prior.
+        posterior: of the belief given the factors.
+    """
+
+    t: Time
+    terms: tuple[State, ...]
+    posterior: State
+
+    @classmethod
+    def of(cls, look: Look, t: Time) -> "Past":
+        return cls(t, tuple(_bare_means(belief) for _, belief in look.terms), _bare_means(look.posterior))
+
+    def take(self, index: Int[Tensor, " batch"]) -> "Past":
+        """Of the particles `index`."""
+        return Past(self.t, tuple(take(mean, index) for mean in self.terms), take(self.posterior, index))
+
+
+@dataclass(frozen=True)
 class Population:
     """The weights of a batch of samples, its history, and what is believed where it stands.
 
@@ -68,6 +106,8 @@ class Population:
         ess: at each step, as a share of the population.
         error: of the log evidence; known at the end.
         parents: whose place each particle took in the last step; None where all stayed.
+        missing: the largest share of the mass that the families may lack; known at the end.
+        past: what was believed at the time before the look; None at the first time.
     """
 
     log_weights: Float[Tensor, " batch"]
@@ -78,6 +118,8 @@ class Population:
     error: Float[Tensor, ""] | float = float("nan")
     look: Look | None = None
     parents: Int[Tensor, " batch"] | None = None
+    missing: float = 1.0
+    past: Past | None = None
 
     def exactness(self) -> Exactness:
         """The summary for the user."""
@@ -89,6 +131,7 @@ class Population:
             len(self.ancestor.unique()),
             float(self.log_evidence),
             float(self.error),
+            self.missing,
         )
 
 
@@ -102,14 +145,20 @@ class Particles:
             foresight of noisy states is poor (high dimensions); all of them count at the end.
         dense: continuous parts of at most so many numbers get the full covariance of a network, one gradient a number;
             covariances that are known in closed form are always used.
+        order: of the chain where there is no matrix: 2 looks back to the step before, 1 is the plain ancestral chain.
     """
 
     threshold: float = 0.5
     temper: float = 0.0
     dense: int = 16
+    order: int = 2
 
     def __post_init__(self) -> None:
-        require_in(self, "", {"threshold": "[0, 1]", "temper": "[0, inf)"})
+        require_in(self, "", {"threshold": "[0, 1]", "temper": "[0, inf)", "order": "[1, 2]"})
+
+    def ends_in_points(self, space: Space) -> bool:
+        """Whether the last step ends in the mean of a belief, so that it must be a small one."""
+        return isinstance(space, Euclidean) and prod(space.shape) > self.dense
 
     def __call__(
         self, state: SamplerState, s: Time, denoiser: Denoiser, condition: Condition, keys: Keys
@@ -128,10 +177,11 @@ class Particles:
         if last:
             x, gained = self._finish(_factors(denoiser), look, space, state.x, t, s, keys)
         else:
-            x, gained = _move(look, space, state.x, t, s, keys)
+            x, gained = _move(_averaged(look, population.past, space, t, s), space, state.x, t, s, keys)
             before, look = look, self.look(denoiser, x, s, given, space)
             gained = gained + look.values.sum(0) - before.values.sum(0)
             nfe, effort = nfe + denoiser.calls, effort + look.effort
+            population = replace(population, past=Past.of(before, t) if self.order > 1 else None)
         log_weights = (population.log_weights + gained).nan_to_num(nan=-torch.inf)  # what is impossible stays so
         population = replace(population, log_weights=log_weights, look=look)
         x, population = self._resampled(x, population, last, keys)
@@ -190,15 +240,18 @@ class Particles:
         if not last and share >= self.threshold:
             return x, population
         index = systematic(weights, keys[:1].fold("resample").uniform()[0])
+        shares = family_shares(weights, population.ancestor)
         population = replace(
             population,
             log_weights=torch.zeros_like(weights),
             ancestor=population.ancestor[index],
             log_evidence=population.log_evidence + log_mean_exp(weights),
             resampled=population.resampled + 1,
-            error=genealogy_error(weights, population.ancestor),
+            error=genealogy_error(weights, population.ancestor) * widening(shares - 1 / len(shares), shares),
+            missing=missing(shares.detach()) if last else population.missing,
             look=None,
             parents=index,
+            past=population.past.take(index) if population.past else None,
         )
         return take(x, index), population
 
@@ -207,11 +260,44 @@ def _factors(denoiser: Denoiser) -> tuple[Factor, ...]:
     return denoiser.factors if isinstance(denoiser, Factored) else ()
 
 
+def _averaged(look: Look, past: Past | None, space: Space, t: Time, s: Time) -> Look:
+    """The beliefs averaged over the step from t to s, by what was believed before; those with a matrix as they are."""
+    if past is None:
+        return look
+
+    def average(belief: Belief, mean: State) -> Belief:
+        return space.average([(past.t, _with_mean(belief, mean)), (t, belief)], t, s, 1.0)
+
+    terms = [(weight, average(term, mean)) for (weight, term), mean in zip(look.terms, past.terms, strict=True)]
+    return replace(look, terms=terms, posterior=average(look.posterior, past.posterior))
+
+
 def _move(look: Look, space: Space, x: State, t: Time, s: Time, keys: Keys) -> tuple[Any, Tensor]:
     """x_s by the belief given the factors, and log p(x_s | x_t) / q(x_s | x_t)."""
     proposal = space.step(x, look.posterior, t, s, 1.0)
     moved = proposal.sample(keys.fold("move"))
     return moved, _log_chain(look, space, x, t, s, moved) - proposal.log_prob(moved)
+
+
+def _bare(belief: Belief) -> bool:
+    """Whether a step by the belief knows its mean alone."""
+    return isinstance(belief, Normal) and not isinstance(belief.cov, Dense)
+
+
+def _bare_means(belief: Belief) -> State:
+    """The means that the belief is known by; no name where there is more to know."""
+    if isinstance(belief, Joint):
+        return {name: part.mean for name, part in belief.parts.items() if _bare(part)}
+    return belief.mean if _bare(belief) else {}
+
+
+def _with_mean(belief: Belief, mean: State) -> Belief:
+    """The belief with these means; unchanged where there are none."""
+    if isinstance(mean, Tensor):
+        return Normal(mean)
+    if not isinstance(belief, Joint):
+        return belief
+    return Joint({name: _with_mean(part, mean.get(name, {})) for name, part in belief.parts.items()})
 
 
 def _updated(

@@ -47,8 +47,8 @@ class Measured:
 
     @property
     def error(self) -> float:
-        """Of the mean; the scatter of F families is too small by √(1 − 1/F), as they scatter about their own mean."""
-        return self._mean_and_error[1] / (1 - 1 / self.ess) ** 0.5 if self.ess > 1 else inf
+        """Of the mean; infinite of one family."""
+        return self._mean_and_error[1]
 
     @cached_property
     def ess(self) -> float:

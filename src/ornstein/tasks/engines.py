@@ -126,7 +126,8 @@ class Population(Engine):
     Attributes:
         particles: its size; 512, or the samples if they are more, if not said.
         steps: of the time grid; 100 if not said.
-        grid: auto is even in log σ/α for continuous data, which exact samples prefer to the grid of a flow.
+        grid: auto is even in log σ/α for continuous data, which exact samples prefer to the grid of a flow, down to
+            `grids.CLOSE` where the last step ends in the mean of x₀.
         temper: weakens the factors on the way where a population loses too many particles; see Particles.
         trajectory: keep the states of every step, each particle's with those of its ancestors.
     """
@@ -153,10 +154,12 @@ class Population(Engine):
 
     def sampler_for(self, denoiser: Denoiser) -> Sampler:
         """The time grid and the particles' kernel."""
-        space, name = denoiser.space, self.grid
+        space, name, steps, kernel = denoiser.space, self.grid, self.steps or 100, Particles(temper=self.temper or 0.0)
         if name in (None, "auto"):
             name = "log-snr" if space.schedule_and_std is not None and not isinstance(space, Product) else "uniform"
-        return Sampler(grid_of(denoiser, name, self.steps or 100), (Particles(temper=self.temper or 0.0),))
+            if name == "log-snr" and kernel.ends_in_points(space):
+                return Sampler(grids.log_snr(steps, space, grids.CLOSE), (kernel,))
+        return Sampler(grid_of(denoiser, name, steps), (kernel,))
 
 
 @dataclass(frozen=True)

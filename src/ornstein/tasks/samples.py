@@ -18,9 +18,10 @@ from ..deprecation import members, renamed
 from ..errors import InputError, SamplingError
 from ..escaping import html, printable
 from ..files import MB, NUMBER, Within, inside, own, read_json, require, sha256, write_json
+from ..guidance.values import as_numbers, is_number, require_finite
 from ..locks import beside
 from ..mcmc.report import MCMCReport
-from ..sampling.diagnostics import Exactness
+from ..sampling.diagnostics import Exactness, errors_of_means, interval
 from ..states import State, leaves, take
 from ..states import batch_size as batch_size_of
 from .registry import domains, task
@@ -88,6 +89,43 @@ class Samples:
     def first(self) -> int:
         """The number of the first sample; the others follow."""
         return int(self.settings.get("first", 0))
+
+    def mean_and_error(self, values: Any) -> tuple[Tensor, Tensor]:
+        """The mean of a quantity and its standard error, by the genealogy: samples of one family are not independent.
+
+        Args:
+            values: of the samples, in any unit, (n, ...).
+        """
+        numbers = self._of_each(values)
+        return numbers.mean(0), errors_of_means(numbers, self._families)
+
+    def interval(self, values: Any, level: Any = 0.9) -> tuple[Tensor, Tensor]:
+        """Between which values of a quantity a further sample falls with probability `level`, by the genealogy.
+
+        Infinite where the samples are worth too few independent ones to know, such as 18 for 90 %.
+
+        Args:
+            values: of the samples, in any unit, (n, ...).
+            level: in (0, 1).
+        """
+        if not (is_number(level) and 0 < level < 1):
+            raise InputError(f"level is {level!r}, expected a probability in (0, 1)")
+        return interval(self._of_each(values), self._families, level)
+
+    def _of_each(self, values: Any) -> Tensor:
+        """The values in float64; InputError unless they are one finite number or array a sample, of two or more."""
+        numbers = as_numbers(values, "values").double().cpu()
+        if len(self) < 2 or numbers.shape[:1] != (len(self),):
+            raise InputError(
+                f"values have the shape {tuple(numbers.shape)}, expected one or an array for each of {len(self)} "
+                "samples, at least 2"
+            )
+        require_finite(numbers, "values")
+        return numbers
+
+    @property
+    def _families(self) -> Tensor:
+        return torch.arange(len(self)) if self.genealogy is None else self.genealogy
 
     @property
     def verdict(self) -> str:
@@ -177,6 +215,7 @@ _EXACTNESS = {
     "families": int,
     "log_evidence": (*NUMBER, None),
     "error": (*NUMBER, None),
+    "missing?": (*NUMBER, None),
 }
 _REPORT = {
     "method": str,
