@@ -156,9 +156,9 @@ def wells() -> Target:
 TARGETS = {target.__name__: target for target in (mixture, correlated, funnel, gamma, walled, dimer, wells)}
 
 
-def populations(target: Target, kind: type[Density] = Density, **options: Any) -> list[Annealed]:
+def populations(target: Target, kind: type[Density] = Density, runs: int = RUNS, **options: Any) -> list[Annealed]:
     base, density = wide(target.space, target.width), kind.of_energy(target.energy, target.space)
-    return [anneal(density, base, Keys.of(seed, N), **options) for seed in range(RUNS)]
+    return [anneal(density, base, Keys.of(seed, N), **options) for seed in range(runs)]
 
 
 def assert_unbiased(target: Target, found: list[Annealed]) -> None:
@@ -223,10 +223,8 @@ def test_dropped_weights_are_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_error_of_independent_weights_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
     """The scatter of the last weights alone, as if nothing had been resampled before."""
     target = mixture()
-    own = annealing.genealogy_error
-    monkeypatch.setattr(
-        annealing, "genealogy_error", lambda weights, ancestor: own(weights, torch.arange(len(ancestor)))
-    )
+    own = annealing.family_error
+    monkeypatch.setattr(annealing, "family_error", lambda weights, ancestor: own(weights, torch.arange(len(ancestor))))
     found = populations(target)
     assert_unbiased(target, found)
     rejected(assert_covers, target, found)
@@ -358,6 +356,55 @@ def test_cut_short_the_evidence_is_still_unbiased(most: int) -> None:
     assert_unbiased(target, found)
 
 
+# What is said of few families -------------------------------------------------------------------------
+
+
+def test_the_error_of_equal_families_is_students() -> None:
+    """k equal families of many particles: √(1/k) at k degrees of freedom, 6.5 times as wide for one alone."""
+    for k, widened in ((1, 12.706), (2, 4.303), (10, 2.228), (100, 1.984)):
+        ancestor = (torch.arange(10_000) % k).sort().values
+        found = annealing.family_error(torch.zeros(10_000, dtype=torch.float64), ancestor)
+        assert found == pytest.approx(widened / 1.960 * k**-0.5, rel=0.02)
+    every = annealing.family_error(torch.zeros(100, dtype=torch.float64), torch.arange(100))
+    assert every == pytest.approx(0, abs=1e-9)
+
+
+# How long it moves --------------------------------------------------------------------------------------
+
+
+def spent(step: float, most: int | None = None) -> int:
+    """Evaluations a particle, of a walk with a move whose step is as given and stays so."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class Fixed(HMC):
+        def with_step(self, step: Tensor) -> Self:
+            return self
+
+    target = normal()
+    density = Density.of_energy(target.energy, target.space)
+    found = anneal(density, wide(target.space, 8.0), Keys.of(0, 50), Fixed(step_size=step, num_steps=1), most=most)
+    assert not found.cut
+    return (density.tally.evaluations // 50 - 1) // (len(found.betas) - 1)
+
+
+def test_moves_go_on_until_the_energy_is_forgotten() -> None:
+    """One round of three moves or so where they are good, ten where they creep, and fewer under a limit."""
+    assert spent(1.5) <= 2 * 3
+    assert spent(0.001) == 10 * 3
+    assert 3 < spent(0.001, most=50 * 100) < 10 * 3
+
+
+def assert_settled(found: list[Annealed]) -> None:
+    """The energies of particles that follow π_β do not drift."""
+    assert double([run.drift for run in found]).abs().mean() < 1.5
+
+
+def test_moves_that_do_not_follow_the_path_drift() -> None:
+    target = normal()
+    assert_settled(populations(target, runs=4))
+    rejected(assert_settled, populations(target, Cold, runs=4))
+
+
 # Several populations as one -----------------------------------------------------------------------------
 
 
@@ -483,5 +530,5 @@ def test_an_energy_whose_integral_is_infinite_is_refused(sign: float) -> None:
 def test_what_is_too_far_away_is_refused() -> None:
     """Six hundred widths from the base: thousands of temperatures."""
     density = Density.of_energy(lambda x: 5e4 * (x - 60).square().sum(1), Euclidean((2,)))
-    with pytest.raises(InputError, match="not reached in 200 temperatures: it is too far from where"):
+    with pytest.raises(InputError, match="not reached in 300 temperatures: it is too far from where"):
         anneal(density, wide(Euclidean((2,)), 0.05), Keys.of(0, 50), moves=1)
