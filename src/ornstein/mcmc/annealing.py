@@ -16,6 +16,7 @@ Independent populations r are one: Z = Σ N_r Z_r / Σ N_r, and each point of po
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import inf
 from typing import Any
 
 import torch
@@ -28,7 +29,8 @@ from ..errors import InputError
 from ..events import Event, Stream, streamed
 from ..keys import Keys
 from ..sampling.diagnostics import effective_sample_size, log_mean_exp, mean_and_error, systematic
-from ..spaces import Transition
+from ..spaces import Centered, Transition
+from .clouds import PILOTS, that_change
 from .densities import Density, MCMCState
 from .moves import HMC, InTurn, Move, repeated
 
@@ -41,8 +43,8 @@ ROUNDS, FORGOTTEN = 10, 0.5
 lj-13, where condensation makes it slow, this takes 1,000 particles from 2 effective families to 38 for 4 times the
 gradients; on mixtures and wells one round suffices."""
 SMALLEST = 0.03
-"""Of the factors by which steps are shortened in every second round. Of the neck of funnel-10, a sixth of its mass, long
-steps alone find .02 in ten rounds, these .09."""
+"""Of the factors by which steps are shortened in every second round. Of the neck of funnel-10, a sixth of its mass,
+long steps alone find .02 in ten rounds, these .09."""
 LEAPFROGS = (1, 3, 5)
 """Of the moves at each temperature. After half a period the energy is what it was, and trajectories of one length can
 all be as long: of two far Gaussians in 32 dimensions, three times five steps leave a quarter of the families."""
@@ -113,8 +115,8 @@ def anneal(
     Args:
         density: InputError if it is finite at none of the first particles, or 300 temperatures do not lead to it.
         base: normalised, and wide enough: what it does not reach is not found.
-        move: `trajectories()` if not given; its first step is in units of the base's spread, and after each β it
-            follows the acceptance.
+        move: `trajectories()` if not given, and for centred point clouds such exchanges and rotations as change their
+            energy; its first step is in units of the base's spread, and follows the acceptance.
         moves: at each β in a round, of which there are up to 10: they go on until log p/base is forgotten; 1 if the
             move is several in turn, else 3.
         share: the effective sample size that a change of β leaves.
@@ -123,13 +125,13 @@ def anneal(
         most: evaluations of the energy, at least one a particle. Where the moves at a further temperature would take
             more, β goes to 1 at once, and as many moves follow as are left: still unbiased, and `cut`.
     """
-    move = move or trajectories()
-    moves = moves or (1 if isinstance(move, InTurn) else 3)
     affordable = _Allowance(density, len(keys), most)
     path = density.from_base(lambda x: base.log_prob(x))
     point = path.at(base.sample(keys.fold("base")).to(dtype))
     if not point.values[1].isfinite().any():
         raise InputError(f"the energy is infinite or not a number at each of {len(keys)} points to start from")
+    move = move or _local(path, point, keys.fold("symmetry"), affordable)
+    moves = moves or (1 if isinstance(move, InTurn) else 3)
     move, ancestor = _with_step(move, point.x.std()), torch.arange(len(keys), device=point.x.device)
     betas, rates, drifts, log_z, error, count = [0.0], [], [], torch.zeros((), dtype=torch.float64), 0.0, moves
     while betas[-1] < 1:
@@ -206,6 +208,14 @@ def trajectories(step_size: float = 0.3) -> InTurn:
     return InTurn(moves=tuple(HMC(step_size=step_size, num_steps=leapfrogs) for leapfrogs in LEAPFROGS))
 
 
+def _local(path: Density, point: MCMCState, keys: Keys, affordable: "_Allowance") -> InTurn:
+    """What moves where nothing else is asked for."""
+    clouds = isinstance(path.space, Centered) and point.x.ndim == 3 and point.x.shape[1] > 1
+    if not clouds or affordable.left() < 2 * PILOTS:
+        return trajectories()
+    return InTurn(moves=(*trajectories().moves, *that_change(path, point, keys)))
+
+
 def _with_step(move: HMC | InTurn, factor: Tensor) -> HMC | InTurn:
     assert move.tuned_step is not None
     return move.with_step(move.tuned_step * factor)
@@ -247,14 +257,15 @@ class _Allowance:
 
     def moves(self, move: Move, wanted: int) -> int:
         """How many of the moves wanted can be paid for."""
-        if self.most is None:
-            return wanted
-        return min(wanted, (self.most - self.spent) // (move.evaluations(self.density) * self.particles))
+        return int(min(wanted, self.left() // (move.evaluations(self.density) * self.particles)))
 
     def spare(self, move: Move, moves: int) -> bool:
         """Whether more moves at a temperature leave half of the evaluations for those to come."""
         cost = moves * move.evaluations(self.density) * self.particles
         return self.most is None or 2 * (self.spent + cost) <= self.most
+
+    def left(self) -> float:
+        return inf if self.most is None else self.most - self.spent
 
     @property
     def spent(self) -> int:
