@@ -216,7 +216,9 @@ def test_products_have_gradients_by_all_their_codes() -> None:
     assert_close(both.gradients["x"][0], -2 * x["x"][[1, 0, 1]])
     kept = point.where(torch.tensor([True, False]), point[torch.tensor([1, 0])])
     assert kept.x["tokens"].tolist() == [[0, 1], [0, 1]]  # pyright: ignore[reportIndexIssue]
-    assert density.features(x).shape == (2, 6)
+    assert density.features(x).shape == (2, 2 + 16)
+    assert_close(density.features(x)[:, :2], x["x"])
+    assert (density.features(x)[0, 2:] != density.features(x)[1, 2:]).all()
     assert density.state(density.code(x))["tokens"].equal(x["tokens"])
 
 

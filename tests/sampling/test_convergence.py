@@ -62,6 +62,15 @@ def test_equal_and_few_weights_have_no_tail(weights: Tensor) -> None:
     assert smoothed.exp().tolist() == pytest.approx([1 / len(weights)] * len(weights))
 
 
+def test_weights_of_few_values_are_kept_as_they_are() -> None:
+    """As categories have them: most of the largest are one and the same."""
+    weights = torch.zeros(600).double()
+    weights[:150], weights[150:158] = 1.0, 1.5
+    smoothed, shape = pareto_smoothed(weights)
+    assert shape == inf
+    assert smoothed.tolist() == pytest.approx(weights.log_softmax(0).tolist())
+
+
 def test_weights_of_zero_are_kept() -> None:
     weights = torch.where(torch.arange(200) < 100, Keys.of(3, 1).normal(200)[0].double(), -torch.inf)
     smoothed, shape = pareto_smoothed(weights)

@@ -19,6 +19,7 @@ from ornstein.domains.sequences.folding.structures import KT, vienna
 from ornstein.errors import InputError
 from ornstein.guidance.factors import Reward
 from ornstein.keys import Keys
+from ornstein.mcmc.targets import Boltzmann
 from ornstein.spaces import Categorical
 from ornstein.states import State, Time, leaves
 from ornstein.tasks.boltzmann import boltzmann, refine
@@ -33,7 +34,7 @@ ENERGY, LOG_Z = chain_energy(*CHAIN), transfer(*CHAIN)
 SPACE = Categorical.masked((LENGTH,), LETTERS)
 EVERY = torch.cartesian_prod(*[torch.arange(LETTERS)] * LENGTH)
 WRONG = enumerated(SPACE, table(LETTERS, LENGTH))
-SMALL: dict[str, Any] = {"check": 400, "moves": 4, "particles": 600}
+SMALL: dict[str, Any] = {"check": 400, "moves": 3, "particles": 600}
 
 
 def one_hot(x: Tensor, size: int = LETTERS) -> Tensor:
@@ -91,6 +92,7 @@ def test_programs_without_gradients_are_followed() -> None:
     assert "Substitutions" in found.settings["kernels"][0]
 
 
+@pytest.mark.slow
 def test_wrong_weights_alone_are_worth_little_and_it_is_said() -> None:
     assert drawn().exactness.ess < 0.2
     alone = boltzmann(WRONG, ENERGY, 300, seed=1, steps=8, check=0, moves=4, particles=600)
@@ -112,6 +114,19 @@ def test_a_law_times_a_program() -> None:
     assert_law(found.x, weights / weights.sum())
     rejected(assert_law, WRONG.draw(Keys.of(1, 300)), weights / weights.sum())
     assert_evidence(found, weights.sum().log().item())
+
+
+def test_sequences_shorter_than_the_model_s() -> None:
+    """Positions under the mask alone count, for the model, for what is searched, and for the energy."""
+    mask = torch.tensor([[True, True, True, False]]).expand(200, LENGTH)
+    guided = Independent(double([[0.5, 0.0, -0.5]]).expand(LENGTH, LETTERS)) & Boltzmann(ENERGY)
+    found = sample(guided, 200, 6, exact="mcmc", seed=1, check=400, moves=3, particles=400, condition={"mask": mask})
+    short = CHAIN[0][:3], CHAIN[1][:2]
+    every = torch.cartesian_prod(*[torch.arange(LETTERS)] * 3)
+    assert_law(found.x[:, :3], (-chain_energy(*short)(one_hot(every))).softmax(0), every)
+    assert not found.x[:, 3].any()
+    assert_evidence(found, transfer(*short))
+    rejected(assert_evidence, found, LOG_Z)
 
 
 # Products -----------------------------------------------------------------------------------------------

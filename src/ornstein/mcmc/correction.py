@@ -194,7 +194,7 @@ def _placed(found: Annealed, known: Weighed | None, density: Density, keys: Keys
     point = replace(found.point[index], gradients=None)
     log_w = torch.full_like(point.values[0], torch.inf)
     if known:
-        ratio = known.draws.ratio(point.x, partial(_log_p, density), many(keys, count))
+        ratio = known.draws.ratio(point.x, density.log_p(point), partial(_log_p, density), many(keys, count))
         log_w = (yield from ratio).nan_to_num(nan=torch.inf)
     return Members(point, log_w, found, found.ancestor[index])
 
@@ -365,9 +365,8 @@ def _concerns(spread: float, drift: float, acceptance: float, move: Move, source
 def grouped_r_hat(x: Float[Tensor, "n features"], log_p: Float[Tensor, " n"]) -> float:
     """The largest R̂ of log p and the coordinates, with groups of samples as chains (cf. nested R̂, Margossian 2024).
 
-    Coordinates are numbers, and of categories whether a letter is there. Samples are many short chains, which never
-    visit each other's modes: it is their groups that must agree, and these are of different families where families
-    stand side by side.
+    Coordinates are those of `Density.features`. Samples are many short chains, which never visit each other's modes: it
+    is their groups that must agree, and these are of different families where families stand side by side.
     """
     size = len(x) // GROUPS
     if len(x) < JUDGED:

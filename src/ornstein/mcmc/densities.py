@@ -20,10 +20,13 @@ from ..deprecation import members
 from ..errors import InputError
 from ..guidance.functions import called, name_of, require_function
 from ..guidance.slopes import gradient
+from ..keys import Keys
 from ..spaces import Categorical, Euclidean, Product, Space
 from ..states import Time, batch_size, concatenate, leaves, left, map_state, take
 
 Term = Callable[[Any], Tensor]
+SUMS = 16
+"""Random sums by which categories are compared."""
 
 
 @members(slopes="gradients")
@@ -190,8 +193,8 @@ class Density:
         return decoded(self.space, code)
 
     def features(self, x: Any) -> Float[Tensor, "batch features"]:
-        """All numbers of the code, side by side."""
-        return torch.cat([leaf.double().flatten(1) for leaf in leaves(self.code(x))], 1)
+        """What samples can be compared by: all numbers, and of categories some random sums over their code."""
+        return features_of(self.space, self.code(x))
 
     def at(self, x: Any, with_gradients: bool = True) -> MCMCState:
         """The terms at x, with their gradients if asked for; InputError if they are not one number a sample."""
@@ -239,6 +242,21 @@ def decoded(space: Space, code: Any, nothing: int = 0) -> Any:
         return code
     x = code.argmax(-1)
     return x if space.mask is None or not nothing else torch.where(left(space.mask, x), x, nothing)
+
+
+def features_of(space: Space, code: Any) -> Float[Tensor, "batch features"]:
+    """All numbers, side by side; of categories sums over the code with random weights, since a letter may be rare.
+
+    Args:
+        space: the kind of data.
+        code: as `encoded` makes it.
+    """
+    if isinstance(space, Product):
+        return torch.cat([features_of(part, code[name]) for name, part in space.parts.items()], 1)
+    flat = code.double().flatten(1)
+    if not isinstance(space, Categorical):
+        return flat
+    return flat @ Keys.of(0, 1).normal(flat.shape[1], SUMS)[0].to(flat)
 
 
 def sum_of(weights: Sequence[Time], values: Float[Tensor, "terms batch"]) -> Float[Tensor, " batch"]:

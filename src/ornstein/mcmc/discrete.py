@@ -23,7 +23,7 @@ from ..errors import InputError
 from ..keys import Keys
 from ..spaces import Categorical, Euclidean, Product
 from .densities import Density, MCMCState, encoded
-from .moves import HMC, Move, TransitionInfo, metropolis
+from .moves import HMC, Move, TransitionInfo, metropolis, trajectories
 from .proposals import Kernels
 
 LEAST_RATE = 1e-4
@@ -196,21 +196,21 @@ class Alternating(Move):
         return replace(self, moves={name: move.in_units_of(x[name], share) for name, move in self.moves.items()})
 
 
-def moves_for(density: Density, hmc: HMC | None = None) -> Move:
+def moves_for(density: Density, numbers: Move | None = None) -> Move:
     """The local move that a density gets by default: HMC for numbers, letters by gradients or by values, or by turns.
 
     Args:
         density: the unnormalised density.
-        hmc: of the numbers; of five leapfrog steps if not given.
+        numbers: the move of these; trajectories of several lengths if not given.
     """
-    space, hmc = density.space, hmc or HMC(step_size=0.3, num_steps=5)
+    space, numbers = density.space, numbers or trajectories()
     if isinstance(space, Product):
-        own = {name: moves_for(replace(density, space=part), hmc) for name, part in space.parts.items()}
+        own = {name: moves_for(replace(density, space=part), numbers) for name, part in space.parts.items()}
         return Alternating(moves=own)
     if isinstance(space, Categorical):
         return DiscreteLangevin() if density.smooth else Substitutions()
     if isinstance(space, Euclidean):
-        return hmc
+        return numbers
     raise InputError(f"no moves are known of {type(space).__name__}")
 
 
@@ -225,7 +225,9 @@ def moves_about(density: Density, kernels: Kernels) -> Move:
     if isinstance(move, Alternating):
         own = {name: moves_about(replace(density, space=part.space), part) for name, part in kernels.parts.items()}
         return Alternating(moves=own)
-    return move.with_step(0.3 * kernels.width / kernels.points.std()) if isinstance(move, HMC) else move
+    if not isinstance(density.space, Euclidean) or move.tuned_step is None:
+        return move
+    return move.with_step(move.tuned_step * kernels.width / kernels.points.std())
 
 
 def _given_others(density: Density, name: str, x: Any) -> Density:

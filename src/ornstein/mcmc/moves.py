@@ -136,6 +136,8 @@ class HMC(Move):
             where noise is low: let a warm-up find it.
         num_steps: leapfrog steps a move, one gradient each.
         jitter: the step of each move is drawn within this share of `step_size`, which breaks periods.
+        smallest: then it is made shorter by a factor between this and 1, drawn evenly in its logarithm for each sample:
+            short steps enter places that are much narrower than others. 1: all are long.
         scale: typical widths, a number or of one sample's shape.
         target_accept: the acceptance that a warm-up aims at.
     """
@@ -143,6 +145,7 @@ class HMC(Move):
     step_size: float | Tensor = 0.3
     num_steps: int = 10
     jitter: float = 0.3
+    smallest: float = 1.0
     scale: float | Tensor = 1.0
     target_accept: float = 0.8
 
@@ -152,6 +155,8 @@ class HMC(Move):
             raise InputError(
                 f"num_steps is 1 or more and jitter in [0, 1), not num_steps={self.num_steps}, jitter={self.jitter}"
             )
+        if not 0 < self.smallest <= 1:
+            raise InputError(f"the smallest factor of the step is in (0, 1], not smallest={self.smallest}")
 
     def move(self, point: MCMCState, density: Density, keys: Keys) -> TransitionInfo:
         step = self._step(point.x, keys)
@@ -184,6 +189,8 @@ class HMC(Move):
 
     def _step(self, x: Tensor, keys: Keys) -> Tensor:
         shake = 1 + self.jitter * (2 * keys.fold("jitter").uniform() - 1)
+        if self.smallest < 1:
+            shake = shake * self.smallest ** keys.fold("shorter").uniform()
         step = self.tuned_step.to(x.device)
         each = step.repeat_interleave(len(x) // len(step)) if step.ndim else step
         return left(shake * each, x).to(x)
@@ -234,7 +241,8 @@ class InTurn(Move):
     """Several moves, one after another: one move of this is one of each.
 
     Attributes:
-        moves: acceptance, and the step that is learnt, are the first's.
+        moves: acceptance is the mean over those that learn a step; the first's is learnt, and the others' follow in
+            proportion.
     """
 
     moves: tuple[Move, ...]
@@ -257,10 +265,16 @@ class InTurn(Move):
         return self.moves[0].tuned_step
 
     def with_step(self, step: Tensor) -> Self:
-        return replace(self, moves=(self.moves[0].with_step(step), *self.moves[1:]))
+        first, steps = self.tuned_step, [move.tuned_step for move in self.moves]
+        assert first is not None, "there is no step to learn"
+        moves = zip(self.moves, steps, strict=True)
+        return replace(self, moves=tuple(m if own is None else m.with_step(step * own / first) for m, own in moves))
 
     def scaled(self, state: SamplerState) -> Self:
         return replace(self, moves=tuple(move.scaled(state) for move in self.moves))
+
+    def in_units_of(self, x: Any, share: float = 1.0) -> Self:
+        return replace(self, moves=tuple(move.in_units_of(x, share) for move in self.moves))
 
     def evaluations(self, density: Density) -> int:
         return sum(move.evaluations(density) for move in self.moves)
@@ -270,7 +284,23 @@ class InTurn(Move):
         for k, move in enumerate(self.moves):
             made.append(move.move(point, density, keys.fold(k)))
             point = made[-1].point
-        return replace(made[0], point=point, divergences=sum(moved.divergences for moved in made))
+        learning = [info.acceptance for info, move in zip(made, self.moves, strict=True) if move.tuned_step is not None]
+        acceptance = torch.stack(learning or [info.acceptance for info in made]).mean(0)
+        return replace(made[0], point=point, acceptance=acceptance, divergences=sum(info.divergences for info in made))
+
+
+LEAPFROGS = (1, 2, 4)
+"""Of the moves at each temperature. After half a period the energy is what it was, and trajectories of one length can
+all be as long: of two far Gaussians in 32 dimensions, three times five steps leave a quarter of the families."""
+
+
+def trajectories(step_size: float = 0.5) -> InTurn:
+    """Hamiltonian moves of 1, 2 and 4 leapfrog steps, one after another.
+
+    Args:
+        step_size: the first, in units of the base's spread.
+    """
+    return InTurn(moves=tuple(HMC(step_size=step_size, num_steps=leapfrogs) for leapfrogs in LEAPFROGS))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -320,7 +350,7 @@ class LocallyInformed(Move):
 
 @streamed
 def repeated(move: Move, point: MCMCState, density: Density, keys: Keys, count: int) -> Stream[TransitionInfo]:
-    """`count` moves; acceptance and swaps are their means (NaN of no moves), divergences their sum.
+    """`count` moves; acceptance and swaps are their means, divergences their sum.
 
     Args:
         move: a move that leaves the density invariant.
@@ -328,8 +358,6 @@ def repeated(move: Move, point: MCMCState, density: Density, keys: Keys, count: 
         density: the unnormalised density.
         keys: random keys, one a sample; they decide everything random.
     """
-    if count == 0:
-        return TransitionInfo(point, torch.full_like(point.values[0], torch.nan))
     made = []
     for k in range(count):
         made.append(move.move(point, density, keys.fold(k)))

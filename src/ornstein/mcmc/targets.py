@@ -17,7 +17,8 @@ from ..denoisers.base import Condition, Denoiser, Guide, Guided, Traits
 from ..errors import InputError
 from ..guidance.factors import Factored, Smooth
 from ..guidance.functions import name_of
-from ..spaces import Categorical, Transition
+from ..keys import Keys
+from ..spaces import Categorical, Space, Transition
 from ..states import State, Time, batch_size
 from .densities import Density, decoded
 from .proposals import wide
@@ -88,6 +89,8 @@ def target_of(denoiser: Denoiser, condition: Condition | None = None) -> tuple[D
     if rough and not isinstance(space, Categorical):
         raise InputError(f"exact='mcmc' takes factors with a smooth log g, not {rough[0]}; take exact='particles'")
 
+    _require_density(prior, space, condition or {})
+
     def log_p(code: Any) -> Tensor:
         n = batch_size(code)
         given = {name: value.expand(n, *value.shape[1:]) for name, value in (condition or {}).items()}
@@ -96,3 +99,15 @@ def target_of(denoiser: Denoiser, condition: Condition | None = None) -> tuple[D
         return prior.log_density(x, 0.0, given) + sum(log_g)
 
     return Density(space, (log_p,), smooth=False), wide(space, None, denoiser.device)
+
+
+def _require_density(prior: Denoiser, space: Space, condition: Condition) -> None:
+    """InputError unless the denoiser says how likely clean data are, before anything is drawn."""
+    x = wide(space, None, prior.device).sample(Keys.of(0, 1, prior.device))
+    try:
+        prior.log_density(x, 0.0, condition)
+    except InputError as error:
+        raise InputError(
+            f"exact='mcmc' corrects to a density or to an energy: {error}. Of an energy of your own: "
+            "boltzmann(model, energy)"
+        ) from None

@@ -24,15 +24,17 @@ def pareto_smoothed(log_weights: Float[Tensor, " n"]) -> tuple[Float[Tensor, " n
     """Log-weights whose largest are replaced by quantiles of a fitted Pareto tail (normalised), and its shape k̂.
 
     The smoothed weights can be trusted below k̂ = .7; above, no number of samples helps. Fewer than 25 weights, and
-    weights that are equal, have no tail: they are normalised alone, and k̂ = ∞ says that nothing is known of it.
+    weights whose largest are equal, have no tail: they are normalised alone, and k̂ = ∞ says that nothing is known of
+    it.
 
     Args:
         log_weights: logarithms of the weights, up to a constant.
     """
     finite = log_weights.double().clamp(min=-1e300)
     try:
-        smoothed, shape = _arviz.array_stats.psislw(-finite.cpu().numpy())  # it asks for the logarithms of 1/w
-    except ValueError:  # there is no tail
+        with np.errstate(divide="raise"):  # a quarter of the tail is one weight, as categories have them
+            smoothed, shape = _arviz.array_stats.psislw(-finite.cpu().numpy())  # it asks for the logarithms of 1/w
+    except (ValueError, FloatingPointError):  # there is no tail
         return finite.log_softmax(0), inf
     return torch.as_tensor(smoothed, dtype=torch.float64, device=log_weights.device).log_softmax(0), float(shape)
 

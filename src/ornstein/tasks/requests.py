@@ -96,11 +96,8 @@ def _whole_blocks(this: Task, model: Denoiser, first: int, n: int, said: dict[st
 
 def _engine(exact: str, request: Request, denoiser: Denoiser, said: Mapping[str, Any]) -> Engine:
     """The way to draw, with the domain's choices where the user has none; InputError for what would be ignored."""
-    flags = {"off": request.weighed, "particles": request.independent}.get(
-        exact, (*request.independent, *request.weighed)
-    )
-    for flag in flags:
-        meant = "off" if flag in request.independent else "particles"
+    owners = {"off": request.independent, "particles": request.weighed, "mcmc": request.corrected}
+    for meant, flag in ((way, flag) for way, flags in owners.items() if way != exact for flag in flags):
         raise InputError(f"--{flag.replace('_', '-')} is for --exact {meant}, found --exact {exact}")
     if exact != "off":
         if request.start is not None:

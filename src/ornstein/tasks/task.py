@@ -40,6 +40,7 @@ class Request:
             order and grid have no meaning, and `owned` names the flags that decide instead.
         independent: flags that were said and that only independent samples use.
         weighed: flags that were said and that only exact = particles uses.
+        corrected: flags that were said and that only exact = mcmc uses.
         start, strength: clean states to begin with, and the time up to which they are noised; see Independent.
         notes: what the user should know of what was read, in words; samples carry them.
     """
@@ -54,6 +55,7 @@ class Request:
     owned: str = ""
     independent: Sequence[str] = ()
     weighed: Sequence[str] = ()
+    corrected: Sequence[str] = ()
     start: Any = None
     strength: float | None = None
     notes: Sequence[str] = ()

@@ -306,3 +306,12 @@ def emit(model: Path, n: int, seed: int = 0, profile: bool = False) -> list[str]
     if done.returncode:
         raise InputError(f"{model}: cmemit failed: {(done.stderr or done.stdout).strip()}")
     return [without_insertions("".join(entry.split("\n")[1:])) for entry in done.stdout.split(">")[1:]]
+
+
+def in_two_orders(part: Arrays) -> Arrays:
+    """Every record from the left, and once more with its second half first."""
+    assert isinstance(part.x, Tensor)
+    n, length = part.x.shape
+    condition = {name: value.repeat(2) for name, value in part.condition.items()}
+    start = torch.tensor([0, length // 2]).repeat_interleave(n)
+    return Arrays(part.x.repeat(2, 1), {**condition, "start": start}, part.metadata)

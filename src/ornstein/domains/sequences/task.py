@@ -28,7 +28,7 @@ from ...tasks.requests import drawing
 from ...tasks.samples import Samples, native
 from ...tasks.task import Request, Task
 from ...training.datasets import Arrays, Dataset
-from . import data, figures, metrics, network
+from . import data, figures, metrics, network, texts
 from .data import Kind, Unknown
 from .factors import known
 from .formats import Record, read, write_fasta
@@ -96,10 +96,13 @@ class SequencesRequest:
         structure: dot-bracket of base pairs that must be able to form.
         fold: dot-bracket of the structure that ViennaRNA must predict, by `--exact particles`.
         fraction: letters and the share of positions that they should have, such as GC=0.6.
+        energy: path/to/file.py:name of an energy in kT, a function of a list of texts: by `--exact mcmc` the samples
+            are of exp(-E) over all sequences, which the model only proposes.
     """
 
     groups: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "what must hold": ("fixed", "motif", "structure", "fold", "fraction"),
+        "which energy": ("energy",),
         "which sequences": ("family", "guidance", "length"),
         "how letters are drawn": ("reveal_order", "bound", "sweeps", "temperature", "top_p"),
     }
@@ -117,12 +120,15 @@ class SequencesRequest:
     structure: str | None = None
     fold: str | None = None
     fraction: str | None = None
+    energy: str | None = None
 
     def __post_init__(self) -> None:
         require_in(self, "--", {"bound": "[0, inf)", "sweeps": "[0, inf)", "length": "[1, inf)"})
         require_in(self, "--", {"temperature": "(0, inf)", "top_p": "(0, 1]", "guidance": "[0, 1e6]"})
         if self.bound is not None and self.reveal_order not in (None, "entropy"):
             raise InputError(f"--bound is for --reveal-order entropy, found --reveal-order {self.reveal_order}")
+        if self.energy is not None:
+            texts.require_alone(self, self.groups["what must hold"])
 
 
 class Sequences(Task):
@@ -161,7 +167,7 @@ class Sequences(Task):
 
     def data(self, config: SequencesConfig) -> tuple[Arrays, Arrays]:
         parts = _load(config.data, config.alphabet, config.identity, config.unknown_letters)
-        return parts if config.noise != "two-orders" else (_in_two_orders(parts[0]), _in_two_orders(parts[1]))
+        return parts if config.noise != "two-orders" else (data.in_two_orders(parts[0]), data.in_two_orders(parts[1]))
 
     def describe(self, data: Dataset, validation: Dataset) -> str:
         metadata = data.metadata
@@ -194,15 +200,17 @@ class Sequences(Task):
             guides.append(ClassifierFreeGuidance({"family": None}, asked.guidance))
         said = {"fixed": asked.fixed, "motif": asked.motif, "structure": asked.structure, "fold": asked.fold}
         factors = known({**said, "fraction": asked.fraction})
+        target = [] if asked.energy is None else [texts.named(asked.energy)]
         order = [name for name in ("reveal_order", "bound", "sweeps") if getattr(asked, name) is not None]
         return Request(
-            [*guides, *factors],
+            [*guides, *factors, *target],
             condition,
             sampler=partial(sampler, asked),
             owned="the order of revealing (--reveal-order) decides",
             population=_population(len(numbers), metadata),
             independent=order,
             weighed=["fold"] if asked.fold is not None else [],
+            corrected=["energy"] if target else [],
         )
 
     def write(self, samples: Samples, folder: Path) -> None:
@@ -292,15 +300,6 @@ def _of(config: Mapping[str, Any]) -> tuple[Arrays, Arrays]:
 def _load(source: str, alphabet: Kind, identity: float, unknown_letters: Unknown) -> tuple[Arrays, Arrays]:
     """The two parts: kept, because clusters take a while to find."""
     return data.load(source, alphabet, identity, unknown_letters=unknown_letters)
-
-
-def _in_two_orders(part: Arrays) -> Arrays:
-    """Every record from the left, and once more with its second half first."""
-    assert isinstance(part.x, Tensor)
-    n, length = part.x.shape
-    condition = {name: value.repeat(2) for name, value in part.condition.items()}
-    start = torch.tensor([0, length // 2]).repeat_interleave(n)
-    return Arrays(part.x.repeat(2, 1), {**condition, "start": start}, part.metadata)
 
 
 def sampler(asked: SequencesRequest, space: Space, steps: int | None) -> Sampler:
