@@ -31,7 +31,7 @@ from ..sampling.diagnostics import effective_sample_size, log_mean_exp, mean_and
 from ..spaces import Transition
 from ..states import cast, map_state
 from .densities import Density, MCMCState
-from .discrete import moves_for
+from .discrete import Alternating, moves_for
 from .moves import InTurn, Move, repeated
 
 special: Any = deferred("scipy.special")
@@ -121,7 +121,7 @@ def anneal(
     """
     affordable = _Allowance(density, len(keys), most)
     path, move = density.from_base(lambda x: base.log_prob(x)), move or moves_for(density)
-    moves = moves or (1 if isinstance(move, InTurn) else 3)
+    moves = moves or (1 if isinstance(move, InTurn | Alternating) else 3)
     point = path.at(cast(base.sample(keys.fold("base")), dtype), move.needs_gradients)
     if not point.values[1].isfinite().any():
         raise InputError(f"the energy is infinite or not a number at each of {len(keys)} points to start from")
