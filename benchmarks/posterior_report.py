@@ -217,7 +217,7 @@ Written by `benchmarks/posterior.py`; do not edit. Made by
 
     make bench-env && .bench-env/bin/python benchmarks/posterior.py
 
-on one thread of a machine that was shared, its parts in
+on one thread of a machine that was shared, its parts in so many minutes of one core:
 
 {runs}
 
@@ -240,8 +240,8 @@ than the one in brackets, azula's best on the mean.
 
 {distance}
 
-All configurations, with the most evaluations of the denoiser a sample and the median time of 1000 samples on a machine
-that was shared. Gradients of the denoiser, which every method takes, are not among the evaluations.
+All configurations, with the most evaluations of the denoiser a sample and the median time of 1000 samples on one core.
+Gradients of the denoiser, which every method takes, are not among the evaluations.
 
 {methods}
 

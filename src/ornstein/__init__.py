@@ -53,9 +53,12 @@ _HOMES = {
     "log_prob": "sampling.likelihood",
     "Fixed": "guidance.measurements",
     "Measurement": "guidance.measurements",
+    "Exchange": "mcmc.clouds",
+    "Rotation": "mcmc.clouds",
     "Gibbs": "mcmc.moves",
     "HMC": "mcmc.moves",
     "IndependentMetropolis": "mcmc.moves",
+    "InTurn": "mcmc.moves",
     "LocallyInformed": "mcmc.moves",
     "MALA": "mcmc.moves",
     "Particles": "sampling.particles",
@@ -177,8 +180,9 @@ if TYPE_CHECKING:
     from .mcmc import chains
     from .mcmc.annealing import anneal
     from .mcmc.chains import Chains
+    from .mcmc.clouds import Exchange, Rotation
     from .mcmc.densities import Density
-    from .mcmc.moves import HMC, MALA, Gibbs, IndependentMetropolis, LocallyInformed
+    from .mcmc.moves import HMC, MALA, Gibbs, IndependentMetropolis, InTurn, LocallyInformed
     from .mcmc.targets import Boltzmann
     from .mcmc.tempering import ParallelTempering
     from .report.trust import trust

@@ -12,9 +12,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from ornstein.domains.energies import system
 from ornstein.errors import InputError
 from ornstein.keys import Keys
-from ornstein.mcmc.clouds import Exchange, Rotation, orthogonal
+from ornstein.mcmc.annealing import anneal
+from ornstein.mcmc.clouds import Exchange, Rotation, orthogonal, that_change
 from ornstein.mcmc.densities import Density, MCMCState
 from ornstein.mcmc.moves import HMC, InTurn, Move, TransitionInfo, repeated
 from ornstein.mcmc.proposals import wide
@@ -137,6 +139,32 @@ def test_points_that_do_not_exist_stay() -> None:
     assert_close(Exchange().move(density.at(x), density, KEYS[:50]).point.x[1::2], x[1::2])
 
 
+def test_moves_that_change_no_energy_are_left_out() -> None:
+    """Of particles that are all alike; in a field; of which one is heavier."""
+    space = Centered((4, 3))
+    alike = system("lj-13").energy
+
+    def heavier(x: Tensor) -> Tensor:
+        return alike(x) + x[:, 0].square().sum(1)
+
+    energies = {alike: (), (lambda x: alike(x) + x[:, :, 0].square().sum(1)): (Rotation(),), heavier: (Exchange(),)}
+    x = space.project(KEYS[:20].normal(4, 3))
+    for energy, expected in energies.items():
+        density = Density.of_energy(energy, space)
+        assert that_change(density, density.at(x), KEYS[:20]) == expected
+        assert density.tally.evaluations == 20 + 2 * 10
+
+
+def test_annealing_takes_them_where_they_matter() -> None:
+    """A cluster of two kinds, of which the one in the middle is favoured, has its exact arrangements."""
+    space = Centered((3, 1))
+    density = Density.of_energy(lambda x: 4 * x.square().sum((1, 2)) + 1.5 * (1 - in_the_middle(x)), space)
+    found = anneal(density, wide(space, 1.0), Keys.of(0, 1000))
+    expected = 1 / (1 + 2 * exp(-1.5))
+    error = (expected * (1 - expected) / found.size) ** 0.5
+    assert abs(in_the_middle(found.point.x).mean() - expected) < 4 * error
+
+
 def test_what_is_no_cloud_is_refused() -> None:
     density = Density.of_energy(lambda x: x.square().sum(1) / 2, Euclidean((2,)))
     for move in MOVES:
@@ -152,7 +180,8 @@ def test_moves_in_turn_conform_and_learn_as_the_first() -> None:
     assert check_kernel(both, anisotropic()) == 8
     assert both.evaluations(energy) == 5
     assert both.target_accept == 0.8
-    assert both.with_step(double(0.7)).tuned_step == 0.7
+    steps = [float(move.tuned_step) for move in both.with_step(double(0.7)).moves if move.tuned_step is not None]
+    assert steps == pytest.approx([0.7, 0.35])
     start, before = energy.at(torch.zeros(10, 2)), energy.tally.evaluations
     both.move(start, energy, KEYS[:10])
     assert energy.tally.evaluations - before == 50

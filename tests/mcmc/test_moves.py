@@ -89,6 +89,14 @@ class HalfKick(HMC):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Peeking(HMC):
+    """A broken twin: how long the steps are depends on where they start, and the way back is not asked for."""
+
+    def _step(self, x: Tensor, keys: Keys) -> Tensor:
+        return super()._step(x, keys) * (0.2 + x[:, :1].abs())
+
+
+@dataclass(frozen=True, kw_only=True)
 class Uphill(HMC):
     """A broken twin: a drift of the wrong sign."""
 
@@ -184,12 +192,14 @@ CONTINUOUS = {
     "small mala": MALA(step_size=0.15),
     "large mala": MALA(step_size=0.35),
     "hmc": HMC(step_size=0.2, num_steps=5),
+    "short and long hmc": HMC(step_size=0.3, num_steps=3, smallest=0.05),
     "scaled hmc": HMC(step_size=0.25, num_steps=4, scale=double([1.0, 0.4])),
     "independence": IndependentMetropolis(proposal=PROPOSAL),
 }
 BROKEN = {
     "no rule, Langevin": AlwaysAccepted(step_size=0.5, num_steps=1, jitter=0.0),
     "no rule, leapfrog": AlwaysAccepted(step_size=0.5, num_steps=3),
+    "steps as the place suggests": Peeking(step_size=0.15, num_steps=3, smallest=0.5),
     "no last kick": HalfKick(step_size=0.15, num_steps=1),
     "no weight of the proposal": Unweighed(proposal=PROPOSAL),
 }
@@ -595,7 +605,7 @@ def test_a_chain_does_not_depend_on_its_batch(move: Move) -> None:
 
 
 def test_settings_without_a_meaning_are_refused() -> None:
-    for name, value in (("count", 0), ("warmup", -1), ("num_steps", 0), ("jitter", 1.0)):
+    for name, value in (("count", 0), ("warmup", -1), ("num_steps", 0), ("jitter", 1.0), ("smallest", 0.0)):
         options: dict[str, Any] = {name: value}
         with pytest.raises(ValueError, match=f"{name}={value}"):
             HMC(**options)

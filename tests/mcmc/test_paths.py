@@ -128,7 +128,7 @@ def test_draws_can_be_asked_for_the_density_of_other_points() -> None:
     assert drawn.way == "chain"
     x0 = torch.tensor([[2, 1]]).expand(4000, 2)
     log_p = 0.3
-    ratio = finished(drawn.ratio(x0, lambda x: torch.full((len(x),), log_p).double(), Keys.of(1, 4000)))
+    ratio = finished(drawn.ratio(x0, torch.full((4000,), log_p).double(), lambda x: x, Keys.of(1, 4000)))
     log_q = log_p - ratio
     assert_average(log_q[None], pushed(world, 3)[7:8])
 

@@ -194,7 +194,7 @@ def _placed(found: Annealed, known: Weighed | None, density: Density, keys: Keys
     point = replace(found.point[index], gradients=None)
     log_w = torch.full_like(point.values[0], torch.inf)
     if known:
-        ratio = known.draws.ratio(point.x, partial(_log_p, density), many(keys, count))
+        ratio = known.draws.ratio(point.x, density.log_p(point), partial(_log_p, density), many(keys, count))
         log_w = (yield from ratio).nan_to_num(nan=torch.inf)
     return Members(point, log_w, found, found.ancestor[index])
 

@@ -136,6 +136,8 @@ class HMC(Move):
             where noise is low: let a warm-up find it.
         num_steps: leapfrog steps a move, one gradient each.
         jitter: the step of each move is drawn within this share of `step_size`, which breaks periods.
+        smallest: then it is made shorter by a factor between this and 1, drawn evenly in its logarithm for each sample:
+            short steps enter places that are much narrower than others. 1: all are long.
         scale: typical widths, a number or of one sample's shape.
         target_accept: the acceptance that a warm-up aims at.
     """
@@ -143,6 +145,7 @@ class HMC(Move):
     step_size: float | Tensor = 0.3
     num_steps: int = 10
     jitter: float = 0.3
+    smallest: float = 1.0
     scale: float | Tensor = 1.0
     target_accept: float = 0.8
 
@@ -152,6 +155,8 @@ class HMC(Move):
             raise InputError(
                 f"num_steps is 1 or more and jitter in [0, 1), not num_steps={self.num_steps}, jitter={self.jitter}"
             )
+        if not 0 < self.smallest <= 1:
+            raise InputError(f"the smallest factor of the step is in (0, 1], not smallest={self.smallest}")
 
     def move(self, point: MCMCState, density: Density, keys: Keys) -> TransitionInfo:
         step = self._step(point.x, keys)
@@ -184,6 +189,8 @@ class HMC(Move):
 
     def _step(self, x: Tensor, keys: Keys) -> Tensor:
         shake = 1 + self.jitter * (2 * keys.fold("jitter").uniform() - 1)
+        if self.smallest < 1:
+            shake = shake * self.smallest ** keys.fold("shorter").uniform()
         step = self.tuned_step.to(x.device)
         each = step.repeat_interleave(len(x) // len(step)) if step.ndim else step
         return left(shake * each, x).to(x)

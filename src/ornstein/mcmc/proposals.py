@@ -46,9 +46,9 @@ class Draws:
         nfe: network evaluations a sample, gradients counted as one, pilots shared out.
         way: how they were drawn.
         grid: the times they walked.
-        ratio: (points, log p, keys) → a stream of log p/q at points that are not draws, one key a point, of any p;
-            log p maps points to nats. Of a chain it is that of one path to each point, of which exp(−·) is right on
-            average.
+        ratio: (points, their log p, log p, keys) → a stream of log p/q at points that are not draws, one key a point;
+            log p maps other points to nats. Of a chain it is that of one path to each point, of which exp(−·) is right
+            on average.
     """
 
     x: Float[Tensor, "n ..."] | Any
@@ -56,7 +56,7 @@ class Draws:
     nfe: int
     way: str
     grid: tuple[float, ...]
-    ratio: Callable[[Any, Callable[[Any], Tensor], Keys], Stream[Tensor]]
+    ratio: Callable[[Any, Tensor, Callable[[Any], Tensor], Keys], Stream[Tensor]]
 
 
 @streamed
@@ -89,11 +89,17 @@ def draw(
 
 
 def _of_flow(
-    denoiser: Denoiser, steps: int, condition: Condition, x: Tensor, log_p: Callable[[Any], Tensor], keys: Keys
+    denoiser: Denoiser,
+    steps: int,
+    condition: Condition,
+    x: Tensor,
+    here: Tensor,
+    log_p: Callable[[Any], Tensor],
+    keys: Keys,
 ) -> Stream[Tensor]:
     """log p/q of the flow's q, all points under the condition of the first draw."""
     x = x.to(torch.get_default_dtype())
-    return (yield from log_ratio.events(denoiser, x, log_p, keys, steps, _shared(condition, len(x))))
+    return (yield from log_ratio.events(denoiser, x, here, log_p, keys, steps, _shared(condition, len(x))))
 
 
 def _shared(condition: Condition, n: int) -> Condition:
@@ -106,9 +112,9 @@ def _of_chain(denoiser: Denoiser, keys: Keys, steps: int | None, condition: Cond
     chain = chain_of(denoiser, keys, steps, condition)
     x, log_q, calls = yield from draw_paths.events(chain, keys, condition)
 
-    def ratio(points: State, log_p: Callable[[Any], Tensor], keys: Keys) -> Stream[Tensor]:
+    def ratio(points: State, here: Tensor, log_p: Callable[[Any], Tensor], keys: Keys) -> Stream[Tensor]:
         log_q = yield from path_log_density.events(chain, points, keys, _shared(condition, len(keys)))
-        return log_p(points) - log_q
+        return here - log_q
 
     return Draws(x, log_q, calls + -(-chain.pilots // len(keys)), "chain", chain.grid, ratio)
 

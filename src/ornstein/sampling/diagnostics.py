@@ -55,8 +55,8 @@ def widening(deviations: Float[Tensor, "n *event"], shares: Float[Tensor, " n"])
     """By how much an error √Σ d² from the deviations d of families is widened, so that ± 1.96 of it hold 95 %.
 
     Few families, F = 1/Σ s² in effect: t/z of Student's t with ν = F − 1, by the expansion of Cornish & Fisher (2 % too
-    low at ν = 4, and less beyond). Skewed ones, where a sum that is low states a small error, too: the studentised sum
-    has the second moment 1 + 2 γ²/n, γ²/n = (Σ d³)²/(Σ d²)³ (Hall 1992, The Bootstrap and Edgeworth Expansion, 2.6).
+    low at ν = 4, and less beyond). Heavy tails, where a run that missed the rare heavy ones is too low, and so is its
+    error: the heaviest family counts twice, as if one more like it could have been there, √(1 + max d²/Σ d²).
 
     Args:
         deviations: of the sum over each family from what it would be if all were alike, in any unit.
@@ -64,9 +64,9 @@ def widening(deviations: Float[Tensor, "n *event"], shares: Float[Tensor, " n"])
     """
     z, dof = 1.96, (1 / shares.double().square().sum() - 1).clamp(min=0)
     few = 1 + (z**2 + 1) / (4 * dof) + (5 * z**4 + 16 * z**2 + 3) / (96 * dof**2)
-    unit = deviations.double() / deviations.double().square().sum(0).sqrt()
-    skewed = (1 + 2 * unit.nan_to_num(0.0).pow(3).sum(0).square()).sqrt()
-    return few * skewed
+    squares = deviations.double().square()
+    heaviest = (squares.amax(0) / squares.sum(0)).nan_to_num(0.0)
+    return few * (1 + heaviest).sqrt()
 
 
 def missing(shares: Float[Tensor, " families"], level: float = 0.05) -> float:
@@ -93,21 +93,28 @@ def missing(shares: Float[Tensor, " families"], level: float = 0.05) -> float:
 def errors_of_means(values: Float[Tensor, "n *event"], genealogy: Int[Tensor, " n"]) -> Float[Tensor, "*event"]:
     """Standard errors of the means of samples, where those of one family are not independent; ∞ of one family.
 
-    Families are summed. They scatter about their own mean, too little by √(1 − 1/F), are few, and may be skewed: the
-    error is widened, so that ± 1.96 of it hold 95 %.
+    Families are few and may have heavy tails: the error is widened, so that ± 1.96 of it hold 95 %.
 
     Args:
         values: in any unit, one or an array a sample.
         genealogy: which samples descend from the same first particle, numbers from 0 below n.
     """
+    scatter, sums, shares = _scatter(values, genealogy)
+    return scatter * widening(sums, shares)
+
+
+def _scatter(values: Tensor, genealogy: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """√Σ d² of the families' sums d; these; and their shares s.
+
+    They scatter about their own mean, too little by √(1 − 1/F), F = 1/Σ s²; one family says nothing.
+    """
     each = torch.full((len(values),), 1 / len(values), dtype=torch.float64, device=values.device)
     shares = torch.zeros_like(each).index_add(0, genealogy, each)
     deviations = (values.double() - values.double().mean(0)) / len(values)
     sums = torch.zeros_like(deviations).index_add(0, genealogy, deviations)
-    alone = shares.square().sum()  # 1/F
-    if alone > 1 - 1e-9:
-        return torch.full_like(sums[0], torch.inf)
-    return sums.square().sum(0).sqrt() / (1 - alone).sqrt() * widening(sums, shares)
+    spread = 1 - shares.square().sum()
+    scatter = sums.square().sum(0).sqrt() / spread.sqrt()
+    return torch.where(spread > 1e-9, scatter, torch.inf), sums, shares
 
 
 def mean_and_error(values: Float[Tensor, " n"], genealogy: Int[Tensor, " n"]) -> tuple[float, float]:
@@ -121,7 +128,7 @@ def interval(
     """Between which values a further draw falls with probability `level`, both tails alike.
 
     Of k independent draws that is between the ordered ones of rank p (k + 1) from either end, p = (1 − level)/2. The
-    samples are worth k = (their spread / error of their mean)² independent ones, which the genealogy decides; where
+    samples are worth k = (their spread / scatter of their mean)² independent ones, which the genealogy decides; where
     k < 1/p − 1 nothing is known of the tails, and the interval reaches to infinity.
 
     Args:
@@ -131,7 +138,7 @@ def interval(
     """
     n, tail = len(values), (1 - level) / 2
     ordered = values.double().sort(0).values
-    worth = ordered.var(0) / errors_of_means(values, genealogy).square()
+    worth = ordered.var(0) / _scatter(values, genealogy)[0].square()
     worth = torch.where(ordered[0] == ordered[-1], n, worth).clamp(max=n)
     rank = (n / worth) * (tail * (worth + 1) - 0.5) - 0.5  # from 0, as independent samples have it at k = n
     below = rank.floor().clamp(0, n - 2).long()
@@ -154,8 +161,8 @@ class Exactness:
         resampled: how often the population was resampled.
         families: how many of the first particles have descendants among the last.
         log_evidence: log E[g(x₀)] under the prior, nats; for a measurement log p(y).
-        error: its standard error by the families, widened where these are few: ± 1.96 of it hold 95 %. The bias of a
-            chain of too few steps is not in it.
+        error: its standard error by the families, widened where these are few or unlike: ± 1.96 of it hold 95 %. The
+            bias of a chain of too few steps is not in it.
         missing: the largest share of the posterior's mass that the families may have missed, at 95 %, of what the model
             itself can draw: nothing searched for what the model lacks. NaN in records that are older than it.
     """

@@ -74,6 +74,7 @@ def log_prob(
 def log_ratio(
     denoiser: Denoiser,
     x0: Float[Tensor, "batch ..."],
+    here: Float[Tensor, " batch"],
     log_p: Callable[[Tensor], Float[Tensor, " some"]],
     keys: Keys,
     steps: int = 20,
@@ -91,7 +92,8 @@ def log_ratio(
     Args:
         denoiser: the model, (x_t, t, condition) → belief.
         x0: clean states.
-        log_p: (some, ...) → (some,), nats; it need not be normalised.
+        here: log p of x₀, nats; it need not be normalised.
+        log_p: the same function of other states, (some, ...) → (some,).
         keys: one a state; solvers with fresh noise do not walk here, so that they decide nothing.
         steps: those of the draws, and `least` likewise: it is their density that is asked for.
         condition: what each state is given, name → (batch, ...); a missing name means that nothing is said.
@@ -100,19 +102,19 @@ def log_ratio(
     space, condition = whole_flow(denoiser, condition), condition or {}
     walker, grid = Tangents(denoiser, basis_of(space, x0.device)), flow_grid(steps, space, least)
     noise, sigma = _noise_of(denoiser, space, x0, 2 * steps, condition, least), space.schedule.sigma(1.0).item()
-    right, ratio = log_p(x0), torch.full((len(x0),), torch.inf, dtype=torch.float64, device=x0.device)
+    ratio = torch.full((len(x0),), torch.inf, dtype=torch.float64, device=x0.device)
     left = torch.arange(len(x0), device=x0.device)
     for _ in range(1 + ROUNDS):
         found = yield from carried(walker, noise[left], keys[left], grid, take(condition, left), batch)
-        here = log_p(found.x)
-        ratio[left] = here - found.log_q
+        there = log_p(found.x)
+        ratio[left] = there - found.log_q
         near = found.displacement(x0[left], walker.basis) <= CLOSE * sigma
-        near = near & ((here - right[left]).abs() <= SAME)
+        near = near & ((there - here[left]).abs() <= SAME)
         noise[left] += found.newton(x0[left], walker.basis, sigma).to(noise)
         left = left[~near]
         if not len(left):
             return ratio
-    ratio[left] = right[left] - log_prob(denoiser, x0[left].to(noise), 2 * steps, take(condition, left), least)
+    ratio[left] = here[left] - log_prob(denoiser, x0[left].to(noise), 2 * steps, take(condition, left), least)
     return ratio
 
 
