@@ -14,7 +14,7 @@ from ornstein.keys import Keys
 from ornstein.mcmc.annealing import anneal
 from ornstein.mcmc.densities import Density, MCMCState
 from ornstein.mcmc.discrete import Alternating, DiscreteLangevin, Substitutions, moves_for
-from ornstein.mcmc.moves import HMC, Move, TransitionInfo, repeated
+from ornstein.mcmc.moves import HMC, InTurn, Move, TransitionInfo, repeated
 from ornstein.mcmc.proposals import Kernels, wide
 from ornstein.spaces import Categorical, Euclidean, Product, Transition
 from potts import chain_energy, some_chain, transfer
@@ -176,11 +176,12 @@ def test_products_are_annealed_from_wide_noise() -> None:
 def test_default_moves() -> None:
     assert isinstance(moves_for(Density.of_energy(cost, LETTERS)), DiscreteLangevin)
     assert isinstance(moves_for(Density.of_energy(numbered_cost, LETTERS, numbered=True)), Substitutions)
-    assert isinstance(moves_for(Density.of_energy(cost, Euclidean((2,)))), HMC)
+    assert isinstance(moves_for(Density.of_energy(cost, Euclidean((2,)))), InTurn)
+    assert isinstance(moves_for(Density.of_energy(cost, Euclidean((2,))), HMC()), HMC)
     both: Any = moves_for(Density.of_energy(world_energy, WORLD.space))
-    assert [type(move) for move in both.moves.values()] == [HMC, DiscreteLangevin]
+    assert [type(move) for move in both.moves.values()] == [InTurn, DiscreteLangevin]
     scaled = both.in_units_of({"x": torch.tensor([[-3.0], [3.0]]), "tokens": TOKENS})
-    assert scaled.tuned_step == pytest.approx(0.3 * 18**0.5)
+    assert scaled.tuned_step == pytest.approx(0.5 * 18**0.5)
     with pytest.raises(InputError, match="no part of the product is moved"):
         Alternating(moves={})
 

@@ -34,7 +34,7 @@ ENERGY, LOG_Z = chain_energy(*CHAIN), transfer(*CHAIN)
 SPACE = Categorical.masked((LENGTH,), LETTERS)
 EVERY = torch.cartesian_prod(*[torch.arange(LETTERS)] * LENGTH)
 WRONG = enumerated(SPACE, table(LETTERS, LENGTH))
-SMALL: dict[str, Any] = {"check": 400, "moves": 3, "particles": 600}
+SMALL: dict[str, Any] = {"check": 300, "moves": 2, "particles": 400}
 
 
 def one_hot(x: Tensor, size: int = LETTERS) -> Tensor:
@@ -72,7 +72,7 @@ def assert_evidence(found: Samples, log_z: float) -> None:
 
 @cache
 def drawn() -> Samples:
-    return boltzmann(WRONG, ENERGY, 300, seed=1, steps=8, **SMALL)
+    return boltzmann(WRONG, ENERGY, 200, seed=1, steps=8, **SMALL)
 
 
 def test_sequences_follow_an_energy() -> None:
@@ -80,12 +80,12 @@ def test_sequences_follow_an_energy() -> None:
     assert_evidence(drawn(), LOG_Z)
     assert drawn().x.dtype == torch.int64
     assert drawn().settings["way"] == "chain"
-    rejected(assert_law, WRONG.draw(Keys.of(1, 300)))  # the draws of the model, without weights
+    rejected(assert_law, WRONG.draw(Keys.of(1, 200)))  # the draws of the model, without weights
     rejected(assert_evidence, drawn(), 0.0)  # as if its own law were the answer
 
 
 def test_programs_without_gradients_are_followed() -> None:
-    found = boltzmann(WRONG, numbered, 300, seed=2, steps=8, numbered=True, **SMALL)
+    found = boltzmann(WRONG, numbered, 200, seed=2, steps=8, numbered=True, **SMALL)
     assert_law(found.x)
     assert_evidence(found, LOG_Z)
     assert found.exactness.gradients == 0
@@ -95,13 +95,13 @@ def test_programs_without_gradients_are_followed() -> None:
 @pytest.mark.slow
 def test_wrong_weights_alone_are_worth_little_and_it_is_said() -> None:
     assert drawn().exactness.ess < 0.2
-    alone = boltzmann(WRONG, ENERGY, 300, seed=1, steps=8, check=0, moves=4, particles=600)
+    alone = boltzmann(WRONG, ENERGY, 200, seed=1, steps=8, check=0, moves=2, particles=400)
     assert not alone.exactness.exact
 
 
 def test_given_sequences_are_refined() -> None:
     x = WRONG.draw(Keys.of(3, 300))
-    found = refine(x, ENERGY, space=SPACE, seed=1, moves=5, check=500, particles=300)
+    found = refine(x, ENERGY, 200, space=SPACE, seed=1, moves=3, check=300, particles=200)
     assert_law(found.x)
     assert_evidence(found, LOG_Z)
     rejected(assert_law, x)
@@ -109,10 +109,10 @@ def test_given_sequences_are_refined() -> None:
 
 def test_a_law_times_a_program() -> None:
     """An oracle with a density, and a factor that has no gradient: both are exact for letters."""
-    found = sample(WRONG & Reward(lambda x: (x == 1).double().sum(1), 0.8), 300, 8, exact="mcmc", seed=3, **SMALL)
+    found = sample(WRONG & Reward(lambda x: (x == 1).double().sum(1), 0.8), 200, 8, exact="mcmc", seed=3, **SMALL)
     weights = table(LETTERS, LENGTH).flatten() * (0.8 * (EVERY == 1).double().sum(1)).exp()
     assert_law(found.x, weights / weights.sum())
-    rejected(assert_law, WRONG.draw(Keys.of(1, 300)), weights / weights.sum())
+    rejected(assert_law, WRONG.draw(Keys.of(1, 200)), weights / weights.sum())
     assert_evidence(found, weights.sum().log().item())
 
 
@@ -149,10 +149,10 @@ def assert_types(tokens: Tensor, shares: Tensor) -> None:
 @pytest.mark.slow
 def test_atoms_and_their_types_follow_an_energy() -> None:
     shares, log_z = atoms_by_quadrature()
-    found = boltzmann(ATOMS, atoms_energy, 300, seed=1, steps=20, **SMALL)
+    found = boltzmann(ATOMS, atoms_energy, 200, seed=1, steps=20, **SMALL)
     state: Any = found.x
     assert_types(state["tokens"], shares)
-    rejected(assert_types, ATOMS.draw(Keys.of(1, 300))["tokens"], shares)
+    rejected(assert_types, ATOMS.draw(Keys.of(1, 200))["tokens"], shares)
     assert_evidence(found, log_z)
     assert state["x"].dtype == torch.get_default_dtype()
     rejected(assert_evidence, found, log_z + 0.7)
@@ -161,7 +161,7 @@ def test_atoms_and_their_types_follow_an_energy() -> None:
 def test_given_atoms_are_refined() -> None:
     shares, log_z = atoms_by_quadrature()
     x = ATOMS.draw(Keys.of(2, 300))
-    found = refine(x, atoms_energy, space=ATOMS.space, seed=1, moves=5, check=500, particles=300)
+    found = refine(x, atoms_energy, 200, space=ATOMS.space, seed=1, moves=3, check=300, particles=200)
     state: Any = found.x
     assert_types(state["tokens"], shares)
     assert_evidence(found, log_z)
@@ -222,7 +222,7 @@ def marginals(fields: Tensor, couplings: Tensor) -> Tensor:
 def test_sixty_letters_within_the_stated_bound() -> None:
     fields, couplings = some_chain(60, 4, 0.7)
     model = Independent(fields)
-    found = boltzmann(model, chain_energy(fields, couplings), 300, seed=1, steps=60, check=1000)
+    found = boltzmann(model, chain_energy(fields, couplings), 200, seed=1, steps=60, check=1000)
     exactness: Any = found.exactness
     assert exactness.passed
     assert exactness.low <= transfer(fields, couplings) <= exactness.high
@@ -259,7 +259,7 @@ def test_a_folding_program_is_sampled_exactly() -> None:
     every = torch.cartesian_prod(*[torch.arange(4)] * 6)
     values = -energy(every)
     model = Independent(torch.zeros(6, 4).double())
-    found = boltzmann(model, energy, 300, seed=1, steps=12, numbered=True, **SMALL)
+    found = boltzmann(model, energy, 200, seed=1, steps=12, numbered=True, **SMALL)
     assert_evidence(found, values.logsumexp(0).item())
     assert_law(found.x, values.softmax(0), every)
     rejected(assert_law, every[(Keys.of(0, 300).uniform() * len(every)).long()], values.softmax(0), every)

@@ -33,7 +33,7 @@ from ..spaces import Centered, Transition
 from ..states import cast, map_state
 from .clouds import PILOTS, that_change
 from .densities import Density, MCMCState
-from .discrete import moves_for
+from .discrete import Alternating, moves_for
 from .moves import HMC, InTurn, Move, repeated
 
 special: Any = deferred("scipy.special")
@@ -131,7 +131,7 @@ def anneal(
     if not point.values[1].isfinite().any():
         raise InputError(f"the energy is infinite or not a number at each of {len(keys)} points to start from")
     move = move or _local(path, point, keys.fold("symmetry"), affordable)
-    moves = moves or (1 if isinstance(move, InTurn) else 3)
+    moves = moves or (1 if isinstance(move, InTurn | Alternating) else 3)
     move, ancestor = move.in_units_of(point.x), torch.arange(len(keys), device=point.values.device)
     betas, rates, drifts, log_z, error, count = [0.0], [], [], torch.zeros((), dtype=torch.float64), 0.0, moves
     while betas[-1] < 1:

@@ -23,7 +23,7 @@ from ..errors import InputError
 from ..keys import Keys
 from ..spaces import Categorical, Euclidean, Product
 from .densities import Density, MCMCState, encoded
-from .moves import HMC, Move, TransitionInfo, metropolis, trajectories
+from .moves import HMC, InTurn, Move, TransitionInfo, metropolis, trajectories
 from .proposals import Kernels
 
 LEAST_RATE = 1e-4
@@ -170,7 +170,9 @@ class Alternating(Move):
 
     @property
     def _leader(self) -> str:
-        return next((name for name, move in self.moves.items() if isinstance(move, HMC)), next(iter(self.moves)))
+        return next(
+            (name for name, move in self.moves.items() if isinstance(move, HMC | InTurn)), next(iter(self.moves))
+        )
 
     def evaluations(self, density: Density) -> int:
         parts: Any = density.space
