@@ -7,6 +7,7 @@ Writes benchmarks/results/missing.jsonl and docs/missing.md. What is tried is in
 
 import argparse
 import json
+import subprocess
 import sys
 import time
 import warnings
@@ -66,7 +67,12 @@ def row_of(name: str, case: Case, method: str, trial: Callable[[Case, int, int],
     held = ", ".join(f"{key} {value}" for key, value in row.items() if key.endswith("held"))
     log(f"{name}: {method}: of {seeds} {held}; missing {row['missing']:.3f}; {time.perf_counter() - began:.0f} s")
     about = {"case": name, "kind": case.kind, "part": case.right, "method": method, "n": N}
-    return rounded(about | row | {"total": time.perf_counter() - began})
+    return rounded(about | row | {"total": time.perf_counter() - began, "engine": engine()})
+
+
+def engine() -> str:
+    """The commit of what is measured."""
+    return subprocess.check_output(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, text=True).strip()
 
 
 def rows_of(name: str, seeds: int) -> list[Row]:

@@ -116,6 +116,7 @@ def page(rows: Sequence[Row]) -> str:
         sections="\n\n".join(f"## {words}\n\n{table(rows, kind)}" for kind, words in KINDS.items()),
         missed="\n".join(missed(rows)) or "- None.",
         good=np.mean([row["missing"] for row in ours if row["kind"] == "good"] or [float("nan")]),
+        engines=", ".join(sorted({row["engine"] for row in ours})),
         ours=rejected(rows, OURS),
         alone=rejected(rows, ALONE),
         before=rejected(rows, BEFORE),
@@ -131,7 +132,7 @@ Written by `benchmarks/missing.py`; do not edit. Made by
     .venv/bin/python -m benchmarks.missing
 
 on one thread of a machine that was shared, in {minutes:.0f} minutes: {runs} seeds of a case, a fourth in 32 dimensions
-and of funnel-10, {n} samples each, default settings.
+and of funnel-10, {n} samples each, default settings. Measured were the commits {engines}.
 
 Every answer of `on.boltzmann` and `on.refine` bounds log Z and the share of the mass that neither the draws nor the
 search has seen. Here the truth is known, and the proposals (exact denoisers of Gaussian mixtures) lack part of it.

@@ -19,7 +19,15 @@ def missing(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def _row(missing: Any, trials: list[Trial], kind: str = "good", method: str = "ours") -> dict[str, Any]:
-    about = {"case": "pair-2, good", "kind": kind, "part": 0.1, "method": method, "n": 400, "total": 60.0}
+    about = {
+        "case": "pair-2, good",
+        "kind": kind,
+        "part": 0.1,
+        "method": method,
+        "n": 400,
+        "total": 60.0,
+        "engine": "abc",
+    }
     return missing.rounded(about | missing.summary(trials))
 
 
