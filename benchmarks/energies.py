@@ -164,7 +164,7 @@ def corrected(system: System, model: Denoiser, n: int, seed: int = SEED) -> tupl
     said = {"log_z": judged.log_evidence, "log_z_se": judged.error, "nfe": found.nfe, "verdict": judged.verdict}
     said |= {"log_z_check": judged.check, "log_z_check_se": judged.check_error, "method_used": judged.method}
     said |= {name: getattr(judged, name) for name in JUDGED}
-    error = float(system.energy(found.x.double()).std()) / judged.sources**0.5
+    error = float(system.energy(found.x.double()).std()) * (1 / n + 1 / judged.sources) ** 0.5
     return found, Outcome(found.x, judged.gradients, found.seconds, error, judged.values, said)
 
 
@@ -183,7 +183,7 @@ def continued(system: System, start: Samples, first: Outcome, draws: int, thin: 
     found = chains.run(move, density, start.x.double(), keys, draws, warmup=20, thin=thin)
     seconds = first.seconds + timed() - began
     judged: Any = start.exactness
-    error = float(found.log_p.mean(0).std()) / judged.sources**0.5
+    error = float(found.log_p.mean(0).std()) * (1 / count + 1 / judged.sources) ** 0.5
     x, log_p = found.x.transpose(0, 1).flatten(0, 1), found.log_p.T.flatten()
     said = first.said | {"r_hat": grouped_r_hat(x, log_p), "acceptance": float(found.acceptance)}
     return Outcome(x, first.gradients + found.gradients, seconds, error, first.values, said)

@@ -37,12 +37,12 @@ def test_goals_that_are_missed_are_named(missing: Any) -> None:
     page = missing.reporting.page
     fine = page([_row(missing, [RIGHT] * 20), _row(missing, [RIGHT] * 20, method="weights alone")])
     assert fine.split("## Goals missed")[1].strip().endswith("- None.")
-    assert "weights alone 0 of 1 (good)" in fine
+    assert "weights alone: 0 of 1 (good)" in fine
     wrong = [Trial(0.01, 0.03, 0.05, 0.2, 0.1, 0.1, 0.1, 400.0, True, False)] * 20
     text = page([_row(missing, wrong), _row(missing, wrong, method="weights alone")])
     assert "the bound of log Z held in 0 of 20" in text
     assert "20.0% could be missing by the median" in text
-    assert "weights alone 1 of 1 (good)" in text
+    assert "weights alone: 1 of 1 (good)" in text
     refused = [Trial(0.01, 0.03, 0.05, 0.01, 0.1, 0.1, 0.1, 400.0, False, False)] * 20
     assert "20 of 20 runs are not to be trusted" in page([_row(missing, refused)])
 
