@@ -27,6 +27,7 @@ from ..guidance.values import is_number
 from ..keys import Keys
 from ..sampling.convergence import pareto_smoothed, r_hat
 from ..sampling.diagnostics import effective_sample_size, missing, systematic
+from ..sampling.likelihood import ROUNDS
 from ..spaces import Transition
 from ..states import State, batch_size, cast, concatenate, take
 from .annealing import Annealed, anneal
@@ -47,8 +48,8 @@ EVEN = 0.95
 """The effective share above which k̂ says nothing."""
 CLOUD = 1000
 """Particles that are annealed from a cloud."""
-PLACED = 1000
-"""Points of a population whose density under the draws is found, at most."""
+PLACED, FEW = 1000, 250
+"""Points of a population whose density under the draws is found: half as many as draws, within these bounds."""
 GROUPS = 4
 """Groups of families that R̂ compares."""
 JUDGED = 4 * GROUPS
@@ -113,7 +114,7 @@ def corrected(
     if effort.check:
         looking = searched(density, base, keys, effort.check, effort.tolerance, purse)
         second = yield from part(looking, 0, 100, total)
-    purse.reserved = effort.mending(n)
+    purse.reserved = effort.mending(n) + _placing(draws)
     sources = [known.members] if known else []
     if second:
         placing = _placed(second, known, density, keys.fold("search"))
@@ -168,7 +169,8 @@ class Weighed:
 
 def _purse(draws: Draws | State, density: Density, n: int, effort: Effort) -> Purse:
     """The budget, less what the draws, the moves and a cloud take; InputError if it does not suffice for them."""
-    fixed = effort.mending(n) + (len(draws.log_q) + PLACED if isinstance(draws, Draws) else EACH * FEWEST)
+    drawn = len(draws.log_q) + 2 * _placing(draws) if isinstance(draws, Draws) else EACH * FEWEST
+    fixed = effort.mending(n) + drawn
     purse = Purse(density, effort.budget, fixed)
     if effort.budget is not None and effort.budget.evaluations is not None and effort.budget.evaluations < fixed:
         raise InputError(
@@ -180,6 +182,15 @@ def _purse(draws: Draws | State, density: Density, n: int, effort: Effort) -> Pu
     return purse
 
 
+def _placing(draws: Draws | State) -> int:
+    """Evaluations, at most, that it takes to find the density of the draws at the points of a population."""
+    return (1 + ROUNDS) * _some(draws) if isinstance(draws, Draws) and draws.way == "flow" else 0
+
+
+def _some(draws: Draws) -> int:
+    return min(PLACED, max(FEW, len(draws.log_q) // 2))
+
+
 def _weighed(draws: Draws, density: Density) -> Weighed:
     point = density.at(cast(draws.x, torch.float64), with_gradients=False)
     log_w = (density.log_p(point) - draws.log_q).nan_to_num(nan=-torch.inf, posinf=-torch.inf)
@@ -189,7 +200,9 @@ def _weighed(draws: Draws, density: Density) -> Weighed:
 
 def _placed(found: Annealed, known: Weighed | None, density: Density, keys: Keys) -> Stream[Members]:
     """Points of a population, at some of which the density under the draws is found, if there are draws with one."""
-    count = len(found.ancestor) if known is None else min(len(found.ancestor), PLACED)
+    count = len(found.ancestor)
+    if known:
+        count = min(count, _some(known.draws))
     index = systematic(found.log_weights, keys[:1].fold("thin").uniform()[0], count)
     point = replace(found.point[index], gradients=None)
     log_w = torch.full_like(point.values[0], torch.inf)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from math import isnan, nan
+from math import ceil, floor, isnan, log10, nan
 from typing import Any
 
 from ..files import number, plain
@@ -136,5 +136,8 @@ class MCMCReport:
 
 
 def percent(share: float) -> str:
-    """A share in words, with two digits below ten per cent."""
-    return f"{100 * share:.2g} %" if share < 0.1 else f"{100 * share:.0f} %"
+    """A share in words, of two digits, rounded up."""
+    if not 0 < share < 1:
+        return f"{100 * share:g} %"
+    unit = 10.0 ** (floor(log10(100 * share)) - 1)
+    return f"{ceil(100 * share / unit - 1e-6) * unit:.2g} %"
