@@ -60,6 +60,9 @@ _HOMES = {
     "IndependentMetropolis": "mcmc.moves",
     "InTurn": "mcmc.moves",
     "LocallyInformed": "mcmc.moves",
+    "Alternating": "mcmc.discrete",
+    "DiscreteLangevin": "mcmc.discrete",
+    "Substitutions": "mcmc.discrete",
     "MALA": "mcmc.moves",
     "Particles": "sampling.particles",
     "Regressor": "denoisers.regressors",
@@ -182,6 +185,7 @@ if TYPE_CHECKING:
     from .mcmc.chains import Chains
     from .mcmc.clouds import Exchange, Rotation
     from .mcmc.densities import Density
+    from .mcmc.discrete import Alternating, DiscreteLangevin, Substitutions
     from .mcmc.moves import HMC, MALA, Gibbs, IndependentMetropolis, InTurn, LocallyInformed
     from .mcmc.targets import Boltzmann
     from .mcmc.tempering import ParallelTempering
