@@ -260,9 +260,9 @@ families may have missed at 95 %, median.
 {honesty}
 
 Where a chain knows a mean alone (80 dimensions), its steps look back to the one before, and the last step is a small
-one. *plain chain*: it does neither, at the same number of steps, on the first half of the problems: it loses variance,
-so that its intervals are too narrow, and the bias of its evidence stands in no stated error. Nor does what is left of
-that bias where the steps are too few.
+one. *plain chain*: it does neither, at the same number of steps, on a fifth of the problems: it loses variance, so that
+its intervals are too narrow, and the bias of its evidence stands in no stated error. Nor does what is left of that bias
+where the steps are too few.
 
 ## Calibration
 
