@@ -34,7 +34,8 @@ from ..states import cast, map_state
 from .clouds import PILOTS, that_change
 from .densities import Density, MCMCState
 from .discrete import Alternating, moves_for
-from .moves import HMC, InTurn, Move, repeated
+from .moves import HMC, Move, repeated
+from .turns import InTurn
 
 special: Any = deferred("scipy.special")
 
