@@ -58,7 +58,7 @@ _HOMES = {
     "Gibbs": "mcmc.moves",
     "HMC": "mcmc.moves",
     "IndependentMetropolis": "mcmc.moves",
-    "InTurn": "mcmc.moves",
+    "InTurn": "mcmc.turns",
     "LocallyInformed": "mcmc.moves",
     "Alternating": "mcmc.discrete",
     "DiscreteLangevin": "mcmc.discrete",
@@ -186,9 +186,10 @@ if TYPE_CHECKING:
     from .mcmc.clouds import Exchange, Rotation
     from .mcmc.densities import Density
     from .mcmc.discrete import Alternating, DiscreteLangevin, Substitutions
-    from .mcmc.moves import HMC, MALA, Gibbs, IndependentMetropolis, InTurn, LocallyInformed
+    from .mcmc.moves import HMC, MALA, Gibbs, IndependentMetropolis, LocallyInformed
     from .mcmc.targets import Boltzmann
     from .mcmc.tempering import ParallelTempering
+    from .mcmc.turns import InTurn
     from .report.trust import trust
     from .sampling import grids
     from .sampling.flows import draw_with_log_prob

@@ -18,8 +18,9 @@ from ornstein.keys import Keys
 from ornstein.mcmc.annealing import anneal
 from ornstein.mcmc.clouds import Exchange, Rotation, orthogonal, that_change
 from ornstein.mcmc.densities import Density, MCMCState
-from ornstein.mcmc.moves import HMC, InTurn, Move, TransitionInfo, repeated
+from ornstein.mcmc.moves import HMC, Move, TransitionInfo, repeated
 from ornstein.mcmc.proposals import wide
+from ornstein.mcmc.turns import InTurn
 from ornstein.spaces import Centered, Euclidean
 from ornstein.testing import check_kernel
 from worlds import F64, anisotropic, assert_close, assert_moments, double, rejected

@@ -14,8 +14,9 @@ from ornstein.keys import Keys
 from ornstein.mcmc.annealing import anneal
 from ornstein.mcmc.densities import Density, MCMCState
 from ornstein.mcmc.discrete import Alternating, DiscreteLangevin, Substitutions, moves_for
-from ornstein.mcmc.moves import HMC, InTurn, Move, TransitionInfo, repeated
+from ornstein.mcmc.moves import HMC, Move, TransitionInfo, repeated
 from ornstein.mcmc.proposals import Kernels, wide
+from ornstein.mcmc.turns import InTurn
 from ornstein.spaces import Categorical, Euclidean, Product, Transition
 from potts import chain_energy, some_chain, transfer
 from worlds import assert_close, chi_square, coupled, double, rejected

@@ -34,19 +34,20 @@ from ..states import cast, map_state
 from .clouds import PILOTS, that_change
 from .densities import Density, MCMCState
 from .discrete import Alternating, moves_for
-from .moves import HMC, InTurn, Move, repeated
+from .moves import HMC, Move, repeated
+from .turns import InTurn
 
 special: Any = deferred("scipy.special")
 
 LEVELS = 300
 """The most temperatures on the way."""
 ROUNDS, FORGOTTEN = 3, 0.5
-"""The most rounds of moves at a temperature, and the rank correlation of log p/base before and after that ends them.
-Mixtures and wells take one round; lj-13, where condensation makes it slow, would keep 40 families of 1,000 particles
-in place of ten with ten rounds, for 2.4 times the gradients."""
+"""The most rounds of moves at a temperature, unless more are asked for, and the rank correlation of log p/base before
+and after that ends them. Mixtures and wells take one round; lj-13, where condensation makes it slow, would keep 40
+families of 1,000 particles in place of ten with ten rounds, for 2.4 times the gradients."""
 SMALLEST = 0.03
-"""Of the factors by which steps are shortened in every second round. Of the neck of funnel-10, a sixth of its mass,
-long steps alone find .02 in ten rounds, these .09."""
+"""Of the factors by which steps are shortened in every second round after these, so that narrow places are entered. Of
+the neck of funnel-10, .16 of the mass, ten rounds find .07 with them, and .02 without."""
 
 
 @members(ladder="betas", eve="ancestor")
@@ -108,6 +109,7 @@ def anneal(
     share: float = 0.85,
     dtype: torch.dtype = torch.float64,
     most: int | None = None,
+    rounds: int = ROUNDS,
 ) -> Stream[Annealed]:
     """Walks a population of one particle a key from the base to the density.
 
@@ -117,13 +119,14 @@ def anneal(
         move: that of the space if not given (`moves_for`), trajectories of several lengths for numbers, and for centred
             point clouds such exchanges and rotations as change their energy; its first step is in units of the base's
             spread, and follows the acceptance.
-        moves: at each β in a round, of which there are up to 3: they go on until log p/base is forgotten; 1 if the
+        moves: at each β in a round, of which there are several where log p/base is not forgotten after one; 1 if the
             move is several in turn, else 3.
         share: the effective sample size that a change of β leaves.
         keys: random keys, one a sample; they decide everything random.
         dtype: of the numbers.
         most: evaluations of the energy, at least one a particle. Where the moves at a further temperature would take
             more, β goes to 1 at once, and as many moves follow as are left: still unbiased, and `cut`.
+        rounds: of moves at each β at most; more than 3 where populations drift, or few families are left.
     """
     affordable = _Allowance(density, len(keys), most)
     path, gradients = density.from_base(lambda x: base.log_prob(x)), (move or moves_for(density)).needs_gradients
@@ -144,7 +147,7 @@ def anneal(
         log_z, error = log_z + log_mean_exp(weights).cpu(), family_error(weights, ancestor)
         start, ancestor = point[index], ancestor[index]
         at = path.at_weights(1 - betas[-1], betas[-1])
-        move, point, rate = _forgotten(move, start, at, k.fold("moves"), count, affordable)
+        move, point, rate = _forgotten(move, start, at, k.fold("moves"), count, affordable, rounds)
         yield Event(_come(betas[-1]), 100, "annealing", point.x)
         rates.append(rate)
         drifts.append(_drift(_gain(point) - _gain(start), ancestor))
@@ -156,14 +159,15 @@ def anneal(
 
 
 def _forgotten(
-    move: Move, point: MCMCState, density: Density, keys: Keys, moves: int, affordable: "_Allowance"
+    move: Move, point: MCMCState, density: Density, keys: Keys, moves: int, affordable: "_Allowance", rounds: int
 ) -> tuple[Move, MCMCState, float]:
     """Rounds of moves until where they started is forgotten: the move with its new step, the point, the acceptance."""
     first, rate = _gain(point), torch.nan
-    for k in range(ROUNDS if moves else 0):
-        moved = repeated(_shortened(move) if k % 2 else move, point, density, keys.fold(k), moves)
+    for k in range(rounds if moves else 0):
+        short = k >= ROUNDS and k % 2 == 1
+        moved = repeated(_shortened(move) if short else move, point, density, keys.fold(k), moves)
         point = moved.point
-        if k % 2 == 0:
+        if not short:
             rate = moved.acceptance.mean().item()
             move = _followed(move, rate)
         if not _rank_correlation(first, _gain(point)) > FORGOTTEN or not affordable.spare(move, moves):

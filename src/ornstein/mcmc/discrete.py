@@ -23,8 +23,9 @@ from ..errors import InputError
 from ..keys import Keys
 from ..spaces import Categorical, Euclidean, Product
 from .densities import Density, MCMCState, encoded
-from .moves import HMC, InTurn, Move, TransitionInfo, metropolis, trajectories
+from .moves import HMC, Move, TransitionInfo, metropolis
 from .proposals import Kernels
+from .turns import InTurn, trajectories
 
 LEAST_RATE = 1e-4
 

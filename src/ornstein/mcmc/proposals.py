@@ -27,7 +27,7 @@ from ..keys import Keys
 from ..sampling.flows import draw_with_log_prob, flow_grid
 from ..sampling.likelihood import log_ratio
 from ..spaces import Categorical, Euclidean, Gaussian, Independent, Product, Space, Stationary, Transition
-from ..states import State, batch_size, take
+from ..states import State, batch_size, left, map_state, take
 from .paths import chain_of, draw_paths, path_log_density
 
 Way = Literal["auto", "flow", "chain"]
@@ -175,6 +175,28 @@ class Kernels(Transition):
 
     def log_prob(self, x: Any) -> Float[Tensor, " batch"]:
         return _log_kernels(self.space, x, self.points, self.width).logsumexp(1) - log(batch_size(self.points))
+
+
+@dataclass(frozen=True)
+class Defended(Transition):
+    """One distribution, or another in a share of the draws: what the first lacks at its edges has that share at least.
+
+    Attributes:
+        first, other: of the same space.
+        share: of the other, in (0, 1).
+    """
+
+    first: Transition
+    other: Transition
+    share: float
+
+    def sample(self, keys: Keys) -> Any:
+        chosen = keys.fold("which").uniform() < self.share
+        one, two = self.first.sample(keys.fold("first")), self.other.sample(keys.fold("other"))
+        return map_state(lambda a, b: torch.where(left(chosen, a), b.to(a), a), one, two)
+
+    def log_prob(self, x: Any) -> Float[Tensor, " batch"]:
+        return torch.logaddexp(self.first.log_prob(x) + log(1 - self.share), self.other.log_prob(x) + log(self.share))
 
 
 def _reach(space: Space, points: Any) -> Any:
