@@ -44,7 +44,7 @@ class MCMCReport:
         missing: the largest share of the mass that could be missing, at 95 %; 1 if nothing has searched.
         tolerance: up to which share missing samples are called exact.
         families: how many independent samples the search is worth.
-        sources: how many independent draws the samples stem from.
+        sources: how many independent draws the n samples of a pool that is worth m are worth, 1/(1/n + 1/m).
         check, check_error: log Z of the search alone; None if there was none.
         gradients, values: evaluations of the energy, all included.
         budget: what was allowed, in words; None if nothing was said.
