@@ -144,7 +144,7 @@ def test_without_a_search_lost_modes_stay_lost() -> None:
 def pretended(x: Tensor) -> Draws:
     """Draws that are said to be of the target."""
 
-    def never(points: Any, keys: Keys) -> Any:
+    def never(points: Any, here: Tensor, log_p: Any, keys: Keys) -> Any:
         raise AssertionError("nothing has searched")
 
     return Draws(x, -energy(x.double()), 0, "pretended", (1.0, 0.0), never)

@@ -210,14 +210,14 @@ def test_products_have_gradients_by_all_their_codes() -> None:
     x = {"x": double([[1.0, 2.0], [0.0, 3.0]]), "tokens": torch.tensor([[0, 1], [1, 1]])}
     point = density.at(x)
     assert_close(point.values, double([[-8.0, -10.0]]))
-    gradient = density.gradient(point)
+    gradient: Any = density.gradient(point)
     assert_close(gradient["x"], -2 * x["x"])
     assert_close(gradient["tokens"], -weights.expand(2, 2, 2))
-    both = MCMCState.joined([point[torch.tensor([1])], point])
+    both: Any = MCMCState.joined([point[torch.tensor([1])], point])
     assert_close(both.values, double([[-10.0, -8.0, -10.0]]))
     assert_close(both.gradients["x"][0], -2 * x["x"][[1, 0, 1]])
-    kept = point.where(torch.tensor([True, False]), point[torch.tensor([1, 0])])
-    assert kept.x["tokens"].tolist() == [[0, 1], [0, 1]]  # pyright: ignore[reportIndexIssue]
+    kept: Any = point.where(torch.tensor([True, False]), point[torch.tensor([1, 0])])
+    assert kept.x["tokens"].tolist() == [[0, 1], [0, 1]]
     assert density.features(x).shape == (2, 2 + 16)
     assert_close(density.features(x)[:, :2], x["x"])
     assert (density.features(x)[0, 2:] != density.features(x)[1, 2:]).all()

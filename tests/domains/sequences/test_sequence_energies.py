@@ -77,7 +77,7 @@ def test_guides_that_do_not_fit() -> None:
     with pytest.raises(InputError, match="boltzmann is of a int, expected a function of texts"):
         boltzmann(3)
     with pytest.raises(InputError, match="about sequences of ACGT, this model draws Categorical"):
-        WORLD & boltzmann(pairs, alphabet="ACGT")
+        _ = WORLD & boltzmann(pairs, alphabet="ACGT")
 
 
 def test_energies_are_named_on_the_command_line(tmp_path: Path) -> None:
@@ -97,7 +97,8 @@ def test_energies_are_named_on_the_command_line(tmp_path: Path) -> None:
 
 
 def test_nothing_asked_for_is_lost_beside_an_energy(tmp_path: Path) -> None:
-    for said in ({"motif": "TATAAT"}, {"fraction": "GC=0.5"}, {"temperature": 0.5}, {"top_p": 0.9}):
+    asked: list[dict[str, Any]] = [{"motif": "TATAAT"}, {"fraction": "GC=0.5"}, {"temperature": 0.5}, {"top_p": 0.9}]
+    for said in asked:
         with pytest.raises(InputError, match=r"samples of --energy are of exp\(-E\) alone"):
             SequencesRequest(energy="mine.py:short", **said)
     (tmp_path / "other.py").write_text("def short(texts): return [len(t) for t in texts]\n")
