@@ -179,15 +179,15 @@ def funnel_case(kind: Kind, dimension: int, step: float = 0.5) -> Case:
 
 CASES: dict[str, Callable[[], Case]] = {
     **{
-        f"pair-{d}, lacking .{100 * w:02.0f}": partial(pair_case, d, w, "lacking")
+        f"pair-{d}, lacking {w:.2f}": partial(pair_case, d, w, "lacking")
         for d in (2, 8, 32)
         for w in (0.02, 0.05, 0.10, 0.20, 0.30)
         if d < 32 or w < 0.3
     },
-    "pair-2, .10 said to be .01": partial(pair_case, 2, 0.1, "wrong", 0.01),
-    "pair-2, .30 said to be .003": partial(pair_case, 2, 0.3, "wrong", 0.003),
-    "pair-8, .30 said to be .003": partial(pair_case, 8, 0.3, "wrong", 0.003),
-    "pair-32, .10 said to be .01": partial(pair_case, 32, 0.1, "wrong", 0.01),
+    "pair-2, 0.10 said to be 0.01": partial(pair_case, 2, 0.1, "wrong", 0.01),
+    "pair-2, 0.30 said to be 0.003": partial(pair_case, 2, 0.3, "wrong", 0.003),
+    "pair-8, 0.30 said to be 0.003": partial(pair_case, 8, 0.3, "wrong", 0.003),
+    "pair-32, 0.10 said to be 0.01": partial(pair_case, 32, 0.1, "wrong", 0.01),
     **{f"pair-{d}, good": partial(pair_case, d, 0.1, "good", 0.12) for d in (2, 8, 32)},
     "gmm-40, lacking 10": partial(forty_case, "lacking", first(10)),
     "gmm-40, lacking 20": partial(forty_case, "lacking", first(20)),
@@ -206,8 +206,8 @@ CASES: dict[str, Callable[[], Case]] = {
     "funnel-2, good": partial(funnel_case, "good", 2),
     "funnel-10, lacking the neck": partial(funnel_case, "lacking", 10),
     "funnel-10, good": partial(funnel_case, "good", 10),
-    **{f"refine: pair-{d}, lacking .10": partial(pair_case, d, 0.1, "lacking", way="refine") for d in (2, 8, 32)},
-    "refine: pair-2, .30 said to be .003": partial(pair_case, 2, 0.3, "wrong", 0.003, "refine"),
+    **{f"refine: pair-{d}, lacking 0.10": partial(pair_case, d, 0.1, "lacking", way="refine") for d in (2, 8, 32)},
+    "refine: pair-2, 0.30 said to be 0.003": partial(pair_case, 2, 0.3, "wrong", 0.003, "refine"),
     "refine: pair-2, good": partial(pair_case, 2, 0.1, "good", 0.12, "refine"),
     "refine: gmm-40, lacking 5": partial(forty_case, "lacking", first(5), "refine"),
     "refine: gmm-40, good": partial(forty_case, "good", first(0), "refine"),

@@ -259,7 +259,8 @@ def test_given_samples_without_half_of_the_density() -> None:
     assert found.exactness.passed
     assert found.exactness.missing < 0.02
     assert found.exactness.low < LOG_Z < found.exactness.high
-    rejected(assert_target, refine(given, energy, seed=1, check=0).x)
+    alone = refine(given, energy, seed=1, check=0).exactness
+    assert alone.missing == 1  # the noise in its cloud may have found the mode, which nothing bounds
 
 
 @pytest.mark.parametrize(

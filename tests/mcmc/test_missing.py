@@ -19,13 +19,18 @@ from worlds import rejected
 LACKING = [name for name in CASES if "lacking" in name]
 GOOD = [name for name in CASES if "good" in name]
 SMALL = {"n": 100, "check": 500, "moves": 5, "particles": 200}
-FAST = {"pair-2, lacking .10": {**SMALL, "steps": 8}, "refine: pair-2, lacking .10": SMALL}
+FAST = {"pair-2, lacking 0.10": {**SMALL, "steps": 8}, "refine: pair-2, lacking 0.10": SMALL}
 GOOD_FAST = {"pair-2, good": {**SMALL, "steps": 8}, "refine: pair-2, good": SMALL}
 FEW = 5
 """As many runs as show that a bound is not kept, if it is not in two of them."""
 SLOW = (
-    *("pair-2, lacking .02", "pair-8, lacking .10", "pair-2, .30 said to be .003", "gmm-40, lacking 10"),
-    *("ring, lacking an eighth", "wells, lacking the left", "refine: pair-2, lacking .10", "refine: gmm-40, lacking 5"),
+    *("pair-2, lacking 0.02", "pair-8, lacking 0.10", "pair-2, 0.30 said to be 0.003", "gmm-40, lacking 10"),
+    *(
+        "ring, lacking an eighth",
+        "wells, lacking the left",
+        "refine: pair-2, lacking 0.10",
+        "refine: gmm-40, lacking 5",
+    ),
 )
 GENTLE = ("pair-2, good", "gmm-40, good", "wells, good", "refine: gmm-40, good")
 N, RUNS = 400, 20

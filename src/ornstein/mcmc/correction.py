@@ -50,6 +50,8 @@ CLOUD = 1000
 """Particles that are annealed from a cloud."""
 PLACED, FEW = 1000, 250
 """Points of a population whose density under the draws is found: half as many as draws, within these bounds."""
+DRIFTING = 3.0
+"""Standard errors of the mean energy by which the last moves of a search may change it."""
 DEFENCE = 0.2
 """The share of a cloud that is wide noise."""
 GROUPS = 4
@@ -83,6 +85,11 @@ class Effort:
             raise InputError(f"tolerance is {tolerance!r}, expected a share between 0 and 1, such as 0.01")
         return cls(tolerance=tolerance, budget=Budget.of(budget), **sizes)
 
+    @property
+    def work(self) -> int:
+        """Units of work of a correction."""
+        return 300 + 3 * self.moves
+
     def mending(self, n: int) -> int:
         """Evaluations of the local moves of n samples."""
         return (3 * self.moves + 1) * n
@@ -108,7 +115,7 @@ def corrected(
         effort: what it may cost. InputError if the budget is too small for the least of it.
         move: that of the space if not given (`moves_for`), MALA for numbers.
     """
-    n, total = len(keys), 300 + 3 * effort.moves
+    n, total = len(keys), effort.work
     purse = _purse(draws, density, n, effort)
     purse.measure(base, keys)
     known = _weighed(draws, density) if isinstance(draws, Draws) else None
@@ -304,7 +311,8 @@ class _Judged:
         keys: Keys,
     ) -> MCMCReport:
         """All of it, with what speaks against the samples."""
-        evidence, lacking = self.pool.evidence(keys), missing(self.second.shares) if self.second else 1.0
+        evidence = self.pool.evidence(keys)
+        lacking = missing(self.second.shares) if self.second and self._at_rest else 1.0
         lacking = max(lacking, self._overlooked(evidence.log_z, float(evidence.replicates.std())))
         error, low, high = evidence.judged(lacking, keys)
         sources = 1 / (1 / len(moved.acceptance) + 1 / self.pool.sources_worth)
@@ -345,6 +353,11 @@ class _Judged:
         clouds = ["a cloud about what was found"] if len(self.pool.populations) > len(names) else []
         return " and ".join([*draws, *names, *clouds])
 
+    @property
+    def _at_rest(self) -> bool:
+        """Whether there is a search, whose moves were not still on their way to where they would have stayed."""
+        return self.second is not None and abs(self.second.drift) <= DRIFTING
+
     def _overlooked(self, log_z: float, error: float) -> float:
         """The share that the search itself has not found, though it is there: as much may be missing elsewhere."""
         if self.second is None:
@@ -364,6 +377,9 @@ class _Judged:
             said.append(f"the draws alone cannot be weighed ({weights})")
         if self.second is None and self.effort.check:
             said.append("the budget allows no search")
+        if self.second and not self._at_rest:
+            drift = f"{self.second.drift:+.1f} standard errors"
+            said.append(f"the search was still on its way ({drift}), and bounds nothing")
         if self.second and self._overlooked(log_z, 0.0) > 0:
             gap = f"log Z {self.second.log_evidence:.3f} ± {self.second.error:.3f} against {log_z:.3f}"
             said.append(f"the search has missed a part of what was drawn ({gap})")

@@ -102,7 +102,7 @@ class MCMCReport:
             return "NOT TO BE TRUSTED"
         if self.exact:
             return f"exact within the errors stated: at most {share} of the mass could be missing (95 %)"
-        if self.missing >= 1:
+        if self.missing >= 1 and not self.families:
             return "as far as the draws reach: nothing has searched for what they may lack"
         return (
             f"as far as was searched: up to {share} of the mass could be missing (95 %), more than the tolerance of "

@@ -18,8 +18,8 @@ from .annealing import Annealed, anneal, merged
 from .budget import Budget
 from .densities import Density
 
-EACH = 150
-"""Evaluations of a particle on its way: ten temperatures, 3 to 20 on the named systems, of fifteen gradients."""
+EACH = 100
+"""Evaluations of a particle on its way, about: 60 to 100 on mixtures and wells, 200 in 32 dimensions, 400 on lj-13."""
 FEWEST = 20
 """The smallest population that is worth its evaluations."""
 ROUNDS = 8

@@ -27,7 +27,7 @@ from torch import Tensor
 
 from ..beliefs import Probs
 from ..denoisers.base import Condition, Denoiser
-from ..events import Stream, streamed
+from ..events import Stream, part, streamed
 from ..keys import Keys
 from ..spaces import Categorical, Choice, Euclidean, Gaussian
 from ..states import per_sample_sum, take
@@ -104,8 +104,9 @@ def log_ratio(
     noise, sigma = _noise_of(denoiser, space, x0, 2 * steps, condition, least), space.schedule.sigma(1.0).item()
     ratio = torch.full((len(x0),), torch.inf, dtype=torch.float64, device=x0.device)
     left = torch.arange(len(x0), device=x0.device)
-    for _ in range(1 + ROUNDS):
-        found = yield from carried(walker, noise[left], keys[left], grid, take(condition, left), batch)
+    for k in range(1 + ROUNDS):
+        walk = carried(walker, noise[left], keys[left], grid, take(condition, left), batch)
+        found = yield from part(walk, k, 1, 1 + ROUNDS)
         there = log_p(found.x)
         ratio[left] = there - found.log_q
         near = found.displacement(x0[left], walker.basis) <= CLOSE * sigma

@@ -110,7 +110,7 @@ def refine(
     settings = {"seed": seed, "moves": moves, "check": check, "particles": particles, "tolerance": tolerance}
     seconds, x = time.perf_counter() - started, to_device(cast(refined, torch.get_default_dtype()), "cpu")
     made = Samples(x, {}, origin, seconds=seconds, settings=settings, exactness=exactness)
-    yield Event(1, 1, "done", x, made, made)
+    yield Event(effort.work, effort.work, "done", x, made, made)
     return made
 
 
