@@ -83,7 +83,11 @@ class SampleConfig:
         particles: how many are weighed for the n samples: 512 or n if that is more, with mcmc 4 n.
         temper: weakens what is known on the way, where a population loses too many particles (exact = particles).
         moves: of every sample by Metropolis's rule (exact = mcmc).
-        check: particles of the independent population that looks for lost modes, 0 = none (exact = mcmc).
+        check: particles of the search, which knows nothing of the model's draws, 0 = none (exact = mcmc).
+        tolerance: the largest share of the mass that may be missing from what is called exact, 0.01 if not said (exact
+            = mcmc).
+        budget: evaluations of the energy, such as 400000, or a time, such as "5 min": the search goes on until the
+            tolerance holds or the budget ends (exact = mcmc).
         trajectory: keep the steps, too.
         device: auto takes a CUDA device if there is one.
     """
@@ -91,7 +95,7 @@ class SampleConfig:
     groups: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "how many, and which": ("n", "first", "seed", "device"),
         "steps": ("steps", "eta", "order", "grid", "batch_size", "trajectory"),
-        "exactness": ("exact", "particles", "temper", "moves", "check"),
+        "exactness": ("exact", "particles", "temper", "moves", "check", "tolerance", "budget"),
     }
 
     n: int = 16
@@ -107,12 +111,15 @@ class SampleConfig:
     temper: float | None = None
     moves: int | None = None
     check: int | None = None
+    tolerance: float | None = None
+    budget: str | None = None
     trajectory: bool = False
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
     def __post_init__(self) -> None:
         require_in(self, "", {"n": "[1, inf)", "steps": "[1, 1e6]", "eta": "[0, 1]", "batch_size": "[1, inf)"})
         require_in(self, "", {"particles": "[2, inf)", "temper": "[0, inf)", "moves": "[1, 1e6]", "check": "[0, 1e7]"})
+        require_in(self, "", {"tolerance": "(0, 1)"})
         require_in(self, "", {"first": "[0, 1e15)", "seed": SEEDS})
 
 

@@ -9,6 +9,7 @@ from math import isnan
 from typing import Any
 
 from ...files import number
+from ...mcmc.report import percent as at_most
 from ...tasks.figures import Metric
 from .statements import Statement, count, listed, percent, value
 
@@ -42,10 +43,10 @@ def answer(record: Mapping[str, Any] | None) -> str:
     if isnan(missing):
         return "exact within the errors stated, by its own record, which is too old to say how much could be missing"
     if missing <= most:
-        return f"exact within the errors stated: at most {percent(missing)} of the mass could be missing (95 %)"
+        return f"exact within the errors stated: at most {at_most(missing)} of the mass could be missing (95 %)"
     return (
-        f"as far as was searched: up to {percent(missing)} of the mass could be missing (95 %), more than the "
-        f"tolerance of {percent(most)}"
+        f"as far as was searched: up to {at_most(missing)} of the mass could be missing (95 %), more than the "
+        f"tolerance of {at_most(most)}"
     )
 
 

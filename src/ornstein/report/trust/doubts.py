@@ -9,6 +9,7 @@ from math import hypot, isfinite, isnan, log1p
 from typing import Any
 
 from ...files import number
+from ...mcmc.report import percent as at_most
 from ..settings import phrase
 from .claims import guides_of, kind, steps_of
 from .statements import Statement, count, percent, value
@@ -111,7 +112,7 @@ def _missing(record: Mapping[str, Any]) -> str:
         return "Nothing searched for modes that the draws lack: any share of the mass could be missing."
     log_z = f"as high as {high:.3f}" if isfinite(high) else f"{-log1p(-missing):.3f} higher"
     return (
-        f"Up to {percent(missing)} of the mass could be missing (95 %), in modes that neither the draws nor a search "
+        f"Up to {at_most(missing)} of the mass could be missing (95 %), in modes that neither the draws nor a search "
         f"by {count(families, 'family')} found: log Z may be {log_z}, and a share off by {missing:.2g}."
     )
 
