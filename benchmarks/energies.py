@@ -30,7 +30,7 @@ from ornstein.denoisers.base import Denoiser
 from ornstein.domains.energies.data import System
 from ornstein.mcmc import chains
 from ornstein.mcmc.annealing import anneal
-from ornstein.mcmc.correction import grouped_r_hat
+from ornstein.mcmc.judging import grouped_r_hat
 from ornstein.mcmc.moves import HMC
 from ornstein.mcmc.proposals import wide
 from ornstein.sampling.convergence import r_hat

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ornstein.mcmc.correction import MCMCReport
+from ornstein.mcmc.report import MCMCReport
 from ornstein.tasks.samples import read_samples
 
 ROOT = Path(__file__).parent.parent

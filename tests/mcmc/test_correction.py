@@ -23,8 +23,10 @@ from ornstein.guidance.factors import Energy
 from ornstein.guidance.measurements import Measurement
 from ornstein.guidance.operators import Matrix
 from ornstein.keys import Keys
-from ornstein.mcmc.correction import Effort, corrected, grouped_r_hat
+from ornstein.mcmc.budget import Effort
+from ornstein.mcmc.correction import corrected
 from ornstein.mcmc.densities import Density
+from ornstein.mcmc.judging import grouped_r_hat
 from ornstein.mcmc.proposals import Draws, draw, wide
 from ornstein.mcmc.report import MCMCReport
 from ornstein.mcmc.targets import Boltzmann

@@ -11,8 +11,7 @@ from torch import Tensor
 from ornstein import InputError
 from ornstein.guidance.calculators import Calculated
 from ornstein.keys import Keys
-from ornstein.mcmc.budget import Budget
-from ornstein.mcmc.correction import Effort
+from ornstein.mcmc.budget import Budget, Effort
 from ornstein.tasks.boltzmann import boltzmann, refine
 from worlds import rejected, single
 

@@ -1,4 +1,4 @@
-"""What a correction may cost: evaluations of the energy, or seconds, which are turned into evaluations as it goes."""
+"""What a correction may cost: particles, moves, and a budget of evaluations, or of seconds, turned into evaluations."""
 
 import re
 import time
@@ -6,9 +6,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import InputError
+from ..guidance.values import is_number
 from .densities import EvaluationCount
+from .report import TOLERANCE
 
 _UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0}
+CLOUD = 1000
+"""Particles that are annealed from a cloud."""
 CAUTION = 0.8
 """The share of the seconds left that is planned with: moves cost more than the energy."""
 
@@ -62,3 +66,38 @@ class Budget:
         assert self.seconds is not None
         seconds = self.started + self.seconds - time.perf_counter()
         return max(0, int(CAUTION * seconds * rate))
+
+
+@dataclass(frozen=True)
+class Effort:
+    """What a correction may cost.
+
+    Attributes:
+        moves: local moves of every sample, after twice as many for learning the step.
+        check: particles of the search, of its first population within a budget; 0 = none.
+        cloud: particles of a cloud, or as many as samples if these are more.
+        tolerance: the share that may be missing from what is called exact.
+        budget: evaluations or seconds, all included; None = as many as the particles take.
+    """
+
+    moves: int = 20
+    check: int = 2000
+    cloud: int = CLOUD
+    tolerance: float = TOLERANCE
+    budget: Budget | None = None
+
+    @classmethod
+    def of(cls, budget: Any = None, tolerance: Any = TOLERANCE, **sizes: int) -> "Effort":
+        """What a user says; InputError if it makes no sense."""
+        if not (is_number(tolerance) and 0 < tolerance < 1):
+            raise InputError(f"tolerance is {tolerance!r}, expected a share between 0 and 1, such as 0.01")
+        return cls(tolerance=tolerance, budget=Budget.of(budget), **sizes)
+
+    @property
+    def work(self) -> int:
+        """Units of work of a correction."""
+        return 300 + 3 * self.moves
+
+    def mending(self, n: int) -> int:
+        """Evaluations of the local moves of n samples."""
+        return (3 * self.moves + 1) * n

@@ -19,7 +19,8 @@ from ..events import Event, Stream, streamed
 from ..guidance.calculators import Calculated
 from ..guidance.values import require_whole
 from ..keys import Keys
-from ..mcmc.correction import CLOUD, Effort, corrected
+from ..mcmc.budget import CLOUD, Effort
+from ..mcmc.correction import corrected
 from ..mcmc.densities import Density
 from ..mcmc.proposals import wide
 from ..mcmc.report import TOLERANCE

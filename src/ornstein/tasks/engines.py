@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from ..denoisers.base import Denoiser
 from ..errors import InputError
 from ..guidance.values import is_number, require_whole
-from ..mcmc.correction import Effort
+from ..mcmc.budget import Effort
 from ..sampling import grids
 from ..sampling.kernels import Predictor, require_eta, require_order
 from ..sampling.particles import Particles

@@ -27,7 +27,7 @@ from ornstein.domains.energies.task import EnergiesConfig
 from ornstein.errors import Interrupted
 from ornstein.files import sha256
 from ornstein.keys import Keys
-from ornstein.mcmc.correction import MCMCReport
+from ornstein.mcmc.report import MCMCReport
 from ornstein.networks import MLPConfig
 from ornstein.spaces import Centered, Euclidean
 from ornstein.tasks import requests, runs
