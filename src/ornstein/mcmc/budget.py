@@ -75,7 +75,7 @@ class Effort:
     Attributes:
         moves: local moves of every sample, after twice as many for learning the step.
         check: particles of the search, of its first population within a budget; 0 = none.
-        cloud: particles of a cloud, or as many as samples if these are more.
+        cloud: particles of a cloud; as many as samples, if these are more and draws cannot be weighed.
         tolerance: the share that may be missing from what is called exact.
         budget: evaluations or seconds, all included; None = as many as the particles take.
     """

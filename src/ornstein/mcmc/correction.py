@@ -81,8 +81,9 @@ def corrected(
         sources.append((yield from part(placing, 100, 50, total, "weighing what the search has found")))
     if known is None or not known.trusted or _lack(Pool(sources), effort):
         x = cast(draws.x if isinstance(draws, Draws) else draws, torch.float64)
-        centres = _centres(x, Pool(sources) if second else None, max(n, effort.cloud), keys)
-        clouding = _clouded(centres, base, density, n, keys, effort, purse, optional=bool(sources))
+        size = effort.cloud if known and known.trusted else max(n, effort.cloud)
+        centres = _centres(x, Pool(sources) if second else None, size, keys)
+        clouding = _clouded(centres, base, density, size, keys, purse, optional=bool(sources))
         third = yield from part(clouding, 150, 100, total)
         if third:
             placing = _placed(third, known, density, keys.fold("cloud"))
@@ -176,9 +177,8 @@ def _clouded(
     centres: State,
     base: Transition,
     density: Density,
-    n: int,
+    size: int,
     keys: Keys,
-    effort: Effort,
     purse: Purse,
     optional: bool,
 ) -> Stream[Annealed | None]:
@@ -186,10 +186,12 @@ def _clouded(
 
     Kernels alone end short of the tails beyond the outermost centres, and log Z came out up to .02 too small.
 
-    optional: whether there are samples without it.
+    Args:
+        size: particles, or as many as the budget allows.
+        optional: whether there are samples without it.
     """
     cloud = Kernels.of(centres, density.space)
-    size = purse.affordable(max(n, effort.cloud)) or (0 if optional else FEWEST)
+    size = purse.affordable(size) or (0 if optional else FEWEST)
     if not size:
         return None
     move = moves_about(density, cloud)

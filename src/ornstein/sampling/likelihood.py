@@ -35,7 +35,7 @@ from .flows import Tangents, basis_of, carried, flow_grid, pure_noise, slopes_al
 from .grids import uniform
 from .kernels import Heun, SamplerState
 
-CLOSE, SAME = 0.1, 1.0
+CLOSE, SAME = 0.1, 0.2
 """How far from the noise that leads to a point, in standard deviations, and how much of log p from that of the point, a
 density is still that of the point."""
 ROUNDS = 3
