@@ -36,6 +36,8 @@ BELOW, ABOVE = 0.01, 0.04
 """How much of that an interval of log Z leaves at either end: the upper one is lifted by what may be missing."""
 LACKING = 10.0
 """How many times more probable than under the draws what these lack is, at least."""
+HEAVIEST, SCATTER = 0.01, 3.0
+"""The share of the draws' weight that its heaviest carry, and how many times heavier what they lack is than those."""
 REACHED = 0.02
 """The share of the populations that draws must reach for a bridge to lead there."""
 
@@ -145,8 +147,10 @@ class Pool:
 
     @cached_property
     def lacking(self) -> Bool[Tensor, " members"]:
-        """Where draws are ten times too few."""
-        return self.log_w - self.log_z > log(LACKING)
+        """Where draws are ten times too few, and more so than where they are: weights of paths scatter anywhere."""
+        own = self.log_w[self.drawn].sort(descending=True).values
+        few = own[(own.softmax(0).cumsum(0) < HEAVIEST).sum().clamp(max=len(own) - 1)]
+        return self.log_w > torch.maximum(log(LACKING) + own.new_tensor(self.log_z), few + log(SCATTER))
 
     @cached_property
     def uncovered(self) -> float:
