@@ -159,7 +159,8 @@ def _log_p(density: Density, x: Any) -> Float[Tensor, " some"]:
 def _lack(pool: Pool, effort: Effort) -> bool:
     """Whether the search has found so much that draws lack that its share should be known better."""
     share, size = pool.uncovered, sum(source.size for source, _ in pool.populations)
-    return bool(pool.populations) and (share * (1 - share) / size) ** 0.5 > effort.tolerance / 2
+    unsure = share > effort.tolerance and (share * (1 - share) / size) ** 0.5 > effort.tolerance / 2
+    return bool(pool.populations) and unsure
 
 
 def _centres(x: State, pool: Pool | None, count: int, keys: Keys) -> Any:
