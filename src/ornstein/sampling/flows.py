@@ -12,7 +12,6 @@ normalised density, whatever the error of the solver.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Any
 
 import torch
 from einops import einsum, repeat
@@ -26,7 +25,7 @@ from ..errors import InputError
 from ..events import Event, Stream, part, streamed
 from ..guidance.factors import Factored
 from ..keys import Keys
-from ..spaces import Euclidean, Gaussian, Space
+from ..spaces import Euclidean, Space
 from ..states import State, Time, take
 from .grids import SOLVER, log_snr
 from .sampler import Sampler
@@ -127,7 +126,7 @@ class Tangents(Guided):
                 x = next(walks).x
             yield Event(k + 1, len(grid) - 1, "proposing", x[: len(keys)])
         jacobian = einsum(self.basis, self._columns(x, len(keys)), "i d, j b d -> b i j")
-        log_q = pure_noise(self.space, noise).log_prob(noise) - torch.linalg.slogdet(jacobian).logabsdet
+        log_q = self.space.prior_law(noise.device).log_prob(noise) - torch.linalg.slogdet(jacobian).logabsdet
         return Carried(x[: len(keys)].to(noise), log_q, jacobian)
 
     def __call__(self, x_t: State, t: Time, condition: Condition | None = None) -> Normal:
@@ -145,6 +144,12 @@ class Tangents(Guided):
 
 
 def whole_flow(denoiser: Denoiser, condition: Condition | None) -> Euclidean:
+    """The space of a denoiser whose flow has a density; InputError if it has none.
+
+    Args:
+        denoiser: the model, (x_t, t, condition) → belief.
+        condition: what the samples are given; a mask among it leaves no whole data.
+    """
     space = denoiser.space
     if not isinstance(space, Euclidean) or (condition and "mask" in condition):
         masked = "data under a mask" if isinstance(space, Euclidean) else f"{type(space).__name__} data"
@@ -171,7 +176,3 @@ def basis_of(space: Euclidean, device: torch.device) -> Float[Tensor, "r d"]:
     projector = space.project(every.reshape(-1, *space.shape)).flatten(1)
     values, axes = torch.linalg.eigh(projector)
     return every if projector.equal(every) else axes[:, values > 0.5].T
-
-
-def pure_noise(space: Any, like: Tensor) -> Gaussian:
-    return Gaussian(torch.zeros_like(like[:1], dtype=torch.float64), space.schedule.sigma(1.0).item(), space)

@@ -31,7 +31,7 @@ from ..events import Stream, part, streamed
 from ..keys import Keys
 from ..spaces import Categorical, Choice, Euclidean, Gaussian
 from ..states import per_sample_sum, take
-from .flows import Tangents, basis_of, carried, flow_grid, pure_noise, slopes_along, upward, whole_flow
+from .flows import Tangents, basis_of, carried, flow_grid, slopes_along, upward, whole_flow
 from .grids import uniform
 from .kernels import Heun, SamplerState
 
@@ -67,7 +67,7 @@ def log_prob(
     for t, s in pairwise(grid):
         x, jacobian = _step_with_jacobian(denoiser, space, x, t, s, condition or {}, basis)
         total = total + torch.linalg.slogdet(jacobian.double()).logabsdet
-    return total + pure_noise(space, x).log_prob(x)
+    return total + space.prior_law(x.device).log_prob(x)
 
 
 @streamed
