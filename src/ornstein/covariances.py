@@ -4,6 +4,8 @@ Of a network it is Tweedie's second-order formula, (σ²/α) ∂x̂₀/∂x_t, a
 unless it is small. Conditioning on m numbers A x₀ seen with noise R takes away what they explain:
 
     C ↦ C − G S⁻¹ Gᵀ,     G = C Aᵀ,     S = R + A C Aᵀ
+
+The covariances of fields are in roots.py.
 """
 
 from abc import ABC, abstractmethod
@@ -38,6 +40,45 @@ class Spelled(ABC):
     @abstractmethod
     def __call__(self, v: Tensor) -> Tensor:
         """C v."""
+
+
+class Rooted(ABC):
+    """A covariance C = L Lᵀ whose root is at hand: it can be drawn from, and has a density. See roots.py."""
+
+    @property
+    @abstractmethod
+    def batch(self) -> int:
+        """How many samples it is of; 1 = it is the same for all."""
+
+    @property
+    @abstractmethod
+    def log_det(self) -> Float[Tensor, " #batch"]:
+        """log det C, nats: one number for all samples, or one a sample."""
+
+    @abstractmethod
+    def __call__(self, v: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
+        """C v."""
+
+    @abstractmethod
+    def root(self, z: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
+        """L z, which has the covariance C where z is white."""
+
+    @abstractmethod
+    def root_transposed(self, v: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
+        """Lᵀ v."""
+
+    @abstractmethod
+    def whiten(self, x: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
+        """L⁻¹ x, which is white where x has the covariance C."""
+
+    @abstractmethod
+    def less(self, gain: Float[Tensor, "#batch m ..."], precision: Float[Tensor, "#batch m m"]) -> "Rooted":
+        """C − G S⁻¹ Gᵀ with G = C Aᵀ: what is left once m numbers were seen.
+
+        Args:
+            gain: G, a field a number.
+            precision: S⁻¹, positive definite.
+        """
 
 
 @dataclass(frozen=True)
@@ -132,19 +173,21 @@ def written(cov: Covariance) -> bool:
         return written(cov.cov)
     if isinstance(cov, Weighted):
         return all(written(one) for _, one in cov.covs)
-    return isinstance(cov, Dense | Diagonal | Spelled)
+    return isinstance(cov, Dense | Diagonal | Spelled | Rooted)
 
 
 def conditioned(
     cov: Covariance, gain: Float[Tensor, "batch m ..."], precision: Float[Tensor, "batch m m"]
 ) -> Covariance:
-    """C − G S⁻¹ Gᵀ: a matrix again where C is one, else a map.
+    """C − G S⁻¹ Gᵀ: a matrix again where C is one, with a root where C has one, else a map.
 
     Args:
         cov: covariance over the flattened event.
         gain: the matrix that maps events to what is measured, (batch, m, ...).
         precision: inverse covariance of the measurement's noise, (batch, m, m).
     """
+    if isinstance(cov, Rooted):
+        return cov.less(gain, precision)
     if not isinstance(cov, Dense):
         return Conditioned(cov, gain, precision)
     flat = gain.flatten(2)

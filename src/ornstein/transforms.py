@@ -1,0 +1,179 @@
+"""Orthonormal bases of fields: stationary noise and constant coefficients are diagonal in them.
+
+    c = Uᵀ x,      x = U c,      |c| = |x|
+
+All are real. A word an axis says what lies beyond its borders:
+
+    fourier   itself again: cas 2πkj/n, cas = cos + sin (Hartley 1942), over all such axes jointly
+    sine      0, one grid point further: sin π(k + 1)(j + 1)/(n + 1)
+    cosine    its mirror image: cos πk(2j + 1)/2n
+    pixels    nothing is asked: the values themselves
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from math import pi, prod
+from typing import Literal, get_args
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from .errors import InputError
+
+Axis = Literal["fourier", "sine", "cosine", "pixels"]
+
+
+class Basis(ABC):
+    """An orthonormal basis of events, sample by sample."""
+
+    @abstractmethod
+    def forward(self, x: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
+        """The coefficients of x, of its shape."""
+
+    @abstractmethod
+    def inverse(self, coefficients: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
+        """The field with these coefficients."""
+
+    @abstractmethod
+    def require_fit(self, shape: Sequence[int]) -> None:
+        """InputError if events of this shape have no such basis."""
+
+    @abstractmethod
+    def same(self, other: "Basis") -> bool:
+        """Whether what is diagonal in one is diagonal in the other."""
+
+
+@dataclass(frozen=True)
+class Separable(Basis):
+    """Waves along the last axes of an event, one word an axis; axes before them (channels) stay as they are.
+
+    Attributes:
+        axes: "fourier", "sine", "cosine" or "pixels", the last word for the last axis; none = the values themselves.
+    """
+
+    axes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "axes", tuple(self.axes))
+        for word in self.axes:
+            if word not in get_args(Axis):
+                raise InputError(f"basis: axis {word!r} is unknown, expected one of {', '.join(get_args(Axis))}")
+
+    def forward(self, x: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
+        return self._turned(x, transpose=False)
+
+    def inverse(self, coefficients: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
+        return self._turned(coefficients, transpose=True)
+
+    def require_fit(self, shape: Sequence[int]) -> None:
+        if len(shape) < len(self.axes):
+            raise InputError(f"a basis of the axes {self.axes} does not fit events of shape {tuple(shape)}")
+
+    def same(self, other: Basis) -> bool:
+        return isinstance(other, Separable) and self._waves() == other._waves()
+
+    def frequencies(self, shape: Sequence[int]) -> Float[Tensor, "..."]:
+        """|k| of each coefficient in cycles a grid step, float64, of the event's shape; pixels and channels count as 0.
+
+        Args:
+            shape: of one event.
+        """
+        self.require_fit(shape)
+        square = torch.zeros(tuple(shape), dtype=torch.float64)
+        for place, word in enumerate(self.axes, start=-len(self.axes)):
+            k = _frequencies(word, shape[place])
+            square = square + (k**2).reshape(-1, *[1] * (-1 - place))
+        return square.sqrt()
+
+    def _turned(self, x: Tensor, transpose: bool) -> Tensor:
+        if x.ndim <= len(self.axes):
+            raise InputError(f"a basis of the axes {self.axes} does not fit events of shape {tuple(x.shape[1:])}")
+        places = list(enumerate(self.axes, start=-len(self.axes)))
+        periodic = [place for place, word in places if word == "fourier"]
+        if periodic:
+            waves = torch.fft.fftn(x, dim=periodic, norm="ortho")
+            x = waves.real - waves.imag
+        for place, word in places:
+            if word in ("sine", "cosine"):
+                matrix = _matrix(word, x.shape[place], x.dtype, x.device)
+                x = _along(matrix.T if transpose else matrix, x, place)
+        return x
+
+    def _waves(self) -> tuple[str, ...]:
+        """The words without leading pixels, which change nothing."""
+        first = next((k for k, word in enumerate(self.axes) if word != "pixels"), len(self.axes))
+        return self.axes[first:]
+
+
+@dataclass(frozen=True, eq=False)
+class Orthogonal(Basis):
+    """Any orthonormal basis over the flattened event, such as the empirical orthogonal functions of data.
+
+    Attributes:
+        matrix: a basis vector a column, (d, d).
+    """
+
+    matrix: Float[Tensor, "d d"]
+
+    def __post_init__(self) -> None:
+        matrix = self.matrix
+        if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not matrix.isfinite().all():
+            raise InputError(f"basis: the matrix has the shape {tuple(matrix.shape)}, expected d finite columns of d")
+        off = float((matrix.double().T @ matrix.double() - torch.eye(len(matrix)).double()).abs().max())
+        if off > 1e-4:
+            raise InputError(f"basis: the columns of the matrix are not orthonormal: UᵀU − 1 is up to {off:.1e}")
+
+    def forward(self, x: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
+        return (x.flatten(1) @ self.matrix.to(x)).reshape(x.shape)
+
+    def inverse(self, coefficients: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
+        return (coefficients.flatten(1) @ self.matrix.to(coefficients).T).reshape(coefficients.shape)
+
+    def require_fit(self, shape: Sequence[int]) -> None:
+        if prod(shape) != len(self.matrix):
+            raise InputError(f"a basis of {len(self.matrix)} vectors does not fit events of shape {tuple(shape)}")
+
+    def same(self, other: Basis) -> bool:
+        return isinstance(other, Orthogonal) and self.matrix.equal(other.matrix)
+
+
+PIXELS = Separable()
+"""The values themselves."""
+
+
+def periodic(axes: int = 2) -> Separable:
+    """Waves along so many last axes, each of them periodic."""
+    return Separable(("fourier",) * axes)
+
+
+def _along(matrix: Float[Tensor, "n n"], x: Tensor, place: int) -> Tensor:
+    """The matrix times x along one axis."""
+    return (x.transpose(place, -1) @ matrix.T).transpose(place, -1)
+
+
+def _frequencies(word: str, n: int) -> Float[Tensor, " n"]:
+    k = torch.arange(n, dtype=torch.float64)
+    match word:
+        case "fourier":
+            return torch.fft.fftfreq(n, dtype=torch.float64)
+        case "sine":
+            return (k + 1) / (2 * (n + 1))
+        case "cosine":
+            return k / (2 * n)
+        case _:
+            return 0 * k
+
+
+@lru_cache(maxsize=64)
+def _matrix(word: str, n: int, dtype: torch.dtype, device: torch.device) -> Float[Tensor, "n n"]:
+    """Waves of an axis, a row a frequency."""
+    k, j = (torch.arange(n, dtype=torch.float64)[:, None], torch.arange(n, dtype=torch.float64)[None])
+    if word == "sine":
+        waves = (2 / (n + 1)) ** 0.5 * (pi * (k + 1) * (j + 1) / (n + 1)).sin()
+    else:
+        waves = (2 / n) ** 0.5 * (pi * k * (2 * j + 1) / (2 * n)).cos()
+        waves[0] *= 0.5**0.5
+    return waves.to(dtype).to(device)
