@@ -109,7 +109,9 @@ _MODULES = {
     "grids": "sampling.grids",
     "operators": "guidance.operators",
     "oracles": "denoisers.oracles",
+    "roots": "roots",
     "testing": "testing",
+    "transforms": "transforms",
 }
 
 _RENAMED = {
@@ -163,7 +165,7 @@ def __dir__() -> list[str]:
 
 
 if TYPE_CHECKING:
-    from . import testing
+    from . import roots, testing, transforms
     from .beliefs import Belief, Joint, Normal, Probs
     from .denoisers import oracles
     from .denoisers.base import Denoiser, Guide, NeuralDenoiser, Traits, with_covariance
