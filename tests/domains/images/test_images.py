@@ -202,7 +202,7 @@ def test_requests_that_are_refused(digits: tuple[Arrays, Arrays]) -> None:
             images.request(asked, range(4), {**metadata, "classes": 0})
 
 
-@pytest.mark.parametrize("shape", [(8, 8), (16, 8), (12, 20)])
+@pytest.mark.parametrize("shape", [(8, 8), (16, 8), (12, 20), (9, 7)])
 def test_the_network_keeps_shapes_and_hears_labels(shape: tuple[int, int]) -> None:
     torch.manual_seed(0)
     network = UNet(UNetConfig(16, (1, 2, 2), 1, (2,)), 3, 4)
@@ -212,5 +212,3 @@ def test_the_network_keeps_shapes_and_hears_labels(shape: tuple[int, int]) -> No
     out = [network(x, t, {"label": torch.full((2,), label)}) for label in (-1, 0)]
     assert out[0].shape == x.shape
     assert not torch.allclose(out[0], out[1])
-    with pytest.raises(ValueError, match="divisible by 4"):
-        network(torch.randn(2, 3, 9, 8), t, {"label": torch.zeros(2, dtype=torch.long)})
