@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ornstein.errors import InputError
 from ornstein.keys import Keys
-from ornstein.networks import Encoder, PatchTransformer, PatchTransformerConfig, UNet, UNetConfig
+from ornstein.networks import Encoder, PatchTransformer, PatchTransformerConfig, UNet, UNetConfig, attention
 from ornstein.networks.attention import attend
 from ornstein.networks.patches import places
 
@@ -77,6 +77,24 @@ def test_attention_is_that_of_torch() -> None:
     expected = nn.functional.scaled_dot_product_attention(q, k, v, said)
     assert torch.allclose(attend(q, k, v, said), expected, atol=1e-6)
     assert not torch.allclose(attend(q, k, v), expected, atol=1e-3)  # the broken twin
+
+
+def test_attention_of_long_sequences_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    q, k, v = (normal(seed, 2, 3, size, 4).requires_grad_() for seed, size in ((0, 6), (1, 5), (2, 5)))
+    found = []
+    for most in (2**22, 1):
+        monkeypatch.setattr(attention, "_FUSED", most)
+        out = attend(q, k, v)
+        found.append([out, *torch.autograd.grad(out.square().sum(), (q, k, v))])
+    for short, long in zip(*found, strict=True):
+        torch.testing.assert_close(short, long, atol=1e-5, rtol=1e-5)
+
+
+def test_channels_by_their_old_name() -> None:
+    made: list[tuple[Any, Any]] = [(UNet, UNET), (PatchTransformer, PATCHES)]
+    for network, config in made:
+        with pytest.warns(DeprecationWarning, match=r"image_channels=\) is now"):
+            assert network(config, image_channels=3).fields.channels == 3
 
 
 def test_places_are_distinct() -> None:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..config import require_in
+from ..deprecation import renamed
 from ..errors import InputError
 from .attention import attend
 from .borders import Border, folded, unfolded
@@ -87,6 +88,7 @@ class Layer(nn.Module):
         return self.dense(h)
 
 
+@renamed(image_channels="fields")
 class PatchTransformer(FieldNetwork):
     """(batch, channels, *grid) → the same shape, under times (batch,) and what is said of the field, of any size.
 

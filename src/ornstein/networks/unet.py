@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..config import require_in
+from ..deprecation import renamed
 from ..errors import InputError
 from .attention import attend
 from .borders import Border, convolution, folded, unfolded
@@ -139,8 +140,12 @@ class Stage(nn.Module):
         return x if self.listening is None or caption is None else self.listening(x, caption)
 
 
+@renamed(image_channels="fields")
 class UNet(FieldNetwork):
     """(batch, channels, *grid) → the same shape, under times (batch,) and what is said of the field, of any size.
+
+    Axes whose length the factor does not divide are padded by the rule of their border and cropped again; one that is
+    periodic then has a seam, where the network commutes with shifts only nearly.
 
     Conditions: those of `fields`; "label" (batch,), −1 = not said; "caption" (batch, words, `caption`), rows of 0 = no
     word.

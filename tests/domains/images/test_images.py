@@ -202,6 +202,19 @@ def test_requests_that_are_refused(digits: tuple[Arrays, Arrays]) -> None:
             images.request(asked, range(4), {**metadata, "classes": 0})
 
 
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("digits", [-14.575639, -25.577269, 0.685767]), ("fashion", [-34.650276, -92.348297, -0.188249])],
+)
+def test_shipped_models_say_what_they_did(name: str, expected: list[float]) -> None:
+    """Numbers of the networks before they were told of fields."""
+    model = on.load(f"images/{name}")
+    x = on.Keys.of(0, 2).normal(*model.space.shape).float()  # pyright: ignore[reportAttributeAccessIssue]
+    mean = model(x, torch.tensor([0.3, 0.8]), {"label": torch.tensor([1, -1])}).mean
+    assert [*mean.sum((1, 2, 3)).tolist(), mean[0, 0, 3, 4].item()] == pytest.approx(expected, rel=1e-4)
+
+
 @pytest.mark.parametrize("shape", [(8, 8), (16, 8), (12, 20), (9, 7)])
 def test_the_network_keeps_shapes_and_hears_labels(shape: tuple[int, int]) -> None:
     torch.manual_seed(0)
