@@ -44,8 +44,7 @@ def interrupting(number: signal.Signals, original: Callable[..., Any]) -> Callab
         (
             Images,
             "write",
-            "ornstein: stopped; 2 of 2 samples are whole (0 to 1) in out.part; the same command with --resume draws the "
-            "rest",
+            "ornstein: stopped; 2 of 2 samples are whole (0 to 1) in out.part; the same command with --resume goes on",
         ),
     ],
 )

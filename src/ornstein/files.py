@@ -10,7 +10,7 @@ import reprlib
 import stat
 import sys
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import file_digest
 from math import isfinite, isnan, nan
@@ -374,3 +374,16 @@ def sync_tree(folder: Path) -> None:
     for path in [*folder.rglob("*"), folder]:
         if not path.is_symlink():
             sync(path)
+
+
+def flushed(files: Iterable[Path], within: Path) -> list[Path]:
+    """Files, once they are on the disk, and the folders between them and a folder that may have been made for them.
+
+    Args:
+        within: that folder.
+    """
+    found = list(files)
+    folders = dict.fromkeys(folder for file in found for folder in file.parents if folder.is_relative_to(within))
+    for path in [*found, *folders]:
+        sync(path)
+    return found

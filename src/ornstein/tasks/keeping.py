@@ -11,7 +11,7 @@ names it. The states are read back for the native files, so that what was cut of
 
 import shutil
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -21,7 +21,7 @@ from ..config import update
 from ..denoisers.base import Origin
 from ..errors import InputError
 from ..events import Stream
-from ..files import inside, sha256, sync, write_json
+from ..files import flushed, inside, sha256, write_json
 from ..keys import Keys
 from ..locks import Lock
 from ..states import State, leaves
@@ -174,7 +174,7 @@ class Kept:
         path = self.part / f"{samples.first:08d}.safetensors"
         native: list[Path] = []
         if self._store is not None:
-            native = flushed(self._store.add(samples))
+            native = flushed(self._store.add(samples), self.part)
             samples = without_numbers(samples)
         pack(path, samples)
         files = {str(file.relative_to(self.part)): sha256(file) for file in [path, *native]}
@@ -203,14 +203,6 @@ class Kept:
             samples.seal(self.part / _NATIVE, self.folder)
         shutil.rmtree(self.part, ignore_errors=True)
         return samples
-
-
-def flushed(files: Iterable[Path]) -> list[Path]:
-    """Files, once they and the folders that name them are on the disk."""
-    files = list(files)
-    for path in [*files, *dict.fromkeys(folder for file in files for folder in list(file.parents)[:4])]:
-        sync(path)
-    return files
 
 
 def read_unfinished(part: Path, allow_code: bool | str | Path = False) -> Samples:

@@ -82,7 +82,7 @@ def what_is_left(folder: Path) -> str:
     part = part_of(folder)
     if not (part / MEMBERS).is_file():
         return ""
-    return f"{counted(read_members(part))} in {part}; the same command with --resume draws the rest"
+    return f"{counted(read_members(part))} in {part}; the same command with --resume goes on"
 
 
 def require_finished(folder: Path) -> None:
