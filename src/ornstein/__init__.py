@@ -104,6 +104,7 @@ _HOMES = {
     "from_diffusers": "denoisers.diffusers",
 }
 _MODULES = {
+    "calibration": "calibration",
     "chains": "mcmc.chains",
     "folding": "domains.sequences.folding",
     "grids": "sampling.grids",
@@ -165,7 +166,7 @@ def __dir__() -> list[str]:
 
 
 if TYPE_CHECKING:
-    from . import roots, testing, transforms
+    from . import calibration, roots, testing, transforms
     from .beliefs import Belief, Joint, Normal, Probs
     from .denoisers import oracles
     from .denoisers.base import Denoiser, Guide, NeuralDenoiser, Traits, with_covariance
