@@ -199,6 +199,7 @@ class Particles:
         prior, factors = denoiser.denoiser if isinstance(denoiser, Factored) else denoiser, _factors(denoiser)
         terms, belief = terms_and_belief(prior, x, t, given)
         tally, single = Tally() if belief.tally is None else belief.tally, len(terms) == 1
+        tally.valued = True
         belief = self._spelled(counted(belief, tally, prior.calls), single)
         terms = [(1.0, belief)] if single else terms
         known = [factor for factor in factors if factor.conjugate]  # these come first
