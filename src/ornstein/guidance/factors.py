@@ -23,13 +23,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..beliefs import Belief, Joint, Probs, counted, tallied
+from ..beliefs import Belief, Joint, Normal, Probs, counted, tallied
 from ..denoisers.base import Condition, Denoiser, Guide, Guided, Traits, require_guide, with_covariance
 from ..deprecation import members, renamed
 from ..effort import Tally
 from ..errors import InputError
 from ..spaces import Space
-from ..states import State, Time, left, map_state
+from ..states import State, Time, batch_size, left, map_state
 from .functions import (
     called,
     differentiated,
@@ -86,6 +86,22 @@ class Factor(Guide):
         """x_t with what is certain filled in, where the denoiser may see it clean: letters under masks."""
         return x_t
 
+    def bound(self, condition: Condition | None) -> "Factor":
+        """The factor of the samples that are given this, for one that names a condition.
+
+        Args:
+            condition: what each sample is given, name → (batch, ...); a missing name means that nothing is said.
+        """
+        return self
+
+    def held(self, x: Any, space: Space) -> Any:
+        """x₀, or the mean of a belief about it, in which all that it says exactly holds to round-off.
+
+        Args:
+            space: the kind of data and its noise.
+        """
+        return x
+
     def shared(self, x: State) -> bool:
         """Whether it says the same of every sample, so that they can be one population; x: any state of one sample."""
         return True
@@ -131,14 +147,30 @@ class Factored(Guided):
             time_independent=traits.time_independent and all(factor.time_independent for factor in self.factors),
         )
 
+    def bound(self, condition: Condition | None, n: int) -> tuple[Factor, ...]:
+        """The factors of the samples that are given this.
+
+        Args:
+            condition: what each sample is given, name → (batch, ...); a missing name means that nothing is said.
+            n: how many samples there are.
+        """
+        return tuple(factor.bound(condition) for factor in self.factors)
+
+    def held(self, x0: Any, condition: Condition | None = None) -> Any:
+        space = self.space.with_mask((condition or {}).get("mask"))
+        for _, factor in _solved_together(self.bound(condition, batch_size(x0))):
+            x0 = factor.held(x0, space)
+        return x0
+
     def __call__(self, x_t: State, t: Time, condition: Condition | None = None) -> Belief:
         space = self.space.with_mask((condition or {}).get("mask"))
-        for factor in self.factors:
+        factors = self.bound(condition, batch_size(x_t))
+        for factor in factors:
             x_t = factor.known(x_t, space)
         prior = with_covariance(self.denoiser, x_t, t, condition)
         tally = Tally() if prior.tally is None else prior.tally
         tally.valued = False
-        _, updated = update(self.factors, counted(prior, tally, self.denoiser.calls), x_t, t, space)
+        _, updated = update(factors, counted(prior, tally, self.denoiser.calls), x_t, t, space)
         return tallied(updated, tally)  # whatever belief a user's own factor made
 
 
@@ -158,12 +190,25 @@ def update(
         space: the kind of data and its noise.
     """
     values: list[Any] = [None] * len(factors)
-    for places, factor in _solved_together(factors):
+    groups = _solved_together(factors)
+    for places, factor in groups:
         value, belief = factor.update(belief, x_t, t, space)
         values[places[0]] = value
         for place in places[1:]:
             values[place] = torch.zeros_like(value)
+    for _, factor in groups[:-1]:  # what came later may have moved what holds exactly, if only by round-off
+        mean = belief.mean
+        belief = _with_mean(belief, mean, factor.held(mean, space))
     return torch.stack(values), belief
+
+
+def _with_mean(belief: Any, before: State, mean: State) -> Any:
+    """The belief with another mean, where that of continuous data has changed."""
+    if isinstance(belief, Joint):
+        assert isinstance(before, Mapping)
+        assert isinstance(mean, Mapping)
+        return replace(belief, parts={k: _with_mean(one, before[k], mean[k]) for k, one in belief.parts.items()})
+    return replace(belief, mean=mean) if isinstance(belief, Normal) and mean is not before else belief
 
 
 def _solved_together(factors: Sequence[Factor]) -> list[tuple[list[int], Factor]]:
@@ -354,6 +399,12 @@ class OnPart(Factor):
     @property
     def provenance(self) -> Mapping[str, Any]:
         return {**self.factor.provenance, "part": self.part}
+
+    def bound(self, condition: Condition | None) -> "OnPart":
+        return replace(self, factor=self.factor.bound(condition))
+
+    def held(self, x: Any, space: Any) -> Any:
+        return {**x, self.part: self.factor.held(x[self.part], space.parts[self.part])}
 
     def require_fit(self, space: Any) -> None:
         parts = getattr(space, "parts", {})

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..beliefs import Belief
+from ..denoisers.base import Condition
 from ..errors import InputError
 from ..spaces import Space
 from ..states import State, Time, leaves
@@ -48,6 +49,9 @@ class Interval(Factor):
 
     def tempered(self, power: float) -> "Interval":
         return replace(self, factor=self.factor.tempered(power))
+
+    def bound(self, condition: Condition | None) -> "Interval":
+        return replace(self, factor=self.factor.bound(condition))
 
     def shared(self, x: State) -> bool:
         return self.factor.shared(x)

@@ -10,40 +10,28 @@ Rozet et al. 2024). A fixed value is the limit R → 0, and for categories a mas
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import reduce
-from typing import Any, ClassVar
+from functools import cached_property
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from ..beliefs import Belief, Normal, Probs
-from ..covariances import Covariance, Dense, Rooted
 from ..errors import InputError
 from ..spaces import Categorical, Space
 from ..states import State, Time, per_sample_sum
-from .factors import Factor, Updated
+from .exactly import Exact, Place, Seen
+from .factors import Updated
 from .functions import called, name_of, require_function
 from .operators import Centered, Mask, Operator, real_parts, tangent
-from .solves import Limits, Preconditioning, Sight, Whitened, solved, together
+from .projections import Equation
+from .solves import Limits, Preconditioning, Sight, Whitened, solved
 from .values import Flags, Numbers, as_mask, as_measured, as_numbers, as_tensor, require_finite
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where a belief was formed."""
-
-    space: Any
-    t: Time
-
-    def prior(self, belief: Normal, limits: Limits) -> Rooted | None:
-        """The covariance that Gaussian data would have, if that is what preconditions."""
-        known = getattr(self.space, "gaussian_cov", None)  # a space of a user's own may not say
-        return known(self.t, belief.mean) if known and limits.preconditioner == "gaussian" else None
-
-
 @dataclass(frozen=True, eq=False)
-class Measurement(Factor):
+class Measurement(Seen):
     """y = A x₀ + noise, for continuous data.
 
     What is NaN in y was not measured. Complex numbers count as their real and imaginary parts, each with its own noise.
@@ -131,15 +119,15 @@ class Measurement(Factor):
     def update(self, belief: Belief, x_t: State, t: Time, space: Space) -> Updated:
         return self._posterior(belief, Place(space, t))
 
-    def merged(self, other: Factor) -> "Several | None":
-        return _merged((self,), other)
+    @property
+    def joins(self) -> bool:
+        return type(self) is Measurement and self.conjugate  # one of a user's own may do something else
 
     def limits(self) -> Limits:
         """How far its solve goes."""
         return Limits(self.direct, self.tolerance, self.iterations, self.preconditioner, self.probes)
 
     def sight(self, mean: Float[Tensor, "batch ..."]) -> Sight:
-        """What it says of x₀ at the mean of a belief, in units of its noise."""
         who, mean = self._name, mean.detach()
         seen, operator = self._linear(mean)
         if len(seen) != len(mean):
@@ -153,10 +141,6 @@ class Measurement(Factor):
             shapes = f"{tuple(std.shape)}, expected one number, or one for each of {tuple(seen.shape[1:])}"
             raise InputError(f"{who}: std has the shape {shapes}")
         return Sight.of(operator, self.y.to(mean) - seen, std, mean, name_of(self.operator))
-
-    def pinned(self, belief: Normal) -> Normal:
-        """The belief as it is: a measurement leaves some doubt."""
-        return belief
 
     def preconditioned(self, sight: Sight, t: Time) -> Sight:
         """The sight with the user's own preconditioner, in units of the noise, where there is one."""
@@ -229,58 +213,7 @@ def _fits(std: Tensor, seen: Tensor) -> bool:
 
 
 @dataclass(frozen=True, eq=False)
-class Several(Factor):
-    """Measurements, and what is fixed, of one state as one factor: one linear solve for all of them."""
-
-    parts: "tuple[Measurement | Fixed, ...]"
-
-    @property
-    def conjugate(self) -> bool:
-        return True
-
-    def tempered(self, power: float) -> "Several":
-        return Several(tuple(part.tempered(power) for part in self.parts))
-
-    def merged(self, other: Factor) -> "Several | None":
-        return _merged(self.parts, other)
-
-    def log_expect(self, belief: Belief) -> Float[Tensor, " batch"]:
-        return self._posterior(belief)[0]
-
-    def update(self, belief: Belief, x_t: State, t: Time, space: Space) -> Updated:
-        return self._posterior(belief, Place(space, t))
-
-    def _posterior(self, belief: Belief, place: Place | None = None) -> Updated:
-        if not isinstance(belief, Normal):
-            return self.parts[0]._posterior(belief)  # which says what it is for
-        limits = reduce(Limits.with_those_of, [part.limits() for part in self.parts])
-        sights = [part.sight(belief.mean) for part in self.parts]
-        if place is None:
-            value, given = solved(together(sights), belief, limits)
-        else:
-            pairs = zip(self.parts, sights, strict=True)
-            sights = [part.preconditioned(sight, place.t) for part, sight in pairs]
-            value, given = solved(together(sights), belief, limits, place.prior(belief, limits))
-        for part in self.parts:
-            given = part.pinned(given)
-        return value, given
-
-
-def _merged(parts: "tuple[Measurement | Fixed, ...]", other: Factor) -> Several | None:
-    """All as one factor, if they are linear measurements, or fix more numbers than a formed solve has."""
-    members: tuple[Any, ...] = (*parts, other)
-    return Several(members) if all(_joins(member) for member in members) else None
-
-
-def _joins(factor: Any) -> bool:
-    """A class of a user's own may do something else with its measurement, and stays by itself."""
-    if type(factor) is Fixed:
-        return int(factor.where.sum()) > factor.limits().direct  # fewer are cheap to condition on first
-    return type(factor) is Measurement and factor.conjugate
-
-
-@dataclass(frozen=True, eq=False)
-class Fixed(Factor):
+class Fixed(Exact):
     """Some elements or positions are known and hold exactly: boundary values, fixed atoms, fixed residues.
 
     Attributes:
@@ -292,8 +225,6 @@ class Fixed(Factor):
     value: Numbers
     where: Flags
     slack: float = 1e-3
-
-    first: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         who = type(self).__name__
@@ -309,37 +240,28 @@ class Fixed(Factor):
             raise InputError(f"{who}: slack is {self.slack}, expected a positive width in the units of the data")
 
     @property
-    def conjugate(self) -> bool:
-        return True
-
-    @property
     def provenance(self) -> Mapping[str, Any]:
         return {"factor": "Fixed", "elements": int(self.where.sum())}
 
-    def tempered(self, power: float) -> "Fixed":
-        return self
+    @property
+    def joins(self) -> bool:
+        return type(self) is Fixed
+
+    @property
+    def numbers(self) -> int:
+        return int(self.where.sum())
 
     def log_expect(self, belief: Belief) -> Float[Tensor, " batch"]:
-        return self._posterior(belief)[0]
+        return self._chosen(belief)[0] if isinstance(belief, Probs) else super().log_expect(belief)
 
     def update(self, belief: Belief, x_t: State, t: Time, space: Space) -> Updated:
-        return self._posterior(belief, Place(space, t))
+        return self._chosen(belief) if isinstance(belief, Probs) else super().update(belief, x_t, t, space)
 
     def known(self, x_t: Any, space: Space) -> Any:
         """Under masks a token that is known is as good as one that was revealed: the belief about the rest is exact."""
         if not isinstance(space, Categorical) or not space.absorbing:
             return x_t
         return torch.where(self.where.to(x_t.device), self.value.to(x_t.device), x_t)
-
-    def _posterior(self, belief: Belief, place: Place | None = None) -> Updated:
-        if isinstance(belief, Probs):
-            return self._chosen(belief)
-        if isinstance(belief, Normal):
-            limits = self.limits()
-            prior = place.prior(belief, limits) if place else None
-            value, given = solved(self.sight(belief.mean), belief, limits, prior)
-            return value, self.pinned(given)
-        raise InputError("fix a part of a product with .on(name)")
 
     def _chosen(self, belief: Probs) -> Updated:
         where, value = self.where.to(belief.logits.device), self.value.to(belief.logits.device)
@@ -348,44 +270,15 @@ class Fixed(Factor):
         logits = torch.where(where[..., None], torch.where(states, 0.0, -torch.inf).to(belief.logits), belief.logits)
         return per_sample_sum(torch.where(where, known, 0.0)), replace(belief, logits=logits)
 
-    def merged(self, other: Factor) -> Several | None:
-        return _merged((self,), other)
-
-    def limits(self) -> Limits:
-        """How far its solve goes."""
-        return Limits()
-
     def sight(self, mean: Float[Tensor, "batch ..."]) -> Sight:
-        """The values as if they were measured with the slack."""
-        return Measurement(self.value[self.where], Mask(self.where), self.slack).sight(mean)
+        return Measurement(self.value[self.where], self._selected, self.slack).sight(mean)
 
-    def preconditioned(self, sight: Sight, t: Time) -> Sight:
-        """The sight as it is."""
-        return sight
+    def equation(self, mean: Float[Tensor, "batch ..."]) -> Equation:
+        return Equation(self._selected, self.value[self.where][None], "Fixed")
 
-    def pinned(self, belief: Normal) -> Normal:
-        """The belief in which the values hold to the last bit."""
-        where, value = self.where.to(belief.mean.device), self.value.to(belief.mean)
-        return replace(belief, mean=torch.where(where, value, belief.mean), cov=_within(belief.spread, ~where))
-
-
-def _within(cov: Covariance, free: Tensor) -> Covariance:
-    """The covariance of the free elements, 0 elsewhere: a matrix again where it is one."""
-    if not isinstance(cov, Dense):
-        return _Free(cov, free)
-    flat = free.flatten().to(cov.matrix)
-    return Dense(cov.matrix * flat[:, None] * flat)
-
-
-@dataclass(frozen=True)
-class _Free:
-    """A covariance within the elements that are free."""
-
-    cov: Covariance
-    free: Tensor
-
-    def __call__(self, v: Tensor) -> Tensor:
-        return self.cov(v * self.free) * self.free
+    @cached_property
+    def _selected(self) -> Operator:
+        return Mask(self.where)
 
 
 @dataclass(frozen=True, eq=False)
@@ -406,30 +299,29 @@ class RigidMotif(Fixed):
     def provenance(self) -> Mapping[str, Any]:
         return {"factor": "RigidMotif", "points": int(self.where.sum())}
 
+    @property
+    def joins(self) -> bool:
+        return type(self) is RigidMotif
+
+    def limits(self) -> Limits:
+        return Limits(direct=12)
+
     def update(self, belief: Belief, x_t: State, t: Time, space: Any) -> Updated:
-        value, given = self._posterior(belief)
+        value, given = super().update(belief, x_t, t, space)
         return value, replace(given, mean=space.project(given.mean))
 
-    def _posterior(self, belief: Belief, place: Place | None = None) -> Updated:
-        if not isinstance(belief, Normal):
-            raise InputError("fix the points of a part with .on(name)")
-        relative = Centered(self.where)
-        shape = relative(self.value.to(belief.mean)[None])[0]
-        log_prob, posterior = Measurement(shape, relative, self.slack, direct=12)._posterior(belief)
-        mean, here = posterior.mean.clone(), self.where.to(belief.mean.device)
-        mean[:, here] = mean[:, here].mean(1, keepdim=True) + shape
-        return log_prob, replace(posterior, mean=mean, cov=_Together(posterior.spread, relative))
+    def _chosen(self, belief: Probs) -> Updated:
+        raise InputError("RigidMotif is of points: fix those of a part with .on(name)")
 
+    def sight(self, mean: Float[Tensor, "batch ..."]) -> Sight:
+        return Measurement(self._shape(mean), self._selected, self.slack).sight(mean)
 
-@dataclass(frozen=True)
-class _Together:
-    """A covariance in which some points move only together."""
+    def equation(self, mean: Float[Tensor, "batch ..."]) -> Equation:
+        return Equation(self._selected, self._shape(mean)[None], "RigidMotif")
 
-    cov: Covariance
-    apart: Centered
+    def _shape(self, mean: Float[Tensor, "batch ..."]) -> Float[Tensor, "seen dim"]:
+        return self._selected(self.value.to(mean)[None])[0]
 
-    def __call__(self, v: Tensor) -> Tensor:
-        return self._whole(self.cov(self._whole(v)))
-
-    def _whole(self, v: Tensor) -> Tensor:
-        return v - self.apart.adjoint(self.apart(v))
+    @cached_property
+    def _selected(self) -> Operator:
+        return Centered(self.where)

@@ -175,7 +175,7 @@ class Particles:
             population = Population(look.values.sum(0), torch.arange(n, device=device), look.values.new_zeros(()))
         last = not isinstance(s, Tensor) and s == 0
         if last:
-            x, gained = self._finish(_factors(denoiser), look, space, state.x, t, s, keys)
+            x, gained = self._finish(denoiser, given, look, space, state.x, t, s, keys)
         else:
             x, gained = _move(_averaged(look, population.past, space, t, s), space, state.x, t, s, keys)
             before, look = look, self.look(denoiser, x, s, given, space)
@@ -196,7 +196,8 @@ class Particles:
             given: what each sample is given, name → (batch, ...).
             space: the kind of data and its noise.
         """
-        prior, factors = denoiser.denoiser if isinstance(denoiser, Factored) else denoiser, _factors(denoiser)
+        prior = denoiser.denoiser if isinstance(denoiser, Factored) else denoiser
+        factors = _factors(denoiser, given, batch_size(x))
         terms, belief = terms_and_belief(prior, x, t, given)
         tally, single = Tally() if belief.tally is None else belief.tally, len(terms) == 1
         tally.valued = True
@@ -221,11 +222,11 @@ class Particles:
         return _spelled(belief, self.dense) if single else belief
 
     def _finish(
-        self, factors: Sequence[Factor], look: Look, space: Space, x: State, t: Time, s: Time, keys: Keys
+        self, denoiser: Denoiser, given: Condition, look: Look, space: Space, x: State, t: Time, s: Time, keys: Keys
     ) -> tuple[Any, Tensor]:
         """x₀ by the belief given the conjugate factors; the others weigh it by their own values."""
-        known = len(look.certainties)
-        x0 = space.step(x, look.given, t, s, 1.0).sample(keys.fold("move"))
+        factors, known = _factors(denoiser, given, batch_size(x)), len(look.certainties)
+        x0 = denoiser.held(space.step(x, look.given, t, s, 1.0).sample(keys.fold("move")), given)
         gained = look.certainties.sum(0) - look.values[:known].sum(0)  # not 0 where these were tempered
         if len(look.terms) > 1:
             gained = gained + _log_chain(look, space, x, t, s, x0) - _density(space.step(x, look.prior, t, s, 1.0), x0)
@@ -257,8 +258,8 @@ class Particles:
         return take(x, index), population
 
 
-def _factors(denoiser: Denoiser) -> tuple[Factor, ...]:
-    return denoiser.factors if isinstance(denoiser, Factored) else ()
+def _factors(denoiser: Denoiser, given: Condition, n: int) -> tuple[Factor, ...]:
+    return denoiser.bound(given, n) if isinstance(denoiser, Factored) else ()
 
 
 def _averaged(look: Look, past: Past | None, space: Space, t: Time, s: Time) -> Look:
