@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..beliefs import Belief
+from ..denoisers.maps import Map
 from ..errors import InputError
 from ..spaces import Space
 from ..states import State, Time, leaves
@@ -48,6 +49,9 @@ class Interval(Factor):
 
     def tempered(self, power: float) -> "Interval":
         return replace(self, factor=self.factor.tempered(power))
+
+    def through(self, map: Map) -> "Interval":
+        return replace(self, factor=self.factor.through(map))
 
     def shared(self, x: State) -> bool:
         return self.factor.shared(x)

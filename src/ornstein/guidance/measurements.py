@@ -9,8 +9,9 @@ Rozet et al. 2024). A fixed value is the limit R → 0, and for categories a mas
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import reduce
+from math import log, pi
 from typing import Any, ClassVar
 
 import torch
@@ -19,13 +20,14 @@ from torch import Tensor
 
 from ..beliefs import Belief, Normal, Probs
 from ..covariances import Covariance, Dense
+from ..denoisers.maps import Map, Placed
 from ..errors import InputError
 from ..spaces import Categorical, Space
-from ..states import State, Time, per_sample_sum
+from ..states import State, Time, left, per_sample_sum
 from .factors import Factor, Updated
 from .functions import called, name_of, require_function
 from .operators import Centered, Mask, Operator, real_parts, tangent
-from .solves import Limits, Sight, solved, together
+from .solves import Limits, Sight, Whitened, solved, together
 from .values import Flags, Numbers, as_mask, as_measured, as_numbers, as_tensor, require_finite
 
 
@@ -47,6 +49,8 @@ class Measurement(Factor):
         direct: the largest number of measured values for which S is formed.
         tolerance: of the conjugate gradients, relative, for each sample.
         iterations: of the conjugate gradients, at most; a sample that needs more is reported in `SamplerState.effort`.
+        map: from the states to the field that was measured, bound; put there by `through`. Where it is not affine the
+            measurement is linearised, as a function is.
     """
 
     y: Numbers
@@ -55,6 +59,7 @@ class Measurement(Factor):
     direct: int = 64
     tolerance: float = 1e-4
     iterations: int = 100
+    map: Map | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         require_function(self, self.operator)
@@ -88,7 +93,7 @@ class Measurement(Factor):
 
     @property
     def conjugate(self) -> bool:
-        return isinstance(self.operator, Operator)
+        return isinstance(self.operator, Operator) and (self.map is None or self.map.affine)
 
     @property
     def provenance(self) -> Mapping[str, Any]:
@@ -102,6 +107,9 @@ class Measurement(Factor):
     def shared(self, x: State) -> bool:
         assert isinstance(x, Tensor)
         return self.y.ndim < self._linear(x)[0].ndim or len(self.y) == 1
+
+    def through(self, map: Map) -> "Measurement":
+        return replace(self, map=map)
 
     def log_expect(self, belief: Belief) -> Float[Tensor, " batch"]:
         return self._posterior(belief)[0]
@@ -155,16 +163,18 @@ class Measurement(Factor):
         return seen, operator
 
     def _applied(self, mean: Tensor) -> tuple[Any, Operator]:
-        if isinstance(self.operator, Operator):
+        if not isinstance(self.operator, Operator) or not self.conjugate:
+            return called(self, self._tangent, mean)
+        if self.map is None:
             return called(self, self.operator, mean), self.operator
-        return called(self, self._tangent, mean)
+        return called(self, self.operator, self.map(mean)), self.operator @ self.map.operator
 
     def _tangent(self, mean: Tensor) -> tuple[Tensor, Operator]:
         smooth = True
 
         def followed(x: Tensor) -> Any:
             nonlocal smooth
-            seen: Any = self.operator(x)
+            seen: Any = self.operator(x if self.map is None else self.map(x))
             if not isinstance(seen, Tensor) or not (seen.is_floating_point() or seen.is_complex()):
                 found = f"numbers of {seen.dtype}" if isinstance(seen, Tensor) else f"a {type(seen).__name__}"
                 raise InputError(f"{self._name}: the function could not be linearised: it gives {found}")
@@ -198,6 +208,9 @@ class Several(Factor):
 
     def tempered(self, power: float) -> "Several":
         return Several(tuple(part.tempered(power) for part in self.parts))
+
+    def through(self, map: Map) -> "Several":
+        return Several(tuple(part.through(map) for part in self.parts))
 
     def merged(self, other: Factor) -> "Several | None":
         return _merged(self.parts, other)
@@ -241,11 +254,14 @@ class Fixed(Factor):
         value: of one sample's shape; read only where `where` holds.
         where: which elements (or positions of categories) are fixed.
         slack: with which continuous values are weighed while they are still noisy, in the units of the data.
+        placed: values, slacks and places as elements of the model's states, for values of the field that a map leads
+            to; put there by `through`.
     """
 
     value: Numbers
     where: Flags
     slack: float = 1e-3
+    placed: Placed | None = field(default=None, kw_only=True, repr=False)
 
     first: ClassVar[bool] = True
 
@@ -272,6 +288,18 @@ class Fixed(Factor):
 
     def tempered(self, power: float) -> "Fixed":
         return self
+
+    def through(self, map: Map) -> "Fixed":
+        value = as_numbers(torch.where(left(self.where, self.value), self.value, 0), "Fixed: value")[None]
+        where = left(self.where, self.value).expand(self.value.shape)
+        value = value.expand(map.batch, *value.shape[1:])
+        placed = map.placed(value, torch.full_like(value, self.slack), where)
+        if placed is None:
+            raise InputError(
+                f"Fixed: behind {map.name} an element of the field is a sum over the model's states: say it as a "
+                "Measurement through Mask(where) with a small std"
+            )
+        return replace(self, placed=placed)
 
     def log_expect(self, belief: Belief) -> Float[Tensor, " batch"]:
         return self._posterior(belief)[0]
@@ -309,12 +337,22 @@ class Fixed(Factor):
 
     def sight(self, mean: Float[Tensor, "batch ..."]) -> Sight:
         """The values as if they were measured with the slack."""
+        if self.placed is not None:
+            return self._sight_of_states(mean, *self.placed)
         return Measurement(self.value[self.where], Mask(self.where), self.slack).sight(mean)
 
     def pinned(self, belief: Normal) -> Normal:
         """The belief in which the values hold to the last bit."""
-        where, value = self.where.to(belief.mean.device), self.value.to(belief.mean)
+        value, _, where = (self.value, None, self.where) if self.placed is None else self.placed
+        where, value = where.to(belief.mean.device), value.to(belief.mean)
         return replace(belief, mean=torch.where(where, value, belief.mean), cov=_within(belief.spread, ~where))
+
+    def _sight_of_states(self, mean: Tensor, value: Tensor, std: Tensor, where: Tensor) -> Sight:
+        """What values of the field say of single elements of x; their density is that of the field."""
+        value, std = (numbers.to(mean)[:, where] for numbers in (value, std))
+        event, numbers = tuple(mean.shape[1:]), int(where.sum())
+        volume = mean.new_tensor(numbers * (log(self.slack) + log(2 * pi) / 2))
+        return Sight(Whitened(Mask(where), std, event, "Mask"), (value - mean.detach()[:, where]) / std, volume)
 
 
 def _within(cov: Covariance, free: Tensor) -> Covariance:
@@ -353,6 +391,9 @@ class RigidMotif(Fixed):
     @property
     def provenance(self) -> Mapping[str, Any]:
         return {"factor": "RigidMotif", "points": int(self.where.sum())}
+
+    def through(self, map: Map) -> "Fixed":
+        raise InputError(f"RigidMotif: points that may lie anywhere are no values of a field behind {map.name}")
 
     def update(self, belief: Belief, x_t: State, t: Time, space: Any) -> Updated:
         value, given = self._posterior(belief)

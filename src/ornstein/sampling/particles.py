@@ -175,7 +175,7 @@ class Particles:
             population = Population(look.values.sum(0), torch.arange(n, device=device), look.values.new_zeros(()))
         last = not isinstance(s, Tensor) and s == 0
         if last:
-            x, gained = self._finish(_factors(denoiser), look, space, state.x, t, s, keys)
+            x, gained = self._finish(_factors(denoiser, given, n), look, space, state.x, t, s, keys)
         else:
             x, gained = _move(_averaged(look, population.past, space, t, s), space, state.x, t, s, keys)
             before, look = look, self.look(denoiser, x, s, given, space)
@@ -196,7 +196,8 @@ class Particles:
             given: what each sample is given, name → (batch, ...).
             space: the kind of data and its noise.
         """
-        prior, factors = denoiser.denoiser if isinstance(denoiser, Factored) else denoiser, _factors(denoiser)
+        prior = denoiser.denoiser if isinstance(denoiser, Factored) else denoiser
+        factors = _factors(denoiser, given, batch_size(x))
         terms, belief = terms_and_belief(prior, x, t, given)
         tally, single = Tally() if belief.tally is None else belief.tally, len(terms) == 1
         belief = self._spelled(counted(belief, tally, prior.calls), single)
@@ -256,8 +257,9 @@ class Particles:
         return take(x, index), population
 
 
-def _factors(denoiser: Denoiser) -> tuple[Factor, ...]:
-    return denoiser.factors if isinstance(denoiser, Factored) else ()
+def _factors(denoiser: Denoiser, given: Condition, n: int) -> tuple[Factor, ...]:
+    """What the factors say of the states of n particles that are given this."""
+    return denoiser.bound(given, n) if isinstance(denoiser, Factored) else ()
 
 
 def _averaged(look: Look, past: Past | None, space: Space, t: Time, s: Time) -> Look:
