@@ -86,7 +86,7 @@ def main() -> None:
     parser.add_argument("--dropout", type=float, default=0.1)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    flush, flushes = files._sync, 0
+    flush, flushes = files.sync, 0
 
     def counted(path: Path) -> None:
         nonlocal flushes
@@ -95,7 +95,7 @@ def main() -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         flush(path)
 
-    files._sync = counted
+    files.sync = counted
     run = trainer(options.folder, dropout=options.dropout, progress=lambda row: time.sleep(options.pause))
     if (options.folder / "last.safetensors").exists():
         run.resume()

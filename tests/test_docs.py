@@ -16,7 +16,7 @@ DOCS = Path(__file__).parent.parent / "docs"
         ("pictures.md", 2, "Samples of images/openmoji"),
         ("sequences.md", 6, "valid in 50 calls"),
         ("say-what-you-know.md", 7, "beyond what this model draws"),
-        ("from-energy-to-samples.md", 13, "the draws have lost part of the density"),
+        ("from-energy-to-samples.md", 14, "the draws have lost part of the density"),
     ],
 )
 def test_the_tutorials_run(tutorial: str, count: int, said: str, capsys: pytest.CaptureFixture[str]) -> None:

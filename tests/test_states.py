@@ -5,6 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ornstein.errors import InputError
 from ornstein.states import as_time, batch_size, concatenate, leaves, left, map_state, take, to_device
 
 STATE = {"x": torch.arange(6.0).reshape(3, 2), "inner": {"tokens": torch.arange(3)}}
@@ -18,6 +19,13 @@ def test_left_broadcasts_from_the_left(shape: list[int], data: st.DataObject) ->
     product = left(t, x) * x
     assert product.shape == x.shape
     assert product.flatten(axes)[..., 0].equal(t) if axes < len(shape) else product.equal(t)
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 4), (3,), (2, 4), (2, 1, 1, 1)])
+def test_what_does_not_line_up_is_named(shape: tuple[int, ...]) -> None:
+    with pytest.raises(InputError, match=r"of shape .* does not fit data of shape \(2, 3, 5\)"):
+        left(torch.ones(shape), torch.ones(2, 3, 5))
+    assert left(torch.ones(2, 1, 5), torch.ones(2, 3, 5)).shape == (2, 1, 5)
 
 
 def test_floats_become_float64_without_axes() -> None:

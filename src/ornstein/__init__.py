@@ -107,13 +107,16 @@ _HOMES = {
     "from_diffusers": "denoisers.diffusers",
 }
 _MODULES = {
+    "calibration": "calibration",
     "chains": "mcmc.chains",
     "folding": "domains.sequences.folding",
     "grids": "sampling.grids",
     "maps": "guidance.maps",
     "operators": "guidance.operators",
     "oracles": "denoisers.oracles",
+    "roots": "roots",
     "testing": "testing",
+    "transforms": "transforms",
 }
 
 _RENAMED = {
@@ -167,7 +170,7 @@ def __dir__() -> list[str]:
 
 
 if TYPE_CHECKING:
-    from . import testing
+    from . import calibration, roots, testing, transforms
     from .beliefs import Belief, Joint, Normal, Probs
     from .denoisers import oracles
     from .denoisers.base import Denoiser, Guide, NeuralDenoiser, Traits, with_covariance

@@ -103,26 +103,27 @@ class Dense:
 
 @dataclass(frozen=True)
 class Tweedie:
-    """Cov[x₀ | x_t] = (σ²/α) ∂x̂₀/∂x_t, applied by a vector–Jacobian product (the Jacobian is symmetric).
+    """Cov[x₀ | x_t] = (σ²/α) Σ (∂x̂₀/∂x_t)ᵀ, applied by a vector–Jacobian product; Σ: of the noise, 1 where it is white.
 
     x_t must have been the input of a differentiable computation of mean. Where α = 0 the formula is 0/0 and x_t says
-    nothing: there scale is 0 and `prior`, the variance of the data, takes its place. `project` is the space's projector
-    onto its degrees of freedom. A loss on a product reaches v, where v wants a gradient.
+    nothing: there scale is 0 and `prior`, the covariance of the data as a map, takes its place. `project` is the
+    space's projector onto its degrees of freedom. A loss on a product reaches v, where v wants a gradient.
     Source: Tweedie's second-order formula, e.g. Boys et al. 2023 (arXiv 2310.06721).
     """
 
     mean: Tensor
     x_t: Tensor
     scale: Tensor
-    prior: Tensor | float = 0.0
+    prior: Callable[[Tensor], Tensor] = torch.zeros_like
     project: Callable[[Tensor], Tensor] = lambda v: v
+    noise: Callable[[Tensor], Tensor] = lambda v: v
 
     def __call__(self, v: Tensor) -> Tensor:
         v, kept = self.project(v), v.requires_grad and torch.is_grad_enabled()
         (product,) = torch.autograd.grad(
             self.mean, self.x_t, v, retain_graph=True, create_graph=kept, materialize_grads=True
         )
-        return self.project(self.scale * product + self.prior * v)
+        return self.project(self.scale * self.noise(product) + self.prior(v))
 
 
 @dataclass(frozen=True)

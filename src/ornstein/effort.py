@@ -24,22 +24,34 @@ class Effort:
         unsolved: the largest relative residual |r − S u| / |r| that a linear solve left above its tolerance, a sample;
             0 where every solve reached its tolerance.
         capped: how many solves ended at their cap of iterations, a sample.
+        residual: the largest relative residual that any iterated solve left, a sample.
+        doubt: the standard error of the log evidence from the last log-determinant that was estimated, nats, a sample;
+            much of it is the same in all samples.
     """
 
     gradients: int = 0
-    unsolved: Float[Tensor, " batch"] | float = 0.0
-    capped: Int[Tensor, " batch"] | int = 0
+    unsolved: Float[Tensor, " #batch"] | float = 0.0
+    capped: Int[Tensor, " #batch"] | int = 0
+    residual: Float[Tensor, " #batch"] | float = 0.0
+    doubt: Float[Tensor, " #batch"] | float | None = None
 
     def __add__(self, other: "Effort") -> "Effort":
         return Effort(
             self.gradients + other.gradients,
             _larger(self.unsolved, other.unsolved),
             self.capped + other.capped,
+            _larger(self.residual, other.residual),
+            self.doubt if other.doubt is None else other.doubt,
         )
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Sentences for a user; none if every solve reached its tolerance or a direction without curvature."""
+        """Sentences for a user; none if every solve reached its tolerance or a direction without curvature, and no
+        log-determinant is in doubt by a tenth of a nat.
+        """
+        return (*self._of_solves(), *self._of_determinants())
+
+    def _of_solves(self) -> tuple[str, ...]:
         capped = torch.as_tensor(self.capped).reshape(-1)
         if not capped.any():
             return ()
@@ -50,12 +62,26 @@ class Effort:
             f"one of them, with a relative residual of up to {worst:.1e}: raise `iterations`, or `tolerance`",
         )
 
+    def _of_determinants(self) -> tuple[str, ...]:
+        doubt = 0.0 if self.doubt is None else float(torch.as_tensor(self.doubt).max())
+        if doubt < 0.1:
+            return ()
+        return (
+            f"half a log-determinant that was estimated is in the log evidence, ± {doubt:.1g} nats: raise `probes`",
+        )
+
 
 @dataclass(eq=False)
 class Tally:
-    """The effort so far behind one belief; it grows while the belief is formed, and whenever its covariance is used."""
+    """The effort so far behind one belief; it grows while the belief is formed, and whenever its covariance is used.
+
+    Attributes:
+        valued: whether anybody asks for the values of factors. Where only the belief given them counts, what belongs to
+            the value alone is left out: the log-determinant of a large solve.
+    """
 
     effort: Effort = field(default_factory=Effort)
+    valued: bool = True
 
     def add(self, effort: Effort) -> None:
         self.effort = self.effort + effort

@@ -10,7 +10,7 @@ import reprlib
 import stat
 import sys
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import file_digest
 from math import isfinite, isnan, nan
@@ -26,9 +26,9 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
     with beside(path, file=True) as temporary:
         write(temporary)
         temporary.chmod(0o644)
-        _sync(temporary)
+        sync(temporary)
         temporary.replace(path)
-        _sync(path.parent)
+        sync(path.parent)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -360,9 +360,30 @@ def sha256(path: Path) -> str:
         return file_digest(file, "sha256").hexdigest()
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Waits until a file, or which files a folder has, is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def sync_tree(folder: Path) -> None:
+    """Waits until a folder and all that is in it is on the disk."""
+    for path in [*folder.rglob("*"), folder]:
+        if not path.is_symlink():
+            sync(path)
+
+
+def flushed(files: Iterable[Path], within: Path) -> list[Path]:
+    """Files, once they are on the disk, and the folders between them and a folder that may have been made for them.
+
+    Args:
+        within: that folder.
+    """
+    found = list(files)
+    folders = dict.fromkeys(folder for file in found for folder in file.parents if folder.is_relative_to(within))
+    for path in [*found, *folders]:
+        sync(path)
+    return found

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
+from typing import NoReturn
 
 from .errors import InputError
 
@@ -34,6 +35,9 @@ class Lock:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._descriptor = os.open(self.folder, os.O_RDONLY)
             self._take()
+            if not os.fstat(self._descriptor).st_nlink:  # which another removed when it was done
+                os.close(self._descriptor)
+                self._refuse()
         self._depth += 1
 
     def _take(self) -> None:
@@ -41,11 +45,14 @@ class Lock:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(self._descriptor)
-            raise InputError(
-                f"{self.folder}: another {self.work} is at work in this folder; wait for it or choose another folder"
-            ) from None
+            self._refuse()
         except OSError:  # NFS, for one, locks no folders
             pass
+
+    def _refuse(self) -> NoReturn:
+        raise InputError(
+            f"{self.folder}: another {self.work} is at work in this folder; wait for it or choose another folder"
+        ) from None
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -23,7 +23,7 @@ _ALL = 1 - 1e-12
 """The largest share that can be explained: what is certain still has a width, of a millionth."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Spectral(Rooted):
     """A covariance that is diagonal in an orthonormal basis.
 
@@ -51,6 +51,9 @@ class Spectral(Rooted):
             place, value = tuple(wrong[0].tolist()), variance[tuple(wrong[0])].item()
             raise InputError(f"spectrum: element {place} is {value}, expected a positive finite variance")
         return cls(basis, variance.double()[None])
+
+    def __repr__(self) -> str:
+        return f"Spectral({self.basis}, {' × '.join(map(str, self.shape))})"
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -121,7 +124,7 @@ class Spectral(Rooted):
         return self.basis.inverse(factor.to(x) * self.basis.forward(x))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Downdated(Rooted):
     """A covariance less what m numbers explain of it.
 
@@ -166,6 +169,9 @@ class Downdated(Rooted):
         shares = shares.clamp(min=0)
         along = axes.mT @ flat * shares.clamp(min=1e-14).rsqrt()[..., None]
         return cls(before, along.reshape(fields.shape), shares.clamp(max=_ALL))
+
+    def __repr__(self) -> str:
+        return f"Downdated({self.before}, {self.explained.shape[1]} numbers)"
 
     @property
     def batch(self) -> int:

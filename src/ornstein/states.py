@@ -23,9 +23,12 @@ def as_time(t: Time, like: Tensor) -> Tensor:
 
 
 def left(t: Time, like: Tensor) -> Tensor:
-    """t with trailing axes of length 1 appended until it broadcasts against `like`; floats become 0-d float64."""
+    """t with trailing axes of length 1 appended until it broadcasts against `like`; floats become 0-d float64.
+
+    InputError if it does not broadcast.
+    """
     t = t if isinstance(t, Tensor) else as_time(t, like)
-    if t.ndim > like.ndim:
+    if t.ndim > like.ndim or not all(m in (1, n) for m, n in zip(t.shape, like.shape, strict=False)):
         raise InputError(f"a time or mask of shape {tuple(t.shape)} does not fit data of shape {tuple(like.shape)}")
     return t.reshape(t.shape + (1,) * (like.ndim - t.ndim)) if t.ndim else t
 

@@ -34,7 +34,7 @@ def lazily(v: Tensor) -> Tensor:
 
 def measurements(direct: int = 64) -> list[Factor]:
     """Three of one state, of different shapes and widths."""
-    options: dict[str, Any] = {"direct": direct, "tolerance": 1e-12}
+    options: dict[str, Any] = {"direct": direct, "tolerance": 1e-12, "probes": 64}
     return [
         Measurement(Keys.of(5, 1).normal(2, 3)[0], Downsample(2), 0.3, **options),
         Measurement(Keys.of(6, 1).normal(3)[0], Matrix(ROWS, SHAPE), double([0.2, 0.5, 1.0]), **options),
@@ -87,8 +87,8 @@ def test_the_comparison_rejects_measurements_that_do_not_know_of_each_other() ->
 
 
 def products(way: Callable[..., Any], factors: Sequence[Factor]) -> int:
-    """How often a covariance is asked."""
-    tally = Tally()
+    """How often a covariance is asked for the belief alone."""
+    tally = Tally(valued=False)
     way(factors, counted(Normal(MEAN, lazily), tally, 1))
     return tally.effort.gradients
 
@@ -161,7 +161,7 @@ def test_a_cap_that_was_hit_is_on_the_tally() -> None:
     y = Keys.of(7, 1).normal(*SHAPE)[0]
 
     def effort(**options: Any) -> Any:
-        tally = Tally()
+        tally = Tally(valued=False)
         factor = Measurement(y, Blur.gaussian(0.6), 0.1, direct=0, **options)
         factor.update(counted(Normal(MEAN, lazily), tally, 1), MEAN, 0.5, SPACE)
         return tally.effort

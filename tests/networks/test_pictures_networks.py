@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ornstein.errors import InputError
 from ornstein.keys import Keys
-from ornstein.networks import Encoder, PatchTransformer, PatchTransformerConfig, UNet, UNetConfig
+from ornstein.networks import Encoder, PatchTransformer, PatchTransformerConfig, UNet, UNetConfig, attention
 from ornstein.networks.attention import attend
 from ornstein.networks.patches import places
 
@@ -34,11 +34,9 @@ def said(n: int = 2, words: int = 5) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def test_any_size_that_can_be_divided(network: nn.Module) -> None:
-    for height, width in ((8, 8), (16, 24), (32, 8)):
+def test_any_size(network: nn.Module) -> None:
+    for height, width in ((8, 8), (16, 24), (32, 8), (9, 10)):
         assert network(normal(0, 2, 3, height, width), times(2), said()).shape == (2, 3, height, width)
-    with pytest.raises(ValueError, match="divisible by 4"):
-        network(normal(0, 2, 3, 8, 10), times(2), said())
 
 
 @torch.no_grad()
@@ -81,8 +79,26 @@ def test_attention_is_that_of_torch() -> None:
     assert not torch.allclose(attend(q, k, v), expected, atol=1e-3)  # the broken twin
 
 
+def test_attention_of_long_sequences_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    q, k, v = (normal(seed, 2, 3, size, 4).requires_grad_() for seed, size in ((0, 6), (1, 5), (2, 5)))
+    found = []
+    for most in (2**22, 1):
+        monkeypatch.setattr(attention, "_FUSED", most)
+        out = attend(q, k, v)
+        found.append([out, *torch.autograd.grad(out.square().sum(), (q, k, v))])
+    for short, long in zip(*found, strict=True):
+        assert torch.allclose(short, long, atol=1e-5)
+
+
+def test_channels_by_their_old_name() -> None:
+    made: list[tuple[Any, Any]] = [(UNet, UNET), (PatchTransformer, PATCHES)]
+    for network, config in made:
+        with pytest.warns(DeprecationWarning, match=r"image_channels=\) is now"):
+            assert network(config, image_channels=3).fields.channels == 3
+
+
 def test_places_are_distinct() -> None:
-    found = places(4, 6, 32)
+    found = places((4, 6), 32, ("zero", "zero"))
     assert found.shape == (24, 32)
     assert (torch.cdist(found, found) + torch.eye(24) > 0.1).all()
 

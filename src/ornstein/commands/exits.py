@@ -35,8 +35,10 @@ def working_in(folder: Path) -> Iterator[None]:
         error.filename = error.filename or str(folder)
         raise
     except KeyboardInterrupt:
-        left = f"{folder} holds what was saved" if folder.exists() else "nothing was written"
-        raise Interrupted(f"stopped; {left}") from None
+        from ..tasks.unfinished import what_is_left
+
+        saved = f"{folder} holds what was saved" if folder.exists() else "nothing was written"
+        raise Interrupted(f"stopped; {what_is_left(folder) or saved}") from None
 
 
 def exit_code(error: Exception) -> int | None:
@@ -56,7 +58,11 @@ def _is_out_of_memory(error: Exception) -> bool:
 
 
 def why(error: Exception) -> str:
-    """What went wrong, in a line or two; a path where a file is concerned."""
+    """What went wrong, in a line or two, with what was added to it; a path where a file is concerned."""
+    return "; ".join([_wrong(error), *getattr(error, "__notes__", ())])
+
+
+def _wrong(error: Exception) -> str:
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}"
     if isinstance(error, MemoryError) or _is_out_of_memory(error):

@@ -1,7 +1,7 @@
 """A denoiser maps (x_t, t, condition) to a belief about x₀; guided and exact ones share the signature.
 
-`condition` is a dictionary of what is given sample by sample (a label, a caption, coarse fields); a missing name
-means "not said". Its name "mask" is reserved: (batch, positions), true where a position exists.
+`condition` is a dictionary of what is given sample by sample (a label, a caption, numbers, coarse fields); a missing
+name means "not said". Its name "mask" is reserved: (batch, positions), true where a position exists.
 """
 
 from abc import ABC, abstractmethod
@@ -23,6 +23,7 @@ from ..events import Stream
 from ..keys import Keys
 from ..spaces import Space
 from ..states import State, Time, batch_size, leaves, map_state
+from .conditions import require_fit
 from .maps import Map
 
 Condition = Mapping[str, Tensor]
@@ -246,7 +247,8 @@ class NeuralDenoiser(Denoiser):
 
     Attributes:
         network: called with (inputs, times (batch, ...), condition); returns what `space.belief` understands.
-        unconditional: for every condition the value of one sample that stands for "not said".
+        unconditional: for every condition the value of one sample that stands for "not said"; for a field of any size
+            NaN, (channels, 1, ...).
     """
 
     kind: ClassVar[str] = "model"
@@ -298,13 +300,7 @@ class NeuralDenoiser(Denoiser):
         """InputError for a condition that the model does not know, or of another kind or width than its own."""
         if name not in self.unconditional:
             raise InputError(f"this model knows no condition {name!r}{suggestion(name, list(self.unconditional))}")
-        like = self.unconditional[name]
-        wide = like.is_floating_point() and like.ndim > 0
-        if value.ndim != like.ndim + 1 or (wide and value.shape[-1] != like.shape[-1]):
-            axes = ", ".join(["batch", *(["..."] if like.ndim > 1 else []), *map(str, like.shape[-1:])])
-            raise InputError(f"condition {name!r} has the shape {tuple(value.shape)}, expected ({axes})")
-        if value.is_floating_point() and not like.is_floating_point():
-            raise InputError(f"condition {name!r} holds {value.dtype}, expected whole numbers")
+        require_fit(name, value, self.unconditional[name])
 
     def losses(self, x0: State, t: Time, condition: Condition, keys: Keys) -> Float[Tensor, " batch"]:
         """The denoising loss of each record.

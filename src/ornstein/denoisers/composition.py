@@ -25,7 +25,7 @@ from ..beliefs import Belief, Joint, Normal, Probs, combined
 from ..covariances import Weighted
 from ..errors import InputError
 from ..keys import Keys
-from ..spaces import Categorical, Product
+from ..spaces import Categorical, Euclidean, Product
 from ..spaces.categorical import draw
 from ..states import State, Time, batch_size, leaves
 from .base import Condition, Denoiser, Guide, Guided, Traits, carry
@@ -377,6 +377,8 @@ def _agree(a: Any, b: Any) -> bool:
         return False
     if isinstance(a, Product):
         return a.parts.keys() == b.parts.keys() and all(_agree(a.parts[name], b.parts[name]) for name in a.parts)
+    if isinstance(a, Euclidean):
+        return a.same_noise(b)
     if isinstance(a, Categorical):
         same = a.shape == b.shape and a.schedule == b.schedule and type(a.chain) is type(b.chain)
         return same and a.chain.stationary.equal(b.chain.stationary)

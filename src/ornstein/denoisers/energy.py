@@ -41,6 +41,8 @@ class EnergyDenoiser(NeuralDenoiser):
     def __post_init__(self) -> None:
         if not isinstance(self.space, Euclidean):
             raise InputError(f"energies are of continuous data, not of {type(self.space).__name__}")
+        if self.space.noise_cov is not None or not isinstance(self.space.data_std, float | int):
+            raise InputError("energies are of data with one data_std under white noise")
         super().__post_init__()
         carry(self, replace(self.traits, calls=2))  # the network and its gradient
 
@@ -51,7 +53,7 @@ class EnergyDenoiser(NeuralDenoiser):
             x = x_t if x_t.requires_grad else x_t.detach().requires_grad_()
             (slope,) = torch.autograd.grad(self._residual(x, t, condition).sum(), x, create_graph=graph)
         alpha, sigma, variance = self._levels(x_t, t)
-        spread = _bound(self, condition).data_std
+        spread = _bound(self, condition).scale
         mean = (alpha * spread**2 / variance).to(x_t) * x_t - (sigma**2).to(x_t) * slope
         return Normal(_bound(self, condition).project(mean))
 
@@ -73,12 +75,12 @@ class EnergyDenoiser(NeuralDenoiser):
         alpha, _, variance = (level.flatten() for level in self._levels(x_t, t))
         x, output = space.project(x_t), space.project(require_shape(self.output(x_t, t, condition), x_t.shape))
         linear, square = per_sample_sum(x * output), per_sample_sum(output**2)
-        return (alpha * space.data_std**2 / 2 / variance).to(x) * square - (space.data_std / variance).to(x) * linear
+        return (alpha * space.scale**2 / 2 / variance).to(x) * square - (space.scale / variance).to(x) * linear
 
     def _levels(self, x_t: Tensor, t: Time) -> tuple[Tensor, Tensor, Tensor]:
         """α, σ and v, float64, that broadcast against x_t."""
         alpha, sigma = _levels(_bound(self), x_t, t)
-        return alpha, sigma, alpha**2 * _bound(self).data_std ** 2 + sigma**2
+        return alpha, sigma, alpha**2 * _bound(self).scale ** 2 + sigma**2
 
     def _learning(self, x_t: Tensor, t: Time) -> bool:
         """Whether anybody may ask for the gradient of the belief."""

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ..config import suggestion
 from ..errors import InputError
+from ..spaces import Centered, Euclidean
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,11 +123,10 @@ class Map(ABC):
 
     def require_fit(self, space: Any) -> None:
         """InputError unless it is of the states of this space."""
-        shape = getattr(space, "shape", None)
-        if type(space).__name__ != "Euclidean" or shape is None:
+        if not isinstance(space, Euclidean) or isinstance(space, Centered):
             raise InputError(f"{self.name}: maps are of continuous fields (Euclidean), not of {type(space).__name__}")
         if not self.names:  # the others are tried on what the samples are given
-            self(torch.zeros(1, *shape))
+            self(torch.zeros(1, *space.shape))
 
     def same(self, other: "Map | None") -> bool:
         """Whether both are one map."""

@@ -26,6 +26,24 @@ from ..spaces import Categorical, Euclidean, Product
 from ..spaces.categorical import draw
 from ..states import State, Time, left
 from .base import Condition, Denoiser, Traits, carry
+from .fields import GaussianField, gaussian_field
+
+__all__ = [
+    "Blocks",
+    "Components",
+    "GaussianComponents",
+    "GaussianField",
+    "JointComponents",
+    "Mixture",
+    "MixtureCovariance",
+    "TokenComponents",
+    "coupled",
+    "enumerated",
+    "gaussian_field",
+    "gaussian_mixture",
+    "joint_mixture",
+    "ring",
+]
 
 
 class Components(ABC):

@@ -164,6 +164,7 @@ class Factored(Guided):
             x_t = factor.known(x_t, space)
         prior = with_covariance(self.denoiser, x_t, t, condition)
         tally = Tally() if prior.tally is None else prior.tally
+        tally.valued = False
         _, updated = update(factors, counted(prior, tally, self.denoiser.calls), x_t, t, space)
         return tallied(updated, tally)  # whatever belief a user's own factor made
 

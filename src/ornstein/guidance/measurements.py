@@ -19,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..beliefs import Belief, Normal, Probs
-from ..covariances import Covariance, Dense
+from ..covariances import Covariance, Dense, Rooted
 from ..denoisers.maps import Map, Placed
 from ..errors import InputError
 from ..spaces import Categorical, Space
@@ -27,8 +27,21 @@ from ..states import State, Time, left, per_sample_sum
 from .factors import Factor, Updated
 from .functions import called, name_of, require_function
 from .operators import Centered, Mask, Operator, real_parts, tangent
-from .solves import Limits, Sight, Whitened, solved, together
+from .solves import Limits, Preconditioning, Sight, Whitened, solved, together
 from .values import Flags, Numbers, as_mask, as_measured, as_numbers, as_tensor, require_finite
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a belief was formed."""
+
+    space: Any
+    t: Time
+
+    def prior(self, belief: Normal, limits: Limits) -> Rooted | None:
+        """The covariance that Gaussian data would have, if that is what preconditions."""
+        known = getattr(self.space, "gaussian_cov", None)  # a space of a user's own may not say
+        return known(self.t, belief.mean) if known and limits.preconditioner == "gaussian" else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,10 +49,12 @@ class Measurement(Factor):
     """y = A x₀ + noise, for continuous data.
 
     What is NaN in y was not measured. Complex numbers count as their real and imaginary parts, each with its own noise.
-    A function that is not an Operator is linearised at m in every step. Up to `direct` numbers, or where C is a matrix,
-    S is formed and solved exactly; beyond, S⁻¹ is applied by conjugate gradients, and log_expect leaves out the part of
-    log det S that comes from C: evidence is then log p(y) only up to what C still is at the last noisy time. Several
-    linear measurements of one state are one solve, by the stricter of their settings.
+    A function that is not an Operator is linearised at m in every step. Where C is a matrix, or has a root (fields of
+    known spectra: up to `solves.SHARED` numbers), S is formed and all is exact. Of a network's covariance it is formed
+    up to `direct` numbers; beyond, S⁻¹ is applied by conjugate gradients, and the log-determinant, which only values
+    need (particles, log_expect), is estimated by Lanczos quadrature with a few probes, the same for every sample; its
+    standard error is in `Effort.doubt`. Several linear measurements of one state are one solve, by the stricter of
+    their settings.
 
     Attributes:
         y: what was measured, of the shape of A x₀ without the batch axis (or with it: one measurement a sample, which
@@ -49,6 +64,11 @@ class Measurement(Factor):
         direct: the largest number of measured values for which S is formed.
         tolerance: of the conjugate gradients, relative, for each sample.
         iterations: of the conjugate gradients, at most; a sample that needs more is reported in `SamplerState.effort`.
+        preconditioner: of the conjugate gradients: "gaussian" takes the covariance that Gaussian data of the space's
+            `data_std` would have in the place of C (best where that is a spectrum); a function of residuals
+            (batch, *y), in the units of y, and the time (a number, or one a sample) applies an approximate inverse of
+            R + A C Aᵀ, positive; None = the noise alone.
+        probes: of the estimate of log det S: gradients of the network, ten a probe.
         map: from the states to the field that was measured, bound; put there by `through`. Where it is not affine the
             measurement is linearised, as a function is.
     """
@@ -59,6 +79,8 @@ class Measurement(Factor):
     direct: int = 64
     tolerance: float = 1e-4
     iterations: int = 100
+    preconditioner: Preconditioning = "gaussian"
+    probes: int = 4
     map: Map | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
@@ -115,14 +137,14 @@ class Measurement(Factor):
         return self._posterior(belief)[0]
 
     def update(self, belief: Belief, x_t: State, t: Time, space: Space) -> Updated:
-        return self._posterior(belief)
+        return self._posterior(belief, Place(space, t))
 
     def merged(self, other: Factor) -> "Several | None":
         return _merged((self,), other)
 
     def limits(self) -> Limits:
         """How far its solve goes."""
-        return Limits(self.direct, self.tolerance, self.iterations)
+        return Limits(self.direct, self.tolerance, self.iterations, self.preconditioner, self.probes)
 
     def sight(self, mean: Float[Tensor, "batch ..."]) -> Sight:
         """What it says of x₀ at the mean of a belief, in units of its noise."""
@@ -144,10 +166,30 @@ class Measurement(Factor):
         """The belief as it is: a measurement leaves some doubt."""
         return belief
 
-    def _posterior(self, belief: Belief) -> Updated:
+    def preconditioned(self, sight: Sight, t: Time) -> Sight:
+        """The sight with the user's own preconditioner, in units of the noise, where there is one."""
+        own = self.preconditioner
+        if not callable(own):
+            return sight
+        assert isinstance(sight.operator, Whitened)
+        std = sight.operator.std.masked_fill(sight.operator.std.isinf(), 0.0)  # of what is missing nothing is said
+
+        def white(u: Tensor) -> Tensor:
+            found: Any = called(self, own, u * std, t)
+            if not isinstance(found, Tensor) or found.shape != u.shape:
+                got = tuple(found.shape[1:]) if isinstance(found, Tensor) else f"a {type(found).__name__}"
+                raise InputError(f"{self._name}: the preconditioner gives {got}, expected {tuple(u.shape[1:])}")
+            return found.to(u) * std
+
+        return replace(sight, preconditioner=white)
+
+    def _posterior(self, belief: Belief, place: Place | None = None) -> Updated:
         if not isinstance(belief, Normal):
             raise InputError("a measurement is of continuous data: measure a part of a product with .on(name)")
-        return solved(self.sight(belief.mean), belief, self.limits())
+        sight, limits = self.sight(belief.mean), self.limits()
+        if place is None:
+            return solved(sight, belief, limits)
+        return solved(self.preconditioned(sight, place.t), belief, limits, place.prior(belief, limits))
 
     @property
     def _name(self) -> str:
@@ -219,15 +261,19 @@ class Several(Factor):
         return self._posterior(belief)[0]
 
     def update(self, belief: Belief, x_t: State, t: Time, space: Space) -> Updated:
-        return self._posterior(belief)
+        return self._posterior(belief, Place(space, t))
 
-    def _posterior(self, belief: Belief) -> Updated:
+    def _posterior(self, belief: Belief, place: Place | None = None) -> Updated:
         if not isinstance(belief, Normal):
             return self.parts[0]._posterior(belief)  # which says what it is for
-        limits = [part.limits() for part in self.parts]
-        value, given = solved(
-            together([part.sight(belief.mean) for part in self.parts]), belief, reduce(Limits.with_those_of, limits)
-        )
+        limits = reduce(Limits.with_those_of, [part.limits() for part in self.parts])
+        sights = [part.sight(belief.mean) for part in self.parts]
+        if place is None:
+            value, given = solved(together(sights), belief, limits)
+        else:
+            pairs = zip(self.parts, sights, strict=True)
+            sights = [part.preconditioned(sight, place.t) for part, sight in pairs]
+            value, given = solved(together(sights), belief, limits, place.prior(belief, limits))
         for part in self.parts:
             given = part.pinned(given)
         return value, given
@@ -305,7 +351,7 @@ class Fixed(Factor):
         return self._posterior(belief)[0]
 
     def update(self, belief: Belief, x_t: State, t: Time, space: Space) -> Updated:
-        return self._posterior(belief)
+        return self._posterior(belief, Place(space, t))
 
     def known(self, x_t: Any, space: Space) -> Any:
         """Under masks a token that is known is as good as one that was revealed: the belief about the rest is exact."""
@@ -313,11 +359,13 @@ class Fixed(Factor):
             return x_t
         return torch.where(self.where.to(x_t.device), self.value.to(x_t.device), x_t)
 
-    def _posterior(self, belief: Belief) -> Updated:
+    def _posterior(self, belief: Belief, place: Place | None = None) -> Updated:
         if isinstance(belief, Probs):
             return self._chosen(belief)
         if isinstance(belief, Normal):
-            value, given = solved(self.sight(belief.mean), belief, self.limits())
+            limits = self.limits()
+            prior = place.prior(belief, limits) if place else None
+            value, given = solved(self.sight(belief.mean), belief, limits, prior)
             return value, self.pinned(given)
         raise InputError("fix a part of a product with .on(name)")
 
@@ -340,6 +388,10 @@ class Fixed(Factor):
         if self.placed is not None:
             return self._sight_of_states(mean, *self.placed)
         return Measurement(self.value[self.where], Mask(self.where), self.slack).sight(mean)
+
+    def preconditioned(self, sight: Sight, t: Time) -> Sight:
+        """The sight as it is."""
+        return sight
 
     def pinned(self, belief: Normal) -> Normal:
         """The belief in which the values hold to the last bit."""
@@ -399,7 +451,7 @@ class RigidMotif(Fixed):
         value, given = self._posterior(belief)
         return value, replace(given, mean=space.project(given.mean))
 
-    def _posterior(self, belief: Belief) -> Updated:
+    def _posterior(self, belief: Belief, place: Place | None = None) -> Updated:
         if not isinstance(belief, Normal):
             raise InputError("fix the points of a part with .on(name)")
         relative = Centered(self.where)

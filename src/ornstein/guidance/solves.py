@@ -4,42 +4,59 @@ With r = y − A m and S = 1 + A C Aᵀ, a solve finds
 
     log N(r; 0, S),      C Aᵀ S⁻¹ r,      C − C Aᵀ S⁻¹ A C
 
-Either S is formed, a product with C for each measured number, or S⁻¹ is applied by conjugate gradients (Hestenes &
-Stiefel 1952), a product an iteration. Several measurements of one state are stacked into one solve: taken one after the
-other, each product of the second with its covariance would be a solve of the first.
+S is formed where that is cheap: once for all samples where C has a root and is theirs together, a product with C for
+each measured number where these are few. Elsewhere S⁻¹ is applied by conjugate gradients, a product an iteration, and
+log det S is estimated (krylov.py), preconditioned by a covariance that costs nothing (preconditioners.py). Several
+measurements of one state are stacked into one solve: taken one after the other, each product of the second with its
+covariance would be a solve of the first.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import cached_property, reduce
 from math import log, pi, prod
-from typing import Any
+from typing import Any, Literal
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from ..beliefs import Normal
-from ..covariances import Covariance, Dense, conditioned
+from ..covariances import Covariance, Dense, Rooted, conditioned, written
 from ..effort import Effort, Tally
 from ..errors import InputError
-from ..states import left, per_sample_sum
+from ..roots import Downdated
+from ..states import per_sample_sum
+from .krylov import Determinant, Product, conjugate_gradients, formed_log_determinant, log_determinant, signs
 from .operators import Operator, Stack
+from .preconditioners import Factored, Preconditioner, columns, diagonal, formed, gaussian, shared
+from .values import require_whole
+
+SHARED = 4096
+"""The largest number of measured values for which S is formed where C has a root and is the same for all samples."""
+EACH = 256
+"""The same where C has a root, and it or A is each sample's own."""
+
+Preconditioning = Literal["gaussian"] | Callable[[Tensor, Any], Tensor] | None
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How far a solve goes.
+    """How far a solve goes; see Measurement.
 
     Attributes:
-        direct: the largest number of measured values for which S is formed.
+        direct: the largest number of measured values for which S is formed, where C costs gradients.
         tolerance: of the conjugate gradients: |r − S u| ≤ tolerance |r|, for each sample.
         iterations: of the conjugate gradients, at most.
+        preconditioner: "gaussian", None, or a function.
+        probes: of the estimate of log det S where S is not formed.
     """
 
     direct: int = 64
     tolerance: float = 1e-4
     iterations: int = 100
+    preconditioner: Preconditioning = "gaussian"
+    probes: int = 4
 
     def __post_init__(self) -> None:
         if not 0 < self.tolerance < 1:
@@ -48,11 +65,22 @@ class Limits:
             raise InputError(
                 f"iterations is {self.iterations} and direct is {self.direct}, expected at least 1 and at least 0"
             )
+        require_whole("probes", self.probes, 1)
+        if not (self.preconditioner in (None, "gaussian") or callable(self.preconditioner)):
+            raise InputError(
+                f'preconditioner is {self.preconditioner!r}, expected "gaussian", None, or a function of residuals and '
+                "the time"
+            )
 
     def with_those_of(self, other: "Limits") -> "Limits":
         """The stricter of both."""
-        tolerance = min(self.tolerance, other.tolerance)
-        return Limits(max(self.direct, other.direct), tolerance, max(self.iterations, other.iterations))
+        return Limits(
+            max(self.direct, other.direct),
+            min(self.tolerance, other.tolerance),
+            max(self.iterations, other.iterations),
+            self.preconditioner or other.preconditioner,
+            max(self.probes, other.probes),
+        )
 
 
 @dataclass(frozen=True)
@@ -90,11 +118,13 @@ class Sight:
     Attributes:
         operator: A in units of the noise.
         volume: log of the noise's density at its peak, negated; one number, or one a sample.
+        preconditioner: the user's own, in units of the noise; None = there is none.
     """
 
     operator: Operator
     residual: Float[Tensor, "batch ..."]
     volume: Float[Tensor, "*batch"]
+    preconditioner: Product | None = None
 
     @classmethod
     def of(
@@ -117,21 +147,46 @@ def together(sights: Sequence[Sight]) -> Sight:
     shapes = tuple(tuple(sight.residual.shape[1:]) for sight in sights)
     residual = torch.cat([sight.residual.flatten(1) for sight in sights], 1)
     volume = reduce(torch.add, [sight.volume for sight in sights])
-    return Sight(Stack(tuple(sight.operator for sight in sights), shapes), residual, volume)
+    own = [sight.preconditioner for sight in sights]
+    stacked = None if all(one is None for one in own) else _beside(own, shapes)
+    return Sight(Stack(tuple(sight.operator for sight in sights), shapes), residual, volume, stacked)
 
 
-def solved(sight: Sight, belief: Normal, limits: Limits) -> tuple[Float[Tensor, " batch"], Normal]:
+def _beside(parts: Sequence[Product | None], shapes: Sequence[tuple[int, ...]]) -> Product:
+    """Maps of what several operators give, each of its own; None = the identity."""
+
+    sizes = [prod(shape) for shape in shapes]
+
+    def one(part: Product | None, piece: Tensor, shape: tuple[int, ...]) -> Tensor:
+        return piece if part is None else part(piece.reshape(len(piece), *shape)).flatten(1)
+
+    def each(u: Float[Tensor, "batch m"]) -> Float[Tensor, "batch m"]:
+        pieces = zip(parts, u.split(sizes, 1), shapes, strict=True)
+        return torch.cat([one(*piece) for piece in pieces], 1)
+
+    return each
+
+
+def solved(
+    sight: Sight, belief: Normal, limits: Limits, prior: Rooted | None = None
+) -> tuple[Float[Tensor, " batch"], Normal]:
     """log E of what was seen, and the belief given it.
 
     Args:
         sight: the measured directions and the noise.
         limits: tolerance and number of iterations.
+        prior: G, a covariance that is like C and costs nothing, by which an iterated solve is preconditioned.
     """
-    formed = prod(sight.residual.shape[1:]) <= limits.direct or isinstance(belief.cov, Dense)
-    if formed:
-        value, moved, cov = _formed(sight.operator, sight.residual, belief.spread)
+    m, cov, white = prod(sight.residual.shape[1:]), belief.spread, sight.operator
+    rooted = isinstance(cov, Rooted)
+    if rooted and cov.batch == 1 and m <= max(SHARED, limits.direct) and shared(white, belief.mean):
+        value, moved, cov = _shared(white, sight.residual, cov)
+    elif m <= limits.direct or isinstance(cov, Dense) or (rooted and m <= EACH):
+        value, moved, cov = _formed(white, sight.residual, cov)
     else:
-        value, moved, cov = _iterated(Remaining(belief.spread, sight.operator, limits, belief.tally), sight.residual)
+        remaining = Remaining.of(sight, belief, limits, prior)
+        value, moved = remaining.posterior(sight.residual)
+        cov = remaining
     return value - sight.volume, Normal(belief.mean.detach() + moved, cov, belief.tally)
 
 
@@ -150,90 +205,139 @@ def _formed(white: Operator, residual: Tensor, cov: Covariance) -> tuple[Tensor,
     return value, moved, conditioned(cov, gain, precision)
 
 
+# Iterated ---------------------------------------------------------------------------------------------
+
+_STEPS = 10
+"""Of Lanczos, where a covariance costs gradients and the system is near to the identity; three times as many if not."""
+
+
 @dataclass(frozen=True)
 class Remaining:
     """C − C Aᵀ S⁻¹ A C, a solve at each product.
 
     Attributes:
+        like: B ≈ S of which everything is cheap; None = the identity.
+        own: the user's preconditioner, in units of the noise, which comes before it.
         tally: where a solve that stopped short is reported.
     """
 
     cov: Covariance
     white: Operator
     limits: Limits
+    like: Preconditioner | None = None
+    own: Product | None = None
     tally: Tally | None = None
 
+    @classmethod
+    def of(cls, sight: Sight, belief: Normal, limits: Limits, prior: Rooted | None) -> "Remaining":
+        """Of a belief and what was seen; see `solved`."""
+        cov, white = belief.spread, sight.operator
+        if isinstance(cov, Rooted):  # its own products cost nothing either
+            like = diagonal(white, cov, sight.residual)
+        else:
+            like = None if prior is None or written(cov) else gaussian(white, prior, belief.mean, sight.residual)
+        return cls(cov, white, limits, like, sight.preconditioner, belief.tally)
+
     def __call__(self, v: Tensor) -> Tensor:
-        spread = self.cov(v)
-        return spread - self.explained(self.white(spread))
+        return _left(self.cov, self.white, lambda y: self._solved(y)[0], v)
 
-    def explained(self, y: Tensor) -> Tensor:
-        """C Aᵀ S⁻¹ y."""
-        found = conjugate_gradients(
-            lambda u: u + self.white(self.cov(self.white.adjoint(u))), y, self.limits.tolerance, self.limits.iterations
-        )
+    def posterior(self, residual: Float[Tensor, "batch ..."]) -> tuple[Float[Tensor, " batch"], Tensor]:
+        """log N(r; 0, S) less its constant, and C Aᵀ S⁻¹ r; without log det S where no values are asked for.
+
+        r · S⁻¹ r = 2 r · u − u · S u + ρ · S⁻¹ ρ with ρ = r − S u, of which the last is dropped where the solve reached
+        its tolerance, and else is at most ρ · ρ.
+        """
+        u, short = self._solved(residual)
+        moved = self.cov(self.white.adjoint(u))
+        image = u + self.white(moved)
+        square = 2 * residual.double() * u - u.double() * image
+        square = per_sample_sum(square) + torch.where(short, per_sample_sum((residual - image).double() ** 2), 0.0)
+        if self.tally is not None and not self.tally.valued:
+            return -0.5 * square, moved
+        found = self._determinant(residual)
         if self.tally is not None:
-            left_over = torch.where(found.residual > self.limits.tolerance, found.residual, 0.0)
-            self.tally.add(Effort(0, left_over, found.capped.long()))
-        return self.cov(self.white.adjoint(found.x))
+            self.tally.add(Effort(doubt=found.error / 2))
+        return -0.5 * (square + found.log_det), moved
+
+    def _system(self, u: Tensor) -> Tensor:
+        return u + self.white(self.cov(self.white.adjoint(u)))
+
+    def _solved(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        """S⁻¹ y, and where that stopped short."""
+        tolerance = self.limits.tolerance
+        found = conjugate_gradients(self._system, y, tolerance, self.limits.iterations, self.own or self.like)
+        short = found.residual > tolerance
+        if self.tally is not None:
+            left_over = torch.where(short, found.residual, 0.0)
+            self.tally.add(Effort(0, left_over, found.capped.long(), found.residual))
+        return found.x, short
+
+    def _determinant(self, residual: Tensor) -> Determinant:
+        """log det S."""
+        if self.limits.probes >= residual[0].numel():
+            return formed_log_determinant(self._system, residual)
+        cheap, like = written(self.cov), self.like
+        probes, steps = (32, 60) if cheap else (self.limits.probes, _STEPS if like else 3 * _STEPS)
+        if like is None:
+            return log_determinant(self._system, signs(residual, probes), residual, steps)
+        further = log_determinant(
+            lambda u: like.exactly(self._system(u)), like.probes(probes), residual, steps, like.system
+        )
+        return like.determinant() + further
 
 
-def _iterated(remaining: Remaining, residual: Tensor) -> tuple[Tensor, Tensor, Covariance]:
-    """The same by conjugate gradients, without log det S."""
-    moved = remaining.explained(residual)
-    value = -0.5 * per_sample_sum(residual * (residual - remaining.white(moved)))  # as S⁻¹r = r − A C Aᵀ S⁻¹ r
-    return value, moved, remaining
+# One matrix for all samples ---------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Solution:
-    """What conjugate gradients found.
+def _shared(white: Operator, residual: Tensor, cov: Rooted) -> tuple[Tensor, Tensor, Covariance]:
+    """The same where C and A are those of every sample: S is one matrix, whose Cholesky root is taken."""
+    system = Factored(torch.linalg.cholesky(formed(white, cov, residual)), residual)
+    weights = system(residual)
+    value = -0.5 * (per_sample_sum(residual.double() * weights) + system.determinant().log_det)
+    return value, cov(white.adjoint(weights)), Seen(cov, white, system)
 
-    Attributes:
-        x: the iterate with the smallest residual.
-        residual: |right − system(x)| / |right|, a sample.
-        capped: the samples that were still on their way when the iterations ran out.
-        iterations: taken, by the slowest sample.
+
+class Seen(Downdated):
+    """What a covariance with a root is after S was formed for all samples at once.
+
+    Its products are two of C and a solve; the directions that it needs for its root are found when they are first asked
+    for: with A C Aᵀ = V diag(κ) Vᵀ they are Q = κ^(−½) Vᵀ A L, and λ = κ/(1 + κ).
     """
 
-    x: Float[Tensor, "batch ..."]
-    residual: Float[Tensor, " batch"]
-    capped: Bool[Tensor, " batch"]
-    iterations: int
+    _white: Operator
+    _system: Factored
+
+    def __init__(self, before: Rooted, white: Operator, system: Factored) -> None:
+        """Of C, A and S."""
+        for name, part in {"before": before, "_white": white, "_system": system}.items():
+            object.__setattr__(self, name, part)
+
+    def __call__(self, v: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
+        return _left(self.before, self._white, self._system, v)
+
+    @property
+    def batch(self) -> int:
+        return 1
+
+    @cached_property
+    def _found(self) -> tuple[Tensor, Tensor]:
+        root, like = self._system.root, self._system.like
+        values, axes = torch.linalg.eigh(root @ root.T)
+        gains = (values - 1).clamp(min=0.0)
+        rows = columns(like, lambda u: self.before.root_transposed(self._white.adjoint(u))).double()
+        along = (axes * gains.clamp(min=1e-14).rsqrt()).T @ rows.flatten(1)
+        return along.reshape(1, *rows.shape), (gains / (1 + gains))[None].clamp(max=1 - 1e-12)
+
+    @property
+    def directions(self) -> Float[Tensor, "#batch m ..."]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self._found[0]
+
+    @property
+    def explained(self) -> Float[Tensor, "#batch m"]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self._found[1]
 
 
-def conjugate_gradients(
-    system: Callable[[Tensor], Tensor],
-    right: Float[Tensor, "batch ..."],
-    tolerance: float = 1e-6,
-    iterations: int = 100,
-) -> Solution:
-    """Solves system(x) = right for symmetric positive definite systems, each sample to its own relative tolerance.
-
-    A sample whose residual has shrunk by `tolerance`, or in which a direction of negative curvature shows up, stays as
-    it is; the iterate with the smallest residual counts. (The covariance of a network need not be positive, nor quite
-    symmetric.)
-
-    Args:
-        iterations: the largest number of iterations.
-    """
-    x, residual, direction = torch.zeros_like(right), right, right
-    power = whole = per_sample_sum(right**2)
-    enough = tolerance**2 * power
-    best, least = x, power
-    going = power > enough
-    taken = 0
-    while taken < iterations and going.any():
-        taken += 1
-        image = system(direction)
-        curvature = per_sample_sum(direction * image)
-        going = going & (curvature > 0)
-        length = left(torch.where(going, power / torch.where(going, curvature, 1.0), 0.0), x)
-        x, residual = x + length * direction, residual - length * image
-        before, power = power, per_sample_sum(residual**2)
-        direction = residual + left(power / before.clamp(min=torch.finfo(before.dtype).tiny), x) * direction
-        going = going & (power > enough)
-        better = power < least
-        best, least = torch.where(left(better, x), x, best), torch.where(better, power, least)
-    share = least / whole.clamp(min=torch.finfo(whole.dtype).tiny)
-    return Solution(best, share.sqrt(), going, taken)
+def _left(cov: Covariance, white: Operator, inverse: Product, v: Tensor) -> Tensor:
+    """C v − C Aᵀ S⁻¹ A C v."""
+    spread = cov(v)
+    return spread - cov(white.adjoint(inverse(white(spread))))

@@ -137,7 +137,7 @@ def wide(space: Space, width: float | None = None, device: torch.device | str = 
         return Stationary(even, space.shape, space.mask)
     if not isinstance(space, Euclidean):
         raise InputError(f"no wide noise is known of {type(space).__name__}")
-    width = 1.5 * space.data_std if width is None else width
+    width = 1.5 * space.scale if width is None else width
     return Gaussian(torch.zeros(1, *space.shape, dtype=torch.float64, device=device), width, space)
 
 

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from ..deprecation import names
 from .encoder import Encoder
+from .fields import Fields
 from .mlp import MLP, MLPConfig
 from .molecular import MolecularConfig, MolecularRegressor, MolecularTransformer
 from .particles import ParticleNetwork, ParticleNetworkConfig
@@ -14,6 +15,7 @@ from .unet import UNet, UNetConfig
 __all__ = [
     "MLP",
     "Encoder",
+    "Fields",
     "MLPConfig",
     "MolecularConfig",
     "MolecularRegressor",

@@ -5,6 +5,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
+_FUSED = 2**22
+"""On a CPU, pairs of a query and a key beyond which their weights are not held in memory."""
+
 
 def attend(
     q: Float[Tensor, "batch heads n d"],
@@ -12,12 +15,14 @@ def attend(
     v: Float[Tensor, "batch heads m d"],
     said: Bool[Tensor, "batch #heads #n m"] | None = None,
 ) -> Float[Tensor, "batch heads n d"]:
-    """softmax(q kᵀ/√d) v over what is said. On a CPU the fused kernel takes ten times as long for short sequences.
+    """softmax(q kᵀ/√d) v over what is said.
+
+    On a CPU the fused kernel is kept for long sequences, whose weights would take more memory than anything else.
 
     Args:
         k: keys of the attention, (batch, heads, tokens, channels).
     """
-    if q.is_cuda:
+    if q.is_cuda or q.shape[2] * k.shape[2] > _FUSED:
         return F.scaled_dot_product_attention(q, k, v, said)
     logits = q @ k.mT * q.shape[-1] ** -0.5
     logits = logits if said is None else logits.masked_fill(~said, -torch.inf)

@@ -1,4 +1,4 @@
-"""How numbers, classes and captions enter a network."""
+"""How times, classes, numbers and captions enter a network."""
 
 from dataclasses import dataclass
 from math import log
@@ -45,6 +45,18 @@ class LabelEmbedding(nn.Module):
         wrong = label[(label < -1) | (label >= classes)]
         if len(wrong):
             raise InputError(f"class {int(wrong[0])} is not known: expected 0 to {classes - 1}, or -1 for not said")
+
+
+class ScalarEmbedding(nn.Module):
+    """Numbers → two dense layers; a NaN is "not said", which the layers are told beside."""
+
+    def __init__(self, numbers: int, width: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(2 * numbers, width), nn.SiLU(), nn.Linear(width, width))
+
+    def forward(self, numbers: Float[Tensor, "batch numbers"]) -> Float[Tensor, "batch width"]:
+        said = ~numbers.isnan()
+        return self.layers(torch.cat([numbers.where(said, 0.0), said.to(numbers)], 1))
 
 
 @dataclass(frozen=True)

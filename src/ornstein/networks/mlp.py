@@ -65,7 +65,7 @@ class MLPBlock(nn.Module):
         return x + self.out(F.silu(h * (1 + scale) + shift))
 
 
-Layer = TypeVar("Layer", nn.Linear, nn.Conv2d)
+Layer = TypeVar("Layer", nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 def zeroed(layer: Layer) -> Layer:

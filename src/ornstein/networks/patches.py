@@ -1,12 +1,13 @@
-"""A transformer over the patches of a picture (Peebles & Xie 2023): time, class and caption scale and shift each layer.
+"""A transformer over the patches of a picture or field (Peebles & Xie 2023): what is said scales and shifts layers.
 
-A patch is what `patch` × `patch` pixels hold, at a place known by sines and cosines of its row and column. Each layer
-lets patches attend to each other and to the words of a caption, then passes them through a dense layer; all three are
-gated by what is said, at first by 0 (adaLN-Zero).
+A patch is what `patch` × `patch` pixels hold, at a place known by sines and cosines of its row and column, which go
+round where an axis is periodic. Each layer lets patches attend to each other and to the words of a caption, then passes
+them through a dense layer; all three are gated by what is said, at first by 0 (adaLN-Zero).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import pi, prod
 
 import torch
 from einops import rearrange
@@ -15,9 +16,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..config import require_in
+from ..deprecation import renamed
 from ..errors import InputError
 from .attention import attend
-from .embeddings import Caption, CaptionEmbedding, LabelEmbedding, TimeEmbedding
+from .borders import Border, folded, unfolded
+from .embeddings import Caption
+from .fields import FieldNetwork, Fields, as_fields
 from .mlp import zeroed
 
 
@@ -31,6 +35,7 @@ class PatchTransformerConfig:
         heads: of the attention.
         patch: pixels a side of a patch.
         dropout: of every branch.
+        attention_limit: the most patches that may attend to each other; a field with more of them is refused.
     """
 
     width: int = 256
@@ -38,10 +43,12 @@ class PatchTransformerConfig:
     heads: int = 4
     patch: int = 4
     dropout: float = 0.0
+    attention_limit: int = 16384
 
     def __post_init__(self) -> None:
         sizes = dict.fromkeys(("width", "layers", "heads", "patch"), "[1, 65536]")
         require_in(self, "transformer.", {**sizes, "layers": "[1, 1024]", "dropout": "[0, 1)"})
+        require_in(self, "transformer.", {"attention_limit": "[1, inf)"})
         if self.width % self.heads or self.width % 4:
             raise InputError(f"transformer.width is {self.width}, expected a multiple of 4 and of {self.heads} heads")
 
@@ -81,56 +88,75 @@ class Layer(nn.Module):
         return self.dense(h)
 
 
-class PatchTransformer(nn.Module):
-    """(batch, channels, height, width) → the same shape, under times (batch,) and what is said of the picture.
+@renamed(image_channels="fields")
+class PatchTransformer(FieldNetwork):
+    """(batch, channels, *grid) → the same shape, under times (batch,) and what is said of the field, of any size.
 
-    Conditions: "label" (batch,), −1 = not said; "caption" (batch, words, `caption`), rows of 0 = no word.
+    Conditions: those of `fields`; "label" (batch,), −1 = not said; "caption" (batch, words, `caption`), rows of 0 = no
+    word.
 
     Args:
-        image_channels: of input and output.
+        fields: what the network is told; a number is that of a picture's channels.
         classes: how many labels there are; 0 for none.
         caption: numbers a word; 0 for no captions.
     """
 
-    def __init__(self, config: PatchTransformerConfig, image_channels: int, classes: int = 0, caption: int = 0) -> None:
-        super().__init__()
-        width, self.patch, numbers = config.width, config.patch, image_channels * config.patch**2
-        self.time = TimeEmbedding(width)
-        self.label = LabelEmbedding(classes, width) if classes else None
-        self.caption = CaptionEmbedding(caption, width, width) if caption else None
-        self.first = nn.Linear(numbers, width)
+    def __init__(
+        self, config: PatchTransformerConfig, fields: Fields | int, classes: int = 0, caption: int = 0
+    ) -> None:
+        fields, width = as_fields(fields), config.width
+        super().__init__(fields, config.patch, width, classes, caption, width)
+        if width % (2 * fields.axes):
+            raise InputError(
+                f"transformer.width is {width}, expected a multiple of {2 * fields.axes} for {fields.axes} axes"
+            )
+        self.patch, self.limit, inside = config.patch, config.attention_limit, config.patch**fields.axes
+        self.first = nn.Linear(fields.inputs * inside, width)
         self.layers = nn.ModuleList(Layer(config, width if caption else 0) for _ in range(config.layers))
         self.norm, self.adapt = nn.LayerNorm(width, elementwise_affine=False), zeroed(nn.Linear(width, 2 * width))
-        self.last = zeroed(nn.Linear(width, numbers))
+        self.last = zeroed(nn.Linear(width, fields.channels * inside))
 
     def forward(
-        self, x: Float[Tensor, "batch c h w"], t: Float[Tensor, " batch"], condition: Mapping[str, Tensor]
-    ) -> Float[Tensor, "batch c h w"]:
-        if x.shape[2] % self.patch or x.shape[3] % self.patch:
-            raise InputError(f"height and width must be divisible by {self.patch}, got {tuple(x.shape[2:])}")
-        about, caption = self.time(t), None
-        if self.label is not None:
-            about = about + self.label(condition["label"])
-        if self.caption is not None:
-            caption = self.caption(condition["caption"])
-            about = about + caption.whole
-        about, rows = F.silu(about), x.shape[2] // self.patch
-        patches = rearrange(x, "b c (y p) (x q) -> b (y x) (c p q)", p=self.patch, q=self.patch)
-        h = self.first(patches) + places(rows, x.shape[3] // self.patch, self.first.out_features).to(x)
+        self, x: Float[Tensor, "batch c *grid"], t: Float[Tensor, " batch"], condition: Mapping[str, Tensor]
+    ) -> Float[Tensor, "batch c *grid"]:
+        patches = folded(self.seen(x, condition), self.patch)
+        grid = patches.shape[2:]
+        self._require_few(grid)
+        about, caption = self.said(t, condition)
+        about = F.silu(about)
+        where = places(grid, self.first.out_features, self.fields.borders).to(x)
+        h = self.first(patches.flatten(2).mT.contiguous()) + where
         for layer in self.layers:
             h = layer(h, about, caption)
         shift, scale = self.adapt(about)[:, None].chunk(2, -1)
-        out = self.last(self.norm(h) * (1 + scale) + shift)
-        return rearrange(out, "b (y x) (c p q) -> b c (y p) (x q)", y=rows, p=self.patch, q=self.patch)
+        out = self.last(self.norm(h) * (1 + scale) + shift).mT.unflatten(2, grid)
+        return self.cropped(unfolded(out, self.patch), x.shape[2:])
+
+    def _require_few(self, grid: Sequence[int]) -> None:
+        """InputError where more patches would attend to each other than may."""
+        if prod(grid) > self.limit:
+            raise InputError(
+                f"the field has {' × '.join(map(str, grid))} = {prod(grid):,} patches, which would attend to each "
+                f"other, expected at most {self.limit:,}: take a larger transformer.patch, or raise "
+                "transformer.attention_limit"
+            )
 
 
-def places(rows: int, columns: int, width: int) -> Float[Tensor, "places width"]:
-    """Sines and cosines of rows and columns, at geometric frequencies.
+def places(grid: Sequence[int], width: int, borders: Sequence[Border]) -> Float[Tensor, "places width"]:
+    """Sines and cosines of the place on each axis, at geometric frequencies; at whole ones where it is periodic.
 
     Args:
+        grid: how many places there are on each axis.
         width: channels.
+        borders: what lies beyond the ends of each axis.
     """
-    rates = 100.0 ** -torch.linspace(0, 1, width // 4)
-    y, x = (torch.arange(n)[:, None] * rates for n in (rows, columns))
-    both = torch.cat([y[:, None].expand(-1, columns, -1), x[None].expand(rows, -1, -1)], -1).flatten(0, 1)
+    axes, each = len(grid), width // (2 * len(grid))
+    rates = 100.0 ** -torch.linspace(0, 1, each)
+    angles = []
+    for axis, (n, border) in enumerate(zip(grid, borders, strict=True)):
+        turn = 2 * pi / n
+        own = turn * (rates / turn).round().clamp(min=1) if border == "periodic" else rates
+        along = (torch.arange(n)[:, None] * own).reshape(-1, *(1,) * (axes - 1 - axis), each)
+        angles.append(along.expand(*grid, each))
+    both = torch.cat(angles, -1).flatten(0, -2)
     return torch.cat([both.sin(), both.cos()], -1)

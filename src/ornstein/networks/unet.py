@@ -1,12 +1,15 @@
-"""A U-Net for pictures and fields: residual blocks modulated by time, class and caption, attention at coarse levels.
+"""A U-Net for pictures and fields: residual blocks modulated by what is said, attention at coarse levels.
 
 After Ronneberger et al. 2015, Ho et al. 2020 and Dhariwal & Nichol 2021 (scale and shift after group normalisation).
-Where pixels attend to each other they attend to the words of a caption, too (Rombach et al. 2022).
+Where pixels attend to each other they attend to the words of a caption, too (Rombach et al. 2022). All convolutions
+keep to the borders of the field: where an axis is periodic the network commutes with shifts by multiples of its factor,
+unless it is told of places.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import gcd
+from math import gcd, prod
+from typing import Any
 
 import torch
 from einops import rearrange
@@ -15,9 +18,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..config import require_in
+from ..deprecation import renamed
 from ..errors import InputError
 from .attention import attend
-from .embeddings import Caption, CaptionEmbedding, LabelEmbedding, TimeEmbedding
+from .borders import Border, convolution, folded, unfolded
+from .embeddings import Caption
+from .fields import FieldNetwork, Fields, as_fields
 from .mlp import zeroed
 
 
@@ -32,6 +38,7 @@ class UNetConfig:
         attention: the levels with self-attention, 0 = finest.
         dropout: inside the residual blocks.
         patch: pixels a side that the finest level takes at once.
+        attention_limit: the most pixels that may attend to each other; a field with more of them is refused.
     """
 
     channels: int = 64
@@ -40,6 +47,7 @@ class UNetConfig:
     attention: tuple[int, ...] = (1,)
     dropout: float = 0.0
     patch: int = 1
+    attention_limit: int = 16384
 
     def __post_init__(self) -> None:
         if not self.multipliers:
@@ -47,12 +55,13 @@ class UNetConfig:
         levels = f"[0, {len(self.multipliers) - 1}]"
         sizes = dict.fromkeys(("channels", "multipliers", "blocks", "patch"), "[1, 65536]")
         require_in(self, "network.", {**sizes, "blocks": "[1, 1024]", "attention": levels, "dropout": "[0, 1)"})
+        require_in(self, "network.", {"attention_limit": "[1, inf)"})
         for level in self.attention:
             _require_heads(level, self.channels * self.multipliers[level])
 
     @property
     def factor(self) -> int:
-        """What height and width must be divisible by."""
+        """What the length of every axis is padded to a multiple of."""
         return self.patch * 2 ** (len(self.multipliers) - 1)
 
 
@@ -75,24 +84,26 @@ def group_norm(channels: int) -> nn.GroupNorm:
 
 def in_layout(x: Tensor) -> Tensor:
     """Channels last on a GPU; on a CPU group normalisation is ten times as slow in that layout."""
-    return x.contiguous(memory_format=torch.channels_last) if x.is_cuda else x.contiguous()
+    layouts = {4: torch.channels_last, 5: torch.channels_last_3d} if x.is_cuda else {}
+    return x.contiguous(memory_format=layouts.get(x.ndim, torch.contiguous_format))
 
 
 class Block(nn.Module):
     """x + conv(silu(scale · norm(conv(silu(norm(x)))) + shift)), scale and shift from the embedding."""
 
-    def __init__(self, into: int, out: int, embedding: int, dropout: float) -> None:
+    def __init__(self, into: int, out: int, embedding: int, dropout: float, borders: Sequence[Border]) -> None:
         super().__init__()
         self.norm_in, self.norm_out = group_norm(into), group_norm(out)
-        self.conv_in = nn.Conv2d(into, out, 3, padding=1)
-        self.conv_out = zeroed(nn.Conv2d(out, out, 3, padding=1))
+        self.conv_in = convolution(borders, into, out)
+        self.conv_out = zeroed(convolution(borders, out, out))
         self.modulation = nn.Linear(embedding, 2 * out)
         self.dropout = nn.Dropout(dropout)
-        self.skip = nn.Conv2d(into, out, 1) if into != out else nn.Identity()
+        self.skip = convolution(borders, into, out, 1) if into != out else nn.Identity()
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         h = self.conv_in(F.silu(self.norm_in(x)))
-        scale, shift = rearrange(self.modulation(embedding), "b (two c) -> two b c 1 1", two=2)
+        modulation = self.modulation(embedding)
+        scale, shift = modulation.reshape(*modulation.shape, *(1,) * (x.ndim - 2)).chunk(2, 1)
         h = F.silu(self.norm_out(h) * (1 + scale) + shift)
         return self.skip(x) + self.conv_out(self.dropout(h))
 
@@ -107,20 +118,20 @@ class Attention(nn.Module):
         self.out = zeroed(nn.Linear(channels, channels))
 
     def forward(self, x: Tensor, caption: Caption | None = None) -> Tensor:
-        pixels = rearrange(self.norm(x), "b c y x -> b (y x) c")
+        pixels = self.norm(x).flatten(2).mT
         words, said = (pixels, None) if caption is None else (caption.words, caption.said[:, None, None])
         q = rearrange(self.q(pixels), "b n (h c) -> b h n c", h=self.heads)
         k, v = rearrange(self.kv(words), "b n (two h c) -> two b h n c", two=2, h=self.heads)
         mixed = rearrange(attend(q, k, v, said), "b h n c -> b n (h c)")
-        return x + rearrange(self.out(mixed), "b (y x) c -> b c y x", y=x.shape[2])
+        return x + self.out(mixed).mT.unflatten(2, x.shape[2:])
 
 
 class Stage(nn.Module):
     """A residual block, with attention to pixels and words where asked."""
 
-    def __init__(self, into: int, out: int, embedding: int, dropout: float, attends: bool, words: int) -> None:
+    def __init__(self, into: int, out: int, block: tuple[Any, ...], attends: bool, words: int) -> None:
         super().__init__()
-        self.block = Block(into, out, embedding, dropout)
+        self.block = Block(into, out, *block)
         self.attention = Attention(out) if attends else nn.Identity()
         self.listening = Attention(out, words) if attends and words else None
 
@@ -129,30 +140,34 @@ class Stage(nn.Module):
         return x if self.listening is None or caption is None else self.listening(x, caption)
 
 
-class UNet(nn.Module):
-    """(batch, channels, height, width) → the same shape, under times (batch,) and what is said of the picture.
+@renamed(image_channels="fields")
+class UNet(FieldNetwork):
+    """(batch, channels, *grid) → the same shape, under times (batch,) and what is said of the field, of any size.
 
-    Conditions: "label" (batch,), −1 = not said; "caption" (batch, words, `caption`), rows of 0 = no word.
+    Axes whose length the factor does not divide are padded by the rule of their border and cropped again; one that is
+    periodic then has a seam, where the network commutes with shifts only nearly.
+
+    Conditions: those of `fields`; "label" (batch,), −1 = not said; "caption" (batch, words, `caption`), rows of 0 = no
+    word.
 
     Args:
-        image_channels: of input and output.
+        fields: what the network is told; a number is that of a picture's channels.
         classes: how many labels there are; 0 for none.
         caption: numbers a word; 0 for no captions.
     """
 
-    def __init__(self, config: UNetConfig, image_channels: int, classes: int = 0, caption: int = 0) -> None:
-        super().__init__()
+    def __init__(self, config: UNetConfig, fields: Fields | int, classes: int = 0, caption: int = 0) -> None:
+        fields = as_fields(fields)
         widths = [config.channels * m for m in config.multipliers]
         embedding, words = 4 * config.channels, 2 * config.channels if caption else 0
-        self.factor, self.patch = config.factor, config.patch
-        self.time = TimeEmbedding(embedding)
-        self.label = LabelEmbedding(classes, embedding) if classes else None
-        self.caption = CaptionEmbedding(caption, words, embedding) if caption else None
-        self.first = nn.Conv2d(image_channels * self.patch**2, widths[0], 3, padding=1)
+        super().__init__(fields, config.factor, embedding, classes, caption, words)
+        self.patch, self.config, borders = config.patch, config, fields.borders
+        inside = self.patch**fields.axes
+        self.first = convolution(borders, fields.inputs * inside, widths[0])
 
         def stages(level: int, into: list[int]) -> nn.ModuleList:
             attends = level in config.attention
-            each = (embedding, config.dropout, attends, words)
+            each = ((embedding, config.dropout, borders), attends, words)
             return nn.ModuleList(Stage(i, widths[level], *each) for i in into)
 
         self.down, self.shrink, skips, width = nn.ModuleList(), nn.ModuleList(), [widths[0]], widths[0]
@@ -161,7 +176,7 @@ class UNet(nn.Module):
             skips += [out] * config.blocks
             width = out
             if level < len(widths) - 1:
-                self.shrink.append(nn.Conv2d(out, out, 3, stride=2, padding=1))
+                self.shrink.append(convolution(borders, out, out, stride=2))
                 skips.append(out)
 
         deepest = len(widths) - 1
@@ -172,23 +187,30 @@ class UNet(nn.Module):
             self.up.append(stages(level, into))
             width = widths[level]
             if level:
-                self.grow.append(nn.Conv2d(width, width, 3, padding=1))
-        last = nn.Conv2d(width, image_channels * self.patch**2, 3, padding=1)
+                self.grow.append(convolution(borders, width, width))
+        last = convolution(borders, width, fields.channels * inside)
         self.last = nn.Sequential(group_norm(width), nn.SiLU(), zeroed(last))
 
     def forward(
-        self, x: Float[Tensor, "batch c h w"], t: Float[Tensor, " batch"], condition: Mapping[str, Tensor]
-    ) -> Float[Tensor, "batch c h w"]:
-        if x.shape[2] % self.factor or x.shape[3] % self.factor:
-            raise InputError(f"height and width must be divisible by {self.factor}, got {tuple(x.shape[2:])}")
-        embedding, caption = self.time(t), None
-        if self.label is not None:
-            embedding = embedding + self.label(condition["label"])
-        if self.caption is not None:
-            caption = self.caption(condition["caption"])
-            embedding = embedding + caption.whole
-        x = self.first(in_layout(F.pixel_unshuffle(x, self.patch)))
-        return F.pixel_shuffle(self.last(self._walk(x, F.silu(embedding), caption)), self.patch).contiguous()
+        self, x: Float[Tensor, "batch c *grid"], t: Float[Tensor, " batch"], condition: Mapping[str, Tensor]
+    ) -> Float[Tensor, "batch c *grid"]:
+        seen = folded(self.seen(x, condition), self.patch)
+        self._require_few(seen.shape[2:])
+        about, caption = self.said(t, condition)
+        out = self.last(self._walk(self.first(in_layout(seen)), F.silu(about), caption))
+        return self.cropped(unfolded(out, self.patch), x.shape[2:])
+
+    def _require_few(self, finest: Sequence[int]) -> None:
+        """InputError where more pixels would attend to each other than may."""
+        for level in self.config.attention:
+            grid = [n // 2**level for n in finest]
+            if prod(grid) > self.config.attention_limit:
+                size = " × ".join(map(str, grid))
+                raise InputError(
+                    f"network.attention: the {size} = {prod(grid):,} pixels of level {level} would attend to each "
+                    f"other, expected at most {self.config.attention_limit:,}: leave out that level, take a larger "
+                    "network.patch or more levels, or raise network.attention_limit"
+                )
 
     def _walk(self, x: Tensor, embedding: Tensor, caption: Caption | None) -> Tensor:
         skips = [x]

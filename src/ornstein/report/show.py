@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.table import Table
 from rich.text import Text
 
 from ..config import nearest
@@ -15,6 +16,7 @@ from ..tasks import runs
 from ..tasks.figures import Chapter, Figure
 from ..tasks.registry import task
 from ..tasks.samples import MANIFEST, read_samples
+from ..tasks.unfinished import counted, is_unfinished, part_of, read_members
 from ..training.metrics import read_metrics
 from . import plots
 from .page import page
@@ -32,6 +34,8 @@ def show(path: str, allow_code: bool | Path = False) -> Sequence[Any]:
     folder = Path(path)
     if (folder / MANIFEST).is_file():
         return _show_samples(folder, allow_code)
+    if is_unfinished(folder):
+        return [_show_unfinished(folder)]
     if (folder / "metrics.jsonl").is_file():
         return _show_run(folder)
     known = runs.shipped() | runs.shipped("regressor")
@@ -61,6 +65,16 @@ def _show_samples(folder: Path, allow_code: bool | Path) -> Sequence[Any]:
     report = _write(folder, chapter)
     tables = [pairs_table(rows, str(folder))] + ([metric_table(metrics, "scores")] if metrics else [])
     return [*tables, report]
+
+
+def _show_unfinished(folder: Path) -> Table:
+    """How many samples are there, and what is drawn: they can be read, but are not judged before all are there."""
+    part = part_of(folder)
+    said = read_members(part)
+    model = f"{said['model']['domain']}/{said['model']['name']}"
+    rows = [("not finished", counted(said)), ("model", model), ("weights", said["model"]["weights"][:16])]
+    rows += [(name, str(value)) for name, value in said["drawn"].items() if name not in ("model", "weights")]
+    return pairs_table(rows, str(part))
 
 
 def _called(origin: Origin) -> str:

@@ -30,7 +30,7 @@ from ..denoisers.base import Condition, Denoiser
 from ..denoisers.mapped import map_of
 from ..events import Stream, part, streamed
 from ..keys import Keys
-from ..spaces import Categorical, Choice, Euclidean, Gaussian
+from ..spaces import Categorical, Choice, Euclidean
 from ..states import per_sample_sum, take
 from .flows import Tangents, basis_of, carried, flow_grid, slopes_along, upward, whole_flow
 from .grids import uniform
@@ -174,8 +174,8 @@ def _estimated(
         if t != s:
             with torch.no_grad():
                 x = Heun()(SamplerState(x, t, space), s, denoiser, condition or {}, keys).x
-    return _integrated(space, grid, torch.stack(traces), len(basis_of(space, x.device))) + _end(
-        space, grid[-1], x
+    return _integrated(space, grid, torch.stack(traces), len(basis_of(space, x.device))) + space.gaussian_law(
+        grid[-1], x
     ).log_prob(x)
 
 
@@ -263,13 +263,6 @@ def _integrated(space: Euclidean, grid: Sequence[float], traces: Float[Tensor, "
     alpha = space.schedule.alpha(times)
     slope = d - alpha[:, None] * traces
     return torch.trapezoid(slope, -space.schedule.log_snr(times)[:, None] / 2, dim=0) + d * alpha[-1].log()
-
-
-def _end(space: Euclidean, t: float, like: Tensor) -> Gaussian:
-    """The law of almost pure noise: the data's spread still counts a little."""
-    alpha, sigma = space.schedule.alpha(t).item(), space.schedule.sigma(t).item()
-    width = (alpha**2 * space.data_std**2 + sigma**2) ** 0.5
-    return Gaussian(torch.zeros_like(like[:1], dtype=torch.float64), width, space)
 
 
 def _dimension(x: Tensor) -> int:

@@ -8,9 +8,9 @@ targets the prior's own chain p(x_s | x_t), with the twist ψ_t(x_t) = E[g(x₀)
 The twists cancel down to the last, ψ_0 = g itself, so an error of foresight costs effective sample size and no bias.
 For a product of powers Π p_k^{w_k} the chain is Π p_k(x_s | x_t)^{w_k}. What bias is left is the chain's own, which its
 steps decide. A step of the plain chain is too narrow by what x₀ is unsure of, and the bias O(h). It is O(h²) where the
-covariance of x₀ is at hand as a matrix, as both moments are right then, and elsewhere by looking back to the last step
-(Adams–Bashforth with additive noise, Ewald & Témam 2005), at no further call: how the mean of x₀ has changed tells how
-it answers to noise, which is the variance that was missing.
+covariance of x₀ is at hand with its root, as both moments are right then, and elsewhere by looking back to the last
+step (Adams–Bashforth with additive noise, Ewald & Témam 2005), at no further call: how the mean of x₀ has changed tells
+how it answers to noise, which is the variance that was missing.
 
 In the last step conjugate factors have been integrated out: x₀ is drawn from the belief given them, with no more
 weight. Continuous parts whose belief is a mean alone end there: a point cannot be weighed.
@@ -27,7 +27,7 @@ from torch import Tensor
 
 from ..beliefs import Belief, Joint, Normal, counted
 from ..config import require_in
-from ..covariances import Dense, Spelled
+from ..covariances import Dense, Rooted, Spelled
 from ..denoisers.base import Condition, Denoiser, terms_and_belief
 from ..effort import Effort, Tally
 from ..guidance.factors import Factor, Factored, update
@@ -200,6 +200,7 @@ class Particles:
         factors = _factors(denoiser, given, batch_size(x))
         terms, belief = terms_and_belief(prior, x, t, given)
         tally, single = Tally() if belief.tally is None else belief.tally, len(terms) == 1
+        tally.valued = True
         belief = self._spelled(counted(belief, tally, prior.calls), single)
         terms = [(1.0, belief)] if single else terms
         known = [factor for factor in factors if factor.conjugate]  # these come first
@@ -283,7 +284,7 @@ def _move(look: Look, space: Space, x: State, t: Time, s: Time, keys: Keys) -> t
 
 def _bare(belief: Belief) -> bool:
     """Whether a step by the belief knows its mean alone."""
-    return isinstance(belief, Normal) and not isinstance(belief.cov, Dense)
+    return isinstance(belief, Normal) and not isinstance(belief.cov, Dense | Rooted)
 
 
 def _bare_means(belief: Belief) -> State:

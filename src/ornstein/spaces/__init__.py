@@ -2,8 +2,9 @@
 
 from .base import Mask, Space, Transition
 from .categorical import Categorical, Choice, Stationary
-from .euclidean import Centered, Euclidean
-from .gaussians import Correlated, Gaussian
+from .centered import Centered
+from .euclidean import Euclidean
+from .gaussians import Correlated, Gaussian, Structured
 from .markov import Markov, RedrawKernel, Substitution
 from .ordered import Autoregressive
 from .product import Independent, Product
@@ -23,6 +24,7 @@ __all__ = [
     "RedrawKernel",
     "Space",
     "Stationary",
+    "Structured",
     "Substitution",
     "Transition",
 ]

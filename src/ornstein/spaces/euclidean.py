@@ -1,4 +1,6 @@
-"""Continuous data: x_t = α x₀ + σ ε with ε ~ N(0, I), and its centred version, in which translation drops out.
+"""Continuous data: x_t = α x₀ + σ L z with z ~ N(0, I), and its centred version, in which translation drops out.
+
+L = 1 is white noise; of fields it may be diagonal in any basis, such as waves (roots.py).
 
 The move from t to s under x̂ = E[x₀ | x_t] (Song et al. 2021, DDIM):
 
@@ -6,13 +8,14 @@ The move from t to s under x̂ = E[x₀ | x_t] (Song et al. 2021, DDIM):
 
 which is the exact posterior of a Gaussian forward process at η = 1 and the probability flow's exponential Euler step at
 η = 0; `average` makes it a step of higher order (see steps.py). Preconditioning (Karras et al. 2022, for any α and σ),
-with v = α² σ_d² + σ² the variance of x_t:
+with v = α² σ_d² + σ² the variance of x_t, each coefficient by itself where data or noise have a spectrum:
 
-    x̂ = (α σ_d² x_t + σ σ_d √v F(x_t/√v, t)) / v
+    x̂ = (α σ_d² x_t + σ σ_d √v F(x_t/√v, t)) / v            v = α² σ_d² + σ² l²,  σ → σ l  with l² the noise's spectrum
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from math import inf
 from typing import Any, Literal, Self
 
@@ -21,13 +24,16 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..beliefs import Belief, Normal, added
-from ..covariances import Dense, Diagonal, Tweedie
+from ..covariances import Dense, Diagonal, Rooted, Tweedie
 from ..errors import InputError, RecordError
 from ..keys import Keys
+from ..roots import Spectral, widened
 from ..schedules import Cosine, Schedule
 from ..states import State, Time, as_time, left, per_sample_sum
+from ..transforms import PIXELS, Basis
 from .base import Mask, Space, require_shape
-from .gaussians import Correlated, Gaussian
+from .gaussians import Correlated, Gaussian, Normally, Structured
+from .scales import require_one_time_a_sample, require_scales
 from .steps import average_weights, levels, step_coefficients
 
 Weighting = Literal["edm", "unit", "snr", "min-snr"]
@@ -40,23 +46,105 @@ class Euclidean(Space):
     Attributes:
         shape: of one sample.
         schedule: α(t), σ(t).
-        data_std: standard deviation of the clean data, for the preconditioning.
+        data_std: standard deviation of the clean data, for the preconditioning: a number, one an element, or a
+            spectrum, in the basis of the noise where that has one.
         weighting: of the squared error by noise level: "edm" = SNR + 1/σ_d² (unit weight on the network's own output),
             "snr" (on the noise), "min-snr" (SNR capped at 5), "unit" (on x₀).
+        mask: of the elements that exist, sample by sample; None = all.
+        noise_cov: L Lᵀ, the covariance of the noise at σ = 1; None = white.
+        element_weights: of the squared error, an element, such as the area that it stands for; None = 1.
     """
 
     shape: tuple[int, ...]
     schedule: Schedule = Cosine()
-    data_std: float = 1.0
+    data_std: float | Tensor | Spectral = 1.0
     weighting: Weighting = "edm"
     mask: Tensor | None = None
+    noise_cov: Spectral | None = None
+    element_weights: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        require_scales(self)
 
     @property
     def schedule_and_std(self) -> tuple[Schedule, float]:
-        return self.schedule, self.data_std
+        return self.schedule, self.scale
+
+    @cached_property
+    def scale(self) -> float:
+        """The spread of the data in units of the noise: the root mean square over all coefficients."""
+        if self.noise_cov is None and isinstance(self.data_std, float | int):
+            return float(self.data_std)
+        data, noise = self._variances
+        return float(torch.as_tensor(data / noise).mean().sqrt())
+
+    def same_noise(self, other: "Euclidean") -> bool:
+        """Whether noise means the same in both: its schedule, its covariance, and how the data compare with it."""
+        if (self.noise_cov is None) != (other.noise_cov is None):
+            return False
+        coloured = self.noise_cov is None or self.noise_cov.same(other.noise_cov)
+        return self.shape == other.shape and coloured and self.schedule_and_std == other.schedule_and_std
 
     def with_mask(self, mask: Mask | None) -> Self:
-        return self if mask is None and self.mask is None else replace(self, mask=mask)
+        if mask is None and self.mask is None:
+            return self
+        if self.noise_cov is not None:
+            raise InputError("noise with a spectrum is for whole fields: under a mask the noise must be white")
+        return replace(self, mask=mask)
+
+    @cached_property
+    def _basis(self) -> Basis:
+        """In which both the data's spread and the noise are diagonal."""
+        if self.noise_cov is not None:
+            return self.noise_cov.basis
+        return self.data_std.basis if isinstance(self.data_std, Spectral) else PIXELS
+
+    @cached_property
+    def _variances(self) -> tuple[Tensor | float, Tensor | float]:
+        """Of the data and of the noise at σ = 1, coefficient by coefficient: (1, *shape), or a number for all."""
+        data, noise = self.data_std, self.noise_cov
+        if isinstance(data, Spectral):
+            variance: Tensor | float = data.variance
+        else:
+            variance = data.double()[None] ** 2 if isinstance(data, Tensor) else float(data) ** 2
+        return variance, 1.0 if noise is None else noise.variance
+
+    def _filtered(self, factor: Tensor | float, x: Tensor) -> Tensor:
+        """U diag(factor) Uᵀ x; factor: a number, one a sample, or one a coefficient."""
+        if not isinstance(factor, Tensor):
+            return factor * x
+        if not self._spectral:
+            return factor.to(x) * x
+        return self._basis.inverse(factor.to(x) * self._basis.forward(x))
+
+    @cached_property
+    def _spectral(self) -> bool:
+        """Whether what belongs to a coefficient belongs to no single element."""
+        return not self._basis.same(PIXELS)
+
+    def root(self, z: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
+        """L z within the degrees of freedom: the noise at σ = 1, of white numbers z."""
+        return self.project(z if self.noise_cov is None else self.noise_cov.root(z))
+
+    def whiten(self, x: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
+        """L⁻¹ x."""
+        return x if self.noise_cov is None else self.noise_cov.whiten(x)
+
+    @property
+    def log_root(self) -> float:
+        """log det L, nats."""
+        return 0.0 if self.noise_cov is None else float(self.noise_cov.log_det) / 2
+
+    def gaussian_cov(self, t: Time, like: Float[Tensor, "batch ..."]) -> Spectral:
+        """Cov[x₀ | x_t] if the data were Gaussian with the variance data_std²: what preconditions linear solves.
+
+        Args:
+            t: time of the noise level: a number, or one a sample.
+            like: states, whose precision and device count.
+        """
+        variance = self._gaussian_variance(t, like)
+        shape = torch.broadcast_shapes(torch.as_tensor(variance).shape, (1, *self.shape))
+        return Spectral(self._basis, torch.as_tensor(variance, dtype=torch.float64, device=like.device).expand(shape))
 
     def project(self, x: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
         """The orthogonal projection onto the degrees of freedom: zero where nothing exists."""
@@ -77,7 +165,7 @@ class Euclidean(Space):
 
     def prior(self, keys: Keys) -> Float[Tensor, "batch ..."]:
         noise = keys.normal(*self.shape).to(torch.get_default_dtype())
-        return self.project(self.schedule.sigma(1.0).item() * noise)
+        return self.root(self.schedule.sigma(1.0).item() * noise)
 
     def prior_law(self, device: torch.device | str = "cpu") -> Gaussian:
         nothing = torch.zeros(1, *self.shape, dtype=torch.float64, device=device)
@@ -85,7 +173,7 @@ class Euclidean(Space):
 
     def noise(self, x0: State, t: Time, keys: Keys, since: Time = 0.0) -> Float[Tensor, "batch ..."]:
         noising = self.noising(x0, t, since)
-        return noising.mean + noising.std * self.project(keys.normal(*noising.mean.shape[1:]).to(noising.mean))
+        return noising.mean + noising.std * self.root(keys.normal(*noising.mean.shape[1:]).to(noising.mean))
 
     def noising(self, x0: State, t: Time, since: Time = 0.0) -> Gaussian:
         """q(x_t | x₀), or q(x_t | x_since).
@@ -97,6 +185,7 @@ class Euclidean(Space):
             since: the earlier time from which noise is added; 0 = clean data.
         """
         assert isinstance(x0, Tensor)
+        self._require_times(t, since)
         alpha, sigma = self._levels(t, x0)
         earlier_alpha, earlier_sigma = self._levels(since, x0)
         kept = alpha / earlier_alpha
@@ -107,14 +196,14 @@ class Euclidean(Space):
         if len(past) == 1:
             return past[0][1]
         times, (*earlier, latest) = zip(*past, strict=True)
-        *weights, _ = average_weights(self.schedule, self.data_std, eta, times, t, s)
+        *weights, _ = average_weights(self.schedule, self.scale, eta, times, t, s)
         return latest.extrapolate(earlier, [-weight for weight in weights])
 
     def correct(self, before: State, x: State, past: Sequence[tuple[Time, Belief]], t: Time, s: Time) -> Tensor:
         return self.step(before, self.average(past, t, s), t, s, 0.0).mean
 
-    def step(self, x_t: State, belief: Belief, t: Time, s: Time, eta: float = 1.0) -> Gaussian | Correlated:
-        """Under a belief whose covariance C is a matrix, a stochastic step is as wide as x₀ is unsure: τ² I + b² C.
+    def step(self, x_t: State, belief: Belief, t: Time, s: Time, eta: float = 1.0) -> Normally:
+        """Under a belief whose covariance C has a root, a stochastic step is as wide as x₀ is unsure: τ² L Lᵀ + b² C.
 
         Args:
             x_t: noisy states at time t, (batch, ...): a tensor of the space's shape for each sample, or a dictionary
@@ -124,10 +213,14 @@ class Euclidean(Space):
             eta: share of fresh noise in a step: 0 = deterministic, 1 = ancestral.
         """
         assert isinstance(x_t, Tensor)
+        self._require_times(t, s)
         keep, weight, std = step_coefficients(self.schedule, t, s, eta)
         mean = self.project(added(belief.mean * _like(weight, x_t), x_t, keep))
         if eta > 0 and isinstance(belief, Normal) and isinstance(belief.cov, Dense):
             return Correlated.of(mean, belief.cov.matrix, weight, std, self)
+        if eta > 0 and isinstance(belief, Normal) and isinstance(belief.cov, Rooted) and self.project(mean) is mean:
+            total = widened(belief.cov, self.noise_cov, std, weight)
+            return Gaussian(mean, std, self) if total is None else Structured(mean, total)
         return Gaussian(mean, std, self)
 
     def point_mass(self, x0: State) -> Normal:
@@ -136,26 +229,30 @@ class Euclidean(Space):
 
     def apply_score(self, belief: Belief, slope: State, t: Time) -> Normal:
         assert isinstance(slope, Tensor)
-        return Normal(belief.mean + self.tweedie(t, slope) * self.project(slope), getattr(belief, "cov", None))
+        towards = self._noisy(self.project(slope))
+        return Normal(belief.mean + self.tweedie(t, slope) * towards, getattr(belief, "cov", None))
 
     def loss(self, belief: Belief, x0: State, x_t: State, t: Time) -> Float[Tensor, " batch"]:
         assert isinstance(x0, Tensor)
-        freedom = self.freedom(x0)
-        error = (belief.mean - self.project(x0)) ** 2 * self._weight(t, x0)
+        freedom, weight = self.freedom(x0), self._weight(t, x0)
+        error = belief.mean - self.project(x0)
+        error = self._filtered(weight.sqrt(), error) ** 2 if self._spectral else error**2 * weight
+        if self.element_weights is not None:
+            error = error * self.element_weights.to(error)
         return per_sample_sum(error * (freedom > 0)) / per_sample_sum(freedom).clamp(min=1)
 
     def inputs(self, x_t: State, t: Time) -> Float[Tensor, "batch ..."]:
         assert isinstance(x_t, Tensor)
         alpha, sigma = self._levels(t, x_t)
-        return x_t * (alpha**2 * self.data_std**2 + sigma**2) ** -0.5
+        return self._filtered(self._variance(alpha, sigma) ** -0.5, x_t)
 
     def belief(self, output: Any, x_t: State, t: Time) -> Normal:
         assert isinstance(x_t, Tensor)
         alpha, sigma = self._levels(t, x_t)
-        variance = alpha**2 * self.data_std**2 + sigma**2
-        skip = alpha * self.data_std**2 / variance
-        out = sigma * self.data_std * variance**-0.5
-        return Normal(self.project(skip * x_t + out * require_shape(output, x_t.shape)))
+        variance = self._variance(alpha, sigma)
+        skip, out = alpha * self._variances[0] / variance, sigma * self._deviation * variance**-0.5
+        mean = self._filtered(skip, x_t) + self._filtered(out, require_shape(output, x_t.shape))
+        return Normal(self.project(mean))
 
     def second_moment(self, belief: Belief, x_t: State, t: Time, reach: float = inf) -> Normal:
         assert isinstance(x_t, Tensor)
@@ -163,12 +260,54 @@ class Euclidean(Space):
         if belief.cov is not None:
             return belief
         alpha, sigma = (torch.as_tensor(level, dtype=torch.float64) for level in self._levels(t, x_t))
-        spread = self.data_std**2
-        ratio = sigma / (alpha * self.data_std).clamp(min=1e-30)
+        ratio = sigma / (alpha * self.scale).clamp(min=1e-30)
         doubt = torch.where(alpha == 0, 1.0, 1 / (1 + (reach / ratio) ** 4))
-        gaussian = spread * sigma**2 / (alpha**2 * spread + sigma**2)
-        trusted, prior = ((1 - doubt) * self.tweedie(t, x_t)).to(x_t), (doubt * gaussian).to(x_t)
-        return Normal(belief.mean, Tweedie(belief.mean, x_t, trusted, prior, self.project))
+        trusted, gaussian = (1 - doubt) * self.tweedie(t, x_t), doubt * self._gaussian_variance(t, x_t)
+
+        def prior(v: Tensor) -> Tensor:
+            return self._filtered(gaussian, v)
+
+        return Normal(belief.mean, Tweedie(belief.mean, x_t, trusted.to(x_t), prior, self.project, self._noisy))
+
+    def _gaussian_variance(self, t: Time, like: Tensor) -> Tensor:
+        """Cov[x₀ | x_t] of Gaussian data, coefficient by coefficient."""
+        alpha, sigma = (torch.as_tensor(level, dtype=torch.float64) for level in self._levels(t, like))
+        data, noise = self._variances
+        return data * noise * sigma**2 / self._variance(alpha, sigma)
+
+    def _variance(self, alpha: Any, sigma: Any) -> Any:
+        """That of x_t, coefficient by coefficient."""
+        data, noise = self._variances
+        return alpha**2 * data + sigma**2 * noise
+
+    @cached_property
+    def _deviation(self) -> Tensor | float:
+        """√(variance of the data · variance of the noise), coefficient by coefficient."""
+        if self.noise_cov is None and isinstance(self.data_std, float | int):
+            return float(self.data_std)
+        data, noise = self._variances
+        return torch.as_tensor(data * noise).sqrt()
+
+    def gaussian_law(self, t: Time, like: Float[Tensor, "batch ..."]) -> Gaussian | Structured:
+        """The law of x_t for Gaussian data about 0 with the variance data_std².
+
+        Args:
+            t: time of the noise level: a number, or one a sample.
+            like: states, whose shape and device count.
+        """
+        nothing = torch.zeros_like(like[:1], dtype=torch.float64)
+        variance = self._variance(*self._levels(t, nothing))
+        if not isinstance(variance, Tensor):
+            return Gaussian(nothing, variance**0.5, self)
+        return Structured(nothing, Spectral(self._basis, variance.to(nothing).expand(nothing.shape)))
+
+    def _noisy(self, v: Tensor) -> Tensor:
+        """L Lᵀ v."""
+        return v if self.noise_cov is None else self.noise_cov(v)
+
+    def _require_times(self, *times: Time) -> None:
+        if self.noise_cov is not None:
+            require_one_time_a_sample(*times)
 
     def tweedie(self, t: Time, like: Tensor) -> Tensor:
         """σ²/α, by which a gradient of log p(x_t) moves E[x₀ | x_t]; 0 where α = 0 and x_t says nothing."""
@@ -195,52 +334,16 @@ class Euclidean(Space):
         return [left(level(as_time(t, like)), like).to(like) for level in (self.schedule.alpha, self.schedule.sigma)]
 
     def _weight(self, t: Time, like: Tensor) -> Tensor:
+        data, noise = self._variances
         snr = left(self.schedule.log_snr(as_time(t, like)).exp(), like)
+        clean, snr = snr.isinf(), snr / noise
         weights = {
-            "edm": snr + self.data_std**-2,
+            "edm": snr + 1 / data,
             "unit": torch.ones_like(snr),
             "snr": snr,
             "min-snr": snr.clamp(max=5.0),
         }
-        return torch.where(snr.isinf(), 0.0, weights[self.weighting]).to(like)  # clean data teach nothing
-
-
-@dataclass(frozen=True)
-class Centered(Euclidean):
-    """Point clouds (points, dimension) with zero centre of mass (Hoogeboom et al. 2022).
-
-    The projector takes each sample's mean over its existing points, so densities live on (points − 1)·dimension degrees
-    of freedom. Centring couples the points, hence one time a sample, not a point.
-    """
-
-    def project(self, x: Float[Tensor, "batch points dim"]) -> Float[Tensor, "batch points dim"]:
-        if self.mask is None:
-            return x - x.mean(1, keepdim=True)
-        exists = left(self.mask, x).to(x)
-        return (x - (x * exists).sum(1, keepdim=True) / self._points(x)) * exists
-
-    def freedom(self, x: Float[Tensor, "batch points dim"]) -> Float[Tensor, "batch points dim"]:
-        points = self._points(x)
-        return super().freedom(x) * (points - 1) / points
-
-    def noising(self, x0: State, t: Time, since: Time = 0.0) -> Gaussian:
-        _one_time_a_sample(t, since)
-        return super().noising(x0, t, since)
-
-    def step(self, x_t: State, belief: Belief, t: Time, s: Time, eta: float = 1.0) -> Gaussian | Correlated:
-        _one_time_a_sample(t, s)
-        return super().step(x_t, belief, t, s, eta)
-
-    def _points(self, x: Tensor) -> Tensor:
-        if self.mask is None:
-            return torch.full((len(x), 1, 1), x.shape[1]).to(x)
-        return left(self.mask.sum(1), x).to(x)
-
-
-def _one_time_a_sample(*times: Time) -> None:
-    for time in times:
-        if isinstance(time, Tensor) and time.ndim > 1:
-            raise InputError(f"centred points share one time a sample; got times of shape {tuple(time.shape)}")
+        return torch.where(clean, 0.0, weights[self.weighting]).to(like)  # clean data teach nothing
 
 
 def _like(value: Time, x: Tensor) -> Tensor | float:

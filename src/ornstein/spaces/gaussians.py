@@ -1,7 +1,8 @@
 """The moves of continuous data: normal noise of one width, or as wide as the belief about x₀ is unsure.
 
-Given x₀ the next state is x_s = a x_t + b x₀ + τ z. Under x₀ ~ N(x̂, C) that is N(a x_t + b x̂, τ² I + b² C): the reverse
-move with both moments right, where the plain one, N(a x_t + b x̂, τ² I), has only the mean, and needs smaller steps.
+Given x₀ the next state is x_s = a x_t + b x₀ + τ L z. Under x₀ ~ N(x̂, C) that is N(a x_t + b x̂, τ² L Lᵀ + b² C): the
+reverse move with both moments right, where the plain one, N(a x_t + b x̂, τ² L Lᵀ), has only the mean, and needs smaller
+steps. L = 1 where the noise is white.
 """
 
 from dataclasses import dataclass
@@ -13,14 +14,26 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..beliefs import added
+from ..covariances import Rooted, dense
 from ..keys import Keys
+from ..roots import Spectral
 from ..states import State, Time, left, per_sample_sum
 from .base import Transition
 
 
 @runtime_checkable
 class Freedom(Protocol):
-    """The directions in which a space moves; see Euclidean."""
+    """The directions in which a space moves, and its noise; see Euclidean."""
+
+    @property
+    def noise_cov(self) -> Spectral | None: ...
+
+    @property
+    def log_root(self) -> float: ...
+
+    def root(self, z: Tensor) -> Tensor: ...
+
+    def whiten(self, x: Tensor) -> Tensor: ...
 
     def project(self, x: Tensor) -> Tensor: ...
 
@@ -31,7 +44,7 @@ class Freedom(Protocol):
 
 @dataclass(frozen=True)
 class Gaussian(Transition):
-    """Isotropic normal noise of width std in the degrees of freedom of a space."""
+    """A space's own normal noise, std times as wide, in its degrees of freedom."""
 
     mean: Float[Tensor, "batch ..."]
     std: Time
@@ -42,19 +55,19 @@ class Gaussian(Transition):
             return self.mean
         z = keys.normal(*self.mean.shape[1:]).to(self.mean)
         if isinstance(self.std, Tensor):
-            return self.mean + self.space.project(left(self.std, z).to(z) * z)
-        return added(self.mean, self.space.project(z), self.std)
+            return self.mean + self.space.root(left(self.std, z).to(z) * z)
+        return added(self.mean, self.space.root(z), self.std)
 
     def log_prob(self, x: State) -> Float[Tensor, " batch"]:
         assert isinstance(x, Tensor)
-        residual = (x - self.mean).double()
+        residual = self.space.whiten((x - self.mean).double())
         residual = residual * (self.space.freedom(residual) > 0)  # what does not exist is not counted
         std = left(self.std, residual).double().expand_as(residual)
         fixed = std == 0
         std = torch.where(fixed, 1.0, std)
         inside = torch.where(fixed & (residual != 0), -torch.inf, -0.5 * (residual / std) ** 2)
         volume = torch.where(fixed, 0.0, std.log() + 0.5 * log(2 * pi))
-        return per_sample_sum(inside - self.space.freedom(residual) * volume)
+        return per_sample_sum(inside - self.space.freedom(residual) * volume) - self.space.log_root
 
 
 @dataclass(frozen=True)
@@ -87,8 +100,12 @@ class Correlated(Transition):
         cov = weight**2 * space.within(cov.double(), mean)
         diagonal = cov.diagonal(dim1=1, dim2=2)
         moving = (diagonal > 0) | (std.flatten()[:, None] > 0)
-        floor = std.flatten() ** 2 + 1e-12 * diagonal.mean(1).clamp(min=0) + 1e-24
-        diagonal.add_(floor[:, None])
+        floor = 1e-12 * diagonal.mean(1).clamp(min=0) + 1e-24
+        if space.noise_cov is None:
+            floor = floor + std.flatten() ** 2
+        else:
+            cov = cov + std**2 * dense(space.noise_cov, mean[:1].double()).matrix
+        cov.diagonal(dim1=1, dim2=2).add_(floor[:, None])
         return cls(mean, _root(cov), floor.log() / 2, moving, space)
 
     def sample(self, keys: Keys) -> Float[Tensor, "batch ..."]:
@@ -104,6 +121,27 @@ class Correlated(Transition):
         rank = per_sample_sum(freedom)
         volume = self.root.diagonal(dim1=1, dim2=2).log().sum(1) - (self.root.shape[-1] - rank) * self.outside
         return -0.5 * white.square().sum(1) - volume - rank / 2 * log(2 * pi)
+
+
+@dataclass(frozen=True)
+class Structured(Transition):
+    """Normal noise of a covariance with a root, over whole fields."""
+
+    mean: Float[Tensor, "batch ..."]
+    cov: Rooted
+
+    def sample(self, keys: Keys) -> Float[Tensor, "batch ..."]:
+        z = keys.normal(*self.mean.shape[1:])
+        return self.mean + self.cov.root(z).to(self.mean)
+
+    def log_prob(self, x: State) -> Float[Tensor, " batch"]:
+        assert isinstance(x, Tensor)
+        white = self.cov.whiten((x - self.mean).double()).flatten(1)
+        return -0.5 * (white.square().sum(1) + self.cov.log_det + white.shape[1] * log(2 * pi))
+
+
+Normally = Gaussian | Correlated | Structured
+"""A move with normal noise."""
 
 
 def _root(cov: Float[Tensor, "batch d d"]) -> Float[Tensor, "batch d d"]:

@@ -28,7 +28,7 @@ from ..mcmc.targets import target_of
 from ..sampling.kernels import SamplerState
 from ..sampling.sampler import Sampler
 from ..states import batch_size as batch_size_of
-from ..states import cast, concatenate, leaves, take, to_device
+from ..states import cast, leaves, take, to_device
 from .checks import (
     require_factors_outside,
     require_map,
@@ -38,6 +38,7 @@ from .checks import (
     start_of,
 )
 from .engines import MCMC, Engine, Independent, Population, engine, record
+from .joining import joined
 from .memory import require_room
 from .samples import Samples, not_finite
 
@@ -103,14 +104,46 @@ def draws(
         condition: what each sample is given, name → (batch, ...); a missing name means that nothing is said.
         settings: further JSON values for the manifest.
     """
+    started = time.perf_counter()
+    stream = blocks(denoiser, n, how, seed=seed, first=first, condition=condition, settings=settings)
+    require_room(denoiser, n=n)
+    drawn: list[Samples] = []
+    event = Event(0, 0, "sampling")
+    for event in stream:
+        drawn += [event.finished] if event.finished is not None else []
+        yield event
+    if event.result is not None:
+        return event.result
+    samples = joined(drawn, replace_seconds=time.perf_counter() - started)
+    yield Event(event.total, event.total, "sampling", samples.x, None, samples)
+    return samples
+
+
+def blocks(
+    denoiser: Denoiser,
+    n: int,
+    how: Engine | None = None,
+    *,
+    seed: int = 0,
+    first: int = 0,
+    condition: Condition | None = None,
+    settings: Mapping[str, Any] | None = None,
+    there: Callable[[range], bool] = lambda numbers: False,
+) -> Stream[None]:
+    """The same events, but for the result: what is `finished` is kept by whoever reads them, and nowhere else.
+
+    Independent samples finish block by block, so that more of them can be drawn than memory holds; those of a
+    population and of MCMC finish together.
+
+    Args:
+        there: whether the samples of these numbers are there already, so that they need not be drawn.
+    """
     how = how or Independent()
     require_sense(denoiser, n, seed, first)
-    require_room(denoiser, n=n, particles=getattr(how, "particles", None))
+    require_room(denoiser, particles=getattr(how, "particles", None))
     job = Job(denoiser, n, seed, first, _for_all(denoiser, n, condition or {}), settings or {})
     require_map(denoiser, n, job.condition)
-    stream = _ENGINES[type(how)](job, how)
-    samples = yield from stream
-    return samples
+    return _independent(job, how, there) if isinstance(how, Independent) else _at_once(job, how, there)
 
 
 @dataclass(frozen=True)
@@ -133,7 +166,11 @@ class Job:
 
     def keys(self, chosen: range) -> Keys:
         """Of the samples `chosen`, counted from the first of the job."""
-        return Keys.of(self.seed, range(self.first + chosen.start, self.first + chosen.stop), self.denoiser.device)
+        return Keys.of(self.seed, self.numbers(chosen), self.denoiser.device)
+
+    def numbers(self, chosen: range) -> range:
+        """Of the samples `chosen`, counted from the first of the job."""
+        return range(self.first + chosen.start, self.first + chosen.stop)
 
     def given(self, index: Any) -> Condition:
         """What the samples `index` are given, on the device of the denoiser."""
@@ -158,7 +195,7 @@ class Job:
             said["map"] = dict(self.denoiser.map.provenance)
         x = self.field(x, condition)
         more["trajectory"] = [self.field(frame, condition) for frame in more.get("trajectory", ())]
-        seconds = time.perf_counter() - self.started
+        seconds = time.perf_counter() - more.pop("started", self.started)
         return Samples(
             to_device(x, "cpu"),
             to_device(condition, "cpu"),
@@ -192,25 +229,25 @@ def _walked(walks: Iterator[SamplerState]) -> Iterator[SamplerState]:
 # Independent ------------------------------------------------------------------------------------------
 
 
-def _independent(job: Job, how: Independent) -> Stream[Samples]:
+def _independent(job: Job, how: Independent, there: Callable[[range], bool]) -> Stream[None]:
+    """Block by block; blocks that are there already are passed over."""
     sampler, size = how.sampler_for(job.denoiser), how.batch_size or job.n
     if how.start is not None:
         how = replace(how, start=start_of(job.denoiser, how.start, job.n, job.condition))
     if size < job.n:
         require_shared(job.denoiser, job.condition)
     parts = [range(k, min(k + size, job.n)) for k in range(0, job.n, size)]
-    steps, drawn = len(sampler.grid) - 1, []
+    steps = len(sampler.grid) - 1
     for k, chosen in enumerate(parts):
-        batch = yield from part(_batch(job, how, sampler, chosen), k * steps, steps, len(parts) * steps)
-        drawn.append(batch)
-    samples = joined(drawn, replace_seconds=time.perf_counter() - job.started)
-    yield Event(len(parts) * steps, len(parts) * steps, "sampling", samples.x, None, samples)
-    return samples
+        if there(job.numbers(chosen)):
+            yield Event((k + 1) * steps, len(parts) * steps, "sampling")
+        else:
+            yield from part(_batch(job, how, sampler, chosen), k * steps, steps, len(parts) * steps)
 
 
 def _batch(job: Job, how: Independent, sampler: Sampler, chosen: range) -> Stream[Samples]:
     """The samples `chosen`, drawn together."""
-    index, keys = slice(chosen.start, chosen.stop), job.keys(chosen)
+    started, index, keys = time.perf_counter(), slice(chosen.start, chosen.stop), job.keys(chosen)
     given, begun = job.given(index), None
     if how.start is not None:
         clean = to_device(take(how.start, index), job.denoiser.device)
@@ -230,6 +267,7 @@ def _batch(job: Job, how: Independent, sampler: Sampler, chosen: range) -> Strea
         state.x,
         take(job.condition, index),
         made,
+        started=started,
         after=chosen.start,
         trajectory=frames,
         **_cost(state, len(chosen)),
@@ -247,31 +285,6 @@ def _mean(count: int | Tensor, n: int) -> float:
     """Of so many samples; whole where it is."""
     mean = float(torch.as_tensor(count).expand(n).double().mean())
     return int(mean) if mean.is_integer() else round(mean, 2)
-
-
-def joined(parts: Sequence[Samples], replace_seconds: float | None = None) -> Samples:
-    """Samples of one kind one after the other, each part with the numbers that follow those of the part before."""
-    if len(parts) == 1 and replace_seconds is None:
-        return parts[0]
-    sizes = [len(one) for one in parts]
-    whole: Any = replace(
-        parts[0],
-        x=concatenate([one.x for one in parts]),
-        condition={name: torch.cat([one.condition[name] for one in parts]) for name in parts[0].condition},
-        each={name: [value for one in parts for value in one.each[name]] for name in parts[0].each},
-        trajectory=[concatenate(frames) for frames in zip(*(one.trajectory for one in parts), strict=True)],
-        nfe=_over([one.nfe for one in parts], sizes),
-        gradients=_over([one.gradients for one in parts], sizes),
-        notes=tuple(dict.fromkeys(note for one in parts for note in one.notes)),
-        seconds=sum(one.seconds for one in parts) if replace_seconds is None else replace_seconds,
-    )
-    return whole
-
-
-def _over(means: Sequence[float], sizes: Sequence[int]) -> float:
-    """The mean over parts of these sizes."""
-    mean = sum(mean * size for mean, size in zip(means, sizes, strict=True)) / sum(sizes)
-    return int(mean) if float(mean).is_integer() else round(mean, 2)
 
 
 # Population -------------------------------------------------------------------------------------------
@@ -384,11 +397,13 @@ def _filmed(job: Job, stream: Stream[Any], frames: list[Any] | None, given: Cond
         yield event if event.state is None else replace(event, state=job.field(event.state, given))
 
 
-_ENGINES: Mapping[type[Engine], Callable[[Job, Any], Stream[Samples]]] = {
-    Independent: _independent,
-    Population: _population,
-    MCMC: _mcmc,
-}
+_AT_ONCE: Mapping[type[Engine], Callable[[Job, Any], Stream[Samples]]] = {Population: _population, MCMC: _mcmc}
+"""The ways to draw whose samples are not independent, so that they finish together."""
+
+
+def _at_once(job: Job, how: Engine, there: Callable[[range], bool]) -> Stream[None]:
+    if not there(job.numbers(range(job.n))):
+        yield from _AT_ONCE[type(how)](job, how)
 
 
 def _for_all(denoiser: Denoiser, n: int, condition: Condition) -> Condition:

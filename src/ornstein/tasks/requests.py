@@ -6,7 +6,7 @@ samples 0 … 7 are the samples 0 … 3 and 4 … 7 bit for bit, whoever draws t
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,11 @@ from ..denoisers.base import Denoiser, NeuralDenoiser
 from ..deprecation import renamed
 from ..errors import InputError
 from ..events import Event, Stream, finished
-from .drawing import draws, joined
-from .engines import Engine, engine
+from .drawing import blocks, draws
+from .engines import Engine, Independent, engine, record
+from .identity import identity
+from .joining import joined
+from .keeping import Kept
 from .memory import require_room
 from .registry import task
 from .samples import Samples, read_samples
@@ -52,6 +55,8 @@ def drawing(
     first: int = 0,
     seed: int = 0,
     exact: str = "off",
+    out: Path | str | None = None,
+    resume: bool = False,
     **said: Any,
 ) -> Stream[Samples]:
     """Events of drawing the n samples numbered from `first` on that a domain's request asks for.
@@ -62,28 +67,117 @@ def drawing(
         said: settings of the way to draw; see engines.py.
         seed: of all random numbers.
         exact: off, particles or mcmc.
+        out: a new folder for them, native files and manifest. Blocks of samples are kept in OUT.part as they finish,
+            and a crash leaves these; those of particles and mcmc finish together. See keeping.py.
+        resume: draw the rest of what was begun there: the same samples bit for bit as if nothing had happened.
 
-    InputError for what does not fit the model, or the way to draw.
+    InputError for what does not fit the model, or the way to draw; for a folder that is there or in use; and if what is
+    to be resumed was drawn with anything else.
     """
     if model.origin is None:
         raise InputError("only a trained model knows a domain whose requests it understands; take sample")
     if n < 1 or first < 0:
         raise InputError(f"n is {n} and first {first}, expected at least 1 sample, numbered from 0")
-    this = task(model.origin.domain)
     said = {name: value for name, value in said.items() if value is not None}
-    numbers = _whole_blocks(this, model, first, n, said) if exact == "off" else range(first, first + n)
-    require_room(model, n=n, batch_size=len(numbers), particles=said.get("particles"))
-    request = this.request(asked, numbers, model.origin.metadata)
+    wanted = range(first, first + n)
+    if out is not None:
+        stream = _drawn_into(Kept(Path(out), model.origin, wanted, resume), model, asked, seed, exact, said)
+        return (yield from stream)
+    if resume:
+        raise InputError("resume is for samples that are drawn into a folder: say which (out)")
+    plan = yield from _planned(model, asked, wanted, seed, exact, said)
+    samples = yield from plan.cut(draws(plan.guided, **plan.options))
+    return samples
+
+
+def _drawn_into(
+    folder: Kept, model: NeuralDenoiser, asked: Any, seed: int, exact: str, said: dict[str, Any]
+) -> Stream[Samples]:
+    with folder as kept:
+        plan = yield from _planned(model, asked, kept.numbers, seed, exact, said, kept.streams)
+        kept.begin(identity(plan.guided, asked, plan.request, plan.settings))
+        event = Event(0, 1, "sampling")
+        for event in kept.reading(plan.cut(blocks(plan.guided, **plan.options, there=kept.there))):
+            yield event
+        samples = kept.finish()
+    yield Event(event.total, event.total, "written", samples.x, None, samples)
+    return samples
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What a request has led to.
+
+    Attributes:
+        guided: the model with its guides.
+        how: the way to draw.
+        wanted: numbers of the samples that are asked for.
+        drawn: of those that are drawn for them, whole blocks.
+        settings: everything that was said of how they are drawn, for whoever resumes.
+    """
+
+    guided: Denoiser
+    how: Engine
+    wanted: range
+    drawn: range
+    asked: Any
+    request: Request
+    settings: Mapping[str, Any]
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Of `draws` and `blocks`."""
+        return {
+            "n": len(self.drawn),
+            "how": self.how,
+            "seed": self.settings["seed"],
+            "first": self.drawn.start,
+            "condition": self.request.condition,
+            "settings": {**to_dict(self.asked), **self.request.record},
+        }
+
+    def cut(self, stream: Stream[Any]) -> Stream[Any]:
+        """The stream without the samples that only fill up a block, and with what is said of the others."""
+        while True:
+            try:
+                event = next(stream)
+            except StopIteration as end:
+                return None if end.value is None else self._told(end.value)
+            done, result = (None if one is None else self._told(one) for one in (event.finished, event.result))
+            yield replace(event, finished=done, result=result)
+
+    def _told(self, samples: Samples) -> Samples:
+        numbers = range(samples.first, samples.first + len(samples))
+        each = {
+            name: list(values)[numbers.start - self.drawn.start :][: len(samples)]
+            for name, values in self.request.each.items()
+        }
+        low, high = max(numbers.start, self.wanted.start), min(numbers.stop, self.wanted.stop)
+        told = replace(samples, each=each, notes=(*samples.notes, *self.request.notes))
+        return told[low - numbers.start : high - numbers.start]
+
+
+def _planned(
+    model: NeuralDenoiser, asked: Any, wanted: range, seed: int, exact: str, said: dict[str, Any], streams: bool = False
+) -> Stream[_Plan]:
+    """What a request leads to; the events are of guides that must be fitted first.
+
+    streams: no more than a block of samples is held at once.
+    """
+    assert model.origin is not None
+    this = task(model.origin.domain)
+    drawn = _whole_blocks(this, model, wanted.start, len(wanted), said) if exact == "off" else wanted
+    held = {"batch_size": said.get("batch_size")} if streams else {"n": len(wanted), "batch_size": len(drawn)}
+    require_room(model, **held, particles=said.get("particles"))
+    request = this.request(asked, drawn, model.origin.metadata)
     guided: Denoiser = model
     for guide in request.guides:
         guided = yield from guide.guiding(guided)
     how = _engine(exact, request, guided, said)
-    settings = {**to_dict(asked), **request.record}
-    stream = draws(
-        guided, len(numbers), how, seed=seed, first=numbers.start, condition=request.condition, settings=settings
-    )
-    samples = yield from _cut(stream, numbers, range(first, first + n), request)
-    return samples
+    settings = {"seed": seed, "first": wanted.start, "n": len(wanted), "exact": exact, **record(how)}
+    if isinstance(how, Independent) and how.sampler is not None:
+        settings["sampler"] = repr(how.sampler)
+    return _Plan(guided, how, wanted, drawn, asked, request, settings)
 
 
 def _whole_blocks(this: Task, model: Denoiser, first: int, n: int, said: dict[str, Any]) -> range:
@@ -111,27 +205,6 @@ def _engine(exact: str, request: Request, denoiser: Denoiser, said: Mapping[str,
             raise InputError(f"--{name}: here {request.owned} how samples are drawn")
     kept = {name: value for name, value in said.items() if name != "steps"}
     return engine(exact, {**kept, **start, "sampler": request.sampler(denoiser.space, said.get("steps"))})
-
-
-def _cut(stream: Stream[Samples], drawn: range, wanted: range, request: Request) -> Stream[Samples]:
-    """The stream without the samples that only fill up a block, and with what is said of the others."""
-
-    def cut(samples: Samples) -> Samples:
-        numbers = range(samples.first, samples.first + len(samples))
-        said = {
-            name: list(values)[numbers.start - drawn.start :][: len(samples)] for name, values in request.each.items()
-        }
-        low, high = max(numbers.start, wanted.start), min(numbers.stop, wanted.stop)
-        told = replace(samples, each=said, notes=(*samples.notes, *request.notes))
-        return told[low - numbers.start : high - numbers.start]
-
-    while True:
-        try:
-            event = next(stream)
-        except StopIteration as end:
-            return cut(end.value)
-        done = None if event.finished is None else cut(event.finished)
-        yield replace(event, finished=done, result=None if event.result is None else cut(event.result))
 
 
 def merge(folders: Sequence[Path], *, allow_code: bool | str | Path = False) -> Samples:

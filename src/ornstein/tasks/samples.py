@@ -17,15 +17,16 @@ from ..denoisers.base import Condition, Origin
 from ..deprecation import members, renamed
 from ..errors import InputError, SamplingError
 from ..escaping import html, printable
-from ..files import MB, NUMBER, Within, inside, own, read_json, require, sha256, write_json
+from ..files import MB, inside, own, read_json, require, sha256, sync, sync_tree, write_json
 from ..guidance.values import as_numbers, is_number, require_finite
 from ..locks import beside
-from ..mcmc.report import MCMCReport
-from ..sampling.diagnostics import Exactness, errors_of_means, interval
+from ..sampling.diagnostics import errors_of_means, interval
 from ..states import State, leaves, take
 from ..states import batch_size as batch_size_of
+from .records import RECORD, exactness_of, require_one_each
 from .registry import domains, task
 from .task import Task
+from .unfinished import is_unfinished, part_of, require_absent, require_finished
 
 MANIFEST = "manifest.json"
 
@@ -153,13 +154,24 @@ class Samples:
         if self.origin is None:
             raise InputError("only samples of a trained model know their field's format; these are yours to write")
         require_absent(folder)
-        for wrong in not_finite(self.x):
-            raise SamplingError(f"{folder}: {wrong}; nothing was saved. Guidance or a measurement may be too strong")
+        self.require_finite(folder)
         with beside(folder) as work:
             task(self.origin.domain).write(self, work)
-            write_json(work / MANIFEST, self._manifest(work))
-            work.rename(folder)
+            self.seal(work, folder)
         return folder
+
+    def require_finite(self, folder: Path) -> None:
+        """SamplingError for samples that are not finite numbers; folder: where they are not saved."""
+        for wrong in not_finite(self.x):
+            raise SamplingError(f"{folder}: {wrong}; nothing was saved. Guidance or a measurement may be too strong")
+
+    def seal(self, work: Path, folder: Path) -> None:
+        """Adds the manifest to native files, and moves their folder to where it is wanted, once it is on the disk."""
+        write_json(work / MANIFEST, self._manifest(work))
+        sync_tree(work)
+        require_absent(folder)
+        work.rename(folder)
+        sync(folder.parent)
 
     def _manifest(self, work: Path) -> dict[str, Any]:
         return {
@@ -201,45 +213,9 @@ def not_finite(x: State) -> list[str]:
     return [f"{wrong} of {batch_size_of(x)} samples are not finite numbers (NaN or ±∞)"] if wrong else []
 
 
-def require_absent(folder: Path) -> None:
-    """InputError if the folder is already there: nobody's results are written over."""
-    if folder.exists():
-        raise InputError(f"{folder}: exists already; choose another folder or remove it")
-
-
-_EXACTNESS = {
-    "method": str,
-    "particles": int,
-    "ess": [(*NUMBER, None)],
-    "resampled": int,
-    "families": int,
-    "log_evidence": (*NUMBER, None),
-    "error": (*NUMBER, None),
-    "missing?": (*NUMBER, None),
-}
-_REPORT = {
-    "method": str,
-    **dict.fromkeys(("proposals", "gradients", "values", "divergences?"), int),
-    **dict.fromkeys(("ess", "k_hat", "acceptance", "drift", "r_hat", "log_evidence", "error"), (*NUMBER, None)),
-    **dict.fromkeys(("jumps", "check", "check_error"), (float, None)),
-    **dict.fromkeys(
-        ("uncovered?", "low?", "high?", "missing?", "tolerance?", "families?", "sources?"), (*NUMBER, None)
-    ),
-    "budget?": (str, None),
-    "concerns": [str],
-    "notes": [str],
-}
 _SCHEMA = {
     "model": {"domain": str, "name": str, "config": dict, "facts": dict, "weights": str},
-    "settings": {"first?": Within(int, 0, 10**15)},
-    "n": Within(int, 1, 10**9),
-    "nfe": float,
-    "gradients?": float,
-    "seconds": float,
-    "exactness?": dict,
-    "family?": [Within(int, 0, 10**9)],
-    "each?": {str: list},
-    "notes?": [str],
+    **RECORD,
     "created": str,
     "versions?": {str: str},
     "files": {str: str},
@@ -251,46 +227,71 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of a folder of samples; InputError if it is not one."""
     path = own(folder, MANIFEST)
     manifest = read_json(path, "the manifest of a folder of samples", _SCHEMA, limit=64 * MB)
-    for name, values in {"family": manifest.get("family"), **(manifest.get("each") or {})}.items():
-        if values is not None and len(values) != manifest["n"]:
-            raise InputError(f"{path}: field {name} has {len(values)} values, expected one for each of n samples")
+    require_one_each(manifest, path)
     return manifest
 
 
-def read_samples(folder: Path | str, *, allow_code: bool | str | Path = False) -> Samples:
+def read_samples(folder: Path | str, *, allow_code: bool | str | Path = False, unfinished: bool = False) -> Samples:
     """Samples from the folder that `save` wrote.
 
-    InputError if a file has changed since, or the folder needs code that is not allowed.
+    InputError if a file has changed since, or the folder needs code that is not allowed; or if they are not all there
+    yet, which it says.
 
     Args:
         allow_code: see `load`.
+        unfinished: of a folder that is not finished read what is there.
     """
     folder = Path(folder)
+    if unfinished and is_unfinished(folder):
+        from .keeping import read_unfinished
+
+        return read_unfinished(part_of(folder), allow_code)
+    require_finished(folder)
     manifest, where = read_manifest(folder), folder / MANIFEST
+    this, origin = origin_in(manifest, where, allow_code)
+    for name in altered(folder, manifest):
+        raise InputError(f"{folder / name}: changed since the manifest was written")
+    x, condition = this.read(folder, manifest)
+    if batch_size_of(x) != manifest["n"]:
+        raise InputError(f"{where}: n is {manifest['n']}, but its files hold {batch_size_of(x)} samples")
+    return replace(of_record(manifest, x, condition, where), origin=origin, settings=_renewed(manifest))
+
+
+def origin_in(manifest: Mapping[str, Any], where: Path, allow_code: bool | str | Path = False) -> tuple[Task, Origin]:
+    """The domain that a manifest names, and the model; InputError if it is not what the domain expects.
+
+    Args:
+        where: the manifest is.
+        allow_code: see `load`.
+    """
     this = task_in(manifest["model"], where)
     require(manifest["model"]["facts"], this.facts, f"{where}: facts")
     config = update(this.config(), manifest["model"]["config"], f"{where}: config")
     require_code(this, manifest["model"]["config"], manifest["model"]["facts"], where, allow_code)
-    for name in altered(folder, manifest):
-        raise InputError(f"{folder / name}: changed since the manifest was written")
-    origin = Origin.from_record({**manifest["model"], "config": to_dict(config)})
-    x, condition = this.read(folder, manifest)
-    if batch_size_of(x) != manifest["n"]:
-        raise InputError(f"{where}: n is {manifest['n']}, but its files hold {batch_size_of(x)} samples")
-    family = manifest.get("family")
+    return this, Origin.from_record({**manifest["model"], "config": to_dict(config)})
+
+
+def of_record(record: Mapping[str, Any], x: State, condition: Condition, where: Path) -> Samples:
+    """The samples of which `Samples.record` was made.
+
+    Args:
+        x: their states, (n, ...).
+        condition: what each was given.
+        where: the record stands, for the error.
+    """
+    family = record.get("family")
     return Samples(
         x,
         condition,
-        origin,
-        nfe=manifest["nfe"],
-        gradients=manifest.get("gradients", 0),
-        seconds=manifest["seconds"],
-        settings=_renewed(manifest),
-        exactness=exactness_of(manifest.get("exactness"), where),
+        nfe=record["nfe"],
+        gradients=record.get("gradients", 0),
+        seconds=record["seconds"],
+        settings=record["settings"],
+        exactness=exactness_of(record.get("exactness"), where),
         genealogy=None if family is None else torch.tensor(family),
-        each=manifest.get("each") or {},
-        notes=tuple(manifest.get("notes") or ()),
-        created=manifest["created"],
+        each=record.get("each") or {},
+        notes=tuple(record.get("notes") or ()),
+        created=record.get("created", ""),
     )
 
 
@@ -345,21 +346,6 @@ def require_code(
             code.allow(source, None if isinstance(allow_code, bool) else Path(allow_code), folders)
     how = "if you trust that file: --allow-code, or --code PATH where it has moved; in Python allow_code=True or PATH"
     code.require_allowed(named, path, how)
-
-
-def exactness_of(record: Mapping[str, Any] | None, where: object = "exactness") -> Exactness | MCMCReport | None:
-    """What was measured about exactness, as the object that it was; InputError if it is none.
-
-    Args:
-        where: the record stands, for the error.
-    """
-    if record is None:
-        return None
-    kind, schema = (MCMCReport, _REPORT) if "k_hat" in record else (Exactness, _EXACTNESS)
-    require(record, schema, f"{where}: field exactness")
-    if kind is Exactness and not record["ess"]:
-        raise InputError(f"{where}: field exactness: field ess is empty, expected one number a step")
-    return kind.from_record(record)
 
 
 def _renewed(manifest: Mapping[str, Any]) -> dict[str, Any]:

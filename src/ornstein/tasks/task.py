@@ -25,6 +25,7 @@ from ..training.datasets import Dataset
 from .figures import Figure, Interactive, Metric, Stop
 
 if TYPE_CHECKING:
+    from .members import MemberStore
     from .samples import Samples
 
 
@@ -167,6 +168,19 @@ class Task(ABC):
     @abstractmethod
     def figures(self, samples: "Samples") -> Sequence[Figure | Interactive]:
         """The samples as a person wants to see them; with the trajectory, if they carry one."""
+
+    def store(self, folder: Path, origin: Origin, numbers: range) -> "MemberStore | None":
+        """How samples are written one by one, as they finish; None where `write` needs all of them together.
+
+        A domain that has one draws more samples than memory holds: each is dropped once it is written. Called anew
+        when a drawing is resumed, and when samples that are there are read; makes no file before it is used.
+
+        Args:
+            folder: where the native files will be; see members.py.
+            origin: the model.
+            numbers: of all the samples that are wanted.
+        """
+        return None
 
     def predictions(self, regressor: Regressor) -> list[Metric]:
         """How well a regressor predicts what it was not trained on, for its card."""

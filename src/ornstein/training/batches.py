@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..config import TrainConfig
 from ..denoisers.base import Condition
+from ..denoisers.conditions import require_fit
 from ..keys import Keys
 from ..states import left
 
@@ -111,6 +112,8 @@ class NoiseTimes:
 def hide(condition: Condition, unconditional: Condition, rate: float, keys: Keys) -> dict[str, Tensor]:
     """The condition with a random share of the records' values replaced by "not said", name by name.
 
+    InputError for values of another kind or width than those of "not said".
+
     Args:
         unconditional: for every condition the value that stands for "not said".
         rate: how often a condition is hidden, in [0, 1].
@@ -120,5 +123,6 @@ def hide(condition: Condition, unconditional: Condition, rate: float, keys: Keys
     for name in unconditional.keys() & condition.keys():
         drop = keys.fold(f"hide {name}").uniform() < rate
         value = condition[name]
+        require_fit(name, value, unconditional[name])
         hidden[name] = torch.where(left(drop, value), unconditional[name].to(value), value)
     return hidden

@@ -8,17 +8,9 @@ from ...networks import Encoder, PatchTransformer, PatchTransformerConfig, UNet,
 
 
 def build(config: UNetConfig | PatchTransformerConfig, metadata: Mapping[str, Any]) -> UNet | PatchTransformer:
-    """For pictures of the data's shape, classes and captions; InputError if they cannot be divided as it asks."""
-    channels, height, width = metadata["shape"]
-    unet = isinstance(config, UNetConfig)
-    factor = config.factor if unet else config.patch
-    if height % factor or width % factor:
-        shorter = "shorten network.multipliers, take a smaller network.patch" if unet else "take a smaller patch"
-        raise InputError(
-            f"pictures of {height} × {width} cannot be divided by {factor}; {shorter} or crop the pictures"
-        )
-    said = channels, metadata["classes"], metadata.get("caption", 0)
-    return UNet(config, *said) if unet else PatchTransformer(config, *said)
+    """For pictures with the channels of the data, its classes and captions."""
+    said = metadata["shape"][0], metadata["classes"], metadata.get("caption", 0)
+    return UNet(config, *said) if isinstance(config, UNetConfig) else PatchTransformer(config, *said)
 
 
 def build_judge(config: UNetConfig, metadata: Mapping[str, Any]) -> Encoder:

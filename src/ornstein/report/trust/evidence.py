@@ -9,8 +9,9 @@ from ...errors import InputError
 from ...files import sha256
 from ...tasks import runs
 from ...tasks.figures import Metric
+from ...tasks.records import exactness_of
 from ...tasks.registry import task
-from ...tasks.samples import MANIFEST, Samples, altered, exactness_of, read_manifest, read_samples
+from ...tasks.samples import MANIFEST, Samples, altered, read_manifest, read_samples
 from ..settings import in_words
 from .statements import COLUMNS, Statement, clipped, count
 

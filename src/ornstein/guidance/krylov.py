@@ -1,0 +1,227 @@
+"""Linear systems and determinants by products alone, batched over samples.
+
+S x = b        conjugate gradients (Hestenes & Stiefel 1952), preconditioned by a positive P ≈ S⁻¹, which in the
+               flexible form (Golub & Ye 1999) may change from iteration to iteration
+log det S      = tr log S ≈ the mean over probes z of zᵀ (log S) z, each from a few Lanczos steps (Ubaru, Chen & Saad
+               2017)
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from ..errors import InputError
+from ..keys import Keys
+from ..states import left, per_sample_sum
+
+Product = Callable[[Tensor], Tensor]
+"""A linear map of a batch, sample by sample."""
+
+EVERY = 4
+"""Iterations between two looks at the residual on an accelerator, each of which waits for all that was asked of it."""
+
+
+@dataclass(frozen=True)
+class Solution:
+    """What conjugate gradients found.
+
+    Attributes:
+        x: the iterate with the smallest residual.
+        last: the last iterate, whose error in the norm of the system is the smallest.
+        residual: |right − system(x)| / |right|, a sample.
+        capped: the samples that were still on their way when the iterations ran out.
+        iterations: taken, by the slowest sample.
+    """
+
+    x: Float[Tensor, "batch ..."]
+    last: Float[Tensor, "batch ..."]
+    residual: Float[Tensor, " batch"]
+    capped: Bool[Tensor, " batch"]
+    iterations: int
+
+
+def conjugate_gradients(
+    system: Product,
+    right: Float[Tensor, "batch ..."],
+    tolerance: float = 1e-6,
+    iterations: int = 100,
+    preconditioner: Product | None = None,
+    every: int | None = None,
+) -> Solution:
+    """Solves system(x) = right for symmetric positive definite systems, each sample to its own relative tolerance.
+
+    A sample whose residual has shrunk by `tolerance`, or in which a direction of negative curvature shows up, stays as
+    it is; the iterate with the smallest residual counts. (The covariance of a network need not be positive, nor quite
+    symmetric.) The residual is that of the system itself, |right − system(x)|, whatever the preconditioner.
+
+    Args:
+        iterations: the largest number of iterations.
+        preconditioner: an approximate inverse of the system, positive; None = as it is. InputError if it shows not to
+            be positive, or gives another shape.
+        every: iterations between two looks at whether all are done; None = 1 on a CPU and `EVERY` on an accelerator,
+            which must not wait for the host. Iterations after the last sample is done change nothing.
+    """
+    every = every or (1 if right.device.type == "cpu" else EVERY)
+    x, residual = torch.zeros_like(right), right
+    turned = direction = _turned(preconditioner, residual)
+    whole = power = per_sample_sum(right**2)
+    enough = tolerance**2 * power
+    best, least = x, power
+    going = power > enough
+    drive = per_sample_sum(residual * turned)
+    wrong = going & ~(drive > 0)
+    taken = 0
+    while taken < iterations and (taken % every or (going & ~wrong).any()):
+        taken += 1
+        image = system(direction)
+        curvature = per_sample_sum(direction * image)
+        going = going & (curvature > 0) & ~wrong
+        length = left(torch.where(going, drive / torch.where(going, curvature, 1.0), 0.0), x)
+        before, x, residual = residual, x + length * direction, residual - length * image
+        power = per_sample_sum(residual**2)
+        better = power < least
+        best, least = torch.where(left(better, x), x, best), torch.where(better, power, least)
+        going = going & (power > enough)
+        turned = _turned(preconditioner, residual)
+        change, past = per_sample_sum((residual - before) * turned), drive
+        drive = per_sample_sum(residual * turned)
+        wrong = wrong | (going & ~(drive > 0))
+        share = torch.where(going, change / torch.where(going, past, 1.0), 0.0)
+        direction = turned + left(share, x) * direction
+    if preconditioner is not None and wrong.any():
+        raise InputError(
+            f"the preconditioner is not positive: r · P r is {drive[wrong][0].item():.3g} for a residual r, expected a "
+            "symmetric positive definite map"
+        )
+    shrunk = least / whole.clamp(min=torch.finfo(whole.dtype).tiny)
+    return Solution(best, x, shrunk.sqrt(), going, taken)
+
+
+def _turned(preconditioner: Product | None, residual: Tensor) -> Tensor:
+    if preconditioner is None:
+        return residual
+    found = preconditioner(residual)
+    if not isinstance(found, Tensor) or found.shape != residual.shape:
+        got = tuple(found.shape[1:]) if isinstance(found, Tensor) else f"a {type(found).__name__}"
+        raise InputError(
+            f"the preconditioner gives {got}, expected the shape of what it is given: {tuple(residual.shape[1:])}"
+        )
+    return found.to(residual)
+
+
+# Determinants -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Determinant:
+    """A log-determinant, or an estimate of one.
+
+    Attributes:
+        log_det: nats, a sample (or one for all).
+        error: its standard error, from how the probes scatter, and by how much the last half of the Lanczos steps moved
+            it; the probes are the same for all samples, so that much of the error is, too.
+    """
+
+    log_det: Float[Tensor, "#batch"]
+    error: Float[Tensor, "#batch"]
+
+    def __add__(self, other: "Determinant") -> "Determinant":
+        """Of a product of two systems."""
+        return Determinant(self.log_det + other.log_det, (self.error**2 + other.error**2).sqrt())
+
+
+def log_determinant(
+    system: Product,
+    probes: Float[Tensor, "probes #batch ..."],
+    like: Float[Tensor, "batch ..."],
+    steps: int,
+    metric: Product | None = None,
+) -> Determinant:
+    """log det of a system that is symmetric and positive in a metric, by stochastic Lanczos quadrature.
+
+    tr log M is m times the mean of uᵀ B (log M) u over directions u that are uniform in the metric B. The error is
+    about √(2/probes) times the Frobenius norm of log M: small where M is near to the identity, or to a multiple of it.
+
+    Args:
+        system: M, with B M symmetric.
+        probes: as `signs`, or of the covariance B⁻¹.
+        like: what M acts on, whose batch counts.
+        steps: of Lanczos, a product with M each.
+        metric: B; None = the identity.
+    """
+    numbers = like[0].numel()
+    found = [_quadrature(system, z.expand_as(like), min(steps, numbers), metric) for z in probes]
+    whole, half = (numbers * torch.stack(part) for part in zip(*found, strict=True))
+    mean = whole.mean(0)
+    scatter = whole.std(0) / len(probes) ** 0.5 if len(probes) > 1 else mean.abs()
+    return Determinant(mean, (scatter**2 + (mean - half.mean(0)) ** 2).sqrt())
+
+
+def formed_log_determinant(system: Product, like: Float[Tensor, "batch ..."]) -> Determinant:
+    """log det of a positive system by all its columns, a product each.
+
+    Args:
+        like: what it acts on.
+    """
+    m = like[0].numel()
+    units = torch.eye(m).to(like).reshape(m, 1, *like.shape[1:])
+    columns = torch.stack([system(unit.expand_as(like)).flatten(1) for unit in units], 2)
+    return known(torch.linalg.slogdet(columns.double()).logabsdet)
+
+
+def known(log_det: Float[Tensor, "#batch"]) -> Determinant:
+    """One that is no estimate."""
+    return Determinant(log_det, torch.zeros_like(log_det))
+
+
+def signs(like: Float[Tensor, "batch ..."], number: int, stream: str = "signs") -> Float[Tensor, "number 1 ..."]:
+    """So many vectors of random signs, the same for every sample and at every call.
+
+    Args:
+        like: whose shape of one sample, precision and device count.
+        stream: vectors of other names are independent.
+    """
+    coins = Keys.of(0, number).fold(stream).uniform(*like.shape[1:])
+    return torch.where(coins < 0.5, -1.0, 1.0).to(like)[:, None]
+
+
+def _quadrature(
+    system: Product, start: Float[Tensor, "batch ..."], steps: int, metric: Product | None
+) -> tuple[Float[Tensor, " batch"], Float[Tensor, " batch"]]:
+    """uᵀ B (log M) u for u along the start, by Gauss's quadrature on its Krylov space; and with half the steps."""
+    shown = metric or (lambda v: v)
+    norm = _norm(start, shown(start))
+    vectors = [start / left(norm, start).to(start)]
+    duals = [shown(vectors[0])]
+    diagonal, beside = [], []
+    for _ in range(steps):
+        image = system(vectors[-1])
+        diagonal.append(per_sample_sum(duals[-1].double() * image))
+        for _ in range(2):  # all of them, twice: Lanczos vectors lose their orthogonality
+            for vector, dual in zip(vectors, duals, strict=True):
+                image = image - left(per_sample_sum(dual.double() * image), image).to(image) * vector
+        dual = shown(image)
+        length = _norm(image, dual)
+        whole = length <= 1e-6 * diagonal[-1].abs()  # the Krylov space is complete
+        scale = left(torch.where(whole, 0.0, 1 / torch.where(whole, 1.0, length)), image).to(image)
+        beside.append(torch.where(whole, 0.0, length))
+        vectors.append(image * scale)
+        duals.append(dual * scale)
+    return _gauss(diagonal, beside), _gauss(diagonal[: (steps + 1) // 2], beside)
+
+
+def _gauss(diagonal: list[Tensor], beside: list[Tensor]) -> Float[Tensor, " batch"]:
+    """The first element of the logarithm of a tridiagonal matrix; where it is not positive, that of a billionth."""
+    band = torch.diag_embed(torch.stack(diagonal, 1))
+    if len(diagonal) > 1:
+        sides = torch.stack(beside[: len(diagonal) - 1], 1)
+        band = band + torch.diag_embed(sides, 1) + torch.diag_embed(sides, -1)
+    values, axes = torch.linalg.eigh(band)
+    return (axes[:, 0] ** 2 * values.clamp(min=1e-9).log()).sum(1)
+
+
+def _norm(x: Tensor, dual: Tensor) -> Float[Tensor, " batch"]:
+    return per_sample_sum(x.double() * dual).clamp(min=0).sqrt()

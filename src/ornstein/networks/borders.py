@@ -1,0 +1,132 @@
+"""How a field ends: what lies beyond the first and last element of each axis, for padding and for convolutions.
+
+zero      … 0 0 | a b c d | 0 0 …      nothing
+periodic  … c d | a b c d | a b …      the other end
+reflect   … b a | a b c d | d c …      the mirror image (of cells, whose mirror stands between two of them)
+"""
+
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+BORDERS = ("zero", "periodic", "reflect")
+Border = str
+"""One of BORDERS."""
+Widths = Sequence[tuple[int, int]]
+"""How many elements before and after the field, axis by axis."""
+
+
+def extended(x: Float[Tensor, "batch c *grid"], widths: Widths, borders: Sequence[Border]) -> Tensor:
+    """The field with elements before and after it, by the rule of each border, of any width.
+
+    Args:
+        x: a field, (batch, channels, *grid).
+        widths: how many elements before and after, axis by axis.
+        borders: the rule of each axis.
+    """
+    for axis, ((before, after), border) in enumerate(zip(widths, borders, strict=True), 2):
+        if border == "zero":
+            ends = (0, 0) * (x.ndim - 1 - axis) + (before, after)
+            x = F.pad(x, ends) if before or after else x
+        elif before or after:
+            head, tail = _beyond(x, axis, before, border, False), _beyond(x, axis, after, border, True)
+            x = torch.cat([*head, x, *tail], axis)
+    return x
+
+
+def _beyond(x: Tensor, axis: int, width: int, border: Border, after: bool) -> list[Tensor]:
+    """What lies before or after the field, in pieces of at most its length."""
+    pieces, n = [], x.shape[axis]
+    while width > 0:
+        length = min(n, width)
+        mirrored = border == "reflect" and len(pieces) % 2 == 0
+        piece = x.narrow(axis, n - length if mirrored == after else 0, length)
+        pieces.append(piece.flip(axis) if mirrored else piece)
+        width -= length
+    return pieces if after else pieces[::-1]
+
+
+def padding(grid: Sequence[int], factor: int) -> list[tuple[int, int]]:
+    """How many elements before and after each axis make its length a multiple of the factor."""
+    return [(-n % factor // 2, -n % factor - -n % factor // 2) for n in grid]
+
+
+def cropped(x: Tensor, widths: Widths) -> Tensor:
+    """A field without the elements by which `extended` has made it longer."""
+    for axis, (before, after) in enumerate(widths, 2):
+        x = x.narrow(axis, before, x.shape[axis] - before - after) if before or after else x
+    return x
+
+
+class _Bordered(nn.Module):
+    """A convolution that sees beyond the borders what they say, and zeros where they say nothing."""
+
+    def __init__(self, into: int, out: int, kernel: int, stride: int, borders: Sequence[Border]) -> None:
+        beyond = kernel // 2
+        zeros = tuple(beyond if border == "zero" else 0 for border in borders)
+        super().__init__(into, out, kernel, stride, zeros)  # pyright: ignore[reportCallIssue]
+        self.borders = tuple(borders)
+        self.beyond = [(beyond - zero, beyond - zero) for zero in zeros]
+
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(extended(input, self.beyond, self.borders))
+
+
+class Conv1d(_Bordered, nn.Conv1d):
+    """A convolution over one axis."""
+
+
+class Conv2d(_Bordered, nn.Conv2d):
+    """A convolution over two axes."""
+
+
+class Conv3d(_Bordered, nn.Conv3d):
+    """A convolution over three axes."""
+
+
+def convolution(borders: Sequence[Border], into: int, out: int, kernel: int = 3, stride: int = 1) -> Any:
+    """A convolution over as many axes as there are borders, that keeps the length of each or divides it by the stride.
+
+    Args:
+        borders: the rule of each axis.
+        into, out: channels.
+        kernel: elements a side, an odd number.
+    """
+    return (Conv1d, Conv2d, Conv3d)[len(borders) - 1](into, out, kernel, stride, borders)
+
+
+def folded(x: Float[Tensor, "batch c *grid"], patch: int) -> Tensor:
+    """(batch, channels · patch^axes, *grid/patch): the elements of a patch as channels.
+
+    Args:
+        x: a field, (batch, channels, *grid).
+        patch: elements a side.
+    """
+    if patch == 1:
+        return x
+    batch, channels, *grid = x.shape
+    axes = range(len(grid))
+    split = x.reshape(batch, channels, *chain.from_iterable((n // patch, patch) for n in grid))
+    inside, places = [3 + 2 * axis for axis in axes], [2 + 2 * axis for axis in axes]
+    return split.permute(0, 1, *inside, *places).flatten(1, 1 + len(grid))
+
+
+def unfolded(x: Float[Tensor, "batch c *grid"], patch: int) -> Tensor:
+    """The field whose patches were `folded` into channels.
+
+    Args:
+        x: a field, (batch, channels, *grid).
+        patch: elements a side.
+    """
+    if patch == 1:
+        return x
+    batch, channels, *grid = x.shape
+    axes = range(len(grid))
+    split = x.reshape(batch, channels // patch ** len(grid), *[patch] * len(grid), *grid)
+    order = chain.from_iterable((2 + len(grid) + axis, 2 + axis) for axis in axes)
+    return split.permute(0, 1, *order).reshape(batch, -1, *(n * patch for n in grid))

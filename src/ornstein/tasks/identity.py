@@ -1,0 +1,141 @@
+"""What makes samples the same bit for bit: the model, the request with the files it names, seed, settings, versions.
+
+A drawing that was cut off goes on only if all of it is the same. Numbers that no JSON holds stand there by SHA-256.
+"""
+
+import reprlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from hashlib import sha256 as digest_of
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..config import to_dict
+from ..denoisers.base import Denoiser
+from ..errors import InputError
+from ..files import plain, sha256
+from .samples import versions
+from .task import Request
+
+
+def identity(denoiser: Denoiser, asked: Any, request: Request, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What the same samples need, in JSON values: name → value.
+
+    Args:
+        denoiser: the model, (x_t, t, condition) → belief, with its guides.
+        asked: the user's request, a frozen dataclass of the domain.
+        request: what it led to.
+        settings: seed, number of samples and how they are drawn.
+    """
+    assert denoiser.origin is not None
+    origin = denoiser.origin
+    said = plain(to_dict(asked))
+    found = {
+        "model": f"{origin.domain}/{origin.name}",
+        "weights": origin.weights,
+        "model's config": _digest(origin.config),
+        "model's facts": _digest(origin.metadata),
+        **said,
+        **{f"file {path}": content for path, content in _files(said)},
+        **{f"condition {name!r}": _digest(value) for name, value in request.condition.items()},
+        "what was read of the request": _digest([request.record, request.each, request.start, request.strength]),
+        "guides": _digest([list(denoiser.provenance), list(_tensors(request.guides))]),
+        **plain(dict(settings)),
+        "device": denoiser.device.type,
+        **{name: version for name, version in versions().items() if name != "python"},
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def require_same(found: Mapping[str, Any], asked: Mapping[str, Any], where: object) -> None:
+    """InputError that says what differs between what was drawn and what is asked for now.
+
+    Args:
+        found: the identity of what was drawn.
+        asked: that of what is asked for.
+        where: the first stands, for the error.
+    """
+    for name in dict.fromkeys([*asked, *found]):
+        before, now = found.get(name), asked.get(name)
+        if before != now:
+            raise InputError(
+                f"{where}: drawn with {name} = {reprlib.repr(before)}, asked for is {reprlib.repr(now)}; only the same "
+                "request, model, seed, settings and versions draw the rest"
+            )
+
+
+def _files(value: Any) -> Iterator[tuple[str, str]]:
+    """What the files that a request names hold, by SHA-256; of a folder names and sizes."""
+    if isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _files(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _files(inner)
+    elif isinstance(value, str) and _exists(value):
+        path = Path(value)
+        if path.is_file():
+            yield value, sha256(path)
+        elif path.is_dir():
+            inside = ((str(one), one.stat().st_size) for one in sorted(path.rglob("*")) if one.is_file())
+            yield value, _digest(list(inside))
+
+
+def _exists(name: str) -> bool:
+    try:
+        return bool(name) and Path(name).exists()
+    except (OSError, ValueError):  # too long for a name, or with a NUL
+        return False
+
+
+def _digest(value: Any) -> str:
+    """The SHA-256 of JSON values and tensors."""
+    found = digest_of()
+    for piece in _pieces(value):
+        found.update(piece)
+    return found.hexdigest()
+
+
+def _pieces(value: Any) -> Iterator[bytes]:
+    if isinstance(value, Tensor | np.ndarray):
+        array = value.detach().cpu() if isinstance(value, Tensor) else torch.from_numpy(np.ascontiguousarray(value))
+        yield f"{array.dtype}{tuple(array.shape)}".encode()
+        yield array.contiguous().flatten().view(torch.uint8).numpy().tobytes() if array.numel() else b""
+    elif isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield f"{name!r}:".encode()
+            yield from _pieces(inner)
+    elif isinstance(value, list | tuple):
+        yield f"[{len(value)}]".encode()
+        for inner in value:
+            yield from _pieces(inner)
+    else:
+        yield repr(plain(value)).encode()
+
+
+_DEEP = 8
+
+
+def _tensors(value: Any, deep: int = _DEEP) -> Iterator[Tensor]:
+    """The tensors that guides hold, such as what was measured and the weights of a network that judges."""
+    if not deep or isinstance(value, str | bytes):
+        return
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, np.ndarray) and value.dtype.kind in "fiubc":
+        yield torch.from_numpy(np.ascontiguousarray(value))
+    elif isinstance(value, nn.Module):
+        yield from value.state_dict().values()
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _tensors(inner, deep - 1)
+    elif isinstance(value, Sequence):
+        for inner in value:
+            yield from _tensors(inner, deep - 1)
+    elif is_dataclass(value) and not isinstance(value, type):
+        for part in fields(value):
+            yield from _tensors(getattr(value, part.name, None), deep - 1)
