@@ -28,6 +28,9 @@ _HOMES = {
     "ClassifierFreeGuidance": "denoisers.composition",
     "Denoiser": "denoisers.base",
     "Guide": "denoisers.base",
+    "Map": "denoisers.maps",
+    "mapped": "denoisers.mapped",
+    "physical": "denoisers.mapped",
     "NeuralDenoiser": "denoisers.base",
     "Traits": "denoisers.base",
     "with_covariance": "denoisers.base",
@@ -108,6 +111,7 @@ _MODULES = {
     "chains": "mcmc.chains",
     "folding": "domains.sequences.folding",
     "grids": "sampling.grids",
+    "maps": "guidance.maps",
     "operators": "guidance.operators",
     "oracles": "denoisers.oracles",
     "roots": "roots",
@@ -173,12 +177,14 @@ if TYPE_CHECKING:
     from .denoisers.composition import Autoguidance, ClassifierFreeGuidance, mixture, negation, product
     from .denoisers.diffusers import from_diffusers
     from .denoisers.energy import EnergyDenoiser, energy_difference, score
+    from .denoisers.mapped import mapped, physical
+    from .denoisers.maps import Map
     from .denoisers.regressors import Regressor
     from .domains import energies, images, molecules, sequences
     from .domains.sequences import folding
     from .errors import InputError
     from .events import Event
-    from .guidance import operators
+    from .guidance import maps, operators
     from .guidance.calculators import calculated
     from .guidance.factors import ClassifierGuidance, Energy, Factor, NoisyClassifierGuidance, Reward
     from .guidance.measurements import Fixed, Measurement

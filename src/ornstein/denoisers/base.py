@@ -24,6 +24,7 @@ from ..keys import Keys
 from ..spaces import Space
 from ..states import State, Time, batch_size, leaves, map_state
 from .conditions import require_fit
+from .maps import Map
 
 Condition = Mapping[str, Tensor]
 
@@ -63,6 +64,8 @@ class Traits:
         reach: the noise up to which its gradient is trusted for covariances; see Space.second_moment.
         time_independent: it believes the same of a state at every time, so that a state that has not moved needs no
             new look.
+        map: from its states to the physical field, of which factors speak and which samples are; None where these are
+            one. See denoisers/mapped.py.
     """
 
     space: Space
@@ -73,6 +76,7 @@ class Traits:
     provenance: tuple[Mapping[str, Any], ...] = ()
     reach: float = inf
     time_independent: bool = False
+    map: Map | None = None
 
     def recorded(self, **guide: Any) -> "Traits":
         """The same with one more guide in its record."""
@@ -120,6 +124,10 @@ class Denoiser(ABC):
     @property
     def time_independent(self) -> bool:
         return self.traits.time_independent
+
+    @property
+    def map(self) -> Map | None:
+        return self.traits.map
 
     @property
     def device(self) -> torch.device:
@@ -291,6 +299,8 @@ class NeuralDenoiser(Denoiser):
             condition: what each sample is given, name → (batch, ...); a missing name means that nothing is said.
         """
         condition = condition or {}
+        unheard = self.map.names - self.unconditional.keys() if self.map else frozenset[str]()  # those of the map alone
+        condition = {name: value for name, value in condition.items() if name not in unheard}
         for name, value in condition.items():
             if name != "mask":
                 self._require_fit(name, value)

@@ -29,6 +29,7 @@ from ..spaces import Categorical, Euclidean, Product
 from ..spaces.categorical import draw
 from ..states import State, Time, batch_size, leaves
 from .base import Condition, Denoiser, Guide, Guided, Traits, carry
+from .maps import Map
 
 Term = tuple[Time, Belief]
 COMPONENT = "component"
@@ -355,6 +356,19 @@ def _same_space(parts: Sequence[Denoiser]) -> None:
     for part in parts[1:]:
         if not _agree(parts[0].space, part.space):
             raise InputError(f"denoisers compose in one space, not in {parts[0].space} and {part.space}")
+        if not _same_map(parts[0].map, part.map):
+            first, other = (_map_in_short(one) for one in (parts[0].map, part.map))
+            raise InputError(
+                f"denoisers compose where they are mapped to the field alike, not by {first} and by {other}"
+            )
+
+
+def _same_map(a: Map | None, b: Map | None) -> bool:
+    return b is None if a is None else a.same(b)
+
+
+def _map_in_short(map: Map | None) -> str:
+    return "no map" if map is None else str(dict(map.provenance))
 
 
 def _agree(a: Any, b: Any) -> bool:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..beliefs import Belief, Normal
 from ..covariances import Rooted
+from ..denoisers.maps import Map
 from ..errors import InputError
 from ..spaces import Categorical, Space
 from ..states import State, Time
@@ -121,6 +122,10 @@ class Several(Factor):
     def tempered(self, power: float) -> "Several":
         tempered: Any = tuple(part.tempered(power) for part in self.parts)
         return Several(tempered)
+
+    def through(self, map: Map) -> "Several":
+        through: Any = tuple(part.through(map) for part in self.parts)
+        return Several(through)
 
     def merged(self, other: Factor) -> "Several | None":
         return _merged(self.parts, other)

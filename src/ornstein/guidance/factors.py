@@ -25,12 +25,15 @@ from torch import Tensor
 
 from ..beliefs import Belief, Joint, Normal, Probs, counted, tallied
 from ..denoisers.base import Condition, Denoiser, Guide, Guided, Traits, require_guide, with_covariance
+from ..denoisers.mapped import map_of
+from ..denoisers.maps import Map
 from ..deprecation import members, renamed
 from ..effort import Tally
 from ..errors import InputError
 from ..spaces import Space
 from ..states import State, Time, batch_size, left, map_state
 from .functions import (
+    After,
     called,
     differentiated,
     name_of,
@@ -40,6 +43,7 @@ from .functions import (
     require_function,
     require_weight,
 )
+from .maps import Parts
 from .slopes import bend, gradient, inner, learns
 
 Updated = tuple[Float[Tensor, " batch"], Any]
@@ -81,6 +85,19 @@ class Factor(Guide):
     def merged(self, other: "Factor") -> "Factor | None":
         """Both as one factor whose update is one linear solve, not a solve inside a solve; None where there is none."""
         return None
+
+    def through(self, map: Map) -> "Factor":
+        """What a factor about the physical field says of a model's own states.
+
+        Args:
+            map: from the states to the field, bound to what the samples are given.
+
+        InputError for a factor that is not about the field alone.
+        """
+        raise InputError(
+            f"{type(self).__name__} cannot go through {map.name} to the physical field: a factor of your own says what "
+            "it knows of the model's states by a method through(map)"
+        )
 
     def known(self, x_t: Any, space: Space) -> Any:
         """x_t with what is certain filled in, where the denoiser may see it clean: letters under masks."""
@@ -132,9 +149,18 @@ class Factored(Guided):
     factors: tuple[Factor, ...]
 
     def __post_init__(self) -> None:
-        ordered = sorted(self.factors, key=lambda factor: (not factor.conjugate, not factor.first))
-        object.__setattr__(self, "factors", tuple(ordered))
+        object.__setattr__(self, "factors", _ordered(self.factors))
         super().__post_init__()
+
+    def bound(self, condition: Condition | None, n: int) -> tuple[Factor, ...]:
+        """The factors as what they say of the model's own states, in their order there.
+
+        Args:
+            condition: what each sample is given, name → (batch, ...); a missing name means that nothing is said.
+            n: how many samples there are.
+        """
+        factors, map = [factor.bound(condition) for factor in self.factors], map_of(self, condition, n)
+        return _ordered(factors if map is None else [factor.through(map) for factor in factors])
 
     def __and__(self, guide: Guide) -> Denoiser:
         require_guide(guide)
@@ -146,15 +172,6 @@ class Factored(Guided):
             provenance=(*traits.provenance, *(factor.provenance for factor in self.factors)),
             time_independent=traits.time_independent and all(factor.time_independent for factor in self.factors),
         )
-
-    def bound(self, condition: Condition | None, n: int) -> tuple[Factor, ...]:
-        """The factors of the samples that are given this.
-
-        Args:
-            condition: what each sample is given, name → (batch, ...); a missing name means that nothing is said.
-            n: how many samples there are.
-        """
-        return tuple(factor.bound(condition) for factor in self.factors)
 
     def held(self, x0: Any, condition: Condition | None = None) -> Any:
         space = self.space.with_mask((condition or {}).get("mask"))
@@ -172,6 +189,10 @@ class Factored(Guided):
         tally.valued = False
         _, updated = update(factors, counted(prior, tally, self.denoiser.calls), x_t, t, space)
         return tallied(updated, tally)  # whatever belief a user's own factor made
+
+
+def _ordered(factors: Sequence[Factor]) -> tuple[Factor, ...]:
+    return tuple(sorted(factors, key=lambda factor: (not factor.conjugate, not factor.first)))
 
 
 def update(
@@ -241,6 +262,11 @@ class Smooth(Factor):
         value, slope = self._expand(belief)
         return value, belief.tilt(slope)
 
+    def through(self, map: Map) -> Factor:
+        if type(self).update is not Smooth.update or type(self).log_expect is not Smooth.log_expect:
+            return super().through(map)  # it says more than its log g
+        return _Pulled(self, map)
+
     def _expand(self, belief: Belief) -> tuple[Tensor, Any]:
         """log E[g] and the shortened slope; with their graphs where log g has parameters that are being learnt."""
         learning = torch.is_grad_enabled()
@@ -260,6 +286,29 @@ class Smooth(Factor):
             slope = map_state(lambda x: x * left(short, x).to(x), held)
             value = (value if learning else value.detach()) + belief.cumulant(slope) / short + short.log() / 2
         return value, slope
+
+
+@dataclass(frozen=True)
+class _Pulled(Smooth):
+    """A smooth factor about the field, as one about the states that lead to it."""
+
+    factor: Smooth
+    map: Map
+
+    @property
+    def kind(self) -> str:
+        """What errors call it."""
+        return type(self.factor).__name__
+
+    def log_g(self, code: Any) -> Float[Tensor, " batch"]:
+        return self.factor.log_g(self.map(code))
+
+    def tempered(self, power: float) -> "_Pulled":
+        return replace(self, factor=self.factor.tempered(power))
+
+    @property
+    def provenance(self) -> Mapping[str, Any]:
+        return self.factor.provenance
 
 
 @dataclass(frozen=True)
@@ -370,6 +419,9 @@ class Reward(Factor):
     def tempered(self, power: float) -> "Reward":
         return replace(self, weight=self.weight * power)
 
+    def through(self, map: Map) -> "Reward":
+        return replace(self, reward=After(self.reward, map))
+
     @property
     def provenance(self) -> Mapping[str, Any]:
         return {"factor": "Reward", "of": name_of(self.reward), "weight": number_of(self.weight)}
@@ -415,6 +467,10 @@ class OnPart(Factor):
 
     def tempered(self, power: float) -> "OnPart":
         return replace(self, factor=self.factor.tempered(power))
+
+    def through(self, map: Map) -> Factor:
+        inner = map.part(self.part) if isinstance(map, Parts) else None
+        return self if inner is None else replace(self, factor=self.factor.through(inner))
 
     def shared(self, x: State) -> bool:
         assert isinstance(x, Mapping)

@@ -3,6 +3,7 @@ unnoticed, because what is missing counts as zero.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 from traceback import extract_tb
@@ -12,6 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..denoisers.maps import Map
 from ..errors import InputError
 from ..states import leaves
 
@@ -127,8 +129,28 @@ def number_of(weight: float | Tensor) -> float:
 
 
 def _named(factor: Any) -> str:
-    of = factor.provenance.get("of")
-    return f"{type(factor).__name__} of {of}" if of else type(factor).__name__
+    name, of = getattr(factor, "kind", type(factor).__name__), factor.provenance.get("of")
+    return f"{name} of {of}" if of else name
+
+
+@dataclass(frozen=True)
+class After:
+    """A function of the physical field, as one of a model's states.
+
+    Attributes:
+        function: of the field, or of the code of one.
+        map: from the states, or their code, to the field.
+    """
+
+    function: Callable[[Any], Any]
+    map: Map
+
+    @property
+    def __name__(self) -> str:
+        return name_of(self.function)
+
+    def __call__(self, x: Any) -> Any:
+        return self.function(self.map(x))
 
 
 def name_of(part: object) -> str:

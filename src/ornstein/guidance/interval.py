@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..beliefs import Belief
 from ..denoisers.base import Condition
+from ..denoisers.maps import Map
 from ..errors import InputError
 from ..spaces import Space
 from ..states import State, Time, leaves
@@ -52,6 +53,9 @@ class Interval(Factor):
 
     def bound(self, condition: Condition | None) -> "Interval":
         return replace(self, factor=self.factor.bound(condition))
+
+    def through(self, map: Map) -> "Interval":
+        return replace(self, factor=self.factor.through(map))
 
     def shared(self, x: State) -> bool:
         return self.factor.shared(x)

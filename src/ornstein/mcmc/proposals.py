@@ -24,7 +24,7 @@ from ..errors import InputError
 from ..events import Stream, streamed
 from ..guidance.factors import Factored
 from ..keys import Keys
-from ..sampling.flows import draw_with_log_prob, flow_grid
+from ..sampling.flows import flow_grid, states_with_log_prob
 from ..sampling.likelihood import log_ratio
 from ..spaces import Categorical, Euclidean, Gaussian, Independent, Product, Space, Stationary, Transition
 from ..states import State, batch_size, left, map_state, take
@@ -82,7 +82,7 @@ def draw(
     guided = any(isinstance(inner, Factored) for inner in (denoiser, *within(denoiser)))
     if way == "chain" or (way == "auto" and (guided or rank > FLOW_REACH)):
         return (yield from _of_chain(denoiser, keys, steps, given))
-    x, log_q = yield from draw_with_log_prob.events(denoiser, keys, steps or 20, condition)
+    x, log_q = yield from states_with_log_prob(denoiser, keys, steps or 20, condition)
     grid = flow_grid(steps or 20, space)
     ratio = partial(_of_flow, denoiser, steps or 20, given)
     return Draws(x, log_q, (steps or 20) * (1 + rank) * denoiser.calls, "flow", grid, ratio)

@@ -4,7 +4,7 @@ denoiser & Boltzmann(energy)     exp(−E) itself: the model is a fast way to dr
 energy model & factor            p_θ(x₀) g(x₀), of a model that has a density (energetic.py) and smooth factors
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import inf
 from typing import Any
@@ -14,9 +14,10 @@ from torch import Tensor
 
 from ..beliefs import Belief
 from ..denoisers.base import Condition, Denoiser, Guide, Guided, Traits
+from ..denoisers.mapped import map_of
 from ..errors import InputError
 from ..guidance.factors import Factored, Smooth
-from ..guidance.functions import name_of
+from ..guidance.functions import After, called, name_of
 from ..keys import Keys
 from ..spaces import Categorical, Space, Transition
 from ..states import State, Time, batch_size
@@ -31,8 +32,9 @@ class Boltzmann(Guide):
     Attributes:
         energy: dimensionless (kT = 1), (batch, ...) → (batch,), of the code of x₀: numbers as they are, by which it is
             differentiable, categories one-hot (batch, *positions, categories), a dictionary of both for a product.
-        width: standard deviation of wide noise about 0 that reaches all numbers; 1.5 times the model's data if not
-            given. InputError unless it is positive. Of categories all letters alike are the wide noise.
+        width: standard deviation of wide noise about 0 that reaches all numbers, in the unit of the model's states;
+            1.5 times the model's data if not given. InputError unless it is positive. Of categories all letters alike
+            are the wide noise.
         numbered: the energy takes categories by number, int64, −1 where no position exists: a program without
             gradients, such as a folding algorithm.
     """
@@ -74,17 +76,34 @@ class Targeted(Guided):
         return guide.guide(self) if isinstance(guide, Boltzmann) else Targeted(self.denoiser & guide, self.target)
 
 
+@dataclass(frozen=True)
+class EnergyOfStates(After):
+    """E(field) − log |det ∂field/∂x|: the energy of states whose fields follow exp(−E)."""
+
+    def __call__(self, x: Any) -> Any:
+        energy, log_det = called(self, super().__call__, x), self.map.log_det(x)
+        if not isinstance(energy, Tensor) or energy.shape != log_det.shape or energy.is_complex():
+            return energy  # which the density refuses
+        return energy - log_det.to(energy)
+
+    @property
+    def provenance(self) -> Mapping[str, Any]:
+        return {"factor": "Boltzmann", "of": name_of(self.function)}
+
+
 def target_of(denoiser: Denoiser, condition: Condition | None = None) -> tuple[Density, Transition]:
     """The density that samples are corrected to, and wide noise that reaches it; InputError if there is none.
 
     condition: of one sample; under its mask, where there is one, only some positions exist.
     """
     space = denoiser.space.with_mask((condition or {}).get("mask"))
+    map = map_of(denoiser, condition, 1)
     if isinstance(denoiser, Targeted):
         target = denoiser.target
-        return Density.of_energy(target.energy, space, target.numbered), wide(space, target.width, denoiser.device)
+        energy = target.energy if map is None else EnergyOfStates(target.energy, map)
+        return Density.of_energy(energy, space, target.numbered), wide(space, target.width, denoiser.device)
     prior = denoiser.denoiser if isinstance(denoiser, Factored) else denoiser
-    factors = denoiser.factors if isinstance(denoiser, Factored) else ()
+    factors = denoiser.bound(condition, 1) if isinstance(denoiser, Factored) else ()
     rough = [type(factor).__name__ for factor in factors if not isinstance(factor, Smooth)]
     if rough and not isinstance(space, Categorical):
         raise InputError(f"exact='mcmc' takes factors with a smooth log g, not {rough[0]}; take exact='particles'")

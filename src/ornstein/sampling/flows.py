@@ -21,6 +21,7 @@ from torch import Tensor
 from ..beliefs import Normal
 from ..denoisers.base import Condition, Denoiser, Guided
 from ..denoisers.composition import within
+from ..denoisers.mapped import map_of
 from ..errors import InputError
 from ..events import Event, Stream, part, streamed
 from ..guidance.factors import Factored
@@ -53,7 +54,30 @@ def draw_with_log_prob(
         denoiser: the model, (x_t, t, condition) → belief.
         condition: what each sample is given, name → (batch, ...); a missing name means that nothing is said.
 
-    InputError for what is guided by factors, whose updates have no derivative, and for mixtures of denoisers.
+    Both are of the physical field, where the model has a map. InputError for what is guided by factors, whose updates
+    have no derivative, and for mixtures of denoisers.
+    """
+    x, log_q = yield from states_with_log_prob(denoiser, keys, steps, condition, least, batch)
+    map = map_of(denoiser, condition, len(x))
+    return (x, log_q) if map is None else (map(x), log_q - map.log_det(x).to(log_q))
+
+
+def states_with_log_prob(
+    denoiser: Denoiser,
+    keys: Keys,
+    steps: int = 20,
+    condition: Condition | None = None,
+    least: float = 3e-3,
+    batch: int = 512,
+) -> Stream[tuple[Float[Tensor, "batch ..."], Float[Tensor, " batch"]]]:
+    """The same of the model's own states.
+
+    Args:
+        denoiser: the model, (x_t, t, condition) → belief.
+        keys: one a sample.
+        steps: of the solver, and `least`, its last noise, in units of the data's spread.
+        condition: what each sample is given, name → (batch, ...); a missing name means that nothing is said.
+        batch: samples that walk together.
     """
     space = whole_flow(denoiser, condition)
     if any(isinstance(part, Factored) for part in (denoiser, *within(denoiser))):

@@ -27,6 +27,7 @@ from torch import Tensor
 
 from ..beliefs import Probs
 from ..denoisers.base import Condition, Denoiser
+from ..denoisers.mapped import map_of
 from ..events import Stream, part, streamed
 from ..keys import Keys
 from ..spaces import Categorical, Choice, Euclidean
@@ -55,10 +56,27 @@ def log_prob(
         steps: of Heun's method in exponential form, from the data to pure noise.
         least: the noise, in units of the data's spread, that data are seen through.
         denoiser: the model, (x_t, t, condition) → belief.
-        x0: clean states, (batch, ...): a tensor of the space's shape for each sample, or a dictionary of them for a
-            product.
+        x0: clean data, (batch, ...), in their own units: physical fields, where the model has a map, whose Jacobian is
+            then counted.
         condition: what each sample is given, name → (batch, ...); a missing name means that nothing is said.
     """
+    return _of_field(denoiser, x0, condition, lambda x: _log_prob_of_states(denoiser, x, steps, condition, least))
+
+
+def _of_field(
+    denoiser: Denoiser, field: Tensor, condition: Condition | None, log_p: Callable[[Tensor], Tensor]
+) -> Float[Tensor, " batch"]:
+    """The log-density of fields, of that of the model's states."""
+    map = map_of(denoiser, condition, len(field))
+    if map is None:
+        return log_p(field)
+    x = map.inverse(field)
+    return log_p(x) - map.log_det(x)
+
+
+def _log_prob_of_states(
+    denoiser: Denoiser, x0: Tensor, steps: int, condition: Condition | None, least: float
+) -> Float[Tensor, " batch"]:
     space = whole_flow(denoiser, condition)
     grid, basis = upward(space, steps, least), basis_of(space, x0.device)
     level = space.schedule.alpha(grid[0]).item()
@@ -115,7 +133,9 @@ def log_ratio(
         left = left[~near]
         if not len(left):
             return ratio
-    ratio[left] = here[left] - log_prob(denoiser, x0[left].to(noise), 2 * steps, take(condition, left), least)
+    ratio[left] = here[left] - _log_prob_of_states(
+        denoiser, x0[left].to(noise), 2 * steps, take(condition, left), least
+    )
     return ratio
 
 
@@ -139,6 +159,12 @@ def log_prob_estimate(
         condition: what each sample is given, name → (batch, ...); a missing name means that nothing is said.
         least: the smallest noise level, in units of the data's standard deviation.
     """
+    return _of_field(denoiser, x0, condition, lambda x: _estimated(denoiser, x, keys, steps, condition, least))
+
+
+def _estimated(
+    denoiser: Denoiser, x0: Tensor, keys: Keys, steps: int, condition: Condition | None, least: float
+) -> Float[Tensor, " batch"]:
     space = whole_flow(denoiser, condition)
     grid = upward(space, steps, least)[:-1]  # the rest to pure noise is the data's spread against the noise's
     x = space.schedule.alpha(grid[0]).item() * space.project(x0)

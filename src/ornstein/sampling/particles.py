@@ -259,6 +259,7 @@ class Particles:
 
 
 def _factors(denoiser: Denoiser, given: Condition, n: int) -> tuple[Factor, ...]:
+    """What the factors say of the states of n particles that are given this."""
     return denoiser.bound(given, n) if isinstance(denoiser, Factored) else ()
 
 

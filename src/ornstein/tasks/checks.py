@@ -5,13 +5,14 @@ from typing import Any
 
 from ..denoisers.base import Condition, Denoiser
 from ..denoisers.composition import Composed, Mixed, within
+from ..denoisers.mapped import map_of, physical, states_of
 from ..errors import InputError
 from ..guidance.factors import Factored
 from ..guidance.values import require_whole
 from ..keys import Keys
 from ..mcmc.targets import Targeted
 from ..spaces import Space
-from ..states import State, batch_size
+from ..states import State, batch_size, take
 
 
 def require_sense(denoiser: Any, n: Any, seed: Any, first: Any) -> None:
@@ -33,13 +34,46 @@ def require_start(start: State, n: int, space: Space, masked: bool = False) -> N
     """
     if not masked:
         space.check(start, "start")
+    _require_count(start, n)
+
+
+def start_of(denoiser: Denoiser, start: State, n: int, condition: Condition) -> Any:
+    """The clean states of what a user begins with: of fields, where the model has a map.
+
+    Args:
+        start: one a sample.
+        condition: what each sample is given, name → (batch, ...).
+
+    InputError if there is not one for each sample.
+    """
+    if denoiser.map is not None:
+        _require_count(start, n)
+        start = states_of(denoiser, start, condition)
+    require_start(start, n, denoiser.space, masked="mask" in condition)
+    return start
+
+
+def _require_count(start: State, n: int) -> None:
     if batch_size(start) != n:
         raise InputError(f"start has {batch_size(start)} states, expected one for each of {n} samples")
 
 
-def require_shared(denoiser: Denoiser) -> None:
-    """InputError if a factor says different things of different samples: those are as many posteriors."""
-    one = denoiser.space.prior(Keys.of(0, 1, denoiser.device))
+def require_map(denoiser: Denoiser, n: int, condition: Condition) -> None:
+    """InputError unless the model's map, if it has one, finds what it is made of in what the n samples are given."""
+    map = map_of(denoiser, condition, n)
+    if map is not None:
+        one = map_of(denoiser, take(condition, slice(1)), 1)
+        assert one is not None
+        one(denoiser.space.prior(Keys.of(0, 1, denoiser.device)))
+
+
+def require_shared(denoiser: Denoiser, condition: Condition) -> None:
+    """InputError if a factor says different things of different samples: those are as many posteriors.
+
+    Args:
+        condition: what each sample is given, name → (batch, ...).
+    """
+    one = physical(denoiser, denoiser.space.prior(Keys.of(0, 1, denoiser.device)), take(condition, slice(1)))
     for factor in getattr(denoiser, "factors", ()):
         if not factor.shared(one):
             raise InputError(

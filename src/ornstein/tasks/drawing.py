@@ -7,13 +7,14 @@ samples = event.result
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from ..denoisers.base import Condition, Denoiser
+from ..denoisers.mapped import physical
 from ..deprecation import renamed
 from ..errors import InputError
 from ..events import Event, Stream, finished, part
@@ -27,8 +28,15 @@ from ..mcmc.targets import target_of
 from ..sampling.kernels import SamplerState
 from ..sampling.sampler import Sampler
 from ..states import batch_size as batch_size_of
-from ..states import cast, take, to_device
-from .checks import require_factors_outside, require_one_condition, require_sense, require_shared, require_start
+from ..states import cast, leaves, take, to_device
+from .checks import (
+    require_factors_outside,
+    require_map,
+    require_one_condition,
+    require_sense,
+    require_shared,
+    start_of,
+)
 from .engines import MCMC, Engine, Independent, Population, engine, record
 from .joining import joined
 from .memory import require_room
@@ -134,6 +142,7 @@ def blocks(
     require_sense(denoiser, n, seed, first)
     require_room(denoiser, particles=getattr(how, "particles", None))
     job = Job(denoiser, n, seed, first, _for_all(denoiser, n, condition or {}), settings or {})
+    require_map(denoiser, n, job.condition)
     return _independent(job, how, there) if isinstance(how, Independent) else _at_once(job, how, there)
 
 
@@ -167,15 +176,25 @@ class Job:
         """What the samples `index` are given, on the device of the denoiser."""
         return to_device(take(self.condition, index), self.denoiser.device)
 
+    def field(self, x: Any, condition: Condition) -> Any:
+        """The physical fields of states of samples that are given this, on the device of the states."""
+        if self.denoiser.map is None:
+            return x
+        return physical(self.denoiser, x, to_device(condition, leaves(x)[0].device))
+
     def finished(self, how: Engine, x: Any, condition: Condition, made: Mapping[str, Any], **more: Any) -> Samples:
         """The samples with everything that made them; `made`: how the engine says it drew them.
 
         Args:
-            x: states, (batch, ...).
+            x: the model's states, (batch, ...), of which the samples are the physical fields.
             condition: what each sample is given, name → (batch, ...); a missing name means that nothing is said.
         """
         first, notes = self.first + more.pop("after", 0), more.pop("notes", ())
         said = {"seed": self.seed, "first": first, **record(how), **made, "guides": list(self.denoiser.provenance)}
+        if self.denoiser.map is not None:
+            said["map"] = dict(self.denoiser.map.provenance)
+        x = self.field(x, condition)
+        more["trajectory"] = [self.field(frame, condition) for frame in more.get("trajectory", ())]
         seconds = time.perf_counter() - more.pop("started", self.started)
         return Samples(
             to_device(x, "cpu"),
@@ -214,9 +233,9 @@ def _independent(job: Job, how: Independent, there: Callable[[range], bool]) -> 
     """Block by block; blocks that are there already are passed over."""
     sampler, size = how.sampler_for(job.denoiser), how.batch_size or job.n
     if how.start is not None:
-        require_start(how.start, job.n, job.denoiser.space, masked="mask" in job.condition)
+        how = replace(how, start=start_of(job.denoiser, how.start, job.n, job.condition))
     if size < job.n:
-        require_shared(job.denoiser)
+        require_shared(job.denoiser, job.condition)
     parts = [range(k, min(k + size, job.n)) for k in range(0, job.n, size)]
     steps = len(sampler.grid) - 1
     for k, chosen in enumerate(parts):
@@ -240,7 +259,7 @@ def _batch(job: Job, how: Independent, sampler: Sampler, chosen: range) -> Strea
         if how.trajectory:
             frames += [to_device(x, "cpu") for x in ([state.x] if frames else [state.before, state.x])]
         if k + 1 < total:
-            yield Event(k + 1, total, "sampling", state.x)
+            yield Event(k + 1, total, "sampling", job.field(state.x, given))
     assert state is not None
     made = _of_sampler(sampler)
     samples = job.finished(
@@ -253,7 +272,7 @@ def _batch(job: Job, how: Independent, sampler: Sampler, chosen: range) -> Strea
         trajectory=frames,
         **_cost(state, len(chosen)),
     )
-    yield Event(total, total, "sampling", state.x, samples)
+    yield Event(total, total, "sampling", job.field(state.x, given), samples)
     return samples
 
 
@@ -278,7 +297,7 @@ def _population(job: Job, how: Population) -> Stream[Samples]:
     """
     denoiser, n = job.denoiser, job.n
     size = how.size(n)
-    require_shared(denoiser)
+    require_shared(denoiser, job.condition)
     require_factors_outside(denoiser)
     sampler, keys = how.sampler_for(denoiser), job.keys(range(size))
     given = {**denoiser.latent(keys.fold("latent")), **job.given(torch.arange(size) * n // size)}
@@ -288,7 +307,7 @@ def _population(job: Job, how: Population) -> Stream[Samples]:
         if how.trajectory:
             frames = _descended(frames, state)
         if k + 1 < total:
-            yield Event(k + 1, total, "weighing and resampling", state.x)
+            yield Event(k + 1, total, "weighing and resampling", _of_particles(job, state, given))
     assert state is not None
     assert state.population is not None
     index = -(-torch.arange(n, device=denoiser.device) * size // n)  # the first particle of each sample's share
@@ -303,8 +322,13 @@ def _population(job: Job, how: Population) -> Stream[Samples]:
         exactness=state.population.exactness(),
         genealogy=genealogy.unique(return_inverse=True)[1].cpu(),
     )
-    yield Event(total, total, "weighing and resampling", state.x, samples, samples)
+    yield Event(total, total, "weighing and resampling", _of_particles(job, state, given), samples, samples)
     return samples
+
+
+def _of_particles(job: Job, state: SamplerState, given: Condition) -> Any:
+    """The physical fields of particles, each of which carries the condition of its first ancestor."""
+    return job.field(state.x, take(given, state.population.ancestor))
 
 
 def _descended(frames: Sequence[Any], state: SamplerState) -> list[Any]:
@@ -323,7 +347,7 @@ _DRAWING, _CORRECTING = 100, 300  # units of work
 def _mcmc(job: Job, how: MCMC) -> Stream[Samples]:
     """n samples of the density behind a denoiser, proposed by it."""
     denoiser, n, proposals = job.denoiser, job.n, how.proposals(job.n)
-    require_shared(denoiser)
+    require_shared(denoiser, job.condition)
     effort = how.effort()
     keys = job.keys(range(proposals))
     given = job.given(torch.arange(proposals) % n)
@@ -331,13 +355,13 @@ def _mcmc(job: Job, how: MCMC) -> Stream[Samples]:
     density, base = target_of(denoiser, take(given, slice(1)))
     move = moves_for(density, MALA())
     total = _DRAWING + _CORRECTING
-    drawn = yield from part(propose.events(denoiser, keys, "auto", how.steps, given), 0, _DRAWING, total)
+    proposing = propose.events(denoiser, keys, "auto", how.steps, given)
+    drawn = yield from _filmed(job, part(proposing, 0, _DRAWING, total), None, take(given, slice(1)))
     keys = keys[:n].fold("correct")
     correcting = corrected.events(drawn, density, base, keys, effort, move)
     frames: list[Any] = []
-    x, exactness = yield from _filmed(
-        part(correcting, _DRAWING, _CORRECTING, total), frames if how.trajectory else None
-    )
+    correcting = part(correcting, _DRAWING, _CORRECTING, total)
+    x, exactness = yield from _filmed(job, correcting, frames if how.trajectory else None, take(given, slice(1)))
     made = {
         "steps": len(drawn.grid) - 1,
         "way": drawn.way,
@@ -361,8 +385,8 @@ def _mcmc(job: Job, how: MCMC) -> Stream[Samples]:
     return samples
 
 
-def _filmed(stream: Stream[Any], frames: list[Any] | None) -> Stream[Any]:
-    """The stream; the states of its counted moves are kept."""
+def _filmed(job: Job, stream: Stream[Any], frames: list[Any] | None, given: Condition) -> Stream[Any]:
+    """The stream, in physical fields; the states of its counted moves are kept."""
     while True:
         try:
             event = next(stream)
@@ -370,7 +394,7 @@ def _filmed(stream: Stream[Any], frames: list[Any] | None) -> Stream[Any]:
             return end.value
         if frames is not None and event.stage == "moves":
             frames.append(to_device(cast(event.state, torch.get_default_dtype()), "cpu"))
-        yield event
+        yield event if event.state is None else replace(event, state=job.field(event.state, given))
 
 
 _AT_ONCE: Mapping[type[Engine], Callable[[Job, Any], Stream[Samples]]] = {Population: _population, MCMC: _mcmc}

@@ -25,6 +25,7 @@ from torch import Tensor
 
 from ..beliefs import Belief, combined
 from ..denoisers.base import Condition, Denoiser, Guide, Guided, Traits
+from ..denoisers.mapped import map_of
 from ..errors import InputError
 from ..events import Event, Stream, finished, part, streamed
 from ..guidance.factors import Energy, Factored, NoisyClassifierGuidance
@@ -124,8 +125,19 @@ class ExponentiallyTilted(Guided):
         space = self.space
         assert isinstance(x_t, Tensor)
         assert isinstance(space, Euclidean)
-        along = space.project(self.shift.gamma * self.shift.direction.to(x_t).expand_as(x_t))
+        along = space.project(self.shift.gamma * self._direction(x_t, condition))
         return self.denoiser.terms(x_t + space.tweedie(t, x_t) * along, t, condition)
+
+    def _direction(self, x_t: Tensor, condition: Condition | None) -> Tensor:
+        """a, in the model's states: Mᵀ a where a map leads to the field that a is a direction of."""
+        map, direction = map_of(self, condition, len(x_t)), self.shift.direction.to(x_t)
+        if map is None:
+            return direction.expand_as(x_t)
+        if not map.affine:
+            raise InputError(
+                f"a tilt along a direction of the field is none of the states behind {map.name}: use Energy"
+            )
+        return map.operator.adjoint(direction.expand(len(x_t), *direction.shape))
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ..denoisers.base import Condition, Denoiser, Guide, NeuralDenoiser, Origin, Traits
+from ..denoisers.maps import Map
 from ..denoisers.regressors import Regressor
 from ..deprecation import members
 from ..sampling.sampler import Sampler
@@ -121,6 +122,16 @@ class Task(ABC):
     @abstractmethod
     def space(self, config: Any, metadata: Mapping[str, Any]) -> Space:
         """The space of the data."""
+
+    def map(self, config: Any, metadata: Mapping[str, Any]) -> Map | None:
+        """From the model's states to the physical field, of which guides speak and which samples are; None where these
+        are one.
+
+        Args:
+            config: the configuration, a frozen dataclass.
+            metadata: of the data that the model was trained on, in JSON values, such as their statistics.
+        """
+        return None
 
     @abstractmethod
     def network(self, config: Any, metadata: Mapping[str, Any]) -> nn.Module:
@@ -236,9 +247,10 @@ class Task(ABC):
         with torch.random.fork_rng():
             torch.manual_seed(config.train.seed)
             network = self.network(config, metadata)
-        return NeuralDenoiser(
-            network, Traits(self.space(config, metadata), origin), self.unconditional(config, metadata)
-        )
+        traits = Traits(self.space(config, metadata), origin, map=self.map(config, metadata))
+        if traits.map is not None:
+            traits.map.require_fit(traits.space)
+        return NeuralDenoiser(network, traits, self.unconditional(config, metadata))
 
     def model(
         self, config: Any, metadata: Mapping[str, Any], origin: Origin | None = None
