@@ -3,8 +3,7 @@
 A field is (batch, channels, *grid) over one, two or three axes of any length. Beside the noisy state a network sees, as
 channels, fields that are given sample by sample, static fields and coordinates; numbers that are given sample by sample
 join the time. Where a value is NaN it is missing: the network sees 0 there and, in a channel beside, that it is not
-known. What lies beyond the ends of each axis is told, too (see
-borders.py).
+known. What lies beyond the ends of each axis is said, too (borders.py).
 """
 
 from collections.abc import Mapping, Sequence
