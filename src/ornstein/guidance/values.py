@@ -47,6 +47,14 @@ def as_numbers(value: Any, what: str) -> Tensor:
     return numbers if numbers.is_floating_point() else numbers.to(torch.get_default_dtype())
 
 
+def as_field(value: Any, what: str) -> Tensor:
+    """Finite real or complex floating-point numbers, of which true and false are 1 and 0; InputError otherwise."""
+    numbers = as_tensor(value, what)
+    require_finite(numbers, what)
+    inexact = numbers.is_floating_point() or numbers.is_complex()
+    return numbers if inexact else numbers.to(torch.get_default_dtype())
+
+
 def as_measured(value: Any, what: str) -> Tensor:
     """Real floating-point numbers, of which some, but not all, may be NaN: not measured; InputError otherwise."""
     numbers = as_tensor(value, what)

@@ -1,20 +1,21 @@
 """Matrices over the flattened event, and the one that makes correlated noise white."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
+from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Inexact
 from torch import Tensor
 
 from ...errors import InputError
-from ..values import Numbers, as_numbers
-from .base import Operator, misfit
+from ..values import Numbers, as_field
+from .base import Operator, matched, misfit, once
 
 
 @dataclass(frozen=True, eq=False)
 class Matrix(Operator):
-    """A matrix over the flattened event.
+    """A real or complex matrix over the flattened event; its adjoint is the conjugate transpose.
 
     Attributes:
         matrix: (m, d).
@@ -23,22 +24,33 @@ class Matrix(Operator):
 
     matrix: Numbers
     shape: tuple[int, ...] | None = None
+    _kept: dict[Any, Tensor] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "matrix", as_numbers(self.matrix, "Matrix: matrix"))
+        object.__setattr__(self, "matrix", as_field(self.matrix, "Matrix: matrix"))
         if self.matrix.ndim != 2:
             raise InputError(f"Matrix: matrix has the shape {tuple(self.matrix.shape)}, expected rows and columns")
         if self.shape is not None and prod(self.shape) != self.matrix.shape[1]:
             raise InputError(f"a matrix of {tuple(self.matrix.shape)} does not act on events of shape {self.shape}")
 
-    def __call__(self, x: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch m"]:
-        if x[0].numel() != self.matrix.shape[1]:
-            raise misfit(f"a Matrix of {self.matrix.shape[1]} columns", x)
-        return x.flatten(1) @ self.matrix.to(x).T
+    def __call__(self, x: Inexact[Tensor, "batch ..."]) -> Inexact[Tensor, "batch m"]:
+        if x.shape[1:].numel() != self.matrix.shape[1]:
+            raise misfit(f"a Matrix of {self.matrix.shape[1]} columns", x, f"{self.shape or self.matrix.shape[1:]}")
+        return self._product(x.flatten(1), self._as(x).T)
 
-    def adjoint(self, y: Float[Tensor, "batch m"]) -> Float[Tensor, "batch ..."]:
-        x = y @ self.matrix.to(y)
+    def adjoint(self, y: Inexact[Tensor, "batch m"]) -> Inexact[Tensor, "batch ..."]:
+        if y.shape[1:] != self.matrix.shape[:1]:
+            raise misfit(f"the adjoint of a Matrix of {len(self.matrix)} rows", y, f"({len(self.matrix)},)")
+        x = self._product(y, self._as(y).conj())
         return x if self.shape is None else x.reshape(-1, *self.shape)
+
+    def _as(self, like: Tensor) -> Tensor:
+        precision = like.dtype.to_real() if like.is_complex() else like.dtype
+        return once(self._kept, (like.device, precision), lambda: matched(self.matrix, like))
+
+    def _product(self, x: Tensor, matrix: Tensor) -> Tensor:
+        common = torch.promote_types(x.dtype, matrix.dtype)
+        return x.to(common) @ matrix.to(common)
 
 
 def whitener(covariance: Float[Tensor, "m m"]) -> Matrix:
