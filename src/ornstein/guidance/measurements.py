@@ -42,7 +42,8 @@ class Measurement(Factor):
     Attributes:
         y: what was measured, of the shape of A x₀ without the batch axis (or with it: one measurement a sample, which
             cannot be one population of particles).
-        operator: an Operator, or any differentiable function of a batch of events.
+        operator: an Operator, or any differentiable function of a batch of events. One that differs from sample to
+            sample (per_sample=True) cannot be one population of particles, either.
         std: of the noise, in the units of y: a number, or one an element (correlated noise: operators.whitener).
         direct: the largest number of measured values for which S is formed.
         tolerance: of the conjugate gradients, relative, for each sample.
@@ -101,6 +102,8 @@ class Measurement(Factor):
 
     def shared(self, x: State) -> bool:
         assert isinstance(x, Tensor)
+        if isinstance(self.operator, Operator) and self.operator.samples not in (None, 1):
+            return False
         return self.y.ndim < self._linear(x)[0].ndim or len(self.y) == 1
 
     def log_expect(self, belief: Belief) -> Float[Tensor, " batch"]:

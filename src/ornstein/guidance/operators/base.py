@@ -61,6 +61,7 @@ class Operator(ABC):
         return Scaled(-1.0, self)
 
     def __mul__(self, number: Any) -> "Operator":
+        _require_number(number, self)
         return Scaled(number, self)
 
     __rmul__ = __mul__
@@ -131,10 +132,7 @@ class Scaled(Operator):
     operator: Operator
 
     def __post_init__(self) -> None:
-        if not isinstance(self.factor, Number) or not (isfinite(abs(self.factor))):  # pyright: ignore[reportArgumentType]
-            kind = type(self.factor).__name__
-            found = self.factor if isinstance(self.factor, Number) else f"a {kind} (a field multiplies by Multiply)"
-            raise InputError(f"{found} times {type(self.operator).__name__}: expected a finite number")
+        _require_number(self.factor, self.operator)
 
     def __call__(self, x: Inexact[Tensor, "batch ..."]) -> Inexact[Tensor, "batch ..."]:
         return self.factor * self.operator(x)
@@ -214,6 +212,13 @@ def each_axis(who: str, what: str, value: Any, count: int) -> tuple[Any, ...]:
     if len(values) != count:
         raise InputError(f"{who}: {what} has {len(values)} entries, {value}, expected one, or one for each of {count}")
     return values
+
+
+def _require_number(number: Any, operator: Operator) -> None:
+    """InputError unless it is a finite number."""
+    if not isinstance(number, Number) or not isfinite(abs(number)):  # pyright: ignore[reportArgumentType]
+        found = number if isinstance(number, Number) else f"a {type(number).__name__} (a field multiplies by Multiply)"
+        raise InputError(f"{found} times {type(operator).__name__}: expected a finite number")
 
 
 # Checks -----------------------------------------------------------------------------------------------

@@ -35,7 +35,7 @@ class Complex(Operator):
         if self.layout not in _LAYOUTS:
             raise InputError(f"Complex: layout is {self.layout!r}, expected one of {', '.join(_LAYOUTS)}")
 
-    def __call__(self, x: Float[Tensor, "batch ..."]) -> ComplexNumbers[Tensor, "batch ..."]:
+    def __call__(self, x: Inexact[Tensor, "batch ..."]) -> ComplexNumbers[Tensor, "batch ..."]:
         require_real("Complex()", x, "the field as it is")
         axis = axis_of("Complex", self.axis, x.ndim)
         self._require(x, axis)
@@ -70,7 +70,7 @@ class RealParts(Operator):
     def __call__(self, x: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ... 2"]:
         return _parts(self.operator(x))
 
-    def adjoint(self, y: Float[Tensor, "batch ... 2"]) -> Float[Tensor, "batch ..."]:
+    def adjoint(self, y: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
         require_axes("the adjoint of the parts of complex numbers", y, (2,))
         return real_part(self.operator.adjoint(torch.view_as_complex(y.contiguous())))
 

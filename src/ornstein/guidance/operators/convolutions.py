@@ -106,7 +106,8 @@ class Convolution(Operator):
         """Of the transforms: where nothing wraps around that should not."""
         if border == "periodic":
             return size
-        return next_fast_len(size + side // 2 if border == "zero" else size + 2 * (side // 2), real=True)
+        reach = side // 2
+        return int(next_fast_len(size + (reach if border == "zero" else 2 * reach), real=True) or 0)
 
     def _spectrum(self, sizes: list[int], real: bool, like: Tensor) -> Tensor:
         """The transform of the kernel, with its middle at the origin, one for all samples or one each."""
@@ -166,8 +167,8 @@ class Blur(Operator):
         kernel = torch.outer(*[(-0.5 * (line / std) ** 2).exp()] * 2)
         return cls(kernel / kernel.sum())
 
-    def __call__(self, x: Inexact[Tensor, "batch ... h w"]) -> Inexact[Tensor, "batch ... h w"]:
+    def __call__(self, x: Inexact[Tensor, "batch ..."]) -> Inexact[Tensor, "batch ..."]:
         return self._turned(x)
 
-    def adjoint(self, y: Inexact[Tensor, "batch ... h w"]) -> Inexact[Tensor, "batch ... h w"]:
+    def adjoint(self, y: Inexact[Tensor, "batch ..."]) -> Inexact[Tensor, "batch ..."]:
         return self._turned.adjoint(y)

@@ -89,7 +89,7 @@ class RealFourier(Operator):
             raise InputError("RealFourier: shape is (), expected that of one axis or more")
         object.__setattr__(self, "shape", tuple(self.shape))
 
-    def __call__(self, x: Float[Tensor, "batch ..."]) -> Inexact[Tensor, "batch ..."]:
+    def __call__(self, x: Inexact[Tensor, "batch ..."]) -> Inexact[Tensor, "batch ..."]:
         require_real("RealFourier", x, "Fourier(complex=True)")
         require_axes("RealFourier", x, self.shape)
         return torch.fft.rfftn(x, dim=self._axes, norm="ortho")

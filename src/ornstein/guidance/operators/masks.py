@@ -124,12 +124,12 @@ class Centered(Operator):
         if self.seen.ndim != 1:
             raise InputError(f"Centered: seen has the shape {tuple(self.seen.shape)}, expected (points,)")
 
-    def __call__(self, x: Inexact[Tensor, "batch points dim"]) -> Inexact[Tensor, "batch seen dim"]:
+    def __call__(self, x: Inexact[Tensor, "batch ..."]) -> Inexact[Tensor, "batch seen dim"]:
         require_axes(f"a Centered of {len(self.seen)} points", x, (len(self.seen), "dim"))
         seen = x[:, self.seen.to(x.device)]
         return seen - seen.mean(1, keepdim=True)
 
-    def adjoint(self, y: Inexact[Tensor, "batch seen dim"]) -> Inexact[Tensor, "batch points dim"]:
+    def adjoint(self, y: Inexact[Tensor, "batch ..."]) -> Inexact[Tensor, "batch points dim"]:
         require_axes("the adjoint of Centered", y, (int(self.seen.sum()), "dim"))
         x = y.new_zeros(len(y), len(self.seen), y.shape[-1])
         x[:, self.seen.to(y.device)] = y - y.mean(1, keepdim=True)

@@ -38,7 +38,7 @@ class Matrix(Operator):
             raise misfit(f"a Matrix of {self.matrix.shape[1]} columns", x, f"{self.shape or self.matrix.shape[1:]}")
         return self._product(x.flatten(1), self._as(x).T)
 
-    def adjoint(self, y: Inexact[Tensor, "batch m"]) -> Inexact[Tensor, "batch ..."]:
+    def adjoint(self, y: Inexact[Tensor, "batch ..."]) -> Inexact[Tensor, "batch ..."]:
         if y.shape[1:] != self.matrix.shape[:1]:
             raise misfit(f"the adjoint of a Matrix of {len(self.matrix)} rows", y, f"({len(self.matrix)},)")
         x = self._product(y, self._as(y).conj())

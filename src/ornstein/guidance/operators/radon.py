@@ -56,11 +56,11 @@ class Radon(Operator):
             raise InputError(f"Radon: spacing is {self.spacing!r}, expected a positive length")
         object.__setattr__(self, "_sparse", Sparse(self._matrix))
 
-    def __call__(self, x: Inexact[Tensor, "batch ... n n"]) -> Inexact[Tensor, "batch ... angles detectors"]:
+    def __call__(self, x: Inexact[Tensor, "batch ..."]) -> Inexact[Tensor, "batch ... angles detectors"]:
         require_axes(f"Radon of {self.size} × {self.size} cells", x, (self.size, self.size))
         return self._applied(self._sparse, x, self._measured)
 
-    def adjoint(self, y: Inexact[Tensor, "batch ... angles detectors"]) -> Inexact[Tensor, "batch ... n n"]:
+    def adjoint(self, y: Inexact[Tensor, "batch ..."]) -> Inexact[Tensor, "batch ... n n"]:
         require_axes("the adjoint of Radon", y, self._measured)
         return self._applied(self._sparse.adjoint, y, (self.size, self.size))
 

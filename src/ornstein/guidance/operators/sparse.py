@@ -25,18 +25,14 @@ class Sparse:
     _kept: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
 
     def __call__(self, x: Inexact[Tensor, "columns k"]) -> Inexact[Tensor, "rows k"]:
-        return self._product(x, transposed=False)
+        return _applied(x, self, False)
 
     def adjoint(self, y: Inexact[Tensor, "rows k"]) -> Inexact[Tensor, "columns k"]:
-        return self._product(y, transposed=True)
+        return _applied(y, self, True)
 
-    def _product(self, x: Tensor, transposed: bool) -> Tensor:
-        if x.is_complex():
-            return torch.complex(self._product(x.real, transposed), self._product(x.imag, transposed))
-        one, other = (self._as(x, way) for way in (transposed, not transposed))
-        return _Product.apply(x, one, other)  # pyright: ignore[reportReturnType]
+    def as_tensor(self, like: Tensor, transposed: bool) -> Tensor:
+        """M or Mᵀ on the device and in the precision of a tensor."""
 
-    def _as(self, like: Tensor, transposed: bool) -> Tensor:
         def make() -> Tensor:
             matrix = once(self._kept, "matrix", self.make)
             return _torch_of(matrix.T.tocsr() if transposed else matrix, like)
@@ -44,26 +40,30 @@ class Sparse:
         return once(self._kept, (like.device, like.dtype, transposed), make)
 
 
+def _applied(x: Tensor, matrix: Sparse, transposed: bool) -> Tensor:
+    if x.is_complex():
+        return torch.complex(_applied(x.real, matrix, transposed), _applied(x.imag, matrix, transposed))
+    return _Product.apply(x, matrix, transposed)  # pyright: ignore[reportReturnType]
+
+
 class _Product(torch.autograd.Function):
     """M x, whose gradient takes the transpose that is there, not one made anew."""
 
     @staticmethod
-    def forward(x: Tensor, matrix: Tensor, transpose: Tensor) -> Tensor:
-        return matrix @ x
+    def forward(x: Tensor, matrix: Sparse, transposed: bool) -> Tensor:
+        return matrix.as_tensor(x, transposed) @ x
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        ctx.matrices = inputs[1:]
+        _, ctx.matrix, ctx.transposed = inputs
 
     @staticmethod
     def backward(ctx: Any, *slopes: Any) -> Any:
-        matrix, transpose = ctx.matrices
-        return _Product.apply(slopes[0], transpose, matrix), None, None
+        return _applied(slopes[0], ctx.matrix, not ctx.transposed), None, None
 
     @staticmethod
     def jvp(ctx: Any, *along: Any) -> Any:
-        matrix, transpose = ctx.matrices
-        return _Product.apply(along[0], matrix, transpose)
+        return _applied(along[0], ctx.matrix, ctx.transposed)
 
 
 def _torch_of(matrix: csr_matrix, like: Tensor) -> Tensor:

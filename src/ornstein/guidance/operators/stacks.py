@@ -27,7 +27,7 @@ class Stack(Operator):
     def __call__(self, x: Inexact[Tensor, "batch ..."]) -> Inexact[Tensor, "batch m"]:
         return torch.cat([part(x).flatten(1) for part in self.parts], 1)
 
-    def adjoint(self, y: Inexact[Tensor, "batch m"]) -> Inexact[Tensor, "batch ..."]:
+    def adjoint(self, y: Inexact[Tensor, "batch ..."]) -> Inexact[Tensor, "batch ..."]:
         sizes = [prod(shape) for shape in self.shapes]
         if y.shape[1:] != (sum(sizes),):
             raise misfit("the adjoint of a stack", y, f"({sum(sizes)},), what its parts give: {self.shapes}")
