@@ -239,6 +239,17 @@ def test_a_matrix_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(made) == 2
 
 
+def test_what_is_kept_is_no_inference_tensor_and_no_old_parameter() -> None:
+    kernel = KERNEL.clone().requires_grad_()
+    operator = Convolution(kernel) @ Multiply(X[0])
+    with torch.inference_mode():
+        operator(X)
+    assert_close(linear(operator, SHAPE).adjoint(X), operator.adjoint(X))
+    with torch.no_grad():
+        kernel.mul_(2.0)
+    assert_close(operator(X), 2 * Convolution(KERNEL)(Multiply(X[0])(X)))
+
+
 # Differences ------------------------------------------------------------------------------------------
 
 

@@ -28,6 +28,7 @@ from ornstein.guidance.operators import (
     real_parts,
     stack,
 )
+from ornstein.guidance.operators.base import require_inexact
 from ornstein.keys import Keys
 from worlds import double
 
@@ -170,3 +171,11 @@ FEW = torch.ones(2, *SHAPE)
 def test_what_does_not_fit_is_said(make: Callable[[], Any], sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
         make()
+
+
+@pytest.mark.parametrize(
+    ("x", "found"), [(SEEN, "numbers of torch.bool"), (SEEN.long(), "numbers of torch.int64"), ([1.0], "a list")]
+)
+def test_what_holds_no_real_or_complex_numbers_is_said(x: Any, found: str) -> None:
+    with pytest.raises(InputError, match=f"Blur acts on tensors of real or complex numbers, found {found}"):
+        require_inexact("Blur", x)

@@ -191,10 +191,17 @@ def matched(field: Tensor, like: Tensor) -> Tensor:
     return field.to(like.device, precision.to_complex() if field.is_complex() else precision)
 
 
-def once(kept: dict[Hashable, Made], key: Hashable, make: Callable[[], Made]) -> Made:
-    """What was made for this key, such as a device and a precision."""
+def once(kept: dict[Hashable, Made], key: Hashable, make: Callable[[], Made], source: Tensor | None = None) -> Made:
+    """What was made for this key, such as a device and a precision.
+
+    Args:
+        source: of what is made; where it wants gradients it may be learnt, and nothing of it is kept.
+    """
+    if source is not None and source.requires_grad:
+        return make()
     if key not in kept:
-        kept[key] = make()
+        with torch.inference_mode(False):  # what is kept may meet gradients later
+            kept[key] = make()
     return kept[key]
 
 
@@ -239,11 +246,19 @@ def require_axes(who: str, x: Tensor, shape: Sequence[int | str]) -> None:
         who: the operator, or "the adjoint of" it.
         shape: of the last axes: a length, or a name where any length will do.
     """
+    require_inexact(who, x)
     found = tuple(x.shape[1:])
     last = found[len(found) - len(shape) :] if len(found) >= len(shape) else None
     if last is None or any(isinstance(a, int) and a != b for a, b in zip(shape, last, strict=True)):
         expected = ", ".join(map(str, shape))
         raise misfit(who, x, f"(..., {expected})")
+
+
+def require_inexact(who: str, x: Any) -> None:
+    """InputError unless it is a tensor of real or complex floating-point numbers."""
+    if not isinstance(x, Tensor) or not (x.is_floating_point() or x.is_complex()):
+        found = f"numbers of {x.dtype}" if isinstance(x, Tensor) else f"a {type(x).__name__}"
+        raise InputError(f"{who} acts on tensors of real or complex numbers, found {found}")
 
 
 def require_samples(who: str, samples: int | None, x: Tensor) -> None:

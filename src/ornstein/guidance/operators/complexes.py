@@ -11,7 +11,7 @@ from jaxtyping import Float, Inexact
 from torch import Tensor
 
 from ...errors import InputError
-from .base import Operator, as_complex, axis_of, misfit, real_part, require_axes, require_real
+from .base import Operator, as_complex, axis_of, misfit, real_part, require_axes, require_inexact, require_real
 
 _LAYOUTS = ("pair", "interleaved", "halves")
 
@@ -36,6 +36,7 @@ class Complex(Operator):
             raise InputError(f"Complex: layout is {self.layout!r}, expected one of {', '.join(_LAYOUTS)}")
 
     def __call__(self, x: Inexact[Tensor, "batch ..."]) -> ComplexNumbers[Tensor, "batch ..."]:
+        require_inexact("Complex()", x)
         require_real("Complex()", x, "the field as it is")
         axis = axis_of("Complex", self.axis, x.ndim)
         self._require(x, axis)

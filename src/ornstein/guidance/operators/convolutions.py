@@ -97,10 +97,9 @@ class Convolution(Operator):
         real = not x.is_complex() and not self.kernel.is_complex()
         forward, backward = (torch.fft.rfftn, torch.fft.irfftn) if real else (torch.fft.fftn, torch.fft.ifftn)
         waves = forward(x, s=sizes, dim=axes)
-        spectrum = self._spectrum(sizes, real, x)
+        spectrum = self._spectrum(sizes, real, conjugate, x)
         spectrum = spectrum.reshape(len(spectrum), *(1,) * (x.ndim - spectrum.ndim), *spectrum.shape[1:])
-        waves = waves.mul_(spectrum.conj() if conjugate else spectrum)
-        return backward(waves, s=sizes, dim=axes)
+        return backward(waves.mul_(spectrum), s=sizes, dim=axes)
 
     def _length(self, size: int, side: int, border: str) -> int:
         """Of the transforms: where nothing wraps around that should not."""
@@ -109,16 +108,17 @@ class Convolution(Operator):
         reach = side // 2
         return int(next_fast_len(size + (reach if border == "zero" else 2 * reach), real=True) or 0)
 
-    def _spectrum(self, sizes: list[int], real: bool, like: Tensor) -> Tensor:
-        """The transform of the kernel, with its middle at the origin, one for all samples or one each."""
+    def _spectrum(self, sizes: list[int], real: bool, conjugate: bool, like: Tensor) -> Tensor:
+        """The transform of the kernel, its middle at the origin, or the conjugate: one for all samples or one each."""
 
         def make() -> Tensor:
             kernel = self.kernel if self.per_sample else self.kernel[None]
             placed = _wrapped(kernel.to(torch.complex128 if kernel.is_complex() else torch.float64), sizes)
             axes = tuple(range(1, placed.ndim))
-            return matched(torch.fft.rfftn(placed, dim=axes) if real else torch.fft.fftn(placed, dim=axes), like)
+            spectrum = torch.fft.rfftn(placed, dim=axes) if real else torch.fft.fftn(placed, dim=axes)
+            return matched(spectrum.conj().resolve_conj() if conjugate else spectrum, like)
 
-        return once(self._kept, (*sizes, real, like.device, torch.finfo(like.dtype).bits), make)
+        return once(self._kept, (*sizes, real, conjugate, like.device, torch.finfo(like.dtype).bits), make, self.kernel)
 
     def _require(self, who: str, x: Tensor) -> None:
         require_samples(who, self.samples, x)

@@ -22,6 +22,7 @@ from .base import (
     require_axes,
     require_event,
     require_flag,
+    require_inexact,
     require_real,
 )
 
@@ -64,6 +65,7 @@ class Fourier(Operator):
         return (self.axes,) if isinstance(self.axes, int) else tuple(self.axes)
 
     def _transformed(self, transform: Any, x: Tensor) -> Tensor:
+        require_inexact("Fourier", x)
         axes = [axis_of("Fourier", axis, x.ndim) for axis in self._axes]
         if len(set(axes)) < len(axes):
             raise InputError(f"Fourier: axes {self.axes} of events of shape {tuple(x.shape[1:])} are one axis twice")

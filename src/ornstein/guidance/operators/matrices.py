@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ...errors import InputError
 from ..values import Numbers, as_field
-from .base import Operator, matched, misfit, once
+from .base import Operator, matched, misfit, once, require_inexact
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +34,7 @@ class Matrix(Operator):
             raise InputError(f"a matrix of {tuple(self.matrix.shape)} does not act on events of shape {self.shape}")
 
     def __call__(self, x: Inexact[Tensor, "batch ..."]) -> Inexact[Tensor, "batch m"]:
+        require_inexact("Matrix", x)
         if x.shape[1:].numel() != self.matrix.shape[1]:
             raise misfit(f"a Matrix of {self.matrix.shape[1]} columns", x, f"{self.shape or self.matrix.shape[1:]}")
         return self._product(x.flatten(1), self._as(x).T)
@@ -46,7 +47,7 @@ class Matrix(Operator):
 
     def _as(self, like: Tensor) -> Tensor:
         precision = like.dtype.to_real() if like.is_complex() else like.dtype
-        return once(self._kept, (like.device, precision), lambda: matched(self.matrix, like))
+        return once(self._kept, (like.device, precision), lambda: matched(self.matrix, like), self.matrix)
 
     def _product(self, x: Tensor, matrix: Tensor) -> Tensor:
         common = torch.promote_types(x.dtype, matrix.dtype)

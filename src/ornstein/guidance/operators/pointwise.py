@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ...errors import InputError
 from ..values import Numbers, as_field
-from .base import Operator, matched, misfit, once, require_flag, require_samples
+from .base import Operator, matched, misfit, once, require_flag, require_inexact, require_samples
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +68,7 @@ class Multiply(Operator):
 
     def _require(self, who: str, x: Tensor, last: tuple[int, ...], exact: int = 0) -> None:
         """InputError unless the values broadcast against the last axes of x, the first `exact` of them as they are."""
+        require_inexact(who, x)
         require_samples(who, self.samples, x)
         found = tuple(x.shape[1:])[x.ndim - 1 - len(last) :] if x.ndim > len(last) else None
         fits = found is not None and all(
@@ -86,7 +87,7 @@ class Multiply(Operator):
 
         conjugate = conjugate and self.values.is_complex()
         key = (like.device, torch.finfo(like.dtype).bits, conjugate)
-        own = once(self._kept, key, make)
+        own = once(self._kept, key, make, self.values)
         if not self.per_sample:
             return own
         return own.reshape(len(own), *(1,) * (like.ndim - own.ndim), *own.shape[1:])

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ...errors import InputError
 from ..values import Numbers, as_numbers
-from .base import Operator, each_axis, matched, misfit, once, require_axes
+from .base import Operator, each_axis, matched, misfit, once, require_axes, require_inexact
 from .borders import Border, borders_of, extended, folded, require_reach
 
 
@@ -42,6 +42,7 @@ class Downsample(Operator):
 
     def __call__(self, x: Inexact[Tensor, "batch ..."]) -> Inexact[Tensor, "batch ..."]:
         sizes = self._sizes
+        require_inexact("Downsample", x)
         if x.ndim <= len(sizes) or any(n % size for n, size in zip(x.shape[-len(sizes) :], sizes, strict=True)):
             who = f"Downsample({self.size}), whose blocks must divide the last {len(sizes)} axes,"
             raise misfit(who, x, f"multiples of {sizes}")
@@ -72,7 +73,7 @@ class Downsample(Operator):
                 raise InputError(f"Downsample: the weights of block {place} are all 0, expected a positive sum")
             return matched((weights / _repeated(sums, self._sizes))[0], x)
 
-        return once(self._kept, (shape, x.device, torch.finfo(x.dtype).bits), make)
+        return once(self._kept, (shape, x.device, torch.finfo(x.dtype).bits), make, own)
 
 
 @dataclass(frozen=True)
