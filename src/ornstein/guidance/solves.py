@@ -24,7 +24,7 @@ from ..covariances import Covariance, Dense, conditioned
 from ..effort import Effort, Tally
 from ..errors import InputError
 from ..states import left, per_sample_sum
-from .operators import Operator, Stack, real_part
+from .operators import Operator, Stack
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Whitened(Operator):
 
     def adjoint(self, y: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
         back: Any = self.operator.adjoint(y / self.std)
-        back = real_part(back) if isinstance(back, Tensor) else back
+        back = back.real if isinstance(back, Tensor) and back.is_complex() else back  # states are real
         if not isinstance(back, Tensor) or tuple(back.shape) != (len(y), *self.event):
             found = f"the shape {tuple(back.shape[1:])}" if isinstance(back, Tensor) else f"a {type(back).__name__}"
             raise InputError(
