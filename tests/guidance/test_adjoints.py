@@ -75,6 +75,7 @@ FAMILIES: dict[str, Operator] = {
     "weights each": Multiply(KEYS.normal(*SHAPE), per_sample=True),
     "maps": Multiply(MAPS.real, new_axis=True),
     "matrix": Matrix(ROWS, SHAPE),
+    "a matrix each": Matrix(Keys.of(10, 3).normal(5, 24), SHAPE, per_sample=True),
     "convolution of rows": Convolution(KERNEL[0], "reflect"),
     "a kernel each": Convolution(KEYS.normal(3, 5), "symmetric", per_sample=True),
     "a large kernel": Convolution(Keys.of(7, 9).normal(13), ("zero", "periodic")),
@@ -175,7 +176,7 @@ def test_of_events_of_other_shapes(name: str) -> None:
 SIDES = st.integers(1, 7)
 
 
-@settings(max_examples=8)
+@settings(max_examples=5)
 @given(st.lists(SIDES, min_size=1, max_size=3), st.data())
 def test_of_any_shape(shape: list[int], data: st.DataObject) -> None:
     complex, spread = data.draw(st.booleans()), Keys.of(0, 1)

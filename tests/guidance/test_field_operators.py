@@ -212,6 +212,16 @@ def test_points_in_the_coordinates_of_the_grid() -> None:
     assert_close(around(field)[0], (field[0, 1, 5] + field[0, 1, 0]).expand(2) / 2)
 
 
+def test_lists_count_with_all_their_digits() -> None:
+    third = [1 / 3, 0.1]
+    assert_close(
+        Convolution([third[0], 0.2, 0.1], "periodic")(X), Convolution(double([1 / 3, 0.2, 0.1]), "periodic")(X)
+    )
+    assert_close(Multiply(1j / 3)(X), X * (1j / 3))
+    assert Interpolation([third], SHAPE)(X).equal(Interpolation(double([third]), SHAPE)(X))
+    assert Radon([third[0]], 5)(X[..., :5]).equal(Radon(double([third[0]]), 5)(X[..., :5]))
+
+
 def test_each_sample_has_its_points() -> None:
     points = torch.stack([POINTS, POINTS / 2, POINTS.flip(0)])
     alone = torch.cat([Interpolation(one, SHAPE)(x[None]) for one, x in zip(points, X, strict=True)])

@@ -27,6 +27,7 @@ from ornstein.guidance.operators import (
     Upsample,
     real_parts,
     stack,
+    whitener,
 )
 from ornstein.guidance.operators.base import require_inexact
 from ornstein.keys import Keys
@@ -156,6 +157,11 @@ FEW = torch.ones(2, *SHAPE)
             lambda: Interpolation([[5.0]], (3,), coordinates=([6.0, 8, 9],)),
             "point 0 is 5 along axis 0, .* expected 6 to 9",
         ),
+        (lambda: Matrix(X, per_sample=True)(FEW), "a Matrix of 6 columns is of 3 samples, found a batch of 2"),
+        (lambda: Matrix(X[0], per_sample=True), r"matrix has the shape \(5, 6\), expected samples, rows and columns"),
+        (lambda: whitener([[1.0, 2.0]]), r"whitener: covariance has the shape \(1, 2\), expected \(m, m\)"),
+        (lambda: whitener([[1.0, 2.0], [2.0, 1.0]]), "whitener: covariance is not symmetric and positive"),
+        (lambda: whitener([[1.0, 0.5], [0.0, 1.0]]), "whitener: covariance is not symmetric and positive"),
         (lambda: Radon([], 4), r"Radon: angles has the shape \(0,\), expected \(angles,\)"),
         (lambda: Radon([torch.nan], 4), r"Radon: angles: element \(0,\) is nan"),
         (lambda: Radon([0.0], 0), "Radon: size is 0, expected a whole number"),

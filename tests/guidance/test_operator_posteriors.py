@@ -140,9 +140,9 @@ def test_the_comparison_rejects_another_operator(name: str, twin: Operator) -> N
 def test_samples_of_their_own_are_drawn_one_by_one_and_are_no_population() -> None:
     world, sensors = on.oracles.gaussian_mixture(MEAN[:, :6], COV[None, :6, :6]), Keys.of(7, 3).uniform(1, 1) * 5
     each = Measurement([0.5], Interpolation(sensors, (6,), per_sample=True), 0.05)
-    drawn = on.sample(world & each, n=3, steps=4, seed=0)
+    drawn = on.sample(world & each, n=3, steps=3, seed=0)
     alone = Measurement([0.5], Interpolation(sensors[1], (6,)), 0.05)
-    assert_close(drawn.x[1], on.sample(world & alone, n=1, steps=4, seed=0, first=1).x[0], 1e-4)
+    assert_close(drawn.x[1], on.sample(world & alone, n=1, steps=3, seed=0, first=1).x[0], 1e-4)
     with pytest.raises(on.InputError, match="Measurement is of one sample each; ask for one posterior a call"):
         on.sample(world & each, n=3, steps=2, exact="particles")
     with pytest.raises(on.InputError, match="Interpolation is of 3 samples, found a batch of 2"):

@@ -81,6 +81,7 @@ class Measurement(Factor):
         y = as_tensor(self.y, f"{self._name}: y")
         if not y.is_complex():
             return
+        y = torch.where(y.isnan(), complex(torch.nan, torch.nan), y)  # or else NaN + 0i would be half a measurement
         object.__setattr__(self, "y", torch.view_as_real(y.resolve_conj()))
         object.__setattr__(self, "operator", real_parts(self.operator))
         if not isinstance(self.std, float | int):

@@ -16,7 +16,7 @@ from scipy.sparse import csr_matrix
 from torch import Tensor
 
 from ...errors import InputError
-from ..values import Numbers, as_numbers
+from ..values import Numbers, as_places
 from .base import Operator, each_axis, require_axes, require_event, require_flag, require_samples
 from .sparse import Sparse
 
@@ -48,7 +48,7 @@ class Interpolation(Operator):
         require_flag("Interpolation", per_sample=self.per_sample)
         require_event("Interpolation", self.shape)
         object.__setattr__(self, "shape", tuple(self.shape))
-        points = as_numbers(self.points, "Interpolation: points")
+        points = as_places(self.points, "Interpolation: points")
         if points.ndim != 2 + self.per_sample or points.shape[-1] != len(self.shape) or not points.numel():
             samples = "samples, " if self.per_sample else ""
             raise InputError(
@@ -96,7 +96,7 @@ class Interpolation(Operator):
 
     def _cells(self) -> np.ndarray:
         """The points in units of cells, (samples · points, axes), all of them on the grid."""
-        given = self.points.reshape(-1, len(self.shape)).double().cpu().numpy()
+        given = self.points.reshape(-1, len(self.shape)).cpu().numpy()
         axes = [None] * len(self.shape) if self.coordinates is None else self.coordinates
         if len(axes) != len(self.shape):
             raise InputError(f"Interpolation: coordinates of {len(axes)} axes, expected one each of {self.shape}")
@@ -147,7 +147,7 @@ class Interpolation(Operator):
 def _in_cells(axis: int, points: np.ndarray, known: Any, size: int, periodic: bool) -> np.ndarray:
     """Points in units of cells, from the coordinates of the cells."""
     what = f"Interpolation: coordinates of axis {axis}"
-    at = as_numbers(known, what).double().cpu().numpy()
+    at = as_places(known, what).cpu().numpy()
     if at.shape != (size,):
         raise InputError(f"{what} have the shape {at.shape}, expected ({size},)")
     steps = np.diff(at)

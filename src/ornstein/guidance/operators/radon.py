@@ -18,7 +18,7 @@ from scipy.sparse import csr_matrix, vstack
 from torch import Tensor
 
 from ...errors import InputError
-from ..values import Numbers, as_numbers, is_number
+from ..values import Numbers, as_places, is_number
 from .base import Operator, require_axes
 from .sparse import Sparse
 
@@ -44,7 +44,7 @@ class Radon(Operator):
     _sparse: Sparse = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        angles = as_numbers(self.angles, "Radon: angles")
+        angles = as_places(self.angles, "Radon: angles")
         if angles.ndim != 1 or not len(angles):
             raise InputError(f"Radon: angles has the shape {tuple(angles.shape)}, expected (angles,), one or more")
         object.__setattr__(self, "angles", angles)
@@ -72,7 +72,7 @@ class Radon(Operator):
         return matrix(x.flatten(-2).flatten(0, -2).T).T.reshape(*x.shape[:-2], *shape)
 
     def _matrix(self) -> csr_matrix:
-        radians = np.deg2rad(self.angles.double().cpu().numpy())
+        radians = np.deg2rad(self.angles.cpu().numpy())
         return csr_matrix(vstack([self._rays(angle) for angle in radians], format="csr"))
 
     def _rays(self, angle: float) -> csr_matrix:

@@ -9,7 +9,7 @@ from jaxtyping import Inexact
 from torch import Tensor
 
 from ...errors import InputError
-from ..values import Numbers, as_numbers
+from ..values import Numbers, as_places
 from .base import Operator, each_axis, matched, misfit, once, require_axes, require_inexact
 from .borders import Border, borders_of, extended, folded, require_reach
 
@@ -32,7 +32,7 @@ class Downsample(Operator):
         require_sizes("Downsample", self.size)
         if self.weights is None:
             return
-        weights = as_numbers(self.weights, "Downsample: weights")
+        weights = as_places(self.weights, "Downsample: weights")
         if weights.ndim != len(self._sizes) or bool((weights < 0).any()):
             raise InputError(
                 f"Downsample: weights have the shape {tuple(weights.shape)} and are {float(weights.min())} at the "
@@ -66,7 +66,7 @@ class Downsample(Operator):
         def make() -> Tensor:
             if any(known not in (1, n) for known, n in zip(own.shape, shape, strict=True)):
                 raise misfit("Downsample", x, f"last axes as of its weights, {tuple(own.shape)}")
-            weights = own.double().expand(shape)
+            weights = own.expand(shape)
             sums = _sums(weights[None], self._sizes)
             if bool((sums == 0).any()):
                 place = tuple((sums[0] == 0).nonzero()[0].tolist())
