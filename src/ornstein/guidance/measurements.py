@@ -48,7 +48,8 @@ class Measurement(Seen):
     Attributes:
         y: what was measured, of the shape of A x₀ without the batch axis (or with it: one measurement a sample, which
             cannot be one population of particles).
-        operator: an Operator, or any differentiable function of a batch of events.
+        operator: an Operator, or any differentiable function of a batch of events. One that differs from sample to
+            sample (per_sample=True) cannot be one population of particles, either.
         std: of the noise, in the units of y: a number, or one an element (correlated noise: operators.whitener).
         direct: the largest number of measured values for which S is formed.
         tolerance: of the conjugate gradients, relative, for each sample.
@@ -96,6 +97,7 @@ class Measurement(Seen):
         y = as_tensor(self.y, f"{self._name}: y")
         if not y.is_complex():
             return
+        y = torch.where(y.isnan(), complex(torch.nan, torch.nan), y)  # or else NaN + 0i would be half a measurement
         object.__setattr__(self, "y", torch.view_as_real(y.resolve_conj()))
         object.__setattr__(self, "operator", real_parts(self.operator))
         if not isinstance(self.std, float | int):
@@ -117,6 +119,8 @@ class Measurement(Seen):
 
     def shared(self, x: State) -> bool:
         assert isinstance(x, Tensor)
+        if isinstance(self.operator, Operator) and self.operator.samples not in (None, 1):
+            return False
         return self.y.ndim < self._linear(x)[0].ndim or len(self.y) == 1
 
     def through(self, map: Map) -> "Measurement":

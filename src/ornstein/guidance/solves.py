@@ -102,6 +102,7 @@ class Whitened(Operator):
 
     def adjoint(self, y: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
         back: Any = self.operator.adjoint(y / self.std)
+        back = back.real if isinstance(back, Tensor) and back.is_complex() else back  # states are real
         if not isinstance(back, Tensor) or tuple(back.shape) != (len(y), *self.event):
             found = f"the shape {tuple(back.shape[1:])}" if isinstance(back, Tensor) else f"a {type(back).__name__}"
             raise InputError(
