@@ -38,9 +38,13 @@ def member(number: int, layout: Layout = LAYOUT) -> dict[str, np.ndarray]:
     random, found = np.random.default_rng(number), {}
     for name, one in layout.variables.items():
         values = random.normal(size=one.shape) * 100
+        if np.dtype(one.dtype).kind == "c":
+            values = values + 1j * random.normal(size=one.shape)
+        if np.dtype(one.dtype).kind == "u":
+            values = np.abs(values)
         if np.dtype(one.dtype).kind in "fc" and values.size > 2:
             values.flat[:3] = np.nan, np.inf, -0.0
-        found[name] = (values + 1j * values if np.dtype(one.dtype).kind == "c" else values).astype(one.dtype)
+        found[name] = values.astype(one.dtype)
     return found
 
 

@@ -134,7 +134,7 @@ def _layout_of(arrays: Mapping[str, Any], attrs: Mapping[str, Any], path: Path) 
         if dims is None or None in dims:
             raise InputError(f"{path}: {name!r} does not name its axes")
         if NUMBER in dims and name != NUMBER:
-            if dims[0] != NUMBER or len(array) != len(numbers):
+            if dims[0] != NUMBER or array.shape[0] != len(numbers):
                 raise InputError(
                     f"{path}: {name!r} has the axes {dims} of sizes {array.shape}, expected {NUMBER!r} of "
                     f"{len(numbers)} first"
