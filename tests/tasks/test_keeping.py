@@ -31,7 +31,7 @@ from ornstein.tasks.requests import draw
 from ornstein.tasks.requests import drawing as stream_of
 from ornstein.tasks.samples import Samples, read_samples
 from ornstein.tasks.task import Request
-from ornstein.tasks.unfinished import counted, part_of, read_members
+from ornstein.tasks.unfinished import counted, is_unfinished, part_of, read_members
 
 ASKED = EnergiesRequest()
 SMALL: dict[str, Any] = {"n": 5, "first": 1, "steps": 2, "batch_size": 2}
@@ -170,9 +170,18 @@ def test_only_the_same_draw_goes_on(model: Any, tmp_path: Path, monkeypatch: pyt
     assert counted(read_members(part_of(out))) == "3 of 5 samples are whole (1 to 3)"  # which no refusal changes
 
 
+def test_every_folder_has_a_part(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    monkeypatch.chdir(tmp_path / "a")
+    for folder in (".", "..", "/", "", "x", "x.part", "x/.."):
+        assert part_of(Path(folder)).name.endswith(".part")
+        assert not is_unfinished(Path(folder))
+    assert part_of(Path()) == tmp_path / "a.part"
+
+
 @dataclass(frozen=True)
 class _Asked:
-    observation: str
+    observation: str | Path
 
 
 def test_a_file_or_a_number_of_the_request_that_changed_is_named(model: Any, tmp_path: Path) -> None:
@@ -189,6 +198,12 @@ def test_a_file_or_a_number_of_the_request_that_changed_is_named(model: Any, tmp
     with pytest.raises(InputError, match=r"here: drawn with file /.*seen.txt = "):
         require_same(before, drawn(), "here")
     seen.write_text("a")
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "0").write_text("a")
+    folder = identity(model, _Asked(tmp_path / "store"), Request(), {})
+    (tmp_path / "store" / "1").write_text("")
+    with pytest.raises(InputError, match=r"drawn with file /.*store = "):
+        require_same(folder, identity(model, _Asked(tmp_path / "store"), Request(), {}), "here")
     with pytest.raises(InputError, match="drawn with condition 'label' = "):
         require_same(before, drawn(condition={"label": torch.tensor([2.0])}), "here")
     with pytest.raises(InputError, match="drawn with what was read of the request = "):
@@ -248,6 +263,7 @@ def test_what_is_not_finished_is_told_and_read(
     assert "unfinished: 3 of 5 samples are whole" in there.verdict
     for command in ("evaluate", "trust"):
         assert main([command, str(out)]) == 2
+        assert "3 of 5 samples are whole (1 to 3)" in capsys.readouterr().err
     assert main(["merge", str(out), str(part_of(out)), "--out", str(tmp_path / "m")]) == 2
     assert "3 of 5 samples are whole (1 to 3)" in capsys.readouterr().err
     assert main(["show", str(out)]) == 0
@@ -292,6 +308,10 @@ def test_a_population_is_kept_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyP
     there = read_samples(tmp_path / "out", unfinished=True)
     assert there.x.equal(whole.x)
     assert there.exactness == whole.exactness
+    assert killed(lambda: draw(model, asked, **how, out=tmp_path / "none"), 3)
+    with pytest.raises(InputError, match="0 of 3 samples are whole, which finish together"):
+        read_samples(tmp_path / "none", unfinished=True)
+    assert draw(model, asked, **how, out=tmp_path / "none", resume=True).x.equal(whole.x)
     monkeypatch.setattr(drawing, "_AT_ONCE", {})  # nothing is left to draw
     again = draw(model, asked, **how, out=tmp_path / "out", resume=True)
     assert again.x.equal(whole.x)
@@ -324,7 +344,7 @@ def test_numbers_that_are_not_finite_are_not_kept(model: Any, tmp_path: Path, mo
             yield Event(1, 1, "sampling", None, replace(samples, x=samples.x * float("nan")))
 
     monkeypatch.setattr(drawing, "_batch", broken)
-    with pytest.raises(SamplingError, match="2 of 2 samples are not finite"):
+    with pytest.raises(SamplingError, match=r"2 of 2 samples are not finite .* they were not kept"):
         draw(model, ASKED, **{**SMALL, "first": 0, "n": 6}, out=tmp_path / "out")
     assert counted(read_members(tmp_path / "out.part")) == "4 of 6 samples are whole (0 to 3)"
 

@@ -103,13 +103,14 @@ class Kept:
         finally:
             self._lock.__exit__(None, None, None)
 
-    def begin(self, drawn: Mapping[str, Any]) -> None:
+    def begin(self, drawn: Mapping[str, Any], together: bool = False) -> None:
         """Says what is drawn; InputError where samples are there that were drawn with something else.
 
         Args:
             drawn: what the samples are a function of; see identity.py.
+            together: they are not independent, so that none is whole before all are.
         """
-        said = {"complete": False, "model": self.origin.record(), "drawn": drawn}
+        said = {"complete": False, "model": self.origin.record(), "drawn": drawn, "together": together}
         said |= {"first": self.numbers.start, "n": len(self.numbers), "blocks": []}
         if self.resume:
             before = read_members(self.part)
@@ -142,7 +143,8 @@ class Kept:
         """The events, while what they bring that has finished is written."""
         for event in stream:
             if event.finished is not None:
-                event.finished.require_finite(self.folder)
+                left = "they were not kept" if self._whole or self._pending else "nothing was saved"
+                event.finished.require_finite(self.folder, left)
                 self._add(event.finished)
             yield replace(event, result=None)
         if self._pending:
