@@ -1,7 +1,6 @@
 """Samples as they finish: a crash leaves whole samples, and the rest is drawn as if nothing had happened."""
 
 import errno
-import os
 import signal
 import subprocess
 import sys
@@ -15,6 +14,7 @@ import pytest
 import torch
 
 import ornstein as on
+from killing import killed
 from ornstein import files
 from ornstein.cli import main
 from ornstein.domains.energies.task import Energies, EnergiesRequest
@@ -56,27 +56,6 @@ def manifest(folder: Path) -> dict[str, Any]:
     return {name: value for name, value in said.items() if name not in ("created", "seconds")}
 
 
-def killed(work: Callable[[], object], flush: int) -> bool:
-    """Whether the work, in a process of its own that is killed (SIGKILL) at its k-th flush to the disk, came so far."""
-    child = os.fork()
-    if child:
-        return os.WIFSIGNALED(os.waitpid(child, 0)[1])
-    flushes, sync = 0, files.sync
-
-    def counted(path: Path) -> None:
-        nonlocal flushes
-        flushes += 1
-        if flushes == flush:
-            os.kill(os.getpid(), signal.SIGKILL)
-        sync(path)
-
-    files.sync = counted
-    try:
-        work()
-    finally:
-        os._exit(0)
-
-
 @pytest.mark.parametrize(
     ("flushes", "counts"),
     [((1, 10, 15), {3, 5}), pytest.param(range(1, 19), {1, 3, 5}, marks=pytest.mark.slow)],
@@ -116,7 +95,7 @@ def cut_off(model: Any, out: Path, monkeypatch: pytest.MonkeyPatch, blocks: int 
 
     def full(path: Path, samples: Samples) -> None:
         if len(written) == blocks:
-            raise OSError(errno.ENOSPC, "No space left on device", "a temporary file")
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
         written.append(path)
         packed(path, samples)
 
@@ -459,3 +438,16 @@ def whole_in(out: Path) -> int:
     """How many samples are whole of a folder that is not finished."""
     part = part_of(out)
     return sum(block["n"] for block in read_members(part)["blocks"]) if (part / "members.json").is_file() else 0
+
+
+def test_a_file_that_cannot_be_read_is_named_not_the_folder(
+    model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreadable(*_: Any) -> Any:
+        raise PermissionError(errno.EACCES, "Permission denied", "seen.png")
+
+    monkeypatch.setattr(Energies, "request", unreadable)
+    with pytest.raises(PermissionError) as error:
+        draw(model, ASKED, **SMALL, out=tmp_path / "out")
+    assert error.value.filename == "seen.png"
+    assert not list(tmp_path.iterdir())

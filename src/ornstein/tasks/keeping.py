@@ -23,7 +23,7 @@ from ..errors import InputError
 from ..events import Stream
 from ..files import flushed, inside, sha256, write_json
 from ..keys import Keys
-from ..locks import Lock
+from ..locks import Lock, sweep
 from ..states import State, leaves
 from .identity import require_same
 from .joining import joined
@@ -86,8 +86,8 @@ class Kept:
             if error is not None and self._pending and not self._failed:
                 self._write()
         finally:
-            if isinstance(error, OSError):
-                error.filename = str(self.folder)
+            if isinstance(error, OSError) and self.part in Path(error.filename or self.part).parents:
+                error.filename = str(self.folder)  # a file of ours, of which nobody else knows
             if error is not None and self._whole:
                 error.add_note(what_is_left(self.folder))
             self._leave()
@@ -202,6 +202,7 @@ class Kept:
             samples.save(self.folder)
         else:
             self._store.finish(samples)
+            sweep(self.part / _NATIVE)
             samples.seal(self.part / _NATIVE, self.folder)
         shutil.rmtree(self.part, ignore_errors=True)
         return samples

@@ -179,11 +179,12 @@ class Samples:
         sync(folder.parent)
 
     def _manifest(self, work: Path) -> dict[str, Any]:
+        files = [file for file in sorted(work.rglob("*")) if file.is_file() and file != work / MANIFEST]
         return {
             **self.record(),
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "versions": versions(),
-            "files": {str(file.relative_to(work)): sha256(file) for file in sorted(work.rglob("*")) if file.is_file()},
+            "files": {str(file.relative_to(work)): sha256(file) for file in files},
         }
 
     def record(self) -> dict[str, Any]:
