@@ -11,28 +11,16 @@ import zarr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from field_files import KINDS, world, written
+from field_files import KINDS, LAYOUT, state, world, written
 from ornstein import InputError
 from ornstein.training.datasets import Dataset
 from ornstein.training.fields import FieldData, Layout, open_fields
 
-LAYOUT = Layout(
-    state=["t", "wind"],
-    conditions={"forecast": ["forecast"]},
-    scalars={"index": ["index"]},
-    static=["land"],
-)
-
 
 def expected(path: Path) -> xr.Dataset:
     """What xarray reads."""
-    engine = {".zarr": "zarr", ".nc": None}[path.suffix]
-    with xr.open_dataset(path, engine=engine, **({"consolidated": False} if engine else {})) as data:
+    with xr.open_zarr(path, consolidated=False, chunks=None) if path.is_dir() else xr.open_dataset(path) as data:
         return data.load()
-
-
-def state(data: xr.Dataset) -> np.ndarray:
-    return np.concatenate([data["t"].values, data["wind"].values[:, None]], 1).astype("f4")
 
 
 def all_of(data: FieldData) -> np.ndarray:

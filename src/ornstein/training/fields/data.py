@@ -65,7 +65,15 @@ class FieldData:
     @property
     def channels(self) -> list[str]:
         """The names of the state's channels, such as "t[level=500]"."""
-        return [label for name in self.layout.state for label in self.source.variables[name].labels]
+        return self.labels[STATE]
+
+    @property
+    def labels(self) -> dict[str, list[str]]:
+        """The names of the channels of "state", "static" and each condition."""
+        groups = {STATE: self.layout.state, STATIC: self.layout.static, **self.layout.conditions, **self.layout.scalars}
+        return {
+            name: [one for key in keys for one in self.source.variables[key].labels] for name, keys in groups.items()
+        }
 
     def batch(self, index: Int64[Tensor, " batch"]) -> tuple[Tensor, Condition]:
         """States (batch, channels, *grid) float32, and conditions: fields, scalars (batch, numbers), and "mask".
