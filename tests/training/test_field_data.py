@@ -180,6 +180,23 @@ def test_subjects_are_files_of_so_many_slices(tmp_path: Path) -> None:
     np.testing.assert_array_equal(x.numpy()[0, 1], truth[13, 0].imag)
 
 
+def test_arrays_in_pieces(tmp_path: Path) -> None:
+    """Files of one array each have the name that they are asked for, alone or by variable, and no other."""
+    whole = np.random.default_rng(0).normal(size=(7, 2, 4, 5)).astype("f4")
+    for k, part in enumerate((whole[:3], whole[3:])):
+        np.save(tmp_path / f"part-{k}.npy", part)
+        np.save(tmp_path / f"label-{k}.npy", part[:, 0, 0, 0])
+    alone = open_fields(tmp_path / "part-*.npy", Layout(["x"], records=["dim_0"]))
+    np.testing.assert_array_equal(all_of(alone), whole)
+    files = {"x": tmp_path / "part-*.npy", "y": tmp_path / "label-*.npy"}
+    data = open_fields(files, Layout(["x"], scalars={"y": "y"}, records=["dim_0"]))
+    np.testing.assert_array_equal(data.batch(torch.tensor([5]))[1]["y"].numpy(), whole[5:6, 0, 0, :1])
+    with pytest.raises(InputError, match=r"part-0.npy: has no variable 'x'.*found part-0"):
+        open_fields(tmp_path / "part-*.npy", Layout(["x"], scalars={"y": "y"}, records=["dim_0"]))
+    with pytest.raises(InputError, match="but not for 'y'; found x"):
+        open_fields({"x": files["x"]}, Layout(["x"], scalars={"y": "y"}, records=["dim_0"]))
+
+
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_arrays_of_numpy(tmp_path: Path, order: str) -> None:
     whole = np.random.default_rng(0).normal(size=(7, 2, 4, 5))

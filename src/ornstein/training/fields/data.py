@@ -243,7 +243,8 @@ def open_fields(files: Files | Mapping[str, Files], layout: Layout, bound: int =
 
     Args:
         files: a path, a pattern such as "era5-*.nc", or a list of these, which follow one another along the first
-            dimension of records; or these by the name of the variable, where each has its own.
+            dimension of records; or these by the name of the variable, where each has its own. A file that holds one
+            array only, as .npy, gives it under any name if it is asked for one variable only.
         layout: what the variables mean.
         bound: bytes of records in memory, those being read among them. Batches, static fields and what the libraries
             need to unpack a chunk are beside it.

@@ -25,7 +25,7 @@ from .data import STATE, STATIC, FieldData
 from .moments import Moments
 
 By = Literal["channel", "element"]
-_PIECE = 1 << 22
+_PIECE = 1 << 20
 """Numbers that are measured at once."""
 
 
@@ -151,7 +151,7 @@ def measured(
 
     They are kept in the file `path`, and read back from there if it is of the same data and says as much; a file of
     other statistics is written over, one that is something else is an InputError. Beside the blocks, two batches of
-    about 4 million numbers, or one record, are in memory, and 48 bytes an element if asked for by element.
+    about a million numbers, or one record, are in memory, and 48 bytes an element if asked for by element.
 
     Args:
         data: as its batches are: a part of all records for a part's statistics, standardised for those of a model's
