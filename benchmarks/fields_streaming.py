@@ -89,9 +89,7 @@ def main() -> None:
         write(path, options.times)
         size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file()) / 1e9
         raw = options.times * len(VARIABLES) * SHAPE[0] * SHAPE[1] * 4 / 1e9
-        print(
-            f"{options.times} records of {len(VARIABLES)} × {SHAPE[0]} × {SHAPE[1]}: {raw:.2f} GB, stored in {size:.2f} GB"
-        )
+        print(f"{options.times} records of {(len(VARIABLES), *SHAPE)}: {raw:.2f} GB, stored in {size:.2f} GB")
         rows = {
             "one thread, not ahead": {"kind": "batches", "threads": 1, "ahead": False, "work": 0.0},
             "four threads, not ahead": {"kind": "batches", "threads": 4, "ahead": False, "work": 0.0},

@@ -246,6 +246,24 @@ def test_it_says_what_it_reads(tmp_path: Path) -> None:
     assert "100 records are stored as one, so each is unpacked several times" in narrow.describe()
 
 
+def test_chunks_that_are_lost_are_counted(tmp_path: Path) -> None:
+    """Zarr reads them as the value that fills: NaN is refused, and of others it is said."""
+    for fill in (0.0, np.nan):
+        path = tmp_path / f"{fill}.zarr"
+        array = zarr.create_array(str(path), shape=(9, 4, 4), chunks=(3, 4, 4), dtype="f4", fill_value=fill)
+        array[:] = 1.0
+        data = open_fields(path, Layout(["a"], records=["dim_0"]))
+        assert "not stored" not in data.describe()
+        (path / "c" / "1" / "0" / "0").unlink()
+        data = open_fields(path, Layout(["a"], records=["dim_0"]))
+        assert f"{path}: 1 chunks are not stored, and read as {fill}" in data.describe()
+        if fill == fill:
+            data.batch(torch.arange(9))
+        else:
+            with pytest.raises(InputError, match="record 3, dim_0 3: a is nan"):
+                data.batch(torch.arange(9))
+
+
 def test_no_record_that_is_not_there(tmp_path: Path) -> None:
     data = open_fields(written(world(), tmp_path, "zarr3"), LAYOUT).split(0.5, 0.5)[0]
     for wrong in (-1, 6):

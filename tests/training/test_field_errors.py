@@ -1,6 +1,7 @@
 """What is wrong with files of fields is said, with the file, the variable, the record, what was found and expected."""
 
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -254,6 +255,14 @@ def test_a_mask_of_nothing_and_settings_that_are_none(tmp_path: Path) -> None:
         data.between("2001")
     with pytest.raises(InputError, match="'yesterday', expected a date"):
         data.between("yesterday")
+
+
+@pytest.mark.parametrize(("kind", "package"), [("zarr3", "zarr"), ("netcdf4", "h5py"), ("netcdf3", "xarray")])
+def test_packages_that_are_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, package: str) -> None:
+    path = written(world(), tmp_path, kind)
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(InputError, match=rf"needs '{package}': pip install 'ornstein\[fields\]'"):
+        open_fields(path, Layout(["t"]))
 
 
 def test_dates_need_times(tmp_path: Path) -> None:

@@ -119,6 +119,21 @@ def test_what_is_missing_is_counted_and_left_out(tmp_path: Path) -> None:
         measured(empty)
 
 
+def test_where_nothing_exists_nothing_is_measured(tmp_path: Path) -> None:
+    """Whatever stands there in the file."""
+    whole = world()
+    land = whole["land"].values > 0
+    whole["t"] = whole["t"].where(whole["land"] > 0, 1e9).transpose("time", "level", "lat", "lon")
+    data = open_fields(written(whole, tmp_path, "zarr3"), Layout(["t"], mask="land"))
+    known = measured(data, elements=True)
+    np.testing.assert_allclose(known.channels["state"].mean, whole["t"].values[:, :, land].astype("f8").mean((0, 2)))
+    assert known.elements["state"].count[:, ~land].max() == 0
+    for by in ("channel", "element"):
+        x, condition = known.standardised(data, by=by).batch(torch.arange(12))
+        assert (x[~condition["mask"]] == 0).all()
+        assert x.abs().max() < 6
+
+
 def test_what_has_no_spread_is_refused(tmp_path: Path) -> None:
     """Though the computed variance of many times 0.1 is not quite 0."""
     whole = world()

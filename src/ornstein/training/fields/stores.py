@@ -54,6 +54,10 @@ class Store(ABC):
         """What the file says of the array, such as its units."""
         return {}
 
+    def absent(self, name: str) -> tuple[int, Any]:
+        """How many chunks of an array are not stored, and the value that stands in their places."""
+        return 0, None
+
     def read(self, name: str, key: Key) -> np.ndarray:
         """The part of an array under slices, as it is stored; InputError if the file is damaged there."""
         with damaged(f"{self.path}: variable {name!r}"):
@@ -120,6 +124,11 @@ class ZarrStore(Store):
         if isinstance(said.get("_FillValue"), str) and found.dtype.kind == "f":
             said["_FillValue"] = _from_base64(said["_FillValue"])
         return said
+
+    def absent(self, name: str) -> tuple[int, Any]:
+        """Chunks that are lost, or were left out by Zarr, as are those that hold nothing but that value."""
+        found = self._arrays[name]
+        return found.nchunks - found.nchunks_initialized, found.fill_value
 
     def read(self, name: str, key: Key) -> np.ndarray:
         """Chunks of Blosc must be as long as they say: it reads past the end of one that was cut off."""

@@ -118,6 +118,11 @@ class Variable:
         """Of one record: (channels, *grid)."""
         return len(self.labels), *self.sizes(self.grid)
 
+    def absent(self, opened: Opened) -> list[str]:
+        """Which files lack chunks, in words: these are read as the value that fills."""
+        counts = [(one.path, *opened(one.path).absent(one.name)) for one in self.pieces]
+        return [f"{path}: {n} chunks are not stored, and read as {value}" for path, n, value in counts if n]
+
     def read(self, opened: Opened, which: int, begin: Sequence[int], end: Sequence[int]) -> np.ndarray:
         """A block of records of one piece, (records …, channels, *grid) float32; what is missing is NaN.
 
