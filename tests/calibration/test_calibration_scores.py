@@ -166,8 +166,8 @@ def test_scores_of_fields_see(score: Any, broken: dict[str, Any]) -> None:
 
 
 def test_crps_sees_bias_and_spread_but_no_correlation() -> None:
-    for broken in ({"bias": 0.5}, {"spread": 0.7}, {"spread": 1.4}):
-        assert_worse(crps, **broken)
+    for name, value in (("bias", 0.5), ("spread", 0.7), ("spread", 1.4)):
+        assert_worse(crps, **{name: value})
     rejected(assert_worse, crps, correlated=False)
 
 
