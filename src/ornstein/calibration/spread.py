@@ -113,9 +113,9 @@ def _edges(ensemble: Ensemble, bins: int, enough: int = 1 << 18) -> Float[np.nda
 class Reliability:
     """How often an event happened where it was given a probability, (bins,).
 
-    A share of few members is a noisy probability: even calibrated ensembles do not lie on the diagonal. What they do lie
-    on is known: members are exchangeable with the truth, so each is a truth for the others. Forecasts are therefore the
-    shares of all members but one, each left out in turn, and `expected` is how often the event happens to that one.
+    A share of few members is a noisy probability: even calibrated ensembles do not lie on the diagonal. What they do
+    lie on is known: members are exchangeable with the truth, so each is a truth for the others. Forecasts are therefore
+    the shares of all members but one, each left out in turn, and `expected` is how often the event happens to it.
 
     Attributes:
         threshold: the event is that the field is above it.

@@ -9,8 +9,8 @@ over blocks of cases and n points, the eigenvalues of n V / π have mean λ̄ an
 Two directions say what is wrong (Jolliffe & Primo 2008): `bias`, the slope over the ranks (positive: the truth lies
 high, the forecast low), and `spread`, the bend (positive: a ∪, too little spread).
 
-What a test did not see is worth as much as what it could have seen: `seen` is the smallest error of a Gaussian forecast that
-X² finds in 4 of 5 cases at the 5 % level.
+What a test did not see is worth as much as what it could have seen: `seen` is the smallest error of a Gaussian
+forecast that X² finds in 4 of 5 cases at the 5 % level.
 """
 
 from collections.abc import Callable
