@@ -46,8 +46,8 @@ def test_truths_and_samples_are_simulated() -> None:
     truths, samples = simulated(prior, observe, posterior(), members=5, seed=3)
     assert (truths == prior).all()
     assert samples.shape == (30, 5, 2)
-    again = simulated(torch.tensor(prior[:4]), observe_tensor, lambda y, n, s: torch.tensor(posterior()(y, n, s)), 5, 3)[1]
-    assert (again == samples[:4]).all()  # each case has keys of its own
+    again = simulated(torch.tensor(prior[:4]), observe_tensor, lambda *how: torch.tensor(posterior()(*how)), 5, 3)
+    assert (again[1] == samples[:4]).all()  # each case has keys of its own
 
 
 def observe_tensor(x: torch.Tensor, keys: Keys) -> np.ndarray:
@@ -126,7 +126,7 @@ def test_tarp_is_the_rank_of_the_distance() -> None:
 def test_missing_values_are_left_out() -> None:
     truths, samples = world(0, 10)
     truths[0], truths[1, 2] = np.nan, np.nan
-    assert len(tarp(truths, samples).ranks) == 8  # neither the case without data nor the one that it is the reference of
+    assert len(tarp(truths, samples).ranks) == 8  # without that case, and the one that it is the reference of
     found = sbc(truths, samples)
     assert [len(one.ranks) for one in found.values()] == [9, 9, 8, 9]
     assert len(sbc(truths, samples, {"mean": lambda x: np.nanmean(x, 1)})["mean"].ranks) == 9
@@ -150,7 +150,7 @@ Y, X = world(0, 6)
         (lambda: tarp(Y[:1], X[:1]), "1 cases in blocks of 1"),
         (lambda: tarp(np.full_like(Y, np.nan), X), "NaN everywhere"),
         (lambda: tarp(Y, X, -np.ones(4)), "weights: negative"),
-        (lambda: simulated(Y, observe, lambda y, n, s: y, 3), r"sample: gave shape \(4,\) for case 0, expected \(3, 4\)"),
+        (lambda: simulated(Y, observe, lambda y, n, s: y, 3), r"sample: gave shape \(4,\) for case 0"),
     ],
 )
 def test_what_is_wrong_is_named(call: Any, message: str) -> None:

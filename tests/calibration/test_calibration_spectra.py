@@ -66,7 +66,8 @@ def test_a_window_keeps_the_power_and_stops_the_leak_of_a_border() -> None:
 def test_latitudes_count_as_their_circles() -> None:
     field = np.stack([wave(1, 12, 0, 2)[0], wave(1, 12, 0, 4)[0]])
     k, power = spectrum(field, Along.latitudes([0.0, 60.0]))
-    assert dict(zip(k.tolist(), power.tolist(), strict=True)) == pytest.approx({1: 0, 2: 2 / 3, 3: 0, 4: 1 / 3, 5: 0, 6: 0})
+    assert k.tolist() == [1, 2, 3, 4, 5, 6]
+    assert power == pytest.approx(np.array([0, 2, 0, 1, 0, 0]) / 3)
 
 
 def test_missing_points_are_a_window() -> None:
@@ -80,7 +81,7 @@ def test_missing_points_are_a_window() -> None:
     assert kept == pytest.approx(spectrum(rows[:, 6:], Along())[1])
 
 
-def ratio_p(band: tuple[float, float], transform: Any = Radial()) -> Any:
+def ratio_p(band: tuple[float, float], transform: Any) -> Any:
     def p(truths: np.ndarray, samples: np.ndarray) -> float:
         found = spectra(truths, samples, transform).ratio(*band)
         assert found.error
@@ -93,13 +94,13 @@ SMALL = {"length": 1.0}
 
 
 def test_calibrated_members_have_the_power_of_the_truth() -> None:
-    assert_calibrated(ratio_p((2, 5)), 40, members=4, **SMALL)
+    assert_calibrated(ratio_p((2, 5), Radial()), 40, members=4, **SMALL)
     assert_calibrated(ratio_p((1, 3), Along()), 40, members=4, **SMALL)
 
 
 @pytest.mark.parametrize("broken", [{"correlated": False}, {"spread": 0.7}, {"spread": 1.4}])
 def test_broken_members_have_another_power(broken: dict[str, Any]) -> None:
-    rejected(assert_calibrated, ratio_p((2, 5)), 8, cases=60, members=4, **SMALL, **broken)
+    rejected(assert_calibrated, ratio_p((2, 5), Radial()), 8, cases=60, members=4, **SMALL, **broken)
 
 
 def test_spectra_are_of_each_case_and_member() -> None:

@@ -247,7 +247,7 @@ def point_weights(weights: Any, shape: tuple[int, ...]) -> Float[np.ndarray, "*f
         wrong = "negative" if (found < 0).any() else "all zero" if not found.any() else "not finite"
         raise InputError(f"weights: {wrong}, expected numbers ≥ 0, some of them positive")
     found = np.broadcast_to(found, shape)
-    return found / found.mean()
+    return np.asarray(found / found.mean())
 
 
 def latitude_weights(latitudes: Any) -> Float[np.ndarray, "latitudes 1"]:
