@@ -100,7 +100,8 @@ def test_points_are_thinned_until_they_are_not_correlated() -> None:
 
 
 def test_directions_say_what_is_wrong() -> None:
-    for settings, bias, spread in (({"bias": -0.5}, 1, 0), ({"spread": 0.7}, 0, 1), ({"spread": 1.5}, 0, -1)):
+    for name, value, bias, spread in (("bias", -0.5, 1, 0), ("spread", 0.7, 0, 1), ("spread", 1.5, 0, -1)):
+        settings: dict[str, Any] = {name: value}
         test = Ranks.of(*ensemble(0, 150, 20, signal=0.0, **settings)).histogram().test
         for found, expected in ((test.bias, bias), (test.spread, spread)):
             assert (abs(found) < 3.5) if not expected else (found * expected > 4), (settings, test)

@@ -64,7 +64,7 @@ def smallest(test: Any) -> Any:
     return p
 
 
-def share(test: Any, seeds: int, **broken: float) -> float:
+def share(test: Any, seeds: int, **broken: Any) -> float:
     return float(np.mean([test(*world(seed, **broken)) < 0.05 for seed in range(seeds)]))
 
 

@@ -90,8 +90,10 @@ def test_variogram_score_is_its_double_sum(fair: bool) -> None:
 def test_scores_of_fields_are_scoringrules() -> None:
     truths, samples = ensemble(1, 6, 5, 4)
     y, x = truths.reshape(6, 16), samples.reshape(6, 5, 16)
-    assert energy_score(truths, samples).value == pytest.approx(scoringrules.es_ensemble(y, x, estimator="fair").mean())
-    peer = scoringrules.vs_ensemble(y, x, p=0.7, estimator="fair").mean() / (16 * 15)
+    energies: Any = scoringrules.es_ensemble(y, x, estimator="fair")
+    assert energy_score(truths, samples).value == pytest.approx(energies.mean())
+    variograms: Any = scoringrules.vs_ensemble(y, x, p=0.7, estimator="fair")
+    peer = variograms.mean() / (16 * 15)
     for pairs in (Listed.every(16), Near(9), list(combinations(range(16), 2))):
         assert variogram_score(truths, samples, p=0.7, pairs=pairs).value == pytest.approx(peer)
 
@@ -166,8 +168,9 @@ def test_scores_of_fields_see(score: Any, broken: dict[str, Any]) -> None:
 
 
 def test_crps_sees_bias_and_spread_but_no_correlation() -> None:
-    for name, value in (("bias", 0.5), ("spread", 0.7), ("spread", 1.4)):
-        assert_worse(crps, **{name: value})
+    worlds: list[dict[str, Any]] = [{"bias": 0.5}, {"spread": 0.7}, {"spread": 1.4}]
+    for broken in worlds:
+        assert_worse(crps, **broken)
     rejected(assert_worse, crps, correlated=False)
 
 

@@ -232,7 +232,7 @@ def spectra(truths: Any, samples: Any, transform: Transform = Radial(), *, block
     k = transform.wavenumbers(ensemble.shape)
     found = np.full((3, ensemble.cases, len(k)), np.nan)
     for whole in ensemble.whole():
-        there = whole.counted > 0
+        there = np.asarray(whole.counted > 0)
         some = there.reshape(len(there), -1).any(1)
         powers = _powers(whole.truth, whole.samples, transform, None if there.all() else there)
         found[:, whole.cases] = np.where(some[:, None], powers, np.nan)
@@ -251,6 +251,5 @@ def _powers(truth: np.ndarray, samples: np.ndarray, transform: Transform, there:
     members = samples.shape[1]
     step, mask = max(1, BLOCK // truth.size), None if there is None else there[:, None]
     chunks = [samples[:, start : start + step] for start in range(0, members, step)]
-    drawn = sum(power(chunk, mask) * (chunk.shape[1] / members) for chunk in chunks)
-    mean = sum(chunk.sum(1, dtype=np.float64) for chunk in chunks) / members
-    return np.array([power(truth, there), drawn, power(mean, there)])
+    drawn = np.sum([power(chunk, mask) * (chunk.shape[1] / members) for chunk in chunks], 0)
+    return np.array([power(truth, there), drawn, power(samples.mean(1, dtype=np.float64), there)])

@@ -278,12 +278,13 @@ def stamps(truth: Any, samples: Any, what: str = "", most: int = 6, unit: str = 
     scale = colors.Normalize(*_range(np.stack(list(shown.values()))))
     places = [0, 1, *range(3, len(shown) + 1)]  # the spread is third
     for place, (name, field) in zip(places, shown.items(), strict=True):
-        image = _stamp(panels[place], field, name, scale, "viridis", upward)
-    wide = _stamp(panels[2], spread, "spread", colors.Normalize(0, _range(spread)[1]), "magma", upward)
+        _stamp(panels[place], field, name, scale, "viridis", upward)
+    _stamp(panels[2], spread, "spread", colors.Normalize(0, _range(spread)[1]), "magma", upward)
     for axes in panels[len(shown) + 1 :]:
         axes.set_visible(False)
-    for shades, name in ((image, "field"), (wide, "spread")):
-        canvas.colorbar(shades, ax=list(panels), fraction=0.025, label=f"{name}{_in(unit)}").outline.set_visible(False)
+    for axes, name in ((panels[0], "field"), (panels[2], "spread")):
+        bar = canvas.colorbar(axes.images[0], ax=list(panels), fraction=0.025, label=f"{name}{_in(unit)}")
+        bar.outline.set_visible(False)
     buffer = BytesIO()
     canvas.savefig(buffer, format="png", dpi=130, bbox_inches="tight", metadata={"Software": None})
     some = f"the first {len(samples[:most])} of them"
@@ -291,12 +292,12 @@ def stamps(truth: Any, samples: Any, what: str = "", most: int = 6, unit: str = 
     return Figure(buffer.getvalue(), caption, "png", 130 * columns + 90)
 
 
-def _stamp(axes: Any, field: np.ndarray, name: str, scale: Any, cmap: str, upward: bool) -> Any:
+def _stamp(axes: Any, field: np.ndarray, name: str, scale: Any, cmap: str, upward: bool) -> None:
     axes.set_title(name, fontsize=8, pad=3)
     axes.set(xticks=[], yticks=[])
     for side in axes.spines.values():
         side.set_visible(False)
-    return axes.imshow(field, norm=scale, cmap=cmap, origin="lower" if upward else "upper", interpolation="nearest")
+    axes.imshow(field, norm=scale, cmap=cmap, origin="lower" if upward else "upper", interpolation="nearest")
 
 
 def _std(samples: np.ndarray, axis: int) -> np.ndarray:
