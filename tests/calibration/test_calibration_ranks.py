@@ -99,6 +99,12 @@ def test_points_are_thinned_until_they_are_not_correlated() -> None:
         assert max(0.6 * length, 1) <= min(thin) <= max(thin) <= most, (length, thin)
 
 
+def test_thinned_points_are_taken_where_there_are_data() -> None:
+    truths, samples = ensemble(0, 40, 10, 8)
+    truths[:, np.arange(8) % 4 != 1], truths[:, :, np.arange(8) % 4 != 2] = np.nan, np.nan
+    assert Ranks.of(truths, samples).histogram(thin=4).test.points == 40 * 4
+
+
 def test_directions_say_what_is_wrong() -> None:
     for name, value, bias, spread in (("bias", -0.5, 1, 0), ("spread", 0.7, 0, 1), ("spread", 1.5, 0, -1)):
         settings: dict[str, Any] = {name: value}

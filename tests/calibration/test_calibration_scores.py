@@ -1,5 +1,6 @@
 """Scores against their sums written out, against one another, and against ensembles broken on purpose."""
 
+import sys
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -146,6 +147,23 @@ def test_scores_do_not_depend_on_how_they_are_read(score: Any, monkeypatch: Any,
     assert score(*masked, weights).value == pytest.approx(whole.value, abs=1e-12)
 
 
+def test_scores_read_labelled_arrays_and_stores(tmp_path: Path) -> None:
+    xarray, zarr = pytest.importorskip("xarray"), pytest.importorskip("zarr")
+    truths, samples, weights = rainy()
+    labelled = xarray.DataArray(truths, dims=("time", "y", "x")), xarray.DataArray(samples)
+    stored = zarr.array(truths, chunks=(1, 4, 4)), zarr.array(samples, chunks=(1, 2, 4, 4))
+    for arrays in (labelled, stored):
+        assert crps(*arrays, weights).value == pytest.approx(crps(truths, samples, weights).value)
+    assert crps(*labelled, xarray.DataArray(weights)).value == crps(truths, samples, weights).value
+
+
+def test_without_scoringrules_the_extra_is_named(monkeypatch: Any) -> None:
+    monkeypatch.setitem(sys.modules, "scoringrules", None)
+    with pytest.raises(on.InputError, match=r"the CRPS needs 'scoringrules': pip install 'ornstein\[fields\]'"):
+        crps(Y, X)
+    assert energy_score(Y, X).value > 0
+
+
 # What a score must see -------------------------------------------------------------------------------
 
 
@@ -256,6 +274,7 @@ def test_what_is_wrong_is_named(score: Any, truths: Any, samples: Any, weights: 
     ("call", "message"),
     [
         (lambda: crps(Y, X, block=0), "block: 0"),
+        (lambda: crps([[1.0], [1.0, 2.0]], X), "rows of different lengths"),
         (lambda: gaussian_crps(Y, Y, -np.ones_like(Y)), "std: -1, expected positive"),
         (lambda: gaussian_crps(Y, Y[:2], np.ones_like(Y)), "mean: shape"),
         (lambda: brier(Y, X, float("nan")), "threshold: nan"),

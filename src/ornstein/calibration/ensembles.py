@@ -210,8 +210,13 @@ def stacked(truths: Any, **arrays: Any) -> Stacked:
 
 
 def shaped(values: Any) -> Any:
-    """What can be sliced and has a shape; lists become arrays."""
-    return values if hasattr(values, "shape") and hasattr(values, "__getitem__") else np.asarray(values)
+    """What can be sliced and has a shape; lists become arrays. InputError for rows of different lengths."""
+    if hasattr(values, "shape") and hasattr(values, "__getitem__"):
+        return values
+    try:
+        return np.asarray(values)
+    except ValueError:
+        raise InputError("expected arrays of one shape, found rows of different lengths") from None
 
 
 def real(values: Any, name: str) -> np.ndarray:

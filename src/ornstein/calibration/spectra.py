@@ -232,10 +232,10 @@ def spectra(truths: Any, samples: Any, transform: Transform = Radial(), *, block
     k = transform.wavenumbers(ensemble.shape)
     found = np.full((3, ensemble.cases, len(k)), np.nan)
     for whole in ensemble.whole():
-        there = np.asarray(whole.counted > 0)
+        there = whole.counted > 0
         some = there.reshape(len(there), -1).any(1)
         powers = _powers(whole.truth, whole.samples, transform, None if there.all() else there)
-        found[:, whole.cases] = np.where(some[:, None], powers, np.nan)
+        found[:, whole.cases] = np.where(np.expand_dims(some, 1), powers, np.nan)
     if np.isnan(found).all():
         raise InputError("truths, samples: no case has data (NaN everywhere)")
     return Spectra(k, found[0], found[1], found[2], block)
