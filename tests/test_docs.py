@@ -16,6 +16,7 @@ DOCS = Path(__file__).parent.parent / "docs"
         ("pictures.md", 2, "Samples of images/openmoji"),
         ("sequences.md", 6, "valid in 50 calls"),
         ("say-what-you-know.md", 7, "beyond what this model draws"),
+        ("calibration.md", 4, "TARP: 100 cases, p = "),
         ("from-energy-to-samples.md", 13, "the draws have lost part of the density"),
     ],
 )

@@ -89,8 +89,8 @@ def test_repeated_cases_are_one_block() -> None:
     def repeated(block: int) -> Any:
         return lambda y, x: histogram_p(np.repeat(y[:, :1, :1], 6, 0), np.repeat(x[..., :1, :1], 6, 0), block=block)
 
-    assert_calibrated(repeated(6), cases=80)
-    rejected(assert_calibrated, repeated(1), cases=80)
+    assert_calibrated(repeated(6), 40, cases=80, size=2)
+    rejected(assert_calibrated, repeated(1), 20, cases=80, size=2)
 
 
 def test_points_are_thinned_until_they_are_not_correlated() -> None:
@@ -219,8 +219,8 @@ def ratio_p(truths: np.ndarray, samples: np.ndarray) -> float:
 
 
 def test_calibrated_spread_is_the_error() -> None:
-    assert_calibrated(ratio_p, cases=60)
-    assert_calibrated(lambda y, x: ratio_p(y, x[:, :3]), cases=60)
+    assert_calibrated(ratio_p, 40, cases=60)
+    assert_calibrated(lambda y, x: ratio_p(y, x[:, :3]), 40, cases=60)
 
 
 @pytest.mark.parametrize("broken", [{"spread": 0.8}, {"spread": 1.25}, {"bias": 0.7}])
@@ -266,7 +266,7 @@ def reliability_p(truths: np.ndarray, samples: np.ndarray) -> float:
 
 
 def test_events_happen_as_often_as_they_should() -> None:
-    assert_calibrated(reliability_p, 40, cases=120)
+    assert_calibrated(reliability_p, 30, cases=120)
     rejected(assert_calibrated, reliability_p, 12, cases=120, members=20, bias=0.7)
     rejected(assert_calibrated, reliability_p, 12, cases=120, members=20, spread=0.5)
 
