@@ -51,6 +51,8 @@ _HOMES = {
     "draw_with_log_prob": "sampling.flows",
     "elbo": "sampling.likelihood",
     "log_prob": "sampling.likelihood",
+    "Bounded": "guidance.constraints",
+    "Constraint": "guidance.constraints",
     "Fixed": "guidance.measurements",
     "Measurement": "guidance.measurements",
     "Exchange": "mcmc.clouds",
@@ -105,6 +107,7 @@ _HOMES = {
 }
 _MODULES = {
     "chains": "mcmc.chains",
+    "constraints": "guidance.constraints",
     "folding": "domains.sequences.folding",
     "grids": "sampling.grids",
     "operators": "guidance.operators",
@@ -175,8 +178,9 @@ if TYPE_CHECKING:
     from .domains.sequences import folding
     from .errors import InputError
     from .events import Event
-    from .guidance import operators
+    from .guidance import constraints, operators
     from .guidance.calculators import calculated
+    from .guidance.constraints import Bounded, Constraint
     from .guidance.factors import ClassifierGuidance, Energy, Factor, NoisyClassifierGuidance, Reward
     from .guidance.measurements import Fixed, Measurement
     from .keys import Keys

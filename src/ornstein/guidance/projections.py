@@ -188,6 +188,7 @@ class Nearest(Projection):
 
     def _raise(self, missed: Tensor, b: Tensor, who: str) -> None:
         """InputError that names the worst element."""
+        missed = missed.detach()
         sample, *place = (int(k) for k in torch.unravel_index(missed.abs().argmax(), missed.shape))
         value = b[min(sample, len(b) - 1)][tuple(place)].item()
         gap, towards = float(missed.abs().max()), self._back(missed / self._lengths(missed)).abs().max()
