@@ -376,7 +376,7 @@ class RandomField(Denoiser):
         assert isinstance(x_t, Tensor)
         alpha, sigma = (level(torch.as_tensor(t)) for level in (Cosine().alpha, Cosine().sigma))
         shrink = Spectral(self.cov.basis, self.cov.variance / (alpha**2 * self.cov.variance + sigma**2))
-        return Normal(alpha * shrink(x_t), Spectral(self.cov.basis, self.cov.variance * shrink.variance * sigma**2))
+        return Normal(alpha * shrink(x_t), shrink * sigma**2)
 
 
 FIELD = RandomField(power_law((SIDE, SIDE), 3, periodic()))
@@ -392,6 +392,8 @@ def test_a_covariance_with_a_root_keeps_one() -> None:
     prior = matrix_of(before, (SIDE, SIDE), 3)
     rows = torch.eye(SIDE**2).double()[RIM.operator.seen.flatten()]
     gain = prior @ rows.T @ (rows @ prior @ rows.T).inverse()
+    kriged = like.flatten(1) + (RIM.b.double() - RIM.operator(like)) @ gain.T
+    assert_close(found.mean.flatten(1), kriged, 1e-4)
     assert_close(matrix_of(found.cov, (SIDE, SIDE), 3), prior - gain @ rows @ prior, 1e-5)
     drawn = found.cov.root(like)
     assert RIM.operator(drawn).abs().max() < 1e-12
