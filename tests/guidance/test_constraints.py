@@ -14,6 +14,7 @@ from ornstein.denoisers.oracles import GaussianComponents, Mixture
 from ornstein.errors import InputError
 from ornstein.guidance.constraints import Bounded, Constraint, Outflow, boundary, divergence, flux, mean, total
 from ornstein.guidance.factors import Energy, Factor
+from ornstein.guidance.interval import Interval
 from ornstein.guidance.measurements import Fixed, Measurement
 from ornstein.guidance.operators import Downsample, Fourier, Mask, Matrix, Operator, linear
 from ornstein.guidance.projections import projection
@@ -275,6 +276,24 @@ def test_equations_and_a_measurement_are_one_posterior(kind: str) -> None:
     gain = cov @ rows.T @ (rows @ cov @ rows.T + noise).inverse()
     assert_close(given.mean, CENTER + (torch.cat([GOAL, SEEN]) - CENTER @ rows.T) @ gain.T, 1e-5)
     assert_close(matrix_of(given.cov), cov - gain @ rows @ cov, 1e-5)
+
+
+def test_many_equations_are_one_solve_with_a_measurement() -> None:
+    """Or else each product of the measurement with the covariance would be a solve of the equations."""
+    seen = Measurement(torch.zeros(3), Matrix(torch.ones(3, 32), (2, 4, 4)), 0.1)
+    assert divergence().merged(seen) is not None
+    assert mean(0.0, (2, 4, 4)).merged(seen) is None
+    assert mean(0.0, (2, 4, 4)).merged(divergence()) is not None
+
+
+@pytest.mark.parametrize("until", [0.4, 1.0])
+def test_an_equation_that_counts_late_holds_at_last(until: float) -> None:
+    late = world() & Interval(TWO, until) & Energy(lambda x: x[:, 0].square())
+    for kernel in (Predictor(0.0, 2), Particles()):
+        x = Sampler(uniform(5), (kernel,)).run(late, Keys.of(0, 8), start=Keys.of(7, 8).normal(SIZE))
+        assert missed(Matrix(ROWS), x, GOAL) <= 1e-12
+    early = late(Keys.of(7, 8).normal(SIZE), 0.9).mean
+    assert (missed(Matrix(ROWS), early, GOAL) > 1e-3) == (until < 0.9)
 
 
 def test_what_contradicts_itself_is_named_with_the_gap() -> None:
