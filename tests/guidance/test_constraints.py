@@ -118,7 +118,7 @@ def test_the_test_rejects_a_narrow_measurement() -> None:
 class Projected(Constraint):
     """A broken twin: the nearest state, without the belief's covariance."""
 
-    def _conditioned(self, belief: Any, *place: Any) -> Any:
+    def _conditioned(self, belief: Any, place: Any = None) -> Any:
         return self.log_expect(belief), belief
 
     def log_expect(self, belief: Any) -> Any:

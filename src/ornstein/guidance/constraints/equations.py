@@ -88,10 +88,9 @@ class Constraint(Exact):
 
     @property
     def numbers(self) -> int:
-        one = (
-            isinstance(self.b, str) or not self.b.ndim
-        )  # how many equations it stands for is not said: take it for many
-        return FORMED if one else self.b[0].numel() if self.b.ndim > 1 else self.b.numel()
+        if isinstance(self.b, str) or not self.b.ndim:
+            return FORMED  # how many equations one number stands for is not said: take them for many
+        return self.b[0].numel() if self.b.ndim > 1 else self.b.numel()
 
     def bound(self, condition: Condition | None) -> "Constraint":
         if not isinstance(self.b, str):
