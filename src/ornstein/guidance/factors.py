@@ -136,7 +136,8 @@ class Factor(Guide):
         """InputError if it is not about data of this space."""
 
     def guide(self, denoiser: Denoiser) -> "Factored":
-        self.require_fit(denoiser.space)
+        if getattr(denoiser, "map", None) is None:  # or else it is of the field that the map leads to
+            self.require_fit(denoiser.space)
         if isinstance(denoiser, Factored):
             return replace(denoiser, factors=(*denoiser.factors, self))
         return Factored(denoiser, (self,))
@@ -218,8 +219,9 @@ def update(
         for place in places[1:]:
             values[place] = torch.zeros_like(value)
     for _, factor in groups[:-1]:  # what came later may have moved what holds exactly, if only by round-off
-        mean = belief.mean
-        belief = _with_mean(belief, mean, factor.held(mean, space))
+        if factor.time_independent:
+            mean = belief.mean
+            belief = _with_mean(belief, mean, factor.held(mean, space))
     return torch.stack(values), belief
 
 
