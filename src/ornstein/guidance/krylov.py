@@ -106,9 +106,7 @@ def _turned(preconditioner: Product | None, residual: Tensor) -> Tensor:
     found = preconditioner(residual)
     if not isinstance(found, Tensor) or found.shape != residual.shape:
         got = tuple(found.shape[1:]) if isinstance(found, Tensor) else f"a {type(found).__name__}"
-        raise InputError(
-            f"the preconditioner gives {got}, expected the shape of what it is given: {tuple(residual.shape[1:])}"
-        )
+        raise InputError(f"the preconditioner gives {got}, expected {tuple(residual.shape[1:])}, as it is given")
     return found.to(residual)
 
 
@@ -195,25 +193,24 @@ def _quadrature(
     again by three quarters of the steps.
     """
     shown = metric or (lambda v: v)
-    norm = _norm(start, shown(start))
-    vectors = [start / left(norm, start).to(start)]
-    duals = [shown(vectors[0])]
-    diagonal, beside = [], []
-    for _ in range(steps):
-        image = system(vectors[-1])
-        diagonal.append(per_sample_sum(duals[-1].double() * image))
-        for _ in range(2):  # all of them, twice: Lanczos vectors lose their orthogonality
-            for vector, dual in zip(vectors, duals, strict=True):
-                image = image - left(per_sample_sum(dual.double() * image), image).to(image) * vector
+    vectors = start.new_zeros(steps, *start.shape)
+    duals = vectors if metric is None else torch.zeros_like(vectors)
+    diagonal, beside, image, size = [], [], start, torch.zeros(())
+    for k in range(steps):
         dual = shown(image)
-        length = _norm(image, dual)
-        whole = length <= 1e-6 * diagonal[-1].abs()  # the Krylov space is complete
-        scale = left(torch.where(whole, 0.0, 1 / torch.where(whole, 1.0, length)), image).to(image)
-        beside.append(torch.where(whole, 0.0, length))
-        vectors.append(image * scale)
-        duals.append(dual * scale)
-    early = _gauss(diagonal[: (3 * steps + 3) // 4], beside)
-    return *_gauss(diagonal, beside), early[0]
+        length = per_sample_sum(image.double() * dual).clamp(min=0).sqrt()
+        length = torch.where(length <= 1e-6 * size.to(length), 0.0, length)  # the Krylov space is complete
+        scale = left(torch.where(length > 0, 1 / length, 0.0), image).to(image)
+        vectors[k], duals[k] = image * scale, dual * scale
+        image = system(vectors[k])
+        size = per_sample_sum(duals[k].double() * image)
+        for _ in range(2):  # from all of them, twice: Lanczos vectors lose their orthogonality
+            along = torch.einsum("kbi,bi->kb", duals[: k + 1].flatten(2), image.flatten(1))
+            image = image - torch.einsum("kb,kb...->b...", along, vectors[: k + 1])
+        diagonal.append(size)
+        beside.append(length)
+    early = _gauss(diagonal[: (3 * steps + 3) // 4], beside[1:])
+    return *_gauss(diagonal, beside[1:]), early[0]
 
 
 def _gauss(diagonal: list[Tensor], beside: list[Tensor]) -> tuple[Float[Tensor, " batch"], Float[Tensor, " batch"]]:
@@ -227,7 +224,3 @@ def _gauss(diagonal: list[Tensor], beside: list[Tensor]) -> tuple[Float[Tensor, 
     values, axes = torch.linalg.eigh(band)
     logs, weights = values.clamp(min=1e-9).log(), axes[:, 0] ** 2
     return (weights * logs).sum(1), (weights * logs**2).sum(1)
-
-
-def _norm(x: Tensor, dual: Tensor) -> Float[Tensor, " batch"]:
-    return per_sample_sum(x.double() * dual).clamp(min=0).sqrt()
