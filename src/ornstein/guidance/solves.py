@@ -11,11 +11,11 @@ measurements of one state are stacked into one solve: taken one after the other,
 covariance would be a solve of the first.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from math import log, pi, prod
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -37,7 +37,8 @@ SHARED = 4096
 EACH = 256
 """The same where C has a root, and it or A is each sample's own."""
 
-Preconditioning = Literal["gaussian"] | Callable[[Tensor, Any], Tensor] | None
+Preconditioning = Any
+""" "gaussian", None, or a function of residuals and the time; see Measurement."""
 
 
 @dataclass(frozen=True)
@@ -276,8 +277,7 @@ class Remaining:
         """log det S."""
         if self.limits.probes >= residual[0].numel():
             return formed_log_determinant(self._system, residual)
-        cheap, like = written(self.cov), self.like
-        probes, steps = (32, _STEPS[1]) if cheap else (self.limits.probes, steps)
+        like, probes = self.like, max(self.limits.probes, 32 if written(self.cov) else 1)
         if like is None:
             return log_determinant(self._system, signs(residual, probes), residual, steps)
         further = log_determinant(
