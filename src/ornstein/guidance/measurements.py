@@ -76,7 +76,7 @@ class Measurement(Factor):
     tolerance: float = 1e-4
     iterations: int = 100
     preconditioner: Preconditioning = "gaussian"
-    probes: int = 4
+    probes: int = 2
 
     def __post_init__(self) -> None:
         require_function(self, self.operator)

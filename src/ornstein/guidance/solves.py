@@ -57,7 +57,7 @@ class Limits:
     tolerance: float = 1e-4
     iterations: int = 100
     preconditioner: Preconditioning = "gaussian"
-    probes: int = 4
+    probes: int = 2
 
     def __post_init__(self) -> None:
         if not 0 < self.tolerance < 1:
