@@ -66,7 +66,7 @@ class Measurement(Factor):
             `data_std` would have in the place of C (best where that is a spectrum); a function of residuals
             (batch, *y), in the units of y, and the time (a number, or one a sample) applies an approximate inverse of
             R + A C Aᵀ, positive; None = the noise alone.
-        probes: of the estimate of log det S: gradients of the network, ten a probe.
+        probes: of the estimate of log det S; each costs about as many gradients as the solve.
     """
 
     y: Numbers
