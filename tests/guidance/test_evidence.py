@@ -130,7 +130,8 @@ def test_what_differs_from_sample_to_sample_is_exact_too(kind: str, dense: Dense
         operator = lambda x: mask(x).sinh()  # noqa: E731
     if kind == "each":
         scale = double([1.0, 0.5, 2.0])
-        cov, whole = STEEP * scale, scale[:, None, None] * dense.matrix
+        cov = replace(STEEP, variance=scale[:, None, None] * STEEP.variance)
+        whole = scale[:, None, None] * dense.matrix
     assert_exact(Measurement(y, operator, 0.3), cov, Dense(whole.contiguous()), mean)
 
 
@@ -141,7 +142,7 @@ def test_beyond_what_is_formed_the_value_is_within_its_error(
     monkeypatch.setattr(solves, "SHARED", 10)
     monkeypatch.setattr(solves, "EACH", 10)
     mean, y = states(2), Keys.of(4, 1).normal(60)[0]
-    cov = STEEP if shared else STEEP * double([1.0, 1.0])
+    cov = STEEP if shared else replace(STEEP, variance=STEEP.variance.expand(2, *SHAPE))
     factor = Measurement(y, sensors(60), 0.3, tolerance=1e-6, direct=20, iterations=300)
     value, belief, effort = effort_of(factor, cov, mean)
     expected, exact = factor.update(Normal(mean, Dense(dense.matrix.expand(2, -1, -1))), mean, 0.5, SPACE)
