@@ -58,7 +58,7 @@ class Measurement(Seen):
             `data_std` would have in the place of C (best where that is a spectrum); a function of residuals
             (batch, *y), in the units of y, and the time (a number, or one a sample) applies an approximate inverse of
             R + A C Aᵀ, positive; None = the noise alone.
-        probes: of the estimate of log det S: gradients of the network, ten a probe.
+        probes: of the estimate of log det S; each costs about as many gradients as the solve.
         map: from the states to the field that was measured, bound; put there by `through`. Where it is not affine the
             measurement is linearised, as a function is.
     """
@@ -70,7 +70,7 @@ class Measurement(Seen):
     tolerance: float = 1e-4
     iterations: int = 100
     preconditioner: Preconditioning = "gaussian"
-    probes: int = 4
+    probes: int = 2
     map: Map | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
