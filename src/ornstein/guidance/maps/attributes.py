@@ -43,9 +43,10 @@ def lined(map: Map, name: str, x: Tensor) -> Tensor:
         own in (1, whole) for own, whole in zip(spread.shape[1:], x.shape[1:], strict=True)
     )
     if not fits:
+        each = ": one a sample is said by the name of a condition" if numbers.ndim > x.ndim else ""
         raise InputError(
             f"{who} has the shape {tuple(numbers.shape[1:])}, which does not line up with fields of shape "
-            f"{tuple(x.shape[1:])}"
+            f"{tuple(x.shape[1:])}{each}"
         )
     if len(spread) not in (1, len(x)) and len(x) != 1:
         raise InputError(f"{who} is of {len(spread)} samples, found {len(x)}")

@@ -28,7 +28,7 @@ class Whitened(Map):
         mean: in the unit of the field.
     """
 
-    cov: Rooted
+    cov: Rooted | Any
     mean: Field = 0.0
 
     def __post_init__(self) -> None:
@@ -56,7 +56,7 @@ class Whitened(Map):
     def __call__(self, x: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
         return lined(self, "mean", require_tensor(self, x)) + self.cov.root(x)
 
-    def inverse(self, field: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
+    def inverse(self, field: Any) -> Float[Tensor, "batch ..."]:
         return self.cov.whiten(require_tensor(self, field) - lined(self, "mean", field))
 
     def log_det(self, x: Float[Tensor, "batch ..."]) -> Float[Tensor, " batch"]:
@@ -105,7 +105,7 @@ class Lifted(Map):
         embedded = self._embedded(require_tensor(self, x))
         return lined(self, "lift", embedded) + embedded
 
-    def inverse(self, field: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
+    def inverse(self, field: Any) -> Float[Tensor, "batch ..."]:
         off = self._off(require_tensor(self, field))
         self._require_boundary(off, field, ~self.interior.to(field.device))
         return self._picked(off)
