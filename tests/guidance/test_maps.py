@@ -247,7 +247,7 @@ def test_a_map_of_other_states_is_refused(map: Map, message: str) -> None:
 
 
 def test_a_map_is_of_whole_continuous_fields() -> None:
-    with pytest.raises(InputError, match="Log: maps are of continuous fields .*, not of Centered"):
+    with pytest.raises(InputError, match=r"Log: maps are of continuous fields .*, not of Centered"):
         Log().require_fit(Centered((4, 3)))
     with pytest.raises(InputError, match="Parts: the model has no part 'y', only x, tokens"):
         Parts({"y": Log()}).require_fit(coupled().space)
