@@ -3,8 +3,9 @@
     Spectral      C = U diag(v) Uᵀ,            L = U diag(√v) Uᵀ,         log det C = Σ log v
     Downdated     C = L₀ (1 − Q diag(λ) Qᵀ) L₀ᵀ,  L = L₀ (1 − Q diag(1 − √(1 − λ)) Qᵀ),  log det C₀ + Σ log (1 − λ)
 
-L₀ is the root of the covariance C₀ before m numbers were seen, Q has m orthonormal fields as columns, and λ ∈ [0, 1) is
-the share of the variance along each of them that was explained. Batch axes of length 1 stand for all samples.
+L₀ is the root of the covariance C₀ before m numbers were seen, Q has m orthonormal fields as columns, and λ ∈ [0, 1] is
+the share of the variance along each of them that was explained. Where λ = 1 nothing is left to draw; a density counts a
+width of a millionth there. Batch axes of length 1 stand for all samples.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,7 +21,7 @@ from .states import Time, left
 from .transforms import PIXELS, Basis, Separable
 
 _ALL = 1 - 1e-12
-"""The largest share that can be explained: what is certain still has a width, of a millionth."""
+"""A larger share is all of it; in densities what is certain still has a width, of a millionth."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -131,7 +132,7 @@ class Downdated(Rooted):
     Attributes:
         before: the covariance C₀ = L₀ L₀ᵀ.
         directions: Q, orthonormal over the flattened event, (1 or batch, m, *event).
-        explained: λ, the share of the variance along each that is explained, in [0, 1), (1 or batch, m).
+        explained: λ, the share of the variance along each that is explained, in [0, 1], (1 or batch, m).
     """
 
     before: Rooted
@@ -168,7 +169,18 @@ class Downdated(Rooted):
         shares, axes = torch.linalg.eigh(flat @ flat.mT)
         shares = shares.clamp(min=0)
         along = axes.mT @ flat * shares.clamp(min=1e-14).rsqrt()[..., None]
-        return cls(before, along.reshape(fields.shape), shares.clamp(max=_ALL))
+        return cls(before, along.reshape(fields.shape), torch.where(shares > _ALL, 1.0, shares))
+
+    @classmethod
+    def within(cls, before: Rooted, rows: Float[Tensor, "1 m ..."]) -> "Downdated":
+        """C₀ given A x₀ without any doubt: L₀ (1 − Q Qᵀ) L₀ᵀ, where Q spans L₀ᵀ Aᵀ.
+
+        Args:
+            before: C₀.
+            rows: of A, each a field, float64; they need not be independent.
+        """
+        across = _orthonormal(_each(before.root_transposed, rows.expand(before.batch, *rows.shape[1:]), before.batch))
+        return cls(before, across, (across.flatten(2).square().sum(2) > 0.5).to(across))
 
     def __repr__(self) -> str:
         return f"Downdated({self.before}, {self.explained.shape[1]} numbers)"
@@ -179,7 +191,7 @@ class Downdated(Rooted):
 
     @property
     def log_det(self) -> Float[Tensor, " #batch"]:
-        return self.before.log_det + (-self.explained.double()).log1p().sum(1)
+        return self.before.log_det + (-self.explained.double().clamp(max=_ALL)).log1p().sum(1)
 
     def __call__(self, v: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
         return self.before.root(self._shrunk(self.before.root_transposed(v), self.explained))
@@ -191,7 +203,7 @@ class Downdated(Rooted):
         return self._shrunk(self.before.root_transposed(v), 1 - (1 - self.explained).sqrt())
 
     def whiten(self, x: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
-        return self._shrunk(self.before.whiten(x), 1 - (1 - self.explained).rsqrt())
+        return self._shrunk(self.before.whiten(x), 1 - (1 - self.explained.clamp(max=_ALL)).rsqrt())
 
     def less(self, gain: Float[Tensor, "#batch m ..."], precision: Float[Tensor, "#batch m m"]) -> "Downdated":
         return Downdated.of(self, gain, precision)
@@ -279,6 +291,19 @@ def _each(
     if batch > 1:
         return torch.stack([function(field.expand(batch, *field.shape[1:])) for field in fields.unbind(1)], 1)
     return function(fields.flatten(0, 1)).reshape(fields.shape)
+
+
+def _orthonormal(fields: Float[Tensor, "#batch m ..."]) -> Float[Tensor, "#batch m ..."]:
+    """As many orthonormal fields as there are independent ones, over the same space, the rest 0.
+
+    What is orthogonal only up to the squared condition of the fields after one pass is so to round-off after two.
+    """
+    flat = fields.flatten(2)
+    for _ in range(2):
+        size, axes = torch.linalg.eigh(flat @ flat.mT)
+        least = 1e-13 * size[:, -1:].clamp(min=1e-300)
+        flat = axes.mT @ flat * torch.where(size > least, size.clamp(min=1e-300).rsqrt(), 0.0)[..., None]
+    return flat.reshape(fields.shape)
 
 
 def _beside(values: Float[Tensor, "#batch m"], fields: Float[Tensor, "#batch m ..."]) -> Tensor:

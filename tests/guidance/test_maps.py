@@ -11,11 +11,13 @@ from ornstein.beliefs import Normal
 from ornstein.covariances import Dense
 from ornstein.denoisers.maps import Map
 from ornstein.errors import InputError
+from ornstein.guidance.constraints import Bounded, Constraint
 from ornstein.guidance.factors import ClassifierGuidance, Energy, Factor, NoisyClassifierGuidance, Reward, Smooth
 from ornstein.guidance.interval import Interval
 from ornstein.guidance.maps import Composed, Lifted, Log, Logit, Parts, Residual, Softplus, Standardised, Whitened
 from ornstein.guidance.measurements import Fixed, Measurement, RigidMotif
-from ornstein.guidance.operators import Matrix
+from ornstein.guidance.operators import Mask, Matrix
+from ornstein.guidance.projections import projection
 from ornstein.keys import Keys
 from ornstein.roots import Spectral
 from ornstein.spaces import Centered, Euclidean
@@ -99,6 +101,7 @@ def factors(shape: tuple[int, ...]) -> dict[str, Factor]:
         "fixed": Fixed(torch.full(shape, 9.0, dtype=torch.float64), at),
         "an energy": Energy(lambda f: ((f - 9) ** 2).flatten(1).sum(1) / 50 + f[:, 0, 0] / 3),
         "a classifier": ClassifierGuidance(lambda f: torch.nn.functional.logsigmoid(f.flatten(1).mean(1) - 9)),
+        "bounds": Bounded(8.0, slack=2.0),
         "late": Interval(Measurement(y, rows(shape), std), 0.7),
     }
 
@@ -187,7 +190,7 @@ def test_a_reward_sees_the_field() -> None:
     assert_close(value, (COARSE + SCALE * mean).flatten(1).sum(1))
 
 
-@pytest.mark.parametrize("name", ["by variable", "a residual", "each its own scale", "lifted", *CURVED])
+@pytest.mark.parametrize("name", ["by variable", "a residual", "each its own scale", "whitened", "lifted", *CURVED])
 def test_what_is_fixed_in_the_field_holds_to_round_off(name: str) -> None:
     map = (AFFINE | CURVED)[name].bound(GIVEN)
     x = KEYS.fold("x").normal(*SHAPE)
@@ -199,6 +202,45 @@ def test_what_is_fixed_in_the_field_holds_to_round_off(name: str) -> None:
     assert_close(map(given.mean)[:, where], target[where].expand(N, 2), 1e-12)
     _, between = Fixed(target, where).through(map).update(given, x, 0.5, SPACE)
     assert_close(between.mean, given.mean, 1e-12)
+
+
+@pytest.mark.parametrize("name", AFFINE)
+@pytest.mark.parametrize("kind", ["sums", "elements"])
+def test_what_is_linear_in_the_field_holds_to_round_off(name: str, kind: str) -> None:
+    """And within the slack it is the posterior; the belief has no doubt left along it."""
+    map, x = AFFINE[name].bound(GIVEN), KEYS.fold("x").normal(*SHAPE)
+    field, roots = map(x), KEYS.fold("cov").normal(6, 6)
+    where = torch.zeros(field.shape[1:], dtype=torch.bool)
+    where[0, 0] = where[1, 2] = True
+    operator = Mask(where) if kind == "elements" else Matrix(Keys.of(4, 2).normal(where.numel()), tuple(where.shape))
+    b = operator(map(0 * x) + 0.25)[0]
+    exactly, cov = Constraint(operator, b, 1e-4).through(map), Dense(roots @ roots.mT)
+    value, given = exactly.update(Normal(x, cov), x, 0.5, SPACE)
+    assert_close(operator(map(given.mean)), b.expand(N, 2), 1e-11)
+    assert_close(exactly.held(x, SPACE), exactly.held(exactly.held(x, SPACE), SPACE), 1e-11)
+    noise = 1e-4 * (operator.matrix.norm(dim=1) if isinstance(operator, Matrix) else torch.ones(2).double())
+    expected, nearly = Measurement(b, operator, noise).through(map).update(Normal(x, cov), x, 0.5, SPACE)
+    assert_close(value, expected, 1e-6)
+    assert_close(given.mean, nearly.mean, 1e-5)
+    along = map.operator.adjoint(operator.adjoint(Keys.of(3, N).normal(2)))
+    assert_close(given.spread(along), torch.zeros_like(x), 1e-10)
+
+
+def test_equations_of_sums_do_not_hold_behind_a_logarithm() -> None:
+    with pytest.raises(InputError, match=r"Constraint: .* behind Log, and so cannot hold exactly"):
+        Constraint(Matrix(double([[1.0] * 6]), SHAPE), 1.0).through(Log())
+
+
+def test_a_projection_is_found_once() -> None:
+    """Behind whatever base, and in every step: its decomposition may be of a thousand equations."""
+    equation = Constraint(Matrix(double([[1.0] * 6]), SHAPE), 1.0)
+    x, condition = KEYS.normal(*SHAPE), {"coarse": COARSE}
+    found = []
+    for _ in range(2):
+        behind: Any = equation.through(AFFINE["a residual"].bound(condition))
+        found.append(projection(behind.equation(x).operator, x))
+        condition = {"coarse": COARSE + 1}
+    assert found[0] is found[1]
 
 
 def test_a_boundary_value_that_the_lift_does_not_have_is_refused() -> None:
@@ -308,5 +350,5 @@ def test_a_map_of_parts_leaves_the_others_as_they_are() -> None:
     assert_close(map.log_det(state), 2 * double([2.0] * 3).log())
     letters: Any = Fixed([0, 1], [True, False]).on("tokens").through(map)
     numbers: Any = Measurement([1.0], Matrix([[1.0, 0.0]]), 0.1).on("x").through(map)
-    assert letters.factor.placed is None
+    assert type(letters.factor) is Fixed
     assert_close(numbers.factor.map(state["x"]), field["x"])

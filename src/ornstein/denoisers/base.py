@@ -159,6 +159,15 @@ class Denoiser(ABC):
             "or ask energy_difference for the difference of two states"
         )
 
+    def held(self, x0: Any, condition: Condition | None = None) -> Any:
+        """Samples of clean data in which all that is known exactly holds to round-off; most know nothing so.
+
+        Args:
+            x0: clean states, (batch, ...).
+            condition: what each sample is given, name → (batch, ...); a missing name means that nothing is said.
+        """
+        return x0
+
     def latent(self, keys: Keys) -> Condition:
         """What each sample draws for itself before it starts, such as its component of a mixture."""
         return {}
@@ -225,6 +234,9 @@ class Guided(Denoiser):
     @property
     def device(self) -> torch.device:
         return self.denoiser.device
+
+    def held(self, x0: Any, condition: Condition | None = None) -> Any:
+        return self.denoiser.held(x0, condition)
 
     def latent(self, keys: Keys) -> Condition:
         return self.denoiser.latent(keys)

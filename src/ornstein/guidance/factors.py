@@ -23,9 +23,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..beliefs import Belief, Joint, Probs, counted, tallied
+from ..beliefs import Belief, Joint, Normal, Probs, counted, tallied
 from ..denoisers.base import Condition, Denoiser, Guide, Guided, Traits, require_guide, with_covariance
-from ..denoisers.mapped import map_of
+from ..denoisers.mapped import field_space, map_of, said
 from ..denoisers.maps import Map
 from ..deprecation import members, renamed
 from ..effort import Tally
@@ -103,6 +103,22 @@ class Factor(Guide):
         """x_t with what is certain filled in, where the denoiser may see it clean: letters under masks."""
         return x_t
 
+    def bound(self, condition: Condition | None) -> "Factor":
+        """The factor of the samples that are given this, for one that names a condition.
+
+        Args:
+            condition: what each sample is given, name → (batch, ...); a missing name means that nothing is said.
+        """
+        return self
+
+    def held(self, x: Any, space: Space) -> Any:
+        """x₀, or the mean of a belief about it, in which all that it says exactly holds to round-off.
+
+        Args:
+            space: the kind of data and its noise.
+        """
+        return x
+
     def shared(self, x: State) -> bool:
         """Whether it says the same of every sample, so that they can be one population; x: any state of one sample."""
         return True
@@ -120,7 +136,7 @@ class Factor(Guide):
         """InputError if it is not about data of this space."""
 
     def guide(self, denoiser: Denoiser) -> "Factored":
-        self.require_fit(denoiser.space)
+        self.require_fit(field_space(denoiser))
         if isinstance(denoiser, Factored):
             return replace(denoiser, factors=(*denoiser.factors, self))
         return Factored(denoiser, (self,))
@@ -136,16 +152,6 @@ class Factored(Guided):
         object.__setattr__(self, "factors", _ordered(self.factors))
         super().__post_init__()
 
-    def bound(self, condition: Condition | None, n: int) -> tuple[Factor, ...]:
-        """The factors as what they say of the model's own states, in their order there.
-
-        Args:
-            condition: what each sample is given, name → (batch, ...); a missing name means that nothing is said.
-            n: how many samples there are.
-        """
-        map = map_of(self, condition, n)
-        return self.factors if map is None else _ordered([factor.through(map) for factor in self.factors])
-
     def __and__(self, guide: Guide) -> Denoiser:
         require_guide(guide)
         return replace(self, denoiser=self.denoiser & guide) if guide.of_prior else super().__and__(guide)
@@ -156,6 +162,23 @@ class Factored(Guided):
             provenance=(*traits.provenance, *(factor.provenance for factor in self.factors)),
             time_independent=traits.time_independent and all(factor.time_independent for factor in self.factors),
         )
+
+    def bound(self, condition: Condition | None, n: int) -> tuple[Factor, ...]:
+        """What the factors say of the model's own states, of the samples that are given this; in their order there.
+
+        Args:
+            condition: what each sample is given, name → (batch, ...); a missing name means that nothing is said.
+            n: how many samples there are.
+        """
+        given, map = said(self, condition, n), map_of(self, condition, n)
+        factors = tuple(factor.bound(given) for factor in self.factors)
+        return factors if map is None else _ordered([factor.through(map) for factor in factors])
+
+    def held(self, x0: Any, condition: Condition | None = None) -> Any:
+        space = self.space.with_mask((condition or {}).get("mask"))
+        for _, factor in _solved_together(self.bound(condition, batch_size(x0))):
+            x0 = factor.held(x0, space)
+        return x0
 
     def __call__(self, x_t: State, t: Time, condition: Condition | None = None) -> Belief:
         space = self.space.with_mask((condition or {}).get("mask"))
@@ -189,12 +212,25 @@ def update(
         space: the kind of data and its noise.
     """
     values: list[Any] = [None] * len(factors)
-    for places, factor in _solved_together(factors):
+    groups = _solved_together(factors)
+    for places, factor in groups:
         value, belief = factor.update(belief, x_t, t, space)
         values[places[0]] = value
         for place in places[1:]:
             values[place] = torch.zeros_like(value)
+    for _, factor in groups[:-1]:  # what came later may have moved what holds exactly, if only by round-off
+        mean = belief.mean
+        belief = _with_mean(belief, mean, factor.held(mean, space))
     return torch.stack(values), belief
+
+
+def _with_mean(belief: Any, before: State, mean: State) -> Any:
+    """The belief with another mean, where that of continuous data has changed."""
+    if isinstance(belief, Joint):
+        assert isinstance(before, Mapping)
+        assert isinstance(mean, Mapping)
+        return replace(belief, parts={k: _with_mean(one, before[k], mean[k]) for k, one in belief.parts.items()})
+    return replace(belief, mean=mean) if isinstance(belief, Normal) and mean is not before else belief
 
 
 def _solved_together(factors: Sequence[Factor]) -> list[tuple[list[int], Factor]]:
@@ -416,6 +452,12 @@ class OnPart(Factor):
     @property
     def provenance(self) -> Mapping[str, Any]:
         return {**self.factor.provenance, "part": self.part}
+
+    def bound(self, condition: Condition | None) -> "OnPart":
+        return replace(self, factor=self.factor.bound(condition))
+
+    def held(self, x: Any, space: Any) -> Any:
+        return {**x, self.part: self.factor.held(x[self.part], space.parts[self.part])}
 
     def require_fit(self, space: Any) -> None:
         parts = getattr(space, "parts", {})

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..beliefs import Belief
+from ..denoisers.base import Condition
 from ..denoisers.maps import Map
 from ..errors import InputError
 from ..spaces import Space
@@ -49,6 +50,9 @@ class Interval(Factor):
 
     def tempered(self, power: float) -> "Interval":
         return replace(self, factor=self.factor.tempered(power))
+
+    def bound(self, condition: Condition | None) -> "Interval":
+        return replace(self, factor=self.factor.bound(condition))
 
     def through(self, map: Map) -> "Interval":
         return replace(self, factor=self.factor.through(map))

@@ -9,43 +9,30 @@ Rozet et al. 2024). A fixed value is the limit R → 0, and for categories a mas
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from functools import reduce
-from math import log, pi
-from typing import Any, ClassVar
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from ..beliefs import Belief, Normal, Probs
-from ..covariances import Covariance, Dense, Rooted
-from ..denoisers.maps import Map, Placed
+from ..denoisers.maps import Map
 from ..errors import InputError
 from ..spaces import Categorical, Space
 from ..states import State, Time, left, per_sample_sum
+from .exactly import Behind, Elements, Exact, Place, Seen
 from .factors import Factor, Updated
 from .functions import called, name_of, require_function
 from .operators import Centered, Mask, Operator, real_parts, tangent
-from .solves import Limits, Preconditioning, Sight, Whitened, solved, together
+from .projections import Equation
+from .solves import Limits, Preconditioning, Sight, Whitened, solved
 from .values import Flags, Numbers, as_mask, as_measured, as_numbers, as_tensor, require_finite
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where a belief was formed."""
-
-    space: Any
-    t: Time
-
-    def prior(self, belief: Normal, limits: Limits) -> Rooted | None:
-        """The covariance that Gaussian data would have, if that is what preconditions."""
-        known = getattr(self.space, "gaussian_cov", None)  # a space of a user's own may not say
-        return known(self.t, belief.mean) if known and limits.preconditioner == "gaussian" else None
-
-
 @dataclass(frozen=True, eq=False)
-class Measurement(Factor):
+class Measurement(Seen):
     """y = A x₀ + noise, for continuous data.
 
     What is NaN in y was not measured. Complex numbers count as their real and imaginary parts, each with its own noise.
@@ -69,8 +56,6 @@ class Measurement(Factor):
             (batch, *y), in the units of y, and the time (a number, or one a sample) applies an approximate inverse of
             R + A C Aᵀ, positive; None = the noise alone.
         probes: of the estimate of log det S: gradients of the network, ten a probe.
-        map: from the states to the field that was measured, bound; put there by `through`. Where it is not affine the
-            measurement is linearised, as a function is.
     """
 
     y: Numbers
@@ -81,7 +66,6 @@ class Measurement(Factor):
     iterations: int = 100
     preconditioner: Preconditioning = "gaussian"
     probes: int = 4
-    map: Map | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         require_function(self, self.operator)
@@ -115,7 +99,7 @@ class Measurement(Factor):
 
     @property
     def conjugate(self) -> bool:
-        return isinstance(self.operator, Operator) and (self.map is None or self.map.affine)
+        return isinstance(self.operator, Operator)
 
     @property
     def provenance(self) -> Mapping[str, Any]:
@@ -130,24 +114,26 @@ class Measurement(Factor):
         assert isinstance(x, Tensor)
         return self.y.ndim < self._linear(x)[0].ndim or len(self.y) == 1
 
-    def through(self, map: Map) -> "Measurement":
-        return replace(self, map=map)
-
     def log_expect(self, belief: Belief) -> Float[Tensor, " batch"]:
         return self._posterior(belief)[0]
 
     def update(self, belief: Belief, x_t: State, t: Time, space: Space) -> Updated:
         return self._posterior(belief, Place(space, t))
 
-    def merged(self, other: Factor) -> "Several | None":
-        return _merged((self,), other)
+    def through(self, map: Map) -> Factor:
+        if type(self).update is not Measurement.update or type(self).log_expect is not Measurement.log_expect:
+            return Factor.through(self, map)  # one of a user's own that says something else
+        return Behind(self, map)
+
+    @property
+    def joins(self) -> bool:
+        return type(self) is Measurement and self.conjugate  # one of a user's own may do something else
 
     def limits(self) -> Limits:
         """How far its solve goes."""
         return Limits(self.direct, self.tolerance, self.iterations, self.preconditioner, self.probes)
 
     def sight(self, mean: Float[Tensor, "batch ..."]) -> Sight:
-        """What it says of x₀ at the mean of a belief, in units of its noise."""
         who, mean = self._name, mean.detach()
         seen, operator = self._linear(mean)
         if len(seen) != len(mean):
@@ -161,10 +147,6 @@ class Measurement(Factor):
             shapes = f"{tuple(std.shape)}, expected one number, or one for each of {tuple(seen.shape[1:])}"
             raise InputError(f"{who}: std has the shape {shapes}")
         return Sight.of(operator, self.y.to(mean) - seen, std, mean, name_of(self.operator))
-
-    def pinned(self, belief: Normal) -> Normal:
-        """The belief as it is: a measurement leaves some doubt."""
-        return belief
 
     def preconditioned(self, sight: Sight, t: Time) -> Sight:
         """The sight with the user's own preconditioner, in units of the noise, where there is one."""
@@ -205,18 +187,16 @@ class Measurement(Factor):
         return seen, operator
 
     def _applied(self, mean: Tensor) -> tuple[Any, Operator]:
-        if not isinstance(self.operator, Operator) or not self.conjugate:
-            return called(self, self._tangent, mean)
-        if self.map is None:
+        if isinstance(self.operator, Operator):
             return called(self, self.operator, mean), self.operator
-        return called(self, self.operator, self.map(mean)), self.operator @ self.map.operator
+        return called(self, self._tangent, mean)
 
     def _tangent(self, mean: Tensor) -> tuple[Tensor, Operator]:
         smooth = True
 
         def followed(x: Tensor) -> Any:
             nonlocal smooth
-            seen: Any = self.operator(x if self.map is None else self.map(x))
+            seen: Any = self.operator(x)
             if not isinstance(seen, Tensor) or not (seen.is_floating_point() or seen.is_complex()):
                 found = f"numbers of {seen.dtype}" if isinstance(seen, Tensor) else f"a {type(seen).__name__}"
                 raise InputError(f"{self._name}: the function could not be linearised: it gives {found}")
@@ -239,77 +219,18 @@ def _fits(std: Tensor, seen: Tensor) -> bool:
 
 
 @dataclass(frozen=True, eq=False)
-class Several(Factor):
-    """Measurements, and what is fixed, of one state as one factor: one linear solve for all of them."""
-
-    parts: "tuple[Measurement | Fixed, ...]"
-
-    @property
-    def conjugate(self) -> bool:
-        return True
-
-    def tempered(self, power: float) -> "Several":
-        return Several(tuple(part.tempered(power) for part in self.parts))
-
-    def through(self, map: Map) -> "Several":
-        return Several(tuple(part.through(map) for part in self.parts))
-
-    def merged(self, other: Factor) -> "Several | None":
-        return _merged(self.parts, other)
-
-    def log_expect(self, belief: Belief) -> Float[Tensor, " batch"]:
-        return self._posterior(belief)[0]
-
-    def update(self, belief: Belief, x_t: State, t: Time, space: Space) -> Updated:
-        return self._posterior(belief, Place(space, t))
-
-    def _posterior(self, belief: Belief, place: Place | None = None) -> Updated:
-        if not isinstance(belief, Normal):
-            return self.parts[0]._posterior(belief)  # which says what it is for
-        limits = reduce(Limits.with_those_of, [part.limits() for part in self.parts])
-        sights = [part.sight(belief.mean) for part in self.parts]
-        if place is None:
-            value, given = solved(together(sights), belief, limits)
-        else:
-            pairs = zip(self.parts, sights, strict=True)
-            sights = [part.preconditioned(sight, place.t) for part, sight in pairs]
-            value, given = solved(together(sights), belief, limits, place.prior(belief, limits))
-        for part in self.parts:
-            given = part.pinned(given)
-        return value, given
-
-
-def _merged(parts: "tuple[Measurement | Fixed, ...]", other: Factor) -> Several | None:
-    """All as one factor, if they are linear measurements, or fix more numbers than a formed solve has."""
-    members: tuple[Any, ...] = (*parts, other)
-    return Several(members) if all(_joins(member) for member in members) else None
-
-
-def _joins(factor: Any) -> bool:
-    """A class of a user's own may do something else with its measurement, and stays by itself."""
-    if type(factor) is Fixed:
-        return int(factor.where.sum()) > factor.limits().direct  # fewer are cheap to condition on first
-    return type(factor) is Measurement and factor.conjugate
-
-
-@dataclass(frozen=True, eq=False)
-class Fixed(Factor):
+class Fixed(Exact):
     """Some elements or positions are known and hold exactly: boundary values, fixed atoms, fixed residues.
 
     Attributes:
         value: of one sample's shape; read only where `where` holds.
         where: which elements (or positions of categories) are fixed.
         slack: with which continuous values are weighed while they are still noisy, in the units of the data.
-        placed: values, slacks and places as elements of the model's states, for values of the field that a map leads
-            to; put there by `through`.
     """
 
     value: Numbers
     where: Flags
     slack: float = 1e-3
-    placed: Placed | None = field(default=None, kw_only=True, repr=False)
-
-    first: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         who = type(self).__name__
@@ -325,49 +246,34 @@ class Fixed(Factor):
             raise InputError(f"{who}: slack is {self.slack}, expected a positive width in the units of the data")
 
     @property
-    def conjugate(self) -> bool:
-        return True
-
-    @property
     def provenance(self) -> Mapping[str, Any]:
         return {"factor": "Fixed", "elements": int(self.where.sum())}
 
-    def tempered(self, power: float) -> "Fixed":
-        return self
+    @property
+    def joins(self) -> bool:
+        return type(self) is Fixed
 
-    def through(self, map: Map) -> "Fixed":
-        value = as_numbers(torch.where(left(self.where, self.value), self.value, 0), "Fixed: value")[None]
+    @property
+    def numbers(self) -> int:
+        return int(self.where.sum())
+
+    def through(self, map: Map) -> Factor:
         where = left(self.where, self.value).expand(self.value.shape)
-        value = value.expand(map.batch, *value.shape[1:])
+        value = as_numbers(torch.where(where, self.value, 0), "Fixed: value").expand(map.batch, *self.value.shape)
         placed = map.placed(value, torch.full_like(value, self.slack), where)
-        if placed is None:
-            raise InputError(
-                f"Fixed: behind {map.name} an element of the field is a sum over the model's states: say it as a "
-                "Measurement through Mask(where) with a small std"
-            )
-        return replace(self, placed=placed)
+        return super().through(map) if placed is None else Elements(*placed, self)
 
     def log_expect(self, belief: Belief) -> Float[Tensor, " batch"]:
-        return self._posterior(belief)[0]
+        return self._chosen(belief)[0] if isinstance(belief, Probs) else super().log_expect(belief)
 
     def update(self, belief: Belief, x_t: State, t: Time, space: Space) -> Updated:
-        return self._posterior(belief, Place(space, t))
+        return self._chosen(belief) if isinstance(belief, Probs) else super().update(belief, x_t, t, space)
 
     def known(self, x_t: Any, space: Space) -> Any:
         """Under masks a token that is known is as good as one that was revealed: the belief about the rest is exact."""
         if not isinstance(space, Categorical) or not space.absorbing:
             return x_t
         return torch.where(self.where.to(x_t.device), self.value.to(x_t.device), x_t)
-
-    def _posterior(self, belief: Belief, place: Place | None = None) -> Updated:
-        if isinstance(belief, Probs):
-            return self._chosen(belief)
-        if isinstance(belief, Normal):
-            limits = self.limits()
-            prior = place.prior(belief, limits) if place else None
-            value, given = solved(self.sight(belief.mean), belief, limits, prior)
-            return value, self.pinned(given)
-        raise InputError("fix a part of a product with .on(name)")
 
     def _chosen(self, belief: Probs) -> Updated:
         where, value = self.where.to(belief.logits.device), self.value.to(belief.logits.device)
@@ -376,54 +282,15 @@ class Fixed(Factor):
         logits = torch.where(where[..., None], torch.where(states, 0.0, -torch.inf).to(belief.logits), belief.logits)
         return per_sample_sum(torch.where(where, known, 0.0)), replace(belief, logits=logits)
 
-    def merged(self, other: Factor) -> Several | None:
-        return _merged((self,), other)
-
-    def limits(self) -> Limits:
-        """How far its solve goes."""
-        return Limits()
-
     def sight(self, mean: Float[Tensor, "batch ..."]) -> Sight:
-        """The values as if they were measured with the slack."""
-        if self.placed is not None:
-            return self._sight_of_states(mean, *self.placed)
-        return Measurement(self.value[self.where], Mask(self.where), self.slack).sight(mean)
+        return Measurement(self.value[self.where], self._selected, self.slack).sight(mean)
 
-    def preconditioned(self, sight: Sight, t: Time) -> Sight:
-        """The sight as it is."""
-        return sight
+    def equation(self, mean: Float[Tensor, "batch ..."]) -> Equation:
+        return Equation(self._selected, self.value[self.where][None], "Fixed")
 
-    def pinned(self, belief: Normal) -> Normal:
-        """The belief in which the values hold to the last bit."""
-        value, _, where = (self.value, None, self.where) if self.placed is None else self.placed
-        where, value = where.to(belief.mean.device), value.to(belief.mean)
-        return replace(belief, mean=torch.where(where, value, belief.mean), cov=_within(belief.spread, ~where))
-
-    def _sight_of_states(self, mean: Tensor, value: Tensor, std: Tensor, where: Tensor) -> Sight:
-        """What values of the field say of single elements of x; their density is that of the field."""
-        value, std = (numbers.to(mean)[:, where] for numbers in (value, std))
-        event, numbers = tuple(mean.shape[1:]), int(where.sum())
-        volume = mean.new_tensor(numbers * (log(self.slack) + log(2 * pi) / 2))
-        return Sight(Whitened(Mask(where), std, event, "Mask"), (value - mean.detach()[:, where]) / std, volume)
-
-
-def _within(cov: Covariance, free: Tensor) -> Covariance:
-    """The covariance of the free elements, 0 elsewhere: a matrix again where it is one."""
-    if not isinstance(cov, Dense):
-        return _Free(cov, free)
-    flat = free.flatten().to(cov.matrix)
-    return Dense(cov.matrix * flat[:, None] * flat)
-
-
-@dataclass(frozen=True)
-class _Free:
-    """A covariance within the elements that are free."""
-
-    cov: Covariance
-    free: Tensor
-
-    def __call__(self, v: Tensor) -> Tensor:
-        return self.cov(v * self.free) * self.free
+    @cached_property
+    def _selected(self) -> Operator:
+        return Mask(self.where)
 
 
 @dataclass(frozen=True, eq=False)
@@ -444,33 +311,32 @@ class RigidMotif(Fixed):
     def provenance(self) -> Mapping[str, Any]:
         return {"factor": "RigidMotif", "points": int(self.where.sum())}
 
-    def through(self, map: Map) -> "Fixed":
-        raise InputError(f"RigidMotif: points that may lie anywhere are no values of a field behind {map.name}")
+    @property
+    def joins(self) -> bool:
+        return type(self) is RigidMotif
+
+    def through(self, map: Map) -> Factor:
+        return Factor.through(self, map)  # points that may lie anywhere are no values of a field
+
+    def limits(self) -> Limits:
+        return Limits(direct=12)
 
     def update(self, belief: Belief, x_t: State, t: Time, space: Any) -> Updated:
-        value, given = self._posterior(belief)
+        value, given = super().update(belief, x_t, t, space)
         return value, replace(given, mean=space.project(given.mean))
 
-    def _posterior(self, belief: Belief, place: Place | None = None) -> Updated:
-        if not isinstance(belief, Normal):
-            raise InputError("fix the points of a part with .on(name)")
-        relative = Centered(self.where)
-        shape = relative(self.value.to(belief.mean)[None])[0]
-        log_prob, posterior = Measurement(shape, relative, self.slack, direct=12)._posterior(belief)
-        mean, here = posterior.mean.clone(), self.where.to(belief.mean.device)
-        mean[:, here] = mean[:, here].mean(1, keepdim=True) + shape
-        return log_prob, replace(posterior, mean=mean, cov=_Together(posterior.spread, relative))
+    def _chosen(self, belief: Probs) -> Updated:
+        raise InputError("RigidMotif is of points: fix those of a part with .on(name)")
 
+    def sight(self, mean: Float[Tensor, "batch ..."]) -> Sight:
+        return Measurement(self._shape(mean), self._selected, self.slack).sight(mean)
 
-@dataclass(frozen=True)
-class _Together:
-    """A covariance in which some points move only together."""
+    def equation(self, mean: Float[Tensor, "batch ..."]) -> Equation:
+        return Equation(self._selected, self._shape(mean)[None], "RigidMotif")
 
-    cov: Covariance
-    apart: Centered
+    def _shape(self, mean: Float[Tensor, "batch ..."]) -> Float[Tensor, "seen dim"]:
+        return self._selected(self.value.to(mean)[None])[0]
 
-    def __call__(self, v: Tensor) -> Tensor:
-        return self._whole(self.cov(self._whole(v)))
-
-    def _whole(self, v: Tensor) -> Tensor:
-        return v - self.apart.adjoint(self.apart(v))
+    @cached_property
+    def _selected(self) -> Operator:
+        return Centered(self.where)

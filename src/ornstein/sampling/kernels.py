@@ -161,8 +161,10 @@ class Predictor:
             x = space.correct(state.before, x, past[-max(self.order, 2) :], past[-2][0], t)
         past = past[-self.order :]
         transition = space.step(x, space.average(past, t, s, self.eta), t, s, self.eta)
-        effort = spent(state, belief)
-        return SamplerState(transition.sample(keys), s, space, past, state.nfe + calls, x, transition, effort=effort)
+        effort, drawn = spent(state, belief), transition.sample(keys)
+        if not isinstance(s, Tensor) and s == 0:
+            drawn = denoiser.held(drawn, condition)
+        return SamplerState(drawn, s, space, past, state.nfe + calls, x, transition, effort=effort)
 
 
 @dataclass(frozen=True)

@@ -175,7 +175,7 @@ class Particles:
             population = Population(look.values.sum(0), torch.arange(n, device=device), look.values.new_zeros(()))
         last = not isinstance(s, Tensor) and s == 0
         if last:
-            x, gained = self._finish(_factors(denoiser, given, n), look, space, state.x, t, s, keys)
+            x, gained = self._finish(denoiser, given, look, space, state.x, t, s, keys)
         else:
             x, gained = _move(_averaged(look, population.past, space, t, s), space, state.x, t, s, keys)
             before, look = look, self.look(denoiser, x, s, given, space)
@@ -222,11 +222,11 @@ class Particles:
         return _spelled(belief, self.dense) if single else belief
 
     def _finish(
-        self, factors: Sequence[Factor], look: Look, space: Space, x: State, t: Time, s: Time, keys: Keys
+        self, denoiser: Denoiser, given: Condition, look: Look, space: Space, x: State, t: Time, s: Time, keys: Keys
     ) -> tuple[Any, Tensor]:
         """x₀ by the belief given the conjugate factors; the others weigh it by their own values."""
-        known = len(look.certainties)
-        x0 = space.step(x, look.given, t, s, 1.0).sample(keys.fold("move"))
+        factors, known = _factors(denoiser, given, batch_size(x)), len(look.certainties)
+        x0 = denoiser.held(space.step(x, look.given, t, s, 1.0).sample(keys.fold("move")), given)
         gained = look.certainties.sum(0) - look.values[:known].sum(0)  # not 0 where these were tempered
         if len(look.terms) > 1:
             gained = gained + _log_chain(look, space, x, t, s, x0) - _density(space.step(x, look.prior, t, s, 1.0), x0)

@@ -11,8 +11,8 @@ from torch import Tensor
 from ...denoisers.maps import Map, Placed
 from ...errors import InputError
 from ...states import per_sample_sum
-from ..operators import LinearFunction, Operator
-from .attributes import Field, checked, lined, require_tensor
+from ..operators import Operator
+from .attributes import Field, Linear, checked, lined, require_tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +54,7 @@ class Scaled(Elementwise):
         def scaled(x: Tensor) -> Tensor:
             return lined(self, self._names[1], x) * x
 
-        return LinearFunction(scaled, scaled)
+        return Linear(scaled, scaled, (getattr(self, self._names[1]),))
 
     def __call__(self, x: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
         x = require_tensor(self, x)
