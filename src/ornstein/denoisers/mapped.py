@@ -18,7 +18,7 @@ from .base import Condition, Denoiser, Guided, NeuralDenoiser, Traits
 from .maps import Map
 
 
-def mapped(denoiser: Denoiser, map: Map) -> Denoiser:
+def mapped(denoiser: Denoiser, map: Map | Any) -> Denoiser:
     """The model with a map: factors that guide it, starts and samples are physical fields from here on.
 
     Called by itself it believes in its own states, as before.
