@@ -184,10 +184,14 @@ def azula(side: int, steps: int, seed: int, iterations: int, sampler: str, solve
 
 RUNS: dict[str, tuple[Any, dict[str, Any]]] = {
     "ornstein": (ours, {}),
+    "ornstein, tolerance 0.01": (ours, {"tolerance": 1e-2}),
+    "ornstein, tolerance 0.05": (ours, {"tolerance": 5e-2}),
+    "ornstein, tolerance 0.2": (ours, {"tolerance": 0.2}),
     "ornstein, plain": (ours, {"plain": True}),
     "azula MMPS, as it comes (GMRES, 1)": (azula, {"iterations": 1, "sampler": "DDPMSampler", "solver": "gmres"}),
     "azula MMPS, GMRES, 3": (azula, {"iterations": 3, "sampler": "DDPMSampler", "solver": "gmres"}),
     "azula MMPS, CG, 5": (azula, {"iterations": 5, "sampler": "DDPMSampler", "solver": "cg"}),
+    "azula MMPS, CG, 30": (azula, {"iterations": 30, "sampler": "DDPMSampler", "solver": "cg"}),
     "azula MMPS, DDIM, GMRES, 3": (azula, {"iterations": 3, "sampler": "DDIMSampler", "solver": "gmres"}),
 }
 

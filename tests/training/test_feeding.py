@@ -102,3 +102,14 @@ def test_small_sets_are_checked_whole_and_large_ones_as_they_are_read() -> None:
         checking.read(space, large, torch.tensor([3, bad, 5]), "training data")
     with pytest.raises(InputError, match="validation data: no records"):
         checking.check_ahead(space, Arrays(torch.zeros(0, 2)), "validation data")
+
+
+def test_an_infinite_condition_is_named_with_its_record() -> None:
+    """One that is missing, NaN, is not at fault."""
+    coarse = torch.zeros(6, 3, 2)
+    coarse[1] = torch.nan
+    data = Arrays(torch.zeros(6, 2), {"coarse": coarse})
+    assert checking.read(Euclidean((2,)), data, torch.tensor([1, 4]), "data")[1]["coarse"].shape == (2, 3, 2)
+    coarse[4, 2, 0] = -torch.inf
+    with pytest.raises(InputError, match=r"^data: record 4, condition 'coarse' is infinite at \(2, 0\)"):
+        checking.read(Euclidean((2,)), data, torch.tensor([1, 4]), "data")

@@ -3,8 +3,7 @@
 A field is (batch, channels, *grid) over one, two or three axes of any length. Beside the noisy state a network sees, as
 channels, fields that are given sample by sample, static fields and coordinates; numbers that are given sample by sample
 join the time. Where a value is NaN it is missing: the network sees 0 there and, in a channel beside, that it is not
-known. What lies beyond the ends of each axis is told, too (see
-borders.py).
+known. What lies beyond the ends of each axis is said, too (borders.py).
 """
 
 from collections.abc import Mapping, Sequence
@@ -157,16 +156,16 @@ class FieldNetwork(nn.Module):
             condition: name → (batch, ...).
         """
         require_state(x, self.fields, self.static)
-        parts = {"the state": x, **self._masked(x, condition)}
+        parts = self._existing(x, condition)
         for name, channels in self.fields.conditions.items():
-            parts[f"condition {name!r}"] = known(field_of(name, channels, condition, x))
+            value = field_of(name, channels, condition, x)
+            self._check(name, value)
+            parts.append(known(value))
         if self.static is not None:
-            parts["static"] = self.static.to(x).expand(len(x), *self.static.shape)
+            parts.append(self.static.to(x).expand(len(x), *self.static.shape))
         if self.fields.coordinates:
-            parts["coordinates"] = coordinates(x, self.fields.borders)
-        whole = x if len(parts) == 1 else torch.cat(list(parts.values()), 1)
-        if not torch.compiler.is_compiling() and not (self.training and x.is_cuda):
-            require_finite(whole, parts)
+            parts.append(coordinates(x, self.fields.borders))
+        whole = x if len(parts) == 1 else torch.cat(parts, 1)
         return extended(whole, padding(x.shape[2:], self.factor), self.fields.borders)
 
     def cropped(self, out: Float[Tensor, "batch c *size"], grid: Sequence[int]) -> Float[Tensor, "batch c *grid"]:
@@ -186,22 +185,24 @@ class FieldNetwork(nn.Module):
             if value.shape != (len(like), size):
                 expected = (len(like), size)
                 raise InputError(f"condition {name!r} has the shape {tuple(value.shape)}, expected {expected}")
-            if not torch.compiler.is_compiling() and value.isinf().any():
-                raise InputError(f"condition {name!r} is infinite, expected finite numbers, or NaN for not said")
+            self._check(name, value)
             numbers.append(value.to(like))
         return torch.cat(numbers, 1)
 
-    def _masked(self, x: Tensor, condition: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The state where it exists and, beside it, where that is, if the network is told."""
+    def _existing(self, x: Tensor, condition: Mapping[str, Tensor]) -> list[Tensor]:
+        """The state where it exists and, if the network is told, where that is."""
         mask = condition.get("mask")
         if not self.fields.mask:
             if mask is not None:
-                raise InputError(
-                    "this network is not told which elements exist, as condition 'mask' does: Fields(mask=True)"
-                )
-            return {}
+                raise InputError("this network is not told of a mask, the condition 'mask': Fields(mask=True)")
+            return [x]
         exists = torch.ones_like(x, dtype=torch.bool) if mask is None else mask_of(mask, x)
-        return {"the state": x.where(exists, 0.0), "mask": exists.to(x)}
+        return [x.where(exists, 0.0), exists.to(x)]
+
+    def _check(self, name: str, value: Tensor) -> None:
+        """InputError for an infinite condition; a training on a GPU is not made to wait, as its loss is looked at."""
+        if not torch.compiler.is_compiling() and not (self.training and value.is_cuda):
+            require_no_infinity(name, value)
 
 
 def require_state(x: Tensor, fields: Fields, static: Tensor | None) -> None:
@@ -262,11 +263,8 @@ def coordinates(x: Float[Tensor, "batch c *grid"], borders: Sequence[Border]) ->
     return torch.stack(channels).expand(len(x), -1, *grid)
 
 
-def require_finite(whole: Tensor, parts: Mapping[str, Tensor]) -> None:
-    """InputError that names the part, unless all that a network sees is finite."""
-    if whole.isfinite().all():
-        return
-    for name, part in parts.items():
-        if not part.isfinite().all():
-            place = tuple((~part.isfinite()).nonzero()[0].tolist())
-            raise InputError(f"{name} is {part[place].item()} at {place}, expected finite numbers")
+def require_no_infinity(name: str, value: Tensor) -> None:
+    """InputError for a condition that is infinite somewhere; NaN stands for what is missing."""
+    if value.isinf().any():
+        place = tuple(value.isinf().nonzero()[0].tolist())
+        raise InputError(f"condition {name!r} is {value[place].item()} at {place}, expected finite numbers, or NaN")

@@ -45,4 +45,9 @@ def read(space: Space, data: Dataset, records: Int64[Tensor, " batch"], where: s
         space.with_mask(condition.get("mask")).check(x0, where)
     except RecordError as error:
         raise RecordError(error.where, int(records[error.provenance]), error.what) from None
+    for name, value in condition.items():
+        infinite = value.isinf().nonzero()
+        if len(infinite):
+            record, *element = infinite[0].tolist()
+            raise RecordError(where, int(records[record]), f"condition {name!r} is infinite at {tuple(element)}")
     return x0, condition
