@@ -1,5 +1,6 @@
 """Samples of a mapped model are physical fields, given what is known of these: by every way to draw."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,6 +29,7 @@ from ornstein.spaces import Euclidean
 from ornstein.tasks.drawing import draws, sample
 from ornstein.tasks.engines import Independent
 from ornstein.tasks.strength import ExponentialTilt
+from ornstein.testing import check_factor
 from ornstein.transforms import periodic
 from worlds import MeanOnly, anisotropic, assert_close, assert_moments, coupled, double, rejected, single, smooth
 
@@ -430,3 +432,30 @@ def test_a_lifted_model_is_measured_on_the_whole_field() -> None:
     assert_close(drawn.x[:, 1, 2], torch.full((3,), 0.7), 1e-2)
     held = sample(model & Constraint(Matrix(torch.ones(1, 12), (3, 4)), 2.0), 3, 8, condition={"edges": edges})
     assert_close(held.x.flatten(1).sum(1), torch.full((3,), 2.0), 1e-12)
+
+
+def test_a_domain_says_its_map_from_the_statistics_of_its_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And its samples are written as fields."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "third_party" / "rings"))
+    from ornstein_rings.task import Rings, RingsConfig
+
+    class InUnits(Rings):
+        def map(self, config: Any, metadata: Any) -> Standardised:
+            return Standardised(torch.tensor(metadata["mean"]), metadata["scale"])
+
+    metadata = {"std": 1.0, "mean": [100.0, 50.0], "scale": 2.0, "radius": 2.0}
+    torch.set_default_dtype(torch.float32)
+    assert Rings().denoiser(RingsConfig(), metadata).map is None
+    model = InUnits().denoiser(RingsConfig(), metadata)
+    drawn = sample(model & Measurement([150.0], Matrix([[1.0, 1.0]]), 1.0), 3, 4)
+    assert drawn.settings["map"] == {"map": "Standardised", "mean": [100.0, 50.0], "std": 2.0}
+    assert (drawn.x - torch.tensor([100.0, 50.0])).abs().max() < 15
+    with pytest.raises(InputError, match=r"Standardised: mean has the shape \(3,\)"):
+        InUnits().denoiser(RingsConfig(), metadata | {"mean": [1.0, 2.0, 3.0]})
+
+
+def test_a_factor_is_checked_on_what_it_says_of_the_states() -> None:
+    model = mapped(anisotropic(), Residual("coarse", SCALE))
+    factor = Measurement(double([2.0]), Matrix(ROWS), STD)
+    given = {"coarse": BASES}
+    assert check_factor(factor, model, condition=given) == check_factor(factor, anisotropic(), condition=given)
