@@ -358,9 +358,7 @@ def _same_space(parts: Sequence[Denoiser]) -> None:
             raise InputError(f"denoisers compose in one space, not in {parts[0].space} and {part.space}")
         if not _same_map(parts[0].map, part.map):
             first, other = (_map_in_short(one) for one in (parts[0].map, part.map))
-            raise InputError(
-                f"denoisers compose where they are mapped to the field alike, not by {first} and by {other}"
-            )
+            raise InputError(f"denoisers compose where one map leads to the field, not {first} and {other}")
 
 
 def _same_map(a: Map | None, b: Map | None) -> bool:

@@ -12,12 +12,13 @@ from torch import Tensor
 
 from ..beliefs import Belief
 from ..errors import InputError
+from ..spaces import Space
 from ..states import State, Time, batch_size
 from .base import Condition, Denoiser, Guided, NeuralDenoiser, Traits
 from .maps import Map
 
 
-def mapped(denoiser: Denoiser, map: Map) -> Denoiser:
+def mapped(denoiser: Denoiser, map: Map | Any) -> Denoiser:
     """The model with a map: factors that guide it, starts and samples are physical fields from here on.
 
     Called by itself it believes in its own states, as before.
@@ -65,6 +66,23 @@ class Mapped(Guided):
         return self.denoiser.log_density(x_t, t, condition)
 
 
+def field_space(denoiser: Denoiser) -> Space:
+    """The space of what the model's user knows, of which guides speak."""
+    return denoiser.space if denoiser.map is None else denoiser.map.field_space(denoiser.space)
+
+
+def said(denoiser: Denoiser, condition: Condition | None, n: int) -> dict[str, Tensor]:
+    """What n samples are given, prompts included.
+
+    Args:
+        denoiser: the model.
+        condition: what each sample is given, name → (batch, ...); a missing name means that nothing is said.
+        n: how many samples there are.
+    """
+    prompts = {name: value.expand(n, *value.shape) for name, value in denoiser.fixed_condition.items()}
+    return {**prompts, **(condition or {})}
+
+
 def map_of(denoiser: Denoiser, condition: Condition | None, n: int) -> Map | None:
     """The map of n samples that are given this, prompts included; None where the model knows the field itself.
 
@@ -77,8 +95,7 @@ def map_of(denoiser: Denoiser, condition: Condition | None, n: int) -> Map | Non
     """
     if denoiser.map is None:
         return None
-    said = {name: value.expand(n, *value.shape) for name, value in denoiser.fixed_condition.items()}
-    return denoiser.map.bound({**said, **(condition or {})})
+    return denoiser.map.bound(said(denoiser, condition, n))
 
 
 def physical(denoiser: Denoiser, x: State, condition: Condition | None = None) -> Any:

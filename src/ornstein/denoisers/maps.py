@@ -121,6 +121,10 @@ class Map(ABC):
         """
         return None
 
+    def field_space(self, space: Any) -> Any:
+        """The space of the fields of states of this space."""
+        return space
+
     def require_fit(self, space: Any) -> None:
         """InputError unless it is of the states of this space."""
         if not isinstance(space, Euclidean) or isinstance(space, Centered):
@@ -177,6 +181,9 @@ class Composed(Map):
 
     def log_det(self, x: Any) -> Float[Tensor, " batch"]:
         return self.inner.log_det(x) + self.outer.log_det(self.inner(x))
+
+    def field_space(self, space: Any) -> Any:
+        return self.outer.field_space(self.inner.field_space(space))
 
     def placed(self, value: Tensor, std: Tensor, where: Tensor) -> Placed | None:
         between = self.outer.placed(value, std, where)

@@ -10,6 +10,7 @@ from functools import reduce
 from typing import Any
 
 from ..denoisers.base import Denoiser, Guide
+from ..denoisers.mapped import field_space
 from ..errors import InputError
 from .factors import Factor
 
@@ -37,7 +38,7 @@ class ForModel(Guide):
 
     def bound(self, denoiser: Denoiser) -> Guide:
         """The guide itself; InputError names the fact that the model lacks."""
-        return self.make(metadata_of(denoiser, self.name, self.needs, self.given), denoiser.space)
+        return self.make(metadata_of(denoiser, self.name, self.needs, self.given), field_space(denoiser))
 
     def then(self, change: Callable[[Any], Guide]) -> "ForModel":
         """What becomes of it once it is made, such as `lambda factor: Interval(factor, 0.5)`."""

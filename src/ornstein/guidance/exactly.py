@@ -6,11 +6,14 @@ round-off (projections.py). The projection alone would take all directions for e
 """
 
 from abc import abstractmethod
-from dataclasses import dataclass
-from functools import reduce
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property, reduce
+from math import log, pi
 from typing import Any, ClassVar
 
-from jaxtyping import Float
+import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..beliefs import Belief, Normal
@@ -20,8 +23,9 @@ from ..errors import InputError
 from ..spaces import Categorical, Space
 from ..states import State, Time
 from .factors import Factor, Updated
+from .operators import Mask, Operator, tangent
 from .projections import Equation
-from .solves import Limits, Sight, solved, together
+from .solves import Limits, Sight, Whitened, solved, together
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,9 @@ class Seen(Factor):
     def merged(self, other: Factor) -> "Several | None":
         return _merged((self,), other)
 
+    def through(self, map: Map) -> Factor:
+        return Behind(self, map)
+
 
 class Exact(Seen):
     """What holds exactly of x₀: it is conditioned on with a slack, and then made to hold to round-off."""
@@ -88,6 +95,14 @@ class Exact(Seen):
 
     def limits(self) -> Limits:
         return Limits()
+
+    def through(self, map: Map) -> Factor:
+        if not map.affine:
+            raise InputError(
+                f"{type(self).__name__}: what is linear in the field is not in the states behind {map.name}, and so "
+                "cannot hold exactly: say it as a Measurement with a small std"
+            )
+        return ExactBehind(self, map)
 
     def held(self, x: Any, space: Space) -> Any:
         return x if isinstance(space, Categorical) else self.equation(x).held(x, space)
@@ -123,10 +138,6 @@ class Several(Factor):
         tempered: Any = tuple(part.tempered(power) for part in self.parts)
         return Several(tempered)
 
-    def through(self, map: Map) -> "Several":
-        through: Any = tuple(part.through(map) for part in self.parts)
-        return Several(through)
-
     def merged(self, other: Factor) -> "Several | None":
         return _merged(self.parts, other)
 
@@ -157,6 +168,118 @@ class Several(Factor):
         pairs = zip(self.parts, sights, strict=True)
         sights = [part.preconditioned(sight, place.t) for part, sight in pairs]
         return solved(together(sights), belief, limits, place.prior(belief, limits))
+
+
+# Behind a map -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Behind(Seen):
+    """Numbers that are linear in the field base + M x, as numbers that are linear in the model's states: through A M.
+
+    A map that is not affine is linearised at the mean, in every step.
+
+    Attributes:
+        factor: what is known of the field.
+        map: from the states to the field, bound to what the samples are given.
+    """
+
+    factor: Seen
+    map: Map
+
+    @property
+    def conjugate(self) -> bool:
+        return self.factor.conjugate and self.map.affine
+
+    @property
+    def joins(self) -> bool:
+        return self.factor.joins and self.map.affine
+
+    @property
+    def provenance(self) -> Mapping[str, Any]:
+        return self.factor.provenance
+
+    def limits(self) -> Limits:
+        return self.factor.limits()
+
+    def tempered(self, power: float) -> Factor:
+        return self.factor.tempered(power).through(self.map)
+
+    def sight(self, mean: Float[Tensor, "batch ..."]) -> Sight:
+        mean = mean.detach()
+        field, slope = (self.map(mean), self.map.operator) if self.map.affine else tangent(self.map, mean)
+        sight = self.factor.sight(field)
+        white: Any = sight.operator
+        event = tuple(mean.shape[1:])
+        return replace(sight, operator=Whitened(white.operator @ slope, white.std, event, white.name))
+
+    def preconditioned(self, sight: Sight, t: Time) -> Sight:
+        return self.factor.preconditioned(sight, t)
+
+    def log_expect(self, belief: Belief) -> Float[Tensor, " batch"]:
+        return Several((self,)).log_expect(belief)
+
+    def update(self, belief: Belief, x_t: State, t: Time, space: Space) -> Updated:
+        return Several((self,)).update(belief, x_t, t, space)
+
+
+@dataclass(frozen=True, eq=False)
+class ExactBehind(Behind, Exact):
+    """What holds exactly of the field."""
+
+    factor: Exact
+
+    @property
+    def numbers(self) -> int:
+        return self.factor.numbers
+
+    def equation(self, mean: Float[Tensor, "batch ..."]) -> Equation:
+        base = self.map(torch.zeros_like(mean, dtype=torch.float64))
+        known = self.factor.equation(base.to(mean))
+        b = known.b.to(base) - known.operator(base)
+        return Equation(known.operator @ self.map.operator, b.to(known.b.dtype), known.name)
+
+
+@dataclass(frozen=True, eq=False)
+class Elements(Exact):
+    """Single elements of the states that are known exactly, as those of the field that they lead to are.
+
+    Attributes:
+        value: of the states, (1 or batch, ...).
+        std: the slacks of the field in units of the states, likewise.
+        where: of one state, which are known.
+        of: what is fixed of the field, whose density counts.
+    """
+
+    value: Float[Tensor, "#batch ..."]
+    std: Float[Tensor, "#batch ..."]
+    where: Bool[Tensor, "..."]
+    of: Any
+
+    @property
+    def joins(self) -> bool:
+        return True
+
+    @property
+    def numbers(self) -> int:
+        return int(self.where.sum())
+
+    @property
+    def provenance(self) -> Mapping[str, Any]:
+        return self.of.provenance
+
+    def sight(self, mean: Float[Tensor, "batch ..."]) -> Sight:
+        value, std = (numbers.to(mean)[:, self.where] for numbers in (self.value, self.std))
+        white = Whitened(self._selected, std, tuple(mean.shape[1:]), "Fixed")
+        volume = mean.new_tensor(self.numbers * (log(self.of.slack) + log(2 * pi) / 2))
+        return Sight(white, (value - self._selected(mean.detach())) / std, volume)
+
+    def equation(self, mean: Float[Tensor, "batch ..."]) -> Equation:
+        return Equation(self._selected, self.value[:, self.where], "Fixed")
+
+    @cached_property
+    def _selected(self) -> Operator:
+        return Mask(self.where)
 
 
 def _merged(parts: tuple[Seen, ...], other: Factor) -> Several | None:

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from ..beliefs import Belief, Joint, Normal, Probs, counted, tallied
 from ..denoisers.base import Condition, Denoiser, Guide, Guided, Traits, require_guide, with_covariance
-from ..denoisers.mapped import map_of
+from ..denoisers.mapped import field_space, map_of, said
 from ..denoisers.maps import Map
 from ..deprecation import members, renamed
 from ..effort import Tally
@@ -136,8 +136,7 @@ class Factor(Guide):
         """InputError if it is not about data of this space."""
 
     def guide(self, denoiser: Denoiser) -> "Factored":
-        if getattr(denoiser, "map", None) is None:  # or else it is of the field that the map leads to
-            self.require_fit(denoiser.space)
+        self.require_fit(field_space(denoiser))
         if isinstance(denoiser, Factored):
             return replace(denoiser, factors=(*denoiser.factors, self))
         return Factored(denoiser, (self,))
@@ -153,16 +152,6 @@ class Factored(Guided):
         object.__setattr__(self, "factors", _ordered(self.factors))
         super().__post_init__()
 
-    def bound(self, condition: Condition | None, n: int) -> tuple[Factor, ...]:
-        """The factors as what they say of the model's own states, in their order there.
-
-        Args:
-            condition: what each sample is given, name → (batch, ...); a missing name means that nothing is said.
-            n: how many samples there are.
-        """
-        factors, map = [factor.bound(condition) for factor in self.factors], map_of(self, condition, n)
-        return _ordered(factors if map is None else [factor.through(map) for factor in factors])
-
     def __and__(self, guide: Guide) -> Denoiser:
         require_guide(guide)
         return replace(self, denoiser=self.denoiser & guide) if guide.of_prior else super().__and__(guide)
@@ -173,6 +162,17 @@ class Factored(Guided):
             provenance=(*traits.provenance, *(factor.provenance for factor in self.factors)),
             time_independent=traits.time_independent and all(factor.time_independent for factor in self.factors),
         )
+
+    def bound(self, condition: Condition | None, n: int) -> tuple[Factor, ...]:
+        """What the factors say of the model's own states, of the samples that are given this; in their order there.
+
+        Args:
+            condition: what each sample is given, name → (batch, ...); a missing name means that nothing is said.
+            n: how many samples there are.
+        """
+        given, map = said(self, condition, n), map_of(self, condition, n)
+        factors = tuple(factor.bound(given) for factor in self.factors)
+        return factors if map is None else _ordered([factor.through(map) for factor in factors])
 
     def held(self, x0: Any, condition: Condition | None = None) -> Any:
         space = self.space.with_mask((condition or {}).get("mask"))

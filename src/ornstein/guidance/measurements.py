@@ -9,9 +9,8 @@ Rozet et al. 2024). A fixed value is the limit R → 0, and for categories a mas
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
-from math import log, pi
 from typing import Any
 
 import torch
@@ -19,13 +18,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..beliefs import Belief, Normal, Probs
-from ..denoisers.maps import Map, Placed
+from ..denoisers.maps import Map
 from ..errors import InputError
 from ..spaces import Categorical, Space
 from ..states import State, Time, left, per_sample_sum
-from .constraints.equations import Constraint
-from .exactly import Exact, Place, Seen
-from .factors import Updated
+from .exactly import Behind, Elements, Exact, Place, Seen
+from .factors import Factor, Updated
 from .functions import called, name_of, require_function
 from .operators import Centered, Mask, Operator, real_parts, tangent
 from .projections import Equation
@@ -59,8 +57,6 @@ class Measurement(Seen):
             (batch, *y), in the units of y, and the time (a number, or one a sample) applies an approximate inverse of
             R + A C Aᵀ, positive; None = the noise alone.
         probes: of the estimate of log det S; each costs about as many gradients as the solve.
-        map: from the states to the field that was measured, bound; put there by `through`. Where it is not affine the
-            measurement is linearised, as a function is.
     """
 
     y: Numbers
@@ -71,7 +67,6 @@ class Measurement(Seen):
     iterations: int = 100
     preconditioner: Preconditioning = "gaussian"
     probes: int = 2
-    map: Map | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         require_function(self, self.operator)
@@ -106,7 +101,7 @@ class Measurement(Seen):
 
     @property
     def conjugate(self) -> bool:
-        return isinstance(self.operator, Operator) and (self.map is None or self.map.affine)
+        return isinstance(self.operator, Operator)
 
     @property
     def provenance(self) -> Mapping[str, Any]:
@@ -123,14 +118,16 @@ class Measurement(Seen):
             return False
         return self.y.ndim < self._linear(x)[0].ndim or len(self.y) == 1
 
-    def through(self, map: Map) -> "Measurement":
-        return replace(self, map=map)
-
     def log_expect(self, belief: Belief) -> Float[Tensor, " batch"]:
         return self._posterior(belief)[0]
 
     def update(self, belief: Belief, x_t: State, t: Time, space: Space) -> Updated:
         return self._posterior(belief, Place(space, t))
+
+    def through(self, map: Map) -> Factor:
+        if type(self).update is not Measurement.update or type(self).log_expect is not Measurement.log_expect:
+            return Factor.through(self, map)  # one of a user's own that says something else
+        return Behind(self, map)
 
     @property
     def joins(self) -> bool:
@@ -194,18 +191,16 @@ class Measurement(Seen):
         return seen, operator
 
     def _applied(self, mean: Tensor) -> tuple[Any, Operator]:
-        if not isinstance(self.operator, Operator) or not self.conjugate:
-            return called(self, self._tangent, mean)
-        if self.map is None:
+        if isinstance(self.operator, Operator):
             return called(self, self.operator, mean), self.operator
-        return called(self, self.operator, self.map(mean)), self.operator @ self.map.operator
+        return called(self, self._tangent, mean)
 
     def _tangent(self, mean: Tensor) -> tuple[Tensor, Operator]:
         smooth = True
 
         def followed(x: Tensor) -> Any:
             nonlocal smooth
-            seen: Any = self.operator(x if self.map is None else self.map(x))
+            seen: Any = self.operator(x)
             if not isinstance(seen, Tensor) or not (seen.is_floating_point() or seen.is_complex()):
                 found = f"numbers of {seen.dtype}" if isinstance(seen, Tensor) else f"a {type(seen).__name__}"
                 raise InputError(f"{self._name}: the function could not be linearised: it gives {found}")
@@ -235,14 +230,11 @@ class Fixed(Exact):
         value: of one sample's shape; read only where `where` holds.
         where: which elements (or positions of categories) are fixed.
         slack: with which continuous values are weighed while they are still noisy, in the units of the data.
-        placed: values, slacks and places as elements of the model's states, for values of the field that a map leads
-            to; put there by `through`.
     """
 
     value: Numbers
     where: Flags
     slack: float = 1e-3
-    placed: Placed | None = field(default=None, kw_only=True, repr=False)
 
     def __post_init__(self) -> None:
         who = type(self).__name__
@@ -269,14 +261,11 @@ class Fixed(Exact):
     def numbers(self) -> int:
         return int(self.where.sum())
 
-    def through(self, map: Map) -> Exact:
-        value = as_numbers(torch.where(left(self.where, self.value), self.value, 0), "Fixed: value")[None]
+    def through(self, map: Map) -> Factor:
         where = left(self.where, self.value).expand(self.value.shape)
-        value = value.expand(map.batch, *value.shape[1:])
+        value = as_numbers(torch.where(where, self.value, 0), "Fixed: value").expand(map.batch, *self.value.shape)
         placed = map.placed(value, torch.full_like(value, self.slack), where)
-        if placed is None:  # an element of the field is a sum over the model's states
-            return Constraint(self._selected, self.value[self.where], self.slack).through(map)
-        return replace(self, placed=placed)
+        return super().through(map) if placed is None else Elements(*placed, self)
 
     def log_expect(self, belief: Belief) -> Float[Tensor, " batch"]:
         return self._chosen(belief)[0] if isinstance(belief, Probs) else super().log_expect(belief)
@@ -298,26 +287,14 @@ class Fixed(Exact):
         return per_sample_sum(torch.where(where, known, 0.0)), replace(belief, logits=logits)
 
     def sight(self, mean: Float[Tensor, "batch ..."]) -> Sight:
-        if self.placed is not None:
-            return self._sight_of_states(mean, *self.placed)
         return Measurement(self.value[self.where], self._selected, self.slack).sight(mean)
 
     def equation(self, mean: Float[Tensor, "batch ..."]) -> Equation:
-        if self.placed is None:
-            return Equation(self._selected, self.value[self.where][None], "Fixed")
-        value, _, where = self.placed
-        return Equation(Mask(where), value[:, where], "Fixed")
+        return Equation(self._selected, self.value[self.where][None], "Fixed")
 
     @cached_property
     def _selected(self) -> Operator:
         return Mask(self.where)
-
-    def _sight_of_states(self, mean: Tensor, value: Tensor, std: Tensor, where: Tensor) -> Sight:
-        """What values of the field say of single elements of x; their density is that of the field."""
-        value, std = (numbers.to(mean)[:, where] for numbers in (value, std))
-        event, numbers = tuple(mean.shape[1:]), int(where.sum())
-        volume = mean.new_tensor(numbers * (log(self.slack) + log(2 * pi) / 2))
-        return Sight(Whitened(Mask(where), std, event, "Mask"), (value - mean.detach()[:, where]) / std, volume)
 
 
 @dataclass(frozen=True, eq=False)
@@ -342,11 +319,11 @@ class RigidMotif(Fixed):
     def joins(self) -> bool:
         return type(self) is RigidMotif
 
+    def through(self, map: Map) -> Factor:
+        return Factor.through(self, map)  # points that may lie anywhere are no values of a field
+
     def limits(self) -> Limits:
         return Limits(direct=12)
-
-    def through(self, map: Map) -> Exact:
-        raise InputError(f"RigidMotif: points that may lie anywhere are no values of a field behind {map.name}")
 
     def update(self, belief: Belief, x_t: State, t: Time, space: Any) -> Updated:
         value, given = super().update(belief, x_t, t, space)

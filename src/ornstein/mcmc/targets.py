@@ -105,7 +105,8 @@ def target_of(denoiser: Denoiser, condition: Condition | None = None) -> tuple[D
         return Density.of_energy(energy, space, target.numbered), wide(space, target.width, denoiser.device)
     prior = denoiser.denoiser if isinstance(denoiser, Factored) else denoiser
     factors = denoiser.bound(condition, 1) if isinstance(denoiser, Factored) else ()
-    rough = [type(factor).__name__ for factor in factors if not isinstance(factor, Smooth)]
+    said = denoiser.factors if isinstance(denoiser, Factored) else ()
+    rough = [type(factor).__name__ for factor in said if not isinstance(factor, Smooth)]
     if rough and not isinstance(space, Categorical):
         raise InputError(f"exact='mcmc' takes factors with a smooth log g, not {rough[0]}; take exact='particles'")
 

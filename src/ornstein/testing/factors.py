@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..beliefs import Belief, Joint, Normal, Probs
 from ..denoisers.base import Condition, Denoiser, with_covariance
+from ..denoisers.mapped import map_of
 from ..errors import InputError
 from ..guidance.factors import Factor
 from ..guidance.operators import Operator, real_part, require_event
@@ -135,11 +136,12 @@ def _factor_claims(
     def updated(of: Factor, rows: slice = slice(None)) -> tuple[Tensor, Any]:
         given = take(condition, rows)
         x, bound = take(x_t, rows), denoiser.space.with_mask(given.get("mask"))
-        return of.update(with_covariance(denoiser, x, t, given), x, t, bound)
+        return _of_states(of, denoiser, given, x).update(with_covariance(denoiser, x, t, given), x, t, bound)
 
     belief = with_covariance(denoiser, x_t, t, condition)
     before, mean = map_state(torch.clone, x_t), map_state(torch.clone, belief.mean)
-    value, after = factor.update(belief, x_t, t, space)
+    of_states = _of_states(factor, denoiser, condition, x_t)
+    value, after = of_states.update(belief, x_t, t, space)
     yield "update returns log E[g], one number a sample", value.shape == (n,)
     yield "log E[g] is finite", bool(value.isfinite().all())
     yield "update returns a belief of the same kind and shape", _alike(after, belief)
@@ -154,7 +156,7 @@ def _factor_claims(
         and near(concatenate([part.mean for _, part in parts]), after.mean, tolerance),
     )
     certain = space.point_mass(space.step(x_t, belief, t, 0.0).sample(keys))
-    yield "log_expect returns one number a sample", factor.log_expect(certain).shape == (n,)
+    yield "log_expect returns one number a sample", of_states.log_expect(certain).shape == (n,)
     kept, moved = updated(factor.tempered(1.0))
     yield (
         "g to the power 1 is g",
@@ -163,6 +165,12 @@ def _factor_claims(
     yield "the record is JSON, and names the factor", "factor" in json.loads(json.dumps(dict(factor.provenance)))
     for claim, holds in denoiser_claims(denoiser & factor, n, condition, tolerance, t):
         yield f"the guided denoiser conforms: {claim}", holds
+
+
+def _of_states(factor: Factor, denoiser: Denoiser, condition: Condition, x_t: Any) -> Factor:
+    """The factor as what it says of the model's own states."""
+    bound, map = factor.bound(condition), map_of(denoiser, condition, len(leaves(x_t)[0]))
+    return bound if map is None else bound.through(map)
 
 
 def _alike(a: Belief, b: Belief) -> bool:

@@ -10,8 +10,7 @@ Gaussian fields by kriging, e.g. Rue & Held 2005 (Gaussian Markov Random Fields,
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -19,7 +18,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ...denoisers.base import Condition
-from ...denoisers.maps import Map
 from ...errors import InputError
 from ...spaces import Euclidean, Space
 from ...states import State
@@ -48,13 +46,11 @@ class Constraint(Exact):
             What is given in float32 counts to its own precision where rows depend on one another.
         slack: with which the equations are weighed while x₀ is noisy, in the units of x₀: row i to within
             slack · |a_i|. The log evidence is that of b with noise so wide.
-        map: from the states to the field of which it speaks, bound; put there by `through`.
     """
 
     operator: Operator
     b: Numbers | str
     slack: float = 1e-3
-    map: Map | None = field(default=None, kw_only=True, repr=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.operator, Operator):
@@ -103,11 +99,6 @@ class Constraint(Exact):
             raise InputError(f"{self.name}: b is the condition {self.b!r}: pass condition={{{self.b!r}: ...}}")
         return replace(self, b=(condition or {})[self.b])
 
-    def through(self, map: Map) -> "Constraint":
-        if not map.affine:
-            raise InputError(f"{self.name}: behind {map.name} an equation of the field is not linear in the states")
-        return replace(self, map=map if self.map is None else self.map @ map)
-
     def shared(self, x: State) -> bool:
         assert isinstance(x, Tensor)
         if isinstance(self.b, str):
@@ -126,16 +117,11 @@ class Constraint(Exact):
             self.equation(zeros).held(zeros, space)
 
     def equation(self, mean: Float[Tensor, "batch ..."]) -> Equation:
-        field = mean.detach() if self.map is None else self.map(torch.zeros_like(mean.detach()))
-        seen = called(self, self.operator, field)
+        seen = called(self, self.operator, mean.detach())
         if not isinstance(seen, Tensor) or not seen.is_floating_point() or not seen.ndim or len(seen) != len(mean):
             found = f"{tuple(seen.shape)} of {seen.dtype}" if isinstance(seen, Tensor) else f"a {type(seen).__name__}"
             raise InputError(f"{self.name}: the operator gives {found}, expected real numbers, ({len(mean)}, ...)")
-        b = self._whole(tuple(seen.shape))
-        if self.map is None:
-            return Equation(self.operator, b, self.name)
-        offset = seen if self.map.batch > 1 else seen[:1]
-        return Equation(_behind(self.operator, self.map), b.to(offset) - offset, self.name)
+        return Equation(self.operator, self._whole(tuple(seen.shape)), self.name)
 
     def _whole(self, seen: tuple[int, ...]) -> Float[Tensor, "#batch ..."]:
         """b with its batch axis."""
@@ -152,12 +138,6 @@ class Constraint(Exact):
 
     def sight(self, mean: Float[Tensor, "batch ..."]) -> Sight:
         exactly = self.equation(mean)
-        std = self.slack * projection(exactly.operator, mean).lengths.mean(0).to(mean)
-        missed = exactly.b.to(mean) - exactly.operator(mean.detach())
-        return Sight.of(exactly.operator, missed, std, mean.detach(), self.name)
-
-
-@lru_cache(maxsize=32)
-def _behind(operator: Operator, map: Map) -> Operator:
-    """A M, the same object each time, so that what is decomposed of it is remembered."""
-    return operator @ map.operator
+        std = self.slack * projection(self.operator, mean).lengths.mean(0).to(mean)
+        missed = exactly.b.to(mean) - self.operator(mean.detach())
+        return Sight.of(self.operator, missed, std, mean.detach(), self.name)

@@ -1,15 +1,50 @@
 """What maps are made of: numbers, tensors that line up with the first axes of a field, what each sample is given."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
+from jaxtyping import Float
 from torch import Tensor
 
 from ...denoisers.maps import Each, Map
 from ...errors import InputError
+from ..operators import Operator
 from ..values import Numbers, as_numbers
 
 Field = Numbers | str | Each
 """A number, a tensor of one sample, the name of a condition, or what that gave to each sample."""
+
+
+@dataclass(frozen=True, eq=False)
+class Linear(Operator):
+    """M of an affine map: one and the same wherever it is made of the same tensors, so that what follows from it is
+    found once.
+
+    Attributes:
+        forward, backward: M x and Mᵀ y.
+        of: what it is made of.
+    """
+
+    forward: Callable[[Tensor], Tensor]
+    backward: Callable[[Tensor], Tensor]
+    of: tuple[Any, ...]
+
+    def __call__(self, x: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
+        return self.forward(x)
+
+    def adjoint(self, y: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
+        return self.backward(y)
+
+    def __hash__(self) -> int:
+        return hash(tuple(id(one) for one in self.of))
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Linear)
+            and len(self.of) == len(other.of)
+            and all(a is b for a, b in zip(self.of, other.of, strict=True))
+        )
 
 
 def checked(map: Map, name: str, positive: bool = False) -> None:
@@ -43,9 +78,10 @@ def lined(map: Map, name: str, x: Tensor) -> Tensor:
         own in (1, whole) for own, whole in zip(spread.shape[1:], x.shape[1:], strict=True)
     )
     if not fits:
+        each = ": one a sample is said by the name of a condition" if numbers.ndim > x.ndim else ""
         raise InputError(
             f"{who} has the shape {tuple(numbers.shape[1:])}, which does not line up with fields of shape "
-            f"{tuple(x.shape[1:])}"
+            f"{tuple(x.shape[1:])}{each}"
         )
     if len(spread) not in (1, len(x)) and len(x) != 1:
         raise InputError(f"{who} is of {len(spread)} samples, found {len(x)}")

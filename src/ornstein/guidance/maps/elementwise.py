@@ -11,8 +11,8 @@ from torch import Tensor
 from ...denoisers.maps import Map, Placed
 from ...errors import InputError
 from ...states import per_sample_sum
-from ..operators import LinearFunction, Operator
-from .attributes import Field, checked, lined, require_tensor
+from ..operators import Operator
+from .attributes import Field, Linear, checked, lined, require_tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,14 +54,14 @@ class Scaled(Elementwise):
         def scaled(x: Tensor) -> Tensor:
             return lined(self, self._names[1], x) * x
 
-        return LinearFunction(scaled, scaled)
+        return Linear(scaled, scaled, (getattr(self, self._names[1]),))
 
     def __call__(self, x: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
         x = require_tensor(self, x)
         shift, scale = (lined(self, name, x) for name in self._names)
         return torch.addcmul(shift, scale, x)
 
-    def inverse(self, field: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
+    def inverse(self, field: Any) -> Float[Tensor, "batch ..."]:
         field = require_tensor(self, field)
         shift, scale = (lined(self, name, field) for name in self._names)
         return (field - shift) / scale
@@ -125,7 +125,7 @@ class Log(Elementwise):
     def __call__(self, x: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
         return lined(self, "low", require_tensor(self, x)) + x.exp()
 
-    def inverse(self, field: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
+    def inverse(self, field: Any) -> Float[Tensor, "batch ..."]:
         return _above(self, field).log()
 
     def log_slope(self, x: Float[Tensor, "batch ..."]) -> Float[Tensor, "..."]:
@@ -148,7 +148,7 @@ class Softplus(Elementwise):
     def __call__(self, x: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
         return lined(self, "low", require_tensor(self, x)) - torch.nn.functional.logsigmoid(-x)
 
-    def inverse(self, field: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
+    def inverse(self, field: Any) -> Float[Tensor, "batch ..."]:
         above = _above(self, field)
         return above + (-(-above).expm1()).log()
 
@@ -174,7 +174,7 @@ class Logit(Elementwise):
     def __call__(self, x: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
         return lined(self, "low", require_tensor(self, x)) + self._width(x) * x.sigmoid()
 
-    def inverse(self, field: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
+    def inverse(self, field: Any) -> Float[Tensor, "batch ..."]:
         width = self._width(require_tensor(self, field))
         above, below = _above(self, field), lined(self, "high", field) - field
         _require_inside(self, field, below > 0, "below", "high")

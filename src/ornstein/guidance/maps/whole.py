@@ -12,11 +12,11 @@ from torch import Tensor
 from ...covariances import Rooted
 from ...denoisers.maps import Map, Placed
 from ...errors import InputError
-from ...spaces import Product
+from ...spaces import Euclidean, Product
 from ...states import batch_size
-from ..operators import LinearFunction, Operator
+from ..operators import Operator
 from ..values import Flags, as_mask
-from .attributes import Field, checked, lined, require_tensor
+from .attributes import Field, Linear, checked, lined, require_tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +28,7 @@ class Whitened(Map):
         mean: in the unit of the field.
     """
 
-    cov: Rooted
+    cov: Rooted | Any
     mean: Field = 0.0
 
     def __post_init__(self) -> None:
@@ -51,12 +51,12 @@ class Whitened(Map):
 
     @property
     def operator(self) -> Operator:
-        return LinearFunction(self.cov.root, self.cov.root_transposed)
+        return Linear(self.cov.root, self.cov.root_transposed, (self.cov,))
 
     def __call__(self, x: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
         return lined(self, "mean", require_tensor(self, x)) + self.cov.root(x)
 
-    def inverse(self, field: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
+    def inverse(self, field: Any) -> Float[Tensor, "batch ..."]:
         return self.cov.whiten(require_tensor(self, field) - lined(self, "mean", field))
 
     def log_det(self, x: Float[Tensor, "batch ..."]) -> Float[Tensor, " batch"]:
@@ -99,13 +99,13 @@ class Lifted(Map):
 
     @property
     def operator(self) -> Operator:
-        return LinearFunction(self._embedded, self._picked)
+        return Linear(self._embedded, self._picked, (self.interior, self.shape))
 
     def __call__(self, x: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
         embedded = self._embedded(require_tensor(self, x))
         return lined(self, "lift", embedded) + embedded
 
-    def inverse(self, field: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
+    def inverse(self, field: Any) -> Float[Tensor, "batch ..."]:
         off = self._off(require_tensor(self, field))
         self._require_boundary(off, field, ~self.interior.to(field.device))
         return self._picked(off)
@@ -113,6 +113,9 @@ class Lifted(Map):
     def log_det(self, x: Float[Tensor, "batch ..."]) -> Float[Tensor, " batch"]:
         """0: the density of a lifted field is that of its unknowns."""
         return torch.zeros(len(x), dtype=torch.float64, device=x.device)
+
+    def field_space(self, space: Any) -> Euclidean:
+        return Euclidean(tuple(self.interior.shape))
 
     def placed(self, value: Tensor, std: Tensor, where: Tensor) -> Placed:
         off, interior = self._off(torch.where(where, value, 0.0)), self.interior.to(where.device)
@@ -193,6 +196,12 @@ class Parts(Map):
         for name, one in self.maps.items():
             total = total.to(x[name].device) + one.log_det(x[name])
         return total
+
+    def field_space(self, space: Any) -> Any:
+        return Product({name: self._field_space(name, part) for name, part in space.parts.items()})
+
+    def _field_space(self, name: str, space: Any) -> Any:
+        return self.maps[name].field_space(space) if name in self.maps else space
 
     def require_fit(self, space: Any) -> None:
         if not isinstance(space, Product):
