@@ -106,6 +106,7 @@ _HOMES = {
     "Remask": "sampling.unmasking",
     "TemperatureTopP": "sampling.unmasking",
     "Unmask": "sampling.unmasking",
+    "windowed": "denoisers.windows",
     "from_diffusers": "denoisers.diffusers",
 }
 _MODULES = {
@@ -183,6 +184,7 @@ if TYPE_CHECKING:
     from .denoisers.mapped import mapped, physical
     from .denoisers.maps import Map
     from .denoisers.regressors import Regressor
+    from .denoisers.windows import windowed
     from .domains import energies, images, molecules, sequences
     from .domains.sequences import folding
     from .errors import InputError
