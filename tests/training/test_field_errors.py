@@ -265,6 +265,12 @@ def test_packages_that_are_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyP
         open_fields(path, Layout(["t"]))
 
 
+def test_grids_without_elements(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.zeros((3, 0, 4)))
+    with pytest.raises(InputError, match=r"x.npy: variable 'x' has the shape \(1, 0, 4\), so no elements"):
+        open_fields(tmp_path / "x.npy", Layout(["x"], records=["dim_0"]))
+
+
 def test_dates_need_times(tmp_path: Path) -> None:
     path = tmp_path / "a.zarr"
     zarr.create_array(str(path), shape=(9, 4, 4), chunks=(3, 4, 4), dtype="f4")[:] = 1.0

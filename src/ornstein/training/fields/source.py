@@ -252,6 +252,8 @@ def _require_one_grid(
     variables: Mapping[str, Variable], layout: Layout, coordinates: Coordinates, scalars: set[str]
 ) -> None:
     first = variables[layout.state[0]]
+    if 0 in first.shape:
+        raise InputError(f"{first.pieces[0].path}: variable {first.name!r} has the shape {first.shape}, so no elements")
     for dim in layout.select:
         if not any(dim in one.kept for one in variables.values()):
             raise InputError(f"layout.select names {dim!r}, which is a dimension of none of the variables")
