@@ -102,3 +102,16 @@ def test_small_sets_are_checked_whole_and_large_ones_as_they_are_read() -> None:
         checking.read(space, large, torch.tensor([3, bad, 5]), "training data")
     with pytest.raises(InputError, match="validation data: no records"):
         checking.check_ahead(space, Arrays(torch.zeros(0, 2)), "validation data")
+
+
+def test_large_records_are_checked_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many as fit into the memory that the check may take, and of sets of many numbers only the first of these."""
+    monkeypatch.setattr(checking, "_NUMBERS_AT_ONCE", 64)
+    records = Watched(torch.zeros(10, 24))
+    checking.check_ahead(Euclidean((24,)), records, "training data")
+    assert max(len(index) for _, index in records.asked) == 2
+    assert {k for _, index in records.asked for k in index} == set(range(10))
+    monkeypatch.setattr(checking, "SMALL_NUMBERS", 239)
+    records = Watched(torch.zeros(10, 24))
+    checking.check_ahead(Euclidean((24,)), records, "training data")
+    assert [index for _, index in records.asked] == [(0,), (0, 1)]

@@ -114,11 +114,13 @@ class Statistics:
 
     def table(self) -> str:
         """One line a channel: mean, spread, smallest, largest, and how many are missing."""
-        lines = [f"{'':<32}{'mean':>12}{'std':>12}{'min':>12}{'max':>12}{'missing':>12}"]
+        lines = [f"{'':<40}{'mean':>12}{'std':>12}{'min':>12}{'max':>12}{'missing':>12}"]
         for name, found in self.channels.items():
             for k, label in enumerate(self.labels[name]):
                 numbers = (found.mean[k], found.std[k], found.low[k], found.high[k])
-                lines.append(f"{label:<32}" + "".join(f"{one:12.5g}" for one in numbers) + f"{found.missing[k]:12,}")
+                lines.append(
+                    f"{f'{name}: {label}':<40}" + "".join(f"{one:12.5g}" for one in numbers) + f"{found.missing[k]:12,}"
+                )
         return "\n".join(lines)
 
     def _scale(self, name: str, by: By, least: float) -> tuple[Tensor, Tensor]:
