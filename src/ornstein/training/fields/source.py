@@ -175,8 +175,9 @@ def sourced(files: Files | Mapping[str, Files], layout: Layout, bound: int, thre
         bound: bytes of blocks in memory.
         threads: that read at once.
     """
-    if threads < 1:
-        raise InputError(f"threads is {threads}, expected 1 at least")
+    for name, value in {"bound": bound, "threads": threads}.items():
+        if not isinstance(value, int) or value < 1:
+            raise InputError(f"{name} is {value!r}, expected a whole number from 1")
     opened = Opened()
     coordinates = Coordinates(opened)
     by_name = isinstance(files, Mapping)
@@ -204,9 +205,10 @@ def found_files(files: Files) -> list[Path]:
     Args:
         files: one path or pattern, or several.
     """
-    paths: list[Path] = []
-    for one in [files] if isinstance(files, str | Path) else files:
-        paths += _fitting(Path(one))
+    many = [files] if isinstance(files, str | Path) else files
+    if not isinstance(many, Sequence) or not all(isinstance(one, str | Path) and "\0" not in str(one) for one in many):
+        raise InputError(f"files are {files!r}, expected a path, a pattern or a list of these")
+    paths = [path for one in many for path in _fitting(Path(one))]
     if not paths:
         raise InputError("no files are named, expected one at least")
     seen: set[Path] = set()

@@ -99,7 +99,8 @@ class ZarrStore(Store):
     def _arrays(self) -> dict[str, Any]:
         if hasattr(self._root, "shape"):
             return {self.path.stem: self._root}
-        return {name: found for name, found in self._root.members(max_depth=None) if hasattr(found, "shape")}
+        with damaged(self.path):
+            return {name: found for name, found in self._root.members(max_depth=None) if hasattr(found, "shape")}
 
     def names(self) -> list[str]:
         return list(self._arrays)
@@ -183,7 +184,7 @@ class HDF5Store(Store):
         found: list[str] = []
 
         def visit(name: str, item: Any) -> None:
-            if hasattr(item, "shape"):
+            if getattr(item, "shape", None) is not None:
                 found.append(name)
 
         with damaged(self.path):
