@@ -1,9 +1,10 @@
 """Fields of 721 × 1440 × 4 from a Zarr store: memory and records a second, with threads and reading ahead, and without.
 
-    .venv/bin/python -m benchmarks.fields_streaming [--times 40] [--work 0.2]
+    .venv/bin/python -m benchmarks.fields_streaming [--times 40] [--work 0.4] [--rounds 3]
 
 The store is synthetic (smooth fields with noise, one time a chunk, compressed), in a temporary folder that is removed.
-Each row is a process of its own; the memory is its peak, libraries and all.
+Each run is a process of its own; the memory is its peak, libraries and all. The rows take turns, as the machine may be
+busy with other work, and the median of their runs is said, with the least and the most.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -75,8 +77,9 @@ def measured(path: Path, bound: int) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--times", type=int, default=40, help="records")
-    parser.add_argument("--work", type=float, default=0.2, help="seconds that a step takes beside reading")
+    parser.add_argument("--work", type=float, default=0.4, help="seconds that a step takes beside reading")
     parser.add_argument("--bound", type=int, default=1_000_000_000, help="bytes of blocks in memory")
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each row")
     parser.add_argument("--row", type=json.loads, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.row:
@@ -97,17 +100,16 @@ def main() -> None:
             "four threads, ahead, at work": {"kind": "batches", "threads": 4, "ahead": True, "work": options.work},
             "statistics": {"kind": "statistics"},
         }
-        for name, row in rows.items():
-            command = [
-                sys.executable,
-                __file__,
-                "--bound",
-                str(options.bound),
-                "--row",
-                json.dumps({**row, "path": str(path)}),
-            ]
-            found = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
-            print(f"{name:32} {found['records a second']:6.1f} records/s   peak {found['peak GB']:.2f} GB", flush=True)
+        found: dict[str, list[dict[str, float]]] = {name: [] for name in rows}
+        for _ in range(options.rounds):
+            for name, row in rows.items():
+                told = json.dumps({**row, "path": str(path)})
+                command = [sys.executable, __file__, "--bound", str(options.bound), "--row", told]
+                found[name].append(json.loads(subprocess.check_output(command, text=True)))
+        for name, runs in found.items():
+            rates = sorted(run["records a second"] for run in runs)
+            most = max(run["peak GB"] for run in runs)
+            print(f"{name:32} {median(rates):6.1f} records/s ({rates[0]} to {rates[-1]})   peak {most:.2f} GB")
 
 
 if __name__ == "__main__":

@@ -113,3 +113,16 @@ def test_an_infinite_condition_is_named_with_its_record() -> None:
     coarse[4, 2, 0] = -torch.inf
     with pytest.raises(InputError, match=r"^data: record 4, condition 'coarse' is infinite at \(2, 0\)"):
         checking.read(Euclidean((2,)), data, torch.tensor([1, 4]), "data")
+
+
+def test_large_records_are_checked_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many as fit into the memory that the check may take, and of sets of many numbers only the first of these."""
+    monkeypatch.setattr(checking, "_NUMBERS_AT_ONCE", 64)
+    records = Watched(torch.zeros(10, 24))
+    checking.check_ahead(Euclidean((24,)), records, "training data")
+    assert max(len(index) for _, index in records.asked) == 2
+    assert {k for _, index in records.asked for k in index} == set(range(10))
+    monkeypatch.setattr(checking, "SMALL_NUMBERS", 239)
+    records = Watched(torch.zeros(10, 24))
+    checking.check_ahead(Euclidean((24,)), records, "training data")
+    assert [index for _, index in records.asked] == [(0,), (0, 1)]

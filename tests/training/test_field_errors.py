@@ -26,7 +26,7 @@ KIND = ["zarr2", "zarr3", "netcdf4", "netcdf3"]
     [
         ("t", (7, 1, 2, 3), np.nan, r"2000-01-02T18:00:00: t\[level=850\] is nan at \(2, 3\), .*missing='mask'"),
         ("forecast", (7, 0, 0, 1), np.inf, r"forecast\[level=500\] is inf at \(0, 1\), expected a number$"),
-        ("index", (7,), np.nan, r"index is nan, expected a number$"),
+        ("index", (7,), np.nan, r"index is nan, expected a number \(missing='mask' reads such data\)$"),
         ("wind", (7, 0, 0), 1e300, r"wind is inf at \(0, 0\), expected a number$"),
     ],
 )
@@ -202,7 +202,7 @@ LAYOUTS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "grid": ({"state": ["t"], "grid": ["lat", "x"]}, "expected 'x' of the grid"),
     "level": ({"state": ["t"], "select": {"level": [500, 700]}}, "no such value as 700, found 500, 850"),
-    "region": ({"state": ["t"], "select": {"lat": slice(91, 95)}}, "no value from 91 to 95, found 90"),
+    "region": ({"state": ["t"], "select": {"lat": slice(91, 95)}}, "no value from 91.0 to 95.0, found 90"),
     "nowhere": ({"state": ["t"], "select": {"depth": [0]}}, "layout.select names 'depth'"),
     "nothing": ({"state": ["t"], "select": {"level": []}}, "is empty, expected one value"),
     "dims": ({"state": ["t"], "dims": {"t": ["a", "b"]}}, r"shape \(12, 2, 4, 8\), but layout.dims names \['a', 'b'\]"),
@@ -263,6 +263,45 @@ def test_packages_that_are_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(InputError, match=rf"needs '{package}': pip install 'ornstein\[fields\]'"):
         open_fields(path, Layout(["t"]))
+
+
+def test_grids_without_elements(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.zeros((3, 0, 4)))
+    with pytest.raises(InputError, match=r"x.npy: variable 'x' has the shape \(1, 0, 4\), so no elements"):
+        open_fields(tmp_path / "x.npy", Layout(["x"], records=["dim_0"]))
+
+
+def test_settings_of_other_kinds(tmp_path: Path) -> None:
+    """As they come from users who are not told by a type checker."""
+    path = written(world(), tmp_path, "netcdf4")
+    data = open_fields(path, Layout(["t"]))
+    assert len(data.between("2000-01-02T00:00Z")) == 8
+    wrong: list[tuple[Callable[[], Any], str]] = [
+        (lambda: data.split(float("nan")), "more than 0"),
+        (lambda: open_fields(path, Layout(["t"], select={"level": slice("a", None)})), "to 'a', expected a number"),
+        (lambda: open_fields(path, Layout(["t"], select={"level": [500, 500]})), "names a value twice: 500, 500"),
+        (lambda: open_fields("a\0b", Layout(["t"])), r"files are 'a.*', expected a path"),
+        (lambda: open_fields({}, Layout(["t"])), "not for 't'"),
+    ]
+    for act, said in wrong:
+        with pytest.raises(InputError, match=said):
+            act()
+
+
+def test_stores_whose_description_is_damaged(tmp_path: Path) -> None:
+    for k, (name, found) in enumerate({"zarr.json": "{", "t/zarr.json": "{}"}.items()):
+        path = written(world(), tmp_path, "zarr3", f"{k}")
+        (path / name).write_text(found)
+        with pytest.raises(InputError, match=f"{k}.zarr cannot be read, the file is damaged"):
+            open_fields(path, Layout(["t"]))
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["x"] = h5py.Empty("f4")
+        file["y"] = np.zeros((4, 3, 3), [("a", "f4"), ("b", "i4")])
+        file["z"] = np.ones((4, 3, 3))
+        file["z"].attrs["scale_factor"] = "two"
+    for name, said in {"x": "no variable 'x'", "y": "expected numbers", "z": "scale_factor is 'two'"}.items():
+        with pytest.raises(InputError, match=said):
+            open_fields(tmp_path / "a.h5", Layout([name], records=["dim_0"]))
 
 
 def test_dates_need_times(tmp_path: Path) -> None:

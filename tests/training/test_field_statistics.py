@@ -2,7 +2,9 @@
 
 import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -226,3 +228,67 @@ def test_what_is_no_statistics_is_not_written_over(tmp_path: Path) -> None:
     cut.write_bytes(cut.read_bytes()[:-9])
     with pytest.raises(InputError, match="truncated"):
         measured(data, cut)
+
+
+@dataclass(frozen=True)
+class Above:
+    """field = base + 2 · state, the base a condition; as guidance.maps.Residual."""
+
+    base: Any
+
+    @property
+    def names(self) -> frozenset[str]:
+        return frozenset({self.base})
+
+    def bound(self, condition: Any) -> "Above":
+        return Above(condition[self.base])
+
+    def inverse(self, field: torch.Tensor) -> torch.Tensor:
+        return (field - self.base) / 2
+
+
+def test_states_may_be_what_a_map_makes_of_fields(tmp_path: Path) -> None:
+    """A residual of a forecast, which the network is told standardised, and the map as it is."""
+    whole = world()
+    whole["t"][4, 0, 1, 1] = np.nan
+    layout = Layout(["t"], conditions={"forecast": "forecast", "base": "forecast"}, missing="mask")
+    data = open_fields(written(whole, tmp_path, "zarr3"), layout)
+    residual = data.mapped(Above("base"))
+    truth = torch.from_numpy((whole["t"] - whole["forecast"]).transpose("time", "level", "lat", "lon").values / 2)
+    x, condition = residual.batch(torch.arange(12))
+    torch.testing.assert_close(x, truth.nan_to_num())
+    assert condition["mask"].sum() == 12 * 64 - 1
+    known = measured(residual)
+    assert known.fingerprint != measured(data).fingerprint
+    ready = known.standardised(data, keep=["base", "state"]).mapped(Above("base"))
+    x, condition = ready.batch(torch.arange(12))
+    torch.testing.assert_close(x, truth.nan_to_num())
+    assert condition["forecast"].std(correction=0).item() == pytest.approx(1, abs=1e-2)
+    assert condition["base"].mean().item() == pytest.approx(280, abs=5)
+    x, condition = known.standardised(residual, keep=["base"]).batch(torch.arange(12))
+    assert x[condition["mask"]].square().mean().item() == pytest.approx(1, abs=1e-5)
+    for wrong in (lambda: known.standardised(residual), lambda: known.standardised(data).mapped(Above("base"))):
+        with pytest.raises(InputError, match="made of the condition 'base', which is standardised"):
+            wrong()
+    with pytest.raises(InputError, match="keep names 'bse', expected one of state, forecast, base"):
+        known.standardised(data, keep=["bse"])
+
+
+class Summed(Above):
+    """A map that mixes the elements of a field, and changes its shape."""
+
+    def bound(self, condition: Any) -> "Summed":
+        return self
+
+    def inverse(self, field: torch.Tensor) -> torch.Tensor:
+        return field.flatten(1).cumsum(1)
+
+
+def test_a_map_that_mixes_elements_needs_all_of_them(tmp_path: Path) -> None:
+    path = written(world(), tmp_path, "zarr3")
+    data = open_fields(path, Layout(["t"])).mapped(Summed(""))
+    assert data.shape == (64,)
+    assert data.labels["state"][63] == "state[63]"
+    assert measured(data).mean().shape == (64,)
+    with pytest.raises(InputError, match="Summed mixes elements of the field, of which some are missing"):
+        open_fields(path, Layout(["t"], missing="mask")).mapped(Summed("")).batch(torch.arange(3))

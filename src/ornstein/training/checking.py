@@ -7,29 +7,32 @@ from torch import Tensor
 from ..denoisers.base import Condition
 from ..errors import InputError, RecordError
 from ..spaces import Space
-from ..states import State
+from ..states import State, leaves
 from .datasets import Dataset
 
-SMALL = 100_000
-"""Sets of up to so many records are checked whole before anything is written."""
+SMALL, SMALL_NUMBERS = 100_000, 1 << 30
+"""Sets of up to so many records, of so many numbers together, are checked whole before anything is written."""
 
-_AT_ONCE = 4096
+_AT_ONCE, _NUMBERS_AT_ONCE = 4096, 1 << 24
 
 
 def check_ahead(space: Space, data: Dataset, where: str) -> None:
-    """Every record of a set of up to SMALL records, or the first few thousand, must be clean data of the space.
+    """Every record of a small set (see SMALL), or the first up to a few thousand, must be clean data of the space.
 
-    The other batches are checked as they are read (`read`). InputError names the first record that is not as it must
-    be, or says that there is none.
+    No more than 64 MB of them are in memory at once, or one record. The other batches are checked as they are read
+    (`read`). InputError names the first record that is not as it must be, or says that there is none.
 
     Args:
         where: what is checked, in words, for the error.
     """
     if not len(data):
         raise InputError(f"{where}: no records, expected one at least")
-    end = len(data) if len(data) <= SMALL else _AT_ONCE
-    for first in range(0, end, _AT_ONCE):
-        read(space, data, torch.arange(first, min(first + _AT_ONCE, end)), where)
+    x0, condition = read(space, data, torch.zeros(1, dtype=torch.int64), where)
+    size = max(1, sum(leaf.numel() for leaf in (*leaves(x0), *condition.values())))
+    many = max(1, min(_AT_ONCE, _NUMBERS_AT_ONCE // size))
+    end = len(data) if len(data) <= SMALL and len(data) * size <= SMALL_NUMBERS else many
+    for first in range(0, end, many):
+        read(space, data, torch.arange(first, min(first + many, end)), where)
 
 
 def read(space: Space, data: Dataset, records: Int64[Tensor, " batch"], where: str) -> tuple[State, Condition]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import prod
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -25,6 +25,20 @@ from .source import Files, Source, sourced
 STATE, STATIC = "state", "static"
 
 
+@runtime_checkable
+class Inverse(Protocol):
+    """What leads from fields to a model's states: the maps of `ornstein.guidance.maps` do."""
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The conditions that it is made of."""
+        ...
+
+    def bound(self, condition: Condition) -> "Inverse": ...
+
+    def inverse(self, field: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]: ...
+
+
 @dataclass(frozen=True, eq=False)
 class FieldData:
     """A Dataset of records in files: `open_fields` makes one, `split` and `between` take parts of it.
@@ -33,12 +47,14 @@ class FieldData:
         source: the files.
         rows: of this part; see `Records`.
         scaling: by "state", "static" and the name of a condition the mean and spread that its channels are freed of.
+        map: from the states to the fields in the files; None where these are the states.
         about: what was measured of the data, in JSON values, for the metadata.
     """
 
     source: Source
     rows: range
     scaling: Mapping[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
+    map: Inverse | None = None
     about: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -57,10 +73,12 @@ class FieldData:
     def __len__(self) -> int:
         return self.source.records.first(self.rows.stop) - self.first
 
-    @property
+    @cached_property
     def shape(self) -> tuple[int, ...]:
         """Of one state: (channels, *grid)."""
-        return self._shape(self.layout.state)
+        if self.map is None:
+            return self._shape(self.layout.state)
+        return tuple(self.batch(torch.zeros(1, dtype=torch.int64))[0].shape[1:])
 
     @property
     def channels(self) -> list[str]:
@@ -71,9 +89,11 @@ class FieldData:
     def labels(self) -> dict[str, list[str]]:
         """The names of the channels of "state", "static" and each condition."""
         groups = {STATE: self.layout.state, STATIC: self.layout.static, **self.layout.conditions, **self.layout.scalars}
-        return {
-            name: [one for key in keys for one in self.source.variables[key].labels] for name, keys in groups.items()
-        }
+        of = {name: found.labels for name, found in self.source.variables.items()}
+        found = {name: [label for one in names for label in of[one]] for name, names in groups.items()}
+        if len(found[STATE]) != self.shape[0]:  # behind a map that is not of channels
+            found[STATE] = [f"state[{k}]" for k in range(self.shape[0])]
+        return found
 
     def batch(self, index: Int64[Tensor, " batch"]) -> tuple[Tensor, Condition]:
         """States (batch, channels, *grid) float32, and conditions: fields, scalars (batch, numbers), and "mask".
@@ -87,11 +107,11 @@ class FieldData:
         self.source.read([view for name, names in groups.items() for view in self._views(whole[name], names)], numbers)
         found = {name: torch.from_numpy(values) for name, values in whole.items()}
         mask = self._checked(found, numbers)
-        for name, (mean, std) in self.scaling.items():
-            if name in found:
-                found[name].sub_(mean).div_(std)
         x = found.pop(STATE)
-        return (x, found) if mask is None else (x.masked_fill_(~mask, 0.0), found | {"mask": mask})
+        for name, values in found.items():
+            self._scale(name, values)
+        x = self._scale(STATE, x if self.map is None else self._state(self.map, x, found, mask))
+        return (x, found) if mask is None else (x.masked_fill(~mask, 0.0), found | {"mask": mask})
 
     def times(self) -> list[str] | None:
         """When the rows are, ISO 8601; None where the files do not say."""
@@ -134,6 +154,36 @@ class FieldData:
             begin, end: such as "1979" and "2016-07-01"; None for no limit.
         """
         return replace(self, rows=counting.between(self.source.records, self.rows, begin, end))
+
+    def mapped(self, map: Inverse) -> "FieldData":
+        """The states of a model that believes in something else: field = map(state), such as a residual.
+
+        The map is made of conditions as the batches have them. So one that a map takes is left as it is in the files:
+        `standardised(data, keep=["base"])`, else it is an InputError.
+
+        Args:
+            map: see `ornstein.guidance.maps`.
+        """
+        return self._whole(replace(self, map=map))
+
+    def scaled(self, scaling: Mapping[str, tuple[Tensor, Tensor]], about: Mapping[str, Any]) -> "FieldData":
+        """With mean 0 and spread 1; see `Statistics.standardised`.
+
+        Args:
+            scaling: mean and spread by "state", "static" and the name of a condition.
+            about: where they come from, in JSON values, for the metadata.
+        """
+        return self._whole(replace(self, scaling=scaling, about={**self.about, **about}))
+
+    @staticmethod
+    def _whole(data: "FieldData") -> "FieldData":
+        wrong = sorted(data.map.names & data.scaling.keys()) if data.map else []
+        if wrong:
+            raise InputError(
+                f"the map is made of the condition {wrong[0]!r}, which is standardised: give the map one that is kept "
+                "as it is in the files, of the same variables"
+            )
+        return data
 
     # What it is ---------------------------------------------------------------------------------------
 
@@ -184,13 +234,26 @@ class FieldData:
     def _grid(self) -> dict[str, Any]:
         first = self.source.variables[self.layout.state[0]]
         found = {}
-        for dim, size in zip(first.grid, self.shape[1:], strict=True):
+        for dim, size in zip(first.grid, first.shape[1:], strict=True):
             known = self.source.coordinates(first.pieces[0].path, dim)
             values = None if known is None else known[0][first.kept.get(dim, slice(None))].astype(np.float64).tolist()
             found[dim] = {"size": size, "values": values, "units": str(known[1].get("units", "")) if known else ""}
         return found
 
     # Reading ------------------------------------------------------------------------------------------
+
+    def _scale(self, name: str, values: Tensor) -> Tensor:
+        if name not in self.scaling:
+            return values
+        mean, std = self.scaling[name]
+        return values.sub_(mean).div_(std)
+
+    def _state(self, map: Inverse, x: Tensor, condition: Condition, mask: Tensor | None) -> Tensor:
+        """The states of fields; InputError where a missing element would make others unknown, too."""
+        found = map.bound(condition).inverse(x)
+        if mask is not None and (found.shape != x.shape or not found[mask].isfinite().all()):
+            raise InputError(f"{type(map).__name__} mixes elements of the field, of which some are missing")
+        return found.contiguous()
 
     def _shape(self, names: Sequence[str]) -> tuple[int, ...]:
         shapes = [self.source.variables[name].shape for name in names]
@@ -218,7 +281,7 @@ class FieldData:
         for name, values in found.items():
             if values.sum(dtype=torch.float64).isfinite():  # as is no sum with a NaN or ∞
                 continue
-            bad = values.isinf() if masked and name not in self.layout.scalars else ~values.isfinite()
+            bad = values.isinf() if masked else ~values.isfinite()
             if name == STATE and mask is not None:
                 bad = bad & mask
             if bad.any():
@@ -235,7 +298,7 @@ class FieldData:
         which = counting.located(self.source.variables[variable], rows, rest, self.source.records)[0]
         path = self.source.variables[variable].pieces[int(which[0])].path
         value = values[(record, channel, *place)].item()
-        hint = "" if abs(value) == float("inf") or name in self.layout.scalars else " (missing='mask' reads such data)"
+        hint = "" if abs(value) == float("inf") else " (missing='mask' reads such data)"
         at = f" at {tuple(place)}" if place else ""
         what = f"{self.source.records.named(number, self.source.paths)}: {label} is {value}{at}"
         return RecordError(f"{path}: variable {variable!r}", number - self.first, f"{what}, expected a number{hint}")

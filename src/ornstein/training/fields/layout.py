@@ -31,7 +31,8 @@ class Layout:
             kept; positions, where the dimension has no coordinate.
         dims: names of the dimensions of variables whose files have none (HDF5, NumPy), else dim_0, dim_1, …
         missing: "refuse": a NaN in a record is an error. "mask": the state is 0 where it is NaN and the condition
-            "mask" says where it is not; fields that are known keep their NaN.
+            "mask" says where it is not; fields and scalars that are known keep their NaN, which a network takes for
+            "not known".
     """
 
     state: Sequence[str]

@@ -227,7 +227,7 @@ def shares(rows: int, parts: Sequence[float], gap: int) -> list[range]:
         parts: of the rows, more than 0 and 1 at most together.
         gap: rows left out between two parts.
     """
-    if not parts or min(parts) <= 0 or sum(parts) > 1 + 1e-9:
+    if not parts or not all(isinstance(one, int | float) and one > 0 for one in parts) or sum(parts) > 1 + 1e-9:
         raise InputError(f"shares of the records are {list(parts)}, expected more than 0 each and 1 at most together")
     if gap < 0:
         raise InputError(f"the gap between parts is {gap} rows, expected 0 or more")
@@ -267,6 +267,8 @@ def between(records: Records, rows: range, begin: str | float | None, end: str |
 
 def _edge(edge: str | float, values: np.ndarray) -> np.generic:
     try:
+        if isinstance(edge, str):
+            edge = edge.removesuffix("Z")  # as all times are
         return np.datetime64(edge) if values.dtype.kind == "M" else np.float64(edge)  # pyright: ignore[reportCallIssue, reportArgumentType]
     except (ValueError, TypeError):
         expected = "a date such as 2010-03-01" if values.dtype.kind == "M" else "a number"

@@ -1,5 +1,6 @@
 """Files as one table of records, read block by block: the part of a data set that its splits share."""
 
+import glob
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from . import records as counting
 from .blocks import Blocks
 from .layout import Layout
 from .records import Records
-from .stores import Opened, found_files
+from .stores import Opened
 from .variables import Coordinates, Variable, joined
 
 Files = str | Path | Sequence[str | Path]
@@ -174,8 +175,9 @@ def sourced(files: Files | Mapping[str, Files], layout: Layout, bound: int, thre
         bound: bytes of blocks in memory.
         threads: that read at once.
     """
-    if threads < 1:
-        raise InputError(f"threads is {threads}, expected 1 at least")
+    for name, value in {"bound": bound, "threads": threads}.items():
+        if not isinstance(value, int) or value < 1:
+            raise InputError(f"{name} is {value!r}, expected a whole number from 1")
     opened = Opened()
     coordinates = Coordinates(opened)
     by_name = isinstance(files, Mapping)
@@ -193,6 +195,37 @@ def sourced(files: Files | Mapping[str, Files], layout: Layout, bound: int, thre
     source = Source(layout, variables, records, opened, coordinates, Blocks(bound), threads)
     _require_room(source)
     return source
+
+
+def found_files(files: Files) -> list[Path]:
+    """The paths that a path, a pattern with * or a list of these names, in the order of their names where a pattern.
+
+    InputError if a pattern fits nothing, or a file is named twice.
+
+    Args:
+        files: one path or pattern, or several.
+    """
+    many = [files] if isinstance(files, str | Path) else files
+    if not isinstance(many, Sequence) or not all(isinstance(one, str | Path) and "\0" not in str(one) for one in many):
+        raise InputError(f"files are {files!r}, expected a path, a pattern or a list of these")
+    paths = [path for one in many for path in _fitting(Path(one))]
+    if not paths:
+        raise InputError("no files are named, expected one at least")
+    seen: set[Path] = set()
+    for path in paths:
+        if path.resolve() in seen:
+            raise InputError(f"{path}: named twice among the files")
+        seen.add(path.resolve())
+    return paths
+
+
+def _fitting(path: Path) -> list[Path]:
+    if path.exists() or not any(mark in str(path) for mark in "*?["):
+        return [path]
+    found = sorted(glob.glob(str(path), recursive=True))
+    if not found:
+        raise InputError(f"{path}: no file has such a name")
+    return [Path(name) for name in found]
 
 
 def _paths(found: list[Path] | dict[str, list[Path]], name: str, fixed: bool, opened: Opened) -> list[Path]:
@@ -221,6 +254,8 @@ def _require_one_grid(
     variables: Mapping[str, Variable], layout: Layout, coordinates: Coordinates, scalars: set[str]
 ) -> None:
     first = variables[layout.state[0]]
+    if 0 in first.shape:
+        raise InputError(f"{first.pieces[0].path}: variable {first.name!r} has the shape {first.shape}, so no elements")
     for dim in layout.select:
         if not any(dim in one.kept for one in variables.values()):
             raise InputError(f"layout.select names {dim!r}, which is a dimension of none of the variables")

@@ -5,7 +5,7 @@ element; and the same of the state's coefficients in a basis, whose mean squares
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from math import prod
@@ -84,7 +84,9 @@ class Statistics:
             raise InputError("no coefficients were measured, expected measured(…, basis=…)")
         return torch.from_numpy(self.coefficients.mean_square)
 
-    def standardised(self, data: FieldData, by: By = "channel", least: float = 0.0) -> FieldData:
+    def standardised(
+        self, data: FieldData, by: By = "channel", least: float = 0.0, keep: Collection[str] = ()
+    ) -> FieldData:
         """The data with mean 0 and spread 1: states, static fields and conditions.
 
         InputError, naming the channel, if one has no spread.
@@ -93,25 +95,32 @@ class Statistics:
             data: of the same layout: the training data that were measured, and the validation data beside them.
             by: channel or element, of states and fields that are known; the others by channel.
             least: spread that is taken where there is less, in the units of the channel; 0: that is an error.
+            keep: of "state", "static" and the conditions, those that stay as they are.
         """
         if data.scaling:
             raise InputError("the data are standardised already")
+        for name in keep:
+            if name not in self.channels:
+                raise InputError(f"keep names {name!r}, expected one of {', '.join(self.channels)}")
         fields = (STATE, *data.layout.conditions)
-        scaling = {name: self._scale(name, by if name in fields else "channel", least) for name in self.channels}
-        about = {
-            name: {"mean": found.mean.tolist(), "std": found.std.tolist(), "labels": self.labels[name]}
-            for name, found in self.channels.items()
-        }
-        told = {"standardised": {"by": by, "statistics": self.fingerprint, "channels": about}}
-        return replace(data, scaling=scaling, about={**data.about, **told})
+        names = [name for name in self.channels if name not in keep]
+        scaling = {name: self._scale(name, by if name in fields else "channel", least) for name in names}
+        about = {}
+        for name in names:
+            found = self.channels[name]
+            about[name] = {"mean": found.mean.tolist(), "std": found.std.tolist(), "labels": self.labels[name]}
+        told = {"by": by, "statistics": self.fingerprint, "channels": about}
+        return data.scaled(scaling, {"standardised": told})
 
     def table(self) -> str:
         """One line a channel: mean, spread, smallest, largest, and how many are missing."""
-        lines = [f"{'':<32}{'mean':>12}{'std':>12}{'min':>12}{'max':>12}{'missing':>12}"]
+        lines = [f"{'':<40}{'mean':>12}{'std':>12}{'min':>12}{'max':>12}{'missing':>12}"]
         for name, found in self.channels.items():
             for k, label in enumerate(self.labels[name]):
                 numbers = (found.mean[k], found.std[k], found.low[k], found.high[k])
-                lines.append(f"{label:<32}" + "".join(f"{one:12.5g}" for one in numbers) + f"{found.missing[k]:12,}")
+                lines.append(
+                    f"{f'{name}: {label}':<40}" + "".join(f"{one:12.5g}" for one in numbers) + f"{found.missing[k]:12,}"
+                )
         return "\n".join(lines)
 
     def _scale(self, name: str, by: By, least: float) -> tuple[Tensor, Tensor]:
@@ -173,12 +182,13 @@ def measured(
 
 
 def _measure(data: FieldData, elements: bool, basis: Transform | None) -> Statistics:
-    channels, finer, coefficients = dict[str, Moments](), dict[str, Moments](), None
-    static = {} if data.static is None else {STATIC: data.static.numpy()}
-    for name, values in static.items():
-        channels[name] = Moments.of(values, range(1, values.ndim))
+    channels, finer, coefficients, axes = dict[str, Moments](), dict[str, Moments](), None, dict[str, int]()
+    if data.static is not None:
+        axes[STATIC] = data.static.ndim - 1
+        channels[STATIC] = Moments.of(data.static.numpy(), range(1, data.static.ndim))
     for piece in _pieces(data):
         for name, values in piece.items():
+            axes[name] = values.ndim - 2
             _add(channels, name, Moments.of(values, (0, *range(2, values.ndim))))
             if elements:
                 _add(finer, name, Moments.of(values, (0,)))
@@ -189,8 +199,6 @@ def _measure(data: FieldData, elements: bool, basis: Transform | None) -> Statis
     for name, found in channels.items():
         if not found.count.all():
             raise InputError(f"{name}: {labels[name][int((found.count == 0).argmax())]} is missing in all records")
-    grid = len(data.shape) - 1
-    axes = {name: 0 if name in data.layout.scalars else grid for name in channels}
     return Statistics({name: labels[name] for name in channels}, channels, finer, coefficients, axes, "")
 
 
@@ -277,7 +285,7 @@ def _moments(tensors: Mapping[str, Tensor], name: str, shape: list[int], path: P
 
 
 def fingerprint(data: FieldData, contents: bool = False, *wanted: Any) -> str:
-    """SHA-256 of what decides on the records: files, layout, rows, scaling; hexadecimal.
+    """SHA-256 of what decides on the records: files, layout, rows, and the first and the last as they are read.
 
     Args:
         data: whose statistics are measured.
@@ -293,8 +301,9 @@ def fingerprint(data: FieldData, contents: bool = False, *wanted: Any) -> str:
         "wanted": [one if isinstance(one, bool) or one is None else "basis" for one in wanted],
     }
     digest.update(json.dumps(about, default=float).encode())
-    for name, pair in data.scaling.items():
-        digest.update(name.encode() + b"".join(one.contiguous().numpy().tobytes() for one in pair))
+    x, condition = data.batch(torch.tensor([0, len(data) - 1]))  # behind scaling and map
+    for values in (x, *condition.values()):
+        digest.update(values.contiguous().numpy().tobytes())
     for basis in wanted:
         if isinstance(basis, Transform):
             ramp = torch.linspace(0, 1, prod(data.shape), dtype=torch.float64).square().reshape(1, *data.shape)

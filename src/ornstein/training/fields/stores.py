@@ -9,7 +9,7 @@ import zipfile
 import zlib
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from itertools import product
 from pathlib import Path
@@ -99,7 +99,8 @@ class ZarrStore(Store):
     def _arrays(self) -> dict[str, Any]:
         if hasattr(self._root, "shape"):
             return {self.path.stem: self._root}
-        return {name: found for name, found in self._root.members(max_depth=None) if hasattr(found, "shape")}
+        with damaged(self.path):
+            return {name: found for name, found in self._root.members(max_depth=None) if hasattr(found, "shape")}
 
     def names(self) -> list[str]:
         return list(self._arrays)
@@ -183,7 +184,7 @@ class HDF5Store(Store):
         found: list[str] = []
 
         def visit(name: str, item: Any) -> None:
-            if hasattr(item, "shape"):
+            if getattr(item, "shape", None) is not None:
                 found.append(name)
 
         with damaged(self.path):
@@ -370,35 +371,3 @@ class Opened:
             while len(self._stores) > self._most:
                 self._stores.popitem(last=False)  # it closes when its last reader lets go of it
             return store
-
-
-def found_files(files: str | Path | Sequence[str | Path]) -> list[Path]:
-    """The paths that a path, a pattern with * or a list of these names, in the order of their names where a pattern.
-
-    InputError if a pattern fits nothing, or a file is named twice.
-
-    Args:
-        files: one path or pattern, or several.
-    """
-    paths: list[Path] = []
-    for one in [files] if isinstance(files, str | Path) else files:
-        paths += _fitting(Path(one))
-    if not paths:
-        raise InputError("no files are named, expected one at least")
-    seen: set[Path] = set()
-    for path in paths:
-        if path.resolve() in seen:
-            raise InputError(f"{path}: named twice among the files")
-        seen.add(path.resolve())
-    return paths
-
-
-def _fitting(path: Path) -> list[Path]:
-    if path.exists() or not any(mark in str(path) for mark in "*?["):
-        return [path]
-    import glob
-
-    found = sorted(glob.glob(str(path), recursive=True))
-    if not found:
-        raise InputError(f"{path}: no file has such a name")
-    return [Path(name) for name in found]

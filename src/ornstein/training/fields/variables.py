@@ -276,7 +276,7 @@ def _positions(
     if isinstance(wanted, slice):
         if wanted.step is not None:
             raise InputError(f"{where} is {wanted}, expected no step")
-        low, high = sorted((_or(wanted.start, -np.inf), _or(wanted.stop, np.inf)))
+        low, high = sorted((_end(wanted.start, -np.inf, where), _end(wanted.stop, np.inf, where)))
         found = np.flatnonzero((values >= low) & (values <= high))
         if not len(found):
             raise InputError(f"{where}: no value from {low} to {high}, found {_some(values)}")
@@ -287,11 +287,18 @@ def _positions(
         raise InputError(f"{where} is {wanted!r}, expected numbers") from None
     if not len(asked):
         raise InputError(f"{where} is empty, expected one value at least")
-    return np.array([_position(values, one, where) for one in asked])
+    found = np.array([_position(values, one, where) for one in asked])
+    if len(np.unique(found)) < len(found):
+        raise InputError(f"{where} names a value twice: {_some(asked)}")
+    return found
 
 
-def _or(value: float | None, default: float) -> float:
-    return default if value is None else value
+def _end(value: Any, default: float, where: str) -> float:
+    if value is None:
+        return default
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InputError(f"{where}: from or to {value!r}, expected a number")
+    return float(value)
 
 
 def _position(values: np.ndarray, wanted: float, where: str) -> int:
