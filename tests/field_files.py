@@ -6,9 +6,18 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from ornstein.training.fields import Layout
+
 LEVELS = (500, 850)
 PACKED = {"dtype": "i2", "scale_factor": 0.01, "add_offset": 273.0, "_FillValue": -32767}
 KINDS = ("zarr2", "zarr3", "netcdf4", "netcdf3", "packed-zarr2", "packed-zarr3", "packed-netcdf4", "packed-netcdf3")
+
+LAYOUT = Layout(
+    state=["t", "wind"],
+    conditions={"forecast": ["forecast"]},
+    scalars={"index": ["index"]},
+    static=["land"],
+)
 
 
 def world(times: int = 12, start: str = "2000-01-01", seed: int = 0, height: int = 4, width: int = 8) -> xr.Dataset:
@@ -54,3 +63,8 @@ def written(data: xr.Dataset, folder: Path, kind: str, name: str = "era", chunks
         path = folder / f"{name}.nc"
         data.to_netcdf(path, engine="scipy" if form == "netcdf3" else "h5netcdf", encoding=encoding)
     return path
+
+
+def state(data: xr.Dataset) -> np.ndarray:
+    """The states of the layout."""
+    return np.concatenate([data["t"].values, data["wind"].values[:, None]], 1).astype("f4")

@@ -54,6 +54,8 @@ _HOMES = {
     "draw_with_log_prob": "sampling.flows",
     "elbo": "sampling.likelihood",
     "log_prob": "sampling.likelihood",
+    "Bounded": "guidance.constraints",
+    "Constraint": "guidance.constraints",
     "Fixed": "guidance.measurements",
     "Measurement": "guidance.measurements",
     "Exchange": "mcmc.clouds",
@@ -109,6 +111,7 @@ _HOMES = {
 _MODULES = {
     "calibration": "calibration",
     "chains": "mcmc.chains",
+    "constraints": "guidance.constraints",
     "folding": "domains.sequences.folding",
     "grids": "sampling.grids",
     "maps": "guidance.maps",
@@ -184,8 +187,9 @@ if TYPE_CHECKING:
     from .domains.sequences import folding
     from .errors import InputError
     from .events import Event
-    from .guidance import maps, operators
+    from .guidance import constraints, maps, operators
     from .guidance.calculators import calculated
+    from .guidance.constraints import Bounded, Constraint
     from .guidance.factors import ClassifierGuidance, Energy, Factor, NoisyClassifierGuidance, Reward
     from .guidance.measurements import Fixed, Measurement
     from .keys import Keys

@@ -66,9 +66,7 @@ class Effort:
         doubt = 0.0 if self.doubt is None else float(torch.as_tensor(self.doubt).max())
         if doubt < 0.1:
             return ()
-        return (
-            f"half a log-determinant that was estimated is in the log evidence, ± {doubt:.1g} nats: raise `probes`",
-        )
+        return (f"a log-determinant in the log evidence was estimated, to ± {doubt:.1g} nats: raise `probes`",)
 
 
 @dataclass(eq=False)

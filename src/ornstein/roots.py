@@ -127,12 +127,13 @@ class Spectral(Rooted):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Downdated(Rooted):
-    """A covariance less what m numbers explain of it.
+    """A covariance less what m numbers explain of it, or with as many directions more.
 
     Attributes:
         before: the covariance C₀ = L₀ L₀ᵀ.
         directions: Q, orthonormal over the flattened event, (1 or batch, m, *event).
-        explained: λ, the share of the variance along each that is explained, in [0, 1], (1 or batch, m).
+        explained: λ, the share of the variance along each that is explained, at most 1, (1 or batch, m); below 0
+            where variance was added.
     """
 
     before: Rooted
@@ -182,6 +183,36 @@ class Downdated(Rooted):
         across = _orthonormal(_each(before.root_transposed, rows.expand(before.batch, *rows.shape[1:]), before.batch))
         return cls(before, across, (across.flatten(2).square().sum(2) > 0.5).to(across))
 
+    @classmethod
+    def raised(cls, before: Rooted, fields: Float[Tensor, "#batch m ..."]) -> "Downdated":
+        """C₀ + Σ_k f_k f_kᵀ: its shares are negative.
+
+        Args:
+            before: C₀.
+            fields: f_k, in the unit of x.
+        """
+        white = _each(before.whiten, fields.double(), before.batch)
+        return cls.signed(before, white, white.new_full(white.shape[:2], -1.0))
+
+    @classmethod
+    def signed(
+        cls, before: Rooted, fields: Float[Tensor, "#batch m ..."], shares: Float[Tensor, "#batch m"]
+    ) -> "Downdated":
+        """L₀ (1 − F diag(shares) Fᵀ) L₀ᵀ, whatever the signs of the shares.
+
+        Args:
+            fields: F, float64.
+            shares: of the variance along each field that is taken away; below 0 where some is added.
+        """
+        flat = fields.flatten(2)
+        squares, axes = torch.linalg.eigh(flat @ flat.mT)
+        lengths = squares.clamp(min=1e-14).sqrt()
+        spanned = axes.mT @ flat / lengths[..., None]
+        seen = axes * lengths[..., None, :]
+        explained, turned = torch.linalg.eigh(seen.mT @ (shares[..., None] * seen))
+        along = (turned.mT @ spanned).reshape(fields.shape)
+        return cls(before, along, torch.where(explained > _ALL, 1.0, explained))
+
     def __repr__(self) -> str:
         return f"Downdated({self.before}, {self.explained.shape[1]} numbers)"
 
@@ -230,9 +261,11 @@ def widened(cov: Rooted, noise: Spectral | None, std: Time, weight: Time) -> Roo
         total = widened(cov.before, noise, std, weight)
         if total is None:
             return None
-        fields = cov.directions * _beside(cov.explained.sqrt(), cov.directions)
-        fields = _each(cov.before.root, fields, cov.before.batch)
-        return Downdated.of_white(total, _each(total.whiten, left(_number(weight), fields) * fields, total.batch))
+        signed = bool((cov.explained < 0).any())
+        shares = torch.ones_like(cov.explained) if signed else cov.explained.sqrt()
+        fields = _each(cov.before.root, cov.directions * _beside(shares, cov.directions), cov.before.batch)
+        white = _each(total.whiten, left(_number(weight), fields) * fields, total.batch)
+        return Downdated.signed(total, white, cov.explained) if signed else Downdated.of_white(total, white)
     if not isinstance(cov, Spectral) or not (noise is None or cov.basis.same(noise.basis)):
         return None
     scaled, variance = cov * _number(weight) ** 2, _number(std) ** 2

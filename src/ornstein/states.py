@@ -28,7 +28,7 @@ def left(t: Time, like: Tensor) -> Tensor:
     InputError if it does not broadcast.
     """
     t = t if isinstance(t, Tensor) else as_time(t, like)
-    if t.ndim > like.ndim or not all(m in (1, n) for m, n in zip(t.shape, like.shape, strict=False)):
+    if t.ndim > like.ndim or not all(1 in (m, n) or m == n for m, n in zip(t.shape, like.shape, strict=False)):
         raise InputError(f"a time or mask of shape {tuple(t.shape)} does not fit data of shape {tuple(like.shape)}")
     return t.reshape(t.shape + (1,) * (like.ndim - t.ndim)) if t.ndim else t
 

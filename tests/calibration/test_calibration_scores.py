@@ -1,5 +1,6 @@
 """Scores against their sums written out, against one another, and against ensembles broken on purpose."""
 
+import sys
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,8 @@ def pairs_of(x: np.ndarray) -> list[Any]:
     return list(combinations(x, 2))
 
 
-def test_crps_is_its_double_sum() -> None:
+@pytest.mark.parametrize("fair", [True, False])
+def test_crps_is_its_double_sum(fair: bool) -> None:
     truths, samples, weights = rainy()
     top = bottom = 0.0
     for case, members in zip(truths, samples, strict=True):
@@ -48,9 +50,9 @@ def test_crps_is_its_double_sum() -> None:
             x, y, w = members[(slice(None), *index)], case[index], weights[index[0], 0]
             if not np.isnan(y + x.sum()):
                 between = [abs(a - b) for a, b in pairs_of(x)]
-                top += w * (np.abs(x - y).mean() - np.mean(between) / 2)
+                top += w * (np.abs(x - y).mean() - np.mean(between) / 2 * (1 if fair else 3 / 4))
                 bottom += w
-    assert crps(truths, samples, weights).value == pytest.approx(top / bottom, abs=1e-12)
+    assert crps(truths, samples, weights, fair=fair).value == pytest.approx(top / bottom, abs=1e-12)
 
 
 def test_energy_score_is_its_double_sum() -> None:
@@ -90,8 +92,10 @@ def test_variogram_score_is_its_double_sum(fair: bool) -> None:
 def test_scores_of_fields_are_scoringrules() -> None:
     truths, samples = ensemble(1, 6, 5, 4)
     y, x = truths.reshape(6, 16), samples.reshape(6, 5, 16)
-    assert energy_score(truths, samples).value == pytest.approx(scoringrules.es_ensemble(y, x, estimator="fair").mean())
-    peer = scoringrules.vs_ensemble(y, x, p=0.7, estimator="fair").mean() / (16 * 15)
+    energies: Any = scoringrules.es_ensemble(y, x, estimator="fair")
+    assert energy_score(truths, samples).value == pytest.approx(energies.mean())
+    variograms: Any = scoringrules.vs_ensemble(y, x, p=0.7, estimator="fair")
+    peer = variograms.mean() / (16 * 15)
     for pairs in (Listed.every(16), Near(9), list(combinations(range(16), 2))):
         assert variogram_score(truths, samples, p=0.7, pairs=pairs).value == pytest.approx(peer)
 
@@ -144,6 +148,23 @@ def test_scores_do_not_depend_on_how_they_are_read(score: Any, monkeypatch: Any,
     assert score(*masked, weights).value == pytest.approx(whole.value, abs=1e-12)
 
 
+def test_scores_read_labelled_arrays_and_stores(tmp_path: Path) -> None:
+    xarray, zarr = pytest.importorskip("xarray"), pytest.importorskip("zarr")
+    truths, samples, weights = rainy()
+    labelled = xarray.DataArray(truths, dims=("time", "y", "x")), xarray.DataArray(samples)
+    stored = zarr.array(truths, chunks=(1, 4, 4)), zarr.array(samples, chunks=(1, 2, 4, 4))
+    for arrays in (labelled, stored):
+        assert crps(*arrays, weights).value == pytest.approx(crps(truths, samples, weights).value)
+    assert crps(*labelled, xarray.DataArray(weights)).value == crps(truths, samples, weights).value
+
+
+def test_without_scoringrules_the_extra_is_named(monkeypatch: Any) -> None:
+    monkeypatch.setitem(sys.modules, "scoringrules", None)
+    with pytest.raises(on.InputError, match=r"the CRPS needs 'scoringrules': pip install 'ornstein\[fields\]'"):
+        crps(Y, X)
+    assert energy_score(Y, X).value > 0
+
+
 # What a score must see -------------------------------------------------------------------------------
 
 
@@ -166,7 +187,8 @@ def test_scores_of_fields_see(score: Any, broken: dict[str, Any]) -> None:
 
 
 def test_crps_sees_bias_and_spread_but_no_correlation() -> None:
-    for broken in ({"bias": 0.5}, {"spread": 0.7}, {"spread": 1.4}):
+    worlds: list[dict[str, Any]] = [{"bias": 0.5}, {"spread": 0.7}, {"spread": 1.4}]
+    for broken in worlds:
         assert_worse(crps, **broken)
     rejected(assert_worse, crps, correlated=False)
 
@@ -253,6 +275,7 @@ def test_what_is_wrong_is_named(score: Any, truths: Any, samples: Any, weights: 
     ("call", "message"),
     [
         (lambda: crps(Y, X, block=0), "block: 0"),
+        (lambda: crps([[1.0], [1.0, 2.0]], X), "rows of different lengths"),
         (lambda: gaussian_crps(Y, Y, -np.ones_like(Y)), "std: -1, expected positive"),
         (lambda: gaussian_crps(Y, Y[:2], np.ones_like(Y)), "mean: shape"),
         (lambda: brier(Y, X, float("nan")), "threshold: nan"),

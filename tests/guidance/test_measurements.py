@@ -72,7 +72,7 @@ def test_gauss_rejects_a_wrong_width_and_the_plug_in() -> None:
 
 def test_conjugate_gradients_give_the_same_posterior() -> None:
     """And the same value: of no more numbers than there are probes the log-determinant is exact."""
-    whole, iterated = Measurement(SEEN, A, STD), Measurement(SEEN, A, STD, direct=0, tolerance=1e-12)
+    whole, iterated = Measurement(SEEN, A, STD), Measurement(SEEN, A, STD, direct=0, tolerance=1e-12, probes=4)
     normal = Normal(MEAN, lambda v: SPREAD(v))
     (value, belief), (other, same) = (one.update(normal, MEAN, 0.5, SPACE) for one in (whole, iterated))
     assert_close(same.mean, belief.mean, 1e-7)

@@ -132,6 +132,16 @@ def test_complex_numbers_are_measured_by_their_parts(name: str) -> None:
     assert_alike(Measurement(WAVES.numpy(), OPERATORS[name], double([0.2, 0.4])), each)
 
 
+def test_a_complex_number_that_is_nan_was_not_measured() -> None:
+    y = WAVES.clone()
+    y[1] = nan  # NaN + 0i: its imaginary part was not measured as 0
+    first = Measurement(WAVES[:1], Matrix(PHASES[:1], (2, 3)), 0.3)
+    for name in OPERATORS:
+        gapped = Measurement(y, OPERATORS[name], 0.3)
+        assert_alike(gapped, first)
+        assert gapped.provenance["not measured"] == 2
+
+
 def test_the_parts_of_an_operator_are_an_operator() -> None:
     check_operator(real_parts(LinearFunction(lambda x: torch.fft.fft(x), lambda y: torch.fft.ifft(y) * 4)), (4,))
 

@@ -218,7 +218,7 @@ class Widths(torch.nn.Module):
 
 @pytest.mark.parametrize("kernel", [Predictor(0.0, 2), Particles(dense=0)], ids=["predictor", "particles"])
 def test_a_cap_that_was_hit_is_reported(kernel: Kernel) -> None:
-    enough = Measurement(torch.arange(6.0), Matrix(torch.eye(6)), 0.05, direct=0)
+    enough = Measurement(torch.arange(6.0), Matrix(torch.eye(6)), 0.05, direct=0, probes=6)
     (note,) = notes(replace(enough, iterations=1), kernel)
     assert "in 2 of 2 samples" in note
     assert "raise `iterations`" in note

@@ -1,8 +1,10 @@
 """Samples as they finish: a crash leaves whole samples, and the rest is drawn as if nothing had happened."""
 
 import errno
-import os
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,9 +14,11 @@ import pytest
 import torch
 
 import ornstein as on
+from killing import killed
 from ornstein import files
 from ornstein.cli import main
 from ornstein.domains.energies.task import Energies, EnergiesRequest
+from ornstein.domains.images.task import Images
 from ornstein.errors import InputError, SamplingError
 from ornstein.events import Event, finished
 from ornstein.files import read_json
@@ -27,7 +31,7 @@ from ornstein.tasks.requests import draw
 from ornstein.tasks.requests import drawing as stream_of
 from ornstein.tasks.samples import Samples, read_samples
 from ornstein.tasks.task import Request
-from ornstein.tasks.unfinished import counted, part_of, read_members
+from ornstein.tasks.unfinished import counted, is_unfinished, part_of, read_members
 
 ASKED = EnergiesRequest()
 SMALL: dict[str, Any] = {"n": 5, "first": 1, "steps": 2, "batch_size": 2}
@@ -52,30 +56,9 @@ def manifest(folder: Path) -> dict[str, Any]:
     return {name: value for name, value in said.items() if name not in ("created", "seconds")}
 
 
-def killed(work: Callable[[], object], flush: int) -> bool:
-    """Whether the work, in a process of its own that is killed (SIGKILL) at its k-th flush to the disk, came so far."""
-    child = os.fork()
-    if child:
-        return os.WIFSIGNALED(os.waitpid(child, 0)[1])
-    flushes, sync = 0, files.sync
-
-    def counted(path: Path) -> None:
-        nonlocal flushes
-        flushes += 1
-        if flushes == flush:
-            os.kill(os.getpid(), signal.SIGKILL)
-        sync(path)
-
-    files.sync = counted
-    try:
-        work()
-    finally:
-        os._exit(0)
-
-
 @pytest.mark.parametrize(
     ("flushes", "counts"),
-    [((1, 10, 15), {1, 5}), pytest.param(range(1, 19), {1, 3, 5}, marks=pytest.mark.slow)],
+    [((1, 10, 15), {3, 5}), pytest.param(range(1, 19), {1, 3, 5}, marks=pytest.mark.slow)],
 )
 def test_a_draw_that_is_killed_anywhere_leaves_whole_samples_and_goes_on(
     flushes: Sequence[int], counts: set[int], model: Any, tmp_path: Path
@@ -112,7 +95,7 @@ def cut_off(model: Any, out: Path, monkeypatch: pytest.MonkeyPatch, blocks: int 
 
     def full(path: Path, samples: Samples) -> None:
         if len(written) == blocks:
-            raise OSError(errno.ENOSPC, "No space left on device", "a temporary file")
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
         written.append(path)
         packed(path, samples)
 
@@ -166,9 +149,18 @@ def test_only_the_same_draw_goes_on(model: Any, tmp_path: Path, monkeypatch: pyt
     assert counted(read_members(part_of(out))) == "3 of 5 samples are whole (1 to 3)"  # which no refusal changes
 
 
+def test_every_folder_has_a_part(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    monkeypatch.chdir(tmp_path / "a")
+    for folder in (".", "..", "/", "", "x", "x.part", "x/.."):
+        assert part_of(Path(folder)).name.endswith(".part")
+        assert not is_unfinished(Path(folder))
+    assert part_of(Path()) == tmp_path / "a.part"
+
+
 @dataclass(frozen=True)
 class _Asked:
-    observation: str
+    observation: str | Path
 
 
 def test_a_file_or_a_number_of_the_request_that_changed_is_named(model: Any, tmp_path: Path) -> None:
@@ -185,6 +177,12 @@ def test_a_file_or_a_number_of_the_request_that_changed_is_named(model: Any, tmp
     with pytest.raises(InputError, match=r"here: drawn with file /.*seen.txt = "):
         require_same(before, drawn(), "here")
     seen.write_text("a")
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "0").write_text("a")
+    folder = identity(model, _Asked(tmp_path / "store"), Request(), {})
+    (tmp_path / "store" / "1").write_text("")
+    with pytest.raises(InputError, match=r"drawn with file /.*store = "):
+        require_same(folder, identity(model, _Asked(tmp_path / "store"), Request(), {}), "here")
     with pytest.raises(InputError, match="drawn with condition 'label' = "):
         require_same(before, drawn(condition={"label": torch.tensor([2.0])}), "here")
     with pytest.raises(InputError, match="drawn with what was read of the request = "):
@@ -244,6 +242,7 @@ def test_what_is_not_finished_is_told_and_read(
     assert "unfinished: 3 of 5 samples are whole" in there.verdict
     for command in ("evaluate", "trust"):
         assert main([command, str(out)]) == 2
+        assert "3 of 5 samples are whole (1 to 3)" in capsys.readouterr().err
     assert main(["merge", str(out), str(part_of(out)), "--out", str(tmp_path / "m")]) == 2
     assert "3 of 5 samples are whole (1 to 3)" in capsys.readouterr().err
     assert main(["show", str(out)]) == 0
@@ -276,20 +275,24 @@ def fails(*_: Any, **__: Any) -> Any:
 # What is kept -----------------------------------------------------------------------------------------
 
 
-def test_samples_that_are_not_independent_are_kept_as_one(
-    model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    how: dict[str, Any] = {"n": 4, "steps": 2, "exact": "mcmc", "check": 0, "moves": 2}
-    whole = draw(model, ASKED, **how, out=tmp_path / "whole")
+def test_a_population_is_kept_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, asked = on.load("images/digits"), Images.request_type()
+    how: dict[str, Any] = {"n": 3, "steps": 2, "exact": "particles", "particles": 4}
+    monkeypatch.setattr(Images, "figures", lambda self, samples: [])
+    whole = draw(model, asked, **how, out=tmp_path / "whole")
     with monkeypatch.context() as patch:
-        patch.setattr(Energies, "write", fails)
+        patch.setattr(Images, "write", fails)
         with pytest.raises(InputError, match="cannot be done"):
-            draw(model, ASKED, **how, out=tmp_path / "out")
+            draw(model, asked, **how, out=tmp_path / "out")
     there = read_samples(tmp_path / "out", unfinished=True)
     assert there.x.equal(whole.x)
     assert there.exactness == whole.exactness
+    assert killed(lambda: draw(model, asked, **how, out=tmp_path / "none"), 3)
+    with pytest.raises(InputError, match="0 of 3 samples are whole, which finish together"):
+        read_samples(tmp_path / "none", unfinished=True)
+    assert draw(model, asked, **how, out=tmp_path / "none", resume=True).x.equal(whole.x)
     monkeypatch.setattr(drawing, "_AT_ONCE", {})  # nothing is left to draw
-    again = draw(model, ASKED, **how, out=tmp_path / "out", resume=True)
+    again = draw(model, asked, **how, out=tmp_path / "out", resume=True)
     assert again.x.equal(whole.x)
     assert manifest(tmp_path / "out") == manifest(tmp_path / "whole")
 
@@ -320,7 +323,7 @@ def test_numbers_that_are_not_finite_are_not_kept(model: Any, tmp_path: Path, mo
             yield Event(1, 1, "sampling", None, replace(samples, x=samples.x * float("nan")))
 
     monkeypatch.setattr(drawing, "_batch", broken)
-    with pytest.raises(SamplingError, match="2 of 2 samples are not finite"):
+    with pytest.raises(SamplingError, match=r"2 of 2 samples are not finite .* they were not kept"):
         draw(model, ASKED, **{**SMALL, "first": 0, "n": 6}, out=tmp_path / "out")
     assert counted(read_members(tmp_path / "out.part")) == "4 of 6 samples are whole (0 to 3)"
 
@@ -399,3 +402,52 @@ def test_a_folder_that_another_removed_is_not_worked_in(tmp_path: Path, monkeypa
     monkeypatch.setattr(Lock, "_take", late)
     with pytest.raises(InputError, match="another drawing is at work"), Lock(tmp_path / "x", "drawing"):
         pass
+
+
+COMMANDS = {
+    "images/digits": ["--steps", "20", "--n", "40", "--trajectory"],
+    "sequences/riboswitch": ["--steps", "20", "--n", "40"],
+    "molecules/qm9": ["--steps", "20", "--n", "20"],
+    "energies/gmm-40": ["--steps", "20", "--n", "2000"],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_that_is_killed_goes_on(name: str, tmp_path: Path) -> None:
+    """A process of its own, which is killed twice, whenever a block has become whole."""
+    code = "import sys; from ornstein.cli import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", code, "sample", name, *COMMANDS[name], "--out"]
+    subprocess.run([*command, "whole"], cwd=tmp_path, check=True, stdout=subprocess.DEVNULL)
+    out, more, counts = tmp_path / "out", [], [0]
+    for _ in range(2):
+        process = subprocess.Popen([*command, "out", *more], cwd=tmp_path, stdout=subprocess.DEVNULL)
+        while process.poll() is None and whole_in(out) <= counts[-1]:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+        counts.append(whole_in(out))
+        more = ["--resume"]
+    assert 0 < counts[1] < counts[2]
+    assert not out.exists()
+    subprocess.run([*command, "out", "--resume"], cwd=tmp_path, check=True, stdout=subprocess.DEVNULL)
+    assert manifest(out) == manifest(tmp_path / "whole")
+
+
+def whole_in(out: Path) -> int:
+    """How many samples are whole of a folder that is not finished."""
+    part = part_of(out)
+    return sum(block["n"] for block in read_members(part)["blocks"]) if (part / "members.json").is_file() else 0
+
+
+def test_a_file_that_cannot_be_read_is_named_not_the_folder(
+    model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreadable(*_: Any) -> Any:
+        raise PermissionError(errno.EACCES, "Permission denied", "seen.png")
+
+    monkeypatch.setattr(Energies, "request", unreadable)
+    with pytest.raises(PermissionError) as error:
+        draw(model, ASKED, **SMALL, out=tmp_path / "out")
+    assert error.value.filename == "seen.png"
+    assert not list(tmp_path.iterdir())

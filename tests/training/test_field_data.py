@@ -11,28 +11,16 @@ import zarr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from field_files import KINDS, world, written
+from field_files import KINDS, LAYOUT, state, world, written
 from ornstein import InputError
 from ornstein.training.datasets import Dataset
 from ornstein.training.fields import FieldData, Layout, open_fields
 
-LAYOUT = Layout(
-    state=["t", "wind"],
-    conditions={"forecast": ["forecast"]},
-    scalars={"index": ["index"]},
-    static=["land"],
-)
-
 
 def expected(path: Path) -> xr.Dataset:
     """What xarray reads."""
-    engine = {".zarr": "zarr", ".nc": None}[path.suffix]
-    with xr.open_dataset(path, engine=engine, **({"consolidated": False} if engine else {})) as data:
+    with xr.open_zarr(path, consolidated=False, chunks=None) if path.is_dir() else xr.open_dataset(path) as data:
         return data.load()
-
-
-def state(data: xr.Dataset) -> np.ndarray:
-    return np.concatenate([data["t"].values, data["wind"].values[:, None]], 1).astype("f4")
 
 
 def all_of(data: FieldData) -> np.ndarray:
@@ -192,6 +180,23 @@ def test_subjects_are_files_of_so_many_slices(tmp_path: Path) -> None:
     np.testing.assert_array_equal(x.numpy()[0, 1], truth[13, 0].imag)
 
 
+def test_arrays_in_pieces(tmp_path: Path) -> None:
+    """Files of one array each have the name that they are asked for, alone or by variable, and no other."""
+    whole = np.random.default_rng(0).normal(size=(7, 2, 4, 5)).astype("f4")
+    for k, part in enumerate((whole[:3], whole[3:])):
+        np.save(tmp_path / f"part-{k}.npy", part)
+        np.save(tmp_path / f"label-{k}.npy", part[:, 0, 0, 0])
+    alone = open_fields(tmp_path / "part-*.npy", Layout(["x"], records=["dim_0"]))
+    np.testing.assert_array_equal(all_of(alone), whole)
+    files = {"x": tmp_path / "part-*.npy", "y": tmp_path / "label-*.npy"}
+    data = open_fields(files, Layout(["x"], scalars={"y": "y"}, records=["dim_0"]))
+    np.testing.assert_array_equal(data.batch(torch.tensor([5]))[1]["y"].numpy(), whole[5:6, 0, 0, :1])
+    with pytest.raises(InputError, match=r"part-0.npy: has no variable 'x'.*found part-0"):
+        open_fields(tmp_path / "part-*.npy", Layout(["x"], scalars={"y": "y"}, records=["dim_0"]))
+    with pytest.raises(InputError, match="but not for 'y'; found x"):
+        open_fields({"x": files["x"]}, Layout(["x"], scalars={"y": "y"}, records=["dim_0"]))
+
+
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_arrays_of_numpy(tmp_path: Path, order: str) -> None:
     whole = np.random.default_rng(0).normal(size=(7, 2, 4, 5))
@@ -239,6 +244,24 @@ def test_it_says_what_it_reads(tmp_path: Path) -> None:
     zarr.create_array(str(path), shape=(100, 64, 64), chunks=(100, 8, 8), dtype="f4")[:] = 1.0
     narrow = open_fields(path, Layout(["a"], records=["dim_0"]), bound=1_000_000)
     assert "100 records are stored as one, so each is unpacked several times" in narrow.describe()
+
+
+def test_chunks_that_are_lost_are_counted(tmp_path: Path) -> None:
+    """Zarr reads them as the value that fills: NaN is refused, and of others it is said."""
+    for fill in (0.0, np.nan):
+        path = tmp_path / f"{fill}.zarr"
+        array = zarr.create_array(str(path), shape=(9, 4, 4), chunks=(3, 4, 4), dtype="f4", fill_value=fill)
+        array[:] = 1.0
+        data = open_fields(path, Layout(["a"], records=["dim_0"]))
+        assert "not stored" not in data.describe()
+        (path / "c" / "1" / "0" / "0").unlink()
+        data = open_fields(path, Layout(["a"], records=["dim_0"]))
+        assert f"{path}: 1 chunks are not stored, and read as {fill}" in data.describe()
+        if fill == fill:
+            data.batch(torch.arange(9))
+        else:
+            with pytest.raises(InputError, match="record 3, dim_0 3: a is nan"):
+                data.batch(torch.arange(9))
 
 
 def test_no_record_that_is_not_there(tmp_path: Path) -> None:

@@ -210,8 +210,13 @@ def stacked(truths: Any, **arrays: Any) -> Stacked:
 
 
 def shaped(values: Any) -> Any:
-    """What can be sliced and has a shape; lists become arrays."""
-    return values if hasattr(values, "shape") and hasattr(values, "__getitem__") else np.asarray(values)
+    """What can be sliced and has a shape; lists become arrays. InputError for rows of different lengths."""
+    if hasattr(values, "shape") and hasattr(values, "__getitem__"):
+        return values
+    try:
+        return np.asarray(values)
+    except ValueError:
+        raise InputError("expected arrays of one shape, found rows of different lengths") from None
 
 
 def real(values: Any, name: str) -> np.ndarray:
@@ -247,7 +252,7 @@ def point_weights(weights: Any, shape: tuple[int, ...]) -> Float[np.ndarray, "*f
         wrong = "negative" if (found < 0).any() else "all zero" if not found.any() else "not finite"
         raise InputError(f"weights: {wrong}, expected numbers ≥ 0, some of them positive")
     found = np.broadcast_to(found, shape)
-    return found / found.mean()
+    return np.asarray(found / found.mean())
 
 
 def latitude_weights(latitudes: Any) -> Float[np.ndarray, "latitudes 1"]:

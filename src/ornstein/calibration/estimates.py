@@ -18,7 +18,7 @@ from math import sqrt
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Num
 
 from ..errors import InputError
 
@@ -129,7 +129,7 @@ def ratio(
     return Estimate(name, float(value), influences, cases=int((bottoms > 0).sum()), **attributes)
 
 
-def blocked(values: Float[np.ndarray, "cases ..."], block: int) -> Float[np.ndarray, "blocks ..."]:
+def blocked(values: Num[np.ndarray, "cases ..."], block: int) -> Num[np.ndarray, "blocks ..."]:
     """Sums over `block` consecutive cases; the last block may be shorter. InputError if a block is no whole number."""
     if isinstance(block, bool) or not isinstance(block, int | np.integer) or block < 1:
         raise InputError(f"block: {block!r}, expected how many consecutive cases hang together, 1 or more")

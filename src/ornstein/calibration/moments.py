@@ -97,9 +97,9 @@ class Widening:
             variance += groups.sums(piece.counted * found, piece.points)
             square += groups.sums(piece.counted * (piece.truth - piece.samples.mean(1)) ** 2, piece.points)
         _require_spread(variance, square, groups)
-        one = groups.of_points(np.ones(groups.count))
+        zero, one = (groups.of_points(np.full(groups.count, value)) for value in (0.0, 1.0))
         factor = np.divide(square, variance, out=np.ones(groups.count), where=variance > 0)
-        return Moved(0 * one, one, groups.of_points(factor), 0 * one, int((weight == 0).sum()))
+        return Moved(zero, one, groups.of_points(factor), zero, int((weight == 0).sum()))
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ class MemberByMember:
             x, y = piece.samples.mean(1), piece.truth
             for k, values in enumerate((1.0, x, y, x**2, x * y)):
                 sums[k] += groups.sums(piece.counted * values, piece.points)
-            sums[5] += groups.sums(piece.there, piece.points)
+            sums[5] += groups.sums(piece.there * 1.0, piece.points)
         weight, x, y, xx, xy, count = sums
         safe = np.where(weight > 0, weight, 1.0)
         variance, together = xx / safe - (x / safe) ** 2, xy / safe - x * y / safe**2

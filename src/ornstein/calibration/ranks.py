@@ -11,6 +11,7 @@ so a finite ensemble is judged at the levels that it has, not at 90 % of infinit
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -142,10 +143,14 @@ class Ranks:
         return found / found.sum()
 
     def _thinned(self, steps: tuple[int, ...]) -> np.ndarray:
-        offsets = tuple(
-            slice(min(step // 2, n - 1), None, step) for step, n in zip(steps, self.weights.shape, strict=True)
-        )
-        return self.values[(slice(None), *offsets)].reshape(len(self.values), -1)
+        """Every so many-th point of each axis, (cases, points), from where most data are."""
+        values, there = self.values, (self.values >= 0).sum(0)
+        for axis, step in enumerate(steps):
+            size = there.shape[axis]
+            starts = [np.arange(first, size, step) for first in range(min(step, size))]
+            picked = max(starts, key=partial(_data, there, axis))
+            values, there = values.take(picked, axis + 1), there.take(picked, axis)
+        return values.reshape(len(values), -1)
 
     def _steps(self, thin: int | Sequence[int] | None) -> tuple[int, ...]:
         axes = self.values.ndim - 1
@@ -201,6 +206,10 @@ def _nearest(level: float, members: int) -> int:
 def exact_levels(ranks: Sequence[int], members: int) -> Float[np.ndarray, " levels"]:
     """The probabilities of the intervals from the k-th smallest to the k-th largest of so many members."""
     return (members + 1 - 2 * np.asarray(ranks, np.float64)) / (members + 1)
+
+
+def _data(there: np.ndarray, axis: int, points: np.ndarray) -> int:
+    return int(there.take(points, axis).sum())
 
 
 def _some(ranks: np.ndarray) -> np.ndarray:

@@ -110,7 +110,7 @@ def recalibrate(
     *,
     weights: Any = None,
     by: Any = "all",
-    held_out: float | tuple[Any, Any] = 0.5,
+    held_out: Any = 0.5,
     levels: Sequence[float] | None = None,
     block: int = 1,
 ) -> Recalibration:

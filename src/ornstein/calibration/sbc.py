@@ -247,7 +247,8 @@ def simulated(
     truths, samples = [], []
     for case in range(int(draws.shape[0])):
         keys = Keys.of(seed, [case])
-        drawn = sample(observe(draws[case], keys.fold("observe")), members, int(keys.fold("sample").bits(1)) >> 33)
+        own = int(keys.fold("sample").bits(1)) & (2**31 - 1)
+        drawn = sample(observe(draws[case], keys.fold("observe")), members, own)
         truths.append(real(draws[case], "draws").astype(np.float64))
         samples.append(real(shaped(getattr(drawn, "x", drawn)), "samples").astype(np.float64))
         if samples[-1].shape != (members, *truths[-1].shape):

@@ -198,6 +198,13 @@ def require_number(value: Any, name: str) -> float:
     return float(value)
 
 
+def require_count(value: Any, name: str) -> int:
+    """A whole number, 1 or more; InputError names what is none."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        raise InputError(f"{name}: {value!r}, expected a whole number ≥ 1")
+    return int(value)
+
+
 def _rules(what: str) -> Any:
     with needed_for(what, "fields"):
         import scoringrules

@@ -10,16 +10,14 @@ A smooth forecast (a mean, an L2 regression) lacks power at small scales; a nois
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Num
 
 from ..errors import InputError
-from .ensembles import Ensemble, latitude_weights, real, shaped
+from .ensembles import BLOCK, Ensemble, latitude_weights, real, shaped
 from .estimates import Estimate, ratio
-
-Window = Literal["none", "hann"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,16 +27,16 @@ class Radial:
     Attributes:
         spacing: of the grid's points along these axes, in any unit: k is in cycles per this unit. None: k in cycles per
             the longer side of the field, so that the rings are 1, 2, 3, …
-        window: "hann" for borders that are not periodic.
+        window: "none", or "hann" for borders that are not periodic; one for both axes or a pair.
     """
 
     spacing: tuple[float, float] | None = None
-    window: tuple[Window, Window] | Window = "none"
+    window: Any = "none"
 
     axes = 2
 
     def wavenumbers(self, shape: tuple[int, ...]) -> Float[np.ndarray, " rings"]:
-        """The middles of the rings, without k = 0."""
+        """The middles of the rings, without k = 0; a ring without a coefficient has no power."""
         rings, width = self._rings(shape)
         return np.arange(1, rings.max() + 1) * width
 
@@ -56,16 +54,16 @@ class Radial:
         width = fields.shape[-1]
         power = np.abs(np.fft.rfft2(windowed)) ** 2 * (_twice(width) / (fields.shape[-2] * width) ** 2)
         rings = self._rings(fields.shape[-2:])[0].ravel()
-        flat = power.reshape(-1, rings.size)
-        order = np.argsort(rings, kind="stable")
-        starts = np.searchsorted(rings[order], np.arange(1, rings.max() + 1))
-        return np.add.reduceat(flat[:, order], starts, axis=1).reshape(*fields.shape[:-2], -1)
+        order, count = np.argsort(rings, kind="stable"), np.bincount(rings)
+        starts = np.cumsum(count)[:-1]  # ring 0 is the mean
+        summed = np.add.reduceat(power.reshape(-1, rings.size)[:, order], starts, axis=1)
+        return np.where(count[1:] > 0, summed, 0.0).reshape(*fields.shape[:-2], -1)
 
     def _rings(self, shape: tuple[int, ...]) -> tuple[np.ndarray, float]:
-        """The number of the ring of each coefficient, and the rings' width."""
+        """The number of the ring of each coefficient, and the rings' width: one cycle per the longer side."""
         (height, width), spacing = shape[-2:], self.spacing or (1 / max(shape[-2:]),) * 2
         k = np.hypot(np.fft.fftfreq(height, spacing[0])[:, None], np.fft.rfftfreq(width, spacing[1]))
-        step = max(1 / (height * spacing[0]), 1 / (width * spacing[1]))
+        step = 1 / max(height * spacing[0], width * spacing[1])
         return np.rint(k / step).astype(int), step
 
 
@@ -75,13 +73,13 @@ class Along:
 
     Attributes:
         spacing: of the points, in any unit: k is in cycles per this unit. None: k in cycles per length of the axis.
-        window: "hann" if the axis is not periodic.
+        window: "none", or "hann" if the axis is not periodic.
         weights: of the rows in the mean, (rows,); None: all alike.
         two: whether there is an axis of rows.
     """
 
     spacing: float | None = None
-    window: Window = "none"
+    window: Any = "none"
     weights: Float[np.ndarray, " rows"] | None = None
     two: bool = True
 
@@ -235,23 +233,23 @@ def spectra(truths: Any, samples: Any, transform: Transform = Radial(), *, block
     found = np.full((3, ensemble.cases, len(k)), np.nan)
     for whole in ensemble.whole():
         there = whole.counted > 0
-        for i, case in enumerate(range(whole.cases.start, whole.cases.stop)):
-            if there[i].any():
-                mask = None if there[i].all() else there[i]
-                found[:, case] = _powers(whole.truth[i], whole.samples[i], transform, mask)
+        some = there.reshape(len(there), -1).any(1)
+        powers = _powers(whole.truth, whole.samples, transform, None if there.all() else there)
+        found[:, whole.cases] = np.where(np.expand_dims(some, 1), powers, np.nan)
     if np.isnan(found).all():
         raise InputError("truths, samples: no case has data (NaN everywhere)")
     return Spectra(k, found[0], found[1], found[2], block)
 
 
-def _powers(truth: np.ndarray, members: np.ndarray, transform: Transform, there: np.ndarray | None) -> np.ndarray:
-    """Of the truth, of members (one at a time) and of their mean, averaged over the axes before the grid."""
+def _powers(truth: np.ndarray, samples: np.ndarray, transform: Transform, there: np.ndarray | None) -> np.ndarray:
+    """(3, cases, k): of truths, of members, some at a time, and of their mean; averaged over axes before the grid."""
 
-    def power(field: np.ndarray) -> np.ndarray:
-        found = transform(field, there)
-        return found.reshape(-1, found.shape[-1]).mean(0)
+    def power(fields: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
+        found = transform(fields, mask)
+        return found.reshape(len(fields), -1, found.shape[-1]).mean(1)
 
-    mean = np.zeros(truth.shape)
-    for member in members:
-        mean += member
-    return np.array([power(truth), np.mean([power(member) for member in members], 0), power(mean / len(members))])
+    members = samples.shape[1]
+    step, mask = max(1, BLOCK // truth.size), None if there is None else there[:, None]
+    chunks = [samples[:, start : start + step] for start in range(0, members, step)]
+    drawn = np.sum([power(chunk, mask) * (chunk.shape[1] / members) for chunk in chunks], 0)
+    return np.array([power(truth, there), drawn, power(samples.mean(1, dtype=np.float64), there)])

@@ -7,7 +7,6 @@ For truth and M members of one law, E(y − x̄)² = (M + 1)/M · E s², s² the
 is 1 (Fortin et al. 2014): the root of the mean variance, not the mean of standard deviations.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
 from typing import Any
@@ -18,7 +17,7 @@ from jaxtyping import Float, Int
 from ..errors import InputError
 from .ensembles import Ensemble
 from .estimates import Estimate, ratio
-from .scores import require_number
+from .scores import require_count, require_number
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,8 +56,7 @@ def spread_skill(truths: Any, samples: Any, weights: Any = None, *, bins: int = 
         block: how many consecutive cases hang together.
     """
     ensemble = Ensemble.of(truths, samples, weights)
-    if isinstance(bins, bool) or not isinstance(bins, int) or bins < 1:
-        raise InputError(f"bins: {bins!r}, expected a whole number ≥ 1")
+    require_count(bins, "bins")
     edges = _edges(ensemble, bins)
     sums = np.zeros((4, ensemble.cases, len(edges) + 1))  # weight, variance, squared error, error
     points = np.zeros(len(edges) + 1, np.int64)
@@ -115,14 +113,18 @@ def _edges(ensemble: Ensemble, bins: int, enough: int = 1 << 18) -> Float[np.nda
 class Reliability:
     """How often an event happened where it was given a probability, (bins,).
 
+    A share of few members is a noisy probability: even calibrated ensembles do not lie on the diagonal. What they do
+    lie on is known: members are exchangeable with the truth, so each is a truth for the others. Forecasts are therefore
+    the shares of all members but one, each left out in turn, and `expected` is how often the event happens to it.
+
     Attributes:
         threshold: the event is that the field is above it.
         forecast: mean share of members in each bin.
-        observed: how often it happened.
+        observed: how often the event happened.
         error: of observed, over cases; NaN where it is not known.
-        expected: how often it happens in a calibrated ensemble of this size: how often it happens to one member where
-            the others say so. Not the forecast itself: a share of few members is a noisy probability.
-        points: in each bin.
+        expected: how often it happens to a member of its own.
+        off: standard errors by which observed is off what is expected; NaN where it is not known.
+        points: in each bin, about.
     """
 
     threshold: float
@@ -130,12 +132,8 @@ class Reliability:
     observed: Float[np.ndarray, " bins"]
     error: Float[np.ndarray, " bins"]
     expected: Float[np.ndarray, " bins"]
-    points: Int[np.ndarray, " bins"]
-
-    @property
-    def off(self) -> Float[np.ndarray, " bins"]:
-        """Standard errors by which each bin is off what is expected."""
-        return (self.observed - self.expected) / self.error
+    off: Float[np.ndarray, " bins"]
+    points: Float[np.ndarray, " bins"]
 
 
 def reliability(
@@ -152,45 +150,36 @@ def reliability(
         block: how many consecutive cases hang together.
     """
     require_number(threshold, "threshold")
+    require_count(bins, "bins")
     ensemble = Ensemble.of(truths, samples, weights, 3)
-    members = ensemble.members
-    sums = np.zeros((2, ensemble.cases, members + 1))  # by how many members: weight of points, and of events
-    points = np.zeros(members + 1, np.int64)
+    size = ensemble.members + 1
+    sums = np.zeros((3, ensemble.cases, size))  # by how many members: weight of points, of events, number of points
     for piece in ensemble.pieces():
         count = (piece.samples > threshold).sum(1)
-        happened = piece.truth > threshold
-        place = (count + (members + 1) * np.arange(len(count))[:, None]).ravel()
-        for k, values in enumerate((piece.counted, piece.counted * happened)):
-            added = np.bincount(place, values.ravel(), len(count) * (members + 1))
-            sums[k, piece.cases] += added.reshape(len(count), -1)
-        points += np.bincount(count[piece.there], minlength=members + 1)
-    if not points.any():
+        place = (count + size * np.arange(len(count))[:, None]).ravel()
+        for k, values in enumerate((piece.counted, piece.counted * (piece.truth > threshold), piece.there * 1.0)):
+            sums[k, piece.cases] += np.bincount(place, values.ravel(), len(count) * size).reshape(-1, size)
+    if not sums[0].any():
         raise InputError("reliability: no point has a truth and a forecast (NaN everywhere)")
-    return _reliability(threshold, sums, points, bins, block)
+    return _reliability(threshold, sums, bins, block)
 
 
-def _reliability(threshold: float, sums: np.ndarray, points: np.ndarray, bins: int, block: int) -> Reliability:
-    members, shares = len(points) - 1, np.arange(len(points)) / (len(points) - 1)
+def _reliability(threshold: float, sums: np.ndarray, bins: int, block: int) -> Reliability:
+    """By the shares of all members but one, left out in turn."""
+    members = sums.shape[2] - 1
+    with_it = np.arange(1, members + 1) / members  # one that has the event is left out of k that do, k = 1 … members
+    left = [values[..., 1:] * with_it for values in sums], [values[..., :-1] * with_it[::-1] for values in sums]
+    weight, events, points = (one + other for one, other in zip(*left, strict=True))
+    own, shares = left[0][0], np.arange(members) / (members - 1)
     bin_of = np.minimum((shares * bins).astype(int), bins - 1)
-    expected = _exchanged(sums[0].sum(0), bins, members)
-    rows: list[Sequence[float]] = []
-    for k in range(bins):
-        mine = bin_of == k
-        weight, happened = (values[:, mine].sum(1) for values in sums)
-        if weight.sum() > 0:
-            found = ratio("observed", happened, weight, block)
-            mean = float((sums[0].sum(0) * shares)[mine].sum() / weight.sum())
+    rows = []
+    for mine in (bin_of == k for k in range(bins)):
+        total = weight[:, mine].sum(1)
+        if total.sum() > 0:
+            found, exact = (ratio("frequency", x[:, mine].sum(1), total, block) for x in (events, own))
+            apart, mean = found.minus(exact), float((weight * shares)[:, mine].sum() / total.sum())
+            off = apart.value / apart.error if apart.error else np.nan
             error = np.nan if found.error is None else found.error
-            rows.append((mean, found.value, error, expected[k], points[mine].sum()))
-    forecast, observed, error, calibrated, number = np.array(rows).T
-    return Reliability(threshold, forecast, observed, error, calibrated, number.astype(np.int64))
-
-
-def _exchanged(weight: np.ndarray, bins: int, members: int) -> np.ndarray:
-    """How often a member has the event, in each bin of the share of the others that have it."""
-    counts = np.arange(members + 1)
-    others = np.minimum((np.arange(members) / (members - 1) * bins).astype(int), bins - 1)
-    yes, no = weight[1:] * counts[1:], weight[:-1] * (members - counts[:-1])  # at 0 … members − 1 of the others
-    events, every = np.bincount(others, yes, bins), np.bincount(others, yes + no, bins)
-    with np.errstate(invalid="ignore"):
-        return events / every
+            rows.append((mean, found.value, error, exact.value, off, points[:, mine].sum()))
+    forecast, observed, error, expected, off, number = np.array(rows).T
+    return Reliability(threshold, forecast, observed, error, expected, off, number)

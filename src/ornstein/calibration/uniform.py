@@ -9,13 +9,13 @@ over blocks of cases and n points, the eigenvalues of n V / π have mean λ̄ an
 Two directions say what is wrong (Jolliffe & Primo 2008): `bias`, the slope over the ranks (positive: the truth lies
 high, the forecast low), and `spread`, the bend (positive: a ∪, too little spread).
 
-What a test cannot see must be said beside what it did not see: `seen` is the smallest error of a Gaussian forecast that
-X² finds in 4 of 5 cases at the 5 % level.
+What a test did not see is worth as much as what it could have seen: `seen` is the smallest error of a Gaussian
+forecast that X² finds in 4 of 5 cases at the 5 % level.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from math import exp, log
 
 import numpy as np
@@ -37,8 +37,8 @@ class Uniformity:
         effective: independent points with as much information; `points` if they are independent.
         bias: standard errors by which ranks are tilted; positive: the truth lies higher than the members.
         spread: standard errors by which ranks are bent; positive: the members are too close together.
-        seen: what X² would see in 4 of 5 such samples, at the 5 % level: "narrow" and "wide" are factors of the right
-            standard deviation, "bias" is in standard deviations of the forecast. NaN: nothing so large as tenfold.
+        members: of the ensemble.
+        bins: that were counted.
     """
 
     statistic: float
@@ -48,7 +48,17 @@ class Uniformity:
     effective: float
     bias: float
     spread: float
-    seen: dict[str, float]
+    members: int
+    bins: int
+
+    @cached_property
+    def seen(self) -> dict[str, float]:
+        """What X² would see in 4 of 5 such samples, at the 5 % level, of a Gaussian forecast.
+
+        "narrow" and "wide" are factors of the right standard deviation, "bias" is in standard deviations of the
+        forecast. NaN: not even tenfold.
+        """
+        return seen(self.members, self.bins, self.effective)
 
     def __str__(self) -> str:
         seen = self.seen
@@ -78,7 +88,7 @@ def uniformity(counts: Int[np.ndarray, "blocks bins"], shares: Float[np.ndarray,
     statistic = pearson / (mean * (1 + variation))
     bias, spread = (_along(direction, found, covariance, n, shares) for direction in _directions(shares))
     p_value = float(chi2.sf(statistic, freedom))
-    return Uniformity(statistic, freedom, p_value, n, n / mean, bias, spread, seen(members, len(shares), n / mean))
+    return Uniformity(statistic, freedom, p_value, n, n / mean, bias, spread, members, len(shares))
 
 
 def _correlation(counts: np.ndarray, shares: np.ndarray) -> tuple[float, float, np.ndarray]:

@@ -36,11 +36,11 @@ class Gram:
 
     Attributes:
         lengths: of the rows, float64, (1 or batch, *seen); 1 for rows of zeros.
-        inverse: of the normalised system, sample by sample.
+        inverse: of the normalised system, sample by sample: of a right side, and the size of what in it is round-off.
     """
 
     lengths: Float[Tensor, "#batch ..."]
-    inverse: Callable[[Tensor], Tensor]
+    inverse: Callable[[Tensor, float], Tensor]
 
 
 def gram(operator: Operator, like: Float[Tensor, "batch ..."], shared: bool) -> Gram:
@@ -71,7 +71,7 @@ class _InWaves:
     basis: Basis
     gain: Float[Tensor, "1 ..."]
 
-    def __call__(self, y: Tensor) -> Tensor:
+    def __call__(self, y: Tensor, noise: float = 0.0) -> Tensor:
         return self.basis.inverse(self.gain * self.basis.forward(y))
 
 
@@ -107,7 +107,7 @@ def _bases(seen: tuple[int, ...]) -> Iterator[Separable]:
 class _Formed:
     matrix: Float[Tensor, "m m"]
 
-    def __call__(self, y: Tensor) -> Tensor:
+    def __call__(self, y: Tensor, noise: float = 0.0) -> Tensor:
         return (y.flatten(1) @ self.matrix).reshape(y.shape)
 
 
@@ -140,8 +140,11 @@ def _iterated(operator: Operator, system: Callable[[Tensor], Tensor], seen: tupl
         squares = squares + operator(signs.expand(like.shape)) ** 2 / _PROBES
     lengths = torch.where(squares > 0, squares, 1.0).sqrt()
 
-    def inverse(y: Tensor) -> Tensor:
+    def inverse(y: Tensor, noise: float = 0.0) -> Tensor:
         own = lengths if len(lengths) == len(y) else lengths[:1]
-        return conjugate_gradients(lambda u: system(u / own) / own, y, 1e-10, 40 * int(prod(seen) ** 0.5) + 400).x
+        size = y.detach().flatten(1).norm(dim=1)
+        least = float(size.where(size > 0, torch.inf).min())
+        tolerance = min(max(1e-10, noise * prod(seen) ** 0.5 / least), 0.1)  # what is round-off has no solution
+        return conjugate_gradients(lambda u: system(u / own) / own, y, tolerance, 40 * int(prod(seen) ** 0.5) + 400).x
 
     return Gram(lengths, inverse)

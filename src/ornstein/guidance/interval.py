@@ -60,6 +60,9 @@ class Interval(Factor):
     def shared(self, x: State) -> bool:
         return self.factor.shared(x)
 
+    def held(self, x: Any, space: Space) -> Any:
+        return self.factor.held(x, space)  # of samples, whose time has come
+
     def log_expect(self, belief: Belief) -> Float[Tensor, " batch"]:
         return self.factor.log_expect(belief)
 

@@ -106,9 +106,7 @@ def _turned(preconditioner: Product | None, residual: Tensor) -> Tensor:
     found = preconditioner(residual)
     if not isinstance(found, Tensor) or found.shape != residual.shape:
         got = tuple(found.shape[1:]) if isinstance(found, Tensor) else f"a {type(found).__name__}"
-        raise InputError(
-            f"the preconditioner gives {got}, expected the shape of what it is given: {tuple(residual.shape[1:])}"
-        )
+        raise InputError(f"the preconditioner gives {got}, expected {tuple(residual.shape[1:])}, as it is given")
     return found.to(residual)
 
 
@@ -121,8 +119,8 @@ class Determinant:
 
     Attributes:
         log_det: nats, a sample (or one for all).
-        error: its standard error, from how the probes scatter, and by how much the last half of the Lanczos steps moved
-            it; the probes are the same for all samples, so that much of the error is, too.
+        error: its standard error, from the probes and from the last quarter of the Lanczos steps; the probes are the
+            same for all samples, so that much of the error is, too.
     """
 
     log_det: Float[Tensor, "#batch"]
@@ -142,8 +140,9 @@ def log_determinant(
 ) -> Determinant:
     """log det of a system that is symmetric and positive in a metric, by stochastic Lanczos quadrature.
 
-    tr log M is m times the mean of uᵀ B (log M) u over directions u that are uniform in the metric B. The error is
-    about √(2/probes) times the Frobenius norm of log M: small where M is near to the identity, or to a multiple of it.
+    tr log M is m times the mean of uᵀ B (log M) u over directions u that are uniform in the metric B. The variance
+    is at most 2/probes times the sum of the squared eigenvalues of log M about their mean, which the same Lanczos steps
+    estimate: small where M is near to a multiple of the identity.
 
     Args:
         system: M, with B M symmetric.
@@ -154,10 +153,9 @@ def log_determinant(
     """
     numbers = like[0].numel()
     found = [_quadrature(system, z.expand_as(like), min(steps, numbers), metric) for z in probes]
-    whole, half = (numbers * torch.stack(part) for part in zip(*found, strict=True))
-    mean = whole.mean(0)
-    scatter = whole.std(0) / len(probes) ** 0.5 if len(probes) > 1 else mean.abs()
-    return Determinant(mean, (scatter**2 + (mean - half.mean(0)) ** 2).sqrt())
+    first, second, early = (torch.stack(part).mean(0) for part in zip(*found, strict=True))
+    scatter = 2 / len(probes) * numbers * (second - first**2).clamp(min=0)
+    return Determinant(numbers * first, (scatter + (numbers * (first - early)) ** 2).sqrt())
 
 
 def formed_log_determinant(system: Product, like: Float[Tensor, "batch ..."]) -> Determinant:
@@ -190,38 +188,39 @@ def signs(like: Float[Tensor, "batch ..."], number: int, stream: str = "signs") 
 
 def _quadrature(
     system: Product, start: Float[Tensor, "batch ..."], steps: int, metric: Product | None
-) -> tuple[Float[Tensor, " batch"], Float[Tensor, " batch"]]:
-    """uᵀ B (log M) u for u along the start, by Gauss's quadrature on its Krylov space; and with half the steps."""
+) -> tuple[Float[Tensor, " batch"], Float[Tensor, " batch"], Float[Tensor, " batch"]]:
+    """uᵀ B (log M) u and uᵀ B (log M)² u for u along the start, by Gauss's quadrature on its Krylov space; the first
+    again by three quarters of the steps.
+    """
     shown = metric or (lambda v: v)
-    norm = _norm(start, shown(start))
-    vectors = [start / left(norm, start).to(start)]
-    duals = [shown(vectors[0])]
-    diagonal, beside = [], []
-    for _ in range(steps):
-        image = system(vectors[-1])
-        diagonal.append(per_sample_sum(duals[-1].double() * image))
-        for _ in range(2):  # all of them, twice: Lanczos vectors lose their orthogonality
-            for vector, dual in zip(vectors, duals, strict=True):
-                image = image - left(per_sample_sum(dual.double() * image), image).to(image) * vector
+    vectors = start.new_zeros(steps, *start.shape)
+    duals = vectors if metric is None else torch.zeros_like(vectors)
+    diagonal, beside, image, size = [], [], start, torch.zeros(())
+    for k in range(steps):
         dual = shown(image)
-        length = _norm(image, dual)
-        whole = length <= 1e-6 * diagonal[-1].abs()  # the Krylov space is complete
-        scale = left(torch.where(whole, 0.0, 1 / torch.where(whole, 1.0, length)), image).to(image)
-        beside.append(torch.where(whole, 0.0, length))
-        vectors.append(image * scale)
-        duals.append(dual * scale)
-    return _gauss(diagonal, beside), _gauss(diagonal[: (steps + 1) // 2], beside)
+        length = per_sample_sum(image.double() * dual).clamp(min=0).sqrt()
+        length = torch.where(length <= 1e-6 * size.to(length), 0.0, length)  # the Krylov space is complete
+        scale = left(torch.where(length > 0, 1 / length, 0.0), image).to(image)
+        vectors[k], duals[k] = image * scale, dual * scale
+        image = system(vectors[k])
+        size = per_sample_sum(duals[k].double() * image)
+        for _ in range(2):  # from all of them, twice: Lanczos vectors lose their orthogonality
+            along = torch.einsum("kbi,bi->kb", duals[: k + 1].flatten(2), image.flatten(1))
+            image = image - torch.einsum("kb,kb...->b...", along, vectors[: k + 1])
+        diagonal.append(size)
+        beside.append(length)
+    early = _gauss(diagonal[: (3 * steps + 3) // 4], beside[1:])
+    return *_gauss(diagonal, beside[1:]), early[0]
 
 
-def _gauss(diagonal: list[Tensor], beside: list[Tensor]) -> Float[Tensor, " batch"]:
-    """The first element of the logarithm of a tridiagonal matrix; where it is not positive, that of a billionth."""
+def _gauss(diagonal: list[Tensor], beside: list[Tensor]) -> tuple[Float[Tensor, " batch"], Float[Tensor, " batch"]]:
+    """The first element of the logarithm of a tridiagonal matrix, and of its square; of what is not positive, that of
+    a billionth.
+    """
     band = torch.diag_embed(torch.stack(diagonal, 1))
     if len(diagonal) > 1:
         sides = torch.stack(beside[: len(diagonal) - 1], 1)
         band = band + torch.diag_embed(sides, 1) + torch.diag_embed(sides, -1)
     values, axes = torch.linalg.eigh(band)
-    return (axes[:, 0] ** 2 * values.clamp(min=1e-9).log()).sum(1)
-
-
-def _norm(x: Tensor, dual: Tensor) -> Float[Tensor, " batch"]:
-    return per_sample_sum(x.double() * dual).clamp(min=0).sqrt()
+    logs, weights = values.clamp(min=1e-9).log(), axes[:, 0] ** 2
+    return (weights * logs).sum(1), (weights * logs**2).sum(1)

@@ -46,7 +46,8 @@ class Measurement(Seen):
     Attributes:
         y: what was measured, of the shape of A x₀ without the batch axis (or with it: one measurement a sample, which
             cannot be one population of particles).
-        operator: an Operator, or any differentiable function of a batch of events.
+        operator: an Operator, or any differentiable function of a batch of events. One that differs from sample to
+            sample (per_sample=True) cannot be one population of particles, either.
         std: of the noise, in the units of y: a number, or one an element (correlated noise: operators.whitener).
         direct: the largest number of measured values for which S is formed.
         tolerance: of the conjugate gradients, relative, for each sample.
@@ -55,7 +56,7 @@ class Measurement(Seen):
             `data_std` would have in the place of C (best where that is a spectrum); a function of residuals
             (batch, *y), in the units of y, and the time (a number, or one a sample) applies an approximate inverse of
             R + A C Aᵀ, positive; None = the noise alone.
-        probes: of the estimate of log det S: gradients of the network, ten a probe.
+        probes: of the estimate of log det S; each costs about as many gradients as the solve.
     """
 
     y: Numbers
@@ -65,7 +66,7 @@ class Measurement(Seen):
     tolerance: float = 1e-4
     iterations: int = 100
     preconditioner: Preconditioning = "gaussian"
-    probes: int = 4
+    probes: int = 2
 
     def __post_init__(self) -> None:
         require_function(self, self.operator)
@@ -91,6 +92,7 @@ class Measurement(Seen):
         y = as_tensor(self.y, f"{self._name}: y")
         if not y.is_complex():
             return
+        y = torch.where(y.isnan(), complex(torch.nan, torch.nan), y)  # or else NaN + 0i would be half a measurement
         object.__setattr__(self, "y", torch.view_as_real(y.resolve_conj()))
         object.__setattr__(self, "operator", real_parts(self.operator))
         if not isinstance(self.std, float | int):
@@ -112,6 +114,8 @@ class Measurement(Seen):
 
     def shared(self, x: State) -> bool:
         assert isinstance(x, Tensor)
+        if isinstance(self.operator, Operator) and self.operator.samples not in (None, 1):
+            return False
         return self.y.ndim < self._linear(x)[0].ndim or len(self.y) == 1
 
     def log_expect(self, belief: Belief) -> Float[Tensor, " batch"]:

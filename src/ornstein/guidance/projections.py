@@ -151,9 +151,9 @@ class Nearest(Projection):
         for _ in range(_PASSES):
             missed = goal - self._seen(precise)
             before, worst = worst, _largest(missed) / scale
-            if worst <= 2e-16 or worst > before / 2:
+            if worst <= 1e-15 or worst > before / 2:
                 break  # nothing more to gain
-            precise = precise + self._back(self.gram.inverse(missed))
+            precise = precise + self._back(self.gram.inverse(missed, 1e-15 * scale))
         missed = goal - self._seen(precise)
         if _largest(missed) / scale > (1e-9 if b.dtype == torch.float64 else 1e-5):
             self._raise(missed * self._lengths(x), b, who)
@@ -161,7 +161,7 @@ class Nearest(Projection):
 
     def within(self, v: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
         precise = v.double()
-        return (precise - self._back(self.gram.inverse(self._seen(precise)))).to(v)
+        return (precise - self._back(self.gram.inverse(self._seen(precise), 0.0))).to(v)
 
     def rows(self, like: Float[Tensor, "batch ..."], most: int) -> Float[Tensor, "1 m ..."] | None:
         seen = self.gram.lengths.shape[1:]
@@ -188,6 +188,7 @@ class Nearest(Projection):
 
     def _raise(self, missed: Tensor, b: Tensor, who: str) -> None:
         """InputError that names the worst element."""
+        missed = missed.detach()
         sample, *place = (int(k) for k in torch.unravel_index(missed.abs().argmax(), missed.shape))
         value = b[min(sample, len(b) - 1)][tuple(place)].item()
         gap, towards = float(missed.abs().max()), self._back(missed / self._lengths(missed)).abs().max()

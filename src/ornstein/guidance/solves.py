@@ -11,11 +11,11 @@ measurements of one state are stacked into one solve: taken one after the other,
 covariance would be a solve of the first.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from math import log, pi, prod
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -27,7 +27,7 @@ from ..effort import Effort, Tally
 from ..errors import InputError
 from ..roots import Downdated
 from ..states import per_sample_sum
-from .krylov import Determinant, Product, conjugate_gradients, formed_log_determinant, log_determinant, signs
+from .krylov import Determinant, Product, Solution, conjugate_gradients, formed_log_determinant, log_determinant, signs
 from .operators import Operator, Stack
 from .preconditioners import Factored, Preconditioner, columns, diagonal, formed, gaussian, shared
 from .values import require_whole
@@ -37,7 +37,8 @@ SHARED = 4096
 EACH = 256
 """The same where C has a root, and it or A is each sample's own."""
 
-Preconditioning = Literal["gaussian"] | Callable[[Tensor, Any], Tensor] | None
+Preconditioning = Any
+""" "gaussian", None, or a function of residuals and the time; see Measurement."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Limits:
     tolerance: float = 1e-4
     iterations: int = 100
     preconditioner: Preconditioning = "gaussian"
-    probes: int = 4
+    probes: int = 2
 
     def __post_init__(self) -> None:
         if not 0 < self.tolerance < 1:
@@ -102,6 +103,7 @@ class Whitened(Operator):
 
     def adjoint(self, y: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
         back: Any = self.operator.adjoint(y / self.std)
+        back = back.real if isinstance(back, Tensor) and back.is_complex() else back  # states are real
         if not isinstance(back, Tensor) or tuple(back.shape) != (len(y), *self.event):
             found = f"the shape {tuple(back.shape[1:])}" if isinstance(back, Tensor) else f"a {type(back).__name__}"
             raise InputError(
@@ -207,8 +209,8 @@ def _formed(white: Operator, residual: Tensor, cov: Covariance) -> tuple[Tensor,
 
 # Iterated ---------------------------------------------------------------------------------------------
 
-_STEPS = 10
-"""Of Lanczos, where a covariance costs gradients and the system is near to the identity; three times as many if not."""
+_STEPS = (5, 60)
+"""Of Lanczos, at least and at most: as many as the solve took iterations, which go through the same spaces."""
 
 
 @dataclass(frozen=True)
@@ -239,7 +241,7 @@ class Remaining:
         return cls(cov, white, limits, like, sight.preconditioner, belief.tally)
 
     def __call__(self, v: Tensor) -> Tensor:
-        return _left(self.cov, self.white, lambda y: self._solved(y)[0], v)
+        return _left(self.cov, self.white, lambda y: self._solved(y).x, v)
 
     def posterior(self, residual: Float[Tensor, "batch ..."]) -> tuple[Float[Tensor, " batch"], Tensor]:
         """log N(r; 0, S) less its constant, and C Aᵀ S⁻¹ r; without log det S where no values are asked for.
@@ -247,37 +249,36 @@ class Remaining:
         r · S⁻¹ r = 2 r · u − u · S u + ρ · S⁻¹ ρ with ρ = r − S u, of which the last is dropped where the solve reached
         its tolerance, and else is at most ρ · ρ.
         """
-        u, short = self._solved(residual)
+        found = self._solved(residual)
+        u, short = found.x, found.residual > self.limits.tolerance
         moved = self.cov(self.white.adjoint(u))
         image = u + self.white(moved)
         square = 2 * residual.double() * u - u.double() * image
         square = per_sample_sum(square) + torch.where(short, per_sample_sum((residual - image).double() ** 2), 0.0)
         if self.tally is not None and not self.tally.valued:
             return -0.5 * square, moved
-        found = self._determinant(residual)
+        determinant = self._determinant(residual, min(max(found.iterations, _STEPS[0]), _STEPS[1]))
         if self.tally is not None:
-            self.tally.add(Effort(doubt=found.error / 2))
-        return -0.5 * (square + found.log_det), moved
+            self.tally.add(Effort(doubt=determinant.error / 2))
+        return -0.5 * (square + determinant.log_det), moved
 
     def _system(self, u: Tensor) -> Tensor:
         return u + self.white(self.cov(self.white.adjoint(u)))
 
-    def _solved(self, y: Tensor) -> tuple[Tensor, Tensor]:
-        """S⁻¹ y, and where that stopped short."""
+    def _solved(self, y: Tensor) -> Solution:
+        """S⁻¹ y."""
         tolerance = self.limits.tolerance
         found = conjugate_gradients(self._system, y, tolerance, self.limits.iterations, self.own or self.like)
-        short = found.residual > tolerance
         if self.tally is not None:
-            left_over = torch.where(short, found.residual, 0.0)
+            left_over = torch.where(found.residual > tolerance, found.residual, 0.0)
             self.tally.add(Effort(0, left_over, found.capped.long(), found.residual))
-        return found.x, short
+        return found
 
-    def _determinant(self, residual: Tensor) -> Determinant:
+    def _determinant(self, residual: Tensor, steps: int) -> Determinant:
         """log det S."""
         if self.limits.probes >= residual[0].numel():
             return formed_log_determinant(self._system, residual)
-        cheap, like = written(self.cov), self.like
-        probes, steps = (32, 60) if cheap else (self.limits.probes, _STEPS if like else 3 * _STEPS)
+        like, probes = self.like, max(self.limits.probes, 32 if written(self.cov) else 1)
         if like is None:
             return log_determinant(self._system, signs(residual, probes), residual, steps)
         further = log_determinant(

@@ -47,6 +47,24 @@ def as_numbers(value: Any, what: str) -> Tensor:
     return numbers if numbers.is_floating_point() else numbers.to(torch.get_default_dtype())
 
 
+def as_field(value: Any, what: str) -> Tensor:
+    """Finite real or complex floating-point numbers, of which true and false are 1 and 0; InputError otherwise.
+
+    Those of lists have all the digits that were written, in double precision.
+    """
+    numbers = as_tensor(value, what)
+    require_finite(numbers, what)
+    if not (numbers.is_floating_point() or numbers.is_complex()):
+        return numbers.to(torch.get_default_dtype())
+    written = isinstance(value, list | tuple | float | complex)
+    return torch.as_tensor(value, dtype=torch.promote_types(numbers.dtype, torch.float64)) if written else numbers
+
+
+def as_places(value: Any, what: str) -> Tensor:
+    """Finite real numbers in double precision, such as points and angles; InputError if it is something else."""
+    return as_numbers(as_field(value, what) if isinstance(value, list | tuple) else value, what).double()
+
+
 def as_measured(value: Any, what: str) -> Tensor:
     """Real floating-point numbers, of which some, but not all, may be NaN: not measured; InputError otherwise."""
     numbers = as_tensor(value, what)

@@ -96,6 +96,7 @@ def target_of(denoiser: Denoiser, condition: Condition | None = None) -> tuple[D
 
     condition: of one sample; under its mask, where there is one, only some positions exist.
     """
+    _require_nothing_held(denoiser)
     space = denoiser.space.with_mask((condition or {}).get("mask"))
     map = map_of(denoiser, condition, 1)
     if isinstance(denoiser, Targeted):
@@ -119,6 +120,17 @@ def target_of(denoiser: Denoiser, condition: Condition | None = None) -> tuple[D
         return prior.log_density(x, 0.0, given) + sum(log_g)
 
     return Density(space, (log_p,), smooth=False), wide(space, None, denoiser.device)
+
+
+def _require_nothing_held(denoiser: Denoiser) -> None:
+    """InputError if proposals are held to what the energy does not know, which Markov chains would leave."""
+    factors = getattr(denoiser.denoiser, "factors", ()) if isinstance(denoiser, Targeted) else ()
+    held = [type(factor).__name__ for factor in factors if factor.first]
+    if held and not isinstance(denoiser.space, Categorical):
+        raise InputError(
+            f"exact='mcmc' corrects to the energy alone, in which {held[0]} does not hold: take the energy as a "
+            "factor, Energy(energy), and exact='particles'"
+        )
 
 
 def _require_density(prior: Denoiser, space: Space, condition: Condition) -> None:

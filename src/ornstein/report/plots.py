@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -13,15 +14,16 @@ from ..deferred import deferred
 
 if TYPE_CHECKING:
     import matplotlib as mpl
-    from matplotlib import cm, colors, figure, rcsetup
+    from matplotlib import cm, colors, figure, rcsetup, ticker
 else:
     mpl, figure, rcsetup = deferred("matplotlib"), deferred("matplotlib.figure"), deferred("matplotlib.rcsetup")
     cm, colors = deferred("matplotlib.cm"), deferred("matplotlib.colors")
+    ticker = deferred("matplotlib.ticker")
 
 _COLOURS = ["#1f4e79", "#c8553d", "#588b8b", "#f2a65a", "#6d597a"]
 
 
-def _canvas(width: float, height: float) -> figure.Figure:
+def empty(width: float, height: float) -> figure.Figure:
     """An empty figure of this size, inches, in the style of all of them."""
     mpl.rcParams.update(
         {
@@ -58,15 +60,29 @@ def curves(
         ylabel: of the vertical axis.
         size: width and height, inches.
     """
-    canvas = _canvas(*size)
+    canvas = empty(*size)
     axes: Any = canvas.add_subplot()
     for name, (x, y) in lines.items():
         axes.plot(x, y, label=name, marker="o" if len(x) < 20 else None, markersize=3)
     axes.set(xlabel=xlabel, ylabel=ylabel)
-    axes.set_xscale("log" if "x" in log else "linear")
-    axes.set_yscale("log" if "y" in log else "linear")
+    logarithmic(axes, log)
     _legend(axes, len(lines))
     return svg(canvas)
+
+
+def logarithmic(axes: Any, which: str) -> None:
+    """Makes these axes logarithmic, with plain numbers on them: mathematics is not parsed, see `empty`."""
+    for name, axis in (("x", axes.xaxis), ("y", axes.yaxis)):
+        if name in which:
+            getattr(axes, f"set_{name}scale")("log")
+            axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))
+            axis.set_minor_formatter(ticker.FuncFormatter(partial(_between, axis)))
+
+
+def _between(axis: Any, value: float, _: object) -> str:
+    """2 and 5 between powers of ten, where fewer than two of these can be seen."""
+    low, high = axis.get_view_interval()
+    return f"{value:g}" if high < 10 * low and f"{value:e}"[0] in "25" else ""
 
 
 def _legend(axes: Any, entries: int) -> None:
@@ -81,7 +97,7 @@ def clouds(panels: Mapping[str, np.ndarray], limit: float, size: float = 1.9) ->
         panels: title → points.
         size: width and height, inches.
     """
-    canvas = _canvas(size * len(panels), size)
+    canvas = empty(size * len(panels), size)
     for k, (name, points) in enumerate(panels.items()):
         axes: Any = canvas.add_subplot(1, len(panels), k + 1)
         axes.scatter(points[:, 0], points[:, 1], s=1, alpha=0.5, linewidths=0, rasterized=True)
@@ -98,7 +114,7 @@ def bars(groups: Mapping[str, Sequence[float]], labels: Sequence[str], ylabel: s
         labels: below the groups.
         ylabel: of the vertical axis.
     """
-    canvas = _canvas(5.0, 2.6)
+    canvas = empty(5.0, 2.6)
     axes: Any = canvas.add_subplot()
     width = 0.8 / len(groups)
     for k, (name, heights) in enumerate(groups.items()):
@@ -125,7 +141,7 @@ def landscape(
         resolution: points of the grid along each axis.
         size: width and height, inches.
     """
-    canvas = _canvas(size * len(panels) + 0.5, size)
+    canvas = empty(size * len(panels) + 0.5, size)
     every: Any = canvas.subplots(1, len(panels), squeeze=False)[0]
     for axes, (name, (energy, points)) in zip(every, panels.items(), strict=True):
         filled = axes.contourf(*_heights(energy, limits, nats, resolution), np.linspace(0, nats, 25), cmap="YlGnBu_r")
@@ -159,7 +175,7 @@ def histograms(sets: Mapping[str, np.ndarray], xlabel: str, bins: int = 36) -> b
         xlabel: of the horizontal axis.
         bins: of the histograms.
     """
-    canvas = _canvas(5.0, 2.8)
+    canvas = empty(5.0, 2.8)
     axes: Any = canvas.add_subplot()
     ends = np.array([np.quantile(values, [0.003, 0.997]) for values in sets.values()])
     edges = np.linspace(ends[:, 0].min(), ends[:, 1].max(), bins + 1)
@@ -181,7 +197,7 @@ def matrices(
         marks: pairs of positions to mark.
         size: width and height, inches.
     """
-    canvas = _canvas(size * len(panels) + 0.6, size)
+    canvas = empty(size * len(panels) + 0.6, size)
     every: Any = canvas.subplots(1, len(panels), squeeze=False)[0]
     top = max(float(np.quantile(matrix, 0.999)) for matrix in panels.values())
     for axes, (name, matrix) in zip(every, panels.items(), strict=True):

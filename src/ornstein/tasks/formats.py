@@ -39,14 +39,15 @@ class ZarrMembers(MemberFiles):
 
     @classmethod
     def open(cls, path: Path | str) -> Self:
-        with needed_for("Zarr", "fields"):
-            import zarr
         try:
-            group = zarr.open_group(str(path), mode="r", use_consolidated=False)
+            group = _zarr().open_group(str(path), mode="r", use_consolidated=False)
             arrays = dict(group.arrays())
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(f"{path}: no Zarr group ({error}), expected what ornstein writes") from None
-        return cls(path, _layout_of(arrays, dict(group.attrs), Path(path)))
+        try:
+            return cls(path, _layout_of(arrays, dict(group.attrs)))
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
 
     def _require(self, name: str, variable: Variable) -> None:
         pass  # it holds whatever NumPy has
@@ -54,8 +55,7 @@ class ZarrMembers(MemberFiles):
     @cached_property
     def _group(self) -> Any:
         """The store, which is made if it is not there; InputError if it is one of another layout."""
-        with needed_for("Zarr", "fields"):
-            import zarr
+        zarr = _zarr()
         if (self.path / "zarr.json").is_file():
             self.require_same(type(self).open(self.path).layout)
             return zarr.open_group(str(self.path), mode="r+", use_consolidated=False)
@@ -97,9 +97,7 @@ class ZarrMembers(MemberFiles):
         ]
 
     def _write(self, number: int, fields: Mapping[str, np.ndarray]) -> Sequence[Path]:
-        import zarr
-
-        with zarr.config.set({"array.write_empty_chunks": True}):  # what is not there is not whole
+        with _zarr().config.set({"array.write_empty_chunks": True}):  # what is not there is not whole
             for name, array in fields.items():
                 self._group[name][number - self.layout.numbers.start] = array
         return self._files(number)
@@ -113,36 +111,44 @@ class ZarrMembers(MemberFiles):
 
     def finish(self) -> None:
         super().finish()
-        import zarr
-
+        for cut_off in self.path.rglob("*.partial"):  # what zarr was writing when it was killed
+            cut_off.unlink()
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Consolidated metadata")  # which xarray reads all the same
-            zarr.consolidate_metadata(str(self.path))
+            _zarr().consolidate_metadata(str(self.path))
 
 
-def _layout_of(arrays: Mapping[str, Any], attrs: Mapping[str, Any], path: Path) -> Layout:
+def _zarr() -> Any:
+    with needed_for("Zarr", "fields"):
+        import zarr
+    return zarr
+
+
+def _layout_of(arrays: Mapping[str, Any], attrs: Mapping[str, Any]) -> Layout:
     """What a Zarr store says of its members."""
     if NUMBER not in arrays or arrays[NUMBER].ndim != 1 or arrays[NUMBER].dtype.kind not in "iu":
-        raise InputError(f"{path}: has no whole numbers {NUMBER!r}, expected those of its members")
+        raise InputError(f"has no whole numbers {NUMBER!r}, expected those of its members")
     numbers = np.asarray(arrays[NUMBER][:])
-    first = int(numbers[0]) if len(numbers) else 0
-    if not np.array_equal(numbers, np.arange(first, first + len(numbers))):
-        raise InputError(f"{path}: {NUMBER!r} does not count its members one by one")
+    first, count = int(numbers[0]) if len(numbers) else 0, len(numbers)
+    if not np.array_equal(numbers, np.arange(first, first + count)):
+        raise InputError(f"{NUMBER!r} does not count its members one by one")
     variables, coords, axes = {}, {}, {}
     for name, array in sorted(arrays.items()):
-        dims, said = array.metadata.dimension_names, {k: v for k, v in array.attrs.items() if k != "coordinates"}
-        if dims is None or None in dims:
-            raise InputError(f"{path}: {name!r} does not name its axes")
-        if NUMBER in dims and name != NUMBER:
-            if dims[0] != NUMBER or len(array) != len(numbers):
-                raise InputError(
-                    f"{path}: {name!r} has the axes {dims} of sizes {array.shape}, expected {NUMBER!r} of "
-                    f"{len(numbers)} first"
-                )
-            variables[name] = Variable(tuple(dims[1:]), array.shape[1:], str(array.dtype), said)
-        elif name != NUMBER:
-            coords[name], axes[name] = np.asarray(array[...]), (tuple(dims), said)
-    return Layout(variables, range(first, first + len(numbers)), coords, axes, attrs)
+        dims: tuple[str, ...] = tuple(getattr(array.metadata, "dimension_names", None) or ())
+        if len(dims) != array.ndim or None in dims:
+            raise InputError(f"{name!r} does not name its axes")
+        said = {key: value for key, value in array.attrs.items() if key != "coordinates"}
+        if name == NUMBER:
+            continue
+        if NUMBER not in dims:
+            coords[name], axes[name] = np.asarray(array[...]), (dims, said)
+        elif dims[:1] == (NUMBER,) and array.shape[0] == count:
+            variables[name] = Variable(dims[1:], array.shape[1:], str(array.dtype), said)
+        else:
+            raise InputError(
+                f"{name!r} has the axes {dims} of sizes {array.shape}, expected {NUMBER!r} of {count} first"
+            )
+    return Layout(variables, range(first, first + count), coords, axes, attrs)
 
 
 # Folders of files -------------------------------------------------------------------------------------
@@ -225,9 +231,9 @@ class NiftiMembers(_Folder):
         return files
 
     def _image(self, name: str, array: np.ndarray) -> Any:
-        with needed_for("NIfTI", "fields"):
-            import nibabel
-            from nibabel.nifti1 import Nifti1Extension
+        nibabel = _nibabel()
+        from nibabel.nifti1 import Nifti1Extension
+
         kind = nibabel.Nifti2Image if max(array.shape) > _LONGEST else nibabel.Nifti1Image
         image = kind(array, self._affine(name), dtype=array.dtype)
         said = json.dumps({"variable": self.layout.variables[name].record(), "attrs": dict(self.layout.attrs)})
@@ -249,9 +255,9 @@ class NiftiMembers(_Folder):
         return affine
 
     def _read(self, number: int) -> Mapping[str, np.ndarray]:
-        with needed_for("NIfTI", "fields"):
-            import nibabel
-            from nibabel.filebasedimages import ImageFileError
+        nibabel = _nibabel()
+        from nibabel.filebasedimages import ImageFileError
+
         found = {}
         for name, path in zip(self.layout.variables, self._files(number), strict=True):
             try:
@@ -266,6 +272,12 @@ class NiftiMembers(_Folder):
                 raise InputError(f"{path}: no NIfTI file, or a damaged one ({error})") from None
             found[name] = array.astype(array.dtype.newbyteorder("="), copy=False)
         return found
+
+
+def _nibabel() -> Any:
+    with needed_for("NIfTI", "fields"):
+        import nibabel
+    return nibabel
 
 
 _IN_NIFTI = (

@@ -5,7 +5,7 @@ A drawing that was cut off goes on only if all of it is the same. Numbers that n
 
 import reprlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import asdict, fields, is_dataclass
 from hashlib import sha256 as digest_of
 from pathlib import Path
 from typing import Any
@@ -33,14 +33,13 @@ def identity(denoiser: Denoiser, asked: Any, request: Request, settings: Mapping
     """
     assert denoiser.origin is not None
     origin = denoiser.origin
-    said = plain(to_dict(asked))
     found = {
         "model": f"{origin.domain}/{origin.name}",
         "weights": origin.weights,
         "model's config": _digest(origin.config),
         "model's facts": _digest(origin.metadata),
-        **said,
-        **{f"file {path}": content for path, content in _files(said)},
+        **plain(to_dict(asked)),
+        **{f"file {path}": content for path, content in _files(asdict(asked))},
         **{f"condition {name!r}": _digest(value) for name, value in request.condition.items()},
         "what was read of the request": _digest([request.record, request.each, request.start, request.strength]),
         "guides": _digest([list(denoiser.provenance), list(_tensors(request.guides))]),
@@ -69,25 +68,22 @@ def require_same(found: Mapping[str, Any], asked: Mapping[str, Any], where: obje
 
 
 def _files(value: Any) -> Iterator[tuple[str, str]]:
-    """What the files that a request names hold, by SHA-256; of a folder names and sizes."""
-    if isinstance(value, Mapping):
-        for inner in value.values():
+    """What the files that a request names hold, by SHA-256; of a folder their names and sizes."""
+    if isinstance(value, Mapping | list | tuple):
+        for inner in value.values() if isinstance(value, Mapping) else value:
             yield from _files(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _files(inner)
-    elif isinstance(value, str) and _exists(value):
+    elif isinstance(value, str | Path) and _exists(value):
         path = Path(value)
         if path.is_file():
-            yield value, sha256(path)
-        elif path.is_dir():
-            inside = ((str(one), one.stat().st_size) for one in sorted(path.rglob("*")) if one.is_file())
-            yield value, _digest(list(inside))
+            yield str(value), sha256(path)
+        elif path.is_dir() and isinstance(value, Path):  # a text may be the name of a folder by accident
+            inside = [[str(one), one.stat().st_size] for one in sorted(path.rglob("*")) if one.is_file()]
+            yield str(value), _digest(inside)
 
 
-def _exists(name: str) -> bool:
+def _exists(name: str | Path) -> bool:
     try:
-        return bool(name) and Path(name).exists()
+        return bool(str(name)) and Path(name).exists()
     except (OSError, ValueError):  # too long for a name, or with a NUL
         return False
 

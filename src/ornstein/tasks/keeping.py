@@ -23,7 +23,7 @@ from ..errors import InputError
 from ..events import Stream
 from ..files import flushed, inside, sha256, write_json
 from ..keys import Keys
-from ..locks import Lock
+from ..locks import Lock, sweep
 from ..states import State, leaves
 from .identity import require_same
 from .joining import joined
@@ -86,8 +86,8 @@ class Kept:
             if error is not None and self._pending and not self._failed:
                 self._write()
         finally:
-            if isinstance(error, OSError):
-                error.filename = str(self.folder)
+            if isinstance(error, OSError) and self.part in Path(error.filename or self.part).parents:
+                error.filename = str(self.folder)  # a file of ours, of which nobody else knows
             if error is not None and self._whole:
                 error.add_note(what_is_left(self.folder))
             self._leave()
@@ -103,13 +103,14 @@ class Kept:
         finally:
             self._lock.__exit__(None, None, None)
 
-    def begin(self, drawn: Mapping[str, Any]) -> None:
+    def begin(self, drawn: Mapping[str, Any], together: bool = False) -> None:
         """Says what is drawn; InputError where samples are there that were drawn with something else.
 
         Args:
             drawn: what the samples are a function of; see identity.py.
+            together: they are not independent, so that none is whole before all are.
         """
-        said = {"complete": False, "model": self.origin.record(), "drawn": drawn}
+        said = {"complete": False, "model": self.origin.record(), "drawn": drawn, "together": together}
         said |= {"first": self.numbers.start, "n": len(self.numbers), "blocks": []}
         if self.resume:
             before = read_members(self.part)
@@ -142,7 +143,8 @@ class Kept:
         """The events, while what they bring that has finished is written."""
         for event in stream:
             if event.finished is not None:
-                event.finished.require_finite(self.folder)
+                left = "they were not kept" if self._whole or self._pending else "nothing was saved"
+                event.finished.require_finite(self.folder, left)
                 self._add(event.finished)
             yield replace(event, result=None)
         if self._pending:
@@ -200,6 +202,7 @@ class Kept:
             samples.save(self.folder)
         else:
             self._store.finish(samples)
+            sweep(self.part / _NATIVE)
             samples.seal(self.part / _NATIVE, self.folder)
         shutil.rmtree(self.part, ignore_errors=True)
         return samples

@@ -249,16 +249,18 @@ class MemberFiles(ABC):
     def _files(self, number: int) -> Sequence[Path]:
         """The files of a member, there or not."""
 
-    def write(self, number: int, fields: Mapping[str, Any]) -> Sequence[Path]:
-        """Writes one member, whole, flushed to the disk; returns the files that hold it.
+    def write(self, number: int, fields: Mapping[str, Any], flush: bool = True) -> Sequence[Path]:
+        """Writes one member, whole; returns the files that hold it.
 
         InputError if it is not what the layout says: nothing is converted.
 
         Args:
             number: of the member.
             fields: its variables, name → array or tensor of the layout's shape and type.
+            flush: wait until it is on the disk.
         """
-        return flushed(self._write(self._require_number(number), self._fitting(number, fields)), self.path.parent)
+        files = self._write(self._require_number(number), self._fitting(number, fields))
+        return flushed(files, self.path.parent) if flush else files
 
     def read(self, number: int) -> dict[str, np.ndarray]:
         """One member, name → array; InputError if it is not there, or not what the layout says.
@@ -340,7 +342,8 @@ class FieldStore(MemberStore):
                 raise InputError(f"{self.files.path}: {name!r} has {len(values)} members, expected {len(samples)}")
         written = []
         for k in range(len(samples)):
-            written += self.files.write(samples.first + k, {name: values[k] for name, values in fields.items()})
+            member = {name: values[k] for name, values in fields.items()}
+            written += self.files.write(samples.first + k, member, flush=False)  # whoever keeps samples does so at once
         return written
 
     def read(self, numbers: range) -> tuple[State, Condition]:

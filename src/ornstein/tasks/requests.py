@@ -95,7 +95,8 @@ def _drawn_into(
 ) -> Stream[Samples]:
     with folder as kept:
         plan = yield from _planned(model, asked, kept.numbers, seed, exact, said, kept.streams)
-        kept.begin(identity(plan.guided, asked, plan.request, plan.settings))
+        drawn = identity(plan.guided, asked, plan.request, plan.settings)
+        kept.begin(drawn, together=not isinstance(plan.how, Independent))
         event = Event(0, 1, "sampling")
         for event in kept.reading(plan.cut(blocks(plan.guided, **plan.options, there=kept.there))):
             yield event

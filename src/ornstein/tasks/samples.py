@@ -160,10 +160,15 @@ class Samples:
             self.seal(work, folder)
         return folder
 
-    def require_finite(self, folder: Path) -> None:
-        """SamplingError for samples that are not finite numbers; folder: where they are not saved."""
+    def require_finite(self, folder: Path, left: str = "nothing was saved") -> None:
+        """SamplingError for samples that are not finite numbers.
+
+        Args:
+            folder: where they are not saved.
+            left: what was done of it, in words.
+        """
         for wrong in not_finite(self.x):
-            raise SamplingError(f"{folder}: {wrong}; nothing was saved. Guidance or a measurement may be too strong")
+            raise SamplingError(f"{folder}: {wrong}; {left}. Guidance or a measurement may be too strong")
 
     def seal(self, work: Path, folder: Path) -> None:
         """Adds the manifest to native files, and moves their folder to where it is wanted, once it is on the disk."""
@@ -174,11 +179,12 @@ class Samples:
         sync(folder.parent)
 
     def _manifest(self, work: Path) -> dict[str, Any]:
+        files = [file for file in sorted(work.rglob("*")) if file.is_file() and file != work / MANIFEST]
         return {
             **self.record(),
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "versions": versions(),
-            "files": {str(file.relative_to(work)): sha256(file) for file in sorted(work.rglob("*")) if file.is_file()},
+            "files": {str(file.relative_to(work)): sha256(file) for file in files},
         }
 
     def record(self) -> dict[str, Any]:
@@ -224,7 +230,8 @@ _SCHEMA = {
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a folder of samples; InputError if it is not one."""
+    """The manifest of a folder of samples; InputError if it is not one, or they are not all there."""
+    require_finished(folder)
     path = own(folder, MANIFEST)
     manifest = read_json(path, "the manifest of a folder of samples", _SCHEMA, limit=64 * MB)
     require_one_each(manifest, path)
@@ -246,7 +253,6 @@ def read_samples(folder: Path | str, *, allow_code: bool | str | Path = False, u
         from .keeping import read_unfinished
 
         return read_unfinished(part_of(folder), allow_code)
-    require_finished(folder)
     manifest, where = read_manifest(folder), folder / MANIFEST
     this, origin = origin_in(manifest, where, allow_code)
     for name in altered(folder, manifest):

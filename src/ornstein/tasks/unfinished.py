@@ -23,6 +23,7 @@ _SCHEMA = {
     "complete": bool,
     "model": {"domain": str, "name": str, "config": dict, "facts": dict, "weights": str},
     "drawn": dict,
+    "together": bool,
     "first": _NUMBER,
     "n": _COUNT,
     "blocks": [{"first": _NUMBER, "n": _COUNT, "file": str, "files": {str: str}}],
@@ -31,7 +32,8 @@ _SCHEMA = {
 
 def part_of(folder: Path) -> Path:
     """Where the samples of a folder are kept until all are there."""
-    return folder if folder.name.endswith(_SUFFIX) else folder.with_name(folder.name + _SUFFIX)
+    named = folder if folder.name not in ("", "..") else folder.resolve()
+    return folder if named.name.endswith(_SUFFIX) else named.parent / f"{named.name}{_SUFFIX}"
 
 
 def is_unfinished(folder: Path) -> bool:
@@ -62,7 +64,7 @@ def counted(said: Mapping[str, Any]) -> str:
         said: what `read_members` gave.
     """
     there = sum(block["n"] for block in said["blocks"])
-    which = f" ({numbered(said['blocks'])})" if there else ""
+    which = f" ({numbered(said['blocks'])})" if there else ", which finish together" if said["together"] else ""
     return f"{there} of {said['n']} samples are whole{which}"
 
 

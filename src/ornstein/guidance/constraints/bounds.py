@@ -9,6 +9,7 @@ logarithm, a logit), not of a factor.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from math import pi, sqrt
 from typing import Any
 
 import torch
@@ -76,11 +77,12 @@ class Bounded(Smooth):
                 raise InputError(f"Bounded: {name} has the shape {tuple(limit.shape)}, expected that of {space.shape}")
 
     def log_g(self, code: Float[Tensor, "batch ..."]) -> Float[Tensor, " batch"]:
-        walls = torch.zeros_like(code)
+        x = code.double()
+        walls = torch.zeros_like(x)
         if self.low is not None:
-            walls = walls + torch.special.log_ndtr((code - self.low.to(code)) / self.slack)
+            walls = walls + _log_phi((x - self.low.to(x)) / self.slack)
         if self.high is not None:
-            walls = walls + torch.special.log_ndtr((self.high.to(code) - code) / self.slack)
+            walls = walls + _log_phi((self.high.to(x) - x) / self.slack)
         return self.power * per_sample_sum(walls)
 
     def violations(self, x: Float[Tensor, "batch ..."], by: float = 0.0) -> Float[Tensor, " batch"]:
@@ -104,6 +106,16 @@ class Bounded(Smooth):
     def provenance(self) -> Mapping[str, Any]:
         limits = {name: _in_short(getattr(self, name)) for name in ("low", "high") if getattr(self, name) is not None}
         return {"factor": "Bounded", **limits, "slack": float(self.slack)}
+
+
+def _log_phi(z: Tensor) -> Tensor:
+    """log Φ(z), whose slope and bend are right far out, too: below −12 its asymptotic series.
+
+    There torch's own bend is a difference of large numbers, and of either sign.
+    """
+    near, far = z.clamp(-12.0, 40.0), -z.clamp(max=-12.0)
+    series = torch.log1p(-(far**-2) + 3 * far**-4 - 15 * far**-6 + 105 * far**-8)
+    return torch.where(z < -12, -(far**2) / 2 - (far * sqrt(2 * pi)).log() + series, torch.special.log_ndtr(near))
 
 
 def _limit(name: str, value: Any) -> Tensor | None:

@@ -23,6 +23,7 @@ from ...spaces import Euclidean, Space
 from ...states import State
 from ..exactly import Exact
 from ..functions import called, name_of
+from ..grams import FORMED
 from ..operators import Operator, real_parts
 from ..projections import Equation, projection
 from ..solves import Sight
@@ -87,7 +88,9 @@ class Constraint(Exact):
 
     @property
     def numbers(self) -> int:
-        return 1 if isinstance(self.b, str) else self.b.numel()
+        if isinstance(self.b, str) or not self.b.ndim:
+            return FORMED  # how many equations one number stands for is not said: take them for many
+        return self.b[0].numel() if self.b.ndim > 1 else self.b.numel()
 
     def bound(self, condition: Condition | None) -> "Constraint":
         if not isinstance(self.b, str):

@@ -55,7 +55,7 @@ def mean(
         axes: how many last axes are the grid.
         slack: see Constraint.
     """
-    return Constraint(Sums.of("mean", shape, weights, axes, normalised=True), value, slack)
+    return _of_sums(Sums.of("mean", shape, weights, axes, normalised=True), value, slack)
 
 
 def total(
@@ -71,7 +71,7 @@ def total(
         axes: how many last axes are the grid.
         slack: see Constraint.
     """
-    return Constraint(Sums.of("total", shape, weights, axes, normalised=False), value, slack)
+    return _of_sums(Sums.of("total", shape, weights, axes, normalised=False), value, slack)
 
 
 def flux(value: Numbers | str, faces: Numbers, slack: float = 1e-3) -> Constraint:
@@ -210,6 +210,19 @@ class Sums(Operator):
     def adjoint(self, y: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
         channels = self.shape[: len(self.shape) - self.weights.ndim]
         return y.reshape(len(y), *channels, *[1] * self.weights.ndim) * self.weights.to(y)
+
+
+def _of_sums(sums: Sums, value: Numbers | str, slack: float) -> Constraint:
+    channels = sums.shape[: len(sums.shape) - sums.weights.ndim] or (1,)
+    return Constraint(sums, value if isinstance(value, str) else _each(f"{sums.name}: value", value, channels), slack)
+
+
+def _each(who: str, value: Numbers, shape: Sequence[int]) -> Tensor:
+    """One number for all, or one each, for every sample or for each of them."""
+    numbers = as_tensor(value, who)
+    if isinstance(value, list | tuple | int | float) and numbers.dtype != torch.bool:
+        numbers = torch.as_tensor(value, dtype=torch.float64)
+    return _spread(who, numbers, shape) if numbers.ndim <= len(shape) else numbers
 
 
 def _spread(who: str, values: Tensor, shape: Sequence[int]) -> Tensor:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Inexact
+from jaxtyping import Inexact
 from torch import Tensor
 
 from .base import Operator, require_event
@@ -24,21 +24,28 @@ class LinearFunction(Operator):
         return self.backward(y)
 
 
-def linear(function: Callable[[Tensor], Tensor], shape: tuple[int, ...]) -> Operator:
+def linear(function: Callable[[Tensor], Tensor], shape: tuple[int, ...], complex: bool = False) -> Operator:
     """The operator of a differentiable function that is linear; its adjoint comes from its gradient.
 
-    shape: of an event, without the batch axis.
+    Args:
+        function: of a batch of events.
+        shape: of an event, without the batch axis.
+        complex: events are complex. If not, a real function acts on the two parts of complex ones.
     """
-
     require_event("linear", shape)
 
     def adjoint(y: Tensor) -> Tensor:
-        return torch.func.vjp(function, y.new_zeros(len(y), *shape))[1](y)[0]
+        precision = y.dtype.to_real() if y.is_complex() else y.dtype
+        origin = y.new_zeros((len(y), *shape), dtype=precision.to_complex() if complex else precision)
+        value, pullback, *_ = torch.func.vjp(function, origin)
+        if y.is_complex() and not value.is_complex():
+            return torch.complex(pullback(y.real)[0], pullback(y.imag)[0])
+        return pullback(y.to(value.dtype))[0]
 
     return LinearFunction(function, adjoint)
 
 
-def tangent(function: Callable[[Tensor], Tensor], x: Float[Tensor, "batch ..."]) -> tuple[Tensor, Operator]:
+def tangent(function: Callable[[Tensor], Tensor], x: Inexact[Tensor, "batch ..."]) -> tuple[Tensor, Operator]:
     """function(x) and the operator that is its derivative there: function(x + v) ≈ function(x) + A v."""
     value, pullback, *_ = torch.func.vjp(function, x)
     return value, LinearFunction(lambda v: torch.func.jvp(function, (x,), (v,))[1], lambda y: pullback(y)[0])

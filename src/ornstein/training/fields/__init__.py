@@ -8,5 +8,6 @@ train, validation = known.standardised(train), known.standardised(validation)
 
 from .data import FieldData, open_fields
 from .layout import Layout
+from .statistics import Statistics, measured
 
-__all__ = ["FieldData", "Layout", "open_fields"]
+__all__ = ["FieldData", "Layout", "Statistics", "measured", "open_fields"]

@@ -65,7 +65,15 @@ class FieldData:
     @property
     def channels(self) -> list[str]:
         """The names of the state's channels, such as "t[level=500]"."""
-        return [label for name in self.layout.state for label in self.source.variables[name].labels]
+        return self.labels[STATE]
+
+    @property
+    def labels(self) -> dict[str, list[str]]:
+        """The names of the channels of "state", "static" and each condition."""
+        groups = {STATE: self.layout.state, STATIC: self.layout.static, **self.layout.conditions, **self.layout.scalars}
+        return {
+            name: [one for key in keys for one in self.source.variables[key].labels] for name, keys in groups.items()
+        }
 
     def batch(self, index: Int64[Tensor, " batch"]) -> tuple[Tensor, Condition]:
         """States (batch, channels, *grid) float32, and conditions: fields, scalars (batch, numbers), and "mask".
@@ -158,7 +166,10 @@ class FieldData:
             f"state {self.shape}: {', '.join(self.channels[:8])}{', …' if len(self.channels) > 8 else ''}",
             f"memory: {source.blocks.bound / MB:,.0f} MB of blocks at most, and {one / MB:.3g} MB a state of a batch",
         ]
-        return "\n".join([*lines, *map(self._reading, self.layout.varying)])
+        absent = [
+            f"{name}: {said}" for name, variable in source.variables.items() for said in variable.absent(source.opened)
+        ]
+        return "\n".join([*lines, *map(self._reading, self.layout.varying), *absent])
 
     def _reading(self, name: str) -> str:
         """How a variable is read."""
@@ -199,18 +210,20 @@ class FieldData:
 
     def _checked(self, found: Mapping[str, Tensor], numbers: np.ndarray) -> Tensor | None:
         """Where elements of the state exist, if not everywhere; RecordError for a number that must not be."""
-        exists, masked = self.exists, self.layout.missing == "mask"
-        x = found[STATE]
-        mask = ~x.isnan() if masked else torch.ones(()).bool() if exists is None else exists.expand(x.shape)
-        if exists is not None:
-            mask = mask & exists
+        exists, masked, x = self.exists, self.layout.missing == "mask", found[STATE]
+        mask = None
+        if masked or exists is not None:
+            mask = ~x.isnan() if masked else torch.ones_like(x, dtype=torch.bool)
+            mask = mask if exists is None else mask & exists
         for name, values in found.items():
+            if values.sum(dtype=torch.float64).isfinite():  # as is no sum with a NaN or ∞
+                continue
             bad = values.isinf() if masked and name not in self.layout.scalars else ~values.isfinite()
-            if name == STATE:
+            if name == STATE and mask is not None:
                 bad = bad & mask
             if bad.any():
                 raise self._error(name, values, bad, numbers)
-        return mask if masked or exists is not None else None
+        return mask
 
     def _error(self, name: str, values: Tensor, bad: Tensor, numbers: np.ndarray) -> RecordError:
         record, channel, *place = bad.nonzero()[0].tolist()
@@ -235,7 +248,8 @@ def open_fields(files: Files | Mapping[str, Files], layout: Layout, bound: int =
 
     Args:
         files: a path, a pattern such as "era5-*.nc", or a list of these, which follow one another along the first
-            dimension of records; or these by the name of the variable, where each has its own.
+            dimension of records; or these by the name of the variable, where each has its own. A file that holds one
+            array only, as .npy, gives it under any name if it is asked for one variable only.
         layout: what the variables mean.
         bound: bytes of records in memory, those being read among them. Batches, static fields and what the libraries
             need to unpack a chunk are beside it.

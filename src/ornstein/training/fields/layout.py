@@ -65,9 +65,9 @@ class Layout:
         both = sorted(set(self.conditions) & set(self.scalars))
         if both:
             raise InputError(f"layout: the condition {both[0]!r} is a field and a scalar, expected one of the two")
-        taken = [name for name in (*self.conditions, *self.scalars) if name == "mask"]
-        if taken:
-            raise InputError("layout: a condition is called 'mask', which says where elements of the state exist")
+        for name in ("mask", "state", "static"):
+            if name in self.conditions or name in self.scalars:
+                raise InputError(f"layout: a condition is called {name!r}, which is the name of something else")
         for name in ("records", "grid"):
             _require_once(f"layout.{name}", getattr(self, name))
         _require_once("layout.state", self.state)

@@ -182,10 +182,11 @@ def sourced(files: Files | Mapping[str, Files], layout: Layout, bound: int, thre
     found = {name: found_files(one) for name, one in files.items()} if by_name else found_files(files)
     names = [*layout.varying, *layout.fixed]
     paths = {name: _paths(found, name, name in layout.fixed, opened) for name in names}
-    grid = layout.grid or _last_two(paths[layout.state[0]][0], layout, opened, coordinates)
+    alone = by_name or len(names) == 1
+    grid = layout.grid or _last_two(paths[layout.state[0]][0], layout, coordinates, alone)
     scalars = {name for group in layout.scalars.values() for name in group}
     variables = {
-        name: joined(opened, coordinates, paths[name], name, layout, () if name in scalars else grid) for name in names
+        name: joined(coordinates, paths[name], name, layout, () if name in scalars else grid, alone) for name in names
     }
     _require_one_grid(variables, layout, coordinates, scalars)
     records = counting.counted([variables[name] for name in layout.varying], layout, coordinates)
@@ -199,16 +200,16 @@ def _paths(found: list[Path] | dict[str, list[Path]], name: str, fixed: bool, op
     if isinstance(found, dict):
         if name not in found:
             raise InputError(f"files are given by variable, but not for {name!r}; found {', '.join(found)}")
-        found = found[name]
+        return found[name]
     if not fixed:
         return found
     having = [path for path in found if name in opened(path).names()]
     return having[:1] or found[:1]
 
 
-def _last_two(path: Path, layout: Layout, opened: Opened, coordinates: Coordinates) -> tuple[str, ...]:
+def _last_two(path: Path, layout: Layout, coordinates: Coordinates, alone: bool) -> tuple[str, ...]:
     """The last two dimensions of the first variable of the state that count no records."""
-    first = joined(opened, coordinates, [path], layout.state[0], layout, ())
+    first = joined(coordinates, [path], layout.state[0], layout, (), alone)
     if not first.channels:
         raise InputError(
             f"{path}: variable {first.name!r} has no dimension but {list(first.records)}, which count the records"

@@ -6,10 +6,12 @@ in memory: what is mapped is unmapped after each read, so that the memory of the
 
 import struct
 import zipfile
+import zlib
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -19,7 +21,10 @@ import numpy as np
 from ...errors import InputError, needed_for
 
 Key = tuple[slice, ...]
-_DAMAGED = (ValueError, RuntimeError, KeyError, EOFError, TypeError, IndexError, AttributeError, OSError)
+_DAMAGED = (
+    *(ValueError, RuntimeError, LookupError, EOFError, TypeError, AttributeError, AssertionError, OSError),
+    *(zipfile.BadZipFile, zlib.error, struct.error, OverflowError, SyntaxError),
+)
 """What the libraries raise for bytes that are not what they expect."""
 
 
@@ -48,6 +53,10 @@ class Store(ABC):
     def attributes(self, name: str) -> dict[str, Any]:
         """What the file says of the array, such as its units."""
         return {}
+
+    def absent(self, name: str) -> tuple[int, Any]:
+        """How many chunks of an array are not stored, and the value that stands in their places."""
+        return 0, None
 
     def read(self, name: str, key: Key) -> np.ndarray:
         """The part of an array under slices, as it is stored; InputError if the file is damaged there."""
@@ -115,6 +124,36 @@ class ZarrStore(Store):
         if isinstance(said.get("_FillValue"), str) and found.dtype.kind == "f":
             said["_FillValue"] = _from_base64(said["_FillValue"])
         return said
+
+    def absent(self, name: str) -> tuple[int, Any]:
+        """Chunks that are lost, or were left out by Zarr, as are those that hold nothing but that value."""
+        found = self._arrays[name]
+        return found.nchunks - found.nchunks_initialized, found.fill_value
+
+    def read(self, name: str, key: Key) -> np.ndarray:
+        """Chunks of Blosc must be as long as they say: it reads past the end of one that was cut off."""
+        found = self._arrays[name]
+        if found.shards is None and any("blosc" in type(one).__name__.lower() for one in found.compressors):
+            self._require_whole(name, found, key)
+        return super().read(name, key)
+
+    def _require_whole(self, name: str, array: Any, key: Key) -> None:
+        folder = self.path / array.path
+        touched = [range(*_chunks_of(one, n, c)) for one, n, c in zip(key, array.shape, array.chunks, strict=True)]
+        for place in product(*touched):
+            path = folder / array.metadata.encode_chunk_key(place)
+            if not path.is_file():  # which stands for the value that fills
+                continue
+            with path.open("rb") as file:
+                start, size = file.read(16), path.stat().st_size
+            if len(start) < 16 or struct.unpack("<I", start[12:])[0] != size:
+                raise InputError(f"{path}: variable {name!r} cannot be read, the file is damaged or truncated")
+
+
+def _chunks_of(part: slice, size: int, chunk: int) -> tuple[int, int]:
+    """The first chunk that a slice touches, and the one behind the last."""
+    begin, end, _ = part.indices(size)
+    return begin // chunk, -(-end // chunk)
 
 
 def _from_base64(text: str) -> float:

@@ -25,6 +25,7 @@ class Piece:
 
     Attributes:
         path: of the file.
+        name: of the array in it.
         dims, shape, dtype: of the whole stored array.
         chunks: of the stored array, 1 where it is not chunked.
         packing: of its numbers.
@@ -33,6 +34,7 @@ class Piece:
     """
 
     path: Path
+    name: str
     dims: tuple[str, ...]
     shape: tuple[int, ...]
     dtype: np.dtype
@@ -45,27 +47,36 @@ class Piece:
         return self.shape[self.dims.index(dim)]
 
 
-def piece(opened: Opened, path: Path, name: str, layout: Layout) -> Piece:
-    """What a file says of a variable; InputError if it is not there, or holds no numbers."""
+def piece(opened: Opened, path: Path, name: str, layout: Layout, alone: bool) -> Piece:
+    """What a file says of a variable; InputError if it is not there, or holds no numbers.
+
+    Args:
+        opened: the files.
+        path: of the file.
+        name: of the variable.
+        layout: of the data.
+        alone: whether the file is asked for no other variable, so that its only array has that name, whatever its own.
+    """
     store = opened(path)
-    if name not in store.names():
-        known = store.names()
+    known = store.names()
+    stored = known[0] if alone and len(known) == 1 else name
+    if stored not in known:
         raise InputError(
             f"{path}: has no variable {name!r}{suggestion(name, known)}, found {', '.join(known[:12]) or 'none'}"
         )
-    where, array = f"{path}: variable {name!r}", store.array(name)
+    where, array = f"{path}: variable {name!r}", store.array(stored)
     shape, dtype = tuple(array.shape), np.dtype(array.dtype)
     if dtype.kind not in "fiubc":
         raise InputError(f"{where} holds {dtype}, expected numbers")
     given = layout.dims.get(name)
-    dims = tuple(given or store.dims(name) or (f"dim_{k}" for k in range(len(shape))))
+    dims = tuple(given or store.dims(stored) or (f"dim_{k}" for k in range(len(shape))))
     if len(dims) != len(shape):
         raise InputError(f"{where} has the shape {shape}, but layout.dims names {list(dims)}")
-    about = store.attributes(name)
-    chunks = store.chunks(name) or (1,) * len(shape)
+    about = store.attributes(stored)
+    chunks = store.chunks(stored) or (1,) * len(shape)
     units = about.get("units")
     said = "" if units is None else str(units)
-    return Piece(path, dims, shape, dtype, tuple(chunks), packing(about, dtype, where), said, about)
+    return Piece(path, stored, dims, shape, dtype, tuple(chunks), packing(about, dtype, where), said, about)
 
 
 @dataclass(frozen=True)
@@ -107,6 +118,11 @@ class Variable:
         """Of one record: (channels, *grid)."""
         return len(self.labels), *self.sizes(self.grid)
 
+    def absent(self, opened: Opened) -> list[str]:
+        """Which files lack chunks, in words: these are read as the value that fills."""
+        counts = [(one.path, *opened(one.path).absent(one.name)) for one in self.pieces]
+        return [f"{path}: {n} chunks are not stored, and read as {value}" for path, n, value in counts if n]
+
     def read(self, opened: Opened, which: int, begin: Sequence[int], end: Sequence[int]) -> np.ndarray:
         """A block of records of one piece, (records …, channels, *grid) float32; what is missing is NaN.
 
@@ -119,7 +135,7 @@ class Variable:
         spans = {dim: [slice(a, b)] for dim, a, b in zip(self.records, begin, end, strict=True)}
         spans |= {dim: runs(kept, found.chunks[found.dims.index(dim)]) for dim, kept in self.kept.items()}
         parts = [spans.get(dim, [slice(None)]) for dim in found.dims]
-        stored = _gathered(lambda key: opened(found.path).read(self.name, key), parts, ())
+        stored = _gathered(lambda key: opened(found.path).read(found.name, key), parts, ())
         for dim, kept in self.kept.items():
             stored = _picked(stored, found.dims.index(dim), kept, spans[dim])
         order = [found.dims.index(dim) for dim in (*self.records, *self.channels, *self.grid)]
@@ -161,7 +177,7 @@ class Coordinates:
     """The coordinates of dimensions, file by file: variables of one dimension that have its name."""
 
     def __init__(self, opened: Opened) -> None:
-        self._opened, self._known = opened, dict[tuple[Path, str], tuple[np.ndarray, dict[str, Any]] | None]()
+        self.opened, self._known = opened, dict[tuple[Path, str], tuple[np.ndarray, dict[str, Any]] | None]()
 
     def __call__(self, path: Path, dim: str) -> tuple[np.ndarray, dict[str, Any]] | None:
         """Numbers as they are stored and what is said of them; None where there are none."""
@@ -170,7 +186,7 @@ class Coordinates:
         return self._known[path, dim]
 
     def _read(self, path: Path, dim: str) -> tuple[np.ndarray, dict[str, Any]] | None:
-        store = self._opened(path)
+        store = self.opened(path)
         if dim not in store.names() or len(store.array(dim).shape) != 1:
             return None
         found = store.read(dim, (slice(None),))
@@ -178,22 +194,23 @@ class Coordinates:
 
 
 def joined(
-    opened: Opened, coordinates: Coordinates, paths: Sequence[Path], name: str, layout: Layout, grid: Sequence[str]
+    coordinates: Coordinates, paths: Sequence[Path], name: str, layout: Layout, grid: Sequence[str], alone: bool
 ) -> Variable:
     """A variable over all files; InputError naming file and variable where they do not agree.
 
     Args:
-        opened: the files.
-        coordinates: of their dimensions.
+        coordinates: of the dimensions of the files.
         paths: of the files, in order.
         name: of the variable.
         layout: of the data.
         grid: dimensions of the grid; none for scalars.
+        alone: whether the files are asked for no other variable.
     """
-    first = piece(opened, paths[0], name, layout)
+    opened = coordinates.opened
+    first = piece(opened, paths[0], name, layout, alone)
     over = layout.records[0]
     split = over == FILE or over in first.dims
-    pieces = (first, *(piece(opened, path, name, layout) for path in paths[1:])) if split else (first,)
+    pieces = (first, *(piece(opened, path, name, layout, alone) for path in paths[1:])) if split else (first,)
     records = tuple(dim for dim in layout.records if dim in first.dims)
     channels = tuple(dim for dim in first.dims if dim not in (*records, *grid))
     where = f"{first.path}: variable {name!r}"

@@ -1,0 +1,29 @@
+"""Work that is killed (SIGKILL) in a process of its own, at a flush to the disk: what a crash leaves."""
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+from ornstein import files
+
+
+def killed(work: Callable[[], object], flush: int) -> bool:
+    """Whether the work, in a child of this process, came to its k-th flush to the disk, at which it is killed."""
+    child = os.fork()
+    if child:
+        return os.WIFSIGNALED(os.waitpid(child, 0)[1])
+    flushes, sync = 0, files.sync
+
+    def counted(path: Path) -> None:
+        nonlocal flushes
+        flushes += 1
+        if flushes == flush:
+            os.kill(os.getpid(), signal.SIGKILL)
+        sync(path)
+
+    files.sync = counted
+    try:
+        work()
+    finally:
+        os._exit(0)
