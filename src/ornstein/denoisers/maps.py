@@ -11,6 +11,7 @@ themselves are in guidance/maps.py.
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
+from hashlib import sha256
 from typing import Any, Self
 
 import torch
@@ -197,10 +198,15 @@ def _recorded(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name: _recorded(one) for name, one in value.items()}
     if isinstance(value, Tensor):
-        return value.tolist() if value.numel() <= 16 else f"tensor of shape {tuple(value.shape)}"
+        return value.tolist() if value.numel() <= 16 else _described(value)
     if isinstance(value, Each):
         return value.name
-    return value if value is None or isinstance(value, str | int | float | bool | tuple) else type(value).__name__
+    if is_dataclass(value):  # such as a spectrum
+        return {
+            "kind": type(value).__name__,
+            **{one.name: _recorded(getattr(value, one.name)) for one in fields(value)},
+        }
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _batch(value: Any) -> int:
@@ -209,6 +215,12 @@ def _batch(value: Any) -> int:
     if isinstance(value, Map):
         return value.batch
     return len(value.values) if isinstance(value, Each) else 1
+
+
+def _described(value: Tensor) -> str:
+    """A field by its shape and a digest of its numbers, by which it is recognised."""
+    digest = sha256(value.detach().cpu().double().numpy().tobytes()).hexdigest()
+    return f"tensor of shape {tuple(value.shape)}, sha256 {digest[:16]}"
 
 
 def _alike(a: Any, b: Any) -> bool:
