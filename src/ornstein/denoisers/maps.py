@@ -65,8 +65,17 @@ class Map(ABC):
         """The states of physical fields, (batch, ...); InputError for a field that no state leads to."""
 
     @abstractmethod
-    def log_det(self, x: Any) -> Float[Tensor, " batch"]:
-        """log |det ∂field/∂x| at states x, nats, float64."""
+    def log_det(self, x: Any, reach: Any = None) -> Float[Tensor, " batch"]:
+        """log |det ∂field/∂x| at states x, nats, float64; of more numbers than x has it is ½ log det of JᵀJ.
+
+        Args:
+            x: states, (batch, ...).
+            reach: of one state, true for the elements that vary; None = all.
+        """
+
+    def reached(self, reach: Any = None) -> Any:
+        """Which elements of the field vary with those of x under `reach`; None = all."""
+        return reach
 
     @property
     def name(self) -> str:
@@ -180,8 +189,11 @@ class Composed(Map):
     def inverse(self, field: Any) -> Any:
         return self.inner.inverse(self.outer.inverse(field))
 
-    def log_det(self, x: Any) -> Float[Tensor, " batch"]:
-        return self.inner.log_det(x) + self.outer.log_det(self.inner(x))
+    def log_det(self, x: Any, reach: Any = None) -> Float[Tensor, " batch"]:
+        return _log_det(self.inner, x, reach) + _log_det(self.outer, self.inner(x), self.inner.reached(reach))
+
+    def reached(self, reach: Any = None) -> Any:
+        return self.outer.reached(self.inner.reached(reach))
 
     def field_space(self, space: Any) -> Any:
         return self.outer.field_space(self.inner.field_space(space))
@@ -189,6 +201,10 @@ class Composed(Map):
     def placed(self, value: Tensor, std: Tensor, where: Tensor) -> Placed | None:
         between = self.outer.placed(value, std, where)
         return None if between is None else self.inner.placed(*between)
+
+
+def _log_det(map: Map, x: Any, reach: Any) -> Float[Tensor, " batch"]:
+    return map.log_det(x) if reach is None else map.log_det(x, reach)
 
 
 def _recorded(value: Any) -> Any:
