@@ -212,6 +212,21 @@ def tallied(belief: Any, tally: Tally | None) -> Any:
     return replace(belief, tally=tally) if isinstance(belief, Normal | Probs | Joint) else belief
 
 
+def with_mean(belief: Any, before: State, mean: State) -> Any:
+    """The belief with another mean, where that of continuous data has changed.
+
+    Args:
+        belief: a Normal, or a Joint of some.
+        before: its mean as it was.
+        mean: the same object, or another.
+    """
+    if isinstance(belief, Joint):
+        assert isinstance(before, Mapping)
+        assert isinstance(mean, Mapping)
+        return replace(belief, parts={k: with_mean(one, before[k], mean[k]) for k, one in belief.parts.items()})
+    return replace(belief, mean=mean) if isinstance(belief, Normal) and mean is not before else belief
+
+
 def combined(terms: Sequence[tuple[Time, Belief]]) -> Belief:
     """Σ_k w_k b_k in natural parameters, for weights of sum 1; a Normal's covariance is that of its mean's slope."""
     (_, first), *rest = terms

@@ -9,9 +9,10 @@ import torch
 from ornstein import InputError
 from ornstein.denoisers.composition import ClassifierFreeGuidance, mixture, product
 from ornstein.guidance.binding import ForModel, Several, metadata_of
-from ornstein.guidance.factors import Energy, Factored, OnPart
+from ornstein.guidance.factors import Energy, Factored
 from ornstein.guidance.interval import Interval
 from ornstein.guidance.measurements import Fixed
+from ornstein.guidance.within import OnPart
 from ornstein.mcmc.targets import Boltzmann
 from ornstein.spaces import Euclidean
 from ornstein.tasks.drawing import sample

@@ -1,5 +1,6 @@
 """Samples of a mapped model are physical fields, given what is known of these: by every way to draw."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from ornstein.guidance.maps import Lifted, Log, Parts, Residual, Standardised, W
 from ornstein.guidance.measurements import Fixed, Measurement
 from ornstein.guidance.operators import Mask, Matrix
 from ornstein.keys import Keys
-from ornstein.mcmc.targets import Boltzmann
+from ornstein.mcmc.targets import Boltzmann, target_of
 from ornstein.roots import Spectral
 from ornstein.sampling.flows import draw_with_log_prob
 from ornstein.sampling.likelihood import log_prob
@@ -166,11 +167,26 @@ def test_particles_reject_a_base_that_is_ignored() -> None:
     rejected(assert_evidence, Residual(BASES[0], SCALE), 1)
 
 
+def test_particles_weigh_what_they_are_given() -> None:
+    """Of samples with different bases, each has the share of its evidence, and the map of the one it descends from."""
+    bases = double([[1.0, 0.5], [0.0, 0.0]])
+    law = [posterior(lifted_to(single(), base), double(2.0))[0] for base in bases]
+    model = mapped(single(), Residual("coarse", SCALE)) & Measurement(double([2.0]), A, STD)
+    given = {"coarse": bases.repeat_interleave(500, 0)}
+    drawn = sample(model, 1000, 12, exact="particles", particles=1000, condition=given)
+    first = (drawn.condition["coarse"] == bases[0]).all(1)
+    share = torch.stack(law).softmax(0)[0]
+    assert abs(float(first.double().mean() - share)) < 0.05
+    assert abs(drawn.exactness.log_evidence - float(torch.stack(law).logsumexp(0) - double(2.0).log())) < 0.1
+    means = torch.stack([posterior(lifted_to(single(), base), double(2.0))[1] for base in bases])
+    assert (drawn.x[first].mean(0) - means[0]).abs().max() < 0.2
+
+
 def test_particles_behind_a_logarithm_know_the_evidence_of_what_is_measured() -> None:
     """y = f + noise of a log-normal f, by quadrature; what is measured of f is linearised on the way, and weighed."""
     world = gaussian_mixture(double([[0.2]]), double([[[0.25]]]))
     model = mapped(world, Log()) & Measurement([2.0], Mask([True]), 0.2)
-    drawn = sample(model, 1500, 40, exact="particles", particles=1500)
+    drawn = sample(model, 600, 24, exact="particles", particles=600)
     x = torch.linspace(-4, 5, 20001)
     prior, seen = torch.distributions.Normal(0.2, 0.5), torch.distributions.Normal(x.exp(), 0.2)
     log_p = prior.log_prob(x) + seen.log_prob(double(2.0))
@@ -218,12 +234,39 @@ def test_a_boltzmann_distribution_is_one_of_the_field() -> None:
     assert abs(found.exactness.log_evidence - expected) < 4 * found.exactness.error + 0.02
 
 
-def test_boltzmann_weights_of_positive_fields_count_the_jacobian() -> None:
-    model = mapped(gaussian_mixture(double([[0.0]]), double([[[0.5]]])), Log())
-    energy = Boltzmann(lambda f: f.sum(1) - f.log().sum(1))
-    found = sample(model & energy, 600, exact="mcmc", check=0)
-    assert abs(float(found.x.mean()) - 2.0) < 5 * (2 / 600) ** 0.5  # Γ(2): mean and variance 2, Z = 1
+class NoJacobian(Log):
+    """A broken twin, whose fields would follow another law than exp(−E)."""
+
+    def log_det(self, x: Tensor, reach: Any = None) -> Tensor:
+        return torch.zeros(len(x))
+
+
+def assert_gamma(map: Map) -> None:
+    """f exp(−f): of mean and variance 2 and log Z = 0."""
+    model = mapped(gaussian_mixture(double([[0.0]]), double([[[0.5]]])), map)
+    found = sample(model & Boltzmann(lambda f: f.sum(1) - f.log().sum(1)), 150, exact="mcmc", check=0, moves=10)
+    assert abs(float(found.x.mean()) - 2.0) < 5 * (2 / 150) ** 0.5
     assert abs(found.exactness.log_evidence) < 4 * found.exactness.error + 0.02
+
+
+def assert_density_of_states(map: Map) -> None:
+    x = Keys.of(2, 5).normal(2)
+    density, _ = target_of(mapped(single(), map) & Boltzmann(quadratic), {})
+    assert_close(density.log_p(density.at(x, with_gradients=False)), x.sum(1) - quadratic(x.exp()))
+
+
+def test_a_boltzmann_distribution_of_the_field_is_one_of_the_states_with_the_jacobian() -> None:
+    assert_density_of_states(Log())
+    rejected(assert_density_of_states, NoJacobian())
+    density, _ = target_of(mapped(single(), Log()) & Boltzmann(lambda f: f), {})
+    with pytest.raises(InputError, match=r"energy of \(5, 2\) must be of shape \(5,\), found \(5, 2\)"):
+        density.at(Keys.of(2, 5).normal(2))
+
+
+@pytest.mark.slow
+def test_boltzmann_weights_of_positive_fields_count_the_jacobian() -> None:
+    assert_gamma(Log())
+    rejected(assert_gamma, NoJacobian())
 
 
 @pytest.mark.slow
@@ -357,6 +400,17 @@ def test_events_and_trajectories_are_fields_and_the_map_is_on_record(exact: Any)
     for frame in (*drawn.trajectory, *(state for state in states if state is not None)):
         assert (frame.mean(0) - BASES[0]).abs().max() < 4
     assert drawn.settings["guides"][-1].get("factor", "Boltzmann") in ("Measurement", "Boltzmann")
+
+
+def test_a_map_of_large_fields_is_on_record_by_what_it_holds() -> None:
+    model = mapped(gaussian_field(WHITE), Whitened(NOISE, LEVEL) @ Residual(LEVEL))
+    record = json.loads(json.dumps(sample(model, 1, 2).settings["map"]))
+    assert record["outer"]["map"] == "Whitened"
+    assert record["inner"]["scale"] == 1.0
+    other = mapped(gaussian_field(WHITE), Whitened(NOISE, LEVEL) @ Residual(LEVEL + 1))
+    found = json.loads(json.dumps(sample(other, 1, 2).settings["map"]))
+    assert found["outer"] == record["outer"]
+    assert found["inner"] != record["inner"]
 
 
 # What cannot be asked ---------------------------------------------------------------------------------

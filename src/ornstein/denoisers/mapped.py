@@ -21,7 +21,8 @@ from .maps import Map
 def mapped(denoiser: Denoiser, map: Map | Any) -> Denoiser:
     """The model with a map: factors that guide it, starts and samples are physical fields from here on.
 
-    Called by itself it believes in its own states, as before.
+    Called by itself it believes in its own states, as before; samplers, kernels and chains move these, and `physical`
+    leads from them to the field.
 
     Args:
         denoiser: the model, (x_t, t, condition) → belief about its own states. If it has a map already, the new one

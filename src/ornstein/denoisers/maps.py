@@ -11,6 +11,7 @@ themselves are in guidance/maps.py.
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
+from hashlib import sha256
 from typing import Any, Self
 
 import torch
@@ -64,8 +65,17 @@ class Map(ABC):
         """The states of physical fields, (batch, ...); InputError for a field that no state leads to."""
 
     @abstractmethod
-    def log_det(self, x: Any) -> Float[Tensor, " batch"]:
-        """log |det ∂field/∂x| at states x, nats, float64."""
+    def log_det(self, x: Any, reach: Any = None) -> Float[Tensor, " batch"]:
+        """log |det ∂field/∂x| at states x, nats, float64; of more numbers than x has it is ½ log det of JᵀJ.
+
+        Args:
+            x: states, (batch, ...).
+            reach: of one state, true for the elements that vary; None = all.
+        """
+
+    def reached(self, reach: Any = None) -> Any:
+        """Which elements of the field vary with those of x under `reach`; None = all."""
+        return reach
 
     @property
     def name(self) -> str:
@@ -179,8 +189,11 @@ class Composed(Map):
     def inverse(self, field: Any) -> Any:
         return self.inner.inverse(self.outer.inverse(field))
 
-    def log_det(self, x: Any) -> Float[Tensor, " batch"]:
-        return self.inner.log_det(x) + self.outer.log_det(self.inner(x))
+    def log_det(self, x: Any, reach: Any = None) -> Float[Tensor, " batch"]:
+        return _log_det(self.inner, x, reach) + _log_det(self.outer, self.inner(x), self.inner.reached(reach))
+
+    def reached(self, reach: Any = None) -> Any:
+        return self.outer.reached(self.inner.reached(reach))
 
     def field_space(self, space: Any) -> Any:
         return self.outer.field_space(self.inner.field_space(space))
@@ -190,6 +203,10 @@ class Composed(Map):
         return None if between is None else self.inner.placed(*between)
 
 
+def _log_det(map: Map, x: Any, reach: Any) -> Float[Tensor, " batch"]:
+    return map.log_det(x) if reach is None else map.log_det(x, reach)
+
+
 def _recorded(value: Any) -> Any:
     """An attribute of a map for a manifest: numbers as they are, fields by their shape, conditions by their name."""
     if isinstance(value, Map):
@@ -197,10 +214,15 @@ def _recorded(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name: _recorded(one) for name, one in value.items()}
     if isinstance(value, Tensor):
-        return value.tolist() if value.numel() <= 16 else f"tensor of shape {tuple(value.shape)}"
+        return value.tolist() if value.numel() <= 16 else _described(value)
     if isinstance(value, Each):
         return value.name
-    return value if value is None or isinstance(value, str | int | float | bool | tuple) else type(value).__name__
+    if is_dataclass(value):  # such as a spectrum
+        return {
+            "kind": type(value).__name__,
+            **{one.name: _recorded(getattr(value, one.name)) for one in fields(value)},
+        }
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _batch(value: Any) -> int:
@@ -209,6 +231,12 @@ def _batch(value: Any) -> int:
     if isinstance(value, Map):
         return value.batch
     return len(value.values) if isinstance(value, Each) else 1
+
+
+def _described(value: Tensor) -> str:
+    """A field by its shape and a digest of its numbers, by which it is recognised."""
+    digest = sha256(value.detach().cpu().double().numpy().tobytes()).hexdigest()
+    return f"tensor of shape {tuple(value.shape)}, sha256 {digest[:16]}"
 
 
 def _alike(a: Any, b: Any) -> bool:

@@ -23,7 +23,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..beliefs import Belief, Joint, Normal, Probs, counted, tallied
+from ..beliefs import Belief, Probs, counted, tallied, with_mean
 from ..denoisers.base import Condition, Denoiser, Guide, Guided, Traits, require_guide, with_covariance
 from ..denoisers.mapped import field_space, map_of, said
 from ..denoisers.maps import Map
@@ -43,7 +43,6 @@ from .functions import (
     require_function,
     require_weight,
 )
-from .maps import Parts
 from .slopes import bend, gradient, inner, learns
 
 Updated = tuple[Float[Tensor, " batch"], Any]
@@ -104,11 +103,7 @@ class Factor(Guide):
         return x_t
 
     def bound(self, condition: Condition | None) -> "Factor":
-        """The factor of the samples that are given this, for one that names a condition.
-
-        Args:
-            condition: what each sample is given, name → (batch, ...); a missing name means that nothing is said.
-        """
+        """The factor of the samples that are given this, name → (batch, ...), for one that names a condition."""
         return self
 
     def held(self, x: Any, space: Space) -> Any:
@@ -130,6 +125,8 @@ class Factor(Guide):
 
     def on(self, part: str) -> "Factor":
         """The same about one part of a product space."""
+        from .within import OnPart
+
         return OnPart(part, self)
 
     def require_fit(self, space: Space) -> None:
@@ -221,17 +218,8 @@ def update(
     for _, factor in groups[:-1]:  # what came later may have moved what holds exactly, if only by round-off
         if factor.time_independent:
             mean = belief.mean
-            belief = _with_mean(belief, mean, factor.held(mean, space))
+            belief = with_mean(belief, mean, factor.held(mean, space))
     return torch.stack(values), belief
-
-
-def _with_mean(belief: Any, before: State, mean: State) -> Any:
-    """The belief with another mean, where that of continuous data has changed."""
-    if isinstance(belief, Joint):
-        assert isinstance(before, Mapping)
-        assert isinstance(mean, Mapping)
-        return replace(belief, parts={k: _with_mean(one, before[k], mean[k]) for k, one in belief.parts.items()})
-    return replace(belief, mean=mean) if isinstance(belief, Normal) and mean is not before else belief
 
 
 def _solved_together(factors: Sequence[Factor]) -> list[tuple[list[int], Factor]]:
@@ -267,7 +255,9 @@ class Smooth(Factor):
     def through(self, map: Map) -> Factor:
         if type(self).update is not Smooth.update or type(self).log_expect is not Smooth.log_expect:
             return super().through(map)  # it says more than its log g
-        return _Pulled(self, map)
+        from .within import Pulled
+
+        return Pulled(self, map)
 
     def _expand(self, belief: Belief) -> tuple[Tensor, Any]:
         """log E[g] and the shortened slope; with their graphs where log g has parameters that are being learnt."""
@@ -288,29 +278,6 @@ class Smooth(Factor):
             slope = map_state(lambda x: x * left(short, x).to(x), held)
             value = (value if learning else value.detach()) + belief.cumulant(slope) / short + short.log() / 2
         return value, slope
-
-
-@dataclass(frozen=True)
-class _Pulled(Smooth):
-    """A smooth factor about the field, as one about the states that lead to it."""
-
-    factor: Smooth
-    map: Map
-
-    @property
-    def kind(self) -> str:
-        """What errors call it."""
-        return type(self.factor).__name__
-
-    def log_g(self, code: Any) -> Float[Tensor, " batch"]:
-        return self.factor.log_g(self.map(code))
-
-    def tempered(self, power: float) -> "_Pulled":
-        return replace(self, factor=self.factor.tempered(power))
-
-    @property
-    def provenance(self) -> Mapping[str, Any]:
-        return self.factor.provenance
 
 
 @dataclass(frozen=True)
@@ -427,67 +394,3 @@ class Reward(Factor):
     @property
     def provenance(self) -> Mapping[str, Any]:
         return {"factor": "Reward", "of": name_of(self.reward), "weight": number_of(self.weight)}
-
-
-@dataclass(frozen=True)
-class OnPart(Factor):
-    """A factor about one part of a product space."""
-
-    part: str
-    factor: Factor
-
-    @property
-    def conjugate(self) -> bool:
-        return self.factor.conjugate
-
-    @property
-    def first(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.factor.first
-
-    def merged(self, other: Factor) -> "OnPart | None":
-        if not isinstance(other, OnPart) or other.part != self.part:
-            return None
-        both = self.factor.merged(other.factor)
-        return None if both is None else OnPart(self.part, both)
-
-    @property
-    def provenance(self) -> Mapping[str, Any]:
-        return {**self.factor.provenance, "part": self.part}
-
-    def bound(self, condition: Condition | None) -> "OnPart":
-        return replace(self, factor=self.factor.bound(condition))
-
-    def held(self, x: Any, space: Any) -> Any:
-        return {**x, self.part: self.factor.held(x[self.part], space.parts[self.part])}
-
-    def require_fit(self, space: Any) -> None:
-        parts = getattr(space, "parts", {})
-        if self.part not in parts:
-            name = type(self.factor).__name__
-            raise InputError(f"{name}: the model has no part {self.part!r}, only {', '.join(parts) or 'one whole'}")
-        self.factor.require_fit(parts[self.part])
-
-    def tempered(self, power: float) -> "OnPart":
-        return replace(self, factor=self.factor.tempered(power))
-
-    def through(self, map: Map) -> Factor:
-        inner = map.part(self.part) if isinstance(map, Parts) else None
-        return self if inner is None else replace(self, factor=self.factor.through(inner))
-
-    def shared(self, x: State) -> bool:
-        assert isinstance(x, Mapping)
-        return self.factor.shared(x[self.part])
-
-    def known(self, x_t: Any, space: Any) -> Any:
-        return {**x_t, self.part: self.factor.known(x_t[self.part], space.parts[self.part])}
-
-    def log_expect(self, belief: Belief) -> Float[Tensor, " batch"]:
-        assert isinstance(belief, Joint)
-        return self.factor.log_expect(belief[self.part])
-
-    def update(self, belief: Belief, x_t: State, t: Time, space: Any) -> Updated:
-        assert isinstance(belief, Joint)
-        assert isinstance(x_t, Mapping)
-        time: Any = t[self.part] if isinstance(t, Mapping) else t  # pyright: ignore[reportArgumentType]
-        value, part = self.factor.update(belief[self.part], x_t[self.part], time, space.parts[self.part])
-        return value, replace(belief, parts={**belief.parts, self.part: part})

@@ -23,8 +23,9 @@ class Elementwise(Map):
     def log_slope(self, x: Float[Tensor, "batch ..."]) -> Float[Tensor, "..."]:
         """log ∂field/∂x, element by element; it broadcasts against x."""
 
-    def log_det(self, x: Float[Tensor, "batch ..."]) -> Float[Tensor, " batch"]:
-        return per_sample_sum(self.log_slope(x).double().broadcast_to(x.shape))
+    def log_det(self, x: Float[Tensor, "batch ..."], reach: Any = None) -> Float[Tensor, " batch"]:
+        slopes = self.log_slope(x).double().broadcast_to(x.shape)
+        return per_sample_sum(slopes if reach is None else slopes * reach.to(slopes))
 
     def placed(self, value: Tensor, std: Tensor, where: Tensor) -> Placed:
         inside = self(torch.zeros_like(value))  # any field there is, where none is known

@@ -6,7 +6,7 @@ from math import prod
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ...covariances import Rooted
@@ -44,6 +44,9 @@ class Whitened(Map):
     def affine(self) -> bool:
         return True
 
+    def reached(self, reach: Any = None) -> None:
+        """All of it: each element of x is in all of the field."""
+
     @property
     def base(self) -> Any:
         """The field of x = 0."""
@@ -59,7 +62,9 @@ class Whitened(Map):
     def inverse(self, field: Any) -> Float[Tensor, "batch ..."]:
         return self.cov.whiten(require_tensor(self, field) - lined(self, "mean", field))
 
-    def log_det(self, x: Float[Tensor, "batch ..."]) -> Float[Tensor, " batch"]:
+    def log_det(self, x: Float[Tensor, "batch ..."], reach: Any = None) -> Float[Tensor, " batch"]:
+        if reach is not None and not bool(reach.all()):
+            raise InputError("Whitened: the Jacobian of a field of which only some elements vary is not known")
         return (self.cov.log_det.double() / 2).to(x.device).expand(len(x))
 
 
@@ -110,7 +115,12 @@ class Lifted(Map):
         self._require_boundary(off, field, ~self.interior.to(field.device))
         return self._picked(off)
 
-    def log_det(self, x: Float[Tensor, "batch ..."]) -> Float[Tensor, " batch"]:
+    def reached(self, reach: Any = None) -> Bool[Tensor, "..."]:
+        varies = torch.zeros_like(self.interior)
+        varies[self.interior] = True if reach is None else reach.flatten().to(self.interior.device)
+        return varies
+
+    def log_det(self, x: Float[Tensor, "batch ..."], reach: Any = None) -> Float[Tensor, " batch"]:
         """0: the density of a lifted field is that of its unknowns."""
         return torch.zeros(len(x), dtype=torch.float64, device=x.device)
 
@@ -191,7 +201,7 @@ class Parts(Map):
     def inverse(self, field: Mapping[str, Any]) -> dict[str, Any]:
         return {**field, **{name: one.inverse(field[name]) for name, one in self.maps.items()}}
 
-    def log_det(self, x: Mapping[str, Any]) -> Float[Tensor, " batch"]:
+    def log_det(self, x: Mapping[str, Any], reach: Any = None) -> Float[Tensor, " batch"]:
         total = torch.zeros(batch_size(x), dtype=torch.float64)
         for name, one in self.maps.items():
             total = total.to(x[name].device) + one.log_det(x[name])
