@@ -6,9 +6,16 @@ With r = y − A m and S = 1 + A C Aᵀ, a solve finds
 
 S is formed where that is cheap: once for all samples where C has a root and is theirs together, a product with C for
 each measured number where these are few. Elsewhere S⁻¹ is applied by conjugate gradients, a product an iteration, and
-log det S is estimated (krylov.py), preconditioned by a covariance that costs nothing (preconditioners.py). Several
-measurements of one state are stacked into one solve: taken one after the other, each product of the second with its
-covariance would be a solve of the first.
+log det S is estimated (krylov.py), preconditioned by a covariance that costs nothing (preconditioners.py).
+
+How far the estimate is exact: on 32² fields of spectrum k⁻³ whose covariance is known by its products alone, with 4
+probes and a space that knows the spectrum, log E is off by less than 0.01 nats where the spectrum is the whole truth.
+Where the amplitude varies by 20 % from place to place, at σ/α = 0.05, 0.5 and 5, it is off by 0.03, 0.2 and 1.0 of 300
+numbers (stated: 0.07, 1.4, 2.4), and by 0.01, 1.6 and 2.8 of 1,000 (stated: 0.2, 3.1, 4.6). Particles end where σ/α is
+small.
+
+Several measurements of one state are stacked into one solve: taken one after the other, each product of the second with
+its covariance would be a solve of the first.
 """
 
 from collections.abc import Sequence

@@ -1,0 +1,38 @@
+"""The evidence of a thousand numbers measured of a random field, by particles."""
+
+import pytest
+import torch
+from ornstein.denoisers.fields import gaussian_field
+
+import ornstein as on
+from ornstein.keys import Keys
+from ornstein.roots import power_law
+from ornstein.transforms import periodic
+from worlds import rejected
+
+SIDE, NUMBERS, STD = 64, 1000, 0.1
+WORLD = gaussian_field(power_law((SIDE, SIDE), 3, periodic()))
+SEEN = (Keys.of(2, 1).uniform(SIDE * SIDE)[0].argsort().argsort() < NUMBERS).reshape(SIDE, SIDE)
+Y = WORLD.draw(Keys.of(11, 1))[0].double()[SEEN] + STD * Keys.of(5, 1).normal(NUMBERS)[0]
+
+
+def closed_form(std: float = STD) -> float:
+    """log p(y) by dense algebra."""
+    places = SEEN.flatten().nonzero()[:, 0]
+    units = torch.eye(SIDE * SIDE, dtype=torch.float64)[places].reshape(-1, SIDE, SIDE)
+    system = WORLD.cov(units)[:, SEEN] + std**2 * torch.eye(NUMBERS, dtype=torch.float64)
+    return float(torch.distributions.MultivariateNormal(torch.zeros(NUMBERS).double(), system).log_prob(Y))
+
+
+def assert_evidence(found: float, error: float, expected: float) -> None:
+    """Within its stated error, and what the start at pure noise and single precision leave out."""
+    assert abs(found - expected) < 4 * error + 2e-3, f"{found:.4f} ± {error:.4f}, exactly {expected:.4f}"
+
+
+@pytest.mark.slow
+def test_particles_give_the_evidence_of_a_thousand_numbers() -> None:
+    factor = on.Measurement(Y, on.operators.Mask(SEEN), STD)
+    exactness = on.sample(WORLD & factor, 8, steps=6, exact="particles", particles=8).exactness
+    found, error, expected = exactness.log_evidence, exactness.error, closed_form()
+    assert_evidence(found, error, expected)
+    rejected(assert_evidence, found, error, closed_form(1.01 * STD))
