@@ -5,21 +5,34 @@
 Φ is the normal distribution function: a wall whose foot is as wide as the slack. At a limit itself g is ½, a slack
 beyond it 0.16, three slacks beyond it 0.0013. What must never be beyond is a matter of a transform of the data (a
 logarithm, a logit), not of a factor.
+
+A belief N(m, C) is expanded at its mean, as by every smooth factor, where C is large. Where it is a matrix, or small,
+each element's walls become the measurement that has the same effect on that element's own marginal (expectation
+propagation, Minka 2001, one sweep, which is exact for one element). With Z_i = E[g_i] under N(m_i, v_i)
+
+    a = ∂ log Z_i/∂m_i,    k = −∂a/∂m_i,        y_i = m_i + a/k,    noise variance (1 − v_i k)/k
+
+and all of them are one linear solve.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from math import pi, sqrt
-from typing import Any
+from functools import cached_property
+from math import log, pi, sqrt
+from typing import Any, TypeGuard
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ...beliefs import Belief, Normal
+from ...covariances import Dense, Diagonal, dense
 from ...errors import InputError
 from ...spaces import Euclidean, Space
-from ...states import per_sample_sum
-from ..factors import Smooth
+from ...states import State, Time, per_sample_sum
+from ..factors import Smooth, Updated
+from ..operators import Mask
+from ..solves import Limits, Sight, Whitened, solved
 from ..values import Numbers, as_tensor, is_number
 
 
@@ -84,6 +97,66 @@ class Bounded(Smooth):
         if self.high is not None:
             walls = walls + _log_phi((self.high.to(x) - x) / self.slack)
         return self.power * per_sample_sum(walls)
+
+    def log_expect(self, belief: Belief) -> Float[Tensor, " batch"]:
+        if isinstance(belief, Normal) and isinstance(belief.cov, Diagonal) and not belief.cov.variance.any():
+            return self.log_g(belief.mean)
+        return self._matched(belief)[0] if self._small(belief) else super().log_expect(belief)
+
+    def update(self, belief: Belief, x_t: State, t: Time, space: Space) -> Updated:
+        return self._matched(belief) if self._small(belief) else super().update(belief, x_t, t, space)
+
+    def _small(self, belief: Belief) -> TypeGuard[Normal]:
+        """Whether walls can be measurements: of g itself, and of walls that do not touch."""
+        if not isinstance(belief, Normal) or self.power != 1 or not self._wide:
+            return False
+        return isinstance(belief.cov, Dense) or belief.mean[0].numel() <= Limits().direct
+
+    @cached_property
+    def _wide(self) -> bool:
+        low, high = self.low, self.high
+        return low is None or high is None or bool((high - low > 6 * self.slack).all())
+
+    def _matched(self, belief: Normal) -> Updated:
+        """log E[g], and the belief given the measurements that stand for the walls."""
+        mean, spread = belief.mean.detach().double(), dense(belief.spread, belief.mean).matrix.detach().double()
+        variance = spread.diagonal(dim1=1, dim2=2).clamp(min=0).reshape(mean.shape)
+        mass, slope, bend = self._moments(mean, variance)
+        active = bend * torch.maximum(variance, mean.new_tensor(self.slack**2)) > 1e-12  # elsewhere nothing is said
+        bend = torch.where(active, bend, 1.0)
+        offset = torch.where(active, slope / bend, 0.0)
+        noise = (1 / bend - variance).clamp(min=1e-12 * self.slack**2)
+        std = torch.where(active, noise.sqrt(), torch.inf)
+        known, event = Mask(torch.ones(mean.shape[1:], dtype=torch.bool)), tuple(mean.shape[1:])
+        volume = per_sample_sum(torch.where(active, std.log() + log(2 * pi) / 2, 0.0))
+        like = belief.mean
+        white = Whitened(known, std.flatten(1).to(like), event, "Bounded")
+        value, given = solved(Sight(white, (offset / std).flatten(1).to(like), volume), belief, Limits(like[0].numel()))
+        alone = -0.5 * (offset**2 / (noise + variance) + (2 * pi * (noise + variance)).log())
+        return value + per_sample_sum(mass - torch.where(active, alone, 0.0)), given
+
+    def _moments(self, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """log Z of every element, its slope in the mean, and its bend, negated."""
+        with torch.enable_grad():
+            at = mean.clone().requires_grad_()
+            mass = self._log_mass(at, (variance + self.slack**2).sqrt())
+            (slope,) = torch.autograd.grad(mass.sum(), at, create_graph=True)
+            (bend,) = torch.autograd.grad(slope.sum(), at)
+        return mass.detach(), slope.detach(), -bend
+
+    def _log_mass(self, mean: Tensor, width: Tensor) -> Tensor:
+        """log E[g_i] under a normal distribution; of two walls that do not touch g = Φ_low + Φ_high − 1."""
+        low, high = (None if one is None else one.to(mean) for one in (self.low, self.high))
+        if low is None:
+            assert high is not None
+            return _log_phi((high - mean) / width)
+        if high is None:
+            return _log_phi((mean - low) / width)
+        below, above = (mean - low) / width, (high - mean) / width
+        upper = above < below  # the difference is taken where its terms are small
+        near, far = torch.where(upper, above, below), torch.where(upper, below, above)
+        first = _log_phi(near)
+        return first + torch.log1p(-(_log_phi(-far) - first).exp())
 
     def violations(self, x: Float[Tensor, "batch ..."], by: float = 0.0) -> Float[Tensor, " batch"]:
         """The share of the elements of each sample that lie beyond a limit.
