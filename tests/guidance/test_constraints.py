@@ -1,6 +1,7 @@
 """A x = b holds to round-off at every step of every sampler, and what is left follows the exact law."""
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import pytest
@@ -127,8 +128,8 @@ class Projected(Constraint):
 
 def assert_follows_the_law(factor: Factor, kernel: Any = None) -> None:
     guided = world() & factor
-    sampler = Sampler(log_snr(30, guided.space), (kernel or Predictor(0.0, 2),))
-    x = sampler.run(guided, Keys.of(0, 3000), start=Keys.of(1, 3000).normal(SIZE))
+    sampler = Sampler(log_snr(20, guided.space), (kernel or Predictor(0.0, 2),))
+    x = sampler.run(guided, Keys.of(0, 2000), start=Keys.of(1, 2000).normal(SIZE))
     assert missed(Matrix(ROWS), x, GOAL) <= 1e-12
     center, cov = given()
     free = torch.linalg.svd(ROWS).Vh[2:]  # along the rows there is nothing left to test
@@ -574,6 +575,29 @@ def test_walls_before_correlated_numbers_are_weighed_by_particles() -> None:
     assert abs(report.log_evidence - torch.tensor(len(kept) / len(drawn)).log()) < 5 * report.error + 0.05
     assert_close(state.x.mean(0).double(), kept.mean(0), 0.12)
     assert wall.violations(state.x, by=3).mean() < 0.001
+
+
+TENS = RandomField(power_law((10, 10), 3, periodic()))
+
+
+@cache
+def mean_above() -> float:
+    """Of the draws of the field that happen to lie above −0.5 everywhere."""
+    drawn = TENS.cov.root(torch.randn(30_000, 10, 10, generator=torch.Generator().manual_seed(31)))
+    return drawn[(drawn > -0.5).flatten(1).all(1)].mean().item()
+
+
+def assert_above(factor: Factor, wrap: Any) -> None:
+    """A random field of 100 numbers above −0.5, guided alone."""
+    x = Sampler(log_snr(10, TENS.space), (Predictor(0.0, 2),)).run(wrap(TENS) & factor, Keys.of(0, 40)).detach()
+    assert abs(x.mean().item() - mean_above()) < 0.3, f"{x.mean():.2f}, not {mean_above():.2f}"
+    assert Bounded(-0.5, slack=0.05).violations(x, by=3).mean() < 0.001
+
+
+@pytest.mark.parametrize("wrap", WRAPS)
+def test_a_field_before_a_wall_does_not_pile_up_at_it(wrap: str) -> None:
+    assert_above(Bounded(-0.5, slack=0.05), WRAPS[wrap])
+    rejected(assert_above, Energy(lambda x: -Bounded(-0.5, slack=0.05).log_g(x)), WRAPS[wrap])
 
 
 def assert_truncated(factor: Factor) -> None:

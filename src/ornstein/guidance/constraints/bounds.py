@@ -6,13 +6,15 @@
 beyond it 0.16, three slacks beyond it 0.0013. What must never be beyond is a matter of a transform of the data (a
 logarithm, a logit), not of a factor.
 
-A belief N(m, C) is expanded at its mean, as by every smooth factor, where C is large. Where it is a matrix, or small,
-each element's walls become the measurement that has the same effect on that element's own marginal (expectation
-propagation, Minka 2001, one sweep, which is exact for one element). With Z_i = E[g_i] under N(m_i, v_i)
+Given a belief N(m, C), each element's walls become the measurement that has the same effect on that element's own
+marginal (expectation propagation, Minka 2001, one sweep, which is exact for one element). With Z_i = E[g_i] under
+N(m_i, v_i)
 
     a = ∂ log Z_i/∂m_i,    k = −∂a/∂m_i,        y_i = m_i + a/k,    noise variance (1 − v_i k)/k
 
-and all of them are one linear solve.
+and all of them are one linear solve. v is the diagonal of C where that is a matrix or small; of a field it is taken to
+be the same everywhere, and C stays as it is. An expansion at the mean, as of any smooth factor, would pile samples up
+at the walls: it does not see that g keeps the half of a belief that lies within.
 """
 
 from collections.abc import Mapping
@@ -28,12 +30,16 @@ from torch import Tensor
 from ...beliefs import Belief, Normal
 from ...covariances import Dense, Diagonal, dense
 from ...errors import InputError
+from ...roots import Spectral
 from ...spaces import Euclidean, Space
 from ...states import State, Time, per_sample_sum
 from ..factors import Smooth, Updated
 from ..operators import Mask
 from ..solves import Limits, Sight, Whitened, solved
 from ..values import Numbers, as_tensor, is_number
+
+_PROBES = 8
+"""Products with a field's covariance, by which its mean variance is found."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,16 +107,14 @@ class Bounded(Smooth):
     def log_expect(self, belief: Belief) -> Float[Tensor, " batch"]:
         if isinstance(belief, Normal) and isinstance(belief.cov, Diagonal) and not belief.cov.variance.any():
             return self.log_g(belief.mean)
-        return self._matched(belief)[0] if self._small(belief) else super().log_expect(belief)
+        return self._matched(belief)[0] if self._matches(belief) else super().log_expect(belief)
 
     def update(self, belief: Belief, x_t: State, t: Time, space: Space) -> Updated:
-        return self._matched(belief) if self._small(belief) else super().update(belief, x_t, t, space)
+        return self._matched(belief) if self._matches(belief) else super().update(belief, x_t, t, space)
 
-    def _small(self, belief: Belief) -> TypeGuard[Normal]:
+    def _matches(self, belief: Belief) -> TypeGuard[Normal]:
         """Whether walls can be measurements: of g itself, and of walls that do not touch."""
-        if not isinstance(belief, Normal) or self.power != 1 or not self._wide:
-            return False
-        return isinstance(belief.cov, Dense) or belief.mean[0].numel() <= Limits().direct
+        return isinstance(belief, Normal) and self.power == 1 and self._wide
 
     @cached_property
     def _wide(self) -> bool:
@@ -119,8 +123,8 @@ class Bounded(Smooth):
 
     def _matched(self, belief: Normal) -> Updated:
         """log E[g], and the belief given the measurements that stand for the walls."""
-        mean, spread = belief.mean.detach().double(), dense(belief.spread, belief.mean).matrix.detach().double()
-        variance = spread.diagonal(dim1=1, dim2=2).clamp(min=0).reshape(mean.shape)
+        mean, small = belief.mean.detach().double(), _small(belief)
+        variance = _variances(belief).clamp(min=0).expand_as(mean)
         mass, slope, bend = self._moments(mean, variance)
         active = bend * torch.maximum(variance, mean.new_tensor(self.slack**2)) > 1e-12  # elsewhere nothing is said
         bend = torch.where(active, bend, 1.0)
@@ -131,7 +135,9 @@ class Bounded(Smooth):
         volume = per_sample_sum(torch.where(active, std.log() + log(2 * pi) / 2, 0.0))
         like = belief.mean
         white = Whitened(known, std.flatten(1).to(like), event, "Bounded")
-        value, given = solved(Sight(white, (offset / std).flatten(1).to(like), volume), belief, Limits(like[0].numel()))
+        sight = Sight(white, (offset / std).flatten(1).to(like), volume)
+        value, given = solved(sight, belief, Limits(like[0].numel()) if small else Limits())
+        given = given if small else replace(belief, mean=given.mean)
         alone = -0.5 * (offset**2 / (noise + variance) + (2 * pi * (noise + variance)).log())
         return value + per_sample_sum(mass - torch.where(active, alone, 0.0)), given
 
@@ -179,6 +185,26 @@ class Bounded(Smooth):
     def provenance(self) -> Mapping[str, Any]:
         limits = {name: _in_short(getattr(self, name)) for name in ("low", "high") if getattr(self, name) is not None}
         return {"factor": "Bounded", **limits, "slack": float(self.slack)}
+
+
+def _small(belief: Normal) -> bool:
+    """Whether the covariance is written out."""
+    return isinstance(belief.cov, Dense) or belief.mean[0].numel() <= Limits().direct
+
+
+def _variances(belief: Normal) -> Float[Tensor, "#batch ..."]:
+    """Of each element, float64; of fields the mean over all of them, from random signs where it is not known."""
+    cov, mean = belief.spread, belief.mean
+    ones = [1] * (mean.ndim - 1)
+    if _small(belief):
+        return dense(cov, mean).matrix.detach().double().diagonal(dim1=1, dim2=2).reshape(mean.shape)
+    if isinstance(cov, Spectral):
+        return cov.variance.flatten(1).mean(1).reshape(-1, *ones)
+    generator, total = torch.Generator().manual_seed(0), torch.zeros(len(mean), dtype=torch.float64, device=mean.device)
+    for _ in range(_PROBES):
+        signs = (torch.randint(0, 2, mean.shape[1:], generator=generator) * 2 - 1).to(mean).expand_as(mean)
+        total = total + (signs * cov(signs)).detach().double().flatten(1).mean(1) / _PROBES
+    return total.reshape(-1, *ones)
 
 
 def _log_phi(z: Tensor) -> Tensor:
