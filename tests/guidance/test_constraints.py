@@ -562,6 +562,33 @@ def test_a_wall_before_one_number_is_exact(low: Any, high: Any, slack: float) ->
         assert_close(matrix_of(found.cov, (1,), 2)[0, 0] if k == 0 else spread, spread, 1e-3)
 
 
+@dataclass(frozen=True)
+class Scaled:
+    """field = 2 + 3 x, as a map."""
+
+    affine = True
+    operator = linear(lambda x: 3 * x, (SIZE,))
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return 2 + 3 * x
+
+
+@pytest.mark.parametrize("kind", ["matrix", "map"])
+@pytest.mark.parametrize("high", [None, 5.0])
+def test_walls_of_a_field_go_through_its_map(kind: str, high: Any) -> None:
+    field = Bounded(0.5, high, slack=0.3).through(Scaled())
+    own = Bounded(-0.5, None if high is None else 1.0, slack=0.1)
+    space = Euclidean((SIZE,))
+    (a, one), (b, other) = (factor.update(belief(kind), CENTER, 0.5, space) for factor in (field, own))
+    assert_close(a, b, 1e-6)
+    assert_close(one.mean, other.mean, 1e-6)
+    assert_close(matrix_of(one.cov), matrix_of(other.cov), 1e-6)
+    assert_close(field.log_expect(space.point_mass(CENTER)), own.log_g(CENTER), 1e-8)
+    assert_close(
+        field.tempered(0.5).update(belief(kind), CENTER, 0.5, space)[0], own.tempered(0.5).log_expect(belief()), 1e-5
+    )
+
+
 def test_walls_before_correlated_numbers_are_weighed_by_particles() -> None:
     """Against draws of the world that happen to lie between them."""
     wall = Bounded(torch.full((SIZE,), -0.6), slack=0.01)

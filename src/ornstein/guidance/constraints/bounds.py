@@ -18,7 +18,7 @@ at the walls: it does not see that g keeps the half of a belief that lies within
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import log, pi, sqrt
 from typing import Any, TypeGuard
@@ -28,13 +28,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ...beliefs import Belief, Normal
-from ...covariances import Dense, Diagonal, dense
+from ...covariances import Covariance, Dense, Diagonal, dense
 from ...errors import InputError
 from ...roots import Spectral
 from ...spaces import Euclidean, Space
 from ...states import State, Time, per_sample_sum
 from ..factors import Smooth, Updated
-from ..operators import Mask
+from ..operators import Mask, Operator
 from ..solves import Limits, Sight, Whitened, solved
 from ..values import Numbers, as_tensor, is_number
 
@@ -52,12 +52,14 @@ class Bounded(Smooth):
         high: likewise, with +∞.
         slack: the width of the foot of the wall, in the units of the data.
         power: of g.
+        map: from the states to the field that is bounded, bound; put there by `through`.
     """
 
     low: Numbers | None = None
     high: Numbers | None = None
     slack: float = 1e-2
     power: float = 1.0
+    map: Any = field(default=None, kw_only=True, repr=False)
 
     def __post_init__(self) -> None:
         if not is_number(self.slack) or self.slack <= 0:
@@ -96,7 +98,7 @@ class Bounded(Smooth):
                 raise InputError(f"Bounded: {name} has the shape {tuple(limit.shape)}, expected that of {space.shape}")
 
     def log_g(self, code: Float[Tensor, "batch ..."]) -> Float[Tensor, " batch"]:
-        x = code.double()
+        x = (code if self.map is None else self.map(code)).double()
         walls = torch.zeros_like(x)
         if self.low is not None:
             walls = walls + _log_phi((x - self.low.to(x)) / self.slack)
@@ -113,8 +115,9 @@ class Bounded(Smooth):
         return self._matched(belief) if self._matches(belief) else super().update(belief, x_t, t, space)
 
     def _matches(self, belief: Belief) -> TypeGuard[Normal]:
-        """Whether walls can be measurements: of g itself, and of walls that do not touch."""
-        return isinstance(belief, Normal) and self.power == 1 and self._wide
+        """Whether walls can be measurements: of g itself, walls that do not touch, and what is linear in the states."""
+        linear = self.map is None or self.map.affine
+        return isinstance(belief, Normal) and self.power == 1 and self._wide and linear
 
     @cached_property
     def _wide(self) -> bool:
@@ -123,23 +126,30 @@ class Bounded(Smooth):
 
     def _matched(self, belief: Normal) -> Updated:
         """log E[g], and the belief given the measurements that stand for the walls."""
-        mean, small = belief.mean.detach().double(), _small(belief)
-        variance = _variances(belief).clamp(min=0).expand_as(mean)
+        small, event = _small(belief), tuple(belief.mean.shape[1:])
+        seen, cov, like = self._field(belief)
+        mean, variance = like.double(), _variances(cov, like, small).clamp(min=0).expand_as(like)
         mass, slope, bend = self._moments(mean, variance)
         active = bend * torch.maximum(variance, mean.new_tensor(self.slack**2)) > 1e-12  # elsewhere nothing is said
         bend = torch.where(active, bend, 1.0)
         offset = torch.where(active, slope / bend, 0.0)
         noise = (1 / bend - variance).clamp(min=1e-12 * self.slack**2)
         std = torch.where(active, noise.sqrt(), torch.inf)
-        known, event = Mask(torch.ones(mean.shape[1:], dtype=torch.bool)), tuple(mean.shape[1:])
         volume = per_sample_sum(torch.where(active, std.log() + log(2 * pi) / 2, 0.0))
-        like = belief.mean
-        white = Whitened(known, std.flatten(1).to(like), event, "Bounded")
+        white = Whitened(seen, std.flatten(1).to(like), event, "Bounded")
         sight = Sight(white, (offset / std).flatten(1).to(like), volume)
         value, given = solved(sight, belief, Limits(like[0].numel()) if small else Limits())
-        given = given if small else replace(belief, mean=given.mean)
         alone = -0.5 * (offset**2 / (noise + variance) + (2 * pi * (noise + variance)).log())
-        return value + per_sample_sum(mass - torch.where(active, alone, 0.0)), given
+        value = value + per_sample_sum(mass - torch.where(active, alone, 0.0))
+        return value, given if small else replace(belief, mean=given.mean)
+
+    def _field(self, belief: Normal) -> tuple[Operator, Covariance, Tensor]:
+        """What leads from the states to the elements that are bounded, and the covariance and the mean of these."""
+        mean = belief.mean.detach() if self.map is None else self.map(belief.mean.detach())
+        every = Mask(torch.ones(mean.shape[1:], dtype=torch.bool))
+        if self.map is None:
+            return every, belief.spread, mean
+        return every @ self.map.operator, _Seen(belief.spread, self.map.operator), mean
 
     def _moments(self, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """log Z of every element, its slope in the mean, and its bend, negated."""
@@ -163,6 +173,9 @@ class Bounded(Smooth):
         near, far = torch.where(upper, above, below), torch.where(upper, below, above)
         first = _log_phi(near)
         return first + torch.log1p(-(_log_phi(-far) - first).exp())
+
+    def through(self, map: Any) -> "Bounded":
+        return replace(self, map=map if self.map is None else self.map @ map)
 
     def violations(self, x: Float[Tensor, "batch ..."], by: float = 0.0) -> Float[Tensor, " batch"]:
         """The share of the elements of each sample that lie beyond a limit.
@@ -192,17 +205,28 @@ def _small(belief: Normal) -> bool:
     return isinstance(belief.cov, Dense) or belief.mean[0].numel() <= Limits().direct
 
 
-def _variances(belief: Normal) -> Float[Tensor, "#batch ..."]:
+@dataclass(frozen=True)
+class _Seen:
+    """M C Mᵀ, the covariance of M x₀."""
+
+    cov: Covariance
+    operator: Operator
+
+    def __call__(self, v: Tensor) -> Tensor:
+        return self.operator(self.cov(self.operator.adjoint(v)))
+
+
+def _variances(cov: Covariance, like: Float[Tensor, "batch ..."], small: bool) -> Float[Tensor, "#batch ..."]:
     """Of each element, float64; of fields the mean over all of them, from random signs where it is not known."""
-    cov, mean = belief.spread, belief.mean
-    ones = [1] * (mean.ndim - 1)
-    if _small(belief):
-        return dense(cov, mean).matrix.detach().double().diagonal(dim1=1, dim2=2).reshape(mean.shape)
+    ones = [1] * (like.ndim - 1)
+    if small:
+        matrix = cov if isinstance(cov, Dense) else dense(cov, like)
+        return matrix.matrix.detach().double().diagonal(dim1=1, dim2=2).reshape(like.shape)
     if isinstance(cov, Spectral):
         return cov.variance.flatten(1).mean(1).reshape(-1, *ones)
-    generator, total = torch.Generator().manual_seed(0), torch.zeros(len(mean), dtype=torch.float64, device=mean.device)
+    generator, total = torch.Generator().manual_seed(0), torch.zeros(len(like), dtype=torch.float64, device=like.device)
     for _ in range(_PROBES):
-        signs = (torch.randint(0, 2, mean.shape[1:], generator=generator) * 2 - 1).to(mean).expand_as(mean)
+        signs = (torch.randint(0, 2, like.shape[1:], generator=generator) * 2 - 1).to(like).expand_as(like)
         total = total + (signs * cov(signs)).detach().double().flatten(1).mean(1) / _PROBES
     return total.reshape(-1, *ones)
 
