@@ -562,6 +562,18 @@ def test_a_wall_before_one_number_is_exact(low: Any, high: Any, slack: float) ->
         assert_close(matrix_of(found.cov, (1,), 2)[0, 0] if k == 0 else spread, spread, 1e-3)
 
 
+def test_some_elements_may_have_no_wall() -> None:
+    low = torch.tensor([0.5, -torch.inf, 0.5, -torch.inf, -torch.inf, -torch.inf])
+    high = torch.tensor([torch.inf, 0.2, 9.0, torch.inf, torch.inf, torch.inf])
+    value, found = Bounded(low, high, slack=0.01).update(belief(), CENTER, 0.5, Euclidean((SIZE,)))
+    assert value.isfinite().all()
+    assert found.mean.isfinite().all()
+    for limit, element in ((low, 0), (low, 2)):
+        only = torch.full((SIZE,), -torch.inf).index_fill(0, torch.tensor([element]), limit[element].item())
+        _, alone = Bounded(only, slack=0.01).update(belief(), CENTER, 0.5, Euclidean((SIZE,)))
+        assert ((alone.mean - CENTER)[:, element] > 0).all()
+
+
 @dataclass(frozen=True)
 class Scaled:
     """field = 2 + 3 x, as a map."""

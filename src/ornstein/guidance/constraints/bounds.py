@@ -168,7 +168,7 @@ class Bounded(Smooth):
             return _log_phi((high - mean) / width)
         if high is None:
             return _log_phi((mean - low) / width)
-        below, above = (mean - low) / width, (high - mean) / width
+        below, above = (((mean - low) / width).clamp(max=1e6), ((high - mean) / width).clamp(max=1e6))
         upper = above < below  # the difference is taken where its terms are small
         near, far = torch.where(upper, above, below), torch.where(upper, below, above)
         first = _log_phi(near)
