@@ -138,7 +138,10 @@ class Bounded(Smooth):
         volume = per_sample_sum(torch.where(active, std.log() + log(2 * pi) / 2, 0.0))
         white = Whitened(seen, std.flatten(1).to(like), event, "Bounded")
         sight = Sight(white, (offset / std).flatten(1).to(like), volume)
-        value, given = solved(sight, belief, Limits(like[0].numel()) if small else Limits())
+        if small:
+            value, given = solved(sight, belief, Limits(like[0].numel()))
+        else:  # as a map alone: what is left of a root would be each sample's own, and is not kept
+            value, given = solved(sight, replace(belief, cov=belief.spread.__call__), Limits())
         alone = -0.5 * (offset**2 / (noise + variance) + (2 * pi * (noise + variance)).log())
         value = value + per_sample_sum(mass - torch.where(active, alone, 0.0))
         return value, given if small else replace(belief, mean=given.mean)
