@@ -5,22 +5,41 @@
 Φ is the normal distribution function: a wall whose foot is as wide as the slack. At a limit itself g is ½, a slack
 beyond it 0.16, three slacks beyond it 0.0013. What must never be beyond is a matter of a transform of the data (a
 logarithm, a logit), not of a factor.
+
+Given a belief N(m, C), each element's walls become the measurement that has the same effect on that element's own
+marginal (expectation propagation, Minka 2001, one sweep, which is exact for one element). With Z_i = E[g_i] under
+N(m_i, v_i)
+
+    a = ∂ log Z_i/∂m_i,    k = −∂a/∂m_i,        y_i = m_i + a/k,    noise variance (1 − v_i k)/k
+
+and all of them are one linear solve. v is the diagonal of C where that is a matrix or small; of a field it is taken to
+be the same everywhere, and C stays as it is. An expansion at the mean, as of any smooth factor, would pile samples up
+at the walls: it does not see that g keeps the half of a belief that lies within.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from math import pi, sqrt
-from typing import Any
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from math import log, pi, sqrt
+from typing import Any, TypeGuard
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ...beliefs import Belief, Normal
+from ...covariances import Covariance, Dense, Diagonal, dense
 from ...errors import InputError
+from ...roots import Spectral
 from ...spaces import Euclidean, Space
-from ...states import per_sample_sum
-from ..factors import Smooth
+from ...states import State, Time, per_sample_sum
+from ..factors import Smooth, Updated
+from ..operators import Mask, Operator
+from ..solves import Limits, Sight, Whitened, solved
 from ..values import Numbers, as_tensor, is_number
+
+_PROBES = 8
+"""Products with a field's covariance, by which its mean variance is found."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,12 +52,14 @@ class Bounded(Smooth):
         high: likewise, with +∞.
         slack: the width of the foot of the wall, in the units of the data.
         power: of g.
+        map: from the states to the field that is bounded, bound; put there by `through`.
     """
 
     low: Numbers | None = None
     high: Numbers | None = None
     slack: float = 1e-2
     power: float = 1.0
+    map: Any = field(default=None, kw_only=True, repr=False)
 
     def __post_init__(self) -> None:
         if not is_number(self.slack) or self.slack <= 0:
@@ -77,13 +98,87 @@ class Bounded(Smooth):
                 raise InputError(f"Bounded: {name} has the shape {tuple(limit.shape)}, expected that of {space.shape}")
 
     def log_g(self, code: Float[Tensor, "batch ..."]) -> Float[Tensor, " batch"]:
-        x = code.double()
+        x = (code if self.map is None else self.map(code)).double()
         walls = torch.zeros_like(x)
         if self.low is not None:
             walls = walls + _log_phi((x - self.low.to(x)) / self.slack)
         if self.high is not None:
             walls = walls + _log_phi((self.high.to(x) - x) / self.slack)
         return self.power * per_sample_sum(walls)
+
+    def log_expect(self, belief: Belief) -> Float[Tensor, " batch"]:
+        if isinstance(belief, Normal) and isinstance(belief.cov, Diagonal) and not belief.cov.variance.any():
+            return self.log_g(belief.mean)
+        return self._matched(belief)[0] if self._matches(belief) else super().log_expect(belief)
+
+    def update(self, belief: Belief, x_t: State, t: Time, space: Space) -> Updated:
+        return self._matched(belief) if self._matches(belief) else super().update(belief, x_t, t, space)
+
+    def _matches(self, belief: Belief) -> TypeGuard[Normal]:
+        """Whether walls can be measurements: of g itself, walls that do not touch, and what is linear in the states."""
+        linear = self.map is None or self.map.affine
+        return isinstance(belief, Normal) and self.power == 1 and self._wide and linear
+
+    @cached_property
+    def _wide(self) -> bool:
+        low, high = self.low, self.high
+        return low is None or high is None or bool((high - low > 6 * self.slack).all())
+
+    def _matched(self, belief: Normal) -> Updated:
+        """log E[g], and the belief given the measurements that stand for the walls."""
+        small, event = _small(belief), tuple(belief.mean.shape[1:])
+        seen, cov, like = self._field(belief)
+        mean, variance = like.double(), _variances(cov, like, small).clamp(min=0).expand_as(like)
+        mass, slope, bend = self._moments(mean, variance)
+        active = bend * torch.maximum(variance, mean.new_tensor(self.slack**2)) > 1e-12  # elsewhere nothing is said
+        bend = torch.where(active, bend, 1.0)
+        offset = torch.where(active, slope / bend, 0.0)
+        noise = (1 / bend - variance).clamp(min=1e-12 * self.slack**2)
+        std = torch.where(active, noise.sqrt(), torch.inf)
+        volume = per_sample_sum(torch.where(active, std.log() + log(2 * pi) / 2, 0.0))
+        white = Whitened(seen, std.flatten(1).to(like), event, "Bounded")
+        sight = Sight(white, (offset / std).flatten(1).to(like), volume)
+        if small:
+            value, given = solved(sight, belief, Limits(like[0].numel()))
+        else:  # as a map alone: what is left of a root would be each sample's own, and is not kept
+            value, given = solved(sight, replace(belief, cov=belief.spread.__call__), Limits())
+        alone = -0.5 * (offset**2 / (noise + variance) + (2 * pi * (noise + variance)).log())
+        value = value + per_sample_sum(mass - torch.where(active, alone, 0.0))
+        return value, given if small else replace(belief, mean=given.mean)
+
+    def _field(self, belief: Normal) -> tuple[Operator, Covariance, Tensor]:
+        """What leads from the states to the elements that are bounded, and the covariance and the mean of these."""
+        mean = belief.mean.detach() if self.map is None else self.map(belief.mean.detach())
+        every = Mask(torch.ones(mean.shape[1:], dtype=torch.bool))
+        if self.map is None:
+            return every, belief.spread, mean
+        return every @ self.map.operator, _Seen(belief.spread, self.map.operator), mean
+
+    def _moments(self, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """log Z of every element, its slope in the mean, and its bend, negated."""
+        with torch.enable_grad():
+            at = mean.clone().requires_grad_()
+            mass = self._log_mass(at, (variance + self.slack**2).sqrt())
+            (slope,) = torch.autograd.grad(mass.sum(), at, create_graph=True)
+            (bend,) = torch.autograd.grad(slope.sum(), at)
+        return mass.detach(), slope.detach(), -bend
+
+    def _log_mass(self, mean: Tensor, width: Tensor) -> Tensor:
+        """log E[g_i] under a normal distribution; of two walls that do not touch g = Φ_low + Φ_high − 1."""
+        low, high = (None if one is None else one.to(mean) for one in (self.low, self.high))
+        if low is None:
+            assert high is not None
+            return _log_phi((high - mean) / width)
+        if high is None:
+            return _log_phi((mean - low) / width)
+        below, above = (((mean - low) / width).clamp(max=1e6), ((high - mean) / width).clamp(max=1e6))
+        upper = above < below  # the difference is taken where its terms are small
+        near, far = torch.where(upper, above, below), torch.where(upper, below, above)
+        first = _log_phi(near)
+        return first + torch.log1p(-(_log_phi(-far) - first).exp())
+
+    def through(self, map: Any) -> "Bounded":
+        return replace(self, map=map if self.map is None else self.map @ map)
 
     def violations(self, x: Float[Tensor, "batch ..."], by: float = 0.0) -> Float[Tensor, " batch"]:
         """The share of the elements of each sample that lie beyond a limit.
@@ -106,6 +201,37 @@ class Bounded(Smooth):
     def provenance(self) -> Mapping[str, Any]:
         limits = {name: _in_short(getattr(self, name)) for name in ("low", "high") if getattr(self, name) is not None}
         return {"factor": "Bounded", **limits, "slack": float(self.slack)}
+
+
+def _small(belief: Normal) -> bool:
+    """Whether the covariance is written out."""
+    return isinstance(belief.cov, Dense) or belief.mean[0].numel() <= Limits().direct
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """M C Mᵀ, the covariance of M x₀."""
+
+    cov: Covariance
+    operator: Operator
+
+    def __call__(self, v: Tensor) -> Tensor:
+        return self.operator(self.cov(self.operator.adjoint(v)))
+
+
+def _variances(cov: Covariance, like: Float[Tensor, "batch ..."], small: bool) -> Float[Tensor, "#batch ..."]:
+    """Of each element, float64; of fields the mean over all of them, from random signs where it is not known."""
+    ones = [1] * (like.ndim - 1)
+    if small:
+        matrix = cov if isinstance(cov, Dense) else dense(cov, like)
+        return matrix.matrix.detach().double().diagonal(dim1=1, dim2=2).reshape(like.shape)
+    if isinstance(cov, Spectral):
+        return cov.variance.flatten(1).mean(1).reshape(-1, *ones)
+    generator, total = torch.Generator().manual_seed(0), torch.zeros(len(like), dtype=torch.float64, device=like.device)
+    for _ in range(_PROBES):
+        signs = (torch.randint(0, 2, like.shape[1:], generator=generator) * 2 - 1).to(like).expand_as(like)
+        total = total + (signs * cov(signs)).detach().double().flatten(1).mean(1) / _PROBES
+    return total.reshape(-1, *ones)
 
 
 def _log_phi(z: Tensor) -> Tensor:
