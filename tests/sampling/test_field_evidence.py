@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from ornstein.denoisers.fields import gaussian_field
 
 import ornstein as on
+from ornstein.denoisers.fields import gaussian_field
 from ornstein.keys import Keys
 from ornstein.roots import power_law
 from ornstein.transforms import periodic
