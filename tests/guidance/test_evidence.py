@@ -141,9 +141,9 @@ def test_beyond_what_is_formed_the_value_is_within_its_error(
 ) -> None:
     monkeypatch.setattr(solves, "SHARED", 10)
     monkeypatch.setattr(solves, "EACH", 10)
-    mean, y = states(2), Keys.of(4, 1).normal(60)[0]
+    mean, y = states(2), Keys.of(4, 1).normal(40)[0]
     cov = STEEP if shared else replace(STEEP, variance=STEEP.variance.expand(2, *SHAPE))
-    factor = Measurement(y, sensors(60), 0.3, tolerance=1e-6, direct=20, iterations=300)
+    factor = Measurement(y, sensors(40), 0.5, tolerance=1e-5, direct=10)
     value, belief, effort = effort_of(factor, cov, mean)
     expected, exact = factor.update(Normal(mean, Dense(dense.matrix.expand(2, -1, -1))), mean, 0.5, SPACE)
     assert_close(belief.mean, exact.mean, 1e-4)
