@@ -82,6 +82,25 @@ def test_every_solver_draws_the_field(noise: str, solver: str) -> None:
 
 
 @pytest.mark.parametrize("noise", NOISES)
+@pytest.mark.parametrize("corrector", [on.Restart(), on.MALA(step_size=0.3, count=3), on.HMC(step_size=0.15)], ids=str)
+def test_correctors_leave_the_noisy_field_as_it_is(noise: str, corrector) -> None:
+    world, t, keys = field(noise), 0.4, Keys.of(12, 300)
+    space = world.field
+    x = space.noise(world.draw(keys).double(), t, keys.fold("noise"))
+    state = on.SamplerState(x, t, space, past=((0.5, world(x, t)),))
+    for k in range(3):
+        state = corrector(state, t, world, {}, keys.fold(k))
+    assert not state.x.equal(x)
+    law = space.gaussian_law(t, x)
+    alpha = space.schedule.alpha(t).item()
+    white = law.cov.whiten(state.x - alpha * world.mean).flatten(1)  # type: ignore[union-attr]
+    n = white.numel()
+    assert abs(float(white.square().sum()) - n) < 4.5 * (2 * n) ** 0.5
+    if state.acceptance is not None:
+        assert float(state.acceptance.mean()) > 0.5
+
+
+@pytest.mark.parametrize("noise", NOISES)
 def test_the_belief_is_that_of_dense_algebra(noise: str) -> None:
     world, t = field(noise), 0.4
     space = world.field

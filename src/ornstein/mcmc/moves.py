@@ -127,7 +127,7 @@ DIVERGENT = 1000.0
 @members(step="step_size", leaps="num_steps", goal="target_accept")
 @dataclass(frozen=True, kw_only=True)
 class HMC(Move):
-    """Hamiltonian Monte Carlo.
+    """Hamiltonian Monte Carlo; where the space's noise has a spectrum, in coordinates in which it is white.
 
     Attributes:
         step_size: of the leapfrog, in units of `scale`: a number, or one for each of equally large groups of samples.
@@ -180,10 +180,10 @@ class HMC(Move):
 
     def _leapfrog(self, point: MCMCState, momentum: Tensor, step: Tensor, density: Density) -> tuple[MCMCState, Tensor]:
         for _ in range(self.num_steps):
-            momentum = momentum + step / 2 * self._project(density, self.scale * density.gradient(point))
-            x = point.x + step * self._project(density, self.scale * momentum)
+            momentum = momentum + step / 2 * self._force(density, point)
+            x = point.x + step * self._velocity(density, momentum)
             point = density.at(x)
-            momentum = momentum + step / 2 * self._project(density, self.scale * density.gradient(point))
+            momentum = momentum + step / 2 * self._force(density, point)
         return point, momentum
 
     def _step(self, x: Tensor, keys: Keys) -> Tensor:
@@ -193,6 +193,16 @@ class HMC(Move):
         step = self.tuned_step.to(x.device)
         each = step.repeat_interleave(len(x) // len(step)) if step.ndim else step
         return left(shake * each, x).to(x)
+
+    def _force(self, density: Density, point: MCMCState) -> Tensor:
+        """Lᵀ ∇ log p: in the coordinates in which the space's noise is white."""
+        gradient, noise = density.gradient(point), getattr(density.space, "noise_cov", None)
+        return self._project(density, self.scale * (gradient if noise is None else noise.root_transposed(gradient)))
+
+    def _velocity(self, density: Density, momentum: Tensor) -> Tensor:
+        """L p."""
+        moved, noise = self.scale * momentum, getattr(density.space, "noise_cov", None)
+        return self._project(density, moved if noise is None else noise.root(moved))
 
     def _project(self, density: Density, v: Tensor) -> Tensor:
         assert isinstance(density.space, Euclidean), "Hamiltonian moves are of continuous data"
