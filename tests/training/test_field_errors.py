@@ -46,9 +46,10 @@ def test_a_number_that_must_not_be_is_named(
 def test_infinite_numbers_are_never_missing(tmp_path: Path) -> None:
     whole = world()
     whole["t"][7, 1, 2, 3] = -np.inf
+    whole["t"][8, 1, 2, 3] = np.inf
     data = open_fields(written(whole, tmp_path, "zarr3"), Layout(["t"], missing="mask"))
     with pytest.raises(RecordError, match=r"record 7, .*t\[level=850\] is -inf at \(2, 3\)"):
-        data.batch(torch.tensor([7]))
+        data.batch(torch.tensor([7, 8]))
 
 
 def _cut(path: Path) -> None:

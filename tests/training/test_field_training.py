@@ -97,13 +97,13 @@ def grown(path: Path, bound: int, whole: bool = False) -> int:
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["npy", "h5", "nc", "zarr"])
 def test_memory_is_bounded(tmp_path: Path, kind: str) -> None:
-    """A file of 200 MB is read, measured and shuffled within a bound of 30 MB and the pieces that are measured."""
-    for name, records in (("small", 16), ("large", 200)):
+    """A file of 300 MB is read, measured and shuffled within a bound of 30 MB and the pieces that are measured."""
+    for name, records in (("small", 16), ("large", 300)):
         _write(tmp_path / f"{name}.{kind}", records)
-    limit = 120_000_000
+    limit = 200_000_000
     assert grown(tmp_path / f"large.{kind}", 30_000_000) < limit
     if kind == "npy":  # the twin, which keeps what it reads
-        assert grown(tmp_path / f"large.{kind}", 30_000_000, whole=True) > 2 * limit
+        assert grown(tmp_path / f"large.{kind}", 30_000_000, whole=True) > 1.5 * limit
 
 
 def _write(path: Path, records: int) -> None:

@@ -279,7 +279,9 @@ class FieldData:
             mask = ~x.isnan() if masked else torch.ones_like(x, dtype=torch.bool)
             mask = mask if exists is None else mask & exists
         for name, values in found.items():
-            if values.sum(dtype=torch.float64).isfinite():  # as is no sum with a NaN or ∞
+            with np.errstate(invalid="ignore"):  # ∞ − ∞
+                total = values.numpy().sum(dtype=np.float64)
+            if np.isfinite(total):  # as is no sum with a NaN or ∞
                 continue
             bad = values.isinf() if masked else ~values.isfinite()
             if name == STATE and mask is not None:
