@@ -15,7 +15,7 @@ from itertools import product
 from math import ceil, pi
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 
@@ -114,7 +114,7 @@ class Tiling:
         """Axes along which there is more than one window."""
         return [place for place, axis in enumerate(self.axes) if axis.cut]
 
-    def unrolled(self, x: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
+    def unrolled(self, x: Shaped[Tensor, "batch ..."]) -> Shaped[Tensor, "batch ..."]:
         """With the beginning once more beyond the end of axes where windows go over it."""
         for place, axis in enumerate(self.axes, 1):
             if axis.extent > axis.length and x.ndim > place and x.shape[place] == axis.length:
@@ -130,7 +130,7 @@ class Tiling:
                 total = torch.cat([again, total.narrow(place, beyond, axis.length - beyond)], place)
         return total
 
-    def taken(self, unrolled: Float[Tensor, "batch ..."], window: Sequence[int]) -> Float[Tensor, "batch ..."]:
+    def taken(self, unrolled: Shaped[Tensor, "batch ..."], window: Sequence[int]) -> Shaped[Tensor, "batch ..."]:
         """What a window sees, a view."""
         for place, (axis, k) in enumerate(zip(self.axes, window, strict=True), 1):
             if axis.cut and unrolled.ndim > place and unrolled.shape[place] == axis.extent:

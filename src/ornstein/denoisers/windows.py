@@ -19,7 +19,7 @@ is looked at again (Chen et al. 2016): memory beside the state does not grow wit
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -60,6 +60,10 @@ class Windowed(Denoiser):
 
     def __post_init__(self) -> None:
         carry(self, self.whole)
+
+    def having(self, **traits: Any) -> "Windowed":
+        """The same windows, and other traits of the large field."""
+        return replace(self, whole=replace(self.whole, **traits))
 
     @property
     def device(self) -> torch.device:
@@ -130,6 +134,9 @@ class Windowed(Denoiser):
         for value in (t, condition.get("mask")):
             if isinstance(value, Tensor):
                 left(value, x_t)
+        own = getattr(self.denoiser, "unconditional", None)
+        unheard = self.map.names - own.keys() if self.map and own is not None else frozenset()  # of the map alone
+        condition = {name: value for name, value in condition.items() if name not in unheard}
         unroll = self.tiling.unrolled
         cut = {name: unroll(value) for name, value in condition.items() if name == "mask" or self._cut(name, value)}
         same = {name: value for name, value in condition.items() if name not in cut}
