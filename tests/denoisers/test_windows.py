@@ -13,7 +13,7 @@ from torch import Tensor
 import ornstein as on
 from nets import Net
 from ornstein import Categorical, Denoiser, Euclidean, InputError, Keys, NeuralDenoiser, Normal, Traits
-from ornstein.denoisers.base import Condition, Guided, carry
+from ornstein.denoisers.base import Condition, Guided, Origin, carry
 from ornstein.denoisers.fields import GaussianField, gaussian_field
 from ornstein.denoisers.tiles import Tiles, Tiling
 from ornstein.denoisers.windows import Windowed, seams, windowed
@@ -415,6 +415,19 @@ def test_the_cost_of_a_call_is_that_of_its_windows() -> None:
     assert many.calls == 3
     assert on.sample(many, 1, steps=4).nfe == 12
     assert "3 windows" in repr(many)
+
+
+def test_the_manifest_says_how_the_windows_lie() -> None:
+    model = unet(Fields(1), origin=Origin("tests", "fields", {}, {"units": "m"}, ""))
+    origin: Any = on.sample(windowed(model, (1, 8, 20), overlap=2), 1, steps=2).origin
+    assert origin.record()["facts"] == {
+        "units": "m",
+        "windows": [
+            {"length": 1, "window": 1, "overlap": 0, "periodic": False},
+            {"length": 8, "window": 8, "overlap": 0, "periodic": False},
+            {"length": 20, "window": 8, "overlap": 2, "periodic": False},
+        ],
+    }
 
 
 # Categories -------------------------------------------------------------------------------------------

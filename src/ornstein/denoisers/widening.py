@@ -14,7 +14,7 @@ from ..networks.fields import Fields
 from ..roots import Spectral
 from ..spaces import Categorical, Centered, Euclidean
 from ..transforms import PIXELS, Separable
-from .base import Denoiser, NeuralDenoiser, Traits
+from .base import Denoiser, NeuralDenoiser, Origin, Traits
 from .tiles import Tiles, Tiling
 
 _TOLERANCE = 1e-5
@@ -104,11 +104,17 @@ def widened(
         space = replace(space, shape=tiling.shape, mask=None)
     if traits.map is not None:
         traits.map.require_fit(space)
-    origin = traits.origin
-    if origin is not None:
-        said = {"shape": list(tiling.shape), "window": list(tiling.window), "overlap": [a.overlap for a in tiling.axes]}
-        origin = replace(origin, metadata={**origin.metadata, "windows": said})
+    origin = None if traits.origin is None else _recorded(traits.origin, tiling)
     return replace(traits, space=space, origin=origin, calls=traits.calls * len(tiling.windows))
+
+
+def _recorded(origin: Origin, tiling: Tiling) -> Origin:
+    """Where the model comes from, and how windows of it lie, for manifests."""
+    axes = [
+        {"length": axis.length, "window": axis.window, "overlap": axis.overlap, "periodic": axis.wraps}
+        for axis in tiling.axes
+    ]
+    return replace(origin, metadata={**origin.metadata, "windows": axes})
 
 
 # Arguments --------------------------------------------------------------------------------------------
