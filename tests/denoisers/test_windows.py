@@ -16,7 +16,7 @@ from ornstein import Categorical, Denoiser, Euclidean, InputError, Keys, NeuralD
 from ornstein.denoisers.base import Condition, Guided, Origin, carry
 from ornstein.denoisers.fields import GaussianField, gaussian_field
 from ornstein.denoisers.tiles import Tiles, Tiling
-from ornstein.denoisers.windows import Windowed, seams, windowed
+from ornstein.denoisers.windows import Windowed, windowed
 from ornstein.guidance.maps import Residual, Standardised
 from ornstein.networks import UNet, UNetConfig
 from ornstein.networks.fields import Fields
@@ -166,7 +166,7 @@ def test_the_belief_is_that_of_the_whole() -> None:
 
 def assert_without_seams(x: Tensor, denoiser: Windowed, most: float = 0.03) -> None:
     """Jumps across the edges of windows are as large as others, within 4.5 standard errors and so much."""
-    ratio = seams(x, denoiser).mean(1)
+    ratio = denoiser.seams(x).mean(1)
     off = abs(float(ratio.mean()) - 1)
     assert off < most + 4.5 * float(ratio.std()) / len(ratio) ** 0.5, f"off by {off:.3f}"
 
@@ -574,6 +574,20 @@ def test_models_that_have_no_windows_are_named() -> None:
 def test_conditions_that_do_not_fit_are_named(condition: dict, message: str) -> None:
     with pytest.raises(InputError, match=message):
         windowed(unet(TOLD), (1, 8, 20))(torch.zeros(2, 1, 8, 20), 0.5, condition)
+
+
+def test_seams_are_told_of_large_fields() -> None:
+    x = torch.zeros(1, 1, 8, 20)
+    x[..., 10:] = 1.0  # a step, where no window ends or starts
+    many = windowed(unet(Fields(1)), (1, 8, 20), overlap=0)
+    assert many.tiling.axes[2].starts == (0, 6, 12)
+    x = x + 0.1 * torch.arange(20)
+    at_edges = (4 * 0.1**2) / 4
+    assert torch.allclose(many.seams(x), torch.tensor([[at_edges / ((14 * 0.1**2 + 1.1**2) / 15)]]).double())
+    with pytest.raises(InputError, match="one window, which has none"):
+        windowed(unet(Fields(1)), (1, 8, 8)).seams(x[..., :8])
+    with pytest.raises(InputError, match="expected"):
+        many.seams(x[..., :8])
 
 
 def test_states_of_another_size_are_named() -> None:

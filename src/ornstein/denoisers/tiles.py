@@ -15,7 +15,7 @@ from itertools import product
 from math import ceil, pi
 
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 
@@ -75,10 +75,17 @@ class Tiles:
         return (pi / 2 * (distance / self.overlap).clamp(max=1)).sin() ** 2
 
     @property
-    def edges(self) -> list[int]:
-        """Elements before which a window starts or another has ended, inside of the axis."""
+    def jumps(self) -> tuple[Bool[Tensor, " length"], Bool[Tensor, " length"]]:
+        """The elements before which a window starts or one has ended, and all others that have one before them."""
         edges = set(self.starts) | {start + self.window for start in self.starts}
-        return sorted({edge % self.length for edge in edges} if self.wraps else edges - {0, self.length})
+        at_edge = torch.zeros(self.length, dtype=torch.bool)
+        at_edge[[edge % self.length for edge in edges]] = True
+        if self.wraps:
+            return at_edge, ~at_edge
+        at_edge[0] = False
+        others = ~at_edge
+        others[0] = False
+        return at_edge, others
 
 
 @dataclass(frozen=True)

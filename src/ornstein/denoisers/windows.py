@@ -13,8 +13,8 @@ The covariance is blended, too, from Tweedie's formula within each window,
 
     C = Σ_w R_wᵀ √W_w C_w √W_w R_w
 
-symmetric and non-negative as the C_w are, with their weighted mean on the diagonal; the gradient of x̂ itself has √W on
-neither side and is not symmetric. Windows are looked at a few at a time, and where gradients are taken, each group
+symmetric and non-negative as the C_w are, with their weighted mean on the diagonal; the gradient of x̂ itself has W
+on one side and is not symmetric. Windows are looked at a few at a time, and where gradients are taken, each group
 is looked at again (Chen et al. 2016): memory beside the state does not grow with the size of the field.
 """
 
@@ -81,6 +81,26 @@ class Windowed(Denoiser):
         mask = (condition or {}).get("mask")
         return Probs(mean.log(), None if mask is None else left(mask, mean[..., 0]).expand_as(mean[..., 0]))
 
+    def seams(self, x: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch axes"]:
+        """How rough samples are across the edges of windows: mean squared jumps there over those at all other places.
+
+        Without seams it is 1 on average, for each axis that is cut, where the field is as rough everywhere.
+
+        Args:
+            x: samples, in the model's states.
+
+        InputError for samples of another size, or where there is but one window.
+        """
+        self._require_size(x)
+        if not self.tiling.cut:
+            raise InputError("seams: the field is one window, which has none")
+        ratios = []
+        for place in self.tiling.cut:
+            rough = (x - x.roll(1, place + 1)).double().square().movedim(place + 1, 1).flatten(2).mean(2)
+            at_edge, inside = (mask.to(x.device) for mask in self.tiling.axes[place].jumps)
+            ratios.append(rough[:, at_edge].mean(1) / rough[:, inside].mean(1))
+        return torch.stack(ratios, 1)
+
     def covaried(self, seen: "Seen", v: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
         """C v, by the covariances of the windows where they stand.
 
@@ -125,9 +145,8 @@ class Windowed(Denoiser):
 
     def _seen(self, x_t: State, t: Time, condition: Condition) -> "Seen":
         """What windows are shown; InputError where it does not fit the field."""
-        if not isinstance(x_t, Tensor) or tuple(x_t.shape[1:]) != self.tiling.shape:
-            found = tuple(x_t.shape) if isinstance(x_t, Tensor) else f"a {type(x_t).__name__}"
-            raise InputError(f"windowed: the state has the shape {found}, expected (batch, *{self.tiling.shape})")
+        self._require_size(x_t)
+        assert isinstance(x_t, Tensor)
         for name, value in condition.items():
             if not value.ndim or len(value) != len(x_t):
                 raise InputError(f"condition {name!r} has the shape {tuple(value.shape)}, expected {len(x_t)} values")
@@ -143,6 +162,11 @@ class Windowed(Denoiser):
         if isinstance(t, Tensor) and t.ndim:
             t = unroll(t.expand(len(x_t), *t.shape[1:]))
         return Seen(self.tiling, unroll(x_t), t, cut, same)
+
+    def _require_size(self, x: State) -> None:
+        if not isinstance(x, Tensor) or tuple(x.shape[1:]) != self.tiling.shape:
+            found = tuple(x.shape) if isinstance(x, Tensor) else f"a {type(x).__name__}"
+            raise InputError(f"windowed: the state has the shape {found}, expected (batch, *{self.tiling.shape})")
 
     def _cut(self, name: str, value: Tensor) -> bool:
         """Whether a condition is a field, of which each window sees its part; InputError for one of another size."""
@@ -241,26 +265,3 @@ def windowed(
         raise InputError(f"windowed: batch is {batch!r}, expected a whole number from 1")
     one = resized(denoiser, tiling.window)
     return Windowed(one, tiling, axes, batch, widened(one, tiling, data_std, noise_cov))
-
-
-def seams(x: Float[Tensor, "batch ..."], denoiser: Windowed) -> Float[Tensor, "batch axes"]:
-    """How rough samples are across the edges of windows: mean squared jumps there over those at all other places.
-
-    1 on average without seams, for each axis that is cut, where the field is as rough everywhere.
-
-    Args:
-        x: samples, in the model's states.
-        denoiser: by which they were drawn.
-    """
-    ratios = []
-    for place in denoiser.tiling.cut:
-        axis = denoiser.tiling.axes[place]
-        jumps = x - x.roll(1, place + 1)
-        rough = jumps.double().square().movedim(place + 1, 1).flatten(2).mean(2)
-        at_edge = torch.zeros(axis.length, dtype=torch.bool, device=x.device)
-        at_edge[axis.edges] = True
-        elsewhere = ~at_edge
-        if not axis.wraps:
-            elsewhere[0] = False
-        ratios.append(rough[:, at_edge].mean(1) / rough[:, elsewhere].mean(1))
-    return torch.stack(ratios, 1)
