@@ -13,7 +13,7 @@ from ..networks.borders import BORDERS, Border
 from ..networks.fields import Fields
 from ..roots import Spectral
 from ..spaces import Categorical, Centered, Euclidean
-from ..transforms import PIXELS, Separable
+from ..transforms import Separable
 from .base import Denoiser, NeuralDenoiser, Origin, Traits
 from .tiles import Tiles, Tiling
 
@@ -247,7 +247,7 @@ def _spread(variance: Float[Tensor, "1 ..."], tiling: Tiling) -> Tensor | None:
 def _by_element(cov: Spectral, tiling: Tiling) -> bool:
     """Whether it is diagonal in the elements themselves along the axes that are cut."""
     if not isinstance(cov.basis, Separable):
-        return not tiling.cut or cov.basis.same(PIXELS)
+        return not tiling.cut
     words = ("pixels",) * (len(tiling.axes) - len(cov.basis.axes)) + cov.basis.axes
     return all(words[place] == "pixels" for place in tiling.cut)
 
