@@ -7,9 +7,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..borders import BORDERS, Border
 from ..errors import InputError
 from ..keys import Keys
-from ..networks.borders import BORDERS, Border
 from ..networks.fields import Fields
 from ..roots import Spectral
 from ..spaces import Categorical, Centered, Euclidean
@@ -195,7 +195,7 @@ def _require_no_places(tiling: Tiling, axes: int, fields: Fields | None) -> None
     if closed:
         raise InputError(
             f"windowed: the network's border of axis {closed[0]} is periodic, which a window of that axis is not; "
-            "train it with zero or reflecting borders"
+            "train it with borders of another kind"
         )
 
 

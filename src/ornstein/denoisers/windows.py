@@ -28,8 +28,8 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from ..beliefs import Belief, Normal, Probs
+from ..borders import Border
 from ..errors import InputError
-from ..networks.borders import Border
 from ..roots import Spectral
 from ..spaces import Categorical
 from ..states import State, Time, left
@@ -219,8 +219,8 @@ def windowed(
         overlap: of neighbouring windows, in elements, at least; a number, or one an axis of the grid. A quarter of the
             window if not given. Take it as long as the correlation length of the data: cost grows by
             window/(window − overlap) an axis.
-        borders: of each axis of the grid, "periodic" (windows go over the end) or "zero" or "reflect" (they end with
-            the field, and see nothing of what lies beyond); "zero" if not given.
+        borders: of each axis of the grid, "periodic" (windows go over the end) or "zero", "reflect" or "symmetric"
+            (they end with the field, and see nothing of what lies beyond); "zero" if not given.
         batch: how many windows, over all samples, are looked at together; memory grows with it.
         data_std: of the large field; needed where the model's is a spectrum, or differs within a window.
         noise_cov: of the large field, where the model's noise is coloured along axes that are cut: it must be
