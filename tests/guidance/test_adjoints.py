@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from ornstein.borders import BORDERS, folded
 from ornstein.guidance.operators import (
     Blur,
     Centered,
@@ -35,7 +36,6 @@ from ornstein.guidance.operators import (
     real_parts,
     stack,
 )
-from ornstein.guidance.operators.borders import BORDERS, folded
 from ornstein.guidance.operators.derivatives import STENCILS
 from ornstein.keys import Keys
 from ornstein.testing import check_operator

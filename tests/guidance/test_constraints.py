@@ -324,7 +324,10 @@ def test_what_contradicts_itself_is_named_with_the_gap() -> None:
         (lambda: flux(1.0, torch.zeros(2, 4, 4)), "with some area each"),
         (lambda: divergence(borders="closed"), "borders is 'closed', expected one of periodic, open"),
         (lambda: divergence(spacing=(1.0, 0.0)), "expected positive distances"),
-        (lambda: divergence(borders=("open",) * 3), "3 borders, expected one, or one for each of 2 axes"),
+        (
+            lambda: divergence(borders=("open",) * 3),
+            "Outflow: borders has 3 entries, .* one for each of 2",
+        ),
         (lambda: Outflow()(torch.zeros(1, 3, 8, 8)), "a component an axis before them"),
         (lambda: Bounded(), "neither low nor high is given"),
         (lambda: Bounded(1.0, 0.5), "low is 1 and high 0.5, expected low < high"),

@@ -8,6 +8,7 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
+from ornstein.borders import BORDERS
 from ornstein.guidance.operators import (
     Complex,
     Convolution,
@@ -28,7 +29,6 @@ from ornstein.guidance.operators import (
     linear,
     stack,
 )
-from ornstein.guidance.operators.borders import BORDERS
 from ornstein.keys import Keys
 from worlds import assert_close, double, rejected
 

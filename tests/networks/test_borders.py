@@ -7,7 +7,8 @@ import torch
 from test_networks import normal
 from torch import nn
 
-from ornstein.networks.borders import convolution, cropped, extended, folded, padding, unfolded
+from ornstein.borders import BORDERS
+from ornstein.networks.borders import convolution, cropped, depth_to_space, padded, padding, space_to_depth
 from ornstein.networks.patches import places
 
 
@@ -16,15 +17,16 @@ from ornstein.networks.patches import places
     [
         ("zero", [0, 0, 0, 0, 1, 2, 3, 0, 0, 0, 0, 0]),
         ("periodic", [3, 1, 2, 3, 1, 2, 3, 1, 2, 3, 1, 2]),
-        ("reflect", [3, 3, 2, 1, 1, 2, 3, 3, 2, 1, 1, 2]),
+        ("symmetric", [3, 3, 2, 1, 1, 2, 3, 3, 2, 1, 1, 2]),
+        ("reflect", [1, 2, 3, 2, 1, 2, 3, 2, 1, 2, 3, 2]),
     ],
 )
 def test_a_field_goes_on_beyond_its_ends_by_any_width(border: Any, expected: list[int]) -> None:
     x = torch.tensor([[[1.0, 2.0, 3.0]]])
-    longer = extended(x, [(4, 5)], [border])
+    longer = padded(x, [(4, 5)], [border])
     assert longer.tolist() == [[expected]]
     assert torch.equal(cropped(longer, [(4, 5)]), x)
-    other = extended(x[..., None], [(4, 5), (1, 1)], [border, "zero"])
+    other = padded(x[..., None], [(4, 5), (1, 1)], [border, "zero"])
     assert other[0, 0, :, 1].tolist() == expected
     assert not other[0, 0, :, ::2].any()
 
@@ -36,10 +38,10 @@ def test_padding_makes_lengths_divisible() -> None:
 def test_convolutions_are_those_of_torch() -> None:
     """The same weights, and what torch pads where all axes end alike; the broken twin ends otherwise."""
     x = normal(0, 2, 3, 6, 5)
-    for border, mode in (("zero", "zeros"), ("periodic", "circular"), ("reflect", "replicate")):
+    for border, mode in (("zero", "zeros"), ("periodic", "circular"), ("symmetric", "replicate")):
         theirs = nn.Conv2d(3, 4, 3, padding=1, stride=2, padding_mode=mode)  # pyright: ignore[reportArgumentType]
         found = {}
-        for ours in ("zero", "periodic", "reflect"):
+        for ours in BORDERS:
             conv = convolution((ours, ours), 3, 4, stride=2)
             conv.load_state_dict(theirs.state_dict())
             found[ours] = torch.allclose(conv(x), theirs(x), atol=1e-6)
@@ -49,9 +51,9 @@ def test_convolutions_are_those_of_torch() -> None:
 @pytest.mark.parametrize("grid", [(6,), (4, 6), (2, 4, 6)])
 def test_patches_become_channels_and_back(grid: tuple[int, ...]) -> None:
     x = normal(0, 2, 3, *grid)
-    assert torch.equal(unfolded(folded(x, 2), 2), x)
+    assert torch.equal(depth_to_space(space_to_depth(x, 2), 2), x)
     if len(grid) == 2:
-        assert torch.equal(folded(x, 2), nn.functional.pixel_unshuffle(x, 2))
+        assert torch.equal(space_to_depth(x, 2), nn.functional.pixel_unshuffle(x, 2))
 
 
 def test_places_go_round() -> None:

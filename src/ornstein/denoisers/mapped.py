@@ -16,6 +16,7 @@ from ..spaces import Space
 from ..states import State, Time, batch_size
 from .base import Condition, Denoiser, Guided, NeuralDenoiser, Traits
 from .maps import Map
+from .windows import Windowed
 
 
 def mapped(denoiser: Denoiser, map: Map | Any) -> Denoiser:
@@ -43,7 +44,7 @@ def mapped(denoiser: Denoiser, map: Map | Any) -> Denoiser:
         return replace(denoiser, denoiser=mapped(denoiser.denoiser, map))
     whole = map if denoiser.map is None else map @ denoiser.map
     whole.require_fit(denoiser.space)
-    if isinstance(denoiser, NeuralDenoiser):
+    if isinstance(denoiser, NeuralDenoiser | Windowed):
         return denoiser.having(map=whole)
     return Mapped(denoiser.denoiser if isinstance(denoiser, Mapped) else denoiser, whole)
 

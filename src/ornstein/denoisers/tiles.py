@@ -15,7 +15,7 @@ from itertools import product
 from math import ceil, pi
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 
@@ -75,10 +75,17 @@ class Tiles:
         return (pi / 2 * (distance / self.overlap).clamp(max=1)).sin() ** 2
 
     @property
-    def edges(self) -> list[int]:
-        """Elements before which a window starts or another has ended, inside of the axis."""
+    def jumps(self) -> tuple[Bool[Tensor, " length"], Bool[Tensor, " length"]]:
+        """The elements before which a window starts or one has ended, and all others that have one before them."""
         edges = set(self.starts) | {start + self.window for start in self.starts}
-        return sorted({edge % self.length for edge in edges} if self.wraps else edges - {0, self.length})
+        at_edge = torch.zeros(self.length, dtype=torch.bool)
+        at_edge[[edge % self.length for edge in edges]] = True
+        if self.wraps:
+            return at_edge, ~at_edge
+        at_edge[0] = False
+        others = ~at_edge
+        others[0] = False
+        return at_edge, others
 
 
 @dataclass(frozen=True)
@@ -114,7 +121,7 @@ class Tiling:
         """Axes along which there is more than one window."""
         return [place for place, axis in enumerate(self.axes) if axis.cut]
 
-    def unrolled(self, x: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
+    def unrolled(self, x: Shaped[Tensor, "batch ..."]) -> Shaped[Tensor, "batch ..."]:
         """With the beginning once more beyond the end of axes where windows go over it."""
         for place, axis in enumerate(self.axes, 1):
             if axis.extent > axis.length and x.ndim > place and x.shape[place] == axis.length:
@@ -130,7 +137,7 @@ class Tiling:
                 total = torch.cat([again, total.narrow(place, beyond, axis.length - beyond)], place)
         return total
 
-    def taken(self, unrolled: Float[Tensor, "batch ..."], window: Sequence[int]) -> Float[Tensor, "batch ..."]:
+    def taken(self, unrolled: Shaped[Tensor, "batch ..."], window: Sequence[int]) -> Shaped[Tensor, "batch ..."]:
         """What a window sees, a view."""
         for place, (axis, k) in enumerate(zip(self.axes, window, strict=True), 1):
             if axis.cut and unrolled.ndim > place and unrolled.shape[place] == axis.extent:

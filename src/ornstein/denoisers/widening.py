@@ -7,14 +7,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..borders import BORDERS, Border
 from ..errors import InputError
 from ..keys import Keys
-from ..networks.borders import BORDERS, Border
 from ..networks.fields import Fields
 from ..roots import Spectral
 from ..spaces import Categorical, Centered, Euclidean
-from ..transforms import PIXELS, Separable
-from .base import Denoiser, NeuralDenoiser, Traits
+from ..transforms import Separable
+from .base import Denoiser, NeuralDenoiser, Origin, Traits
 from .tiles import Tiles, Tiling
 
 _TOLERANCE = 1e-5
@@ -104,11 +104,17 @@ def widened(
         space = replace(space, shape=tiling.shape, mask=None)
     if traits.map is not None:
         traits.map.require_fit(space)
-    origin = traits.origin
-    if origin is not None:
-        said = {"shape": list(tiling.shape), "window": list(tiling.window), "overlap": [a.overlap for a in tiling.axes]}
-        origin = replace(origin, metadata={**origin.metadata, "windows": said})
+    origin = None if traits.origin is None else _recorded(traits.origin, tiling)
     return replace(traits, space=space, origin=origin, calls=traits.calls * len(tiling.windows))
+
+
+def _recorded(origin: Origin, tiling: Tiling) -> Origin:
+    """Where the model comes from, and how windows of it lie, for manifests."""
+    axes = [
+        {"length": axis.length, "window": axis.window, "overlap": axis.overlap, "periodic": axis.wraps}
+        for axis in tiling.axes
+    ]
+    return replace(origin, metadata={**origin.metadata, "windows": axes})
 
 
 # Arguments --------------------------------------------------------------------------------------------
@@ -195,7 +201,7 @@ def _require_no_places(tiling: Tiling, axes: int, fields: Fields | None) -> None
     if closed:
         raise InputError(
             f"windowed: the network's border of axis {closed[0]} is periodic, which a window of that axis is not; "
-            "train it with zero or reflecting borders"
+            "train it with borders of another kind"
         )
 
 
@@ -241,7 +247,7 @@ def _spread(variance: Float[Tensor, "1 ..."], tiling: Tiling) -> Tensor | None:
 def _by_element(cov: Spectral, tiling: Tiling) -> bool:
     """Whether it is diagonal in the elements themselves along the axes that are cut."""
     if not isinstance(cov.basis, Separable):
-        return not tiling.cut or cov.basis.same(PIXELS)
+        return not tiling.cut
     words = ("pixels",) * (len(tiling.axes) - len(cov.basis.axes)) + cov.basis.axes
     return all(words[place] == "pixels" for place in tiling.cut)
 

@@ -13,13 +13,13 @@ The covariance is blended, too, from Tweedie's formula within each window,
 
     C = Σ_w R_wᵀ √W_w C_w √W_w R_w
 
-symmetric and non-negative as the C_w are, with their weighted mean on the diagonal; the gradient of x̂ itself has √W on
-neither side and is not symmetric. Windows are looked at a few at a time, and where gradients are taken, each group
+symmetric and non-negative as the C_w are, with their weighted mean on the diagonal; the gradient of x̂ itself has W
+on one side and is not symmetric. Windows are looked at a few at a time, and where gradients are taken, each group
 is looked at again (Chen et al. 2016): memory beside the state does not grow with the size of the field.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -28,8 +28,8 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from ..beliefs import Belief, Normal, Probs
+from ..borders import Border
 from ..errors import InputError
-from ..networks.borders import Border
 from ..roots import Spectral
 from ..spaces import Categorical
 from ..states import State, Time, left
@@ -61,6 +61,10 @@ class Windowed(Denoiser):
     def __post_init__(self) -> None:
         carry(self, self.whole)
 
+    def having(self, **traits: Any) -> "Windowed":
+        """The same windows, and other traits of the large field."""
+        return replace(self, whole=replace(self.whole, **traits))
+
     @property
     def device(self) -> torch.device:
         return self.denoiser.device
@@ -76,6 +80,26 @@ class Windowed(Denoiser):
             return Normal(mean, Blended(self, seen))
         mask = (condition or {}).get("mask")
         return Probs(mean.log(), None if mask is None else left(mask, mean[..., 0]).expand_as(mean[..., 0]))
+
+    def seams(self, x: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch axes"]:
+        """How rough samples are across the edges of windows: mean squared jumps there over those at all other places.
+
+        Without seams it is 1 on average, for each axis that is cut, where the field is as rough everywhere.
+
+        Args:
+            x: samples, in the model's states.
+
+        InputError for samples of another size, or where there is but one window.
+        """
+        self._require_size(x)
+        if not self.tiling.cut:
+            raise InputError("seams: the field is one window, which has none")
+        ratios = []
+        for place in self.tiling.cut:
+            rough = (x - x.roll(1, place + 1)).double().square().movedim(place + 1, 1).flatten(2).mean(2)
+            at_edge, inside = (mask.to(x.device) for mask in self.tiling.axes[place].jumps)
+            ratios.append(rough[:, at_edge].mean(1) / rough[:, inside].mean(1))
+        return torch.stack(ratios, 1)
 
     def covaried(self, seen: "Seen", v: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
         """C v, by the covariances of the windows where they stand.
@@ -121,21 +145,28 @@ class Windowed(Denoiser):
 
     def _seen(self, x_t: State, t: Time, condition: Condition) -> "Seen":
         """What windows are shown; InputError where it does not fit the field."""
-        if not isinstance(x_t, Tensor) or tuple(x_t.shape[1:]) != self.tiling.shape:
-            found = tuple(x_t.shape) if isinstance(x_t, Tensor) else f"a {type(x_t).__name__}"
-            raise InputError(f"windowed: the state has the shape {found}, expected (batch, *{self.tiling.shape})")
+        self._require_size(x_t)
+        assert isinstance(x_t, Tensor)
         for name, value in condition.items():
             if not value.ndim or len(value) != len(x_t):
                 raise InputError(f"condition {name!r} has the shape {tuple(value.shape)}, expected {len(x_t)} values")
         for value in (t, condition.get("mask")):
             if isinstance(value, Tensor):
                 left(value, x_t)
+        own = getattr(self.denoiser, "unconditional", None)
+        unheard = self.map.names - own.keys() if self.map and own is not None else frozenset()  # of the map alone
+        condition = {name: value for name, value in condition.items() if name not in unheard}
         unroll = self.tiling.unrolled
         cut = {name: unroll(value) for name, value in condition.items() if name == "mask" or self._cut(name, value)}
         same = {name: value for name, value in condition.items() if name not in cut}
         if isinstance(t, Tensor) and t.ndim:
             t = unroll(t.expand(len(x_t), *t.shape[1:]))
         return Seen(self.tiling, unroll(x_t), t, cut, same)
+
+    def _require_size(self, x: State) -> None:
+        if not isinstance(x, Tensor) or tuple(x.shape[1:]) != self.tiling.shape:
+            found = tuple(x.shape) if isinstance(x, Tensor) else f"a {type(x).__name__}"
+            raise InputError(f"windowed: the state has the shape {found}, expected (batch, *{self.tiling.shape})")
 
     def _cut(self, name: str, value: Tensor) -> bool:
         """Whether a condition is a field, of which each window sees its part; InputError for one of another size."""
@@ -219,8 +250,8 @@ def windowed(
         overlap: of neighbouring windows, in elements, at least; a number, or one an axis of the grid. A quarter of the
             window if not given. Take it as long as the correlation length of the data: cost grows by
             window/(window − overlap) an axis.
-        borders: of each axis of the grid, "periodic" (windows go over the end) or "zero" or "reflect" (they end with
-            the field, and see nothing of what lies beyond); "zero" if not given.
+        borders: of each axis of the grid, "periodic" (windows go over the end) or "zero", "reflect" or "symmetric"
+            (they end with the field, and see nothing of what lies beyond); "zero" if not given.
         batch: how many windows, over all samples, are looked at together; memory grows with it.
         data_std: of the large field; needed where the model's is a spectrum, or differs within a window.
         noise_cov: of the large field, where the model's noise is coloured along axes that are cut: it must be
@@ -234,26 +265,3 @@ def windowed(
         raise InputError(f"windowed: batch is {batch!r}, expected a whole number from 1")
     one = resized(denoiser, tiling.window)
     return Windowed(one, tiling, axes, batch, widened(one, tiling, data_std, noise_cov))
-
-
-def seams(x: Float[Tensor, "batch ..."], denoiser: Windowed) -> Float[Tensor, "batch axes"]:
-    """How rough samples are across the edges of windows: mean squared jumps there over those at all other places.
-
-    1 on average without seams, for each axis that is cut, where the field is as rough everywhere.
-
-    Args:
-        x: samples, in the model's states.
-        denoiser: by which they were drawn.
-    """
-    ratios = []
-    for place in denoiser.tiling.cut:
-        axis = denoiser.tiling.axes[place]
-        jumps = x - x.roll(1, place + 1)
-        rough = jumps.double().square().movedim(place + 1, 1).flatten(2).mean(2)
-        at_edge = torch.zeros(axis.length, dtype=torch.bool, device=x.device)
-        at_edge[axis.edges] = True
-        elsewhere = ~at_edge
-        if not axis.wraps:
-            elsewhere[0] = False
-        ratios.append(rough[:, at_edge].mean(1) / rough[:, elsewhere].mean(1))
-    return torch.stack(ratios, 1)

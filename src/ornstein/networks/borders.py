@@ -1,27 +1,19 @@
-"""How a field ends: what lies beyond the first and last element of each axis, for padding and for convolutions.
-
-zero      … 0 0 | a b c d | 0 0 …      nothing
-periodic  … c d | a b c d | a b …      the other end
-reflect   … b a | a b c d | d c …      the mirror image (of cells, whose mirror stands between two of them)
-"""
+"""Networks' side of what lies beyond the ends of a field (ornstein.borders): padding, convolutions, and patches."""
 
 from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-BORDERS = ("zero", "periodic", "reflect")
-Border = str
-"""One of BORDERS."""
+from ..borders import Border, extended
+
 Widths = Sequence[tuple[int, int]]
 """How many elements before and after the field, axis by axis."""
 
 
-def extended(x: Float[Tensor, "batch c *grid"], widths: Widths, borders: Sequence[Border]) -> Tensor:
+def padded(x: Float[Tensor, "batch c *grid"], widths: Widths, borders: Sequence[Border]) -> Tensor:
     """The field with elements before and after it, by the rule of each border, of any width.
 
     Args:
@@ -30,25 +22,8 @@ def extended(x: Float[Tensor, "batch c *grid"], widths: Widths, borders: Sequenc
         borders: the rule of each axis.
     """
     for axis, ((before, after), border) in enumerate(zip(widths, borders, strict=True), 2):
-        if border == "zero":
-            ends = (0, 0) * (x.ndim - 1 - axis) + (before, after)
-            x = F.pad(x, ends) if before or after else x
-        elif before or after:
-            head, tail = _beyond(x, axis, before, border, False), _beyond(x, axis, after, border, True)
-            x = torch.cat([*head, x, *tail], axis)
+        x = extended(x, axis, before, after, border)
     return x
-
-
-def _beyond(x: Tensor, axis: int, width: int, border: Border, after: bool) -> list[Tensor]:
-    """What lies before or after the field, in pieces of at most its length."""
-    pieces, n = [], x.shape[axis]
-    while width > 0:
-        length = min(n, width)
-        mirrored = border == "reflect" and len(pieces) % 2 == 0
-        piece = x.narrow(axis, n - length if mirrored == after else 0, length)
-        pieces.append(piece.flip(axis) if mirrored else piece)
-        width -= length
-    return pieces if after else pieces[::-1]
 
 
 def padding(grid: Sequence[int], factor: int) -> list[tuple[int, int]]:
@@ -57,7 +32,7 @@ def padding(grid: Sequence[int], factor: int) -> list[tuple[int, int]]:
 
 
 def cropped(x: Tensor, widths: Widths) -> Tensor:
-    """A field without the elements by which `extended` has made it longer."""
+    """A field without the elements that `padded` has put before and after it."""
     for axis, (before, after) in enumerate(widths, 2):
         x = x.narrow(axis, before, x.shape[axis] - before - after) if before or after else x
     return x
@@ -74,7 +49,7 @@ class _Bordered(nn.Module):
         self.beyond = [(beyond - zero, beyond - zero) for zero in zeros]
 
     def forward(self, input: Tensor) -> Tensor:
-        return super().forward(extended(input, self.beyond, self.borders))
+        return super().forward(padded(input, self.beyond, self.borders))
 
 
 class Conv1d(_Bordered, nn.Conv1d):
@@ -100,7 +75,7 @@ def convolution(borders: Sequence[Border], into: int, out: int, kernel: int = 3,
     return (Conv1d, Conv2d, Conv3d)[len(borders) - 1](into, out, kernel, stride, borders)
 
 
-def folded(x: Float[Tensor, "batch c *grid"], patch: int) -> Tensor:
+def space_to_depth(x: Float[Tensor, "batch c *grid"], patch: int) -> Tensor:
     """(batch, channels · patch^axes, *grid/patch): the elements of a patch as channels.
 
     Args:
@@ -116,8 +91,8 @@ def folded(x: Float[Tensor, "batch c *grid"], patch: int) -> Tensor:
     return split.permute(0, 1, *inside, *places).flatten(1, 1 + len(grid))
 
 
-def unfolded(x: Float[Tensor, "batch c *grid"], patch: int) -> Tensor:
-    """The field whose patches were `folded` into channels.
+def depth_to_space(x: Float[Tensor, "batch c *grid"], patch: int) -> Tensor:
+    """The field whose patches `space_to_depth` has made channels.
 
     Args:
         x: a field, (batch, channels, *grid).

@@ -3,7 +3,7 @@
 A field is (batch, channels, *grid) over one, two or three axes of any length. Beside the noisy state a network sees, as
 channels, fields that are given sample by sample, static fields and coordinates; numbers that are given sample by sample
 join the time. Where a value is NaN it is missing: the network sees 0 there and, in a channel beside, that it is not
-known. What lies beyond the ends of each axis is said, too (borders.py).
+known. What lies beyond the ends of each axis is said, too (ornstein.borders).
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,9 +14,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ..borders import BORDERS, Border
 from ..errors import InputError
 from ..states import left
-from .borders import BORDERS, Border, cropped, extended, padding
+from .borders import cropped, padded, padding
 from .embeddings import Caption, CaptionEmbedding, LabelEmbedding, ScalarEmbedding, TimeEmbedding
 
 _RESERVED = ("mask", "label", "caption")
@@ -36,7 +37,8 @@ class Fields:
             a land mask. They are saved with the weights, and give all states their size.
         coordinates: whether the network is told where on each axis an element is: from −1 to 1, or, where the axis is
             periodic, as sine and cosine.
-        borders: what lies beyond the ends of each axis: "zero", "periodic" or "reflect". There are as many axes.
+        borders: what lies beyond the ends of each axis: "zero", "periodic", "reflect" or "symmetric". There are as many
+            axes.
         mask: whether the condition "mask" (batch, 1 or channels, *grid) says which elements of the state exist.
     """
 
@@ -166,7 +168,7 @@ class FieldNetwork(nn.Module):
         if self.fields.coordinates:
             parts.append(coordinates(x, self.fields.borders))
         whole = x if len(parts) == 1 else torch.cat(parts, 1)
-        return extended(whole, padding(x.shape[2:], self.factor), self.fields.borders)
+        return padded(whole, padding(x.shape[2:], self.factor), self.fields.borders)
 
     def cropped(self, out: Float[Tensor, "batch c *size"], grid: Sequence[int]) -> Float[Tensor, "batch c *grid"]:
         """A field at the size of the grid again.

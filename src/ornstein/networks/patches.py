@@ -15,11 +15,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..borders import Border
 from ..config import require_in
 from ..deprecation import renamed
 from ..errors import InputError
 from .attention import attend
-from .borders import Border, folded, unfolded
+from .borders import depth_to_space, space_to_depth
 from .embeddings import Caption
 from .fields import FieldNetwork, Fields, as_fields
 from .mlp import zeroed
@@ -119,7 +120,7 @@ class PatchTransformer(FieldNetwork):
     def forward(
         self, x: Float[Tensor, "batch c *grid"], t: Float[Tensor, " batch"], condition: Mapping[str, Tensor]
     ) -> Float[Tensor, "batch c *grid"]:
-        patches = folded(self.seen(x, condition), self.patch)
+        patches = space_to_depth(self.seen(x, condition), self.patch)
         grid = patches.shape[2:]
         self._require_few(grid)
         about, caption = self.said(t, condition)
@@ -130,7 +131,7 @@ class PatchTransformer(FieldNetwork):
             h = layer(h, about, caption)
         shift, scale = self.adapt(about)[:, None].chunk(2, -1)
         out = self.last(self.norm(h) * (1 + scale) + shift).mT.unflatten(2, grid)
-        return self.cropped(unfolded(out, self.patch), x.shape[2:])
+        return self.cropped(depth_to_space(out, self.patch), x.shape[2:])
 
     def _require_few(self, grid: Sequence[int]) -> None:
         """InputError where more patches would attend to each other than may."""

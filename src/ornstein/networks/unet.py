@@ -17,11 +17,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..borders import Border
 from ..config import require_in
 from ..deprecation import renamed
 from ..errors import InputError
 from .attention import attend
-from .borders import Border, convolution, folded, unfolded
+from .borders import convolution, depth_to_space, space_to_depth
 from .embeddings import Caption
 from .fields import FieldNetwork, Fields, as_fields
 from .mlp import zeroed
@@ -194,11 +195,11 @@ class UNet(FieldNetwork):
     def forward(
         self, x: Float[Tensor, "batch c *grid"], t: Float[Tensor, " batch"], condition: Mapping[str, Tensor]
     ) -> Float[Tensor, "batch c *grid"]:
-        seen = folded(self.seen(x, condition), self.patch)
+        seen = space_to_depth(self.seen(x, condition), self.patch)
         self._require_few(seen.shape[2:])
         about, caption = self.said(t, condition)
         out = self.last(self._walk(self.first(in_layout(seen)), F.silu(about), caption))
-        return self.cropped(unfolded(out, self.patch), x.shape[2:])
+        return self.cropped(depth_to_space(out, self.patch), x.shape[2:])
 
     def _require_few(self, finest: Sequence[int]) -> None:
         """InputError where more pixels would attend to each other than may."""

@@ -6,20 +6,16 @@ samples = event.result
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
 
 from ..denoisers.base import Condition, Denoiser
-from ..denoisers.mapped import physical
 from ..deprecation import renamed
 from ..errors import InputError
 from ..events import Event, Stream, finished, part
-from ..guidance.values import as_tensor
-from ..keys import Keys
 from ..mcmc.correction import corrected, shuffled
 from ..mcmc.discrete import moves_for
 from ..mcmc.moves import MALA
@@ -27,8 +23,7 @@ from ..mcmc.proposals import draw as propose
 from ..mcmc.targets import target_of
 from ..sampling.kernels import SamplerState
 from ..sampling.sampler import Sampler
-from ..states import batch_size as batch_size_of
-from ..states import cast, leaves, take, to_device
+from ..states import cast, take, to_device
 from .checks import (
     require_factors_outside,
     require_map,
@@ -37,10 +32,11 @@ from .checks import (
     require_shared,
     start_of,
 )
-from .engines import MCMC, Engine, Independent, Population, engine, record
+from .engines import MCMC, Engine, Independent, Population, engine
+from .jobs import Job, cost, for_all, of_sampler, walked
 from .joining import joined
 from .memory import require_room
-from .samples import Samples, not_finite
+from .samples import Samples
 
 
 @renamed(film="trajectory", watch="callback")
@@ -141,89 +137,9 @@ def blocks(
     how = how or Independent()
     require_sense(denoiser, n, seed, first)
     require_room(denoiser, particles=getattr(how, "particles", None))
-    job = Job(denoiser, n, seed, first, _for_all(denoiser, n, condition or {}), settings or {})
+    job = Job(denoiser, n, seed, first, for_all(denoiser, n, condition or {}), settings or {})
     require_map(denoiser, n, job.condition)
     return _independent(job, how, there) if isinstance(how, Independent) else _at_once(job, how, there)
-
-
-@dataclass(frozen=True)
-class Job:
-    """What every way to draw is told.
-
-    Attributes:
-        condition: what each of the n samples is given, guides included.
-        settings: further values for the manifest.
-        started: when, on the clock that counts seconds.
-    """
-
-    denoiser: Denoiser
-    n: int
-    seed: int
-    first: int
-    condition: Condition
-    settings: Mapping[str, Any]
-    started: float = field(default_factory=time.perf_counter)
-
-    def keys(self, chosen: range) -> Keys:
-        """Of the samples `chosen`, counted from the first of the job."""
-        return Keys.of(self.seed, self.numbers(chosen), self.denoiser.device)
-
-    def numbers(self, chosen: range) -> range:
-        """Of the samples `chosen`, counted from the first of the job."""
-        return range(self.first + chosen.start, self.first + chosen.stop)
-
-    def given(self, index: Any) -> Condition:
-        """What the samples `index` are given, on the device of the denoiser."""
-        return to_device(take(self.condition, index), self.denoiser.device)
-
-    def field(self, x: Any, condition: Condition) -> Any:
-        """The physical fields of states of samples that are given this, on the device of the states."""
-        if self.denoiser.map is None:
-            return x
-        return physical(self.denoiser, x, to_device(condition, leaves(x)[0].device))
-
-    def finished(self, how: Engine, x: Any, condition: Condition, made: Mapping[str, Any], **more: Any) -> Samples:
-        """The samples with everything that made them; `made`: how the engine says it drew them.
-
-        Args:
-            x: the model's states, (batch, ...), of which the samples are the physical fields.
-            condition: what each sample is given, name → (batch, ...); a missing name means that nothing is said.
-        """
-        first, notes = self.first + more.pop("after", 0), more.pop("notes", ())
-        said = {"seed": self.seed, "first": first, **record(how), **made, "guides": list(self.denoiser.provenance)}
-        if self.denoiser.map is not None:
-            said["map"] = dict(self.denoiser.map.provenance)
-        x = self.field(x, condition)
-        more["trajectory"] = [self.field(frame, condition) for frame in more.get("trajectory", ())]
-        seconds = time.perf_counter() - more.pop("started", self.started)
-        return Samples(
-            to_device(x, "cpu"),
-            to_device(condition, "cpu"),
-            self.denoiser.origin,
-            seconds=seconds,
-            settings={**said, **self.settings},
-            notes=[*notes, *not_finite(x)],
-            **more,
-        )
-
-
-def _of_sampler(sampler: Sampler) -> dict[str, Any]:
-    """What the manifest says of a sampler."""
-    return {
-        "steps": len(sampler.grid) - 1,
-        "kernels": [repr(kernel) for kernel in sampler.kernels],
-        "times": [round(time, 6) if isinstance(time, float) else "per sample" for time in sampler.grid],
-    }
-
-
-def _walked(walks: Iterator[SamplerState]) -> Iterator[SamplerState]:
-    """The walks, made without gradients, which the consumer's own work may have."""
-    while True:
-        with torch.no_grad():
-            state = next(walks, None)
-        if state is None:
-            return
-        yield state
 
 
 # Independent ------------------------------------------------------------------------------------------
@@ -254,14 +170,14 @@ def _batch(job: Job, how: Independent, sampler: Sampler, chosen: range) -> Strea
         begun = job.denoiser.space.with_mask(given.get("mask")).noise(clean, sampler.grid[0], keys.fold("start"))
     frames: list[Any] = []
     total, state = len(sampler.grid) - 1, None
-    walks = _walked(sampler.steps(job.denoiser, keys, given, begun))
+    walks = walked(sampler.steps(job.denoiser, keys, given, begun))
     for k, state in enumerate(walks):
         if how.trajectory:
             frames += [to_device(x, "cpu") for x in ([state.x] if frames else [state.before, state.x])]
         if k + 1 < total:
             yield Event(k + 1, total, "sampling", job.field(state.x, given))
     assert state is not None
-    made = _of_sampler(sampler)
+    made = of_sampler(sampler)
     samples = job.finished(
         how,
         state.x,
@@ -270,21 +186,10 @@ def _batch(job: Job, how: Independent, sampler: Sampler, chosen: range) -> Strea
         started=started,
         after=chosen.start,
         trajectory=frames,
-        **_cost(state, len(chosen)),
+        **cost(state, len(chosen)),
     )
     yield Event(total, total, "sampling", job.field(state.x, given), samples)
     return samples
-
-
-def _cost(state: SamplerState, n: int) -> dict[str, Any]:
-    """Network evaluations and gradients a sample, on average, and what must be said of the linear solves."""
-    return {"nfe": _mean(state.nfe, n), "gradients": _mean(state.gradients, n), "notes": state.notes}
-
-
-def _mean(count: int | Tensor, n: int) -> float:
-    """Of so many samples; whole where it is."""
-    mean = float(torch.as_tensor(count).expand(n).double().mean())
-    return int(mean) if mean.is_integer() else round(mean, 2)
 
 
 # Population -------------------------------------------------------------------------------------------
@@ -303,7 +208,7 @@ def _population(job: Job, how: Population) -> Stream[Samples]:
     given = {**denoiser.latent(keys.fold("latent")), **job.given(torch.arange(size) * n // size)}
     frames: list[Any] = []
     total, state = len(sampler.grid) - 1, None
-    for k, state in enumerate(_walked(sampler.steps(denoiser, keys, given))):
+    for k, state in enumerate(walked(sampler.steps(denoiser, keys, given))):
         if how.trajectory:
             frames = _descended(frames, state)
         if k + 1 < total:
@@ -316,9 +221,9 @@ def _population(job: Job, how: Population) -> Stream[Samples]:
         how,
         take(state.x, index),
         take(given, genealogy),
-        {**_of_sampler(sampler), "particles": size},
+        {**of_sampler(sampler), "particles": size},
         trajectory=[take(frame, index.cpu()) for frame in frames],
-        **_cost(state, size),
+        **cost(state, size),
         exactness=state.population.exactness(),
         genealogy=genealogy.unique(return_inverse=True)[1].cpu(),
     )
@@ -404,15 +309,3 @@ _AT_ONCE: Mapping[type[Engine], Callable[[Job, Any], Stream[Samples]]] = {Popula
 def _at_once(job: Job, how: Engine, there: Callable[[range], bool]) -> Stream[None]:
     if not there(job.numbers(range(job.n))):
         yield from _AT_ONCE[type(how)](job, how)
-
-
-def _for_all(denoiser: Denoiser, n: int, condition: Condition) -> Condition:
-    """What each of n samples is given, guides included; InputError if a value is not there for each."""
-    condition = {name: as_tensor(value, f"condition {name!r}") for name, value in condition.items()}
-    for name, value in condition.items():
-        if batch_size_of(value) != n:
-            raise InputError(
-                f"condition {name!r} has {batch_size_of(value)} values, expected one for each of {n} samples"
-            )
-    fixed = {name: value.expand(n, *value.shape) for name, value in denoiser.fixed_condition.items()}
-    return {**condition, **fixed}

@@ -9,12 +9,13 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import pad
 
+from ...borders import each_axis
 from ...errors import InputError
 from ..operators import Mask, Matrix, Operator, require_event
 from ..values import Numbers, as_numbers, as_tensor, is_number, require_whole
 from .equations import Constraint
 
-BORDERS = ("periodic", "open")
+ENDS = ("periodic", "open")
 
 
 def boundary(
@@ -138,14 +139,10 @@ class Outflow(Operator):
     def __post_init__(self) -> None:
         require_whole("Outflow: axes", self.axes, 1)
         for name in ("borders", "spacing"):
-            value = getattr(self, name)
-            each = (value,) * self.axes if isinstance(value, str | int | float) else tuple(value)
-            if len(each) != self.axes:
-                raise InputError(f"Outflow: {len(each)} {name}, expected one, or one for each of {self.axes} axes")
-            object.__setattr__(self, name, each)
+            object.__setattr__(self, name, each_axis("Outflow", name, getattr(self, name), self.axes))
         for word in self.borders:
-            if word not in BORDERS:
-                raise InputError(f"Outflow: borders is {word!r}, expected one of {', '.join(BORDERS)}")
+            if word not in ENDS:
+                raise InputError(f"Outflow: borders is {word!r}, expected one of {', '.join(ENDS)}")
         if not all(is_number(h) and h > 0 for h in self.spacing):
             raise InputError(f"Outflow: spacing is {self.spacing}, expected positive distances")
 

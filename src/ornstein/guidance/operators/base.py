@@ -213,14 +213,6 @@ def axis_of(who: str, axis: int, ndim: int) -> int:
     return place
 
 
-def each_axis(who: str, what: str, value: Any, count: int) -> tuple[Any, ...]:
-    """One value for each of so many axes, given as one for all or as a list; InputError for a list that is no fit."""
-    values = tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else (value,) * count
-    if len(values) != count:
-        raise InputError(f"{who}: {what} has {len(values)} entries, {value}, expected one, or one for each of {count}")
-    return values
-
-
 def _require_number(number: Any, operator: Operator) -> None:
     """InputError unless it is a finite number."""
     if not isinstance(number, Number) or not isfinite(abs(number)):  # pyright: ignore[reportArgumentType]

@@ -1,4 +1,4 @@
-"""Finite differences of fields on regular grids, with what lies beyond their edges (borders.py).
+"""Finite differences of fields on regular grids, with what lies beyond their edges (ornstein.borders).
 
     forward   (xᵢ₊₁ − xᵢ) / h         backward  (xᵢ − xᵢ₋₁) / h
     central   (xᵢ₊₁ − xᵢ₋₁) / 2h      Laplacian  Σ_axes (xᵢ₊₁ − 2 xᵢ + xᵢ₋₁) / h²
@@ -17,10 +17,10 @@ from jaxtyping import Inexact
 from torch import Tensor
 from torch.nn.functional import pad
 
+from ...borders import Border, borders_of, each_axis, extended, folded, require_reach
 from ...errors import InputError
 from ..values import is_number
-from .base import Operator, each_axis, require_axes
-from .borders import Border, borders_of, extended, folded, require_reach
+from .base import Operator, require_axes
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,10 @@ from jaxtyping import Inexact
 from scipy.sparse import csr_matrix
 from torch import Tensor
 
+from ...borders import each_axis
 from ...errors import InputError
 from ..values import Numbers, as_places
-from .base import Operator, each_axis, require_axes, require_event, require_flag, require_samples
+from .base import Operator, require_axes, require_event, require_flag, require_samples
 from .sparse import Sparse
 
 

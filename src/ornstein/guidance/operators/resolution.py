@@ -8,10 +8,10 @@ import torch
 from jaxtyping import Inexact
 from torch import Tensor
 
+from ...borders import Border, borders_of, each_axis, extended, folded, require_reach
 from ...errors import InputError
 from ..values import Numbers, as_places
-from .base import Operator, each_axis, matched, misfit, once, require_axes, require_inexact
-from .borders import Border, borders_of, extended, folded, require_reach
+from .base import Operator, matched, misfit, once, require_axes, require_inexact
 
 
 @dataclass(frozen=True, eq=False)
