@@ -157,7 +157,7 @@ def assert_close(found: Any, expected: Any, tolerance: float = 1e-10) -> None:
     torch.testing.assert_close(torch.as_tensor(found), torch.as_tensor(expected), atol=tolerance, rtol=tolerance)
 
 
-def rejected(test: Callable[..., None], *args: Any, **options: Any) -> None:
+def rejected(test: Callable[..., object], *args: Any, **options: Any) -> None:
     """The test fails on this, as it must on a broken twin."""
     with pytest.raises(AssertionError):
         test(*args, **options)

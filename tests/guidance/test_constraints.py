@@ -300,12 +300,12 @@ def test_an_equation_that_counts_late_holds_at_last(until: float) -> None:
 def test_what_contradicts_itself_is_named_with_the_gap() -> None:
     rows = torch.cat([ROWS, ROWS[:1]])
     with pytest.raises(InputError, match=r"contradicts itself.* misses element \(\d,\) of b, .*, by 0\.05"):
-        world() & Constraint(Matrix(rows), torch.cat([GOAL, GOAL[:1] + 0.1]))
+        _ = world() & Constraint(Matrix(rows), torch.cat([GOAL, GOAL[:1] + 0.1]))
     twice = world() & Fixed(torch.ones(SIZE), WHERE) & Constraint(Matrix(torch.eye(SIZE)[-1:]), [2.0])
     with pytest.raises(InputError, match="Fixed with Constraint of Matrix contradicts itself"):
         twice(CENTER, 0.5)
     with pytest.raises(InputError, match="in sample 2"):
-        world() & Constraint(Matrix(rows), torch.stack([torch.cat([GOAL, GOAL[:1] + k // 2]) for k in range(3)]))
+        _ = world() & Constraint(Matrix(rows), torch.stack([torch.cat([GOAL, GOAL[:1] + k // 2]) for k in range(3)]))
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Samples of a mapped model are physical fields, given what is known of these: by every way to draw."""
 
 import json
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -396,8 +397,10 @@ def test_events_and_trajectories_are_fields_and_the_map_is_on_record(exact: Any)
         **options,
     )
     assert drawn.settings["map"] == {"map": "Residual", "base": "coarse", "scale": [2.0, 0.5]}
-    assert_close(drawn.trajectory[-1].double() if exact != "mcmc" else drawn.x, drawn.x)
-    for frame in (*drawn.trajectory, *(state for state in states if state is not None)):
+    last: Any = drawn.trajectory[-1]
+    assert_close(last.double() if exact != "mcmc" else drawn.x, drawn.x)
+    frames: list[Any] = [*drawn.trajectory, *(state for state in states if state is not None)]
+    for frame in frames:
         assert (frame.mean(0) - BASES[0]).abs().max() < 4
     assert drawn.settings["guides"][-1].get("factor", "Boltzmann") in ("Measurement", "Boltzmann")
 
@@ -491,7 +494,8 @@ def test_a_lifted_model_is_measured_on_the_whole_field() -> None:
 def test_a_domain_says_its_map_from_the_statistics_of_its_data(monkeypatch: pytest.MonkeyPatch) -> None:
     """And its samples are written as fields."""
     monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "third_party" / "rings"))
-    from ornstein_rings.task import Rings, RingsConfig
+    module: Any = import_module("ornstein_rings.task")
+    Rings, RingsConfig = module.Rings, module.RingsConfig
 
     class InUnits(Rings):
         def map(self, config: Any, metadata: Any) -> Standardised:
