@@ -301,6 +301,26 @@ def test_what_gradients_keep_does_not_grow_with_the_field(derived: str) -> None:
     assert kept(model.having(space=Euclidean((1, 14, 86))), DERIVED[derived]) > max(4 * small, 500_000)  # as a whole
 
 
+def nodes(mean: Tensor) -> int:
+    """How many operations autograd remembers."""
+    found, todo = set(), [mean.grad_fn]
+    while todo:
+        node = todo.pop()
+        if node is not None and node not in found:
+            found.add(node)
+            todo += [before for before, _ in node.next_functions]
+    return len(found)
+
+
+def test_the_graph_of_the_mean_does_not_grow_with_the_field() -> None:
+    """Nor do the operations, which take memory though they keep no tensors."""
+    means = []
+    for side in (14, 38):
+        many = windowed(unet(Fields(1)), (1, 14, side), overlap=2, batch=2)
+        means.append(many(Keys.of(0, 1).normal(1, 14, side).float().requires_grad_(), 0.5).mean)
+    assert nodes(means[0]) == nodes(means[1]) < 10
+
+
 # Posteriors -------------------------------------------------------------------------------------------
 
 
