@@ -3,8 +3,8 @@
 python -m benchmarks.fields_windows [--window 64] [--overlap 16] [--batch 4] [--channels 32] [--steps 4] [--guided]
 
 One sample of each size is drawn through a U-Net of random weights by overlapping windows, each size in a process of its
-own. With --guided the field is seen by a sensor every 16 elements: many numbers, solved for by conjugate gradients, of
-which each product looks at all windows again and differentiates them.
+own. With --guided the field is seen by 16 × 32 sensors, which are solved for by conjugate gradients: each product looks
+at all windows again and differentiates them.
 
     peak    the most memory of the process, by the operating system, all of PyTorch included
     rise    by how much that is more than before the run
@@ -46,9 +46,9 @@ def model(window: int, channels: int) -> NeuralDenoiser:
 
 
 def seen(denoiser: Denoiser, size: tuple[int, int]) -> Denoiser:
-    """The denoiser given a sensor every 16 elements, in a few iterations: more take time, and no memory."""
+    """The denoiser given 16 × 32 sensors, in a few iterations: more take time, and no memory."""
     where = torch.zeros(1, *size, dtype=torch.bool)
-    where[:, ::16, ::16] = True
+    where[:, :: size[0] // 16, :: size[1] // 32] = True
     return denoiser & Measurement(torch.zeros(int(where.sum())), Mask(where), 0.1, iterations=3, tolerance=1e-2)
 
 

@@ -221,7 +221,7 @@ def test_the_blended_mean_can_be_differentiated() -> None:
         seen, total = many._seen(x, 0.5, {}), torch.zeros(())
         for window in many.tiling.windows:
             at = torch.zeros(2, 1, 7, 8)
-            (part,) = many._weighted_means(seen, [window])
+            (part,) = many.weighted_means(seen, [window])
             at[:, :, many.tiling.axes[1].starts[window[1]] :, many.tiling.axes[2].starts[window[2]] :][:, :, :4, :4] = (
                 1.0
             )
@@ -237,6 +237,33 @@ def test_the_blended_mean_can_be_differentiated() -> None:
 
     for found, expected in zip(products(lambda x: many(x, 0.5).mean), products(plain), strict=True):
         assert torch.allclose(found, expected, atol=1e-5)
+
+
+def test_gradients_reach_conditions_times_and_weights() -> None:
+    model = unet(TOLD)
+    model.network.requires_grad_(True)
+    x, v = Keys.of(1, 2).normal(1, 8, 14).float(), Keys.of(2, 2).normal(1, 8, 14).float()
+    coarse, day = Keys.of(3, 2).normal(2, 8, 14).float(), torch.tensor([[0.3], [0.1]])
+    many = windowed(model, (1, 8, 14), overlap=2, batch=2)
+
+    def gradients(function: Any) -> tuple[Tensor, ...]:
+        said, t = [one.clone().requires_grad_() for one in (coarse, day)], torch.tensor([0.2, 0.6]).requires_grad_()
+        mean = function(x, t, dict(zip(("coarse", "day"), said, strict=True)))
+        return torch.autograd.grad((mean * v).sum(), [*said, t, *model.network.parameters()], allow_unused=True)
+
+    def plain(x: Tensor, t: Tensor, condition: dict[str, Tensor]) -> Tensor:
+        parts = [
+            model(x[..., part], t, {**condition, "coarse": condition["coarse"][..., part]}).mean
+            for part in (slice(0, 8), slice(6, 14))
+        ]
+        left, right = many.tiling.axes[2].weights.float()
+        return torch.cat([parts[0] * left, torch.zeros(2, 1, 8, 6)], -1) + torch.cat(
+            [torch.zeros(2, 1, 8, 6), parts[1] * right], -1
+        )
+
+    for found, expected in zip(gradients(lambda *seen: many(*seen).mean), gradients(plain), strict=True):
+        assert (found is None) == (expected is None)
+        assert found is None or torch.allclose(found, expected, rtol=1e-3, atol=1e-4)
 
 
 def kept(denoiser: Denoiser, derived: Any) -> int:
@@ -272,6 +299,26 @@ def test_what_gradients_keep_does_not_grow_with_the_field(derived: str) -> None:
     small, large = (kept(windowed(model, (1, 14, side), overlap=2, batch=2), DERIVED[derived]) for side in (14, 86))
     assert small <= large <= 1.1 * small
     assert kept(model.having(space=Euclidean((1, 14, 86))), DERIVED[derived]) > max(4 * small, 500_000)  # as a whole
+
+
+def nodes(mean: Tensor) -> int:
+    """How many operations autograd remembers."""
+    found, todo = set(), [mean.grad_fn]
+    while todo:
+        node = todo.pop()
+        if node is not None and node not in found:
+            found.add(node)
+            todo += [before for before, _ in node.next_functions]
+    return len(found)
+
+
+def test_the_graph_of_the_mean_does_not_grow_with_the_field() -> None:
+    """Nor do the operations, which take memory though they keep no tensors."""
+    means = []
+    for side in (14, 38):
+        many = windowed(unet(Fields(1)), (1, 14, side), overlap=2, batch=2)
+        means.append(many(Keys.of(0, 1).normal(1, 14, side).float().requires_grad_(), 0.5).mean)
+    assert nodes(means[0]) == nodes(means[1]) < 10
 
 
 # Posteriors -------------------------------------------------------------------------------------------

@@ -25,7 +25,6 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
 from ..beliefs import Belief, Normal, Probs
 from ..borders import Border
@@ -75,7 +74,7 @@ class Windowed(Denoiser):
 
     def __call__(self, x_t: State, t: Time, condition: Condition | None = None) -> Belief:
         seen = self._seen(x_t, t, condition or {})
-        mean = self._blended(seen, self._again if torch.is_grad_enabled() else self._weighted_means)
+        mean: Any = self.tiling.folded(_Means.apply(self, seen, *seen.tensors, *self._weights))  # pyright: ignore[reportArgumentType]
         if not isinstance(self.space, Categorical):
             return Normal(mean, Blended(self, seen))
         mask = (condition or {}).get("mask")
@@ -117,31 +116,34 @@ class Windowed(Denoiser):
             found = belief.spread(torch.cat(vs)).split(len(v))
             return [self.tiling.weighted(one, window, 0.5) for one, window in zip(found, windows, strict=True)]
 
-        return self._blended(seen, products)
+        return self.tiling.folded(self.summed(seen, products))
 
-    def _weighted_means(self, seen: "Seen", windows: Group) -> list[Tensor]:
+    def weighted_means(self, seen: "Seen", windows: Group) -> list[Tensor]:
+        """What windows believe, times their weights."""
         means: Any = self.denoiser(*seen.shown(windows)).mean
         parts = means.split(len(seen.x))
         return [self.tiling.weighted(mean, window) for mean, window in zip(parts, windows, strict=True)]
 
-    def _again(self, seen: "Seen", windows: Group) -> list[Tensor]:
-        """The same, looked at again when gradients are taken, so that nothing of the network is kept until then."""
-        means: Any = checkpoint(self._weighted_means, seen, windows, use_reentrant=False, preserve_rng_state=False)
-        return means
-
-    def _blended(self, seen: "Seen", function: Callable[["Seen", Group], list[Tensor]]) -> Tensor:
-        """The sum of what a function says of each window, a group at a time."""
+    def summed(self, seen: "Seen", function: Callable[["Seen", Group], list[Tensor]]) -> Tensor:
+        """The sum of what a function says of each window, a group at a time, unrolled."""
         total = None
-        for windows in self._groups(len(seen.x)):
+        for windows in self.groups(len(seen.x)):
             for part, window in zip(function(seen, windows), windows, strict=True):
                 total = self.tiling.nothing(part) if total is None else total
                 self.tiling.taken(total, window).add_(part)
         assert total is not None
-        return self.tiling.folded(total)
+        return total
 
-    def _groups(self, samples: int) -> Iterator[Group]:
+    def groups(self, samples: int) -> Iterator[Group]:
+        """Windows that are looked at together."""
         windows, size = self.tiling.windows, max(1, self.batch // max(samples, 1))
         yield from (windows[k : k + size] for k in range(0, len(windows), size))
+
+    @property
+    def _weights(self) -> list[Tensor]:
+        """Of the network, those that learn."""
+        network = getattr(self.denoiser, "network", None)
+        return [weight for weight in network.parameters() if weight.requires_grad] if network is not None else []
 
     def _seen(self, x_t: State, t: Time, condition: Condition) -> "Seen":
         """What windows are shown; InputError where it does not fit the field."""
@@ -205,6 +207,20 @@ class Seen:
     cut: Condition
     same: Condition
 
+    @property
+    def tensors(self) -> list[Tensor]:
+        """All that gradients may be asked of: the state first."""
+        return [self.x, *([self.t] if isinstance(self.t, Tensor) else []), *self.cut.values(), *self.same.values()]
+
+    def replaced(self, tensors: Sequence[Tensor]) -> "Seen":
+        """With other `tensors`, in the same order."""
+        x, *others = tensors
+        t = others.pop(0) if isinstance(self.t, Tensor) else self.t
+        cut, same = others[: len(self.cut)], others[len(self.cut) :]
+        return replace(
+            self, x=x, t=t, cut=dict(zip(self.cut, cut, strict=True)), same=dict(zip(self.same, same, strict=True))
+        )
+
     def shown(self, windows: Group) -> tuple[Tensor, Time, dict[str, Tensor]]:
         """State, time and conditions of some windows, all samples of the first one first."""
 
@@ -214,6 +230,35 @@ class Seen:
         t = taken(self.t) if isinstance(self.t, Tensor) and self.t.ndim else self.t
         same = {name: torch.cat([value] * len(windows)) for name, value in self.same.items()}
         return taken(self.x), t, {**same, **{name: taken(value) for name, value in self.cut.items()}}
+
+
+class _Means(torch.autograd.Function):
+    """Σ_w R_wᵀ W_w x̂_w, of which nothing but its arguments is kept: a gradient looks at each group again."""
+
+    @staticmethod
+    def forward(ctx: Any, windowed: Windowed, seen: Seen, *tensors: Tensor) -> Tensor:
+        ctx.windowed, ctx.seen, ctx.weights = windowed, seen, tensors[len(seen.tensors) :]
+        ctx.save_for_backward(*tensors[: len(seen.tensors)])
+        return windowed.summed(seen, windowed.weighted_means)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> Any:
+        (v,), windowed, again = grad_outputs, ctx.windowed, torch.is_grad_enabled()
+        tensors, needed = ctx.saved_tensors, ctx.needs_input_grad[2:]
+        if not again:
+            tensors = [one.detach().requires_grad_(one.requires_grad) for one in tensors]
+        seen = ctx.seen.replaced(tensors)
+        asked = [place for place, need in enumerate(needed) if need]
+        inputs = [[*tensors, *ctx.weights][place] for place in asked]
+        total: list[Any] = [None] * len(needed)
+        for windows in windowed.groups(len(seen.x)):
+            with torch.enable_grad():
+                means = windowed.weighted_means(seen, windows)
+            vs = [windowed.tiling.taken(v, window) for window in windows]
+            found = torch.autograd.grad(means, inputs, vs, create_graph=again, allow_unused=True)
+            for place, one in zip(asked, found, strict=True):
+                total[place] = one if total[place] is None else total[place] if one is None else total[place] + one
+        return None, None, *total
 
 
 @dataclass(frozen=True)
