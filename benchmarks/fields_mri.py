@@ -214,14 +214,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, default in (("side", 256), ("steps", 50), ("seed", 0), ("threads", 2)):
         parser.add_argument(f"--{name}", type=int, default=default)
-    parser.add_argument("--only", default="", help="runs whose name holds this text")
+    parser.add_argument("--only", nargs="*", default=list(RUNS), choices=list(RUNS), help="these runs")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     mean, whole, seen = truth(options.side)
     of, parameters = problem(options.side), sum(weight.numel() for weight in network().parameters())
     print(f"2 × {options.side}², {COILS} coils, {options.steps} steps, a U-Net of {parameters:,} parameters")
     print("| run | calls + gradients | seconds | memory, MB | whole | seen |\n|---|---|---|---|---|---|")
-    for name in (name for name in RUNS if options.only in name):
+    for name in options.only:
         with ProcessPoolExecutor(1, get_context("spawn")) as fresh:
             job = fresh.submit(run, name, options.side, options.steps, options.seed, options.threads)
             x, cost, seconds, memory = job.result()
