@@ -183,9 +183,9 @@ def conditioned(
     """C − G S⁻¹ Gᵀ: a matrix again where C is one, with a root where C has one, else a map.
 
     Args:
-        cov: covariance over the flattened event.
-        gain: the matrix that maps events to what is measured, (batch, m, ...).
-        precision: inverse covariance of the measurement's noise, (batch, m, m).
+        cov: C.
+        gain: G = C Aᵀ, a field for each number seen, (batch, m, *event).
+        precision: S⁻¹, (batch, m, m).
     """
     if isinstance(cov, Rooted):
         return cov.less(gain, precision)
@@ -196,7 +196,12 @@ def conditioned(
 
 
 def dense(cov: Covariance, like: Float[Tensor, "batch ..."]) -> Dense:
-    """A covariance as a matrix a sample: its own, or by d products with the basis vectors, d the size of `like`."""
+    """A covariance as a matrix a sample: its own, or by d products with the basis vectors, d the size of `like`.
+
+    Args:
+        cov: C.
+        like: events, (batch, *event), whose shape, precision and device count.
+    """
     if isinstance(cov, Spelled):
         return Dense(cov.matrix.to(like))
     basis = torch.eye(like[0].numel()).to(like)

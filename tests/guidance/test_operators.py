@@ -22,7 +22,7 @@ from ornstein.guidance.operators import (
     tangent,
     whitener,
 )
-from ornstein.guidance.solves import conjugate_gradients
+from ornstein.guidance.krylov import conjugate_gradients
 from ornstein.keys import Keys
 from ornstein.states import per_sample_sum
 from worlds import assert_close, double, rejected, rotated

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ..transforms import PIXELS, Basis, Separable
 from .operators import Operator
-from .solves import conjugate_gradients
+from .krylov import conjugate_gradients
 
 FORMED = 1024
 """The largest number of rows of which A Aᵀ is formed."""

@@ -58,6 +58,9 @@ def conjugate_gradients(
     symmetric.) The residual is that of the system itself, |right − system(x)|, whatever the preconditioner.
 
     Args:
+        system: S, applied sample by sample.
+        right: b.
+        tolerance: of the residual, relative to |b|.
         iterations: the largest number of iterations.
         preconditioner: an approximate inverse of the system, positive; None = as it is. InputError if it shows not to
             be positive, or gives another shape.
@@ -162,6 +165,7 @@ def formed_log_determinant(system: Product, like: Float[Tensor, "batch ..."]) ->
     """log det of a positive system by all its columns, a product each.
 
     Args:
+        system: applied sample by sample.
         like: what it acts on.
     """
     m = like[0].numel()
@@ -180,6 +184,7 @@ def signs(like: Float[Tensor, "batch ..."], number: int, stream: str = "signs") 
 
     Args:
         like: whose shape of one sample, precision and device count.
+        number: how many vectors.
         stream: vectors of other names are independent.
     """
     coins = Keys.of(0, number).fold(stream).uniform(*like.shape[1:])
