@@ -39,8 +39,8 @@ from .functions import (
     name_of,
     number_of,
     one_each,
-    require_log_g,
     require_function,
+    require_log_g,
     require_weight,
 )
 from .slopes import bend, gradient, inner, learns
