@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
-from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
@@ -204,7 +203,16 @@ def dense(cov: Covariance, like: Float[Tensor, "batch ..."]) -> Dense:
     """
     if isinstance(cov, Spelled):
         return Dense(cov.matrix.to(like))
-    basis = torch.eye(like[0].numel()).to(like)
-    columns = [cov(e.expand(len(like), -1).reshape(like.shape)).flatten(1) for e in basis]
-    matrix = rearrange(columns, "d b e -> b e d")
+    matrix = matrix_of(cov, like)
     return Dense((matrix + matrix.mT) / 2)
+
+
+def matrix_of(function: Callable[[Tensor], Tensor], like: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch m d"]:
+    """A linear map written out, sample by sample, over flattened events: a call for each column.
+
+    Args:
+        function: the map.
+        like: what it acts on, whose shape, precision and device count.
+    """
+    units = torch.eye(like[0].numel()).to(like).reshape(-1, 1, *like.shape[1:])
+    return torch.stack([function(unit.expand_as(like)).flatten(1) for unit in units], 2)

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from ..covariances import matrix_of
 from ..errors import InputError
 from ..keys import Keys
 from ..states import left, per_sample_sum
@@ -168,10 +169,7 @@ def formed_log_determinant(system: Product, like: Float[Tensor, "batch ..."]) ->
         system: applied sample by sample.
         like: what it acts on.
     """
-    m = like[0].numel()
-    units = torch.eye(m).to(like).reshape(m, 1, *like.shape[1:])
-    columns = torch.stack([system(unit.expand_as(like)).flatten(1) for unit in units], 2)
-    return known(torch.linalg.slogdet(columns.double()).logabsdet)
+    return known(torch.linalg.slogdet(matrix_of(system, like).double()).logabsdet)
 
 
 def known(log_det: Float[Tensor, "#batch"]) -> Determinant:
