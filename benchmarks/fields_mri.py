@@ -29,9 +29,9 @@ from torch import Tensor
 
 from ornstein.beliefs import Belief
 from ornstein.denoisers.base import Condition, Denoiser, Traits
+from ornstein.guidance.krylov import conjugate_gradients
 from ornstein.guidance.measurements import Measurement
 from ornstein.guidance.operators import LinearFunction
-from ornstein.guidance.solves import conjugate_gradients
 from ornstein.keys import Keys
 from ornstein.networks import UNet, UNetConfig
 from ornstein.roots import Spectral, power_law

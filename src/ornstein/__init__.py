@@ -113,9 +113,11 @@ _MODULES = {
     "calibration": "calibration",
     "chains": "mcmc.chains",
     "constraints": "guidance.constraints",
+    "fields": "training.fields",
     "folding": "domains.sequences.folding",
     "grids": "sampling.grids",
     "maps": "guidance.maps",
+    "networks": "networks",
     "operators": "guidance.operators",
     "oracles": "denoisers.oracles",
     "roots": "roots",
@@ -174,7 +176,7 @@ def __dir__() -> list[str]:
 
 
 if TYPE_CHECKING:
-    from . import calibration, roots, testing, transforms
+    from . import calibration, networks, roots, testing, transforms
     from .beliefs import Belief, Joint, Normal, Probs
     from .denoisers import oracles
     from .denoisers.base import Denoiser, Guide, NeuralDenoiser, Traits, with_covariance
@@ -222,3 +224,4 @@ if TYPE_CHECKING:
     from .tasks.runs import load, load_regressor, shipped
     from .tasks.samples import Samples
     from .tasks.strength import ExponentialTilt, GuidanceStrength, MomentConstraint, ValueFunction, guidance_strength
+    from .training import fields

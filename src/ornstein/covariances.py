@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
-from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
@@ -183,9 +182,9 @@ def conditioned(
     """C − G S⁻¹ Gᵀ: a matrix again where C is one, with a root where C has one, else a map.
 
     Args:
-        cov: covariance over the flattened event.
-        gain: the matrix that maps events to what is measured, (batch, m, ...).
-        precision: inverse covariance of the measurement's noise, (batch, m, m).
+        cov: C.
+        gain: G = C Aᵀ, a field for each number seen, (batch, m, *event).
+        precision: S⁻¹, (batch, m, m).
     """
     if isinstance(cov, Rooted):
         return cov.less(gain, precision)
@@ -196,10 +195,24 @@ def conditioned(
 
 
 def dense(cov: Covariance, like: Float[Tensor, "batch ..."]) -> Dense:
-    """A covariance as a matrix a sample: its own, or by d products with the basis vectors, d the size of `like`."""
+    """A covariance as a matrix a sample: its own, or by d products with the basis vectors, d the size of `like`.
+
+    Args:
+        cov: C.
+        like: events, (batch, *event), whose shape, precision and device count.
+    """
     if isinstance(cov, Spelled):
         return Dense(cov.matrix.to(like))
-    basis = torch.eye(like[0].numel()).to(like)
-    columns = [cov(e.expand(len(like), -1).reshape(like.shape)).flatten(1) for e in basis]
-    matrix = rearrange(columns, "d b e -> b e d")
+    matrix = matrix_of(cov, like)
     return Dense((matrix + matrix.mT) / 2)
+
+
+def matrix_of(function: Callable[[Tensor], Tensor], like: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch m d"]:
+    """A linear map written out, sample by sample, over flattened events: a call for each column.
+
+    Args:
+        function: the map.
+        like: what it acts on, whose shape, precision and device count.
+    """
+    units = torch.eye(like[0].numel()).to(like).reshape(-1, 1, *like.shape[1:])
+    return torch.stack([function(unit.expand_as(like)).flatten(1) for unit in units], 2)

@@ -2,7 +2,7 @@
 
 A denoiser with factors asks for the belief's covariance, which for a network is a vector–Jacobian product: one product
 is a gradient of each network that the belief is made of. A `Tally` rides on the belief while it is formed (see
-`beliefs.element_count`), and the kernels add what it holds to `SamplerState.effort` (`SamplerState.gradients`,
+`beliefs.counted`), and the kernels add what it holds to `SamplerState.effort` (`SamplerState.gradients`,
 `SamplerState.notes`). Gradients of a factor itself, such as those of a classifier or of an energy, are not of the
 denoising network and are not counted.
 """

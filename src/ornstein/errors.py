@@ -26,7 +26,7 @@ class RecordError(InputError):
 
     def __init__(self, where: str, record: int, what: str) -> None:
         super().__init__(f"{where}: record {record}, {what}")
-        self.where, self.provenance, self.what = where, record, what
+        self.where, self.record, self.what = where, record, what
 
 
 class TrainingError(RuntimeError):

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ornstein.errors import InputError
+from ornstein.guidance.krylov import conjugate_gradients
 from ornstein.guidance.operators import (
     Blur,
     Centered,
@@ -22,7 +23,6 @@ from ornstein.guidance.operators import (
     tangent,
     whitener,
 )
-from ornstein.guidance.solves import conjugate_gradients
 from ornstein.keys import Keys
 from ornstein.states import per_sample_sum
 from worlds import assert_close, double, rejected, rotated

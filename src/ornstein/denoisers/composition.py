@@ -268,12 +268,12 @@ class Autoguidance(Guide):
 
 
 def product(a: Denoiser, b: Denoiser, base: Denoiser) -> Composed:
-    """p_a p_b / p_base: what a and b have in common, each seen as a change of base."""
+    """p_a p_b / p_base: what a and b have in common, each seen as a change of base; models of one space."""
     return Composed(((1.0, a), (1.0, b), (-1.0, base)))
 
 
 def negation(a: Denoiser, b: Denoiser, weight: float = 1.0) -> Composed:
-    """p_a^{1 + weight} p_b^{−weight}: a, away from b."""
+    """p_a^{1 + weight} p_b^{−weight}: a, away from b, by a weight of which 0 is a itself; models of one space."""
     return Composed(((1 + weight, a), (-weight, b)))
 
 
@@ -308,7 +308,14 @@ class Mixed(Composed):
 
 
 def mixture(parts: Sequence[Denoiser], weights: Sequence[float] | None = None) -> Mixed:
-    """Σ_k w_k p_k, with equal weights if none are given. Mixtures do not nest."""
+    """Σ_k w_k p_k.
+
+    Args:
+        parts: models of one space, none of them a mixture.
+        weights: w, of any sum; equal if not given.
+
+    InputError for a mixture within a mixture, and for weights that are negative or all 0.
+    """
     weights = weights or [1.0] * len(parts)
     if any(isinstance(part, Mixed) for part in parts):
         raise InputError("mixtures do not nest: give all components, with their weights, at once")

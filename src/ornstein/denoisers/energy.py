@@ -118,7 +118,10 @@ def energy_difference(
     the score is a gradient. The detours c lie half the line's length off its middle, in random directions.
 
     Args:
+        a, b: states at time t, (batch, ...).
+        t: time of the noise level, 0 = data, 1 = noise: a number, or one a sample.
         nodes: Gauss–Legendre points a line.
+        detours: triangles by which the error is found.
         keys: of the detours; those of a fixed seed if not given.
         denoiser: the model, (x_t, t, condition) → belief.
         condition: what each sample is given, name → (batch, ...); a missing name means that nothing is said.

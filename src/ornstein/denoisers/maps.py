@@ -5,7 +5,7 @@
 
 Densities change by the Jacobian, log p(field) = log p(x) − log |det ∂field/∂x|. What a map is made of may differ from
 sample to sample: it then names a condition, and `bound` puts in its place what the samples at hand are given. The maps
-themselves are in guidance/maps.py.
+themselves are in guidance/maps.
 """
 
 from abc import ABC, abstractmethod

@@ -190,7 +190,14 @@ def gaussian_mixture(
 
 
 def enumerated(space: Categorical, probs: Float[Tensor, "*states"]) -> Mixture:
-    """The exact denoiser of a distribution given as a table with one axis a position (probs[a, b, c] = p(abc))."""
+    """The exact denoiser of a distribution that is given as a table.
+
+    Args:
+        space: of the letters.
+        probs: an axis a position, probs[a, b, c] = p(abc); it need not be normalised.
+
+    InputError for a table of another shape.
+    """
     if probs.shape != (space.size,) * probs.ndim or space.shape != (probs.ndim,):
         raise InputError(f"a table over {space.shape} positions of {space.size} states, not {tuple(probs.shape)}")
     sequences = torch.cartesian_prod(*[torch.arange(space.size)] * probs.ndim).reshape(-1, probs.ndim)
@@ -213,9 +220,10 @@ def joint_mixture(
     Args:
         means: of the components, in the unit of x, (k, d).
         covs: covariance of each component, in the squared unit of x, (k, d, d).
+        tokens: those of each component, whole numbers from 0, (k, positions).
         weights: of the components; equal if not given, (k).
         schedule: α(t) and σ(t) of the noise.
-        categories: probabilities of the categories in each component.
+        categories: the space of the tokens; masked ones if not given.
     """
     size = int(tokens.max()) + 1
     categories = categories or Categorical.masked((tokens.shape[1],), size, RectifiedFlow())
@@ -254,6 +262,8 @@ def coupled(pairs: int, table: Float[Tensor, "size size"], space: Categorical | 
     """Pairs (i, L − 1 − i) with the joint law of the table: a hairpin of as many base pairs.
 
     Args:
+        pairs: how many; there are twice as many letters.
+        table: p(first letter, second letter) of a pair, (size, size), of sum 1.
         space: of the letters; masked ones if not given.
     """
     space = space or Categorical.masked((2 * pairs,), len(table))
@@ -268,6 +278,7 @@ def ring(modes: int = 8, radius: float = 1.0, std: float = 0.1, schedule: Schedu
     """`modes` equal Gaussians on a circle: the picture everybody draws first.
 
     Args:
+        modes: how many.
         radius: of the ring, in the unit of x.
         std: standard deviation in each degree of freedom, in the unit of x.
         schedule: α(t) and σ(t) of the noise.

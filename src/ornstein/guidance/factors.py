@@ -39,8 +39,8 @@ from .functions import (
     name_of,
     number_of,
     one_each,
-    require_finite,
     require_function,
+    require_log_g,
     require_weight,
 )
 from .slopes import bend, gradient, inner, learns
@@ -268,7 +268,7 @@ class Smooth(Factor):
             learning = learning and learns(value, mean)
             slope = differentiated(self, lambda: gradient(value.sum(), mean, create_graph=True))
             held = slope if learning else map_state(torch.Tensor.detach, slope)
-            require_finite(self, value, held)
+            require_log_g(self, value, held)
             towards = belief.covary(held)
             bent = differentiated(self, lambda: bend(slope, mean, towards, create_graph=learning))
         with torch.set_grad_enabled(learning):
@@ -353,7 +353,7 @@ class NoisyClassifierGuidance(ClassifierGuidance):
             value = self.weight * one_each(self, called(self, self.log_prob, code, t), code)
             learning = learning and learns(value, code)
             slope = differentiated(self, lambda: gradient(value.sum(), code, create_graph=learning))
-            require_finite(self, value, slope)
+            require_log_g(self, value, slope)
         return value if learning else value.detach(), space.apply_score(belief, slope, t)
 
 
@@ -379,7 +379,7 @@ class Reward(Factor):
     def log_expect(self, belief: Belief) -> Float[Tensor, " batch"]:
         likeliest = belief.logits.argmax(-1) if isinstance(belief, Probs) else belief.mean
         value = self.weight * one_each(self, called(self, self.reward, likeliest), likeliest, smooth=False).double()
-        require_finite(self, value)
+        require_log_g(self, value)
         return value
 
     def update(self, belief: Belief, x_t: State, t: Time, space: Space) -> Updated:

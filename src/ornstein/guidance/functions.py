@@ -84,7 +84,9 @@ def one_each(factor: Any, value: Any, code: Any, smooth: bool = True) -> Float[T
 
     Args:
         factor: of whose function this is, for errors.
-        value: the class by number; None = each sample's own.
+        value: what the function returned.
+        code: what it was given; its first axis counts the samples.
+        smooth: whether it must be differentiable where code wants gradients.
     """
     who, n = _named(factor), len(leaves(code)[0])
     if not isinstance(value, Tensor):
@@ -99,12 +101,13 @@ def one_each(factor: Any, value: Any, code: Any, smooth: bool = True) -> Float[T
     return value if value.is_floating_point() else value.double()
 
 
-def require_finite(factor: Any, value: Tensor, slope: Any = None) -> None:
+def require_log_g(factor: Any, value: Tensor, slope: Any = None) -> None:
     """InputError for a log g that is NaN or +∞, or a slope that is not finite; −∞ is what is impossible.
 
     Args:
         factor: of whose function this is, for errors.
-        value: the class by number; None = each sample's own.
+        value: log g, (batch,).
+        slope: its gradient, a tensor or several; None = it has none.
     """
     wrong = value.isnan() | value.isposinf()
     if bool(wrong.any()):

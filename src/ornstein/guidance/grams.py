@@ -18,8 +18,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..transforms import PIXELS, Basis, Separable
+from .krylov import conjugate_gradients
 from .operators import Operator
-from .solves import conjugate_gradients
 
 FORMED = 1024
 """The largest number of rows of which A Aᵀ is formed."""

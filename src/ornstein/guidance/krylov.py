@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from ..covariances import matrix_of
 from ..errors import InputError
 from ..keys import Keys
 from ..states import left, per_sample_sum
@@ -58,6 +59,9 @@ def conjugate_gradients(
     symmetric.) The residual is that of the system itself, |right − system(x)|, whatever the preconditioner.
 
     Args:
+        system: S, applied sample by sample.
+        right: b.
+        tolerance: of the residual, relative to |b|.
         iterations: the largest number of iterations.
         preconditioner: an approximate inverse of the system, positive; None = as it is. InputError if it shows not to
             be positive, or gives another shape.
@@ -162,12 +166,10 @@ def formed_log_determinant(system: Product, like: Float[Tensor, "batch ..."]) ->
     """log det of a positive system by all its columns, a product each.
 
     Args:
+        system: applied sample by sample.
         like: what it acts on.
     """
-    m = like[0].numel()
-    units = torch.eye(m).to(like).reshape(m, 1, *like.shape[1:])
-    columns = torch.stack([system(unit.expand_as(like)).flatten(1) for unit in units], 2)
-    return known(torch.linalg.slogdet(columns.double()).logabsdet)
+    return known(torch.linalg.slogdet(matrix_of(system, like).double()).logabsdet)
 
 
 def known(log_det: Float[Tensor, "#batch"]) -> Determinant:
@@ -180,6 +182,7 @@ def signs(like: Float[Tensor, "batch ..."], number: int, stream: str = "signs") 
 
     Args:
         like: whose shape of one sample, precision and device count.
+        number: how many vectors.
         stream: vectors of other names are independent.
     """
     coins = Keys.of(0, number).fold(stream).uniform(*like.shape[1:])

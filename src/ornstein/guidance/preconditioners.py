@@ -194,6 +194,7 @@ def shared(white: Operator, event: Float[Tensor, "batch ..."]) -> bool:
     """Whether an operator sees the same of every sample, found by showing it one state in each place.
 
     Args:
+        white: A.
         event: states, whose shape, precision and device count.
     """
     if len(event) == 1:
@@ -208,6 +209,7 @@ def columns(like: Float[Tensor, "batch ..."], function: Callable[[Tensor], Tenso
 
     Args:
         like: what it acts on, whose shape, precision and device count.
+        function: the map.
     """
     batch, m = len(like), prod(like.shape[1:])
     found = []
@@ -224,6 +226,7 @@ def formed(white: Operator, cov: Rooted, like: Float[Tensor, "batch ..."]) -> Fl
 
     Args:
         white: A, in units of the noise.
+        cov: C.
         like: what A gives, whose shape, precision and device count.
     """
     rows = columns(like, lambda u: white(cov(white.adjoint(u))).flatten(1)).double()

@@ -183,6 +183,7 @@ def solved(
 
     Args:
         sight: the measured directions and the noise.
+        belief: about x₀, of covariance C.
         limits: tolerance and number of iterations.
         prior: G, a covariance that is like C and costs nothing, by which an iterated solve is preconditioned.
     """
@@ -302,11 +303,11 @@ def _shared(white: Operator, residual: Tensor, cov: Rooted) -> tuple[Tensor, Ten
     system = Factored(torch.linalg.cholesky(formed(white, cov, residual)), residual)
     weights = system(residual)
     value = -0.5 * (per_sample_sum(residual.double() * weights) + system.determinant().log_det)
-    return value, cov(white.adjoint(weights)), Seen(cov, white, system)
+    return value, cov(white.adjoint(weights)), SharedRemaining(cov, white, system)
 
 
-class Seen(Downdated):
-    """What a covariance with a root is after S was formed for all samples at once.
+class SharedRemaining(Downdated):
+    """C − C Aᵀ S⁻¹ A C of a covariance with a root, once S was formed for all samples at once.
 
     Its products are two of C and a solve; the directions that it needs for its root are found when they are first asked
     for: with A C Aᵀ = V diag(κ) Vᵀ they are Q = κ^(−½) Vᵀ A L, and λ = κ/(1 + κ).

@@ -115,7 +115,8 @@ def anneal(
 
     Args:
         density: InputError if it is finite at none of the first particles, or 300 temperatures do not lead to it.
-        base: normalised, and wide enough: what it does not reach is not found.
+        base: normalised, and wide enough: what it does not reach is not found. `mcmc.proposals.wide` is of one width,
+            `mcmc.widths.widths` of several.
         move: that of the space if not given (`moves_for`), trajectories of several lengths for numbers, and for centred
             point clouds such exchanges and rotations as change their energy; its first step is in units of the base's
             spread, and follows the acceptance.

@@ -1,7 +1,7 @@
 """What `exact="mcmc"` makes samples exact for: a density that is known up to a constant.
 
 denoiser & Boltzmann(energy)     exp(−E) itself: the model is a fast way to draw, not part of the answer
-energy model & factor            p_θ(x₀) g(x₀), of a model that has a density (energetic.py) and smooth factors
+energy model & factor            p_θ(x₀) g(x₀), of a model that has a density (denoisers/energy.py) and smooth factors
 """
 
 from collections.abc import Callable, Mapping

@@ -20,7 +20,9 @@ def attend(
     On a CPU the fused kernel is kept for long sequences, whose weights would take more memory than anything else.
 
     Args:
-        k: keys of the attention, (batch, heads, tokens, channels).
+        q: queries of n tokens.
+        k, v: keys and values of the m tokens that they attend to.
+        said: which of these each query sees; None = all.
     """
     if q.is_cuda or q.shape[2] * k.shape[2] > _FUSED:
         return F.scaled_dot_product_attention(q, k, v, said)

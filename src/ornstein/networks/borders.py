@@ -71,6 +71,7 @@ def convolution(borders: Sequence[Border], into: int, out: int, kernel: int = 3,
         borders: the rule of each axis.
         into, out: channels.
         kernel: elements a side, an odd number.
+        stride: by which the length of each axis is divided.
     """
     return (Conv1d, Conv2d, Conv3d)[len(borders) - 1](into, out, kernel, stride, borders)
 

@@ -80,6 +80,7 @@ def _require_heads(level: int, channels: int) -> None:
 
 
 def group_norm(channels: int) -> nn.GroupNorm:
+    """In at most 16 groups of equal size."""
     return nn.GroupNorm(gcd(channels, 16), channels)
 
 

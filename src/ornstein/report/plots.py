@@ -52,12 +52,13 @@ def curves(
     log: str = "",
     size: tuple[float, float] = (5.0, 3.0),
 ) -> bytes:
-    """Named curves (x, y); `log` names the axes that are logarithmic, as in "xy".
+    """Named curves (x, y), as a picture.
 
     Args:
         lines: name → (x, y) of a curve.
         xlabel: of the horizontal axis.
         ylabel: of the vertical axis.
+        log: the axes that are logarithmic, as in "xy".
         size: width and height, inches.
     """
     canvas = empty(*size)

@@ -156,6 +156,7 @@ def log_prob_estimate(
         x0: clean states, (batch, ...): a tensor of the space's shape for each sample, or a dictionary of them for a
             product.
         keys: random keys, one a sample; they decide everything random.
+        steps: of the time grid.
         condition: what each sample is given, name → (batch, ...); a missing name means that nothing is said.
         least: the smallest noise level, in units of the data's standard deviation.
     """
@@ -211,7 +212,12 @@ def elbo(
 
 
 def bits_per_dimension(nats: Float[Tensor, " batch"], x0: Tensor) -> Float[Tensor, " batch"]:
-    """−log₂ p a number of the data."""
+    """−log₂ p a number of the data.
+
+    Args:
+        nats: log p(x₀), (batch,).
+        x0: clean states, (batch, ...).
+    """
     return -nats / (_dimension(x0) * log(2))
 
 

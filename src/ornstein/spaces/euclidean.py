@@ -24,7 +24,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..beliefs import Belief, Normal, added
-from ..covariances import Dense, Diagonal, Rooted, Tweedie
+from ..covariances import Dense, Diagonal, Rooted, Tweedie, matrix_of
 from ..errors import InputError, RecordError
 from ..keys import Keys
 from ..roots import Spectral, widened
@@ -158,9 +158,7 @@ class Euclidean(Space):
         """P C Pᵀ: a covariance over the flattened event, cut to the degrees of freedom."""
         if self.project(like) is like:
             return cov
-        basis = torch.eye(cov.shape[-1]).to(cov)
-        columns = [self.project(e.expand(len(like), -1).reshape(like.shape)).flatten(1) for e in basis]
-        onto = torch.stack(columns, 2)
+        onto = matrix_of(self.project, like.to(cov))
         return onto @ cov @ onto.mT
 
     def prior(self, keys: Keys) -> Float[Tensor, "batch ..."]:

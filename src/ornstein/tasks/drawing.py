@@ -57,6 +57,7 @@ def sample(
     """Draws n samples: the last event of `draws`.
 
     Args:
+        denoiser: the model, (x_t, t, condition) → belief.
         n: how many.
         steps: of the time grid; each way to draw has its own number if not given.
         how: Independent(...), Population(...) or MCMC(...) with their settings; or say `exact` and the settings here.
@@ -92,10 +93,13 @@ def draws(
 ) -> Stream[Samples]:
     """Events of drawing the n samples numbered from `first` on; the last one's `result` is all of them.
 
-    Closing the generator cancels. See `sample` for the arguments; `how` is Independent() if not given.
+    Closing the generator cancels.
 
     Args:
         denoiser: the model, (x_t, t, condition) → belief.
+        n: how many.
+        how: Independent(...), Population(...) or MCMC(...); Independent() if not given.
+        first: the number of the first sample.
         seed: of all random numbers.
         condition: what each sample is given, name → (batch, ...); a missing name means that nothing is said.
         settings: further JSON values for the manifest.
@@ -132,6 +136,7 @@ def blocks(
     population and of MCMC finish together.
 
     Args:
+        denoiser, n, how, seed, first, condition, settings: as those of `draws`.
         there: whether the samples of these numbers are there already, so that they need not be drawn.
     """
     how = how or Independent()

@@ -64,6 +64,8 @@ def drawing(
     Args:
         model: trained, so that it knows its domain.
         asked: the domain's request, a frozen dataclass.
+        n: how many.
+        first: the number of the first sample.
         said: settings of the way to draw; see engines.py.
         seed: of all random numbers.
         exact: off, particles or mcmc.

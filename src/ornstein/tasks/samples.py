@@ -245,6 +245,7 @@ def read_samples(folder: Path | str, *, allow_code: bool | str | Path = False, u
     yet, which it says.
 
     Args:
+        folder: of the samples.
         allow_code: see `load`.
         unfinished: of a folder that is not finished read what is there.
     """

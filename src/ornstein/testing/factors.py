@@ -30,6 +30,8 @@ def check_operator(
     InputError: the shape is not a sequence of sizes, or n not a number of events.
 
     Args:
+        operator: A.
+        shape: of one event.
         n: events; where the operator has a version for each of its samples, there are as many.
         tolerance: of the comparisons in double precision, relative to the lengths of what is compared; in single
             precision it is 1e-5, if that is more.
@@ -55,6 +57,9 @@ def check_factor(
     """Checks a factor on the beliefs of a denoiser at n states drawn from the prior, and the denoiser it guides.
 
     Args:
+        factor: log g.
+        denoiser: the model, (x_t, t, condition) → belief.
+        n: states.
         condition: what each sample is given, name → (batch, ...); a missing name means that nothing is said.
         tolerance: of the comparisons: the largest deviation allowed, in the unit of what is compared.
         t: time at which the claims are checked.

@@ -23,6 +23,9 @@ def check_map(
     """Checks a map on n states of a shape, given without the batch axis; of a map of a tensor.
 
     Args:
+        map: from the states to the field.
+        shape: of one state.
+        n: states.
         condition: what each of the n samples is given, where the map is made of conditions.
         tolerance: of the comparisons: the largest deviation allowed, in the unit of what is compared.
 

@@ -47,7 +47,7 @@ def read(space: Space, data: Dataset, records: Int64[Tensor, " batch"], where: s
     try:
         space.with_mask(condition.get("mask")).check(x0, where)
     except RecordError as error:
-        raise RecordError(error.where, int(records[error.provenance]), error.what) from None
+        raise RecordError(error.where, int(records[error.record]), error.what) from None
     for name, value in condition.items():
         infinite = value.isinf().nonzero()
         if len(infinite):

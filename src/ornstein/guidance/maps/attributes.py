@@ -89,6 +89,7 @@ def lined(map: Map, name: str, x: Tensor) -> Tensor:
 
 
 def require_tensor(map: Map, x: Any) -> Tensor:
+    """The field, in the name of a map; InputError unless it is a tensor of floating-point numbers."""
     if not isinstance(x, Tensor) or not x.is_floating_point():
         found = f"numbers of {x.dtype}" if isinstance(x, Tensor) else f"a {type(x).__name__}"
         raise InputError(f"{map.name}: a field is a tensor of floating-point numbers, found {found}")

@@ -11,13 +11,15 @@ from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Inexact
-from scipy.fft import next_fast_len
 from torch import Tensor
 
 from ...borders import Border, borders_of, extended, folded, require_reach
+from ...deferred import deferred
 from ...errors import InputError
 from ..values import Numbers, as_field, as_numbers
 from .base import Operator, matched, once, require_axes, require_flag, require_samples
+
+scipy_fft: Any = deferred("scipy.fft")
 
 _MIRRORED = ("reflect", "symmetric")
 
@@ -106,7 +108,7 @@ class Convolution(Operator):
         if border == "periodic":
             return size
         reach = side // 2
-        return int(next_fast_len(size + (reach if border == "zero" else 2 * reach), real=True) or 0)
+        return int(scipy_fft.next_fast_len(size + (reach if border == "zero" else 2 * reach), real=True) or 0)
 
     def _spectrum(self, sizes: list[int], real: bool, conjugate: bool, like: Tensor) -> Tensor:
         """The transform of the kernel, its middle at the origin, or the conjugate: one for all samples or one each."""

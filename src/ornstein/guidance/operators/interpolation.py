@@ -12,14 +12,16 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Inexact
-from scipy.sparse import csr_matrix
 from torch import Tensor
 
 from ...borders import each_axis
+from ...deferred import deferred
 from ...errors import InputError
 from ..values import Numbers, as_places
 from .base import Operator, require_axes, require_event, require_flag, require_samples
 from .sparse import Sparse
+
+sparse: Any = deferred("scipy.sparse")
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +119,7 @@ class Interpolation(Operator):
             columns.append(cells)
         return np.stack(columns, 1)
 
-    def _matrix(self, cells: np.ndarray) -> csr_matrix:
+    def _matrix(self, cells: np.ndarray) -> Any:
         """One row a point; of several samples the blocks of a diagonal."""
         each = zip(cells.T, self.shape, self._words(), strict=True)
         corners = [self._corners(*of) for of in each]
@@ -130,7 +132,7 @@ class Interpolation(Operator):
             weights.append(np.prod([weight for _, weight in corner], 0))
         rows = np.tile(np.arange(count), len(places))
         shape = count, size * (int(sample[-1]) + 1)
-        made = csr_matrix((np.concatenate(weights), (rows, np.concatenate(places))), shape)
+        made = sparse.csr_matrix((np.concatenate(weights), (rows, np.concatenate(places))), shape)
         made.eliminate_zeros()
         return made
 

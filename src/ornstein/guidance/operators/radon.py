@@ -14,13 +14,15 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Inexact
-from scipy.sparse import csr_matrix, vstack
 from torch import Tensor
 
+from ...deferred import deferred
 from ...errors import InputError
 from ..values import Numbers, as_places, is_number
 from .base import Operator, require_axes
 from .sparse import Sparse
+
+sparse: Any = deferred("scipy.sparse")
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,11 +73,11 @@ class Radon(Operator):
     def _applied(self, matrix: Any, x: Tensor, shape: Sequence[int]) -> Tensor:
         return matrix(x.flatten(-2).flatten(0, -2).T).T.reshape(*x.shape[:-2], *shape)
 
-    def _matrix(self) -> csr_matrix:
+    def _matrix(self) -> Any:
         radians = np.deg2rad(self.angles.cpu().numpy())
-        return csr_matrix(vstack([self._rays(angle) for angle in radians], format="csr"))
+        return sparse.csr_matrix(sparse.vstack([self._rays(angle) for angle in radians], format="csr"))
 
-    def _rays(self, angle: float) -> csr_matrix:
+    def _rays(self, angle: float) -> Any:
         """The rays of one angle, a row each."""
         n, count = self.size, self._measured[1]
         cos, sin = np.cos(angle), np.sin(angle)
@@ -95,4 +97,4 @@ class Radon(Operator):
             places.append(place[inside])
             values.append(weight[inside])
         entries = np.concatenate(values), (np.concatenate(rows), np.concatenate(places))
-        return csr_matrix(entries, (count, n * n))
+        return sparse.csr_matrix(entries, (count, n * n))

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from jaxtyping import Inexact
-from scipy.sparse import csr_matrix
 from torch import Tensor
 
 from .base import once
@@ -18,10 +17,10 @@ class Sparse:
     """A real sparse matrix M and its products M x and Mᵀ y, of columns of real or complex numbers.
 
     Attributes:
-        make: the matrix, in float64; called once.
+        make: the matrix, a scipy.sparse.csr_matrix in float64; called once.
     """
 
-    make: Callable[[], csr_matrix]
+    make: Callable[[], Any]
     _kept: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
 
     def __call__(self, x: Inexact[Tensor, "columns k"]) -> Inexact[Tensor, "rows k"]:
@@ -66,7 +65,7 @@ class _Product(torch.autograd.Function):
         return _applied(along[0], ctx.matrix, ctx.transposed)
 
 
-def _torch_of(matrix: csr_matrix, like: Tensor) -> Tensor:
+def _torch_of(matrix: Any, like: Tensor) -> Tensor:
     parts = [torch.from_numpy(part) for part in (matrix.indptr, matrix.indices, matrix.data)]
     with warnings.catch_warnings():  # that compressed sparse rows are new in torch
         warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")

@@ -46,7 +46,7 @@ class Evidence:
 
 
 def of_samples(samples: Samples, model: Path | str | None, data: str | None) -> Evidence:
-    """The evidence on samples that were just drawn; see `gathered` for the arguments."""
+    """The evidence on samples that were just drawn; see `trust` for the arguments."""
     return _with_model("samples that are in no folder", samples.record(), samples, None, (), model, data)
 
 
