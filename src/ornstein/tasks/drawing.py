@@ -18,7 +18,6 @@ from ..denoisers.mapped import physical
 from ..deprecation import renamed
 from ..errors import InputError
 from ..events import Event, Stream, finished, part
-from ..guidance.values import as_tensor
 from ..keys import Keys
 from ..mcmc.correction import corrected, shuffled
 from ..mcmc.discrete import moves_for
@@ -29,6 +28,7 @@ from ..sampling.kernels import SamplerState
 from ..sampling.sampler import Sampler
 from ..states import batch_size as batch_size_of
 from ..states import cast, leaves, take, to_device
+from ..values import as_tensor
 from .checks import (
     require_factors_outside,
     require_map,

@@ -15,7 +15,7 @@ from scipy.fft import next_fast_len
 from torch import Tensor
 
 from ...errors import InputError
-from ..values import Numbers, as_field, as_numbers
+from ...values import Numbers, as_field, as_numbers
 from .base import Operator, matched, once, require_axes, require_flag, require_samples
 from .borders import Border, borders_of, extended, folded, require_reach
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from ...errors import InputError
-from ..values import is_number
+from ...values import is_number
 from .base import Operator, each_axis, require_axes
 from .borders import Border, borders_of, extended, folded, require_reach
 

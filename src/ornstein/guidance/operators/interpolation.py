@@ -16,7 +16,7 @@ from scipy.sparse import csr_matrix
 from torch import Tensor
 
 from ...errors import InputError
-from ..values import Numbers, as_places
+from ...values import Numbers, as_places
 from .base import Operator, each_axis, require_axes, require_event, require_flag, require_samples
 from .sparse import Sparse
 

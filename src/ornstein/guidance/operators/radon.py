@@ -18,7 +18,7 @@ from scipy.sparse import csr_matrix, vstack
 from torch import Tensor
 
 from ...errors import InputError
-from ..values import Numbers, as_places, is_number
+from ...values import Numbers, as_places, is_number
 from .base import Operator, require_axes
 from .sparse import Sparse
 

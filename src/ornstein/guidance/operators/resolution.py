@@ -9,7 +9,7 @@ from jaxtyping import Inexact
 from torch import Tensor
 
 from ...errors import InputError
-from ..values import Numbers, as_places
+from ...values import Numbers, as_places
 from .base import Operator, each_axis, matched, misfit, once, require_axes, require_inexact
 from .borders import Border, borders_of, extended, folded, require_reach
 
