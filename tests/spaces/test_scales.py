@@ -18,6 +18,7 @@ from ornstein.guidance.constraints import boundary
 from ornstein.guidance.factors import Energy
 from ornstein.guidance.measurements import Measurement
 from ornstein.guidance.operators import Mask
+from ornstein.networks import Fields
 from ornstein.roots import Spectral, estimated, power_law
 from ornstein.schedules import RectifiedFlow
 from ornstein.spaces import Euclidean
@@ -103,6 +104,8 @@ SETTINGS: list[tuple[dict[str, Any], str]] = [
     ({"noise_cov": C * nan}, r"noise_cov: element \(0, 0\) is nan"),
     ({"noise_cov": Spectral(WAVES, torch.ones(3, 4, 4))}, "noise_cov: a spectrum over 4×4 of 3 samples"),
     ({"noise_cov": N, "mask": torch.ones(2, 4, 4, dtype=torch.bool)}, "under a mask"),
+    ({"mask": torch.ones(2, 4, 4)}, "a mask is of true and false, found torch.float32"),
+    ({"mask": "sea"}, "a mask is of true and false, found str"),
     ({"data_std": C + -100.0}, r"data_std: element \(0, 0\) is -"),
     ({"data_std": "1"}, "data_std is '1'"),
     ({"data_std": None}, "data_std is None"),
@@ -198,3 +201,30 @@ def test_fields_and_mixtures_name_what_is_wrong(made: Callable[[], Any], message
 def test_an_axis_alone_has_a_border() -> None:
     held = boundary(0.0, SHAPE, axes=-1)
     assert held.operator(ONE[None]).shape == (1, 8)
+
+
+def test_a_mask_is_not_broadcast_beyond_the_data() -> None:
+    space = Euclidean((1, 4, 4))
+    for shape in ((2, 3, 4, 4), (2, 4, 4)):
+        with pytest.raises(InputError, match="does not fit data of shape"):
+            space.with_mask(torch.ones(shape, dtype=torch.bool)).project(torch.ones(2, 1, 4, 4))
+
+
+TOLD: list[tuple[dict[str, Any], str]] = [
+    ({"channels": True}, "channels is True"),
+    ({"conditions": ["a"]}, "conditions are .* expected a dictionary"),
+    ({"conditions": {1: 1}}, "conditions are .* expected a dictionary"),
+    ({"scalars": 3}, "scalars are 3"),
+    ({"borders": None}, "borders are None"),
+    ({"coordinates": "yes"}, "coordinates is 'yes'"),
+    ({"mask": torch.ones(8, 8)}, "mask is tensor"),
+    ({"static": torch.ones(0, 8, 8)}, r"static is torch.float32 of shape \(0, 8, 8\)"),
+    ({"static": "land"}, "static is a str"),
+]
+
+
+@pytest.mark.parametrize(("told", "message"), TOLD)
+def test_what_networks_of_fields_cannot_be_told_is_named(told: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Fields(**({"channels": 1} | told))
+    assert Fields(1, static=np.ones((1, 8, 8))).inputs == 2  # pyright: ignore[reportArgumentType]

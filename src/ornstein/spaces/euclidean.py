@@ -144,11 +144,19 @@ class Euclidean(Space):
 
     def project(self, x: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
         """The orthogonal projection onto the degrees of freedom: zero where nothing exists."""
-        return x if self.mask is None else x * left(self.mask, x)
+        return x if self.mask is None else x * self._existing(x)
 
     def freedom(self, x: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
         """Degrees of freedom an element; sums to the rank of `project`, sample by sample."""
-        return torch.ones_like(x) if self.mask is None else left(self.mask, x).to(x).expand_as(x)
+        return torch.ones_like(x) if self.mask is None else self._existing(x).to(x).expand_as(x)
+
+    def _existing(self, x: Tensor) -> Tensor:
+        """The mask with the axes of x; InputError where it is larger than x, which would be broadcast."""
+        assert self.mask is not None
+        exists = left(self.mask, x)
+        if any(own not in (1, whole) for own, whole in zip(exists.shape[1:], x.shape[1:], strict=True)):
+            raise InputError(f"a mask of shape {tuple(self.mask.shape)} does not fit data of shape {tuple(x.shape)}")
+        return exists
 
     def within(self, cov: Float[Tensor, "batch d d"], like: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch d d"]:
         """P C Pᵀ: a covariance over the flattened event, cut to the degrees of freedom."""

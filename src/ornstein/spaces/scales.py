@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+import torch
 from torch import Tensor
 
 from ..errors import InputError
@@ -35,6 +36,9 @@ def settle(space: "Euclidean") -> None:
         raise InputError(f"schedule is a {type(space.schedule).__name__}, expected a Schedule, such as Cosine()")
     if space.weighting not in get_args(Weighting):
         raise InputError(f"weighting is {space.weighting!r}, expected one of {', '.join(get_args(Weighting))}")
+    if space.mask is not None and not (isinstance(space.mask, Tensor) and space.mask.dtype == torch.bool):
+        found = space.mask.dtype if isinstance(space.mask, Tensor) else type(space.mask).__name__
+        raise InputError(f"a mask is of true and false, found {found}")
     _settle_noise(space)
     object.__setattr__(space, "data_std", _data_std(space))
     if space.element_weights is not None:
