@@ -10,6 +10,7 @@ width of a millionth there. Batch axes of length 1 stand for all samples.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from jaxtyping import Float
@@ -18,7 +19,8 @@ from torch import Tensor
 from .covariances import Rooted
 from .errors import InputError
 from .states import Time, left
-from .transforms import PIXELS, Basis, Separable
+from .transforms import PIXELS, Basis, Separable, require_basis
+from .values import Numbers, as_constants, is_number, require_positive
 
 _ALL = 1 - 1e-12
 """A larger share is all of it; in densities what is certain still has a width, of a millionth."""
@@ -37,7 +39,7 @@ class Spectral(Rooted):
     variance: Float[Tensor, "#batch ..."]
 
     @classmethod
-    def of(cls, variance: Float[Tensor, "..."], basis: Basis = PIXELS) -> "Spectral":
+    def of(cls, variance: Numbers, basis: Basis = PIXELS) -> "Spectral":
         """The same for all samples.
 
         Args:
@@ -46,12 +48,25 @@ class Spectral(Rooted):
 
         InputError unless the variances are positive and finite, and the basis fits their shape.
         """
-        basis.require_fit(variance.shape)
-        wrong = (~(variance > 0) | ~variance.isfinite()).nonzero()
-        if len(wrong):
-            place, value = tuple(wrong[0].tolist()), variance[tuple(wrong[0])].item()
-            raise InputError(f"spectrum: element {place} is {value}, expected a positive finite variance")
-        return cls(basis, variance.double()[None])
+        require_basis(basis)
+        variances = as_constants(variance, "spectrum").double()
+        basis.require_fit(variances.shape)
+        made = cls(basis, variances[None])
+        made.require_positive("spectrum")
+        return made
+
+    def require_positive(self, what: str) -> None:
+        """InputError, naming `what` it is, unless every variance is positive and finite."""
+        if self._wrong is not None:
+            _, *place = self._wrong
+            value = self.variance[self._wrong].item()
+            raise InputError(f"{what}: element {tuple(place)} is {value}, expected a positive finite variance")
+
+    @cached_property
+    def _wrong(self) -> tuple[int, ...] | None:
+        """Where the first variance is that cannot be one."""
+        wrong = (~(self.variance > 0) | ~self.variance.isfinite()).nonzero()
+        return tuple(wrong[0].tolist()) if len(wrong) else None
 
     def __repr__(self) -> str:
         return f"Spectral({self.basis}, {' × '.join(map(str, self.shape))})"
@@ -120,6 +135,9 @@ class Spectral(Rooted):
         return bool(torch.allclose(self.variance.double(), other.variance.double(), rtol=1e-6, atol=0))
 
     def _scaled(self, factor: Tensor, x: Tensor) -> Tensor:
+        if not isinstance(x, Tensor) or not x.is_floating_point():
+            found = x.dtype if isinstance(x, Tensor) else type(x).__name__
+            raise InputError(f"a spectrum acts on real floating-point fields, found {found}")
         if tuple(x.shape[1:]) != self.shape:
             raise InputError(f"a spectrum over events of shape {self.shape} does not fit {tuple(x.shape[1:])}")
         return self.basis.inverse(factor.to(x) * self.basis.forward(x))
@@ -288,27 +306,42 @@ def power_law(
         outer: the frequency, in cycles a grid step, below which the spectrum is flat; 0 = one cycle over the longest
             side.
         std: of one value of the field, its root mean square.
+
+    InputError for a basis without frequencies, and for settings of which no spectrum can be made.
     """
+    if not isinstance(basis, Separable):
+        raise InputError(f"power_law: basis is a {type(basis).__name__}, expected waves: Separable, or periodic(axes)")
+    if not is_number(exponent):
+        raise InputError(f"power_law: exponent is {exponent!r}, expected a finite number")
+    if not is_number(outer) or outer < 0:
+        raise InputError(f"power_law: outer is {outer!r}, expected a frequency, or 0")
+    require_positive("power_law: std", std)
     k = basis.frequencies(shape)
     least = outer or 1 / max([*list(shape)[-len(basis.axes) :], 1])
     power = (k**2 + least**2) ** (-exponent / 2)
     return Spectral.of(std**2 * power / power.mean(), basis)
 
 
-def estimated(fields: Float[Tensor, "records ..."], basis: Basis, floor: float = 1e-6) -> Spectral:
+def estimated(fields: Numbers, basis: Basis, floor: float = 1e-6) -> Spectral:
     """The covariance of data about their mean, if it is diagonal in the basis.
 
     Args:
-        fields: records of clean data.
+        fields: records of clean data, (records, ...).
         basis: in which it is taken to be diagonal.
         floor: the least variance of a mode, as a share of the mean over all: modes that the data lack keep so much.
+
+    InputError for fewer than two records, for records that do not differ, and for what the basis does not fit.
     """
-    if len(fields) < 2:
-        raise InputError(f"spectrum: {len(fields)} records, expected at least 2")
-    if not fields.isfinite().all():
-        raise InputError("spectrum: the data hold numbers that are not finite")
-    basis.require_fit(fields.shape[1:])
-    power = basis.forward((fields - fields.mean(0)).double()).square().sum(0) / (len(fields) - 1)
+    require_basis(basis)
+    if not is_number(floor) or not 0 < floor < 1:
+        raise InputError(f"estimated: floor is {floor!r}, expected a share of the mean variance, in (0, 1)")
+    records = as_constants(fields, "estimated: fields").double()
+    if not records.ndim or len(records) < 2:
+        raise InputError(f"estimated: fields have the shape {tuple(records.shape)}, expected at least 2 records")
+    basis.require_fit(records.shape[1:])
+    power = basis.forward(records - records.mean(0)).square().sum(0) / (len(records) - 1)
+    if not power.any():
+        raise InputError(f"estimated: all {len(records)} fields are the same, expected some that differ")
     return Spectral.of(power.clamp(min=floor * float(power.mean())), basis)
 
 

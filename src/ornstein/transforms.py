@@ -15,13 +15,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import pi, prod
-from typing import Literal, get_args
+from numbers import Integral
+from typing import Any, Literal, get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from .errors import InputError
+from .values import Numbers, as_constants, is_number, require_whole
 
 Axis = Literal["fourier", "sine", "cosine", "pixels"]
 
@@ -57,6 +59,8 @@ class Separable(Basis):
     axes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if isinstance(self.axes, str) or not isinstance(self.axes, Sequence):
+            raise InputError(f"basis: axes are {self.axes!r}, expected a word an axis, such as ('fourier', 'fourier')")
         object.__setattr__(self, "axes", tuple(self.axes))
         for word in self.axes:
             if word not in get_args(Axis):
@@ -69,6 +73,7 @@ class Separable(Basis):
         return self._turned(coefficients, transpose=True)
 
     def require_fit(self, shape: Sequence[int]) -> None:
+        require_sizes(shape)
         if len(shape) < len(self.axes):
             raise InputError(f"a basis of the axes {self.axes} does not fit events of shape {tuple(shape)}")
 
@@ -91,6 +96,8 @@ class Separable(Basis):
     def _turned(self, x: Tensor, transpose: bool) -> Tensor:
         if x.ndim <= len(self.axes):
             raise InputError(f"a basis of the axes {self.axes} does not fit events of shape {tuple(x.shape[1:])}")
+        if x.dtype in (torch.half, torch.bfloat16):  # which have no Fourier transform
+            return self._turned(x.float(), transpose).to(x.dtype)
         places = list(enumerate(self.axes, start=-len(self.axes)))
         periodic = [place for place, word in places if word == "fourier"]
         if periodic:
@@ -116,23 +123,30 @@ class Orthogonal(Basis):
         matrix: a basis vector a column, (d, d).
     """
 
-    matrix: Float[Tensor, "d d"]
+    matrix: Numbers
 
     def __post_init__(self) -> None:
-        matrix = self.matrix
-        if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not matrix.isfinite().all():
-            raise InputError(f"basis: the matrix has the shape {tuple(matrix.shape)}, expected d finite columns of d")
+        matrix = as_constants(self.matrix, "basis: matrix").double()
+        object.__setattr__(self, "matrix", matrix)
+        if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not len(matrix):
+            raise InputError(f"basis: the matrix has the shape {tuple(matrix.shape)}, expected d columns of d")
         off = float((matrix.double().T @ matrix.double() - torch.eye(len(matrix)).double()).abs().max())
         if off > 1e-4:
             raise InputError(f"basis: the columns of the matrix are not orthonormal: UᵀU − 1 is up to {off:.1e}")
 
+    def __repr__(self) -> str:
+        return f"Orthogonal({len(self.matrix)} vectors)"
+
     def forward(self, x: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
+        self.require_fit(x.shape[1:])
         return (x.flatten(1) @ self.matrix.to(x)).reshape(x.shape)
 
     def inverse(self, coefficients: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
+        self.require_fit(coefficients.shape[1:])
         return (coefficients.flatten(1) @ self.matrix.to(coefficients).T).reshape(coefficients.shape)
 
     def require_fit(self, shape: Sequence[int]) -> None:
+        require_sizes(shape)
         if prod(shape) != len(self.matrix):
             raise InputError(f"a basis of {len(self.matrix)} vectors does not fit events of shape {tuple(shape)}")
 
@@ -146,7 +160,21 @@ PIXELS = Separable()
 
 def periodic(axes: int = 2) -> Separable:
     """Waves along so many last axes, each of them periodic."""
+    require_whole("periodic: axes", axes, 1)
     return Separable(("fourier",) * axes)
+
+
+def require_basis(basis: Any) -> None:
+    """InputError unless it is one."""
+    if not isinstance(basis, Basis):
+        raise InputError(f"basis is a {type(basis).__name__}, expected Separable(axes) or Orthogonal(matrix)")
+
+
+def require_sizes(shape: Any) -> None:
+    """InputError unless it is the shape of an event: whole positive numbers."""
+    sizes = shape if isinstance(shape, Sequence) and not isinstance(shape, str) else [None]
+    if not all(is_number(n) and isinstance(n, Integral) and int(n) > 0 for n in sizes):
+        raise InputError(f"the shape of an event is {shape!r}, expected whole positive numbers, one an axis")
 
 
 def _along(matrix: Float[Tensor, "n n"], x: Tensor, place: int) -> Tensor:

@@ -13,10 +13,12 @@ from ornstein.config import TrainConfig
 from ornstein.denoisers.base import Condition, Denoiser, Guided, NeuralDenoiser, Traits, with_covariance
 from ornstein.denoisers.composition import Autoguidance, ClassifierFreeGuidance, Composed, mixture, negation, product
 from ornstein.denoisers.energy import EnergyDenoiser, energy_difference, score
+from ornstein.denoisers.fields import gaussian_field
 from ornstein.errors import InputError
 from ornstein.guidance.factors import Energy
 from ornstein.keys import Keys
 from ornstein.report.plots import landscape
+from ornstein.roots import power_law
 from ornstein.sampling.grids import asinh, plan
 from ornstein.sampling.sampler import Sampler
 from ornstein.schedules import EDM, Cosine, RectifiedFlow
@@ -24,6 +26,7 @@ from ornstein.spaces import Categorical, Centered, Euclidean
 from ornstein.training.datasets import Arrays
 from ornstein.training.feeding import Batch
 from ornstein.training.trainer import Trainer, losses
+from ornstein.transforms import periodic
 from worlds import MeanOnly, anisotropic, assert_close, double, rejected, sequences, single, smooth
 
 KEYS = Keys.of(1, 5)
@@ -40,6 +43,26 @@ def assert_slope_is_score(denoiser: Denoiser, x: Tensor, t: Any, condition: Cond
     x = x.clone().requires_grad_()
     (slope,) = torch.autograd.grad(denoiser.log_density(x, t, condition).sum(), x)
     assert_close(slope, score(denoiser, x.detach(), t, condition).detach(), 1e-8)
+
+
+def coloured() -> Denoiser:
+    """A random field under noise that has a spectrum of its own."""
+    return gaussian_field(power_law((3, 4), 3.0, periodic()), noise_cov=power_law((3, 4), 1.0, periodic(), std=0.5))
+
+
+@pytest.mark.parametrize("t", [0.1, 0.6, torch.tensor([0.1, 0.3, 0.5, 0.7, 0.9])])
+def test_scores_under_noise_with_a_spectrum(t: Any) -> None:
+    x, y = KEYS.fold("x").normal(3, 4).double(), KEYS.fold("y").normal(3, 4).double()
+    field = coloured()
+    assert_slope_is_score(field, x, t)
+    difference, error = energy_difference(field, x, y, t)
+    assert_close(difference, field.log_density(x, t) - field.log_density(y, t), 1e-6)
+    assert error.max() < 1e-6
+
+
+def test_there_is_no_score_without_noise() -> None:
+    with pytest.raises(InputError, match="times above 0"):
+        score(WORLD, X, 0.0)
 
 
 # Log-densities ----------------------------------------------------------------------------------------

@@ -225,7 +225,7 @@ def test_fields_of_one_precision_stay_so() -> None:
     [
         (
             {"noise_cov": power_law((4, 4), 3, periodic())},
-            r"noise_cov: a spectrum over \(1, 4, 4\), expected",
+            r"noise_cov: a spectrum over 4×4, expected one over \(8, 6\)",
         ),
         ({"data_std": torch.ones(3)}, r"data_std has the shape \(3,\), expected \(8, 6\)"),
         ({"data_std": torch.zeros(SHAPE)}, r"element \(0, 0\) is 0.0, expected a positive number"),

@@ -12,7 +12,9 @@ from ornstein.mcmc.annealing import anneal
 from ornstein.mcmc.densities import Density
 from ornstein.mcmc.proposals import wide
 from ornstein.mcmc.widths import widths
+from ornstein.roots import power_law
 from ornstein.spaces import Centered, Euclidean, Transition
+from ornstein.transforms import periodic
 from worlds import assert_close, double, rejected
 
 N = 4000
@@ -35,6 +37,14 @@ def test_it_is_drawn_as_it_says(space: Euclidean) -> None:
     freedom = space.freedom(x[:1]).flatten()
     off = x.flatten(1) ** 2 - 0.25 * (1 + 4 + 16) / 3 * freedom
     assert (off.mean(0) / (off.std(0) / N**0.5)).abs().max() < 4
+
+
+def test_noise_with_a_spectrum_is_drawn_as_it_says() -> None:
+    space = Euclidean((4, 4), noise_cov=power_law((4, 4), 3.0, periodic(), std=0.5))
+    base = widths(space, 0.5)
+    x = base.sample(Keys.of(0, N))
+    ratio = (wide(space, 0.5).log_prob(x) - base.log_prob(x)).exp()
+    assert abs(ratio.mean() - 1) < 4 * ratio.std() / N**0.5
 
 
 def assert_finds_the_far_mode(base: Transition) -> None:

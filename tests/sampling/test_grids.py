@@ -12,6 +12,7 @@ from torch import Tensor
 from ornstein.beliefs import Normal
 from ornstein.denoisers.base import Denoiser
 from ornstein.denoisers.oracles import Mixture
+from ornstein.errors import InputError
 from ornstein.keys import Keys
 from ornstein.sampling import grids
 from ornstein.sampling.grids import FAR, Grid
@@ -54,6 +55,18 @@ def test_what_is_refused() -> None:
         grids.uniform(0)
     with pytest.raises(ValueError, match="no grid 'best'; there are uniform, log-snr, karras, asinh, flow"):
         grids.named("best", 5, Euclidean((1,)))
+    for name in grids.NAMED:
+        for steps in (0, -3):
+            with pytest.raises(InputError, match=f"at least one step, not {steps}"):
+                grids.named(name, steps, Euclidean((1,)))
+    for wrong, name in (
+        (lambda: grids.log_snr(5, Euclidean((1,)), least=0.0), "least is 0.0"),
+        (lambda: grids.karras(5, Euclidean((1,)), rho=0.0), "rho is 0.0"),
+        (lambda: grids.asinh(5, Euclidean((1,)), knee=-1.0), "knee is -1.0"),
+        (lambda: grids.flow(5, Euclidean((1,)), shift=0.0), "shift is 0.0"),
+    ):
+        with pytest.raises(InputError, match=name):
+            wrong()
 
 
 def test_spaces_without_a_flow_are_walked_uniformly() -> None:

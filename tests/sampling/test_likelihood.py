@@ -14,7 +14,10 @@ from ornstein.denoisers.base import Denoiser, NeuralDenoiser, Traits
 from ornstein.denoisers.composition import ClassifierFreeGuidance, mixture
 from ornstein.denoisers.energy import EnergyDenoiser
 from ornstein.denoisers.oracles import GaussianComponents, Mixture, enumerated
+from ornstein.errors import InputError
 from ornstein.guidance.factors import Energy
+from ornstein.guidance.measurements import Measurement
+from ornstein.guidance.operators import Mask
 from ornstein.keys import Keys
 from ornstein.sampling.flows import draw_with_log_prob
 from ornstein.sampling.grids import SOLVER, log_snr
@@ -260,3 +263,29 @@ def test_draws_without_a_density_are_refused() -> None:
         draw_with_log_prob(mixture([world, smooth()]), keys)
     with pytest.raises(ValueError, match="whole continuous data, not for Categorical data"):
         draw_with_log_prob(sequences("masked"), keys)
+
+
+@pytest.mark.parametrize("density", [log_prob, lambda *a: log_prob_estimate(a[0], a[1], Keys.of(0, 2))])
+def test_what_has_no_density_is_refused_not_weighed(density: Any) -> None:
+    """Factors' updates have no derivative: under an exact posterior the numbers were off by a hundred nats."""
+    world, x = anisotropic(), torch.zeros(2, 2).double()
+    with pytest.raises(InputError, match="factors' updates have no derivative"):
+        density(world & Measurement([1.0], Mask([True, False]), 0.3), x)
+    with pytest.raises(InputError, match=r"x0: record 1, element \(0,\) is nan"):
+        density(world, torch.tensor([[0.0, 0.0], [torch.nan, 0.0]]).double())
+    with pytest.raises(InputError, match=r"x0: records must have shape \(2,\), found \(1,\)"):
+        density(world, x[:, :1])
+
+
+def test_walks_of_no_step_and_no_noise_are_refused() -> None:
+    world, x = anisotropic(), torch.zeros(2, 2).double()
+    for asked, message in {
+        (lambda: log_prob(world, x, steps=0), "steps is 0"),
+        (lambda: log_prob(world, x, steps=5, least=0.0), "least is 0.0"),
+        (lambda: draw_with_log_prob(world, Keys.of(0, 2), steps=0), "steps is 0"),
+        (lambda: draw_with_log_prob(world, Keys.of(0, 2), least=-1.0), "least is -1.0"),
+        (lambda: elbo(world, torch.zeros(2, 2, dtype=torch.long), Keys.of(0, 2)), "of categories, not of Euclidean"),
+        (lambda: elbo(sequences("masked"), torch.zeros(2, 3, dtype=torch.long), Keys.of(0, 2), steps=0), "steps is 0"),
+    }:
+        with pytest.raises(InputError, match=message):
+            asked()

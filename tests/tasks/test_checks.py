@@ -9,10 +9,10 @@ import torch
 import ornstein
 from ornstein import InputError
 from ornstein.denoisers.base import require_guide
-from ornstein.guidance.values import is_number, require_whole
 from ornstein.sampling.kernels import Predictor, Restart, require_eta, require_order
 from ornstein.tasks.checks import require_sense, require_start
 from ornstein.tasks.drawing import sample
+from ornstein.values import is_number, require_whole
 from worlds import anisotropic, sequences
 
 NOT_WHOLE: list[Any] = [0, -1, 2.5, "3", None, inf, nan, True, [4]]

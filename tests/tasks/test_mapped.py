@@ -426,6 +426,7 @@ def test_a_map_of_large_fields_is_on_record_by_what_it_holds() -> None:
         ({"coarse": torch.zeros(2, 3)}, r"base, the condition 'coarse', has the shape \(3,\), which does not line up"),
         ({"coarse": torch.tensor([[0.0, torch.nan]] * 2)}, "base, the condition 'coarse': element .* is nan"),
         ({"coarse": torch.zeros(3, 2)}, "condition 'coarse' has 3 values, expected one for each of 2 samples"),
+        ({"coarse": torch.tensor(1.0)}, "condition 'coarse' is one value, expected one for each of 2 samples"),
     ],
 )
 def test_what_the_map_is_made_of_is_asked_for_before_anything_is_drawn(condition: Any, message: str) -> None:

@@ -28,6 +28,7 @@ from ..keys import Keys
 from ..spaces import Categorical, Euclidean, Product
 from ..spaces.categorical import draw
 from ..states import State, Time, batch_size, leaves
+from ..values import as_places, is_number
 from .base import Condition, Denoiser, Guide, Guided, Traits, carry
 from .maps import Map
 
@@ -202,6 +203,11 @@ class Composed(Denoiser):
     interval: tuple[float, float] = (0.0, 1.0)
 
     def __post_init__(self) -> None:
+        for weight, part in self.parts:
+            if not isinstance(part, Denoiser):
+                raise InputError(f"a {self._kind} is of denoisers, found a {type(part).__name__}")
+            if not is_number(weight):
+                raise InputError(f"a weight of a {self._kind} is {weight!r}, expected a finite number")
         if abs(sum(weight for weight, _ in self.parts) - 1) > 1e-9:
             raise InputError(
                 f"the weights of a product sum to 1, not {sum(weight for weight, _ in self.parts):g}: divide by what "
@@ -316,12 +322,17 @@ def mixture(parts: Sequence[Denoiser], weights: Sequence[float] | None = None) -
 
     InputError for a mixture within a mixture, and for weights that are negative or all 0.
     """
-    weights = weights or [1.0] * len(parts)
+    parts = list(parts)
+    if not parts:
+        raise InputError("a mixture has one denoiser or more")
     if any(isinstance(part, Mixed) for part in parts):
         raise InputError("mixtures do not nest: give all components, with their weights, at once")
-    if min(weights) < 0 or sum(weights) == 0:
-        raise InputError(f"the weights of a mixture are not negative, nor all 0; these are {list(weights)}")
-    return Mixed(tuple((weight / sum(weights), part) for weight, part in zip(weights, parts, strict=True)))
+    shares = [1.0] * len(parts) if weights is None else as_places(weights, "the weights of a mixture").tolist()
+    if not isinstance(shares, list) or len(shares) != len(parts):
+        raise InputError(f"the weights of a mixture are {shares}, expected one for each of {len(parts)} denoisers")
+    if min(shares) < 0 or sum(shares) == 0:
+        raise InputError(f"the weights of a mixture are not negative, nor all 0; these are {shares}")
+    return Mixed(tuple((share / sum(shares), part) for share, part in zip(shares, parts, strict=True)))
 
 
 def within(denoiser: Denoiser) -> list[Denoiser]:

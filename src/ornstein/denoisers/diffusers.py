@@ -36,6 +36,7 @@ from ..deprecation import renamed
 from ..errors import InputError
 from ..schedules import RectifiedFlow, Schedule, Tabulated
 from ..spaces import Euclidean
+from ..spaces.base import require_shape
 from ..states import State, Time
 from .base import NeuralDenoiser, Traits
 from .told import ADDED, ARGUMENTS, MODELS, classes, config, require_class, require_said, require_uniform, unsaid
@@ -124,6 +125,9 @@ class Predicted(Euclidean):
     limit: float = inf
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.noise_cov is not None:
+            raise InputError("models of diffusers are trained under white noise, not under a noise_cov")
         if self.prediction == "epsilon" and self.schedule.alpha(1.0) == 0:
             raise InputError(
                 "the scheduler ends in pure noise, where predicted noise says nothing of the data: expected "
@@ -137,7 +141,7 @@ class Predicted(Euclidean):
     def belief(self, output: Any, x_t: State, t: Time) -> Normal:
         assert isinstance(x_t, Tensor)
         alpha, sigma = self._levels(t, x_t)
-        predicted = output.to(x_t.dtype)
+        predicted = require_shape(output, x_t.shape).to(x_t.dtype)
         if self.prediction == "epsilon":
             predicted = (x_t - sigma * predicted) / alpha
         elif self.prediction == "v_prediction":

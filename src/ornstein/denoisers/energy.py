@@ -1,8 +1,8 @@
 """Energies at every noise level: E(x, t) = −log p(x_t) up to a constant that depends on t alone.
 
-A denoiser gives the slope of log p(x_t), the score (α x̂ − x_t)/σ². An arbitrary network's score is no gradient, so two
-states have no unique difference in energy; `energy_difference` integrates it along a line, and says by the circulation
-round triangles how far it is from a gradient.
+A denoiser gives the slope of log p(x_t), the score (α x̂ − x_t)/σ², times Σ⁻¹ where the noise has a covariance Σ. An
+arbitrary network's score is no gradient, so two states have no unique difference in energy; `energy_difference`
+integrates it along a line, and says by the circulation round triangles how far it is from a gradient.
 
 An `EnergyDenoiser` is one by construction. With v = α² σ_d² + σ² the variance of x_t and F(x_t/√v, t) the network
 
@@ -91,7 +91,9 @@ class EnergyDenoiser(NeuralDenoiser):
 def score(
     denoiser: Denoiser, x_t: Float[Tensor, "batch ..."], t: Time, condition: Condition | None = None
 ) -> Float[Tensor, "batch ..."]:
-    """∇ log p(x_t) = (α x̂ − x_t)/σ², within the degrees of freedom of continuous data; t > 0.
+    """∇ log p(x_t) = Σ⁻¹ (α x̂ − x_t)/σ², within the degrees of freedom of continuous data; InputError at t = 0.
+
+    Σ is the covariance of the noise at σ = 1: 1 where that is white.
 
     Args:
         denoiser: the model, (x_t, t, condition) → belief.
@@ -99,7 +101,10 @@ def score(
     """
     space = _bound(denoiser, condition)
     alpha, sigma = (level.to(x_t) for level in _levels(space, x_t, t))
-    return space.project(alpha * denoiser(x_t, t, condition).mean - x_t) / sigma**2
+    if not bool((sigma > 0).all()):
+        raise InputError("without noise (t = 0) the score of a denoiser is 0/0: expected times above 0")
+    slope = space.project(alpha * denoiser(x_t, t, condition).mean - x_t) / sigma**2
+    return slope if space.noise_cov is None else space.noise_cov.solve(slope)
 
 
 def energy_difference(
@@ -126,6 +131,8 @@ def energy_difference(
         denoiser: the model, (x_t, t, condition) → belief.
         condition: what each sample is given, name → (batch, ...); a missing name means that nothing is said.
     """
+    if a.shape != b.shape:
+        raise InputError(f"a has the shape {tuple(a.shape)} and b {tuple(b.shape)}, expected one shape")
     keys = keys or Keys.of(2_000_003, len(a), a.device)
     straight = _line_integral(denoiser, a, b, t, nodes, condition)
     circulations = []
@@ -152,7 +159,7 @@ def _line_integral(
 
 def _detour(space: Euclidean, a: Tensor, b: Tensor, keys: Keys) -> Tensor:
     """A point half the distance of a and b off their middle."""
-    off = space.project(keys.normal(*a.shape[1:]).to(a))
+    off = space.root(keys.normal(*a.shape[1:]).to(a))
     length = (per_sample_sum((b - a) ** 2) / per_sample_sum(off**2)).sqrt() / 2
     return (a + b) / 2 + left(length, off) * off
 

@@ -27,6 +27,7 @@ from ..roots import Downdated, Spectral
 from ..schedules import Cosine, Schedule
 from ..spaces import Euclidean, Structured
 from ..states import State, Time, left
+from ..values import as_constants, as_numbers, require_positive
 from .base import Condition, Denoiser, Traits, carry
 from .mixtures import Components, Mixture
 
@@ -46,6 +47,7 @@ class GaussianField(Denoiser):
     def __post_init__(self) -> None:
         if not isinstance(self.field.data_std, Spectral):
             raise InputError("a Gaussian field has a spectrum: its space's data_std must be a Spectral")
+        object.__setattr__(self, "mean", as_constants(self.mean, "mean"))
         if self.mean.shape != self.field.shape:
             raise InputError(f"mean has the shape {tuple(self.mean.shape)}, expected {self.field.shape}")
         carry(self, Traits(self.field))
@@ -58,14 +60,14 @@ class GaussianField(Denoiser):
 
     def __call__(self, x_t: State, t: Time, condition: Condition | None = None) -> Normal:
         assert isinstance(x_t, Tensor)
-        residual = x_t - self._noisy_mean(x_t, t)
+        residual = self._residual(x_t, t)
         belief = self.field.belief(torch.zeros_like(residual), residual, t)
         return replace(belief, mean=belief.mean + self.mean.to(x_t), cov=self.field.gaussian_cov(t, x_t))
 
     def log_density(self, x_t: State, t: Time, condition: Condition | None = None) -> Float[Tensor, " batch"]:
         """log p(x_t), normalised, nats."""
-        assert isinstance(x_t, Tensor)
-        return self.field.gaussian_law(t, x_t).log_prob(x_t - self._noisy_mean(x_t, t))
+        residual = self._residual(x_t, t)
+        return self.field.gaussian_law(t, residual).log_prob(residual)
 
     def draw(self, keys: Keys) -> Float[Tensor, "batch ..."]:
         """Exact samples of the field."""
@@ -82,6 +84,11 @@ class GaussianField(Denoiser):
         Args:
             factor: conjugate, such as a Measurement through an Operator.
         """
+        if not getattr(factor, "conjugate", False):
+            raise InputError(
+                f"the posterior of a field is Gaussian under what was measured, or holds exactly, not under a "
+                f"{type(factor).__name__}: sample it with exact='particles'"
+            )
         values, given = factor.update(self.prior(), self.mean[None], 0.0, self.field)
         return values[0], given
 
@@ -94,7 +101,11 @@ class GaussianField(Denoiser):
             gain: of each coefficient, such as the transfer function of a blur.
             y: of the field's shape.
             std: of white noise, in the unit of y.
+
+        InputError unless both are finite numbers of the field's shape, and the noise has a width.
         """
+        require_positive("filtered: std", std)
+        gain, y = (self._of_shape(name, value) for name, value in (("gain", gain), ("y", y)))
         c, gain = self.cov.variance, gain.double()[None]
         seen = Spectral(self.cov.basis, gain**2 * c + std**2)
         residual = y.double()[None] - self.cov.basis.inverse(gain * self.cov.basis.forward(self.mean.double()[None]))
@@ -104,9 +115,19 @@ class GaussianField(Denoiser):
         left_over = Spectral(self.cov.basis, c * std**2 / seen.variance)
         return evidence, Normal(self.mean.double()[None] + moved, left_over)
 
-    def _noisy_mean(self, x_t: Tensor, t: Time) -> Tensor:
+    def _of_shape(self, name: str, value: Any) -> Tensor:
+        numbers = as_numbers(value, f"filtered: {name}")
+        if numbers.shape != self.field.shape:
+            raise InputError(f"filtered: {name} has the shape {tuple(numbers.shape)}, expected {self.field.shape}")
+        return numbers
+
+    def _residual(self, x_t: State, t: Time) -> Float[Tensor, "batch ..."]:
+        """x_t without the noisy mean; InputError for states of another shape, of which nothing is broadcast."""
+        if not isinstance(x_t, Tensor) or x_t.shape[1:] != self.field.shape or not x_t.is_floating_point():
+            found = f"{x_t.dtype} {tuple(x_t.shape)}" if isinstance(x_t, Tensor) else type(x_t).__name__
+            raise InputError(f"a field's states are {found}, expected real numbers (batch, *{self.field.shape})")
         alpha = left(self.field.schedule.alpha(t), x_t)
-        return (alpha * self.mean.double()).to(x_t)
+        return x_t - (alpha * self.mean.double()).to(x_t)
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,6 +141,9 @@ class FieldComponents(Components):
     fields: tuple[GaussianField, ...]
 
     def __post_init__(self) -> None:
+        for one in self.fields:
+            if not isinstance(one, GaussianField):
+                raise InputError(f"a mixture of fields is of GaussianField, found a {type(one).__name__}")
         first, *others = self.fields
         for other in others:
             first.cov.require_same_basis(other.cov)
@@ -166,7 +190,7 @@ def field_mixture(fields: Sequence[GaussianField], weights: Float[Tensor, " k"] 
     """
     if not fields:
         raise InputError("a mixture has one field or more")
-    shares = torch.ones(len(fields)) if weights is None else torch.as_tensor(weights)
+    shares = torch.ones(len(fields)) if weights is None else as_constants(weights, "weights")
     if shares.shape != (len(fields),) or not bool((shares >= 0).all()) or not float(shares.sum()) > 0:
         raise InputError(f"weights are {shares.tolist()}, expected {len(fields)} that are not negative, nor all 0")
     return Mixture(shares.double() / shares.double().sum(), FieldComponents(tuple(fields)))
@@ -219,5 +243,7 @@ def gaussian_field(
         schedule: α(t) and σ(t) of the noise.
         noise_cov: of the noise at σ = 1, in the basis of `cov`; None = white.
     """
+    if not isinstance(cov, Spectral):
+        raise InputError(f"gaussian_field: cov is a {type(cov).__name__}, expected a spectrum: Spectral.of(...)")
     space = Euclidean(cov.shape, schedule, cov, noise_cov=noise_cov)
     return GaussianField(space, torch.zeros(cov.shape, dtype=torch.float64) if mean is None else mean)

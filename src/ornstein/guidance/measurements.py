@@ -22,13 +22,13 @@ from ..denoisers.maps import Map
 from ..errors import InputError
 from ..spaces import Categorical, Space
 from ..states import State, Time, left, per_sample_sum
+from ..values import Flags, Numbers, as_mask, as_measured, as_numbers, as_tensor, require_finite
 from .exactly import Behind, Elements, Exact, Place, Seen
 from .factors import Factor, Updated
 from .functions import called, name_of, require_function
 from .operators import Centered, Mask, Operator, real_parts, tangent
 from .projections import Equation
 from .solves import Limits, Preconditioning, Sight, Whitened, solved
-from .values import Flags, Numbers, as_mask, as_measured, as_numbers, as_tensor, require_finite
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +72,7 @@ class Measurement(Seen):
         require_function(self, self.operator)
         self._take_parts()
         object.__setattr__(self, "y", as_measured(self.y, f"{self._name}: y"))
-        if not isinstance(self.std, float | int):
+        if not isinstance(self.std, float | int) or isinstance(self.std, bool):
             object.__setattr__(self, "std", as_numbers(self.std, f"{self._name}: std"))
         std = torch.as_tensor(self.std)
         require_finite(std, f"{self._name}: std")
@@ -162,9 +162,13 @@ class Measurement(Seen):
 
         def white(u: Tensor) -> Tensor:
             found: Any = called(self, own, u * std, t)
-            if not isinstance(found, Tensor) or found.shape != u.shape:
-                got = tuple(found.shape[1:]) if isinstance(found, Tensor) else f"a {type(found).__name__}"
-                raise InputError(f"{self._name}: the preconditioner gives {got}, expected {tuple(u.shape[1:])}")
+            if not isinstance(found, Tensor) or found.shape != u.shape or not found.is_floating_point():
+                got = (
+                    f"{found.dtype} {tuple(found.shape)}" if isinstance(found, Tensor) else f"a {type(found).__name__}"
+                )
+                raise InputError(
+                    f"{self._name}: the preconditioner gives {got}, expected real numbers {tuple(u.shape)}"
+                )
             return found.to(u) * std
 
         return replace(sight, preconditioner=white)

@@ -34,10 +34,10 @@ from ..effort import Effort, Tally
 from ..errors import InputError
 from ..roots import Downdated
 from ..states import per_sample_sum
+from ..values import require_whole
 from .krylov import Determinant, Product, Solution, conjugate_gradients, formed_log_determinant, log_determinant, signs
 from .operators import Operator, Stack
 from .preconditioners import Factored, Preconditioner, columns, diagonal, formed, gaussian, shared
-from .values import require_whole
 
 SHARED = 4096
 """The largest number of measured values for which S is formed where C has a root and is the same for all samples."""
@@ -69,10 +69,8 @@ class Limits:
     def __post_init__(self) -> None:
         if not 0 < self.tolerance < 1:
             raise InputError(f"tolerance is {self.tolerance}, expected a number between 0 and 1")
-        if self.iterations < 1 or self.direct < 0:
-            raise InputError(
-                f"iterations is {self.iterations} and direct is {self.direct}, expected at least 1 and at least 0"
-            )
+        require_whole("iterations", self.iterations, 1)
+        require_whole("direct", self.direct, 0)
         require_whole("probes", self.probes, 1)
         if not (self.preconditioner in (None, "gaussian") or callable(self.preconditioner)):
             raise InputError(

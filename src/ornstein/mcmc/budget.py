@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import InputError
-from ..guidance.values import is_number
+from ..values import is_number
 from .densities import EvaluationCount
 from .report import TOLERANCE
 

@@ -26,7 +26,8 @@ class Widths(Transition):
     """Equal parts of normal distributions about 0.
 
     Attributes:
-        widths: their standard deviations in each degree of freedom, in the unit of x.
+        widths: their standard deviations in each degree of freedom, in the unit of x, or in that of the space's noise
+            where this has a spectrum.
         space: of numbers; its projection is onto the degrees of freedom.
     """
 
@@ -36,7 +37,7 @@ class Widths(Transition):
     def sample(self, keys: Keys) -> Tensor:
         index = (keys.fold("width").uniform() * len(self.widths)).long()
         noise = keys.fold("noise").normal(*self.space.shape).to(self.widths)
-        return self.space.project(left(self.widths[index], noise) * noise)
+        return self.space.root(left(self.widths[index], noise) * noise)
 
     def log_prob(self, x: Any) -> Float[Tensor, " batch"]:
         centre = torch.zeros_like(x[:1])

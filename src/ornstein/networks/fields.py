@@ -9,6 +9,7 @@ known. What lies beyond the ends of each axis is said, too (ornstein.borders).
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import pi
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from ..borders import BORDERS, Border
 from ..errors import InputError
 from ..states import left
+from ..values import as_tensor
 from .borders import cropped, padded, padding
 from .embeddings import Caption, CaptionEmbedding, LabelEmbedding, ScalarEmbedding, TimeEmbedding
 
@@ -51,12 +53,19 @@ class Fields:
     mask: bool = False
 
     def __post_init__(self) -> None:
+        for kind in ("conditions", "scalars"):
+            named: Any = getattr(self, kind)
+            if not isinstance(named, Mapping) or not all(isinstance(name, str) for name in named):
+                raise InputError(f"Fields: {kind} are {named!r}, expected a dictionary, name → how many")
+        for name in ("coordinates", "mask"):
+            if not isinstance(getattr(self, name), bool):
+                raise InputError(f"Fields: {name} is {getattr(self, name)!r}, expected True or False")
         numbers = {"channels": self.channels}
         numbers |= {
             f"{kind}[{name!r}]": n for kind in ("conditions", "scalars") for name, n in getattr(self, kind).items()
         }
         for name, number in numbers.items():
-            if not isinstance(number, int) or number < 1:
+            if not isinstance(number, int) or isinstance(number, bool) or number < 1:
                 raise InputError(f"Fields: {name} is {number}, expected a whole number from 1")
         wrong = [name for name in self.conditions if name in self.scalars]
         wrong += [name for name in _RESERVED if name in self.conditions or name in self.scalars]
@@ -85,14 +94,16 @@ class Fields:
         return said | {name: torch.full((n,), torch.nan) for name, n in self.scalars.items()}
 
     def _require_borders(self) -> None:
-        if isinstance(self.borders, str) or not 1 <= self.axes <= 3 or not set(self.borders) <= set(BORDERS):
+        told = isinstance(self.borders, Sequence) and not isinstance(self.borders, str)
+        if not told or not 1 <= self.axes <= 3 or not set(self.borders) <= set(BORDERS):
             words = ", ".join(BORDERS)
             raise InputError(f"Fields: borders are {self.borders!r}, expected for each of 1 to 3 axes one of {words}")
 
     def _require_static(self) -> None:
         if self.static is None:
             return
-        if self.static.ndim != 1 + self.axes or not self.static.is_floating_point():
+        object.__setattr__(self, "static", as_tensor(self.static, "Fields: static"))
+        if not self.static.numel() or self.static.ndim != 1 + self.axes or not self.static.is_floating_point():
             found = f"{self.static.dtype} of shape {tuple(self.static.shape)}"
             raise InputError(f"Fields: static is {found}, expected real numbers (channels, and {self.axes} axes)")
         if not self.static.isfinite().all():

@@ -28,6 +28,7 @@ from ..guidance.factors import Factored
 from ..keys import Keys
 from ..spaces import Euclidean, Space
 from ..states import State, Time, take
+from ..values import require_whole
 from .grids import SOLVER, log_snr
 from .sampler import Sampler
 
@@ -80,8 +81,6 @@ def states_with_log_prob(
         batch: samples that walk together.
     """
     space = whole_flow(denoiser, condition)
-    if any(isinstance(part, Factored) for part in (denoiser, *within(denoiser))):
-        raise InputError("factors' updates have no derivative: draw from the prior alone, and weigh by the factor")
     if denoiser.latent(keys):
         raise InputError("each sample of a mixture has the density of its component alone: draw from one denoiser")
     walker, noise = Tangents(denoiser, basis_of(space, keys.root.device)), space.prior(keys.fold("prior"))
@@ -96,6 +95,7 @@ def flow_grid(steps: int, space: Space, least: float = 3e-3) -> tuple[float, ...
         steps: intervals of the time grid.
         space: the kind of data and its noise.
     """
+    require_whole("steps", steps, 1)
     return tuple(log_snr(steps, space, least))
 
 
@@ -178,11 +178,14 @@ def whole_flow(denoiser: Denoiser, condition: Condition | None) -> Euclidean:
     if not isinstance(space, Euclidean) or (condition and "mask" in condition):
         masked = "data under a mask" if isinstance(space, Euclidean) else f"{type(space).__name__} data"
         raise InputError(f"the flow's density is for whole continuous data, not for {masked}")
+    if any(isinstance(part, Factored) for part in (denoiser, *within(denoiser))):
+        raise InputError("factors' updates have no derivative: take the prior alone, and weigh by the factor")
     return space
 
 
 def upward(space: Euclidean, steps: int, least: float) -> Sequence[float]:
     """Times from the least noise up to 1."""
+    require_whole("steps", steps, 1)
     return log_snr(steps + 1, space, least)[-2::-1]
 
 

@@ -35,6 +35,7 @@ from ..keys import Keys
 from ..schedules import Schedule
 from ..spaces import Space
 from ..states import Time, leaves
+from ..values import is_number, require_positive
 from .kernels import Predictor
 from .sampler import Sampler
 
@@ -52,8 +53,7 @@ TAIL, CAP, FLOOR = 0.75, 0.3, 1e-5
 
 def uniform(steps: int, start: float = 1.0) -> Grid:
     """`steps` equal intervals of t from `start` down to 0."""
-    if steps < 1:
-        raise InputError(f"a sampler needs at least one step, not {steps}")
+    _require_steps(steps)
     return tuple(start * (1 - k / steps) for k in range(steps + 1))
 
 
@@ -64,6 +64,8 @@ def log_snr(steps: int, space: Space, least: float = 0.02) -> Grid:
         steps: intervals of the time grid.
         space: the kind of data and its noise.
     """
+    _require_steps(steps)
+    require_positive("least", least)
     return _times(space, np.geomspace(_far(space), least, steps)) if steps > 1 else uniform(1)
 
 
@@ -75,6 +77,9 @@ def karras(steps: int, space: Space, least: float = 0.02, rho: float = 7.0) -> G
         space: the kind of data and its noise.
         rho: exponent of the grid; 7 in the paper.
     """
+    _require_steps(steps)
+    require_positive("least", least)
+    require_positive("rho", rho)
     return (
         _times(space, np.linspace(_far(space) ** (1 / rho), least ** (1 / rho), steps) ** rho)
         if steps > 1
@@ -89,6 +94,8 @@ def asinh(steps: int, space: Space, knee: float = KNEE) -> Grid:
         steps: intervals of the time grid.
         space: the kind of data and its noise.
     """
+    _require_steps(steps)
+    require_positive("knee", knee)
     return _times(space, knee * np.sinh(np.linspace(np.arcsinh(_far(space) / knee), 0, steps + 1)[:-1]))
 
 
@@ -98,6 +105,8 @@ def flow(steps: int, space: Space, shift: float = 0.5) -> Grid:
     Args:
         space: the kind of data and its noise.
     """
+    _require_steps(steps)
+    require_positive("shift", shift)
     far = _far(space)
     u = np.linspace(far / (far + shift), 0, steps + 1)[:-1]
     return _times(space, shift * u / (1 - u))
@@ -165,6 +174,11 @@ def fit(denoiser: Denoiser, steps: int) -> Grid:
     if denoiser.grids and space.schedule_and_std:
         return nearest(denoiser.grids, steps, space)
     return named("asinh", steps, space)
+
+
+def _require_steps(steps: int) -> None:
+    if not is_number(steps) or steps != int(steps) or steps < 1:
+        raise InputError(f"a sampler needs at least one step, not {steps!r}")
 
 
 def _candidates(space: Space, steps: int) -> list[Grid]:

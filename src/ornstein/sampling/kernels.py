@@ -15,10 +15,10 @@ from ..beliefs import Belief, tallied
 from ..denoisers.base import Condition, Denoiser
 from ..effort import Effort
 from ..errors import InputError
-from ..guidance.values import is_number
 from ..keys import Keys
 from ..spaces import Space, Transition
 from ..states import Time, take
+from ..values import is_number
 
 
 @dataclass(frozen=True)

@@ -28,10 +28,12 @@ from torch import Tensor
 from ..beliefs import Probs
 from ..denoisers.base import Condition, Denoiser
 from ..denoisers.mapped import map_of
+from ..errors import InputError
 from ..events import Stream, part, streamed
 from ..keys import Keys
 from ..spaces import Categorical, Choice, Euclidean
 from ..states import per_sample_sum, take
+from ..values import require_whole
 from .flows import Tangents, basis_of, carried, flow_grid, slopes_along, upward, whole_flow
 from .grids import uniform
 from .kernels import Heun, SamplerState
@@ -67,11 +69,10 @@ def _of_field(
     denoiser: Denoiser, field: Tensor, condition: Condition | None, log_p: Callable[[Tensor], Tensor]
 ) -> Float[Tensor, " batch"]:
     """The log-density of fields, of that of the model's states."""
-    map = map_of(denoiser, condition, len(field))
-    if map is None:
-        return log_p(field)
-    x = map.inverse(field)
-    return log_p(x) - map.log_det(x)
+    space, map = whole_flow(denoiser, condition), map_of(denoiser, condition, len(field))
+    x = field if map is None else map.inverse(field)
+    space.check(x, "x0")
+    return log_p(x) if map is None else log_p(x) - map.log_det(x)
 
 
 def _log_prob_of_states(
@@ -201,7 +202,9 @@ def elbo(
     """
     condition = condition or {}
     space = denoiser.space.with_mask(condition.get("mask"))
-    assert isinstance(space, Categorical), "the bound is of categories; continuous data have log_prob"
+    if not isinstance(space, Categorical):
+        raise InputError(f"the bound is of categories, not of {type(space).__name__}; continuous data have log_prob")
+    require_whole("steps", steps, 1)
     certain = Probs(torch.nn.functional.one_hot(x0, space.states).double().log())
     total = torch.zeros(len(x0), dtype=torch.float64, device=x0.device)
     for k, (t, s) in enumerate(pairwise(uniform(steps))):

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import inf
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import torch
 from jaxtyping import Float
@@ -33,10 +33,8 @@ from ..states import State, Time, as_time, left, per_sample_sum
 from ..transforms import PIXELS, Basis
 from .base import Mask, Space, require_shape
 from .gaussians import Correlated, Gaussian, Normally, Structured
-from .scales import require_one_time_a_sample, require_scales
+from .scales import Weighting, require_one_time_a_sample, settle
 from .steps import average_weights, levels, step_coefficients
-
-Weighting = Literal["edm", "unit", "snr", "min-snr"]
 
 
 @dataclass(frozen=True)
@@ -64,7 +62,7 @@ class Euclidean(Space):
     element_weights: Tensor | None = None
 
     def __post_init__(self) -> None:
-        require_scales(self)
+        settle(self)
 
     @property
     def schedule_and_std(self) -> tuple[Schedule, float]:
@@ -88,8 +86,6 @@ class Euclidean(Space):
     def with_mask(self, mask: Mask | None) -> Self:
         if mask is None and self.mask is None:
             return self
-        if self.noise_cov is not None:
-            raise InputError("noise with a spectrum is for whole fields: under a mask the noise must be white")
         return replace(self, mask=mask)
 
     @cached_property
@@ -148,11 +144,19 @@ class Euclidean(Space):
 
     def project(self, x: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
         """The orthogonal projection onto the degrees of freedom: zero where nothing exists."""
-        return x if self.mask is None else x * left(self.mask, x)
+        return x if self.mask is None else x * self._existing(x)
 
     def freedom(self, x: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
         """Degrees of freedom an element; sums to the rank of `project`, sample by sample."""
-        return torch.ones_like(x) if self.mask is None else left(self.mask, x).to(x).expand_as(x)
+        return torch.ones_like(x) if self.mask is None else self._existing(x).to(x).expand_as(x)
+
+    def _existing(self, x: Tensor) -> Tensor:
+        """The mask with the axes of x; InputError where it is larger than x, which would be broadcast."""
+        assert self.mask is not None
+        exists = left(self.mask, x)
+        if any(own not in (1, whole) for own, whole in zip(exists.shape[1:], x.shape[1:], strict=True)):
+            raise InputError(f"a mask of shape {tuple(self.mask.shape)} does not fit data of shape {tuple(x.shape)}")
+        return exists
 
     def within(self, cov: Float[Tensor, "batch d d"], like: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch d d"]:
         """P C Pᵀ: a covariance over the flattened event, cut to the degrees of freedom."""
@@ -183,7 +187,6 @@ class Euclidean(Space):
             since: the earlier time from which noise is added; 0 = clean data.
         """
         assert isinstance(x0, Tensor)
-        self._require_times(t, since)
         alpha, sigma = self._levels(t, x0)
         earlier_alpha, earlier_sigma = self._levels(since, x0)
         kept = alpha / earlier_alpha
@@ -294,17 +297,18 @@ class Euclidean(Space):
             like: states, whose shape and device count.
         """
         nothing = torch.zeros_like(like[:1], dtype=torch.float64)
-        variance = self._variance(*self._levels(t, nothing))
+        variance = self._variance(*self._levels(t, like.double()))
         if not isinstance(variance, Tensor):
             return Gaussian(nothing, variance**0.5, self)
-        return Structured(nothing, Spectral(self._basis, variance.to(nothing).expand(nothing.shape)))
+        shape = torch.broadcast_shapes(variance.shape, nothing.shape)
+        return Structured(nothing, Spectral(self._basis, variance.to(nothing).expand(shape)))
 
     def _noisy(self, v: Tensor) -> Tensor:
         """L Lᵀ v."""
         return v if self.noise_cov is None else self.noise_cov(v)
 
     def _require_times(self, *times: Time) -> None:
-        if self.noise_cov is not None:
+        if self.noise_cov is not None or self._spectral:
             require_one_time_a_sample(*times)
 
     def tweedie(self, t: Time, like: Tensor) -> Tensor:
@@ -329,9 +333,11 @@ class Euclidean(Space):
         """α and σ at t: floats where t is one, else tensors that broadcast against `like`."""
         if not isinstance(t, Tensor):
             return levels(self.schedule, t)
+        self._require_times(t)
         return [left(level(as_time(t, like)), like).to(like) for level in (self.schedule.alpha, self.schedule.sigma)]
 
     def _weight(self, t: Time, like: Tensor) -> Tensor:
+        self._require_times(t)
         data, noise = self._variances
         snr = left(self.schedule.log_snr(as_time(t, like)).exp(), like)
         clean, snr = snr.isinf(), snr / noise

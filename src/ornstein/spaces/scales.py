@@ -1,17 +1,21 @@
-"""Checks of what a space is told: spreads of data and noise, and times."""
+"""Checks of what a space is told: its shape, spreads of data and noise, weights, and times."""
 
-from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
+import torch
 from torch import Tensor
 
 from ..errors import InputError
 from ..roots import Spectral
+from ..schedules import Schedule
 from ..states import Time
-from ..transforms import PIXELS
+from ..transforms import PIXELS, require_sizes
+from ..values import as_constants, is_number
 
 if TYPE_CHECKING:
     from .euclidean import Euclidean
+
+Weighting = Literal["edm", "unit", "snr", "min-snr"]
 
 
 def require_one_time_a_sample(*times: Time) -> None:
@@ -19,41 +23,88 @@ def require_one_time_a_sample(*times: Time) -> None:
     for time in times:
         if isinstance(time, Tensor) and time.ndim > 1:
             raise InputError(
-                "centred points, and fields whose noise has a spectrum, share one time a sample; got times of shape "
-                f"{tuple(time.shape)}"
+                "centred points, and fields whose noise or data_std has a spectrum, share one time a sample; got times "
+                f"of shape {tuple(time.shape)}"
             )
 
 
-def require_scales(space: "Euclidean") -> None:
-    """InputError unless the spreads of data and noise fit the shape, and are diagonal in one basis."""
-    shape, data, noise = space.shape, space.data_std, space.noise_cov
-    for name, cov in {"noise_cov": noise, "data_std": data}.items():
-        if isinstance(cov, Spectral) and cov.variance.shape != (1, *shape):
-            raise InputError(f"{name}: a spectrum over {tuple(cov.variance.shape)}, expected (1, *{shape})")
+def settle(space: "Euclidean") -> None:
+    """Makes tensors of what a space is told; InputError unless it fits the shape, and is diagonal in one basis."""
+    require_sizes(space.shape)
+    object.__setattr__(space, "shape", tuple(int(n) for n in space.shape))
+    if not isinstance(space.schedule, Schedule):
+        raise InputError(f"schedule is a {type(space.schedule).__name__}, expected a Schedule, such as Cosine()")
+    if space.weighting not in get_args(Weighting):
+        raise InputError(f"weighting is {space.weighting!r}, expected one of {', '.join(get_args(Weighting))}")
+    if space.mask is not None and not (isinstance(space.mask, Tensor) and space.mask.dtype == torch.bool):
+        found = space.mask.dtype if isinstance(space.mask, Tensor) else type(space.mask).__name__
+        raise InputError(f"a mask is of true and false, found {found}")
+    _settle_noise(space)
+    object.__setattr__(space, "data_std", _data_std(space))
+    if space.element_weights is not None:
+        weights = _field("element_weights", space.element_weights, space.shape, zero=True)
+        if not weights.any():
+            raise InputError("element_weights are 0 everywhere, so that nothing would be learnt")
+        object.__setattr__(space, "element_weights", weights)
+
+
+def _settle_noise(space: "Euclidean") -> None:
+    noise: Any = space.noise_cov
+    if noise is None:
+        return
+    if not isinstance(noise, Spectral):
+        raise InputError(
+            f"noise_cov is a {type(noise).__name__}, expected a spectrum: Spectral.of(variance, basis), or "
+            "roots.power_law(...)"
+        )
+    _require_spectrum("noise_cov", noise, space.shape)
+    if space.mask is not None:
+        raise InputError("noise with a spectrum is for whole fields: under a mask the noise must be white")
+
+
+def _data_std(space: "Euclidean") -> float | Tensor | Spectral:
+    data, noise = space.data_std, space.noise_cov
     if isinstance(data, Spectral):
+        _require_spectrum("data_std", data, space.shape)
         if noise is not None:
             data.require_same_basis(noise)
-    elif isinstance(data, Tensor):
-        _require_field("data_std", data, shape)
-        if noise is not None and not noise.basis.same(PIXELS):
-            raise InputError(
-                f"data_std is a field, and the noise is diagonal in {noise.basis}: say both in one basis, such as "
-                "data_std=roots.estimated(fields, basis)"
-            )
-    elif not 0 < data < inf:
-        raise InputError(f"data_std is {data}, expected a positive number")
-    if space.element_weights is not None:
-        _require_field("element_weights", space.element_weights, shape, zero=True)
+        return data
+    if is_number(data) or (not isinstance(data, Tensor | list | tuple) and not hasattr(data, "__array__")):
+        return _number(data)
+    field = _field("data_std", data, space.shape)
+    if not field.ndim:
+        return _number(field.item())
+    if noise is not None and not noise.basis.same(PIXELS):
+        raise InputError(
+            f"data_std is a field, and the noise is diagonal in {noise.basis}: say both in one basis, such as "
+            "data_std=roots.estimated(fields, basis)"
+        )
+    return field
 
 
-def _require_field(name: str, field: Tensor, shape: tuple[int, ...], zero: bool = False) -> None:
-    """InputError unless it broadcasts to the shape and is positive (or 0) and finite."""
+def _number(value: Any) -> float:
+    if not is_number(value) or value <= 0:
+        raise InputError(f"data_std is {value!r}, expected a positive number")
+    return value if isinstance(value, int) else float(value)
+
+
+def _require_spectrum(name: str, cov: Spectral, shape: tuple[int, ...]) -> None:
+    if cov.variance.shape != (1, *shape):
+        found = "×".join(map(str, cov.shape)) + f" of {cov.batch} samples" * (cov.batch > 1)
+        raise InputError(f"{name}: a spectrum over {found}, expected one over {shape} for all samples")
+    cov.require_positive(name)
+
+
+def _field(name: str, value: Any, shape: tuple[int, ...], zero: bool = False) -> Tensor:
+    """The numbers; InputError unless they broadcast to the shape and are positive (or 0) and finite."""
+    field = as_constants(value, name)
     try:
         field.expand(shape)
     except RuntimeError as error:
         raise InputError(f"{name} has the shape {tuple(field.shape)}, expected {shape}") from error
-    wrong = (~(field.isfinite() & ((field >= 0) if zero else (field > 0)))).nonzero()
+    wrong = (~((field >= 0) if zero else (field > 0))).nonzero()
     if len(wrong):
         place = tuple(wrong[0].tolist())
         least = "0 or more" if zero else "a positive number"
         raise InputError(f"{name}: element {place} is {field[place].item()}, expected {least}")
+    return field

@@ -17,7 +17,6 @@ from ..denoisers.base import Denoiser
 from ..errors import InputError
 from ..events import Event, Stream, streamed
 from ..guidance.calculators import Calculated
-from ..guidance.values import require_whole
 from ..keys import Keys
 from ..mcmc.budget import CLOUD, Effort
 from ..mcmc.correction import corrected
@@ -28,6 +27,7 @@ from ..mcmc.search import EACH
 from ..mcmc.targets import Boltzmann
 from ..spaces import Categorical, Euclidean, Independent, Product, Space, Transition
 from ..states import batch_size, cast, leaves, to_device
+from ..values import require_whole
 from .drawing import sample
 from .samples import Samples
 

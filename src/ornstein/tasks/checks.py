@@ -8,11 +8,11 @@ from ..denoisers.composition import Composed, Mixed, within
 from ..denoisers.mapped import map_of, physical, states_of
 from ..errors import InputError
 from ..guidance.factors import Factored
-from ..guidance.values import require_whole
 from ..keys import Keys
 from ..mcmc.targets import Targeted
 from ..spaces import Space
 from ..states import State, batch_size, take
+from ..values import require_whole
 
 
 def require_sense(denoiser: Any, n: Any, seed: Any, first: Any) -> None:

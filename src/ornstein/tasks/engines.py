@@ -13,7 +13,6 @@ from typing import Any, ClassVar
 
 from ..denoisers.base import Denoiser
 from ..errors import InputError
-from ..guidance.values import is_number, require_whole
 from ..mcmc.budget import Effort
 from ..sampling import grids
 from ..sampling.kernels import Predictor, require_eta, require_order
@@ -21,6 +20,7 @@ from ..sampling.particles import Particles
 from ..sampling.sampler import Sampler
 from ..spaces import Product
 from ..states import State
+from ..values import is_number, require_whole
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,11 @@ from torch import Tensor
 from ..denoisers.base import Condition, Denoiser
 from ..denoisers.mapped import physical
 from ..errors import InputError
-from ..guidance.values import as_tensor
 from ..keys import Keys
 from ..sampling.kernels import SamplerState
 from ..sampling.sampler import Sampler
-from ..states import batch_size as batch_size_of
 from ..states import leaves, take, to_device
+from ..values import as_tensor
 from .engines import Engine, record
 from .samples import Samples, not_finite
 
@@ -116,9 +115,8 @@ def for_all(denoiser: Denoiser, n: int, condition: Condition) -> Condition:
     """What each of n samples is given, guides included; InputError if a value is not there for each."""
     condition = {name: as_tensor(value, f"condition {name!r}") for name, value in condition.items()}
     for name, value in condition.items():
-        if batch_size_of(value) != n:
-            raise InputError(
-                f"condition {name!r} has {batch_size_of(value)} values, expected one for each of {n} samples"
-            )
+        if not value.ndim or len(value) != n:
+            found = f"has {len(value)} values" if value.ndim else "is one value"
+            raise InputError(f"condition {name!r} {found}, expected one for each of {n} samples")
     fixed = {name: value.expand(n, *value.shape) for name, value in denoiser.fixed_condition.items()}
     return {**condition, **fixed}

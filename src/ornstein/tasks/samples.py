@@ -18,11 +18,11 @@ from ..deprecation import members, renamed
 from ..errors import InputError, SamplingError
 from ..escaping import html, printable
 from ..files import MB, inside, own, read_json, require, sha256, sync, sync_tree, write_json
-from ..guidance.values import as_numbers, is_number, require_finite
 from ..locks import beside
 from ..sampling.diagnostics import errors_of_means, interval
 from ..states import State, leaves, take
 from ..states import batch_size as batch_size_of
+from ..values import as_numbers, is_number, require_finite
 from .records import RECORD, exactness_of, require_one_each
 from .registry import domains, task
 from .task import Task

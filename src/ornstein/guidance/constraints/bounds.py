@@ -33,10 +33,10 @@ from ...errors import InputError
 from ...roots import Spectral
 from ...spaces import Euclidean, Space
 from ...states import State, Time, per_sample_sum
+from ...values import Numbers, as_tensor, is_number
 from ..factors import Smooth, Updated
 from ..operators import Mask, Operator
 from ..solves import Limits, Sight, Whitened, solved
-from ..values import Numbers, as_tensor, is_number
 
 _PROBES = 8
 """Products with a field's covariance, by which its mean variance is found."""

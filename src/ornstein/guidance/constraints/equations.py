@@ -21,13 +21,13 @@ from ...denoisers.base import Condition
 from ...errors import InputError
 from ...spaces import Euclidean, Space
 from ...states import State
+from ...values import Numbers, as_numbers, as_tensor, is_number
 from ..exactly import Exact
 from ..functions import called, name_of
 from ..grams import FORMED
 from ..operators import Operator, real_parts
 from ..projections import Equation, projection
 from ..solves import Sight
-from ..values import Numbers, as_numbers, as_tensor, is_number
 
 
 @dataclass(frozen=True, eq=False)

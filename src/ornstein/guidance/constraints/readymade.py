@@ -11,15 +11,15 @@ from torch.nn.functional import pad
 
 from ...borders import each_axis
 from ...errors import InputError
+from ...values import Numbers, as_numbers, as_tensor, is_number, require_whole
 from ..operators import Mask, Matrix, Operator, require_event
-from ..values import Numbers, as_numbers, as_tensor, is_number, require_whole
 from .equations import Constraint
 
 ENDS = ("periodic", "open")
 
 
 def boundary(
-    values: Numbers, shape: Sequence[int], axes: Sequence[int] = (-2, -1), width: int = 1, slack: float = 1e-3
+    values: Numbers, shape: Sequence[int], axes: int | Sequence[int] = (-2, -1), width: int = 1, slack: float = 1e-3
 ) -> Constraint:
     """Dirichlet's condition: the values on the rim of a grid.
 
@@ -33,7 +33,7 @@ def boundary(
     require_event("boundary", shape)
     require_whole("boundary: width", width, 1)
     rim = torch.zeros(tuple(shape), dtype=torch.bool)
-    for axis in axes:
+    for axis in axes if isinstance(axes, Sequence) else (axes,):
         if not isinstance(axis, int) or not -len(shape) <= axis < len(shape):
             raise InputError(f"boundary: there is no axis {axis!r} of events of shape {tuple(shape)}")
         side = rim.transpose(axis, 0)

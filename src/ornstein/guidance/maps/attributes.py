@@ -9,8 +9,8 @@ from torch import Tensor
 
 from ...denoisers.maps import Each, Map
 from ...errors import InputError
+from ...values import Numbers, as_numbers
 from ..operators import Operator
-from ..values import Numbers, as_numbers
 
 Field = Numbers | str | Each
 """A number, a tensor of one sample, the name of a condition, or what that gave to each sample."""

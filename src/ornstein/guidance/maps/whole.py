@@ -12,10 +12,11 @@ from torch import Tensor
 from ...covariances import Rooted
 from ...denoisers.maps import Map, Placed
 from ...errors import InputError
+from ...roots import Spectral
 from ...spaces import Euclidean, Product
 from ...states import batch_size
+from ...values import Flags, as_mask
 from ..operators import Operator
-from ..values import Flags, as_mask
 from .attributes import Field, Linear, checked, lined, require_tensor
 
 
@@ -37,6 +38,8 @@ class Whitened(Map):
             raise InputError(
                 f"Whitened: cov is a {type(self.cov).__name__}, expected a covariance that has a root: Spectral.of(...)"
             )
+        if isinstance(self.cov, Spectral):
+            self.cov.require_positive("Whitened: cov")
         if self.cov.batch != 1:
             raise InputError(f"Whitened: cov is of {self.cov.batch} samples, expected one covariance for all")
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from ...borders import Border, borders_of, extended, folded, require_reach
 from ...deferred import deferred
 from ...errors import InputError
-from ..values import Numbers, as_field, as_numbers
+from ...values import Numbers, as_field, as_numbers
 from .base import Operator, matched, once, require_axes, require_flag, require_samples
 
 scipy_fft: Any = deferred("scipy.fft")

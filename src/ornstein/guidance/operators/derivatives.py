@@ -19,7 +19,7 @@ from torch.nn.functional import pad
 
 from ...borders import Border, borders_of, each_axis, extended, folded, require_reach
 from ...errors import InputError
-from ..values import is_number
+from ...values import is_number
 from .base import Operator, require_axes
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from ...borders import each_axis
 from ...deferred import deferred
 from ...errors import InputError
-from ..values import Numbers, as_places
+from ...values import Numbers, as_places
 from .base import Operator, require_axes, require_event, require_flag, require_samples
 from .sparse import Sparse
 

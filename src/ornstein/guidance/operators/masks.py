@@ -8,7 +8,7 @@ from jaxtyping import Inexact
 from torch import Tensor
 
 from ...errors import InputError
-from ..values import Flags, as_mask
+from ...values import Flags, as_mask
 from .base import Operator, misfit, once, require_axes, require_flag, require_samples
 
 

@@ -9,7 +9,7 @@ from jaxtyping import Inexact
 from torch import Tensor
 
 from ...errors import InputError
-from ..values import Numbers, as_field, as_numbers
+from ...values import Numbers, as_field, as_numbers
 from .base import Operator, matched, misfit, once, require_flag, require_inexact, require_samples
 
 

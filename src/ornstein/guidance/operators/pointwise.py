@@ -8,7 +8,7 @@ from jaxtyping import Inexact
 from torch import Tensor
 
 from ...errors import InputError
-from ..values import Numbers, as_field
+from ...values import Numbers, as_field
 from .base import Operator, matched, misfit, once, require_flag, require_inexact, require_samples
 
 

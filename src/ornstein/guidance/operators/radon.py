@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ...deferred import deferred
 from ...errors import InputError
-from ..values import Numbers, as_places, is_number
+from ...values import Numbers, as_places, is_number
 from .base import Operator, require_axes
 from .sparse import Sparse
 

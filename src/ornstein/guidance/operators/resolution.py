@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ...borders import Border, borders_of, each_axis, extended, folded, require_reach
 from ...errors import InputError
-from ..values import Numbers, as_places
+from ...values import Numbers, as_places
 from .base import Operator, matched, misfit, once, require_axes, require_inexact
 
 

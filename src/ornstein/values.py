@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import InputError
+from .errors import InputError
 
 Numbers = Any
 """A tensor, or an array or a list of numbers, of which a tensor is made."""
@@ -45,6 +45,20 @@ def as_numbers(value: Any, what: str) -> Tensor:
         raise InputError(f"{what} holds true and false, expected real numbers")
     require_finite(numbers, what)
     return numbers if numbers.is_floating_point() else numbers.to(torch.get_default_dtype())
+
+
+def require_positive(what: str, value: Any) -> None:
+    """InputError unless it is one finite number above 0."""
+    if not is_number(value) or value <= 0:
+        raise InputError(f"{what} is {value!r}, expected a positive number")
+
+
+def as_constants(value: Any, what: str) -> Tensor:
+    """Finite real floating-point numbers that nobody learns; InputError if they want a gradient."""
+    numbers = as_numbers(value, what)
+    if numbers.requires_grad:
+        raise InputError(f"{what} wants a gradient, but is not learnt: give it as .detach()")
+    return numbers
 
 
 def as_field(value: Any, what: str) -> Tensor:
