@@ -60,6 +60,7 @@ _HOMES = {
     "Measurement": "guidance.measurements",
     "Exchange": "mcmc.clouds",
     "Rotation": "mcmc.clouds",
+    "EllipticalSlice": "mcmc.elliptical",
     "Gibbs": "mcmc.moves",
     "HMC": "mcmc.moves",
     "IndependentMetropolis": "mcmc.moves",
@@ -203,6 +204,7 @@ if TYPE_CHECKING:
     from .mcmc.clouds import Exchange, Rotation
     from .mcmc.densities import Density
     from .mcmc.discrete import Alternating, DiscreteLangevin, Substitutions
+    from .mcmc.elliptical import EllipticalSlice
     from .mcmc.moves import HMC, MALA, Gibbs, IndependentMetropolis, LocallyInformed
     from .mcmc.targets import Boltzmann
     from .mcmc.tempering import ParallelTempering

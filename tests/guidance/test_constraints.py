@@ -249,6 +249,26 @@ def test_a_mask_is_what_is_fixed() -> None:
         assert (held.mean[:, where] == value[where]).all()
 
 
+PLACES = Keys.of(11, 3).uniform(3) < 0.5
+OF_FIRST, OF_LAST = Mask(PLACES), Mask(PLACES, last=True)
+
+
+@pytest.mark.parametrize(
+    "mask", [OF_FIRST, OF_LAST, Mask(PLACES[None], last=True, per_sample=True)], ids=["first", "last", "one sample's"]
+)
+def test_a_mask_is_of_the_first_axes_or_of_the_last(mask: Mask) -> None:
+    """To the last bit, and nothing else moves; the mask of the other end of the event is the broken twin."""
+    x, goal = Keys.of(12, 2).normal(3, 3, 3), mask(Keys.of(13, 1).normal(3, 3, 3))
+
+    def assert_projected(other: Mask) -> None:
+        held = projection(other, x).onto(x, goal)
+        assert mask(held).equal(goal.expand_as(mask(held)))
+        assert mask.adjoint(mask(held - x)).equal(held - x)
+
+    assert_projected(mask)
+    rejected(assert_projected, OF_LAST if mask is OF_FIRST else OF_FIRST)
+
+
 ROW, SEEN = Keys.of(12, 1).normal(SIZE), double([0.3])
 WHERE = torch.tensor([False, False, False, False, False, True])
 

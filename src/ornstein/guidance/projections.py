@@ -22,7 +22,6 @@ from ..beliefs import Normal
 from ..covariances import Covariance, Dense, Rooted
 from ..errors import InputError
 from ..roots import Downdated
-from ..states import left
 from .grams import Gram, gram
 from .operators import Mask, Operator, Stack
 
@@ -347,8 +346,8 @@ def _shared(operator: Operator, event: _Event, n: int) -> bool:
 @lru_cache(maxsize=32)
 def _of_all(operator: Operator, event: _Event) -> Projection:
     if isinstance(operator, Mask):
-        where = operator.seen.to(event.device)
-        return Selected(left(where, event.zeros(1)[0]).expand(event.shape))
+        seen = operator(event.zeros(1))  # of the first axes or of the last: the adjoint knows the places
+        return Selected(operator.adjoint(torch.ones_like(seen))[0] != 0)
     return Nearest(operator, gram(operator, event.zeros(1), shared=True), shared=True)
 
 
