@@ -96,6 +96,7 @@ def train(
     require_batch(data, config.train.batch_size)
     say(this.describe(data, validation))
     model = this.model(config, data.metadata)
+    this.prepare(model.network, data)
     check_ahead(model.space, data, "training data")
     check_ahead(model.space, validation, "validation data")
     say(f"training for {config.train.length}; {of_precision(config.train)}")

@@ -18,10 +18,13 @@ from ..denoisers.base import Condition, Denoiser, Guide, NeuralDenoiser, Origin,
 from ..denoisers.maps import Map
 from ..denoisers.regressors import Regressor
 from ..deprecation import members
+from ..errors import InputError
+from ..networks.fields import FieldNetwork
 from ..sampling.sampler import Sampler
 from ..spaces import Space
 from ..states import State
 from ..training.datasets import Dataset
+from ..training.fields import FieldData
 from .figures import Figure, Interactive, Metric, Stop
 
 if TYPE_CHECKING:
@@ -153,13 +156,25 @@ class Task(ABC):
             metadata: of the data that the model was trained on, in JSON values.
         """
 
-    @abstractmethod
     def write(self, samples: "Samples", folder: Path) -> None:
-        """Writes the samples in the field's own formats into an existing folder."""
+        """Writes the samples in the field's own formats into an existing folder; into its `store`, if there is one."""
+        assert samples.origin is not None
+        store = self._require_store(folder, samples.origin, range(samples.first, samples.first + len(samples)))
+        for _ in store.add(samples):
+            pass
+        store.finish(samples)
 
-    @abstractmethod
     def read(self, folder: Path, manifest: Mapping[str, Any]) -> tuple[State, Condition]:
-        """The states and conditions that `write` wrote."""
+        """The states and conditions that `write` wrote; those of its `store`, if there is one."""
+        first = manifest["settings"].get("first", 0)
+        numbers = range(first, first + manifest["n"])
+        return self._require_store(folder, Origin.from_record(manifest["model"]), numbers).read(numbers)
+
+    def _require_store(self, folder: Path, origin: Origin, numbers: range) -> "MemberStore":
+        store = self.store(folder, origin, numbers)
+        if store is None:
+            raise NotImplementedError(f"{self.name}: a task has a store, or its own write and read")
+        return store
 
     @abstractmethod
     def evaluate(self, samples: "Samples") -> list[Metric]:
@@ -236,6 +251,22 @@ class Task(ABC):
             full: with as many samples as a judgement needs, instead of as few as suffice to look at.
         """
         return []
+
+    def prepare(self, network: nn.Module, data: Dataset) -> None:
+        """Gives a fresh network what it takes of the data beside their metadata and keeps with its weights.
+
+        Called before a training. Static fields of fields in files are given to a network that is told of some.
+
+        Args:
+            network: as `network` makes it.
+            data: that it is to learn from.
+
+        InputError for static fields of another shape.
+        """
+        if isinstance(data, FieldData) and isinstance(network, FieldNetwork) and network.static is not None:
+            if data.static is None:
+                raise InputError("the network is told of static fields, but the data have none")
+            network.take_static(data.static)
 
     def denoiser(self, config: Any, metadata: Mapping[str, Any], origin: Origin | None = None) -> NeuralDenoiser:
         """A fresh denoiser, its weights a function of config.train.seed.
