@@ -2,8 +2,8 @@
 
     v(k) = the mean variance of the modes of the shell r ≤ |k| n + ½ < r + 1,      n the longest side
 
-One number a shell of each channel goes into the metadata of data as JSON, from where a model's space makes it anew, and a
-mean over a shell is known from far fewer records than each of its modes.
+One number a shell of each channel goes into the metadata of data as JSON, from where a model's space makes it anew, and
+a mean over a shell is known from far fewer records than each of its modes.
 """
 
 from collections.abc import Mapping
@@ -46,7 +46,7 @@ class Shells:
         """The mean over shells of the variance of each mode.
 
         Args:
-            power: of each coefficient, of the shape of one event: `Statistics.spectrum()`, or a covariance's `variance`.
+            power: of each coefficient, of the shape of one event, such as `Statistics.spectrum()`.
             basis: of the waves.
             floor: the least variance of a mode, as a share of the channel's mean: shells that the data lack keep so
                 much.

@@ -79,7 +79,9 @@ class Fields:
             without: conditions that the network is not told, such as the base of a residual.
             said: the other attributes, such as coordinates.
         """
-        told = {kind: {k: n for k, n in metadata[kind].items() if k not in without} for kind in ("conditions", "scalars")}
+        told = {
+            kind: {k: n for k, n in metadata[kind].items() if k not in without} for kind in ("conditions", "scalars")
+        }
         channels, *grid = metadata["shape"]
         static = torch.zeros(metadata["static"], *grid) if metadata["static"] else None
         masked = bool(metadata["layout"]["mask"]) or metadata["layout"]["missing"] == "mask"

@@ -12,6 +12,7 @@ from typing import Any
 
 from ..config import to_dict
 from ..denoisers.base import Denoiser, NeuralDenoiser
+from ..denoisers.beside import beside
 from ..deprecation import renamed
 from ..errors import InputError
 from ..events import Event, Stream, finished
@@ -133,7 +134,7 @@ class _Plan:
             "how": self.how,
             "seed": self.settings["seed"],
             "first": self.drawn.start,
-            "condition": self.request.condition,
+            "condition": {**self.request.condition, **self.request.beside},
             "settings": {**to_dict(self.asked), **self.request.record},
         }
 
@@ -171,7 +172,7 @@ def _planned(
     held = {"batch_size": said.get("batch_size")} if streams else {"n": len(wanted), "batch_size": len(drawn)}
     require_room(model, **held, particles=said.get("particles"))
     request = this.request(asked, drawn, model.origin.metadata)
-    guided: Denoiser = model
+    guided: Denoiser = beside(model, request.beside.keys())
     for guide in request.guides:
         guided = yield from guide.guiding(guided)
     how = _engine(exact, request, guided, said)

@@ -37,6 +37,8 @@ class Request:
     """What to draw: guides to put on the model and what each sample is given.
 
     Attributes:
+        beside: name → (n, ...), what is kept with the samples as further conditions of which the model is not told,
+            such as the truth that they will be judged by.
         record: what the request led to, in JSON values, for the manifest; what was asked is there anyway.
         each: what is said of every sample, as many JSON values a name as samples.
         defaults: settings of independent samples that the domain chooses where the user does not.
@@ -52,6 +54,7 @@ class Request:
 
     guides: Sequence[Guide] = ()
     condition: Condition = field(default_factory=dict)
+    beside: Condition = field(default_factory=dict)
     record: Mapping[str, Any] = field(default_factory=dict)
     each: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     defaults: Mapping[str, Any] = field(default_factory=dict)
@@ -95,6 +98,8 @@ class Task(ABC):
         data_sets: values of the setting `data` that come with the domain; any other is a file of the user's, which no
             file alone may have opened.
         facts: what the metadata of a model must hold; see `files.require`. Sizes must be bounded.
+        needs_data: whether samples are judged by the data that the model learned from, which are then opened again;
+            False where all that judges them is kept with them.
         examples: commands without "ornstein", such as "sample images/digits --label 3", which `--help` shows first.
         block: how many the command line draws at once, if not said. Blocks start at multiples of it and are drawn
             whole, so that a sample is the same bit for bit whatever others are asked for.
@@ -115,6 +120,7 @@ class Task(ABC):
     code: ClassVar[Sequence[str]] = ()
     data_sets: ClassVar[Collection[str]] = ()
     facts: ClassVar[Mapping[str, Any]] = {}
+    needs_data: ClassVar[bool] = True
     examples: ClassVar[Sequence[str]] = ()
     block: ClassVar[int] = 8
 
@@ -211,7 +217,8 @@ class Task(ABC):
 
     def describe(self, data: Dataset, validation: Dataset) -> str:
         """What the data are, for a user who is about to train on them."""
-        return f"{len(data)} records to learn from, {len(validation)} held out"
+        counted = f"{len(data)} records to learn from, {len(validation)} held out"
+        return f"{data.describe()}\n{counted}" if isinstance(data, FieldData) else counted
 
     def data_provenance(self, metadata: Mapping[str, Any]) -> str:
         """Where a model's data are from, and their licence, for its card."""

@@ -3,8 +3,8 @@
     given = open_given("forecast.nc", model.origin.metadata)
     on.sample(model, 8, condition=given([0] * 8))          eight members of the first record
 
-The files have the variables of the conditions alone; which these are, their units and how they are standardised is said by
-the metadata of the data that the model learned from.
+The files have the variables of the conditions, and may have the truth. Which these are, their units and how they are
+standardised is said by the metadata of the data that the model learned from.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from ...denoisers.base import Condition
@@ -45,10 +46,14 @@ class Given:
     """Conditions by the number of a record.
 
     Attributes:
-        data: the records, whose state is of no meaning.
+        data: the records; their state is that of the model where `known`, else of no meaning.
+        channels: how many the model's fields have.
+        known: whether the files have the fields that the model learned, too: the truth.
     """
 
     data: FieldData
+    channels: int
+    known: bool
 
     def __len__(self) -> int:
         return len(self.data)
@@ -61,9 +66,24 @@ class Given:
         Args:
             records: the number of each sample's record, from 0.
         """
-        distinct, place = torch.unique(torch.as_tensor(records, dtype=torch.int64), return_inverse=True)
-        found = self.data.batch(distinct)[1]
+        _, found, place = self._read(records)
         return {name: values[place] for name, values in found.items() if name != "mask"}
+
+    def truth(self, records: Sequence[int]) -> Float[Tensor, "samples channels ..."]:
+        """The fields of the records, as they are in the files; NaN where these have none.
+
+        Args:
+            records: the number of each sample's record, from 0.
+        """
+        fields, found, place = self._read(records)
+        if not self.known:
+            fields = fields.new_full((len(fields), self.channels, *fields.shape[2:]), torch.nan)
+        return fields.masked_fill(~found["mask"], torch.nan)[place] if self.known and "mask" in found else fields[place]
+
+    def _read(self, records: Sequence[int]) -> tuple[Tensor, Condition, Tensor]:
+        """Of the distinct records their states and conditions, and the place of each sample's among them."""
+        distinct, place = torch.unique(torch.as_tensor(records, dtype=torch.int64), return_inverse=True)
+        return *self.data.batch(distinct), place
 
 
 def open_given(files: Files, metadata: Mapping[str, Any], bound: int = 1 * GB, threads: int = 4) -> Given:
@@ -85,8 +105,11 @@ def open_given(files: Files, metadata: Mapping[str, Any], bound: int = 1 * GB, t
         raise InputError("the model is told no fields, so that none can be given")
     layout = replace(learned, state=list(dict.fromkeys(fields)), static=(), mask=None)
     data = open_fields(files, layout, bound, threads)
-    _require_same(data, metadata, list(names))
-    return Given(replace(data, scaling=_scaling(data, metadata)))
+    known = all(set(learned.state) <= set(data.source.opened(path).names()) for path in data.source.paths)
+    if known:
+        data = open_fields(files, replace(layout, state=learned.state), bound, threads)
+    _require_same(data, metadata, [*names, *(learned.state if known else ())])
+    return Given(replace(data, scaling=_scaling(data, metadata)), metadata["shape"][0], known)
 
 
 def _require_same(data: FieldData, metadata: Mapping[str, Any], names: Sequence[str]) -> None:
@@ -124,8 +147,8 @@ def _scaling(data: FieldData, metadata: Mapping[str, Any]) -> dict[str, tuple[Te
 def standardised(name: str, metadata: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
     """Mean and spread by channel, (channels,) each, that "state", "static" or a condition was freed of.
 
-    Of the state they make the map of a model that learned from standardised fields: `Standardised(*standardised("state",
-    metadata))`. InputError if it was not standardised.
+    Of the state they make the map of a model that learned from standardised fields:
+    `maps.Standardised(*standardised("state", metadata))`. InputError if it was not standardised.
 
     Args:
         name: "state", "static" or the name of a condition.

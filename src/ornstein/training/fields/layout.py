@@ -117,7 +117,8 @@ class Layout:
             name: slice(kept.get("from"), kept.get("to")) if isinstance(kept, Mapping) else kept
             for name, kept in found["select"].items()
         }
-        return cls(**{one.name: found[one.name] for one in fields(cls)} | {"select": select})
+        said: dict[str, Any] = {one.name: found[one.name] for one in fields(cls)} | {"select": select}
+        return cls(**said)
 
 
 def _words(name: str, value: Any) -> tuple[str, ...]:

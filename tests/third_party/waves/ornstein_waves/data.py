@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from ornstein import Keys, maps, roots, transforms
 from ornstein.shells import Shells
@@ -51,22 +50,6 @@ def split(path: Path, bound: int) -> tuple[FieldData, FieldData]:
     return first, second
 
 
-def truth(path: Path, records: list[int], forecasts: Tensor) -> Tensor:
-    """The fine fields of these records, (records, channels, y, x); InputError unless theirs are the forecasts.
-
-    Args:
-        path: of the file.
-        records: their numbers.
-        forecasts: that the records must have.
-    """
-    fields, condition = open_fields(path, LAYOUT).batch(torch.tensor(records))
-    if not condition["base"].equal(forecasts):
-        from ornstein import InputError
-
-        raise InputError(f"{path}: has other forecasts than those that the samples were given")
-    return fields
-
-
 def write_world(path: Path, n: int, size: int, seed: int) -> Path:
     """A world to learn from: fields with a spectrum k⁻³, larger over the deep, and forecasts of their largest waves.
 
@@ -87,7 +70,7 @@ def write_world(path: Path, n: int, size: int, seed: int) -> Path:
     kept = BASIS.frequencies((size, size)) * size < 2.5
     forecasts = BASIS.inverse(torch.where(kept, BASIS.forward(fields + 0.1 * waves.flip(0)), 0.0))
     mean, scale = torch.tensor([3.0, -0.2])[:, None, None], torch.tensor([1.5, 0.04])[:, None, None]
-    variables = {
+    variables: dict[str, Any] = {
         name: (("time", "y", "x"), (mean + scale * values)[:, k].float().numpy(), {"units": UNITS[NAMES[k]]})
         for names, values in ((NAMES, fields), (FORECASTS, forecasts))
         for k, name in enumerate(names)

@@ -30,6 +30,6 @@ def _estimates(truths: np.ndarray, members: np.ndarray) -> list[Estimate]:
     return [
         calibration.crps(truths, members),
         calibration.spread_skill(truths, members).ratio,
-        *calibration.Ranks.of(truths, members).coverage([0.9]).estimates,
+        *calibration.Ranks.of(truths, members).coverage().estimates,
         *calibration.spectra(truths, members).ratios(bands),
     ]

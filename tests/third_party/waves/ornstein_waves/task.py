@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -18,12 +18,15 @@ from ornstein.report import fields as plots
 from ornstein.shells import Shells
 from ornstein.tasks.figures import Figure, Metric
 from ornstein.tasks.formats import ZarrMembers
-from ornstein.tasks.members import FieldStore, Layout, Variable
+from ornstein.tasks.members import FieldStore, Layout
 from ornstein.tasks.task import Request, Task
 from ornstein.training.fields import FACTS, FieldData, open_given
 
 from . import data, factors, metrics
 from .network import described, network
+
+TRUTHS = ("true_height", "true_flow")
+"""What happened, beside what was drawn; NaN where nobody knows."""
 
 
 @dataclass(frozen=True)
@@ -75,15 +78,18 @@ class Waves(Task):
     summary = "fine fields of the sea given coarse forecasts"
     config = WavesConfig
     request_type = WavesAsk
-    facts = {**FACTS, "source": str, "scale": [Within(float, 1e-30, 1e30)], "spectrum": Shells.SCHEMA}
+    needs_data = False
+    facts: ClassVar[Mapping[str, Any]] = {
+        **FACTS,
+        "source": str,
+        "scale": [Within(float, 1e-30, 1e30)],
+        "spectrum": Shells.SCHEMA,
+    }
 
     def data(self, config: WavesConfig) -> tuple[FieldData, FieldData]:
         if config.data is None:
             raise InputError("--data is not given, expected a file of fields and their forecasts")
         return data.split(config.data, int(config.memory * MB))
-
-    def describe(self, data: FieldData, validation: FieldData) -> str:
-        return f"{data.describe()}\n{super().describe(data, validation)}"
 
     def space(self, config: WavesConfig, metadata: Mapping[str, Any]) -> Euclidean:
         spectrum = data.spectrum(metadata)
@@ -109,44 +115,38 @@ class Waves(Task):
             guides.append(factors.conserved("means", shape))
         if asked.gauges is not None:
             guides.append(factors.gauges(asked.gauges, shape))
-        return Request(guides, condition, each={"record": records})
+        return Request(guides, condition, {"truth": given.truth(records)}, each={"record": records})
 
     def store(self, folder: Path, origin: Origin, numbers: range) -> FieldStore:
-        names, units = origin.metadata["channels"], origin.metadata["units"]
-        axes = {name: grid for name, grid in origin.metadata["grid"].items()}
-        grid = {name: np.array(one["values"]) for name, one in axes.items() if one["values"] is not None}
-        shape = tuple(one["size"] for one in axes.values())
-        variables = {
-            name: Variable(tuple(axes), shape, attrs={"units": units[name]}) for name in (*names, *data.FORECASTS)
-        }
-        return FieldStore(ZarrMembers(folder / "waves.zarr", Layout(variables, numbers, grid)), _fields, _states)
+        units = {name: data.UNITS[name.removeprefix("true_")] for name in (*data.NAMES, *TRUTHS)}
+        layout = Layout.on_grid(origin.metadata["grid"], units, numbers)
+        return FieldStore(ZarrMembers(folder / "waves.zarr", layout), _fields, _states)
 
     def evaluate(self, samples: Samples) -> list[Metric]:
-        return metrics.judged(*self._ensembles(samples), samples.origin.metadata["channels"])
+        return metrics.judged(*_ensembles(samples), data.NAMES)
 
     def figures(self, samples: Samples) -> Sequence[Figure]:
-        truths, members = self._ensembles(samples)
+        truths, members = _ensembles(samples)
         figures = [plots.stamps(truths[0, 0], members[0, :, 0], "height, first record", unit="m")]
         found = calibration.spectra(truths, members)
         ranks = calibration.Ranks.of(truths, members).histogram()
         return [*figures, plots.spectra(found, what="all channels"), plots.rank_histogram(ranks)]
 
-    def _ensembles(self, samples: Samples) -> tuple[np.ndarray, np.ndarray]:
-        """Truths and members of the records that samples are of."""
-        assert samples.origin is not None
-        cases, members = calibration.gathered(samples.x, samples.each["record"])
-        _, forecasts = calibration.gathered(samples.condition["base"], samples.each["record"])
-        path = Path(samples.origin.config["data"])
-        return data.truth(path, cases, torch.from_numpy(forecasts[:, 0])).numpy(), members
+
+def _ensembles(samples: Samples) -> tuple[np.ndarray, np.ndarray]:
+    """Truths (cases, channels, y, x) and members (cases, members, channels, y, x)."""
+    records = samples.each["record"]
+    (_, members), (_, truths) = (calibration.gathered(x, records) for x in (samples.x, samples.condition["truth"]))
+    return truths[:, 0], members
 
 
 def _fields(samples: Samples) -> Mapping[str, Tensor]:
     """Of some samples the variables of the store."""
-    both = ((data.NAMES, samples.x), (data.FORECASTS, samples.condition["base"]))
-    return {name: values[:, k] for names, values in both for k, name in enumerate(names)}
+    each = ((data.NAMES, samples.x), (TRUTHS, samples.condition["truth"]))
+    return {name: values[:, k] for names, values in each for k, name in enumerate(names)}
 
 
 def _states(fields: Mapping[str, np.ndarray]) -> tuple[Tensor, Condition]:
     """The samples, and what they were given, of the variables of the store."""
-    state, base = (torch.from_numpy(np.stack([fields[name] for name in names], 1)) for names in (data.NAMES, data.FORECASTS))
-    return state, {"base": base}
+    state, truth = (torch.from_numpy(np.stack([fields[name] for name in names], 1)) for names in (data.NAMES, TRUTHS))
+    return state, {"truth": truth}
