@@ -176,10 +176,23 @@ def _planned(
     for guide in request.guides:
         guided = yield from guide.guiding(guided)
     how = _engine(exact, request, guided, said)
+    if not isinstance(how, Independent):
+        _require_one_of_each(exact, request)
     settings = {"seed": seed, "first": wanted.start, "n": len(wanted), "exact": exact, **record(how)}
     if isinstance(how, Independent) and how.sampler is not None:
         settings["sampler"] = repr(how.sampler)
     return _Plan(guided, how, wanted, drawn, asked, request, settings)
+
+
+def _require_one_of_each(exact: str, request: Request) -> None:
+    """InputError where the domain says something else of each sample: those of one population take others' places."""
+    for name, values in request.each.items():
+        other = next((value for value in values if value != values[0]), values[0] if len(values) else None)
+        if len(values) and other != values[0]:
+            raise InputError(
+                f"--exact {exact} draws one population, whose members take each other's places, but {name} is "
+                f"{values[0]!r} of some and {other!r} of others: draw each in a run of its own, with --first"
+            )
 
 
 def _whole_blocks(this: Task, model: Denoiser, first: int, n: int, said: dict[str, Any]) -> range:

@@ -37,8 +37,6 @@ class Request:
     """What to draw: guides to put on the model and what each sample is given.
 
     Attributes:
-        beside: name → (n, ...), what is kept with the samples as further conditions of which the model is not told,
-            such as the truth that they will be judged by.
         record: what the request led to, in JSON values, for the manifest; what was asked is there anyway.
         each: what is said of every sample, as many JSON values a name as samples.
         defaults: settings of independent samples that the domain chooses where the user does not.
@@ -50,11 +48,12 @@ class Request:
         corrected: flags that were said and that only exact = mcmc uses.
         start, strength: clean states to begin with, and the time up to which they are noised; see Independent.
         notes: what the user should know of what was read, in words; samples carry them.
+        beside: name → (n, ...), what is kept with the samples as further conditions of which the model is not told,
+            such as the truth that they will be judged by.
     """
 
     guides: Sequence[Guide] = ()
     condition: Condition = field(default_factory=dict)
-    beside: Condition = field(default_factory=dict)
     record: Mapping[str, Any] = field(default_factory=dict)
     each: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     defaults: Mapping[str, Any] = field(default_factory=dict)
@@ -67,6 +66,7 @@ class Request:
     start: Any = None
     strength: float | None = None
     notes: Sequence[str] = ()
+    beside: Condition = field(default_factory=dict)
 
 
 @members(

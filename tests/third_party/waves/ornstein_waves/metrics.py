@@ -8,6 +8,9 @@ from ornstein import calibration
 from ornstein.calibration import Estimate
 from ornstein.tasks.figures import Metric
 
+BANDS = ((1, 3), (3, 6), (6, 100))
+"""Waves around the grid, from and below."""
+
 
 def judged(truths: np.ndarray, members: np.ndarray, names: Sequence[str]) -> list[Metric]:
     """CRPS, spread over skill, coverage and power of each channel.
@@ -25,11 +28,9 @@ def judged(truths: np.ndarray, members: np.ndarray, names: Sequence[str]) -> lis
 
 
 def _estimates(truths: np.ndarray, members: np.ndarray) -> list[Estimate]:
-    top = truths.shape[-1] // 2
-    bands = [(1, 3), (3, top // 2 + 1), (top // 2 + 1, top)]
     return [
         calibration.crps(truths, members),
         calibration.spread_skill(truths, members).ratio,
         *calibration.Ranks.of(truths, members).coverage().estimates,
-        *calibration.spectra(truths, members).ratios(bands),
+        *calibration.spectra(truths, members).ratios(BANDS),
     ]

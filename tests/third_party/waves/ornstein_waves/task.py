@@ -115,7 +115,7 @@ class Waves(Task):
             guides.append(factors.conserved("means", shape))
         if asked.gauges is not None:
             guides.append(factors.gauges(asked.gauges, shape))
-        return Request(guides, condition, {"truth": given.truth(records)}, each={"record": records})
+        return Request(guides, condition, each={"record": records}, beside={"truth": given.truth(records)})
 
     def store(self, folder: Path, origin: Origin, numbers: range) -> FieldStore:
         units = {name: data.UNITS[name.removeprefix("true_")] for name in (*data.NAMES, *TRUTHS)}
@@ -123,14 +123,20 @@ class Waves(Task):
         return FieldStore(ZarrMembers(folder / "waves.zarr", layout), _fields, _states)
 
     def evaluate(self, samples: Samples) -> list[Metric]:
-        return metrics.judged(*_ensembles(samples), data.NAMES)
+        truths, members = _ensembles(samples)
+        if not np.isfinite(truths).any():
+            raise InputError("the file of forecasts (--given) had no height and flow, by which samples could be judged")
+        return metrics.judged(truths, members, data.NAMES)
 
     def figures(self, samples: Samples) -> Sequence[Figure]:
         truths, members = _ensembles(samples)
-        figures = [plots.stamps(truths[0, 0], members[0, :, 0], "height, first record", unit="m")]
-        found = calibration.spectra(truths, members)
+        if members.shape[1] < 2:
+            return []
+        stamps = plots.stamps(truths[0, 0], members[0, :, 0], "height, first record", unit="m")
+        if not np.isfinite(truths).any():
+            return [stamps]
         ranks = calibration.Ranks.of(truths, members).histogram()
-        return [*figures, plots.spectra(found, what="all channels"), plots.rank_histogram(ranks)]
+        return [stamps, plots.spectra(calibration.spectra(truths, members)), plots.rank_histogram(ranks)]
 
 
 def _ensembles(samples: Samples) -> tuple[np.ndarray, np.ndarray]:
