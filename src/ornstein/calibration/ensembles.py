@@ -278,12 +278,12 @@ def gathered(
         fields: one a sample.
         cases: of which case each sample is.
     """
-    values, cases = np.asarray(fields), np.asarray(cases, dtype=np.int64)
-    if cases.shape != (len(values),):
-        raise InputError(f"cases: {cases.size} of {len(values)} samples, expected one each")
-    names, counts = np.unique(cases, return_counts=True)
+    values, labels = np.asarray(fields), np.asarray(cases, dtype=np.int64)
+    if labels.shape != (len(values),):
+        raise InputError(f"cases: {labels.size} of {len(values)} samples, expected one each")
+    names, counts = np.unique(labels, return_counts=True)
     if len(set(counts.tolist())) != 1:
         few = names[counts.argmin()]
         raise InputError(f"cases: case {few} has {counts.min()} members and others have {counts.max()}")
-    order = np.argsort(cases, kind="stable")
+    order = np.argsort(labels, kind="stable")
     return names.tolist(), values[order].reshape(len(names), -1, *values.shape[1:])
