@@ -24,7 +24,6 @@ from ..sampling.sampler import Sampler
 from ..spaces import Space
 from ..states import State
 from ..training.datasets import Dataset
-from ..training.fields import FieldData
 from .figures import Figure, Interactive, Metric, Stop
 
 if TYPE_CHECKING:
@@ -217,6 +216,8 @@ class Task(ABC):
 
     def describe(self, data: Dataset, validation: Dataset) -> str:
         """What the data are, for a user who is about to train on them."""
+        from ..training.fields import FieldData  # with what reads files, which nothing else here needs
+
         counted = f"{len(data)} records to learn from, {len(validation)} held out"
         return f"{data.describe()}\n{counted}" if isinstance(data, FieldData) else counted
 
@@ -270,6 +271,8 @@ class Task(ABC):
 
         InputError for static fields of another shape.
         """
+        from ..training.fields import FieldData
+
         if isinstance(data, FieldData) and isinstance(network, FieldNetwork) and network.static is not None:
             if data.static is None:
                 raise InputError("the network is told of static fields, but the data have none")
