@@ -4,7 +4,7 @@ One place for all domains: truths are (cases, *field), samples (cases, members, 
 """
 
 from .conformal import Conformal, Intervals
-from .ensembles import Ensemble, latitude_weights
+from .ensembles import Ensemble, gathered, latitude_weights
 from .estimates import Estimate
 from .moments import MemberByMember, Widening
 from .ranks import Coverage, RankHistogram, Ranks
@@ -39,6 +39,7 @@ __all__ = [
     "brier",
     "crps",
     "energy_score",
+    "gathered",
     "gaussian_crps",
     "latitude_weights",
     "quantile_score",

@@ -5,7 +5,7 @@ Zarr or NetCDF arrays, tensors: whatever has a `shape` and can be sliced along i
 truth, or in all members at once. A point counts where both are there.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -265,3 +265,25 @@ def latitude_weights(latitudes: Any) -> Float[np.ndarray, "latitudes 1"]:
     if found.ndim != 1 or not (np.abs(found) <= 90.0 + 1e-6).all():
         raise InputError(f"latitudes: shape {found.shape}, expected one row of degrees between −90 and 90")
     return np.cos(np.deg2rad(np.clip(found, -90, 90)))[:, None].clip(0.0)
+
+
+def gathered(
+    fields: Num[np.ndarray, "n *field"] | Num[Tensor, "n *field"], cases: Sequence[int]
+) -> tuple[list[int], Num[np.ndarray, "cases members *field"]]:
+    """Samples put together by their case: the cases, rising, and their members in the order that they come in.
+
+    InputError unless each case has as many members, such as where not all of the last case's were drawn.
+
+    Args:
+        fields: one a sample.
+        cases: of which case each sample is.
+    """
+    values, labels = np.asarray(fields), np.asarray(cases, dtype=np.int64)
+    if labels.shape != (len(values),):
+        raise InputError(f"cases: {labels.size} of {len(values)} samples, expected one each")
+    names, counts = np.unique(labels, return_counts=True)
+    if len(set(counts.tolist())) != 1:
+        few = names[counts.argmin()]
+        raise InputError(f"cases: case {few} has {counts.min()} members and others have {counts.max()}")
+    order = np.argsort(labels, kind="stable")
+    return names.tolist(), values[order].reshape(len(names), -1, *values.shape[1:])

@@ -25,6 +25,7 @@ from torch import Tensor
 
 from ..beliefs import Belief, Probs, counted, tallied, with_mean
 from ..denoisers.base import Condition, Denoiser, Guide, Guided, Traits, require_guide, with_covariance
+from ..denoisers.beside import beside
 from ..denoisers.mapped import field_space, map_of, said
 from ..denoisers.maps import Map
 from ..deprecation import members, renamed
@@ -93,14 +94,17 @@ class Factor(Guide):
 
         InputError for a factor that is not about the field alone.
         """
-        raise InputError(
-            f"{type(self).__name__} cannot go through {map.name} to the physical field: a factor of your own says what "
-            "it knows of the model's states by a method through(map)"
-        )
+        own = "a factor of your own says what it knows of the model's states by a method through(map)"
+        raise InputError(f"{type(self).__name__} cannot go through {map.name} to the physical field: {own}")
 
     def known(self, x_t: Any, space: Space) -> Any:
         """x_t with what is certain filled in, where the denoiser may see it clean: letters under masks."""
         return x_t
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The conditions that `bound` makes it of; the model need not know them."""
+        return frozenset()
 
     def bound(self, condition: Condition | None) -> "Factor":
         """The factor of the samples that are given this, name → (batch, ...), for one that names a condition."""
@@ -134,9 +138,8 @@ class Factor(Guide):
 
     def guide(self, denoiser: Denoiser) -> "Factored":
         self.require_fit(field_space(denoiser))
-        if isinstance(denoiser, Factored):
-            return replace(denoiser, factors=(*denoiser.factors, self))
-        return Factored(denoiser, (self,))
+        prior, others = (denoiser.denoiser, denoiser.factors) if isinstance(denoiser, Factored) else (denoiser, ())
+        return Factored(beside(prior, self.names), (*others, self))
 
 
 @dataclass(frozen=True, repr=False)

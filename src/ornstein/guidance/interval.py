@@ -51,6 +51,10 @@ class Interval(Factor):
     def tempered(self, power: float) -> "Interval":
         return replace(self, factor=self.factor.tempered(power))
 
+    @property
+    def names(self) -> frozenset[str]:
+        return self.factor.names
+
     def bound(self, condition: Condition | None) -> "Interval":
         return replace(self, factor=self.factor.bound(condition))
 

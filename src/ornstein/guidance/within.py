@@ -41,6 +41,10 @@ class OnPart(Factor):
     def provenance(self) -> Mapping[str, Any]:
         return {**self.factor.provenance, "part": self.part}
 
+    @property
+    def names(self) -> frozenset[str]:
+        return self.factor.names
+
     def bound(self, condition: Condition | None) -> "OnPart":
         return replace(self, factor=self.factor.bound(condition))
 

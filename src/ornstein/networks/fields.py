@@ -6,7 +6,7 @@ join the time. Where a value is NaN it is missing: the network sees 0 there and,
 known. What lies beyond the ends of each axis is said, too (ornstein.borders).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import pi
 from typing import Any
@@ -73,6 +73,29 @@ class Fields:
             raise InputError(f"Fields: two conditions cannot be called {wrong[0]!r}; {', '.join(_RESERVED)} are taken")
         self._require_borders()
         self._require_static()
+
+    @classmethod
+    def of_data(
+        cls, metadata: Mapping[str, Any], borders: Sequence[Border], without: Collection[str] = (), **said: Any
+    ) -> "Fields":
+        """What data say of themselves: the channels, conditions, scalars and static fields of `FieldData.metadata`.
+
+        The static fields are 0 until the network is given those of the data (`FieldNetwork.take_static`), as a training
+        does.
+
+        Args:
+            metadata: of the data.
+            borders: the rule of each axis.
+            without: conditions that the network is not told, such as the base of a residual.
+            said: the other attributes, such as coordinates.
+        """
+        told = {
+            kind: {k: n for k, n in metadata[kind].items() if k not in without} for kind in ("conditions", "scalars")
+        }
+        channels, *grid = metadata["shape"]
+        static = torch.zeros(metadata["static"], *grid) if metadata["static"] else None
+        masked = bool(metadata["layout"]["mask"]) or metadata["layout"]["missing"] == "mask"
+        return cls(channels, static=static, borders=borders, **{"mask": masked, **told, **said})
 
     @property
     def axes(self) -> int:
@@ -180,6 +203,18 @@ class FieldNetwork(nn.Module):
             parts.append(coordinates(x, self.fields.borders))
         whole = x if len(parts) == 1 else torch.cat(parts, 1)
         return padded(whole, padding(x.shape[2:], self.factor), self.fields.borders)
+
+    def take_static(self, static: Float[Tensor, "channels *grid"]) -> None:
+        """Puts static fields in the place of those that the network was made with; InputError for another shape.
+
+        Args:
+            static: (channels, *grid), standardised.
+        """
+        shape = None if self.static is None else tuple(self.static.shape)
+        if self.static is None or shape != tuple(static.shape):
+            raise InputError(f"static has the shape {tuple(static.shape)}, but the network was made for {shape}")
+        Fields(1, static=static, borders=self.fields.borders)  # which checks their numbers
+        self.static.copy_(static)
 
     def cropped(self, out: Float[Tensor, "batch c *size"], grid: Sequence[int]) -> Float[Tensor, "batch c *grid"]:
         """A field at the size of the grid again.

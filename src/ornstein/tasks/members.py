@@ -159,6 +159,21 @@ class Layout:
             coords[name], axes[name] = values, (tuple(one.dims), {**one.attrs, **attrs})
         return cls(found, numbers, coords, axes, dict(dataset.attrs))
 
+    @classmethod
+    def on_grid(cls, grid: Mapping[str, Any], units: Mapping[str, str], numbers: range) -> "Layout":
+        """Of members that are float32 fields on one grid.
+
+        Args:
+            grid: of the data: `FieldData.metadata["grid"]`.
+            units: of each field, by its name.
+            numbers: of the members.
+        """
+        shape = tuple(one["size"] for one in grid.values())
+        fields = {name: Variable(tuple(grid), shape, attrs={"units": unit}) for name, unit in units.items()}
+        known = {name: one for name, one in grid.items() if one["values"] is not None}
+        coords = {name: np.array(one["values"], np.float64) for name, one in known.items()}
+        return cls(fields, numbers, coords, {name: ((name,), {"units": one["units"]}) for name, one in known.items()})
+
     def record(self) -> dict[str, Any]:
         """In JSON values."""
         return {

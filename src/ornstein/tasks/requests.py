@@ -12,6 +12,7 @@ from typing import Any
 
 from ..config import to_dict
 from ..denoisers.base import Denoiser, NeuralDenoiser
+from ..denoisers.beside import beside
 from ..deprecation import renamed
 from ..errors import InputError
 from ..events import Event, Stream, finished
@@ -135,7 +136,7 @@ class _Plan:
             "how": self.how,
             "seed": self.settings["seed"],
             "first": self.drawn.start,
-            "condition": self.request.condition,
+            "condition": {**self.request.condition, **self.request.beside},
             "settings": {**to_dict(self.asked), **self.request.record},
         }
 
@@ -173,14 +174,27 @@ def _planned(
     held = {"batch_size": said.get("batch_size")} if streams else {"n": len(wanted), "batch_size": len(drawn)}
     require_room(model, **held, particles=said.get("particles"))
     request = this.request(asked, drawn, model.origin.metadata)
-    guided: Denoiser = model
+    guided: Denoiser = beside(model, request.beside.keys())
     for guide in request.guides:
         guided = yield from guide.guiding(guided)
     how = _engine(exact, request, guided, said)
+    if not isinstance(how, Independent):
+        _require_one_of_each(exact, request)
     settings = {"seed": seed, "first": wanted.start, "n": len(wanted), "exact": exact, **record(how)}
     if isinstance(how, Independent) and how.sampler is not None:
         settings["sampler"] = repr(how.sampler)
     return _Plan(guided, how, wanted, drawn, asked, request, settings)
+
+
+def _require_one_of_each(exact: str, request: Request) -> None:
+    """InputError where the domain says something else of each sample: those of one population take others' places."""
+    for name, values in request.each.items():
+        other = next((value for value in values if value != values[0]), values[0] if len(values) else None)
+        if len(values) and other != values[0]:
+            raise InputError(
+                f"--exact {exact} draws one population, whose members take each other's places, but {name} is "
+                f"{values[0]!r} of some and {other!r} of others: draw each in a run of its own, with --first"
+            )
 
 
 def _whole_blocks(this: Task, model: Denoiser, first: int, n: int, said: dict[str, Any]) -> range:

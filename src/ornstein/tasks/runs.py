@@ -96,6 +96,7 @@ def train(
     require_batch(data, config.train.batch_size)
     say(this.describe(data, validation))
     model = this.model(config, data.metadata)
+    this.prepare(model.network, data)
     check_ahead(model.space, data, "training data")
     check_ahead(model.space, validation, "validation data")
     say(f"training for {config.train.length}; {of_precision(config.train)}")
@@ -336,7 +337,7 @@ def with_data(samples: Samples, this: Task, data: str | None, where: object) -> 
     named = samples.origin.config.get("data")
     if data is not None:
         return replace(samples, origin=replace(samples.origin, config={**samples.origin.config, "data": data}))
-    if named is not None and named not in this.data_sets:
+    if this.needs_data and named is not None and named not in this.data_sets:
         raise InputError(
             f"{where}: the model learned from {named!r}, and a file alone may not have that opened; if these are data "
             f"of yours, say so: --data {named}, in Python data={named!r}"

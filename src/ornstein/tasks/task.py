@@ -18,6 +18,8 @@ from ..denoisers.base import Condition, Denoiser, Guide, NeuralDenoiser, Origin,
 from ..denoisers.maps import Map
 from ..denoisers.regressors import Regressor
 from ..deprecation import members
+from ..errors import InputError
+from ..networks.fields import FieldNetwork
 from ..sampling.sampler import Sampler
 from ..spaces import Space
 from ..states import State
@@ -45,6 +47,8 @@ class Request:
         corrected: flags that were said and that only exact = mcmc uses.
         start, strength: clean states to begin with, and the time up to which they are noised; see Independent.
         notes: what the user should know of what was read, in words; samples carry them.
+        beside: name → (n, ...), what is kept with the samples as further conditions of which the model is not told,
+            such as the truth that they will be judged by.
     """
 
     guides: Sequence[Guide] = ()
@@ -61,6 +65,7 @@ class Request:
     start: Any = None
     strength: float | None = None
     notes: Sequence[str] = ()
+    beside: Condition = field(default_factory=dict)
 
 
 @members(
@@ -92,6 +97,8 @@ class Task(ABC):
         data_sets: values of the setting `data` that come with the domain; any other is a file of the user's, which no
             file alone may have opened.
         facts: what the metadata of a model must hold; see `files.require`. Sizes must be bounded.
+        needs_data: whether samples are judged by the data that the model learned from, which are then opened again;
+            False where all that judges them is kept with them.
         examples: commands without "ornstein", such as "sample images/digits --label 3", which `--help` shows first.
         block: how many the command line draws at once, if not said. Blocks start at multiples of it and are drawn
             whole, so that a sample is the same bit for bit whatever others are asked for.
@@ -112,6 +119,7 @@ class Task(ABC):
     code: ClassVar[Sequence[str]] = ()
     data_sets: ClassVar[Collection[str]] = ()
     facts: ClassVar[Mapping[str, Any]] = {}
+    needs_data: ClassVar[bool] = True
     examples: ClassVar[Sequence[str]] = ()
     block: ClassVar[int] = 8
 
@@ -153,13 +161,25 @@ class Task(ABC):
             metadata: of the data that the model was trained on, in JSON values.
         """
 
-    @abstractmethod
     def write(self, samples: "Samples", folder: Path) -> None:
-        """Writes the samples in the field's own formats into an existing folder."""
+        """Writes the samples in the field's own formats into an existing folder; into its `store`, if there is one."""
+        assert samples.origin is not None
+        store = self._require_store(folder, samples.origin, range(samples.first, samples.first + len(samples)))
+        for _ in store.add(samples):
+            pass
+        store.finish(samples)
 
-    @abstractmethod
     def read(self, folder: Path, manifest: Mapping[str, Any]) -> tuple[State, Condition]:
-        """The states and conditions that `write` wrote."""
+        """The states and conditions that `write` wrote; those of its `store`, if there is one."""
+        first = manifest["settings"].get("first", 0)
+        numbers = range(first, first + manifest["n"])
+        return self._require_store(folder, Origin.from_record(manifest["model"]), numbers).read(numbers)
+
+    def _require_store(self, folder: Path, origin: Origin, numbers: range) -> "MemberStore":
+        store = self.store(folder, origin, numbers)
+        if store is None:
+            raise NotImplementedError(f"{self.name}: a task has a store, or its own write and read")
+        return store
 
     @abstractmethod
     def evaluate(self, samples: "Samples") -> list[Metric]:
@@ -196,7 +216,10 @@ class Task(ABC):
 
     def describe(self, data: Dataset, validation: Dataset) -> str:
         """What the data are, for a user who is about to train on them."""
-        return f"{len(data)} records to learn from, {len(validation)} held out"
+        from ..training.fields import FieldData  # with what reads files, which nothing else here needs
+
+        counted = f"{len(data)} records to learn from, {len(validation)} held out"
+        return f"{data.describe()}\n{counted}" if isinstance(data, FieldData) else counted
 
     def data_provenance(self, metadata: Mapping[str, Any]) -> str:
         """Where a model's data are from, and their licence, for its card."""
@@ -236,6 +259,24 @@ class Task(ABC):
             full: with as many samples as a judgement needs, instead of as few as suffice to look at.
         """
         return []
+
+    def prepare(self, network: nn.Module, data: Dataset) -> None:
+        """Gives a fresh network what it takes of the data beside their metadata and keeps with its weights.
+
+        Called before a training. Static fields of fields in files are given to a network that is told of some.
+
+        Args:
+            network: as `network` makes it.
+            data: that it is to learn from.
+
+        InputError for static fields of another shape.
+        """
+        from ..training.fields import FieldData
+
+        if isinstance(data, FieldData) and isinstance(network, FieldNetwork) and network.static is not None:
+            if data.static is None:
+                raise InputError("the network is told of static fields, but the data have none")
+            network.take_static(data.static)
 
     def denoiser(self, config: Any, metadata: Mapping[str, Any], origin: Origin | None = None) -> NeuralDenoiser:
         """A fresh denoiser, its weights a function of config.train.seed.

@@ -92,6 +92,10 @@ class Constraint(Exact):
             return FORMED  # how many equations one number stands for is not said: take them for many
         return self.b[0].numel() if self.b.ndim > 1 else self.b.numel()
 
+    @property
+    def names(self) -> frozenset[str]:
+        return frozenset([self.b] if isinstance(self.b, str) else [])
+
     def bound(self, condition: Condition | None) -> "Constraint":
         if not isinstance(self.b, str):
             return self

@@ -7,7 +7,18 @@ train, validation = known.standardised(train), known.standardised(validation)
 """
 
 from .data import FieldData, open_fields
+from .given import FACTS, Given, open_given, standardised
 from .layout import Layout
 from .statistics import Statistics, measured
 
-__all__ = ["FieldData", "Layout", "Statistics", "measured", "open_fields"]
+__all__ = [
+    "FACTS",
+    "FieldData",
+    "Given",
+    "Layout",
+    "Statistics",
+    "measured",
+    "open_fields",
+    "open_given",
+    "standardised",
+]

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ...denoisers.base import Condition
 from ...errors import InputError, RecordError
-from ...files import GB, MB
+from ...files import GB, MB, plain
 from . import records as counting
 from .layout import Layout
 from .packing import iso
@@ -175,6 +175,14 @@ class FieldData:
         """
         return self._whole(replace(self, scaling=scaling, about={**self.about, **about}))
 
+    def told(self, **about: Any) -> "FieldData":
+        """With more that was measured of it, such as a spectrum, in the metadata.
+
+        Args:
+            about: by name, in JSON values.
+        """
+        return replace(self, about={**self.about, **about})
+
     @staticmethod
     def _whole(data: "FieldData") -> "FieldData":
         wrong = sorted(data.map.names & data.scaling.keys()) if data.map else []
@@ -202,6 +210,8 @@ class FieldData:
             "channels": self.channels,
             "conditions": {name: self._shape(names)[0] for name, names in self.layout.conditions.items()},
             "scalars": {name: self._shape(names)[0] for name, names in self.layout.scalars.items()},
+            "static": 0 if self.static is None else len(self.static),
+            "layout": plain(self.layout.plain()),
             "units": {name: found.pieces[0].units for name, found in variables.items()},
             "grid": self._grid(),
             "records": {"dims": list(self.layout.records), "rows": len(self.rows), "count": len(self), **rows},

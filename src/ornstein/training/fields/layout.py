@@ -5,9 +5,18 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from ...errors import InputError
+from ...files import ANY, require
 
 FILE = "file"
 """The name of the dimension that counts the files themselves."""
+SCHEMA = {
+    **{name: [str] for name in ("state", "static", "records", "grid")},
+    **{name: {str: [str]} for name in ("conditions", "scalars", "dims")},
+    "mask": (str, None),
+    "select": {str: ANY},
+    "missing": ("refuse", "mask"),
+}
+"""Of `Layout.plain`."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +104,21 @@ class Layout:
             for name, kept in self.select.items()
         }
         return found | {"select": select}
+
+    @classmethod
+    def from_plain(cls, found: Mapping[str, Any]) -> "Layout":
+        """What `plain` was made of; InputError if it is nothing of the kind.
+
+        Args:
+            found: JSON values.
+        """
+        require(found, SCHEMA, "layout")
+        select = {
+            name: slice(kept.get("from"), kept.get("to")) if isinstance(kept, Mapping) else kept
+            for name, kept in found["select"].items()
+        }
+        said: dict[str, Any] = {one.name: found[one.name] for one in fields(cls)} | {"select": select}
+        return cls(**said)
 
 
 def _words(name: str, value: Any) -> tuple[str, ...]:
