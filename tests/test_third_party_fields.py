@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.syspath_prepend(str(folder / "site"))
         for known in (registry.domains, registry._task):
             known.cache_clear()
-        from ornstein_waves.data import write_world
+        write_world = import_module("ornstein_waves.data").write_world
 
         write_world(folder / "waves.nc", 40, 8, 0)
         yield folder
@@ -68,10 +69,10 @@ def records(world: Path) -> Any:
 
 def test_what_was_measured_of_the_data_reaches_the_model(world: Path, run: Path) -> None:
     """The map, the spectrum, the static field and the standardisation, by the file of weights alone."""
-    model, data = on.load(run), records(world)
-    train = slice(0, 35)
+    model: Any = on.load(run)
+    data, train = records(world), slice(0, 35)
     lacking = data.height[train] - data.forecast_height[train]
-    metadata = model.origin.metadata  # pyright: ignore[reportOptionalMemberAccess]
+    metadata = model.origin.metadata
     assert metadata["scale"][0] == pytest.approx(float(lacking.std()), rel=1e-4)
     depth = (data.depth - data.depth.mean()) / data.depth.std()
     assert torch.allclose(model.network.static[0], torch.tensor(depth.values), atol=1e-4)
