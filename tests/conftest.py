@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from jaxtyping import install_import_hook
+from jaxtyping import config, install_import_hook
 
 install_import_hook("ornstein", "runtime_types.checked")  # before anything imports the package
 
@@ -39,3 +39,11 @@ def rough_plans() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(runs, "plan_grids", partial(runs.plan_grids, pilots=4, rounds=1))
         yield
+
+
+@pytest.fixture
+def untyped() -> Iterator[None]:
+    """Without the checks of types, which users do not have: what is of a wrong type must be named all the same."""
+    config.update("jaxtyping_disable", True)
+    yield
+    config.update("jaxtyping_disable", False)

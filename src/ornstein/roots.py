@@ -266,6 +266,13 @@ class Downdated(Rooted):
         return (flat - off).reshape(x.shape).to(x)
 
 
+def widens(cov: Rooted, noise: Spectral | None) -> bool:
+    """Whether the sum of a covariance and noise has a root: see `widened`."""
+    while isinstance(cov, Downdated):
+        cov = cov.before
+    return isinstance(cov, Spectral) and (noise is None or cov.basis.same(noise.basis))
+
+
 def widened(cov: Rooted, noise: Spectral | None, std: Time, weight: Time) -> Rooted | None:
     """std² Σ + weight² cov with its root; None where no common basis is known.
 
@@ -284,7 +291,7 @@ def widened(cov: Rooted, noise: Spectral | None, std: Time, weight: Time) -> Roo
         fields = _each(cov.before.root, cov.directions * _beside(shares, cov.directions), cov.before.batch)
         white = _each(total.whiten, left(_number(weight), fields) * fields, total.batch)
         return Downdated.signed(total, white, cov.explained) if signed else Downdated.of_white(total, white)
-    if not isinstance(cov, Spectral) or not (noise is None or cov.basis.same(noise.basis)):
+    if not isinstance(cov, Spectral) or not widens(cov, noise):
         return None
     scaled, variance = cov * _number(weight) ** 2, _number(std) ** 2
     return scaled + (noise * variance if noise is not None else left(variance, scaled.variance))

@@ -9,8 +9,9 @@ from scipy import stats
 
 import ornstein as on
 from field_worlds import assert_calibrated, ensemble
-from ornstein.calibration import sbc, simulated, tarp
+from ornstein.calibration import Ranks, sbc, simulated, spectra, tarp
 from ornstein.calibration.sbc import cumulated
+from ornstein.errors import InputError
 from ornstein.keys import Keys
 from worlds import rejected
 
@@ -156,3 +157,27 @@ Y, X = world(0, 6)
 def test_what_is_wrong_is_named(call: Any, message: str) -> None:
     with pytest.raises(on.InputError, match=message):
         call()
+
+
+def test_members_that_are_partly_missing_are_named_here_too() -> None:
+    truths, samples = np.zeros((3, 2)), np.ones((3, 4, 2))
+    samples[1, 2, 1] = np.nan
+    with pytest.raises(InputError, match="case 1, point 1 of the flat field: 1 of 4 members are NaN"):
+        sbc(truths, samples)
+    with pytest.raises(InputError, match="numbers that are not finite for case 0"):
+        simulated(torch.zeros(2, 3), lambda x, keys: x, lambda y, n, seed: np.full((n, 3), np.nan))
+
+
+@pytest.mark.usefixtures("untyped")
+@pytest.mark.parametrize("levels", [[np.nan], "a", 0.5])
+def test_levels_that_are_none_are_named(levels: Any) -> None:
+    ranks = Ranks.of(np.zeros((3, 2)), np.ones((3, 4, 2)))
+    with pytest.raises(InputError, match="expected a list of numbers between 0 and 1"):
+        ranks.coverage(levels)
+
+
+@pytest.mark.usefixtures("untyped")
+@pytest.mark.parametrize("bands", [3, [(1,)], [2]])
+def test_bands_that_are_none_are_named(bands: Any) -> None:
+    with pytest.raises(InputError, match="expected a list of"):
+        spectra(np.zeros((3, 4, 4)), np.ones((3, 4, 4, 4))).ratios(bands)

@@ -11,15 +11,18 @@ from torch import Tensor
 
 from ornstein.beliefs import Normal
 from ornstein.denoisers.base import Denoiser
+from ornstein.denoisers.fields import gaussian_field
 from ornstein.denoisers.oracles import Mixture
 from ornstein.errors import InputError
 from ornstein.keys import Keys
+from ornstein.roots import power_law
 from ornstein.sampling import grids
 from ornstein.sampling.grids import FAR, Grid
 from ornstein.sampling.sampler import Sampler
 from ornstein.schedules import EDM, Cosine, RectifiedFlow, Schedule
 from ornstein.spaces import Euclidean
 from ornstein.states import Time
+from ornstein.transforms import periodic
 from worlds import anisotropic, assert_close, coupled, double, rejected, sequences
 
 SCHEDULES = [Cosine(), RectifiedFlow(), EDM()]
@@ -174,3 +177,12 @@ def test_a_grid_is_laid_once(name: str) -> None:
     assert len(Watched.asked) == 1
     assert grids.named(name, 18, space) != first
     assert grids.named(name, 17, Euclidean((2,), Watched(), 0.75)) != first
+
+
+def test_a_plan_does_not_depend_on_the_unit_of_coloured_noise() -> None:
+    """A field and its noise in a unit a hundred times as large have the same plan."""
+    cov, noise = power_law((3, 4), 3.0, periodic()), power_law((3, 4), 1.0, periodic())
+    one, other = (gaussian_field(cov * u, noise_cov=noise * u) for u in (1.0, 1e-4))
+    keys = Keys.of(0, 32)
+    plans = [grids.plan(field, 4, keys, fine=20, rounds=4) for field in (one, other)]
+    assert_close(double(plans[0]), double(plans[1]), 1e-3)

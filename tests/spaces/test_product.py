@@ -10,6 +10,9 @@ from torch import Tensor, nn
 from ornstein.beliefs import Joint, Normal, Probs
 from ornstein.denoisers.base import Condition, NeuralDenoiser, Traits
 from ornstein.errors import InputError
+from ornstein.guidance.factors import Energy
+from ornstein.guidance.interval import Interval
+from ornstein.guidance.maps import Parts
 from ornstein.keys import Keys
 from ornstein.sampling.grids import uniform
 from ornstein.sampling.kernels import Predictor
@@ -185,3 +188,29 @@ def test_parts_may_have_their_own_times_and_masks() -> None:
     assert x_t["field"].equal(mask.float())
     assert x_t["kind"].shape == (5,)
     assert set(x_t["kind"].tolist()) > {0}
+
+
+PAIR = Product({"x": Euclidean((2,)), "y": Euclidean((3,))})
+STATES = {"x": torch.zeros(2, 2), "y": torch.zeros(2, 3)}
+
+
+@pytest.mark.usefixtures("untyped")
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        (lambda: Product({}), "the parts of a product are {}"),
+        (lambda: Product({"x": 3}), "part 'x' of a product is a int"),
+        (lambda: Product({"x": Euclidean((2,))}, {"y": 1.0}), "weights: the product has no part 'y', only x"),
+        (lambda: Product({"x": Euclidean((2,))}, {"x": torch.nan}), "weights: that of 'x' is nan"),
+        (lambda: PAIR.noise(STATES, {"x": 0.5}, Keys.of(0, 2)), "no time of the part 'y', only of x"),
+        (lambda: PAIR.noise({"x": STATES["x"]}, 0.5, Keys.of(0, 2)), "lacks the part 'y', it has x"),
+        (lambda: PAIR.noise(STATES["x"], 0.5, Keys.of(0, 2)), "a dictionary with the names .* found a Tensor"),
+        (lambda: PAIR.with_mask({"z": torch.ones(2, 2, dtype=torch.bool)}), "a mask of the part 'z'"),
+        (lambda: Interval(Energy(lambda x: x.sum(1)), (0.2, 0.8)), r"until is \(0.2, 0.8\)"),
+        (lambda: Parts({"x": 3}), "expected a dictionary, name of a part → map"),
+        (lambda: Sampler((1.0, 0.0), ()), "one kernel or more"),
+    ],
+)
+def test_what_products_and_their_parts_lack_is_named(asked: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        asked()

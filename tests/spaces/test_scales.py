@@ -1,13 +1,12 @@
 """What a space, a spectrum and a field are told is made into numbers, or refused by name: nothing is broadcast."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from math import inf, nan
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from jaxtyping import config
 
 from ornstein.denoisers.composition import mixture
 from ornstein.denoisers.diffusers import Predicted
@@ -34,13 +33,7 @@ FIELDS = torch.randn(5, *SHAPE, generator=torch.Generator().manual_seed(0))
 COMPLEX, GRADIENT = ONE + 1j, ONE.clone().requires_grad_()
 
 
-@pytest.fixture(autouse=True)
-def as_users_have_it() -> Iterator[None]:
-    """Without the checks of types, which only the tests have."""
-    config.update("jaxtyping_disable", True)
-    yield
-    config.update("jaxtyping_disable", False)
-
+pytestmark = pytest.mark.usefixtures("untyped")
 
 SPECTRA: list[tuple[Callable[[], Any], str]] = [
     (lambda: Spectral.of(COMPLEX, WAVES), "spectrum is complex"),

@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from ornstein import InputError
+from ornstein.denoisers.fields import gaussian_field
 from ornstein.denoisers.oracles import Mixture, gaussian_mixture
 from ornstein.keys import Keys
 from ornstein.report.posteriors import exact_mean, three_modes
+from ornstein.roots import power_law
 from ornstein.sampling.diagnostics import mean_and_error
 from ornstein.tasks.brackets import FAMILIES, Bracket, Measured, solve, tilted_ess, tilted_mean
 from ornstein.tasks.drawing import sample
@@ -26,6 +28,7 @@ from ornstein.tasks.strength import (
     StrengthSearch,
     guidance_strength,
 )
+from ornstein.transforms import periodic
 from worlds import MeanOnly, anisotropic, assert_close, assert_same_law, double, rejected, sequences
 
 VALUES = Keys.of(0, 20_000).normal() * 2 + 1
@@ -91,6 +94,27 @@ def test_shifted_samples_follow_the_tilted_mixture() -> None:
     x = sample(anisotropic() & ExponentialTilt(direction, 1.0), 4000, 40).x
     assert_same_law(x, tilted(anisotropic(), direction, 1.0))
     rejected(assert_same_law, x, tilted(anisotropic(), direction, 1.3))
+
+
+@pytest.mark.parametrize("t", [0.1, 0.5, 0.9])
+def test_the_shifted_belief_under_noise_with_a_spectrum(t: float) -> None:
+    """A Gaussian field keeps its covariance C, and its mean moves by γ C a."""
+    shape, waves = (3, 4), periodic()
+    cov, noise = power_law(shape, 3.0, waves), power_law(shape, 1.0, waves, std=0.5)
+    direction, x_t = Keys.of(1, 1).normal(*shape)[0].double(), Keys.of(2, 5).normal(*shape).double()
+    moved = gaussian_field(cov, 1.3 * cov(direction[None])[0], noise_cov=noise)
+    found = (gaussian_field(cov, noise_cov=noise) & ExponentialTilt(direction, 1.3))(x_t, t).mean
+    assert_close(found, moved(x_t, t).mean, 1e-9)
+
+
+def test_what_is_no_tilt_is_named() -> None:
+    for direction, gamma, message in (
+        (double([1.0, torch.nan]), 1.0, r"direction: element \(1,\) is nan"),
+        (double([1.0, 0.0, 0.0]), 1.0, r"direction has the shape \(3,\), expected that of a state, \(2,\)"),
+        (double([1.0, 0.0]), torch.inf, "gamma is inf"),
+    ):
+        with pytest.raises(InputError, match=message):
+            _ = anisotropic() & ExponentialTilt(direction, gamma)
 
 
 def test_categories_cannot_be_shifted() -> None:

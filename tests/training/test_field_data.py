@@ -269,3 +269,13 @@ def test_no_record_that_is_not_there(tmp_path: Path) -> None:
     for wrong in (-1, 6):
         with pytest.raises(InputError, match="expected 0 to 5"):
             data.batch(torch.tensor([0, wrong]))
+
+
+@pytest.mark.usefixtures("untyped")
+def test_records_and_maps_that_are_none_are_named(tmp_path: Path) -> None:
+    data = open_fields(written(world(), tmp_path, "zarr3"), LAYOUT)
+    for index in (torch.tensor([0.5]), torch.tensor([[0]]), 3, ["a"]):
+        with pytest.raises(InputError, match="asked for by whole numbers"):
+            data.batch(index)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(InputError, match="not a int"):
+        data.mapped(3)  # pyright: ignore[reportArgumentType]

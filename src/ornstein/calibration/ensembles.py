@@ -155,18 +155,30 @@ def _piece(cases: slice, points: slice, truth: np.ndarray, samples: np.ndarray, 
     if np.isinf(truth).any() or np.isinf(samples).any():
         what = "truths" if np.isinf(truth).any() else "samples"
         raise InputError(f"{what}: infinite values among cases {cases.start} to {cases.stop - 1}, expected numbers")
+    require_all_or_none(truth, samples, cases.start, points.start)
+    there = ~(np.isnan(truth) | np.isnan(samples).any(1))
+    clean = np.where(there, truth, 0.0), np.where(there[:, None], samples, 0.0)
+    return Piece(cases, points, *clean, there & (weights > 0), weights)
+
+
+def require_all_or_none(
+    truth: Float[np.ndarray, "cases points"], samples: Float[np.ndarray, "cases members points"], case: int, point: int
+) -> None:
+    """InputError where some members are NaN and others are not, of a truth that is known.
+
+    Args:
+        case: the number of the first.
+        point: likewise, of the flat field.
+    """
     gone = np.isnan(samples)
     some = gone.any(1) & ~gone.all(1) & ~np.isnan(truth)
     if some.any():
-        case, point = (int(index[0]) for index in np.nonzero(some))
-        missing = int(gone[case, :, point].sum())
+        first, place = (int(index[0]) for index in np.nonzero(some))
+        missing = int(gone[first, :, place].sum())
         raise InputError(
-            f"samples: case {cases.start + case}, point {points.start + point} of the flat field: {missing} of "
-            f"{samples.shape[1]} members are NaN, expected all (missing) or none"
+            f"samples: case {case + first}, point {point + place} of the flat field: {missing} of {samples.shape[1]} "
+            "members are NaN, expected all (missing) or none"
         )
-    there = ~(np.isnan(truth) | gone.any(1))
-    clean = np.where(there, truth, 0.0), np.where(there[:, None], samples, 0.0)
-    return Piece(cases, points, *clean, there & (weights > 0), weights)
 
 
 @dataclass(frozen=True, eq=False)

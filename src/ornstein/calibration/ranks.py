@@ -19,6 +19,7 @@ from jaxtyping import Float, Integer
 
 from ..errors import InputError
 from ..keys import Keys
+from ..values import is_number
 from .ensembles import Ensemble, Piece
 from .estimates import Estimate, blocked, ratio
 from .scores import gaussian, positive_std
@@ -192,6 +193,8 @@ def central(levels: Sequence[float] | None, members: int) -> list[int]:
     if levels is None:
         every = np.arange(members // 2, 0, -1)
         return every[np.unique(np.linspace(0, len(every) - 1, 20).round().astype(int))].tolist()
+    if not isinstance(levels, Sequence | np.ndarray) or not all(is_number(level) for level in levels):
+        raise InputError(f"levels: {levels!r}, expected a list of numbers between 0 and 1")
     return [_nearest(level, members) for level in levels]
 
 

@@ -22,7 +22,7 @@ from jaxtyping import Float, Integer
 
 from ..errors import InputError
 from ..keys import Keys
-from .ensembles import Ensemble, real, shaped, stacked
+from .ensembles import Ensemble, real, require_all_or_none, shaped, stacked
 from .ranks import Ranks
 
 Functional = Callable[[Any], Any]
@@ -109,6 +109,7 @@ def _values(ensemble: Ensemble, function: Functional, cases: slice, name: str) -
     truth = real(ensemble.truths[cases], "truths").astype(np.float64)
     drawn = real(ensemble.samples[cases], "samples").astype(np.float64)
     if np.isnan(truth).any() or np.isnan(drawn).any():
+        require_all_or_none(truth.reshape(len(truth), -1), drawn.reshape(*drawn.shape[:2], -1), cases.start, 0)
         gone = np.isnan(truth) | np.isnan(drawn).any(1)
         truth, drawn = np.where(gone, np.nan, truth), np.where(gone[:, None], np.nan, drawn)
     flat = drawn.reshape(-1, *ensemble.shape)
@@ -254,4 +255,6 @@ def simulated(
         if samples[-1].shape != (members, *truths[-1].shape):
             expected = (members, *truths[-1].shape)
             raise InputError(f"sample: gave shape {samples[-1].shape} for case {case}, expected {expected}")
+        if not np.isfinite(samples[-1]).all():
+            raise InputError(f"sample: gave numbers that are not finite for case {case}")
     return np.stack(truths), np.stack(samples)

@@ -215,6 +215,8 @@ class Spectra:
 
     def ratios(self, bands: Sequence[tuple[float, float]]) -> list[Estimate]:
         """`ratio` of several bands (low, high)."""
+        if not isinstance(bands, Sequence) or not all(isinstance(ends, Sequence) and len(ends) == 2 for ends in bands):
+            raise InputError(f"bands: {bands!r}, expected a list of (low, high)")
         return [self.ratio(low, high) for low, high in bands]
 
 

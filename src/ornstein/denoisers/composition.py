@@ -25,12 +25,11 @@ from ..beliefs import Belief, Joint, Normal, Probs, combined
 from ..covariances import Weighted
 from ..errors import InputError
 from ..keys import Keys
-from ..spaces import Categorical, Euclidean, Product
 from ..spaces.categorical import draw
 from ..states import State, Time, batch_size, leaves
 from ..values import as_places, is_number
+from .agreement import require_same_space
 from .base import Condition, Denoiser, Guide, Guided, Traits, carry
-from .maps import Map
 
 Term = tuple[Time, Belief]
 COMPONENT = "component"
@@ -213,7 +212,7 @@ class Composed(Denoiser):
                 f"the weights of a product sum to 1, not {sum(weight for weight, _ in self.parts):g}: divide by what "
                 "the parts have in common, as in product(a, b, base)"
             )
-        _same_space([part for _, part in self.parts])
+        require_same_space([part for _, part in self.parts])
         carry(self, self._traits())
 
     def _traits(self) -> Traits:
@@ -368,37 +367,6 @@ def _weighted(densities: Sequence[tuple[Time, Tensor]]) -> Tensor:
     scaled = [torch.where(w == 0, 0.0, w * value) for w, (_, value) in zip(weights, densities, strict=True)]
     ruled_out = torch.stack([value.isneginf() for value in scaled]).any(0)
     return torch.where(ruled_out, -torch.inf, torch.stack(scaled).sum(0))
-
-
-def _same_space(parts: Sequence[Denoiser]) -> None:
-    for part in parts[1:]:
-        if not _agree(parts[0].space, part.space):
-            raise InputError(f"denoisers compose in one space, not in {parts[0].space} and {part.space}")
-        if not _same_map(parts[0].map, part.map):
-            first, other = (_map_in_short(one) for one in (parts[0].map, part.map))
-            raise InputError(f"denoisers compose where one map leads to the field, not {first} and {other}")
-
-
-def _same_map(a: Map | None, b: Map | None) -> bool:
-    return b is None if a is None else a.same(b)
-
-
-def _map_in_short(map: Map | None) -> str:
-    return "no map" if map is None else str(dict(map.provenance))
-
-
-def _agree(a: Any, b: Any) -> bool:
-    """The same data under the same noise."""
-    if type(a) is not type(b) or a.schedule_and_std != b.schedule_and_std:
-        return False
-    if isinstance(a, Product):
-        return a.parts.keys() == b.parts.keys() and all(_agree(a.parts[name], b.parts[name]) for name in a.parts)
-    if isinstance(a, Euclidean):
-        return a.same_noise(b)
-    if isinstance(a, Categorical):
-        same = a.shape == b.shape and a.schedule == b.schedule and type(a.chain) is type(b.chain)
-        return same and a.chain.stationary.equal(b.chain.stationary)
-    return getattr(a, "shape", None) == getattr(b, "shape", None)
 
 
 def _plain(value: Tensor | float | int | None) -> Any:

@@ -14,6 +14,7 @@ from ..denoisers.maps import Map
 from ..errors import InputError
 from ..spaces import Space
 from ..states import State, Time, leaves
+from ..values import is_number
 from .factors import Factor, Updated
 
 
@@ -38,8 +39,8 @@ class Interval(Factor):
                 f"Interval is of a factor, not of {type(self.factor).__name__}; what is made for a model counts late "
                 "by .then(lambda factor: Interval(factor, until))"
             )
-        if not 0 <= self.until <= 1:
-            raise InputError(f"Interval: until is {self.until}, expected a time in [0, 1]")
+        if not is_number(self.until) or not 0 <= self.until <= 1:
+            raise InputError(f"Interval: until is {self.until!r}, expected a time in [0, 1]")
 
     @property
     def provenance(self) -> Mapping[str, Any]:

@@ -113,9 +113,9 @@ class Carried:
         solved = torch.linalg.solve_ex(self.jacobian, off[..., None]).result[..., 0]
         return (solved.nan_to_num(torch.inf).clamp(-most, most) @ basis).reshape(x0.shape)
 
-    def displacement(self, x0: Tensor, basis: Tensor) -> Float[Tensor, " batch"]:
-        """Its root mean square, a degree of freedom."""
-        return self.newton(x0, basis).flatten(1).square().sum(1).div(len(basis)).sqrt()
+    def displacement(self, x0: Tensor, basis: Tensor, space: Euclidean) -> Float[Tensor, " batch"]:
+        """Its root mean square, a degree of freedom, in units of the noise at σ = 1."""
+        return space.whiten(self.newton(x0, basis)).flatten(1).square().sum(1).div(len(basis)).sqrt()
 
 
 def carried(

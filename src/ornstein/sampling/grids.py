@@ -33,8 +33,8 @@ from ..errors import InputError
 from ..events import Event, Stream, part, streamed
 from ..keys import Keys
 from ..schedules import Schedule
-from ..spaces import Space
-from ..states import Time, leaves
+from ..spaces import Euclidean, Space
+from ..states import Time, batch_size, leaves
 from ..values import is_number, require_positive
 from .kernels import Predictor
 from .sampler import Sampler
@@ -208,14 +208,14 @@ class _Pilots:
         with torch.no_grad():
             self.start = denoiser.space.prior(keys.fold("pilot"))
             walks = list(Sampler(self.grid, (solver,)).steps(denoiser, keys, condition, self.start))
-        self.end = _continuous(walks[-1].x)
+        self.end = _whitened(denoiser.space, walks[-1].x)
         beliefs = [_continuous(walk.belief.mean) for walk in walks]
         self.change = [(after - before).square().mean().sqrt().item() for before, after in pairwise(beliefs)]
 
     def cost(self, grid: Sequence[Time]) -> Tensor:
         """What is written above."""
         sampler = Sampler(grid, (self.solver,), self.checkpoint)
-        end = _continuous(sampler.run(self.denoiser, self.keys, self.condition, self.start))
+        end = _whitened(self.denoiser.space, sampler.run(self.denoiser, self.keys, self.condition, self.start))
         assert self.denoiser.space.schedule_and_std is not None
         q = ((end - self.end) / self.denoiser.space.schedule_and_std[1]).square().mean(1)
         tail = (q / (1 + q / CAP**2)).mean()
@@ -302,9 +302,18 @@ def _laid_once(schedule: Schedule, spread: float, ratios: tuple[float, ...]) -> 
     return (1.0, *schedule.time(-2 * levels[1:].log()).tolist(), 0.0)
 
 
+def _whitened(space: Any, state: Any) -> Tensor:
+    """The continuous part of a state in units of the noise at σ = 1, in which the data's spread is said."""
+    parts = [_whitened(part, state[name]) for name, part in getattr(space, "parts", {}).items()]
+    if parts:
+        return torch.cat(parts, 1)
+    return _continuous(space.whiten(state) if isinstance(space, Euclidean) else state)
+
+
 def _continuous(state: Any) -> Tensor:
     """The continuous part of a state, (batch, numbers)."""
-    return torch.cat([leaf.flatten(1).double() for leaf in leaves(state) if leaf.is_floating_point()], 1)
+    real = [leaf.flatten(1).double() for leaf in leaves(state) if leaf.is_floating_point()]
+    return torch.cat(real, 1) if real else leaves(state)[0].new_zeros(batch_size(state), 0, dtype=torch.float64)
 
 
 def resampled(grid: Sequence[float], steps: int, space: Space) -> Grid:

@@ -128,7 +128,7 @@ def log_ratio(
         found = yield from part(walk, k, 1, 1 + ROUNDS)
         there = log_p(found.x)
         ratio[left] = there - found.log_q
-        near = found.displacement(x0[left], walker.basis) <= CLOSE * sigma
+        near = found.displacement(x0[left], walker.basis, space) <= CLOSE * sigma
         near = near & ((there - here[left]).abs() <= SAME)
         noise[left] += found.newton(x0[left], walker.basis, sigma).to(noise)
         left = left[~near]

@@ -213,7 +213,7 @@ class Particles:
             values, posterior = _updated(factors[len(known) :], certain, x, t, space)
             values = torch.cat([certainties, values])
         posterior = self._spelled(posterior, single)
-        terms = [(weight, term.settled()) for weight, term in terms]
+        terms = [(weight, term.settled() if single else _plain(term.settled())) for weight, term in terms]
         settled = [one.settled() for one in (belief, posterior, certain)]
         return Look(terms, settled[0], values, settled[1], certainties, settled[2], tally.effort)
 
@@ -280,6 +280,13 @@ def _move(look: Look, space: Space, x: State, t: Time, s: Time, keys: Keys) -> t
     proposal = space.step(x, look.posterior, t, s, 1.0)
     moved = proposal.sample(keys.fold("move"))
     return moved, _log_chain(look, space, x, t, s, moved) - proposal.log_prob(moved)
+
+
+def _plain(belief: Any) -> Any:
+    """The belief by its means alone: several terms are one chain of plain steps, as their combination has no root."""
+    if isinstance(belief, Joint):
+        return replace(belief, parts={name: _plain(part) for name, part in belief.parts.items()})
+    return replace(belief, cov=None) if isinstance(belief, Normal) else belief
 
 
 def _bare(belief: Belief) -> bool:

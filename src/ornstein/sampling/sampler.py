@@ -38,6 +38,8 @@ class Sampler:
     checkpoint: bool = False
 
     def __post_init__(self) -> None:
+        if not self.kernels:
+            raise InputError("a sampler has one kernel or more, the predictor first")
         if len(self.grid) < 2:
             raise InputError(f"a grid needs at least two times, not {len(self.grid)}")
         for t, s in pairwise(self.grid):

@@ -27,7 +27,7 @@ from ..beliefs import Belief, Normal, added
 from ..covariances import Dense, Diagonal, Rooted, Tweedie, matrix_of
 from ..errors import InputError, RecordError
 from ..keys import Keys
-from ..roots import Spectral, widened
+from ..roots import Spectral, widened, widens
 from ..schedules import Cosine, Schedule
 from ..states import State, Time, as_time, left, per_sample_sum
 from ..transforms import PIXELS, Basis
@@ -194,8 +194,8 @@ class Euclidean(Space):
         return Gaussian(kept * self.project(x0), added, self)
 
     def average(self, past: Sequence[tuple[Time, Belief]], t: Time, s: Time, eta: float = 0.0) -> Belief:
-        if len(past) == 1:
-            return past[0][1]
+        if len(past) == 1 or (eta > 0 and self._widens(past[-1][1])):
+            return past[-1][1]  # a step that is as wide as x₀ is unsure lacks nothing that looking back would mend
         times, (*earlier, latest) = zip(*past, strict=True)
         *weights, _ = average_weights(self.schedule, self.scale, eta, times, t, s)
         return latest.extrapolate(earlier, [-weight for weight in weights])
@@ -217,12 +217,20 @@ class Euclidean(Space):
         self._require_times(t, s)
         keep, weight, std = step_coefficients(self.schedule, t, s, eta)
         mean = self.project(added(belief.mean * _like(weight, x_t), x_t, keep))
-        if eta > 0 and isinstance(belief, Normal) and isinstance(belief.cov, Dense):
+        if eta == 0 or not isinstance(belief, Normal) or not self._widens(belief):
+            return Gaussian(mean, std, self)
+        if isinstance(belief.cov, Dense):
             return Correlated.of(mean, belief.cov.matrix, weight, std, self)
-        if eta > 0 and isinstance(belief, Normal) and isinstance(belief.cov, Rooted) and self.project(mean) is mean:
-            total = widened(belief.cov, self.noise_cov, std, weight)
-            return Gaussian(mean, std, self) if total is None else Structured(mean, total)
-        return Gaussian(mean, std, self)
+        assert isinstance(belief.cov, Rooted)
+        total = widened(belief.cov, self.noise_cov, std, weight)
+        assert total is not None
+        return Structured(mean, total)
+
+    def _widens(self, belief: Belief) -> bool:
+        """Whether a stochastic step is as wide as the belief about x₀ is unsure."""
+        cov = belief.cov if isinstance(belief, Normal) else None
+        whole = isinstance(cov, Rooted) and self.project(belief.mean) is belief.mean
+        return isinstance(cov, Dense) or (whole and isinstance(cov, Rooted) and widens(cov, self.noise_cov))
 
     def point_mass(self, x0: State) -> Normal:
         assert isinstance(x0, Tensor)

@@ -18,6 +18,7 @@ from ..errors import InputError
 from ..keys import Keys
 from ..schedules import Schedule
 from ..states import State, Time
+from ..values import is_number
 from .base import Mask, Space, Transition
 
 Times = Time | Mapping[str, Time]
@@ -49,6 +50,18 @@ class Product(Space):
     parts: Mapping[str, Space]
     weights: Mapping[str, float] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.parts, Mapping) or not self.parts:
+            raise InputError(f"the parts of a product are {self.parts!r}, expected a dictionary, name → space")
+        for name, part in self.parts.items():
+            if not isinstance(part, Space):
+                raise InputError(f"part {name!r} of a product is a {type(part).__name__}, expected a space")
+        for name, weight in self.weights.items():
+            if name not in self.parts:
+                raise InputError(f"weights: the product has no part {name!r}, only {', '.join(self.parts)}")
+            if not is_number(weight) or weight < 0:
+                raise InputError(f"weights: that of {name!r} is {weight!r}, expected a number of at least 0")
+
     @property
     def schedule_and_std(self) -> tuple[Schedule, float] | None:
         return next((part.schedule_and_std for part in self.parts.values() if part.schedule_and_std), None)
@@ -57,6 +70,9 @@ class Product(Space):
         if mask is None:
             return self
         own = mask if isinstance(mask, Mapping) else dict.fromkeys(self.parts, mask)
+        for name in own:
+            if name not in self.parts:
+                raise InputError(f"a mask of the part {name!r}, but the product has {', '.join(self.parts)}")
         return replace(self, parts={name: part.with_mask(own.get(name)) for name, part in self.parts.items()})
 
     def prior(self, keys: Keys) -> dict[str, Any]:
@@ -126,7 +142,14 @@ class Product(Space):
 
     def _each(self, state: State, *times: Times) -> list[Any]:
         """(name, space, state, times …) of every part."""
-        assert isinstance(state, Mapping), f"a state of this space is a dictionary with the names {list(self.parts)}"
+        if not isinstance(state, Mapping):
+            raise InputError(
+                f"a state of this space is a dictionary with the names {list(self.parts)}, found a "
+                f"{type(state).__name__}"
+            )
+        for name in self.parts:
+            if name not in state:
+                raise InputError(f"the state lacks the part {name!r}, it has {', '.join(map(str, state))}")
         return [(name, part, state[name], *(_at(time, name) for time in times)) for name, part in self.parts.items()]
 
 
@@ -137,4 +160,6 @@ def _of(past: Sequence[tuple[Times, Belief]], name: str) -> list[tuple[Time, Bel
 
 def _at(time: Times, name: str) -> Time:
     """The time of one part."""
+    if isinstance(time, Mapping) and name not in time:
+        raise InputError(f"there is no time of the part {name!r}, only of {', '.join(map(str, time))}")
     return time[name] if isinstance(time, Mapping) else time

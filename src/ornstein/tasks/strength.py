@@ -25,12 +25,13 @@ from torch import Tensor
 
 from ..beliefs import Belief, combined
 from ..denoisers.base import Condition, Denoiser, Guide, Guided, Traits
-from ..denoisers.mapped import map_of
+from ..denoisers.mapped import field_space, map_of
 from ..errors import InputError
 from ..events import Event, Stream, finished, part, streamed
 from ..guidance.factors import Energy, Factored, NoisyClassifierGuidance
 from ..spaces import Euclidean
 from ..states import State, Time
+from ..values import as_constants, is_number
 from .brackets import Bracket, Measured, tilted_mean
 from .drawing import draws
 from .engines import Independent, Population
@@ -103,9 +104,17 @@ class ExponentialTilt(Guide):
     direction: Float[Tensor, "..."]
     gamma: float
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "direction", as_constants(self.direction, "ExponentialTilt: direction"))
+        if not is_number(self.gamma):
+            raise InputError(f"ExponentialTilt: gamma is {self.gamma!r}, expected a finite number")
+
     def guide(self, denoiser: Denoiser) -> Denoiser:
         if not isinstance(denoiser.space, Euclidean):
             raise InputError(f"only Gaussian noise can be shifted, not that of {type(denoiser.space).__name__}")
+        shape, own = getattr(field_space(denoiser), "shape", ()), tuple(self.direction.shape)
+        if len(own) > len(shape) or any(n not in (1, m) for n, m in zip(reversed(own), reversed(shape), strict=False)):
+            raise InputError(f"ExponentialTilt: direction has the shape {own}, expected that of a state, {shape}")
         return ExponentiallyTilted(denoiser, self)
 
 
@@ -126,6 +135,7 @@ class ExponentiallyTilted(Guided):
         assert isinstance(x_t, Tensor)
         assert isinstance(space, Euclidean)
         along = space.project(self.shift.gamma * self._direction(x_t, condition))
+        along = along if space.noise_cov is None else space.noise_cov(along)
         return self.denoiser.terms(x_t + space.tweedie(t, x_t) * along, t, condition)
 
     def _direction(self, x_t: Tensor, condition: Condition | None) -> Tensor:

@@ -183,6 +183,10 @@ class Parts(Map):
 
     maps: Mapping[str, Map]
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.maps, Mapping) or not all(isinstance(one, Map) for one in self.maps.values()):
+            raise InputError(f"Parts: maps are {self.maps!r}, expected a dictionary, name of a part → map")
+
     @property
     def provenance(self) -> Mapping[str, Any]:
         return {"map": self.name, "parts": {name: dict(one.provenance) for name, one in self.maps.items()}}

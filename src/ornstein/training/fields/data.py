@@ -164,6 +164,10 @@ class FieldData:
         Args:
             map: see `ornstein.guidance.maps`.
         """
+        if not isinstance(map, Inverse):
+            raise InputError(
+                f"data are mapped by a map, such as Standardised(mean, std), not by a {type(map).__name__}"
+            )
         return self._whole(replace(self, map=map))
 
     def scaled(self, scaling: Mapping[str, tuple[Tensor, Tensor]], about: Mapping[str, Any]) -> "FieldData":
@@ -270,7 +274,9 @@ class FieldData:
         return sum(shape[0] for shape in shapes), *shapes[0][1:]
 
     def _numbers(self, index: Tensor) -> np.ndarray:
-        numbers = index.numpy()
+        numbers = np.asarray(index)
+        if numbers.ndim != 1 or (numbers.size and numbers.dtype.kind not in "iu"):
+            raise InputError(f"records are asked for by whole numbers, (batch,), found {index!r}")
         if len(numbers) and not (numbers.min() >= 0 and numbers.max() < len(self)):
             raise InputError(f"records {numbers.min()} to {numbers.max()} are asked for, expected 0 to {len(self) - 1}")
         return numbers + self.first
