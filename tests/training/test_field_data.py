@@ -277,5 +277,5 @@ def test_records_and_maps_that_are_none_are_named(tmp_path: Path) -> None:
     for index in (torch.tensor([0.5]), torch.tensor([[0]]), 3, ["a"]):
         with pytest.raises(InputError, match="asked for by whole numbers"):
             data.batch(index)  # pyright: ignore[reportArgumentType]
-    with pytest.raises(InputError, match="not a int"):
+    with pytest.raises(InputError, match="not by a int"):
         data.mapped(3)  # pyright: ignore[reportArgumentType]

@@ -12,7 +12,7 @@ import torch
 from field_files import world, written
 from ornstein import Euclidean, InputError, NeuralDenoiser, Traits
 from ornstein.config import TrainConfig, to_dict
-from ornstein.networks.unet import UNet, UNetConfig
+from ornstein.networks import Fields, UNet, UNetConfig
 from ornstein.training import checking
 from ornstein.training.fields import Layout, measured, open_fields
 from ornstein.training.trainer import Trainer
@@ -29,10 +29,11 @@ def trainer(files: Path, folder: Path, bound: int, threads: int) -> Trainer:
     train, validation = data.split(0.75, 0.25)
     known = measured(train, files / "statistics.safetensors")
     train, validation = known.standardised(train), known.standardised(validation)
+    fields = Fields(len(train.channels), conditions={"forecast": 2}, mask=True)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        network = UNet(NETWORK, len(train.channels))
-    denoiser = NeuralDenoiser(network, Traits(Euclidean(train.shape)), {"forecast": torch.zeros(2, 8, 8)})
+        network = UNet(NETWORK, fields)
+    denoiser = NeuralDenoiser(network, Traits(Euclidean(train.shape)), fields.unconditional)
     meta = {"domain": "tests", "name": "fields", "config": {"train": to_dict(CONFIG)}, "facts": train.metadata}
     checking.check_ahead(denoiser.space, train, "training data")
     return Trainer(denoiser, train, validation, CONFIG, folder, meta)
