@@ -398,7 +398,10 @@ def test_it_may_be_that_of_one_of_several() -> None:
     ("preconditioner", "sentence"),
     [
         (lambda r, t: -r, "the preconditioner is not positive"),
-        (lambda r, t: r[:, :4], r"Measurement of Mask: the preconditioner gives .*\(2, 4\), expected real numbers \(2, 80\)"),
+        (
+            lambda r, t: r[:, :4],
+            r"Measurement of Mask: the preconditioner gives .*\(2, 4\), expected real numbers \(2, 80\)",
+        ),
         (lambda r, t: [r], "Measurement of Mask: the preconditioner gives a list"),
         (lambda r: r, "Measurement of Mask raised TypeError: .*takes 1 positional argument"),
         (lambda r, t: r @ r, "Measurement of Mask raised RuntimeError"),

@@ -199,15 +199,15 @@ STATES = {"x": torch.zeros(2, 2), "y": torch.zeros(2, 3)}
     ("asked", "message"),
     [
         (lambda: Product({}), "the parts of a product are {}"),
-        (lambda: Product({"x": 3}), "part 'x' of a product is a int"),
+        (lambda: Product({"x": 3}), "part 'x' of a product is a int"),  # pyright: ignore[reportArgumentType]
         (lambda: Product({"x": Euclidean((2,))}, {"y": 1.0}), "weights: the product has no part 'y', only x"),
         (lambda: Product({"x": Euclidean((2,))}, {"x": torch.nan}), "weights: that of 'x' is nan"),
         (lambda: PAIR.noise(STATES, {"x": 0.5}, Keys.of(0, 2)), "no time of the part 'y', only of x"),
         (lambda: PAIR.noise({"x": STATES["x"]}, 0.5, Keys.of(0, 2)), "lacks the part 'y', it has x"),
         (lambda: PAIR.noise(STATES["x"], 0.5, Keys.of(0, 2)), "a dictionary with the names .* found a Tensor"),
         (lambda: PAIR.with_mask({"z": torch.ones(2, 2, dtype=torch.bool)}), "a mask of the part 'z'"),
-        (lambda: Interval(Energy(lambda x: x.sum(1)), (0.2, 0.8)), r"until is \(0.2, 0.8\)"),
-        (lambda: Parts({"x": 3}), "expected a dictionary, name of a part → map"),
+        (lambda: Interval(Energy(lambda x: x.sum(1)), (0.2, 0.8)), r"until is \(0.2, 0.8\)"),  # pyright: ignore[reportArgumentType]
+        (lambda: Parts({"x": 3}), "expected a dictionary, name of a part → map"),  # pyright: ignore[reportArgumentType]
         (lambda: Sampler((1.0, 0.0), ()), "one kernel or more"),
     ],
 )
