@@ -111,17 +111,22 @@ class Residual(Scaled):
 
 
 @dataclass(frozen=True, eq=False)
-class Log(Elementwise):
-    """field = low + exp x: values above a bound, of a model of their logarithms.
-
-    Attributes:
-        low: in the unit of the field.
-    """
+class _Above(Elementwise):
+    """Values above a bound."""
 
     low: Field = 0.0
 
     def __post_init__(self) -> None:
         checked(self, "low")
+
+
+@dataclass(frozen=True, eq=False)
+class Log(_Above):
+    """field = low + exp x: values above a bound, of a model of their logarithms.
+
+    Attributes:
+        low: in the unit of the field.
+    """
 
     def __call__(self, x: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
         return lined(self, "low", require_tensor(self, x)) + x.exp()
@@ -134,17 +139,12 @@ class Log(Elementwise):
 
 
 @dataclass(frozen=True, eq=False)
-class Softplus(Elementwise):
+class Softplus(_Above):
     """field = low + log(1 + exp x): values above a bound, as they are where they lie far above it.
 
     Attributes:
         low: in the unit of the field.
     """
-
-    low: Field = 0.0
-
-    def __post_init__(self) -> None:
-        checked(self, "low")
 
     def __call__(self, x: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
         return lined(self, "low", require_tensor(self, x)) - torch.nn.functional.logsigmoid(-x)
