@@ -1,0 +1,1 @@
+"""Equations: solutions that are sampled, of sources that are known in part."""

@@ -1,0 +1,1 @@
+"""Equations of a field and its source, discretised, with direct solvers: see the modules."""
