@@ -1,14 +1,15 @@
 """Spectra of fields as few numbers: the variance of a mode depends on |k| alone, channel by channel.
 
-    v(k) = the mean variance of the modes of the shell r ≤ |k| n + ½ < r + 1,      n the longest side
+    v(k) = the mean variance of the modes of the shell r ≤ (|k| − k₀)/δ + ½ < r + 1
 
-One number a shell of each channel goes into the metadata of data as JSON, from where a model's space makes it anew, and
-a mean over a shell is known from far fewer records than each of its modes.
+δ is the finest step between the frequencies of an axis, 1/n of a periodic one and about 1/2n of half waves, and k₀ the
+frequency of the longest wave. One number a shell of each channel goes into the metadata of data as JSON, from where a
+model's space makes it anew, and a mean over a shell is known from far fewer records than each of its modes.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, get_args
 
 import torch
 from jaxtyping import Float, Int64
@@ -17,7 +18,7 @@ from torch import Tensor
 from .errors import InputError
 from .files import Within, require
 from .roots import Spectral
-from .transforms import Separable
+from .transforms import Axis, Separable
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Shells:
     """
 
     SCHEMA: ClassVar[Mapping[str, Any]] = {
-        "axes": [("fourier", "sine", "cosine", "pixels")],
+        "axes": [get_args(Axis)],
         "shape": [Within(int, 1, 10**6)],
         "power": [[Within(float, 1e-300, 1e300)]],
     }
@@ -100,4 +101,11 @@ class Shells:
 def _numbers(basis: Separable, shape: tuple[int, ...]) -> Int64[Tensor, "*grid"]:
     """The shell of each mode of one channel."""
     grid = tuple(shape)[len(shape) - len(basis.axes) :]
-    return (basis.frequencies(grid) * max(grid, default=1)).round().long()
+    frequencies = basis.frequencies(grid)
+    return ((frequencies - frequencies.min()) / _step(basis, grid)).round().long()
+
+
+def _step(basis: Separable, grid: tuple[int, ...]) -> float:
+    """The finest step between the frequencies of an axis; 1 where no axis has two."""
+    each = [Separable((word,)).frequencies((n,)) for word, n in zip(basis.axes, grid, strict=True) if n > 1]
+    return min([float(k[1] - k[0]) for k in each if k[1] > k[0]], default=1.0)
