@@ -17,7 +17,7 @@ from torch import Tensor
 from .errors import InputError
 from .files import Within, require
 from .roots import Spectral
-from .transforms import Separable
+from .transforms import AXES, Separable
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Shells:
     """
 
     SCHEMA: ClassVar[Mapping[str, Any]] = {
-        "axes": [("fourier", "sine", "cosine", "pixels")],
+        "axes": [AXES],
         "shape": [Within(int, 1, 10**6)],
         "power": [[Within(float, 1e-300, 1e300)]],
     }
