@@ -20,7 +20,7 @@ from torch import Tensor
 from ....config import suggestion
 from ....errors import InputError
 from ....guidance.operators import Operator
-from ....values import as_places, is_number, require_finite
+from ....values import is_number, require_finite
 from .base import Certificate, Equation
 from .grids import Grid
 from .inverses import Solved, Waves
@@ -47,20 +47,17 @@ class Elliptic(Equation):
     c: float = 0.0
 
     def __post_init__(self) -> None:
-        a = as_places(self.a, "the coefficient a").detach().cpu()
-        if a.ndim:
-            self.grid.require(a, "the coefficient a")
-        if a.ndim > self.grid.ndim:
-            raise InputError(f"the coefficient a has the shape {tuple(a.shape)}, expected {self.grid.shape}")
+        a = self.grid.field(self.a, "the coefficient a")
         wrong = (a <= 0).nonzero()
         if len(wrong):
             place = tuple(wrong[0].tolist())
-            where = f" at {place}" if a.ndim else ""
-            raise InputError(f"the coefficient a is {a[place].item():g}{where}, expected positive numbers")
+            raise InputError(f"the coefficient a is {a[place].item():g} at {place}, expected positive numbers")
         first = a.flatten()[0]
         object.__setattr__(self, "a", a if bool((a != first).any()) else first.item())
         if not is_number(self.c):
             raise InputError(f"the coefficient c is {self.c!r}, expected a number")
+        if self.singular and a.numel() == 1:
+            raise InputError("an equation without a Dirichlet side needs two unknowns or more, found one")
         with torch.inference_mode(False):  # now, because what is kept must belong to no transform of torch.func
             _ = self.offset, self._lowest
 

@@ -31,7 +31,8 @@ class Refined:
         iterations: of conjugate gradients from the guess.
         seconds: they took, without the set-up.
         residual: ‖ρ − L φ‖₂, in the unit of ρ.
-        relative: the residual over ‖ρ − b‖₂, of what the boundary and the source drive the equation by.
+        relative: the residual over ‖ρ − b‖₂, of what the boundary and the source drive the equation by; over ‖K φ‖₂ of
+            the guess where that is 0.
         error_bound: of ‖φ − φ*‖₂, rounding included; NaN where none is known.
         certificate: what the bound rests on.
         iterations_from_zero: what they are from φ = 0.
@@ -90,8 +91,9 @@ def refine(
     _ = solver.cycle
     setup = perf_counter() - begin
     right = (rho.double().cpu() - equation.boundary).flatten(1).numpy()
-    sizes = np.linalg.norm(right, axis=1)
     guesses = phi.double().cpu().flatten(1).numpy()
+    sizes = np.linalg.norm(right, axis=1)
+    sizes = np.where(sizes > 0, sizes, np.linalg.norm(guesses @ equation.matrix, axis=1))  # where φ* = 0
     found = [solver.iterated(f, x, tol * size, most) for f, x, size in zip(right, guesses, sizes, strict=True)]
     cold = [solver.iterated(f, None, tol * size, most) for f, size in zip(right, sizes, strict=True)]
     residual = _column(found, "residual")

@@ -107,7 +107,7 @@ class LU:
     def _factors(self) -> Any:
         matrix = self.matrix.tocsc(copy=True)
         if self.singular:  # one cell is pinned, which changes nothing where f has no mean
-            matrix[0, 0] *= 2
+            matrix[0, 0] *= 2.0
         options = {"diag_pivot_thresh": 0.0, "options": {"SymmetricMode": True}} if self.definite else {}
         try:
             factors = linalg.splu(matrix, permc_spec="MMD_AT_PLUS_A", **options)
@@ -210,10 +210,10 @@ class Multigrid:
                 M=preconditioner,
                 callback=counted,
             )
-            after = residual - self.matrix @ moved
-            if np.linalg.norm(after) >= 0.5 * norm:  # rounding allows no more
+            after = f - self.matrix @ (x + moved)
+            if np.linalg.norm(after) >= 0.5 * norm:  # rounding, or the number of iterations, allows no more
                 break
-            x, residual = x + moved, f - self.matrix @ (x + moved)
+            x, residual = x + moved, after
         x = centred(x[None])[0] if self.singular else x
         return Iterated(x, count, perf_counter() - begin, float(np.linalg.norm(f - self.matrix @ x)))
 

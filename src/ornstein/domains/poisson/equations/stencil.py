@@ -110,11 +110,11 @@ def matrix(grid: Grid, w: list[np.ndarray], c: float = 0.0) -> Any:
 
 
 def _harmonic(a: Tensor, b: Tensor) -> Tensor:
-    return 2 * a * b / (a + b)
+    return 2 * a * (b / (a + b))
 
 
 def _harmonic_slope(a: Tensor, b: Tensor, da: Tensor, db: Tensor) -> Tensor:
-    return 2 * (b**2 * da + a**2 * db) / (a + b) ** 2
+    return 2 * ((b / (a + b)) ** 2 * da + (a / (a + b)) ** 2 * db)
 
 
 def _ends(x: Tensor, axis: int) -> tuple[Tensor, Tensor]:
