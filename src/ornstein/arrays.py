@@ -8,7 +8,8 @@ import lzma
 import struct
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from io import BytesIO
 from math import prod
 from pathlib import Path
@@ -32,18 +33,35 @@ def members(path: Path, limit: int, schema: Mapping[str, str] | None = None) -> 
         schema: name → kinds of its numbers ("f" real, "i" whole, "u" whole and not negative, "b" true or false, "U"
             text), such as {"x": "fiu"}. A name that ends in "?" may be absent.
     """
+    with _archive(path, limit) as (archive, infos):
+        wanted = _wanted(infos, schema, path)
+        size = sum(info.file_size for info in wanted.values())
+        if size > limit:
+            raise InputError(f"{path}: unpacks to {size / MB:.4g} MB, more than the limit of {limit / MB:.4g} MB")
+        kinds = {name.removesuffix("?"): kind for name, kind in (schema or {}).items()}
+        return {
+            name: _array(archive, info, kinds.get(name), f"{path}: array {name!r}") for name, info in wanted.items()
+        }
+
+
+def names(path: Path, limit: int) -> list[str]:
+    """Of the arrays of an `.npz`, none of which is unpacked; InputError if the file is no such archive.
+
+    Args:
+        path: of the file.
+        limit: bytes of the file.
+    """
+    with _archive(path, limit) as (_, infos):
+        return list(infos)
+
+
+@contextmanager
+def _archive(path: Path, limit: int) -> Iterator[tuple[zipfile.ZipFile, dict[str, zipfile.ZipInfo]]]:
+    """The archive of a file and what it holds; what its readers raise for bytes that are none is an InputError."""
     data = content(path, limit, "an .npz file")
     try:
         with zipfile.ZipFile(BytesIO(data)) as archive:
-            infos = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-            wanted = _wanted(infos, schema, path)
-            size = sum(info.file_size for info in wanted.values())
-            if size > limit:
-                raise InputError(f"{path}: unpacks to {size / MB:.4g} MB, more than the limit of {limit / MB:.4g} MB")
-            kinds = {name.removesuffix("?"): kind for name, kind in (schema or {}).items()}
-            return {
-                name: _array(archive, info, kinds.get(name), f"{path}: array {name!r}") for name, info in wanted.items()
-            }
+            yield archive, {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
     except InputError:
         raise
     except _DAMAGED as error:

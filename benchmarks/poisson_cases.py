@@ -1,0 +1,162 @@
+"""What benchmarks/poisson.py compares on, and by what.
+
+    ∇²φ = ρ on the unit square, φ = 0 on its boundary, 64² or 128² unknowns
+
+    error      ‖φ − φ*‖ / ‖φ*‖, φ* by sine transforms in float64
+    boundary   rms of φ on the boundary nodes / rms of φ*
+    residual   ‖K φ − ρ‖ / ‖ρ‖, which is 1 for φ = 0; the boundary nodes of φ are part of K φ
+
+each the mean over the sources. Times are milliseconds a source, medians over rounds.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ornstein.domains.poisson import sources
+from ornstein.domains.poisson.equations import Boundary, Elliptic, Grid
+from ornstein.keys import Keys
+
+KINDS = ("gaussian", "discs")
+TEST, ROUNDS = 20_000, 5
+"""The seed of the sources that all are judged on, and how often a time is taken."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method on one problem; None where there is no such number.
+
+    Attributes:
+        block: the problem, such as "full source".
+        method: the way of solving it.
+        learnt: the kind of sources it has learnt from; "" where nothing is learnt.
+        sources: the kind it is judged on.
+        error, boundary, residual: see above; of the posterior mean where there is a posterior.
+        one, batched: milliseconds a source, alone and in a batch.
+        coverage: of the central 90 % intervals.
+        spread: the size of the standard deviation beside the answer's.
+        note: what else is to be said.
+        published: taken from a paper rather than measured.
+    """
+
+    block: str
+    method: str
+    sources: str
+    error: float | None = None
+    learnt: str = ""
+    boundary: float | None = None
+    residual: float | None = None
+    one: float | None = None
+    batched: float | None = None
+    coverage: float | None = None
+    spread: float | None = None
+    note: str = ""
+    published: bool = False
+
+
+@lru_cache
+def equation(side: int) -> Elliptic:
+    """Poisson's equation on side² unknowns, 0 on the boundary."""
+    return Elliptic(Grid((side, side), Boundary.of("dirichlet", 2)))
+
+
+def drawn(kind: str, n: int, side: int, seed: int) -> tuple[Tensor, Tensor]:
+    """n sources and their solutions, (n, side, side), float64."""
+    rho = sources.draw(kind, Keys.of(seed, n), (side, side))[:, 0].double()
+    return rho, equation(side).solution(rho)
+
+
+def whole(phi: Float[Tensor, "batch y x"]) -> Float[Tensor, "batch y+2 x+2"]:
+    """With its boundary nodes, which are 0."""
+    return torch.nn.functional.pad(phi, (1, 1, 1, 1))
+
+
+def measured(
+    phi: Float[Tensor, "batch y+2 x+2"], rho: Float[Tensor, "batch y x"], exact: Float[Tensor, "batch y x"]
+) -> dict[str, Any]:
+    """Error, boundary and residual of whole fields, with whatever stands on their boundary nodes."""
+    phi = phi.double()
+    rim = torch.ones(phi.shape[1:], dtype=torch.bool)
+    rim[1:-1, 1:-1] = False
+    rim[:: len(rim) - 1, :: len(rim) - 1] = False  # no equation looks at the corners
+    size = exact.square().mean((1, 2)).sqrt()
+    off = (phi[:, 1:-1, 1:-1] - exact).square().mean((1, 2)).sqrt()
+    violation = phi[:, rim].square().mean(1).sqrt()
+    left = laplacian(phi) - rho
+    return {
+        "error": float((off / size).mean()),
+        "boundary": float((violation / size).mean()),
+        "residual": float((left.flatten(1).norm(dim=1) / rho.flatten(1).norm(dim=1)).mean()),
+    }
+
+
+def laplacian(phi: Float[Tensor, "batch y+2 x+2"]) -> Float[Tensor, "batch y x"]:
+    """∇² of a whole field by five points, where it is unknown."""
+    inside = phi[:, 1:-1, 1:-1]
+    around = phi[:, 2:, 1:-1] + phi[:, :-2, 1:-1] + phi[:, 1:-1, 2:] + phi[:, 1:-1, :-2]
+    return (around - 4 * inside) * (inside.shape[-1] + 1) ** 2
+
+
+def milliseconds(solve: Callable[[Tensor], object], rho: Tensor, rounds: int = ROUNDS) -> tuple[float, float]:
+    """Of one source alone, and of one among all of them; medians, after a round that warms up."""
+    alone, together = rho[:1], rho
+    times: list[list[float]] = [[], []]
+    for _ in range(rounds + 1):
+        for k, batch in enumerate((alone, together)):
+            started = perf_counter()
+            solve(batch)
+            times[k].append(1e3 * (perf_counter() - started) / len(batch))
+    return median(times[0][1:]), median(times[1][1:])
+
+
+def timed(solve: Callable[[Tensor], object], rho: Tensor, rounds: int = ROUNDS) -> dict[str, Any]:
+    """The same as columns of a row."""
+    one, batched = milliseconds(solve, rho, rounds)
+    return {"one": one, "batched": batched}
+
+
+# The table --------------------------------------------------------------------------------------------
+
+_HEAD = ("method", "learnt from", "sources", "error", "boundary", "residual", "ms, one", "ms, batched", "90 % covers")
+
+
+def table(rows: Sequence[Row]) -> str:
+    """The rows in Markdown, a table a block."""
+    blocks = dict.fromkeys(row.block for row in rows)
+    return "\n\n".join(f"**{block}**\n\n{_table([row for row in rows if row.block == block])}" for block in blocks)
+
+
+def _table(rows: Sequence[Row]) -> str:
+    lines = [_HEAD, ("---",) * len(_HEAD), *map(_cells, rows)]
+    notes = [f"{row.method}: {row.note}" for row in rows if row.note]
+    return "\n".join(["| " + " | ".join(line) + " |" for line in lines] + ["", "; ".join(notes)] * bool(notes))
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    name = f"{row.method} (published)" if row.published else row.method
+    return (
+        name,
+        row.learnt or "–",
+        row.sources,
+        _said(row.error, "%"),
+        _said(row.boundary, "%"),
+        _said(row.residual, "g"),
+        _said(row.one, "ms"),
+        _said(row.batched, "ms"),
+        _said(row.coverage, "%"),
+    )
+
+
+def _said(value: float | None, unit: str) -> str:
+    if value is None:
+        return "–"
+    if unit == "%":
+        return f"{100 * value:.3g} %" if value == 0 or value > 1e-5 else f"{value:.0e}"
+    return f"{value:.2g}" if unit == "g" else f"{value:.3g}"

@@ -1,0 +1,174 @@
+"""A Fourier neural operator (Li et al. 2021; neuraloperator 2.0.0) that learns ρ → φ, for benchmarks/poisson.py.
+
+    .bench-env/bin/python -m benchmarks.poisson_fno --kind gaussian --minutes 40 [--size tuned] [--device cuda]
+
+It learns from as many sources as it has time for, no source twice, by AdamW on the relative L2 error under one cycle of
+learning rates. Both fields are divided by their size. The grid includes the boundary nodes, where the solution to learn
+is 0 and the source is that of the nearest unknown: without them the network could not be asked for its boundary.
+
+On a processor minutes are CPU-minutes over the threads, so that other work beside it takes nothing away; on another
+device they are those of the clock.
+"""
+
+import argparse
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib import import_module
+from math import cos, pi
+from pathlib import Path
+from time import perf_counter, process_time
+from typing import Any
+
+import torch
+from benchmarks.poisson_cases import KINDS, TEST, drawn, measured
+from jaxtyping import Float
+from torch import Tensor
+
+FOLDER = Path("runs/poisson-fno")
+WARM = 0.1
+"""The share of the time in which the learning rate rises."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """The network, and how it learns.
+
+    Attributes:
+        modes: kept an axis.
+        width: channels.
+        layers: of spectral convolutions.
+        batch: sources a step.
+        rate: the highest learning rate.
+        decay: of weights.
+    """
+
+    modes: int = 12
+    width: int = 32
+    layers: int = 4
+    batch: int = 16
+    rate: float = 3e-3
+    decay: float = 1e-4
+
+
+SIZES = {"small": Size(), "tuned": Size(modes=24, width=40, batch=16, rate=2e-3)}
+"""That of the papers, and one whose modes suffice for 64² (see benchmarks/README.md)."""
+
+
+@dataclass(frozen=True)
+class Operator:
+    """A network with the sizes of its fields.
+
+    Attributes:
+        network: of one channel.
+        rho, phi: what the fields are divided by.
+    """
+
+    network: torch.nn.Module
+    rho: float
+    phi: float
+
+    def __call__(self, rho: Float[Tensor, "batch y x"]) -> Float[Tensor, "batch y+2 x+2"]:
+        """φ with its boundary nodes, on the network's device."""
+        return self.phi * self.network(edged(rho.float() / self.rho)[:, None])[:, 0]
+
+
+def edged(rho: Tensor) -> Tensor:
+    """A source on the boundary nodes, too."""
+    return torch.nn.functional.pad(rho[:, None], (1, 1, 1, 1), mode="replicate")[:, 0]
+
+
+def network(size: Size) -> torch.nn.Module:
+    fno: Any = import_module("neuralop.models").FNO
+    modes = (size.modes, size.modes)
+    return fno(modes, in_channels=1, out_channels=1, hidden_channels=size.width, n_layers=size.layers)
+
+
+def train(
+    kind: str, side: int, size: Size, minutes: float, device: str = "cpu", say: Callable[[str], object] = print
+) -> tuple[Operator, dict[str, Any]]:
+    """An operator, and what its training took."""
+    torch.manual_seed(0)
+    first = drawn(kind, 256, side, 1)
+    sizes = [float(field.square().mean().sqrt()) for field in first]
+    operator = Operator(network(size).to(device).train(), *sizes)
+    optimiser = torch.optim.AdamW(operator.network.parameters(), size.rate, weight_decay=size.decay)
+    clock = perf_counter if device != "cpu" else lambda: process_time() / torch.get_num_threads()
+    started, steps, told = clock(), 0, 0.0
+    while (done := (clock() - started) / (60 * minutes)) < 1:
+        for group in optimiser.param_groups:
+            group["lr"] = size.rate * cycle(done)
+        rho, phi = drawn(kind, size.batch, side, 10**6 + steps)
+        loss = relative(operator, rho.to(device), phi.to(device))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        steps += 1
+        if done > told:
+            told += 0.1
+            say(f"{done:4.0%} {steps:7,} steps, relative L2 {float(loss.detach()):.2%}")
+    operator.network.eval()
+    return operator, {"minutes": minutes, "steps": steps, "seen": steps * size.batch, "device": device}
+
+
+def relative(operator: Operator, rho: Tensor, phi: Tensor) -> Tensor:
+    """The loss: ‖φ̂ − φ‖ / ‖φ‖ over whole fields, boundary nodes included."""
+    found = operator(rho)
+    target = torch.nn.functional.pad(phi.float(), (1, 1, 1, 1))
+    return ((found - target).flatten(1).norm(dim=1) / target.flatten(1).norm(dim=1)).mean()
+
+
+def cycle(done: float) -> float:
+    """The learning rate as a share of the highest: up, and down along a cosine."""
+    return done / WARM if done < WARM else 0.5 * (1 + cos(pi * (done - WARM) / (1 - WARM)))
+
+
+def path(kind: str, side: int, name: str) -> Path:
+    return FOLDER / f"{kind}-{side}-{name}.pt"
+
+
+def save(operator: Operator, size: Size, facts: dict[str, Any], where: Path) -> None:
+    where.parent.mkdir(parents=True, exist_ok=True)
+    weights = {name: value.cpu() for name, value in operator.network.state_dict().items() if torch.is_tensor(value)}
+    torch.save(
+        {"size": asdict(size), "rho": operator.rho, "phi": operator.phi, "facts": facts, "weights": weights}, where
+    )
+
+
+def load(where: Path) -> tuple[Operator, dict[str, Any]]:
+    found = torch.load(where, weights_only=True)
+    made = network(Size(**found["size"]))
+    made.load_state_dict(found["weights"], strict=False)
+    return Operator(made.eval(), found["rho"], found["phi"]), found["facts"]
+
+
+@torch.no_grad()
+def judged(operator: Operator, kind: str, side: int, n: int) -> dict[str, float]:
+    """Error, boundary and residual on sources that it has not seen."""
+    rho, exact = drawn(kind, n, side, TEST)
+    device = next(operator.network.parameters()).device
+    return measured(operator(rho.to(device)).cpu(), rho, exact)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kind", choices=KINDS, default="gaussian")
+    parser.add_argument("--side", type=int, default=64)
+    parser.add_argument("--size", choices=SIZES, default="small")
+    parser.add_argument("--minutes", type=float, default=3.0)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--test", type=int, default=64, help="sources that it is judged on")
+    parser.add_argument("--out", type=Path, help="default: runs/poisson-fno/KIND-SIDE-SIZE.pt")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    size = SIZES[options.size]
+    operator, facts = train(options.kind, options.side, size, options.minutes, options.device)
+    save(operator, size, facts, options.out or path(options.kind, options.side, options.size))
+    found = {kind: judged(operator, kind, options.side, options.test) for kind in KINDS}
+    weights = sum(weight.numel() for weight in operator.network.parameters())
+    print(json.dumps({"kind": options.kind, "size": options.size, "weights": weights, **facts, **found}))
+
+
+if __name__ == "__main__":
+    main()
