@@ -89,7 +89,9 @@ class LinearUNet(nn.Module):
             if not self.training:
                 require_no_infinity(name, value)
                 if bool(value.isnan().any()):
-                    raise InputError(f"condition {name!r} is missing or NaN somewhere, but this network needs all of it")
+                    raise InputError(
+                        f"condition {name!r} is missing or NaN somewhere, but this network needs all of it"
+                    )
             parts.append(value)
         return torch.cat(parts, 1)
 

@@ -246,7 +246,7 @@ def opened(files: str, memory: float) -> tuple[Dataset, Dataset]:
 
     InputError, naming the record, for pairs that are no solutions of ∇²φ = ρ on the unit square, 0 on its border.
     """
-    dims = {name: ("record", "y", "x") for name in ("source", "solution")}
+    dims = dict.fromkeys(("source", "solution"), ("record", "y", "x"))
     layout = Layout(["solution"], conditions={"source": ["source"]}, records=["record"], grid=["y", "x"], dims=dims)
     parts = open_fields(files, layout, bound=int(memory * MB)).split(0.9, 0.1)
     train, held_out = (Read(part) for part in parts)
@@ -366,7 +366,11 @@ def lifted(grid: Grid) -> Float[Tensor, "*grid"]:
 def _required(equation: Equation, shape: tuple[int, ...]) -> Elliptic:
     """The equation, if a learned solver can solve it; else InputError."""
     if not isinstance(equation, Elliptic) or equation.c != 0 or not equation.constant:
-        found = f"{type(equation).__name__}(c = {equation.c:g})" if isinstance(equation, Elliptic) else type(equation).__name__
+        found = (
+            f"{type(equation).__name__}(c = {equation.c:g})"
+            if isinstance(equation, Elliptic)
+            else type(equation).__name__
+        )
         raise InputError(f"the learned solver has learnt ∇·(a∇φ) = ρ with one number a, found {found}")
     grid = equation.grid
     if grid.shape != shape:
