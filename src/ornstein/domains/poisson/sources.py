@@ -34,6 +34,8 @@ from ...spaces import Structured
 from ...transforms import Separable, require_sizes
 from ...values import require_positive
 
+ALPHA, TAU = 2.0, 3.0
+"""Of the Gaussian sources, if not said."""
 MEAN = 1e-6
 """The variance of the mean mode, as a share of that of the widest wave: a spectrum has no zeros."""
 DISCS = (3, 10)
@@ -46,7 +48,7 @@ EDGE = (0.005, 0.012)
 """Softness of a disc's edge, in lengths of the domain."""
 
 
-def gaussian_spectrum(shape: Sequence[int], alpha: float = 2.0, tau: float = 3.0) -> Spectral:
+def gaussian_spectrum(shape: Sequence[int], alpha: float = ALPHA, tau: float = TAU) -> Spectral:
     """The covariance of the Gaussian sources, in squared units of their root mean square.
 
     Args:
@@ -113,7 +115,7 @@ def _disc(keys: Keys, shape: Sequence[int], exists: Tensor) -> Float[Tensor, "ba
     return (sign * amplitude * exists).reshape(grid) * inside
 
 
-def _square(axes: Sequence[Float[Tensor, "batch n"]]) -> Float[Tensor, "batch *grid"]:
+def _square(axes: Sequence[Float[Tensor, "batch _"]]) -> Float[Tensor, "batch *grid"]:
     """The sum of squares of coordinates, each along its own axis."""
     sizes = [part.shape[1] for part in axes]
     places = [[-1, *(n if i == j else 1 for j in range(len(axes)))] for i, n in enumerate(sizes)]

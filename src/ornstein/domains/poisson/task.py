@@ -1,0 +1,121 @@
+"""Poisson's equation and its like, bound to the engine: what a model has learned, and what is asked of it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ...config import TrainConfig, require_in
+from ...denoisers.base import Condition
+from ...denoisers.maps import Map
+from ...errors import InputError
+from ...networks.unet import UNetConfig
+from ...spaces import Space
+from ...states import State
+from ...tasks.figures import Figure, Interactive, Metric
+from ...tasks.samples import Samples
+from ...tasks.task import Request, Task
+from ...training.datasets import Dataset
+from . import data, prior
+from .network import network
+
+LEARNED: Mapping[str, ModuleType] = {"sources": prior}
+"""Module by what is learned: its data, space, map and fields."""
+
+
+@dataclass(frozen=True)
+class PoissonRequest:
+    """Stand-in."""
+
+
+@dataclass(frozen=True)
+class PoissonConfig:
+    """A model of sources, or of solutions given their sources.
+
+    Attributes:
+        learns: sources, which every equation can be asked about, or solutions given the whole source, of one equation.
+        data: gaussian or discs, which are made as they are needed, or a file of your own: .npy, .npz, .nc, .h5 or
+            .zarr, records along the first axis, then one to three axes of the grid.
+        shape: of the grid of what is made, such as 64 64; a file has its own.
+        records: to learn from, of what is made; a file has its own.
+        memory: megabytes of a file's records that are in memory at most.
+        coloured: whether the noise has the spectrum of the data.
+        network: the U-Net.
+        train: the training.
+    """
+
+    learns: Literal["sources", "solutions"] = "sources"
+    data: str = "gaussian"
+    shape: tuple[int, ...] = ()
+    records: int | None = None
+    memory: float = 500.0
+    coloured: bool = False
+    network: UNetConfig = field(default_factory=lambda: UNetConfig(32, (1, 2, 2), 1, ()))
+    train: TrainConfig = field(default_factory=lambda: TrainConfig(batch_size=32, condition_dropout=0.0))
+
+    def __post_init__(self) -> None:
+        require_in(self, "", {"shape": "[2, 65536]", "records": "[1, 1e12]", "memory": "(0, inf)"})
+        if len(self.shape) > 3:
+            raise InputError(f"shape has {len(self.shape)} axes, {self.shape}, expected one to three")
+
+
+class Poisson(Task):
+    """Fields and their sources."""
+
+    name = "poisson"
+    summary = "fields and their sources under an equation (Poisson, Helmholtz, Darcy, heat), from what is known of both"
+    config = PoissonConfig
+    request_type = PoissonRequest
+    n_evaluate = 200
+    n_tour = 16
+    n_glance = 4
+    seconds = 10.0
+    needs_data = False
+    data_sets = data.MADE
+    facts = data.FACTS
+    examples: ClassVar[Sequence[str]] = (
+        "train poisson/gaussian --out runs/gaussian",
+        "train poisson --data sources.npy --train.minutes 30",
+    )
+
+    def data(self, config: PoissonConfig) -> tuple[Dataset, Dataset]:
+        return _of(config.learns).data(config)
+
+    def space(self, config: PoissonConfig, metadata: Mapping[str, Any]) -> Space:
+        return _of(metadata["learns"]).space(config, metadata)
+
+    def map(self, config: PoissonConfig, metadata: Mapping[str, Any]) -> Map | None:
+        return _of(metadata["learns"]).map(config, metadata)
+
+    def network(self, config: PoissonConfig, metadata: Mapping[str, Any]) -> nn.Module:
+        return network(config.network, _of(metadata["learns"]).fields(metadata))
+
+    def unconditional(self, config: PoissonConfig, metadata: Mapping[str, Any]) -> Mapping[str, Tensor]:
+        return _of(metadata["learns"]).fields(metadata).unconditional
+
+    def request(self, asked: PoissonRequest, numbers: range, metadata: Mapping[str, Any]) -> Request:
+        return Request()
+
+    def write(self, samples: Samples, folder: Path) -> None:
+        np.savez(folder / "samples.npz", x=samples.x.numpy())
+
+    def read(self, folder: Path, manifest: Mapping[str, Any]) -> tuple[State, Condition]:
+        return torch.from_numpy(np.load(folder / "samples.npz")["x"]), {}
+
+    def evaluate(self, samples: Samples) -> list[Metric]:
+        return [Metric("rms", float(samples.x.std()), "closer", "root mean square")]
+
+    def figures(self, samples: Samples) -> Sequence[Figure | Interactive]:
+        return []
+
+
+def _of(learns: str) -> ModuleType:
+    """What knows how this is learned."""
+    if learns not in LEARNED:
+        raise InputError(f"learns is {learns!r}, expected {' or '.join(LEARNED)}")
+    return LEARNED[learns]
