@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from ornstein.beliefs import Normal
 from ornstein.denoisers.composition import mixture
 from ornstein.denoisers.diffusers import Predicted
 from ornstein.denoisers.energy import energy_difference
@@ -17,6 +18,7 @@ from ornstein.guidance.constraints import boundary
 from ornstein.guidance.factors import Energy
 from ornstein.guidance.measurements import Measurement
 from ornstein.guidance.operators import Mask
+from ornstein.keys import Keys
 from ornstein.networks import Fields
 from ornstein.roots import Spectral, estimated, power_law
 from ornstein.schedules import RectifiedFlow
@@ -110,6 +112,12 @@ SETTINGS: list[tuple[dict[str, Any], str]] = [
     ({"element_weights": ONE + 0j}, "element_weights is complex"),
     ({"element_weights": 0 * ONE}, "element_weights are 0 everywhere"),
     ({"element_weights": "area"}, "element_weights is a str"),
+    ({"element_weights": C}, "noise_cov or data_std must be one, too"),
+    (
+        {"element_weights": C, "data_std": Spectral(Separable(("sine", "sine")), C.variance)},
+        "cannot be added: expected one basis",
+    ),
+    ({"element_weights": C * -1.0, "data_std": C}, r"element_weights: element \(0, 0\) is -"),
     ({"weighting": "foo"}, "weighting is 'foo', expected one of edm"),
     ({"schedule": "cosine"}, "schedule is a str"),
     ({"shape": (0, 4)}, "shape of an event"),
@@ -122,6 +130,18 @@ SETTINGS: list[tuple[dict[str, Any], str]] = [
 def test_what_a_space_cannot_be_is_named(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         Euclidean(**({"shape": SHAPE} | settings))  # pyright: ignore[reportArgumentType]
+
+
+def test_coefficients_have_weights_of_their_own() -> None:
+    keys, t = Keys.of(3, 5), torch.linspace(0.1, 0.9, 5)
+    weights = Spectral(WAVES, torch.rand(1, 4, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64))
+    spaces = [Euclidean(SHAPE, data_std=C, noise_cov=N, weighting="unit", element_weights=w) for w in (weights, None)]
+    guess = Normal(FIELDS + keys.normal(4, 4).to(FIELDS))
+    found, plain = (space.loss(guess, FIELDS, FIELDS, t) for space in spaces)
+    error = WAVES.forward(guess.mean - FIELDS)
+    assert torch.allclose(found, (error**2 * weights.variance.to(error)).mean((1, 2)), rtol=1e-5)
+    assert torch.allclose(plain, (error**2).mean((1, 2)), rtol=1e-5)
+    assert not torch.allclose(found, plain, rtol=1e-2)
 
 
 def test_a_space_takes_lists_and_arrays() -> None:

@@ -41,10 +41,12 @@ def cropped(x: Tensor, widths: Widths) -> Tensor:
 class _Bordered(nn.Module):
     """A convolution that sees beyond the borders what they say, and zeros where they say nothing."""
 
-    def __init__(self, into: int, out: int, kernel: int, stride: int, borders: Sequence[Border]) -> None:
+    def __init__(
+        self, into: int, out: int, kernel: int, stride: int, borders: Sequence[Border], bias: bool = True
+    ) -> None:
         beyond = kernel // 2
         zeros = tuple(beyond if border == "zero" else 0 for border in borders)
-        super().__init__(into, out, kernel, stride, zeros)  # pyright: ignore[reportCallIssue]
+        super().__init__(into, out, kernel, stride, zeros, bias=bias)  # pyright: ignore[reportCallIssue]
         self.borders = tuple(borders)
         self.beyond = [(beyond - zero, beyond - zero) for zero in zeros]
 
@@ -64,7 +66,9 @@ class Conv3d(_Bordered, nn.Conv3d):
     """A convolution over three axes."""
 
 
-def convolution(borders: Sequence[Border], into: int, out: int, kernel: int = 3, stride: int = 1) -> Any:
+def convolution(
+    borders: Sequence[Border], into: int, out: int, kernel: int = 3, stride: int = 1, bias: bool = True
+) -> Any:
     """A convolution over as many axes as there are borders, that keeps the length of each or divides it by the stride.
 
     Args:
@@ -72,8 +76,9 @@ def convolution(borders: Sequence[Border], into: int, out: int, kernel: int = 3,
         into, out: channels.
         kernel: elements a side, an odd number.
         stride: by which the length of each axis is divided.
+        bias: whether a constant is added to each channel.
     """
-    return (Conv1d, Conv2d, Conv3d)[len(borders) - 1](into, out, kernel, stride, borders)
+    return (Conv1d, Conv2d, Conv3d)[len(borders) - 1](into, out, kernel, stride, borders, bias)
 
 
 def space_to_depth(x: Float[Tensor, "batch c *grid"], patch: int) -> Tensor:

@@ -50,7 +50,8 @@ class Euclidean(Space):
             "snr" (on the noise), "min-snr" (SNR capped at 5), "unit" (on x₀).
         mask: of the elements that exist, sample by sample; None = all.
         noise_cov: L Lᵀ, the covariance of the noise at σ = 1; None = white.
-        element_weights: of the squared error, an element, such as the area that it stands for; None = 1.
+        element_weights: of the squared error, an element, such as the area that it stands for, or a coefficient: a
+            spectrum in the basis of the noise and of the data's spread; None = 1.
     """
 
     shape: tuple[int, ...]
@@ -59,7 +60,7 @@ class Euclidean(Space):
     weighting: Weighting = "edm"
     mask: Tensor | None = None
     noise_cov: Spectral | None = None
-    element_weights: Tensor | None = None
+    element_weights: Tensor | Spectral | None = None
 
     def __post_init__(self) -> None:
         settle(self)
@@ -243,11 +244,13 @@ class Euclidean(Space):
 
     def loss(self, belief: Belief, x0: State, x_t: State, t: Time) -> Float[Tensor, " batch"]:
         assert isinstance(x0, Tensor)
-        freedom, weight = self.freedom(x0), self._weight(t, x0)
+        freedom, weight, each = self.freedom(x0), self._weight(t, x0), self.element_weights
         error = belief.mean - self.project(x0)
+        if isinstance(each, Spectral):
+            weight = weight * each.variance.to(weight)
         error = self._filtered(weight.sqrt(), error) ** 2 if self._spectral else error**2 * weight
-        if self.element_weights is not None:
-            error = error * self.element_weights.to(error)
+        if isinstance(each, Tensor):
+            error = error * each.to(error)
         return per_sample_sum(error * (freedom > 0)) / per_sample_sum(freedom).clamp(min=1)
 
     def inputs(self, x_t: State, t: Time) -> Float[Tensor, "batch ..."]:

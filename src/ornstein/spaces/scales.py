@@ -41,11 +41,22 @@ def settle(space: "Euclidean") -> None:
         raise InputError(f"a mask is of true and false, found {found}")
     _settle_noise(space)
     object.__setattr__(space, "data_std", _data_std(space))
-    if space.element_weights is not None:
+    if isinstance(space.element_weights, Spectral):
+        _require_weights(space, space.element_weights)
+    elif space.element_weights is not None:
         weights = _field("element_weights", space.element_weights, space.shape, zero=True)
         if not weights.any():
             raise InputError("element_weights are 0 everywhere, so that nothing would be learnt")
         object.__setattr__(space, "element_weights", weights)
+
+
+def _require_weights(space: "Euclidean", weights: Spectral) -> None:
+    """InputError unless weights of coefficients are diagonal in the one basis of noise and data."""
+    _require_spectrum("element_weights", weights, space.shape)
+    known = space.noise_cov if space.noise_cov is not None else space.data_std
+    if not isinstance(known, Spectral):
+        raise InputError("element_weights are a spectrum: noise_cov or data_std must be one, too, in the same basis")
+    weights.require_same_basis(known)
 
 
 def _settle_noise(space: "Euclidean") -> None:
