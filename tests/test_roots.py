@@ -11,7 +11,10 @@ from ornstein.transforms import Orthogonal, Separable, periodic
 SHAPE = (6, 5)
 SIZE = 30
 EYE = torch.eye(SIZE, dtype=torch.float64).reshape(SIZE, *SHAPE)
-AXES: list[tuple[str, ...]] = [("fourier", "fourier"), ("sine", "cosine"), ("fourier", "sine"), ("cosine",), ()]
+AXES: list[tuple[str, ...]] = [
+    ("fourier", "fourier"), ("sine", "cosine"), ("fourier", "sine"), ("cosine",), (), ("sine-cosine", "cosine-sine"),
+    ("fourier", "cosine-sine"),
+]  # fmt: skip
 
 
 def matrix_of(function) -> Tensor:
@@ -50,7 +53,10 @@ def test_waves_along_each_axis_solve_the_laplacian_of_their_border() -> None:
     closed, mirrored = line.clone(), line.clone()
     closed[0, -1] = closed[-1, 0] = -1
     mirrored[0, 0] = mirrored[-1, -1] = 1
-    for word, second in {"sine": line, "fourier": closed, "cosine": mirrored}.items():
+    low, high = line.clone(), line.clone()
+    low[0, 0] = high[-1, -1] = 1
+    each = {"sine": line, "fourier": closed, "cosine": mirrored, "cosine-sine": low, "sine-cosine": high}
+    for word, second in each.items():
         waves = Separable((word,)).forward(torch.eye(n, dtype=torch.float64))
         diagonal = waves.T @ second @ waves
         expected = (2 * torch.pi * Separable((word,)).frequencies((n,))).cos().mul(-2).add(2)

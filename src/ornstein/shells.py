@@ -9,7 +9,7 @@ model's space makes it anew, and a mean over a shell is known from far fewer rec
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self, get_args
+from typing import Any, ClassVar, Self
 
 import torch
 from jaxtyping import Float, Int64
@@ -18,7 +18,7 @@ from torch import Tensor
 from .errors import InputError
 from .files import Within, require
 from .roots import Spectral
-from .transforms import Axis, Separable
+from .transforms import AXES, Separable
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Shells:
     """
 
     SCHEMA: ClassVar[Mapping[str, Any]] = {
-        "axes": [get_args(Axis)],
+        "axes": [AXES],
         "shape": [Within(int, 1, 10**6)],
         "power": [[Within(float, 1e-300, 1e300)]],
     }

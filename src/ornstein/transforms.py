@@ -5,8 +5,10 @@
 All are real. A word an axis says what lies beyond its borders:
 
     fourier   itself again: cas 2πkj/n, cas = cos + sin (Hartley 1942), over all such axes jointly
-    sine      0, one grid point further: sin π(k + 1)(j + 1)/(n + 1)
-    cosine    its mirror image: cos πk(2j + 1)/2n
+    sine      0, one grid point further: sin π(k + 1)(j + 1)/(n + 1) (DST-I)
+    cosine    its mirror image, half a step further: cos πk(2j + 1)/2n (DCT-II)
+    sine-cosine   0 a step below the first, a mirror half a step above the last: sin π(2k + 1)(j + 1)/(2n + 1) (DST-VII)
+    cosine-sine   the other way round: a mirror below, 0 above
     pixels    nothing is asked: the values themselves
 """
 
@@ -25,7 +27,8 @@ from torch import Tensor
 from .errors import InputError
 from .values import Numbers, as_constants, is_number, require_whole
 
-Axis = Literal["fourier", "sine", "cosine", "pixels"]
+Axis = Literal["fourier", "sine", "cosine", "sine-cosine", "cosine-sine", "pixels"]
+AXES: tuple[str, ...] = get_args(Axis)
 
 
 class Basis(ABC):
@@ -53,7 +56,7 @@ class Separable(Basis):
     """Waves along the last axes of an event, one word an axis; axes before them (channels) stay as they are.
 
     Attributes:
-        axes: "fourier", "sine", "cosine" or "pixels", the last word for the last axis; none = the values themselves.
+        axes: words of `AXES`, the last one for the last axis; none = the values themselves.
     """
 
     axes: tuple[str, ...] = ()
@@ -63,8 +66,8 @@ class Separable(Basis):
             raise InputError(f"basis: axes are {self.axes!r}, expected a word an axis, such as ('fourier', 'fourier')")
         object.__setattr__(self, "axes", tuple(self.axes))
         for word in self.axes:
-            if word not in get_args(Axis):
-                raise InputError(f"basis: axis {word!r} is unknown, expected one of {', '.join(get_args(Axis))}")
+            if word not in AXES:
+                raise InputError(f"basis: axis {word!r} is unknown, expected one of {', '.join(AXES)}")
 
     def forward(self, x: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
         return self._turned(x, transpose=False)
@@ -104,7 +107,7 @@ class Separable(Basis):
             waves = torch.fft.fftn(x, dim=periodic, norm="ortho")
             x = waves.real - waves.imag
         for place, word in places:
-            if word in ("sine", "cosine"):
+            if word not in ("fourier", "pixels"):
                 matrix = _matrix(word, x.shape[place], x.dtype, x.device)
                 x = _along(matrix.T if transpose else matrix, x, place)
         return x
@@ -191,6 +194,8 @@ def _frequencies(word: str, n: int) -> Float[Tensor, " n"]:
             return (k + 1) / (2 * (n + 1))
         case "cosine":
             return k / (2 * n)
+        case "sine-cosine" | "cosine-sine":
+            return (2 * k + 1) / (2 * (2 * n + 1))
         case _:
             return 0 * k
 
@@ -199,9 +204,13 @@ def _frequencies(word: str, n: int) -> Float[Tensor, " n"]:
 def _matrix(word: str, n: int, dtype: torch.dtype, device: torch.device) -> Float[Tensor, "n n"]:
     """Waves of an axis, a row a frequency."""
     k, j = (torch.arange(n, dtype=torch.float64)[:, None], torch.arange(n, dtype=torch.float64)[None])
-    if word == "sine":
-        waves = (2 / (n + 1)) ** 0.5 * (pi * (k + 1) * (j + 1) / (n + 1)).sin()
-    else:
-        waves = (2 / n) ** 0.5 * (pi * k * (2 * j + 1) / (2 * n)).cos()
-        waves[0] *= 0.5**0.5
+    match word:
+        case "sine":
+            waves = (2 / (n + 1)) ** 0.5 * (pi * (k + 1) * (j + 1) / (n + 1)).sin()
+        case "cosine":
+            waves = (2 / n) ** 0.5 * (pi * k * (2 * j + 1) / (2 * n)).cos()
+            waves[0] *= 0.5**0.5
+        case _:
+            step = j + 1 if word == "sine-cosine" else n - j  # from the border where it is 0
+            waves = 2 / (2 * n + 1) ** 0.5 * (pi * (2 * k + 1) * step / (2 * n + 1)).sin()
     return waves.to(dtype).to(device)

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..transforms import PIXELS, Basis, Separable
+from ..transforms import AXES, PIXELS, Basis, Separable
 from .krylov import conjugate_gradients
 from .operators import Operator
 
@@ -96,7 +96,7 @@ def _bases(seen: tuple[int, ...]) -> Iterator[Separable]:
     yield PIXELS
     long = [1 < side <= 4096 for side in seen]
     if 0 < sum(long) <= 3:
-        kinds = [("fourier", "sine", "cosine", "pixels") if wavy else ("pixels",) for wavy in long]
+        kinds = [AXES if wavy else ("pixels",) for wavy in long]
         yield from (Separable(words) for words in product(*kinds) if set(words) != {"pixels"})
 
 

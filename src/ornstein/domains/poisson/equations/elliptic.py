@@ -1,0 +1,180 @@
+"""Poisson's, Helmholtz' and the screened Poisson equation:
+
+    ∇·(a∇φ) + c φ = ρ,      c = 0 Poisson,  c = −κ² screened,  c = k² Helmholtz
+
+With constant a and c the matrix is diagonal in the waves of the grid, λ = c − a Σ (2 − 2 cos ω)/h², so that φ costs two
+transforms; otherwise a sparse factorisation solves it. Where all sides are Neumann or periodic and c = 0, constants are
+no part of the equation: the source must integrate to the flux through the boundary, and φ is the solution of mean 0.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ....errors import InputError
+from ....guidance.operators import Operator
+from ....values import as_places, is_number
+from .base import Certificate, Equation
+from .grids import Grid
+from .inverses import Factorised, Waves
+from .stencil import divergence, faces, matrix
+
+_RESONANT = 1e-10
+"""An eigenvalue of less than this share of the largest counts as 0."""
+_COMPATIBLE = 1e-6
+"""How much of ∫|ρ| and of the flux the two may differ by, for sources in single precision."""
+
+
+@dataclass(frozen=True, eq=False)
+class Elliptic(Equation):
+    """∇·(a∇φ) + c φ = ρ for the source ρ.
+
+    Attributes:
+        grid: of the unknowns.
+        a: positive, one number or one for each cell, of the shape of the grid.
+        c: in the unit of a / length².
+    """
+
+    unknown: ClassVar[str] = "source"
+    grid: Grid
+    a: float | Tensor = 1.0
+    c: float = 0.0
+
+    def __post_init__(self) -> None:
+        a = as_places(self.a, "the coefficient a").detach().cpu()
+        if a.ndim:
+            self.grid.require(a, "the coefficient a")
+        if a.ndim > self.grid.ndim:
+            raise InputError(f"the coefficient a has the shape {tuple(a.shape)}, expected {self.grid.shape}")
+        wrong = (a <= 0).nonzero()
+        if len(wrong):
+            place = tuple(wrong[0].tolist())
+            where = f" at {place}" if a.ndim else ""
+            raise InputError(f"the coefficient a is {a[place].item():g}{where}, expected positive numbers")
+        first = a.flatten()[0]
+        object.__setattr__(self, "a", a if bool((a != first).any()) else first.item())
+        if not is_number(self.c):
+            raise InputError(f"the coefficient c is {self.c!r}, expected a number")
+        with torch.inference_mode(False):  # now, because what is kept must belong to no transform of torch.func
+            _ = self.offset
+
+    # The matrix ---------------------------------------------------------------------------------------
+
+    @property
+    def constant(self) -> bool:
+        """Whether a is one number."""
+        return not isinstance(self.a, Tensor)
+
+    @cached_property
+    def coefficient(self) -> Float[Tensor, "*grid"]:
+        """a of each cell, float64."""
+        return torch.as_tensor(self.a, dtype=torch.float64).expand(self.grid.shape)
+
+    @cached_property
+    def matrix(self) -> Any:
+        """K, a symmetric scipy.sparse.csr_matrix in float64 over the flattened grid, in the unit of a / length²."""
+        return matrix(self.grid, [part.numpy() for part in self._faces], self.c)
+
+    @property
+    def eigenvalues(self) -> Float[Tensor, "*grid"]:
+        """Of K, of each coefficient of `grid.basis`; InputError where a is not constant."""
+        if isinstance(self.a, Tensor):
+            raise InputError("the eigenvalues are known in waves only where the coefficient a is constant")
+        return self.c - self.a * self.grid.laplacian
+
+    @property
+    def singular(self) -> bool:
+        return self.c == 0 and all("dirichlet" not in pair for pair in self.grid.boundary.kinds)
+
+    @cached_property
+    def boundary(self) -> Float[Tensor, "*grid"]:
+        """b, what the boundary adds to K φ, float64."""
+        zero = torch.zeros(self.grid.shape, dtype=torch.float64)
+        return divergence(self.grid, self._faces, zero)
+
+    @property
+    def flux(self) -> float:
+        return float(self.boundary.sum()) * self.grid.cell
+
+    # Solutions ----------------------------------------------------------------------------------------
+
+    @cached_property
+    def linear(self) -> Operator:
+        """K⁻¹, symmetric; where the equation is singular its pseudo-inverse, which leaves out means."""
+        return Waves(self.grid.basis, self._gain) if self.constant else self.factorised
+
+    @cached_property
+    def factorised(self) -> Factorised:
+        """K⁻¹ by a sparse LU factorisation, for any a; made when it is first used."""
+        return Factorised(self.matrix, self.grid.shape, self.singular)
+
+    @cached_property
+    def offset(self) -> Float[Tensor, "*grid"]:
+        return -self.linear(self.boundary[None])[0]
+
+    def solution(self, unknown: Float[Tensor, "*batch_grid"]) -> Float[Tensor, "*batch_grid"]:
+        self.grid.require(unknown, "the source")
+        solved = self.linear(unknown.double()[None])[0] + self.offset.to(unknown.device)
+        return solved.to(unknown.dtype)
+
+    def residual(
+        self, unknown: Float[Tensor, "*batch_grid"], solution: Float[Tensor, "*batch_grid"]
+    ) -> Float[Tensor, "*batch_grid"]:
+        self.grid.require(unknown, "the source")
+        self.grid.require(solution, "the solution")
+        phi = solution.double()
+        w = [part.to(phi.device) for part in self._faces]
+        return divergence(self.grid, w, phi) + self.c * phi - unknown.double()
+
+    # What is certain ----------------------------------------------------------------------------------
+
+    @property
+    def certificate(self) -> Certificate:
+        if self.constant:
+            values = self.eigenvalues.abs().flatten()
+            values = values[values > 0] if self.singular else values
+            return Certificate(float(values.min()), "the eigenvalues of the grid's waves, in closed form")
+        least = float(self.coefficient.min())
+        modes = self.grid.laplacian.flatten()
+        slowest = float(modes[modes > _RESONANT * modes.max()].min() if self.singular else modes.min())
+        bound = least * slowest - self.c
+        if bound > 0:
+            return Certificate(bound, f"a ≥ {least:g} everywhere and the slowest wave of the grid")
+        return Certificate(
+            None, f"c = {self.c:g} is not below a_min λ_1 = {least * slowest:g}: K may have any eigenvalue"
+        )
+
+    def require_compatible(self, unknown: Float[Tensor, "*batch_grid"]) -> None:
+        super().require_compatible(unknown)
+        if not self.singular:
+            return
+        rows = unknown.double().reshape(-1, *self.grid.shape).flatten(1) * self.grid.cell
+        total, size = rows.sum(1), rows.abs().sum(1)
+        scale = size + float(self.boundary.abs().sum()) * self.grid.cell
+        wrong = ((total - self.flux).abs() > _COMPATIBLE * scale).nonzero().flatten()
+        if len(wrong):
+            raise InputError(
+                f"the source integrates to {total[wrong[0]].item():.6g}, the flux through the boundary is "
+                f"{self.flux:.6g}: without a Dirichlet side they must be equal, or there is no solution"
+            )
+
+    @cached_property
+    def _faces(self) -> list[Tensor]:
+        return faces(self.grid, self.coefficient)
+
+    @property
+    def _gain(self) -> Float[Tensor, "*grid"]:
+        """1/λ, 0 for the constants of a singular equation."""
+        values = self.eigenvalues
+        small = values.abs() <= _RESONANT * values.abs().max()
+        if bool(small.any()) and not self.singular:
+            mode = tuple(small.nonzero()[0].tolist())
+            raise InputError(
+                f"c = {self.c:g} is an eigenvalue of −∇·(a∇) with these sides (mode {mode}): the equation is in "
+                "resonance and has no unique solution"
+            )
+        return torch.where(small, 0.0, 1 / values)
