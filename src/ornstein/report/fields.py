@@ -6,8 +6,7 @@ What is calibrated is drawn in grey, as a line or as the band in which it lies; 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -18,15 +17,8 @@ from ..calibration.recalibration import Recalibration
 from ..calibration.sbc import Cumulated
 from ..calibration.spectra import Spectra
 from ..calibration.spread import Reliability, SpreadSkill
-from ..deferred import deferred
-from ..errors import InputError
 from ..tasks.figures import Figure
 from . import plots
-
-if TYPE_CHECKING:
-    from matplotlib import colors
-else:
-    colors = deferred("matplotlib.colors")
 
 GREY, INK, RED = "#b8b8b8", "#1f4e79", "#c8553d"
 
@@ -47,10 +39,10 @@ def rank_histogram(found: RankHistogram, what: str = "") -> Figure:
     axes.axhline(1, color="#555555", lw=0.8)
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set(xlabel="members below the truth", ylabel="frequency / uniform", xlim=(-0.6, found.members + 0.6))
-    _legend(axes)
+    legend(axes)
     seen = found.test.seen
     caption = (
-        f"Rank histogram{_of(what)}: p = {found.test.p_value:.2g} on every {_times(found.thin)} point. A spread below "
+        f"Rank histogram{of(what)}: p = {found.test.p_value:.2g} on every {_times(found.thin)} point. A spread below "
         f"{seen['narrow']:.2f} or above {seen['wide']:.2f} of the right one, or a bias of {seen['bias']:.2f} standard "
         "deviations, would be seen in 4 of 5 cases."
     )
@@ -76,8 +68,8 @@ def pit(values: Any, what: str = "", bins: int = 20) -> Figure:
     axes.stairs(density, np.linspace(0, 1, bins + 1), color=INK, lw=1.4, baseline=None)
     axes.axhline(1, color="#555555", lw=0.8)
     axes.set(xlabel="PIT", ylabel="density", xlim=(0, 1), ylim=(0, None))
-    _legend(axes)
-    return _figure(canvas, f"Probability integral transform{_of(what)}: ∪ too narrow, ∩ too wide, a slope biased.", 460)
+    legend(axes)
+    return _figure(canvas, f"Probability integral transform{of(what)}: ∪ too narrow, ∩ too wide, a slope biased.", 460)
 
 
 def coverage(found: Mapping[str, Coverage], what: str = "") -> Figure:
@@ -97,9 +89,9 @@ def coverage(found: Mapping[str, Coverage], what: str = "") -> Figure:
             markersize=3.5, lw=1.2, elinewidth=1.0, capsize=2, color=(RED, INK)[k] if len(found) == 2 else None,
         )  # fmt: skip
     axes.set(xlabel="level of the interval, %", ylabel="coverage − level, %", xlim=(0, 100))
-    _legend(axes)
+    legend(axes)
     numbers = "; ".join(f"{name}: {one.near(0.9)}" for name, one in found.items())
-    return _figure(canvas, f"Coverage of central intervals{_of(what)}, 95 % bars. {numbers}.", 460)
+    return _figure(canvas, f"Coverage of central intervals{of(what)}, 95 % bars. {numbers}.", 460)
 
 
 def recalibration(found: Recalibration, what: str = "") -> Figure:
@@ -131,8 +123,8 @@ def spread_skill(found: SpreadSkill, what: str = "") -> Figure:
         elinewidth=1.0, capsize=2, color=INK, label="measured",
     )  # fmt: skip
     axes.set(xlabel="spread", ylabel="RMSE of the mean", xlim=(0, top), ylim=(0, top), aspect="equal")
-    _legend(axes)
-    return _figure(canvas, f"Error where the spread is alike{_of(what)}, 95 % bars. {found.ratio}; {found.bias}.", 340)
+    legend(axes)
+    return _figure(canvas, f"Error where the spread is alike{of(what)}, 95 % bars. {found.ratio}; {found.bias}.", 340)
 
 
 def reliability(found: Reliability, what: str = "") -> Figure:
@@ -151,10 +143,10 @@ def reliability(found: Reliability, what: str = "") -> Figure:
         elinewidth=1.0, capsize=2, color=INK, label="measured",
     )  # fmt: skip
     axes.set(ylabel="it happened", ylim=(-0.03, 1.03))
-    _legend(axes)
+    legend(axes)
     below.bar(found.forecast, found.points / found.points.sum(), 0.7 / len(found.points), color=INK)
     below.set(xlabel="share of members", ylabel="points", xlim=(-0.05, 1.05), yticks=[])
-    caption = f"The field above {found.threshold:g}{_of(what)}: forecast and frequency, 95 % bars. The grey line "
+    caption = f"The field above {found.threshold:g}{of(what)}: forecast and frequency, 95 % bars. The grey line "
     return _figure(canvas, caption + "is what a calibrated ensemble of this size shows.", 340)
 
 
@@ -183,13 +175,13 @@ def spectra(found: Spectra, bands: Sequence[tuple[float, float]] = (), what: str
         top.fill_between(k[shown], low[shown], (centre + half)[shown], color=colour, alpha=0.18, lw=0)
     top.set_ylabel("power")
     plots.logarithmic(top, "xy")
-    _legend(top)
+    legend(top)
     below.axhline(1, color="#555555", lw=0.8)
     below.axhspan(0.9, 1.1, color=GREY, alpha=0.4, lw=0)
     (_banded if bands else _every)(below, found, bands)
     below.set(xlabel=f"wavenumber{', ' if unit else ''}{unit}", ylabel="members / truth")
     said = "; ".join(map(str, found.ratios(bands)))
-    return _figure(canvas, f"Power spectra{_of(what)}, 95 % bands over cases; grey: 0.9–1.1. {said}".rstrip(), 460)
+    return _figure(canvas, f"Power spectra{of(what)}, 95 % bands over cases; grey: 0.9–1.1. {said}".rstrip(), 460)
 
 
 def _banded(axes: Any, found: Spectra, bands: Sequence[tuple[float, float]]) -> None:
@@ -248,140 +240,10 @@ def cumulated(found: Mapping[str, Cumulated] | Cumulated, what: str = "", most: 
     canvas.legend(handles, names, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, fontsize=8)
     hidden = f" The {len(shown)} of {len(every)} with the smallest p are shown." if len(shown) < len(every) else ""
     cases = f"{len(shown[0].ranks)} cases of {shown[0].members} samples"
-    return _figure(canvas, f"Truths below each share of the samples{_of(what)}, {cases}.{hidden}", 250 * columns + 80)
+    return _figure(canvas, f"Truths below each share of the samples{of(what)}, {cases}.{hidden}", 250 * columns + 80)
 
 
-def stamps(
-    truth: Any | None,
-    samples: Any,
-    what: str = "",
-    most: int = 6,
-    unit: str = "",
-    upward: bool = False,
-    points: Any | None = None,
-    extent: tuple[float, float, float, float] | None = None,
-) -> Figure:
-    """Postage stamps: the truth, the members' mean and spread, and members, all on one scale but the spread.
-
-    Args:
-        truth: (y, x); NaN is missing and left white; None = not known.
-        samples: (members, y, x); of one member alone neither mean nor spread is shown.
-        what: of the caption.
-        most: members that are shown.
-        unit: of the field.
-        upward: whether the first row is at the bottom, as where latitudes grow.
-        points: (m, 2), x and y of dots on the truth, the mean and the spread, such as sensors: in the units of
-            `extent`, else in cells.
-        extent: where the field ends, (left, right, bottom, top); None = in cells.
-    """
-    truth = None if truth is None else real(shaped(truth), "truth")
-    samples = real(shaped(samples), "samples")
-    least, shape = (1, samples.shape[1:]) if truth is None else (2, truth.shape)
-    if len(shape) != 2 or samples.shape[1:] != shape or len(samples) < least:
-        expected = f"(members, y, x) with at least {least} members for a truth (y, x), found {shape}"
-        raise InputError(f"samples: shape {samples.shape}, expected {expected}")
-    shown = _stamps_of(truth, samples, most)
-    left, right, bottom, top = extent or (0.0, shape[1], 0.0, shape[0])
-    columns = min(len(shown), 5)
-    rows = -(-len(shown) // columns)
-    aspect = min(1.6, max(0.4, abs((top - bottom) / (right - left))))
-    canvas = plots.empty(1.55 * columns + 0.9, (1.45 * aspect + 0.32) * rows)
-    canvas.set_layout_engine("constrained")
-    panels: Any = canvas.subplots(rows, columns, squeeze=False).ravel()
-    scale = colors.Normalize(*_range(np.stack([field for name, field in shown.items() if name != "spread"])))
-    for axes, (name, field) in zip(panels, shown.items(), strict=False):
-        look = (colors.Normalize(0, _range(field)[1]), "magma") if name == "spread" else (scale, "viridis")
-        _stamp(axes, field, name, *look, upward, extent)
-        if points is not None and name in ("truth", "mean", "spread"):
-            axes.scatter(*np.asarray(points).T, s=5, color="white", edgecolors="black", linewidths=0.4)
-    for axes in panels[len(shown) :]:
-        axes.set_visible(False)
-    for k, name in [(0, "field"), *((k, name) for k, name in enumerate(shown) if name == "spread")]:
-        bar = canvas.colorbar(panels[k].images[0], ax=list(panels), fraction=0.025, label=f"{name}{_in(unit)}")
-        bar.outline.set_visible(False)
-    dots = f"; dots: {len(points)} sensors" if points is not None else ""
-    return _pixels(canvas, f"{_members(truth, samples, most)}{_of(what)}{dots}.", 130 * columns + 90)
-
-
-def _stamps_of(truth: np.ndarray | None, samples: np.ndarray, most: int) -> dict[str, np.ndarray]:
-    shown = {} if truth is None else {"truth": truth}
-    if len(samples) > 1:
-        missing = np.isnan(samples).all(0)
-        mean, spread = (np.where(missing, np.nan, f(np.where(missing, 0, samples), 0)) for f in (np.mean, _std))
-        shown |= {"mean": mean, "spread": spread}
-    return {**shown, **{f"member {k + 1}": x for k, x in enumerate(samples[:most])}}
-
-
-def _members(truth: np.ndarray | None, samples: np.ndarray, most: int) -> str:
-    if len(samples) == 1:
-        return "One sample"
-    head = "Mean" if truth is None else "Truth, mean"
-    return f"{head} and spread of {len(samples)} members, and the first {len(samples[:most])} of them"
-
-
-def lines(
-    at: Any, truth: Any | None, samples: Any, what: str = "", most: int = 6, unit: str = "", points: Any | None = None
-) -> Figure:
-    """An ensemble of fields along one axis: truth, mean, the band of 90 % of the members, members, and readings.
-
-    Args:
-        at: (n,), the coordinate.
-        truth: (n,); None = not known.
-        samples: (members, n).
-        what: of the caption.
-        most: members that are shown.
-        unit: of the field.
-        points: (m, 3), coordinate, value and standard deviation of readings.
-    """
-    at, samples = np.asarray(at, np.float64), real(shaped(samples), "samples")
-    truth = None if truth is None else real(shaped(truth), "truth")
-    if at.ndim != 1 or samples.shape[1:] != at.shape or (truth is not None and truth.shape != at.shape):
-        raise InputError(f"samples: shape {samples.shape} at {at.shape} places, expected (members, n) at (n,)")
-    canvas = plots.empty(4.6, 2.8)
-    axes: Any = canvas.add_subplot()
-    for k, member in enumerate(samples[:most]):
-        axes.plot(at, member, color=INK, lw=0.6, alpha=0.5, label="members" if not k else None)
-    if len(samples) > 1:
-        low, high = np.quantile(samples, [0.05, 0.95], 0)
-        axes.fill_between(at, low, high, color=GREY, alpha=0.5, lw=0, label="90 %")
-        axes.plot(at, samples.mean(0), color=INK, lw=1.5, label="mean")
-    if truth is not None:
-        axes.plot(at, truth, "--", color="#333333", lw=1.2, label="truth")
-    if points is not None:
-        x, y, std = np.asarray(points, np.float64).T
-        axes.errorbar(x, y, 1.96 * std, fmt="o", markersize=2.5, lw=0.8, color=RED, label="readings, 95 %")
-    axes.set(xlim=(at[0], at[-1]) if len(at) > 1 else None, ylabel=f"field{_in(unit)}")
-    _legend(axes)
-    return _pixels(canvas, f"{_members(truth, samples, most)}{_of(what)}.", 460)
-
-
-def _pixels(canvas: Any, caption: str, width: int) -> Figure:
-    buffer = BytesIO()
-    canvas.savefig(buffer, format="png", dpi=130, bbox_inches="tight", metadata={"Software": None})
-    return Figure(buffer.getvalue(), caption, "png", width)
-
-
-def _stamp(axes: Any, field: np.ndarray, name: str, scale: Any, cmap: str, upward: bool, extent: Any) -> None:
-    axes.set_title(name, fontsize=8, pad=3)
-    axes.set(xticks=[], yticks=[])
-    for side in axes.spines.values():
-        side.set_visible(False)
-    origin = "lower" if upward else "upper"
-    axes.imshow(field, norm=scale, cmap=cmap, origin=origin, interpolation="nearest", extent=extent)
-
-
-def _std(samples: np.ndarray, axis: int) -> np.ndarray:
-    return samples.std(axis, ddof=1)
-
-
-def _range(fields: np.ndarray) -> tuple[float, float]:
-    """What holds 99 % of the values; 0 to 1 if there are none."""
-    values = fields[np.isfinite(fields)]
-    low, high = np.quantile(values, [0.005, 0.995]) if len(values) else (0.0, 1.0)
-    return float(low), float(high if high > low else low + 1)
-
-
-def _legend(axes: Any) -> None:
+def legend(axes: Any) -> None:
     """Above the axes, where it covers nothing."""
     axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=3, fontsize=8)
 
@@ -390,12 +252,9 @@ def _figure(canvas: Any, caption: str, width: int) -> Figure:
     return Figure(plots.svg(canvas), caption, "svg+xml", width)
 
 
-def _of(what: str) -> str:
+def of(what: str) -> str:
+    """What a caption is of, in brackets."""
     return f" ({what})" if what else ""
-
-
-def _in(unit: str) -> str:
-    return f", {unit}" if unit else ""
 
 
 def _times(steps: Sequence[int]) -> str:

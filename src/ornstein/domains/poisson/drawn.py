@@ -1,7 +1,7 @@
 """What was drawn: each sample's unknown and the solution it has, how well the equation holds, files and figures.
 
-    samples.npz     the model's field, the unknown, the solution with its boundary nodes, residuals, bounds, coordinates,
-                    and the arrays that the problem is of, so that it is read again without the files that were asked with
+    samples.npz     the model's field, the unknown, the solution with its boundary nodes, residuals, bounds and
+                    coordinates; and the arrays that the problem is of, so that no file of the request is needed again
     solution.nc     the same for xarray: (number, y, x) on the nodes of the grid, with mean and standard deviation
     *.png           truth, mean, standard deviation, samples and sensors of the unknown and of the solution
 

@@ -1,11 +1,9 @@
-"""Unknowns and solutions as a person wants to see them: truth, mean, standard deviation, samples, and where sensors are."""
-
-from collections.abc import Mapping
+"""Unknowns and solutions as a person wants to see them: truth, mean, standard deviation, samples and sensors."""
 
 import numpy as np
 from torch import Tensor
 
-from ...report import fields as plots
+from ...report import ensembles
 from ...tasks.figures import Figure
 from ...tasks.samples import Samples
 from .drawn import Solved, shared_of
@@ -49,13 +47,13 @@ def _figure(name: str, field: Tensor, at: tuple[Tensor, ...], truth: Tensor | No
     seen = None if readings is None else Sensors.of_table(readings)
     if len(axes) == 1:
         points = None if readings is None else readings.numpy()
-        return plots.lines(axes[0], known, members, _TITLES[name], SHOWN, points=points)
+        return ensembles.lines(axes[0], known, members, _TITLES[name], SHOWN, points=points)
     what, dots = _TITLES[name], None if seen is None else seen.points.numpy()[:, :2]
     if len(axes) == 3:  # the middle one of the planes
         k = len(axes[0]) // 2
         members, known = members[:, k], None if known is None else known[k]
         what, dots, axes = f"{what}, plane z = {axes[0][k]:.3g}", None, axes[1:]
-    return plots.stamps(known, members, what, SHOWN, upward=True, points=dots, extent=_extent(axes))
+    return ensembles.stamps(known, members, what, SHOWN, upward=True, points=dots, extent=_extent(axes))
 
 
 def _extent(axes: list[np.ndarray]) -> tuple[float, float, float, float]:
@@ -66,8 +64,3 @@ def _extent(axes: list[np.ndarray]) -> tuple[float, float, float, float]:
         ends += [float(at[0] - half), float(at[-1] + half)]
     left, right, bottom, top = ends
     return left, right, bottom, top
-
-
-def titles() -> Mapping[str, str]:
-    """What fields are called, by name."""
-    return _TITLES

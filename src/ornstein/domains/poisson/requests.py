@@ -42,14 +42,14 @@ class PoissonRequest:
         screening: κ of the screened equation, 1 / length, for a = 1; κ² in the unit of a / length².
         wavenumber: k of Helmholtz' equation, rad / length, for a = 1.
         time: after which the heat is looked at, in the unit of time that the diffusivity has.
-        mean: of the unknown where the model's field is 0, in the unknown's unit (of darcy that of log a); 0 if not given.
+        mean: of the unknown where the model's field is 0, in its unit (of darcy that of log a); 0 if not given.
         scale: of the unknown, mean + scale · the model's field, likewise; 1 if not given.
         source: ρ, or the initial field of heat: a number, or a file (.npy, .npz, NetCDF) of the whole field. Of darcy
             and of a learned solver it is the source they need.
         mask: a file, true or 1 where --source is known, as elsewhere it is not.
         source_std: of the noise of --source, in its unit; 0 = exactly, if not given.
-        source_sensors: readings of the source, or of the initial field: a CSV file with the header x,y,value,std (in 1-D
-            without y, in 3-D with z), or an NPZ file of arrays of these names; std is above 0.
+        source_sensors: readings of the source, or of the initial field: a CSV file with the header x,y,value,std (in
+            1-D without y, in 3-D with z), or an NPZ file of arrays of these names; std is above 0.
         coefficient_sensors: readings of log a, of darcy, likewise.
         bounds: lowest and highest value of the unknown, in its unit; of darcy those of a; "inf" is no bound.
         positive: the unknown is nowhere below 0.
@@ -298,12 +298,12 @@ class _Told:
 
     def _total(self, whole: Tensor | None) -> None:
         """The total that was said, or that a boundary through which all must flow imposes."""
-        asked, equation, said = self.asked, self.problem.equation, self.asked.total
+        equation, said = self.problem.equation, self.asked.total
         imposed = equation.singular and equation.unknown == "source"
         if imposed and said is not None and not _close(said, equation.flux):
             raise InputError(
-                f"--total is {said:g}, but the flux through the boundary is {equation.flux:g}: without a Dirichlet side "
-                "the source must integrate to just that, or there is no solution"
+                f"--total is {said:g}, but the flux through the boundary is {equation.flux:g}: without a Dirichlet "
+                "side the source must integrate to just that, or there is no solution"
             )
         value = equation.flux if imposed else said
         if value is None:
