@@ -100,12 +100,17 @@ class LU(Solver):
     Attributes:
         matrix: K, a symmetric scipy.sparse matrix.
         singular: whether constants are its null space.
-        definite: whether K is known to be definite, or semi-definite; else it is pivoted.
+        definite: whether K is known to be definite, or semi-definite. Else it is factorised at once, with pivots, and
+            an eigenvalue near 0 is an InputError.
     """
 
     matrix: Any
     singular: bool = False
     definite: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.definite:
+            _ = self._factors
 
     def solve(self, rows: Float[np.ndarray, "k n"]) -> Float[np.ndarray, "k n"]:
         if not self.singular:
