@@ -99,7 +99,7 @@ def test_wrong_calls_are_named() -> None:
         (rho, rho, nan, "tol is nan"),
         (rho * nan, rho, 1e-9, r"guess: element \(0, 0, 0\) is nan"),
         (rho, rho + 1, 1e-9, "integrates to 1"),
-        (torch.zeros(2, 5, 4), rho, 1e-9, "the guess has the shape"),
+        (torch.zeros(2, 5, 4), torch.zeros(2, 5, 4), 1e-9, "the guess has the shape"),
     ]:
         with pytest.raises(InputError, match=message):
             refine(equation, guess, source, tol)
