@@ -6,8 +6,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar, Literal
 
-import numpy as np
-import torch
 from torch import Tensor, nn
 
 from ...config import TrainConfig, require_in
@@ -21,15 +19,11 @@ from ...tasks.figures import Figure, Interactive, Metric
 from ...tasks.samples import Samples
 from ...tasks.task import Request, Task
 from ...training.datasets import Dataset
-from . import data, prior
+from . import data, drawn, prior, requests, surrogate
+from .requests import PoissonRequest
 
-LEARNED: Mapping[str, ModuleType] = {"sources": prior}
+LEARNED: Mapping[str, ModuleType] = {"sources": prior, "solutions": surrogate}
 """Module by what is learned: its data, space, map, fields and network."""
-
-
-@dataclass(frozen=True)
-class PoissonRequest:
-    """Stand-in."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +33,8 @@ class PoissonConfig:
     Attributes:
         learns: sources, which every equation can be asked about, or solutions given the whole source, of one equation.
         data: gaussian or discs, which are made as they are needed, or a file of your own: .npy, .npz, .nc, .h5 or
-            .zarr, records along the first axis, then one to three axes of the grid.
+            .zarr, records along the first axis, then one to three axes of the grid. Of solutions also mixed, of sources
+            of all kinds; a file has the variables "source" and "solution".
         shape: of the grid of what is made, such as 64 64; a file has its own.
         records: to learn from, of what is made; a file has its own.
         memory: megabytes of a file's records that are in memory at most.
@@ -75,7 +70,7 @@ class Poisson(Task):
     n_glance = 4
     seconds = 10.0
     needs_data = False
-    data_sets = data.MADE
+    data_sets = (*data.MADE, surrogate.MIXED)
     facts = data.FACTS
     examples: ClassVar[Sequence[str]] = (
         "train poisson/gaussian --out runs/gaussian",
@@ -98,13 +93,13 @@ class Poisson(Task):
         return _of(metadata["learns"]).fields(metadata).unconditional
 
     def request(self, asked: PoissonRequest, numbers: range, metadata: Mapping[str, Any]) -> Request:
-        return Request()
+        return requests.request(asked, numbers, metadata)
 
     def write(self, samples: Samples, folder: Path) -> None:
-        np.savez(folder / "samples.npz", x=samples.x.numpy())
+        drawn.write(samples, folder)
 
     def read(self, folder: Path, manifest: Mapping[str, Any]) -> tuple[State, Condition]:
-        return torch.from_numpy(np.load(folder / "samples.npz")["x"]), {}
+        return drawn.read(folder, manifest)
 
     def evaluate(self, samples: Samples) -> list[Metric]:
         return [Metric("rms", float(samples.x.std()), "closer", "root mean square")]
