@@ -31,6 +31,7 @@ SHAPE, RECORDS, HELD_OUT = (64, 64), 1_000_000, 512
 """Of what is made, if not said: the grid, how many records to learn from, and how many others."""
 AXES = ("z", "y", "x")
 _MEASURED = 2048  # records, of what is made
+_DECAY = {"exponent": Within(float, -100.0, 100.0), "outer": Within(float, 1e-30, 1.0)}
 _LAW = {"alpha": Within(float, 1e-3, 1e3), "tau": Within(float, 1e-30, 1e30)}
 
 FACTS: Mapping[str, Any] = {
@@ -39,7 +40,7 @@ FACTS: Mapping[str, Any] = {
     "shape": [Within(int, 1, 10**6)],
     "mean": Within(float, -1e30, 1e30),
     "std": Within(float, 1e-30, 1e30),
-    "spectrum": (_LAW, Shells.SCHEMA),
+    "spectrum": (_LAW, _DECAY, Shells.SCHEMA),
     "source": str,
 }
 """What the metadata of sources hold, for `Task.facts`."""

@@ -21,10 +21,10 @@ from ...tasks.figures import Figure, Interactive, Metric
 from ...tasks.samples import Samples
 from ...tasks.task import Request, Task
 from ...training.datasets import Dataset
-from . import data, prior
+from . import data, pairs, prior, surrogate
 from .network import network
 
-LEARNED: Mapping[str, ModuleType] = {"sources": prior}
+LEARNED: Mapping[str, ModuleType] = {"sources": prior, "solutions": surrogate}
 """Module by what is learned: its data, space, map and fields."""
 
 
@@ -40,12 +40,13 @@ class PoissonConfig:
     Attributes:
         learns: sources, which every equation can be asked about, or solutions given the whole source, of one equation.
         data: gaussian or discs, which are made as they are needed, or a file of your own: .npy, .npz, .nc, .h5 or
-            .zarr, records along the first axis, then one to three axes of the grid.
+            .zarr, records along the first axis, then one to three axes of the grid. Of solutions also mixed, of sources
+            of all kinds; a file has the variables "source" and "solution".
         shape: of the grid of what is made, such as 64 64; a file has its own.
         records: to learn from, of what is made; a file has its own.
         memory: megabytes of a file's records that are in memory at most.
         coloured: whether the noise has the spectrum of the data.
-        network: the U-Net.
+        network: the U-Net; of solutions one that is linear.
         train: the training.
     """
 
@@ -62,6 +63,8 @@ class PoissonConfig:
         require_in(self, "", {"shape": "[2, 65536]", "records": "[1, 1e12]", "memory": "(0, inf)"})
         if len(self.shape) > 3:
             raise InputError(f"shape has {len(self.shape)} axes, {self.shape}, expected one to three")
+        if self.data == pairs.MIXED and self.learns != "solutions":
+            raise InputError(f"data is {self.data!r}, which is for learns = solutions")
 
 
 class Poisson(Task):
@@ -76,7 +79,7 @@ class Poisson(Task):
     n_glance = 4
     seconds = 10.0
     needs_data = False
-    data_sets = data.MADE
+    data_sets = (*data.MADE, pairs.MIXED)
     facts = data.FACTS
     examples: ClassVar[Sequence[str]] = (
         "train poisson/gaussian --out runs/gaussian",
@@ -93,7 +96,7 @@ class Poisson(Task):
         return _of(metadata["learns"]).map(config, metadata)
 
     def network(self, config: PoissonConfig, metadata: Mapping[str, Any]) -> nn.Module:
-        return network(config.network, _of(metadata["learns"]).fields(metadata))
+        return network(config.network, _of(metadata["learns"]).fields(metadata), metadata["learns"])
 
     def unconditional(self, config: PoissonConfig, metadata: Mapping[str, Any]) -> Mapping[str, Tensor]:
         return _of(metadata["learns"]).fields(metadata).unconditional
