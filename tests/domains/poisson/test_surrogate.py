@@ -43,7 +43,7 @@ def metadata() -> dict[str, Any]:
 
 def fresh(metadata: dict[str, Any]) -> Any:
     """A model whose network says something: at first its last layer is 0."""
-    model = Poisson().denoiser(CONFIG, metadata)
+    model: Any = Poisson().denoiser(CONFIG, metadata)
     torch.manual_seed(1)
     torch.nn.init.normal_(model.network.last.weight, std=0.1)
     return model
@@ -189,7 +189,8 @@ def test_a_source_is_needed(metadata: dict[str, Any]) -> None:
 def stored(path: Path, **changed: Any) -> str:
     source = pairs.drawn("mixed", torch.arange(40), "validation", GRID)[:, 0].double()
     both = {"source": source, "solution": pairs.equation(GRID).solution(source)}
-    np.savez(path, **{name: np.asarray(value) for name, value in {**both, **changed}.items()})
+    arrays: dict[str, Any] = {name: np.asarray(value) for name, value in {**both, **changed}.items()}
+    np.savez(path, **arrays)
     return str(path)
 
 

@@ -6,7 +6,7 @@ Sources are divided by their root mean square, and solutions by that times a num
 are 0 on the border is told as a power of k, v(k) ∝ (k² + k₀²)^(−p/2), fitted to the pairs.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -211,7 +211,7 @@ def opened(files: str, memory: float) -> tuple[Dataset, Dataset]:
 
     InputError, naming the record, for pairs that are no solutions of ∇²φ = ρ on the unit square, 0 on its border.
     """
-    dims = dict.fromkeys(("source", "solution"), ("record", "y", "x"))
+    dims: dict[str, Sequence[str]] = {name: ("record", "y", "x") for name in ("source", "solution")}
     layout = Layout(["solution"], conditions={"source": ["source"]}, records=["record"], grid=["y", "x"], dims=dims)
     parts = open_fields(files, layout, bound=int(memory * MB)).split(0.9, 0.1)
     train, held_out = (Read(part) for part in parts)

@@ -12,14 +12,15 @@ to the space and not learned. No solver and no eigenvalue of the equation is in 
 
 What is learned. From the source to the whitened solution, by a network that is linear in x_t and ρ, as the solution is:
 E[φ | x_t, ρ] = A⁻¹ρ at every time (networks/linear.py). So what it has learnt holds for sources of other kinds, too,
-the less the rougher they are than those of the training. The loss weighs a coefficient by 1/√spectrum, between the error
-of φ and that of its whitened coefficients: the error of φ alone would leave the residual of fine waves as it is.
+the less the rougher they are than those of the training. The loss weighs a coefficient by 1/√spectrum, between the
+error of φ and that of its whitened coefficients: the error of φ alone would leave the residual of fine waves as it is.
 
 The posterior is a point mass: what samples differ by is the network's error. For a source that is known and constant
 coefficients, a sine transform is exact and thousands of times as fast (`equations.Elliptic`).
 """
 
 from collections.abc import Mapping
+from math import prod
 from typing import Any
 
 import torch
@@ -102,7 +103,8 @@ def conditions_of(
     source = source.reshape(-1, 1, *solved.grid.shape).double()
     lift = lifted(solved.grid)[None, None].expand_as(source)
     rest = -solved.residual(source, lift)
-    size, unit = rms(rest), metadata["std"] * solved.grid.lengths[0] ** 2 / solved.coefficient.flatten()[0]
+    area = solved.grid.cell * prod(n + 1 for n in solved.grid.shape)
+    size, unit = rms(rest), metadata["std"] * area / solved.coefficient.flatten()[0]
     there = size > 0
     return {
         "source": (rest / torch.where(there, size, 1.0)).float(),
@@ -149,7 +151,7 @@ def _required(equation: Equation, shape: tuple[int, ...]) -> Elliptic:
     if kinds != {"dirichlet"}:
         other = ", ".join(sorted(kinds - {"dirichlet"}))
         raise InputError(f"{who} sides on which the solution is known (dirichlet), found {other}: {direct}")
-    if len(set(grid.lengths)) > 1:
+    if len(set(grid.lengths or ())) > 1:
         raise InputError(f"{who} a square, found a domain of the lengths {grid.lengths}: {direct}")
     return equation
 
