@@ -14,7 +14,7 @@ device they are those of the clock.
 import argparse
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib import import_module
 from math import cos, pi
 from pathlib import Path
@@ -55,7 +55,7 @@ class Size:
     decay: float = 1e-4
 
 
-SIZES = {"small": Size(), "tuned": Size(modes=24, width=40, batch=16, rate=2e-3)}
+SIZES = {"small": Size(), "tuned": Size(modes=24, width=48, rate=2e-3)}
 """That of the papers, and one whose modes suffice for 64² (see benchmarks/README.md)."""
 
 
@@ -165,6 +165,7 @@ def main() -> None:
     parser.add_argument("--kind", choices=LEARNT, default="mixed")
     parser.add_argument("--side", type=int, default=64)
     parser.add_argument("--size", choices=SIZES, default="small")
+    parser.add_argument("--batch", type=int, help="sources a step; 16 if not given")
     parser.add_argument("--minutes", type=float, default=3.0)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="cpu")
@@ -173,6 +174,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     size = SIZES[options.size]
+    size = replace(size, batch=options.batch or size.batch)
     operator, facts = train(options.kind, options.side, size, options.minutes, options.device)
     save(operator, size, facts, options.out or path(options.kind, options.side, options.size))
     found = {kind: judged(operator, kind, options.side, options.test) for kind in KINDS}
