@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ...config import require_in, require_with
-from ...errors import InputError
+from ...errors import InputError, needed_for
 from ...tasks.task import Request
 from . import factors, surrogate
 from .equations import Boundary, Darcy, Elliptic, Equation, Grid, Heat, Problem
@@ -152,7 +152,10 @@ _OWNERS: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("mask", "source_std", "source_sensors", "positive", "total"), (*_ELLIPTIC, "heat")),
 }
 _NEEDED = {"screening": "screened", "wavenumber": "helmholtz", "time": "heat", "source": "darcy"}
-_OF_SOLVERS = ("equation", "boundary", "lengths", "origin", "coefficient", "source", "truth", "refine")
+_OF_SOLVERS = (
+    *("equation", "boundary", "lengths", "origin", "coefficient", "screening", "wavenumber", "time"),
+    *("source", "truth", "refine"),
+)
 """What may be said to a learned solver."""
 
 
@@ -200,6 +203,7 @@ def _equation(asked: PoissonRequest, grid: Grid) -> Equation:
     if asked.kind == "heat":
         if a <= 0:
             raise InputError(f"--coefficient is {a}, expected a positive number")
+        assert asked.time is not None  # which the request itself asks for
         return Heat(grid, a, asked.time)
     if isinstance(a, Path):
         a = field_of(a, grid.shape, "--coefficient", ("coefficient", "a"), grid.coordinates)
@@ -235,6 +239,9 @@ def _of_solver(asked: PoissonRequest, numbers: range, metadata: Mapping[str, Any
             )
     if asked.source is None:
         raise InputError("--source is not given: a learned solver needs the whole source")
+    if asked.refine is not None:  # before anything is drawn
+        with needed_for("--refine", "poisson"):
+            import pyamg  # noqa: F401  # pyright: ignore[reportUnusedImport]
     problem = problem_of(asked, metadata["shape"][1:])
     grid = problem.equation.grid
     source = field_of(asked.source, grid.shape, "--source", ("source",), grid.coordinates)
