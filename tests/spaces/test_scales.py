@@ -27,7 +27,7 @@ from ornstein.transforms import PIXELS, Orthogonal, Separable, periodic
 
 SHAPE = (4, 4)
 ONE = torch.ones(SHAPE)
-WAVES = periodic(2)
+WAVES, SINES = periodic(2), Separable(("sine", "sine"))
 C = power_law(SHAPE, 3.0, WAVES)
 N = power_law(SHAPE, 2.0, WAVES, std=0.5)
 FIELD = gaussian_field(C)

@@ -9,6 +9,7 @@ for fields of another kind (compare the linear multigrid networks of He & Xu 201
 """
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -67,7 +68,7 @@ class LinearUNet(nn.Module):
             return nn.ModuleList(Stage(channels, embedding, fields) for _ in range(config.blocks))
 
         self.down, self.up = nn.ModuleList(map(stages, widths)), nn.ModuleList(map(stages, widths))
-        pairs = list(zip(widths, widths[1:], strict=False))
+        pairs = list(pairwise(widths))
         self.shrink = nn.ModuleList(convolution(fields.borders, a, b, stride=2, bias=False) for a, b in pairs)
         self.grow = nn.ModuleList(convolution(fields.borders, b, a, bias=False) for a, b in pairs)
         self.last = zeroed(convolution(fields.borders, widths[0], fields.channels, bias=False))
@@ -86,14 +87,15 @@ class LinearUNet(nn.Module):
         parts = [x]
         for name, channels in self.fields.conditions.items():
             value = field_of(name, channels, condition, x)
-            if not self.training:
-                require_no_infinity(name, value)
-                if bool(value.isnan().any()):
-                    raise InputError(
-                        f"condition {name!r} is missing or NaN somewhere, but this network needs all of it"
-                    )
+            if not (self.training and value.is_cuda):  # which would wait; its loss is looked at
+                self._require_whole(name, value)
             parts.append(value)
         return torch.cat(parts, 1)
+
+    def _require_whole(self, name: str, value: Tensor) -> None:
+        require_no_infinity(name, value)
+        if bool(value.isnan().any()):
+            raise InputError(f"condition {name!r} is missing, or NaN somewhere, but this network needs all of it")
 
     def _cycle(self, x: Tensor, about: Tensor) -> Tensor:
         """Down to the coarsest level and up again, adding what each level held on the way down."""

@@ -19,11 +19,12 @@ from ...tasks.figures import Figure, Interactive, Metric
 from ...tasks.samples import Samples
 from ...tasks.task import Request, Task
 from ...training.datasets import Dataset
-from . import data, drawn, prior, requests, surrogate
+from . import data, drawn, pairs, prior, requests, surrogate
+from .network import network
 from .requests import PoissonRequest
 
 LEARNED: Mapping[str, ModuleType] = {"sources": prior, "solutions": surrogate}
-"""Module by what is learned: its data, space, map, fields and network."""
+"""Module by what is learned: its data, space, map and fields."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class PoissonConfig:
         records: to learn from, of what is made; a file has its own.
         memory: megabytes of a file's records that are in memory at most.
         coloured: whether the noise has the spectrum of the data.
-        network: the U-Net.
+        network: the U-Net; of solutions one that is linear.
         train: the training.
     """
 
@@ -56,6 +57,8 @@ class PoissonConfig:
         require_in(self, "", {"shape": "[2, 65536]", "records": "[1, 1e12]", "memory": "(0, inf)"})
         if len(self.shape) > 3:
             raise InputError(f"shape has {len(self.shape)} axes, {self.shape}, expected one to three")
+        if self.data == pairs.MIXED and self.learns != "solutions":
+            raise InputError(f"data is {self.data!r}, which is for learns = solutions")
 
 
 class Poisson(Task):
@@ -70,7 +73,7 @@ class Poisson(Task):
     n_glance = 4
     seconds = 10.0
     needs_data = False
-    data_sets = (*data.MADE, surrogate.MIXED)
+    data_sets = (*data.MADE, pairs.MIXED)
     facts = data.FACTS
     examples: ClassVar[Sequence[str]] = (
         "train poisson/gaussian --out runs/gaussian",
@@ -87,7 +90,7 @@ class Poisson(Task):
         return _of(metadata["learns"]).map(config, metadata)
 
     def network(self, config: PoissonConfig, metadata: Mapping[str, Any]) -> nn.Module:
-        return _of(metadata["learns"]).network(config, metadata)
+        return network(config.network, _of(metadata["learns"]).fields(metadata), metadata["learns"])
 
     def unconditional(self, config: PoissonConfig, metadata: Mapping[str, Any]) -> Mapping[str, Tensor]:
         return _of(metadata["learns"]).fields(metadata).unconditional
