@@ -149,6 +149,17 @@ def test_only_the_same_draw_goes_on(model: Any, tmp_path: Path, monkeypatch: pyt
     assert counted(read_members(part_of(out))) == "3 of 5 samples are whole (1 to 3)"  # which no refusal changes
 
 
+def test_guides_may_hold_sparse_matrices(model: Any) -> None:
+    """Such as where sensors are: the same if their numbers are."""
+    dense = torch.tensor([[0.0, 1.0, 0.0], [2.0, 0.0, 3.0]])
+    identities = [
+        identity(model, ASKED, Request(start=matrix), {})["what was read of the request"]
+        for matrix in (dense.to_sparse_csr(), dense.to_sparse_csr(), (2 * dense).to_sparse_csr(), dense.to_sparse().T)
+    ]
+    assert identities[0] == identities[1]
+    assert len(set(identities)) == 3
+
+
 def test_every_folder_has_a_part(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     monkeypatch.chdir(tmp_path / "a")
