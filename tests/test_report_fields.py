@@ -13,7 +13,7 @@ from PIL import Image
 import ornstein as on
 from field_worlds import ensemble
 from ornstein.calibration import Conformal, Ranks, recalibrate, reliability, sbc, spectra, spread_skill, tarp
-from ornstein.report import fields, plots
+from ornstein.report import ensembles, fields, plots
 from ornstein.tasks.figures import Figure
 
 Y, X = ensemble(0, 30, 9, 8, spread=0.7)
@@ -41,7 +41,7 @@ FIGURES: dict[str, tuple[Callable[[], Figure], str]] = {
     "sbc": (lambda: fields.cumulated(sbc(HOLED, X)), "30 cases of 9 samples.$"),
     "sbc, many": (lambda: fields.cumulated(sbc(Y[:, :2], X[:, :, :2])), "The 6 of 16 with the smallest p are shown"),
     "tarp": (lambda: fields.cumulated(tarp(Y, X)), "30 cases of 9 samples.$"),
-    "stamps": (lambda: fields.stamps(HOLED[0], X[0], unit="K"), "9 members, and the first 6 of them"),
+    "stamps": (lambda: ensembles.stamps(HOLED[0], X[0], unit="K"), "9 members, and the first 6 of them"),
 }
 
 
@@ -74,8 +74,8 @@ def test_logarithmic_axes_have_plain_numbers(y: list[float]) -> None:
 
 def wrong() -> list[Any]:
     return [
-        (lambda: fields.stamps(Y, X[0]), "samples: shape"),
-        (lambda: fields.stamps(Y[0], X[0, :1]), "at least 2 members"),
+        (lambda: ensembles.stamps(Y, X[0]), "samples: shape"),
+        (lambda: ensembles.stamps(Y[0], X[0, :1]), "at least 2 members"),
     ]
 
 

@@ -279,3 +279,13 @@ def test_records_and_maps_that_are_none_are_named(tmp_path: Path) -> None:
             data.batch(index)  # pyright: ignore[reportArgumentType]
     with pytest.raises(InputError, match="not by a int"):
         data.mapped(3)  # pyright: ignore[reportArgumentType]
+
+
+def test_records_without_a_coordinate(tmp_path: Path) -> None:
+    """NetCDF-4 keeps zeros in the place of a coordinate that there is not, which are no numbers of records."""
+    fields = np.random.default_rng(0).normal(size=(5, 3, 4)).astype(np.float32)
+    xr.Dataset({"rho": (("run", "y", "x"), fields)}, {"x": np.arange(4.0)}).to_netcdf(tmp_path / "runs.nc")
+    data = open_fields(tmp_path / "runs.nc", Layout(["rho"], records=["run"]))
+    np.testing.assert_array_equal(all_of(data)[:, 0], fields)
+    assert data.metadata["grid"]["x"]["values"] == [0, 1, 2, 3]
+    assert data.metadata["grid"]["y"]["values"] is None

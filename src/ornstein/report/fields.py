@@ -6,8 +6,7 @@ What is calibrated is drawn in grey, as a line or as the band in which it lies; 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -18,15 +17,8 @@ from ..calibration.recalibration import Recalibration
 from ..calibration.sbc import Cumulated
 from ..calibration.spectra import Spectra
 from ..calibration.spread import Reliability, SpreadSkill
-from ..deferred import deferred
-from ..errors import InputError
 from ..tasks.figures import Figure
 from . import plots
-
-if TYPE_CHECKING:
-    from matplotlib import colors
-else:
-    colors = deferred("matplotlib.colors")
 
 GREY, INK, RED = "#b8b8b8", "#1f4e79", "#c8553d"
 
@@ -47,10 +39,10 @@ def rank_histogram(found: RankHistogram, what: str = "") -> Figure:
     axes.axhline(1, color="#555555", lw=0.8)
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set(xlabel="members below the truth", ylabel="frequency / uniform", xlim=(-0.6, found.members + 0.6))
-    _legend(axes)
+    legend(axes)
     seen = found.test.seen
     caption = (
-        f"Rank histogram{_of(what)}: p = {found.test.p_value:.2g} on every {_times(found.thin)} point. A spread below "
+        f"Rank histogram{of(what)}: p = {found.test.p_value:.2g} on every {_times(found.thin)} point. A spread below "
         f"{seen['narrow']:.2f} or above {seen['wide']:.2f} of the right one, or a bias of {seen['bias']:.2f} standard "
         "deviations, would be seen in 4 of 5 cases."
     )
@@ -76,8 +68,8 @@ def pit(values: Any, what: str = "", bins: int = 20) -> Figure:
     axes.stairs(density, np.linspace(0, 1, bins + 1), color=INK, lw=1.4, baseline=None)
     axes.axhline(1, color="#555555", lw=0.8)
     axes.set(xlabel="PIT", ylabel="density", xlim=(0, 1), ylim=(0, None))
-    _legend(axes)
-    return _figure(canvas, f"Probability integral transform{_of(what)}: ∪ too narrow, ∩ too wide, a slope biased.", 460)
+    legend(axes)
+    return _figure(canvas, f"Probability integral transform{of(what)}: ∪ too narrow, ∩ too wide, a slope biased.", 460)
 
 
 def coverage(found: Mapping[str, Coverage], what: str = "") -> Figure:
@@ -97,9 +89,9 @@ def coverage(found: Mapping[str, Coverage], what: str = "") -> Figure:
             markersize=3.5, lw=1.2, elinewidth=1.0, capsize=2, color=(RED, INK)[k] if len(found) == 2 else None,
         )  # fmt: skip
     axes.set(xlabel="level of the interval, %", ylabel="coverage − level, %", xlim=(0, 100))
-    _legend(axes)
+    legend(axes)
     numbers = "; ".join(f"{name}: {one.near(0.9)}" for name, one in found.items())
-    return _figure(canvas, f"Coverage of central intervals{_of(what)}, 95 % bars. {numbers}.", 460)
+    return _figure(canvas, f"Coverage of central intervals{of(what)}, 95 % bars. {numbers}.", 460)
 
 
 def recalibration(found: Recalibration, what: str = "") -> Figure:
@@ -131,8 +123,8 @@ def spread_skill(found: SpreadSkill, what: str = "") -> Figure:
         elinewidth=1.0, capsize=2, color=INK, label="measured",
     )  # fmt: skip
     axes.set(xlabel="spread", ylabel="RMSE of the mean", xlim=(0, top), ylim=(0, top), aspect="equal")
-    _legend(axes)
-    return _figure(canvas, f"Error where the spread is alike{_of(what)}, 95 % bars. {found.ratio}; {found.bias}.", 340)
+    legend(axes)
+    return _figure(canvas, f"Error where the spread is alike{of(what)}, 95 % bars. {found.ratio}; {found.bias}.", 340)
 
 
 def reliability(found: Reliability, what: str = "") -> Figure:
@@ -151,10 +143,10 @@ def reliability(found: Reliability, what: str = "") -> Figure:
         elinewidth=1.0, capsize=2, color=INK, label="measured",
     )  # fmt: skip
     axes.set(ylabel="it happened", ylim=(-0.03, 1.03))
-    _legend(axes)
+    legend(axes)
     below.bar(found.forecast, found.points / found.points.sum(), 0.7 / len(found.points), color=INK)
     below.set(xlabel="share of members", ylabel="points", xlim=(-0.05, 1.05), yticks=[])
-    caption = f"The field above {found.threshold:g}{_of(what)}: forecast and frequency, 95 % bars. The grey line "
+    caption = f"The field above {found.threshold:g}{of(what)}: forecast and frequency, 95 % bars. The grey line "
     return _figure(canvas, caption + "is what a calibrated ensemble of this size shows.", 340)
 
 
@@ -183,13 +175,13 @@ def spectra(found: Spectra, bands: Sequence[tuple[float, float]] = (), what: str
         top.fill_between(k[shown], low[shown], (centre + half)[shown], color=colour, alpha=0.18, lw=0)
     top.set_ylabel("power")
     plots.logarithmic(top, "xy")
-    _legend(top)
+    legend(top)
     below.axhline(1, color="#555555", lw=0.8)
     below.axhspan(0.9, 1.1, color=GREY, alpha=0.4, lw=0)
     (_banded if bands else _every)(below, found, bands)
     below.set(xlabel=f"wavenumber{', ' if unit else ''}{unit}", ylabel="members / truth")
     said = "; ".join(map(str, found.ratios(bands)))
-    return _figure(canvas, f"Power spectra{_of(what)}, 95 % bands over cases; grey: 0.9–1.1. {said}".rstrip(), 460)
+    return _figure(canvas, f"Power spectra{of(what)}, 95 % bands over cases; grey: 0.9–1.1. {said}".rstrip(), 460)
 
 
 def _banded(axes: Any, found: Spectra, bands: Sequence[tuple[float, float]]) -> None:
@@ -248,70 +240,10 @@ def cumulated(found: Mapping[str, Cumulated] | Cumulated, what: str = "", most: 
     canvas.legend(handles, names, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, fontsize=8)
     hidden = f" The {len(shown)} of {len(every)} with the smallest p are shown." if len(shown) < len(every) else ""
     cases = f"{len(shown[0].ranks)} cases of {shown[0].members} samples"
-    return _figure(canvas, f"Truths below each share of the samples{_of(what)}, {cases}.{hidden}", 250 * columns + 80)
+    return _figure(canvas, f"Truths below each share of the samples{of(what)}, {cases}.{hidden}", 250 * columns + 80)
 
 
-def stamps(truth: Any, samples: Any, what: str = "", most: int = 6, unit: str = "", upward: bool = False) -> Figure:
-    """Postage stamps: the truth, the members' mean and spread, and members, all on one scale but the spread.
-
-    Args:
-        truth: (y, x); NaN is missing and left white.
-        samples: (members, y, x).
-        what: of the caption.
-        most: members that are shown.
-        unit: of the field.
-        upward: whether the first row is at the bottom, as where latitudes grow.
-    """
-    truth, samples = real(shaped(truth), "truth"), real(shaped(samples), "samples")
-    if truth.ndim != 2 or samples.shape[1:] != truth.shape or len(samples) < 2:
-        expected = f"(members, y, x) with at least 2 members for a truth (y, x), found {truth.shape}"
-        raise InputError(f"samples: shape {samples.shape}, expected {expected}")
-    missing = np.isnan(samples).all(0)
-    mean, spread = (np.where(missing, np.nan, f(np.where(missing, 0, samples), 0)) for f in (np.mean, _std))
-    shown = {"truth": truth, "mean": mean, **{f"member {k + 1}": x for k, x in enumerate(samples[:most])}}
-    columns = min(len(shown) + 1, 5)
-    rows = -(-(len(shown) + 1) // columns)
-    aspect = min(1.6, max(0.4, truth.shape[0] / truth.shape[1]))
-    canvas = plots.empty(1.55 * columns + 0.9, (1.45 * aspect + 0.32) * rows)
-    canvas.set_layout_engine("constrained")
-    panels: Any = canvas.subplots(rows, columns, squeeze=False).ravel()
-    scale = colors.Normalize(*_range(np.stack(list(shown.values()))))
-    places = [0, 1, *range(3, len(shown) + 1)]  # the spread is third
-    for place, (name, field) in zip(places, shown.items(), strict=True):
-        _stamp(panels[place], field, name, scale, "viridis", upward)
-    _stamp(panels[2], spread, "spread", colors.Normalize(0, _range(spread)[1]), "magma", upward)
-    for axes in panels[len(shown) + 1 :]:
-        axes.set_visible(False)
-    for axes, name in ((panels[0], "field"), (panels[2], "spread")):
-        bar = canvas.colorbar(axes.images[0], ax=list(panels), fraction=0.025, label=f"{name}{_in(unit)}")
-        bar.outline.set_visible(False)
-    buffer = BytesIO()
-    canvas.savefig(buffer, format="png", dpi=130, bbox_inches="tight", metadata={"Software": None})
-    some = f"the first {len(samples[:most])} of them"
-    caption = f"Truth, mean and spread of {len(samples)} members, and {some}{_of(what)}."
-    return Figure(buffer.getvalue(), caption, "png", 130 * columns + 90)
-
-
-def _stamp(axes: Any, field: np.ndarray, name: str, scale: Any, cmap: str, upward: bool) -> None:
-    axes.set_title(name, fontsize=8, pad=3)
-    axes.set(xticks=[], yticks=[])
-    for side in axes.spines.values():
-        side.set_visible(False)
-    axes.imshow(field, norm=scale, cmap=cmap, origin="lower" if upward else "upper", interpolation="nearest")
-
-
-def _std(samples: np.ndarray, axis: int) -> np.ndarray:
-    return samples.std(axis, ddof=1)
-
-
-def _range(fields: np.ndarray) -> tuple[float, float]:
-    """What holds 99 % of the values; 0 to 1 if there are none."""
-    values = fields[np.isfinite(fields)]
-    low, high = np.quantile(values, [0.005, 0.995]) if len(values) else (0.0, 1.0)
-    return float(low), float(high if high > low else low + 1)
-
-
-def _legend(axes: Any) -> None:
+def legend(axes: Any) -> None:
     """Above the axes, where it covers nothing."""
     axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=3, fontsize=8)
 
@@ -320,12 +252,9 @@ def _figure(canvas: Any, caption: str, width: int) -> Figure:
     return Figure(plots.svg(canvas), caption, "svg+xml", width)
 
 
-def _of(what: str) -> str:
+def of(what: str) -> str:
+    """What a caption is of, in brackets."""
     return f" ({what})" if what else ""
-
-
-def _in(unit: str) -> str:
-    return f", {unit}" if unit else ""
 
 
 def _times(steps: Sequence[int]) -> str:

@@ -88,7 +88,7 @@ def write(path: Path, fields: np.ndarray) -> str:
     else:
         import xarray
 
-        axes = ("run", "z", "y", "x")[: fields.ndim - 1] + ("along",)
+        axes = (*("run", "z", "y", "x")[: fields.ndim - 1], "along")
         xarray.Dataset({"rho": (axes, fields)}, {"along": np.arange(fields.shape[-1])}).to_netcdf(path)
     return str(path)
 
@@ -117,7 +117,7 @@ def test_files_and_settings_that_do_not_fit_are_named(tmp_path: Path) -> None:
     flat = write(tmp_path / "flat.npy", np.zeros(9))
     deep = write(tmp_path / "deep.npy", np.zeros((9, 2, 3, 3, 3)))
     same = write(tmp_path / "same.npy", np.ones((20, 4, 4)))
-    gap = write(tmp_path / "gap.npy", np.where(np.arange(20)[:, None] == 7, np.nan, np.random.rand(20, 5)))
+    gap = write(tmp_path / "gap.npy", np.where(np.arange(20)[:, None] == 7, np.nan, np.arange(100.0).reshape(20, 5)))
     np.savez(tmp_path / "two.npz", a=np.zeros((9, 3)), b=np.zeros((9, 3)))
     for said, message in (
         ({"data": flat}, "flat.npy: has the arrays none of two axes or more"),

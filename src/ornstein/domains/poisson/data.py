@@ -1,8 +1,8 @@
 """The data: sources made when they are asked for, or those of the user's files; what is measured of them.
 
-States are standardised, x = (ρ − mean)/std, (1, *grid) float32. Their spectrum is that of waves which are mirrored at the
-borders (cosine), as nothing is known of a source there. What is made is a function of a record's number alone, so that
-a million records cost no memory and a training never sees one twice.
+States are standardised, x = (ρ − mean)/std, (1, *grid) float32. Their spectrum is that of waves which are mirrored at
+the borders (cosine), as nothing is known of a source there. What is made is a function of a record's number alone, so
+that a million records cost no memory and a training never sees one twice.
 """
 
 from collections.abc import Mapping

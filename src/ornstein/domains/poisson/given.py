@@ -184,7 +184,7 @@ def _require_coordinates(store: Store, dims: Sequence[str], expected: Coordinate
         if bool((off > room).any()):
             k = int(off.argmax())
             raise InputError(
-                f"{store.path}: {dim}[{k}] is {float(found[k]):g}, but the unknowns of the grid lie at {float(at[k]):g}: "
+                f"{store.path}: {dim}[{k}] is {float(found[k]):g}, but an unknown of the grid is at {float(at[k]):g}: "
                 "give the lengths, the origin and the boundary that belong to the file"
             )
 

@@ -10,10 +10,13 @@ from typing import Any
 
 from ...errors import InputError
 from ...guidance.maps import Standardised
-from ...networks.fields import Fields
+from ...networks.unet import UNet
 from ...spaces import Euclidean
 from ...training.datasets import Dataset
 from . import data as records
+from .network import build, fields
+
+__all__ = ["data", "fields", "map", "network", "space"]
 
 
 def data(config: Any) -> tuple[Dataset, Dataset]:
@@ -37,7 +40,6 @@ def map(config: Any, metadata: Mapping[str, Any]) -> Standardised:
     return Standardised(metadata["mean"], metadata["std"])
 
 
-def fields(metadata: Mapping[str, Any]) -> Fields:
-    """What the network is told: where it is, as a source may be otherwise near the border."""
-    axes = len(metadata["shape"]) - 1
-    return Fields(1, coordinates=True, borders=("symmetric",) * axes)
+def network(config: Any, metadata: Mapping[str, Any]) -> UNet:
+    """Fresh; of Gaussian sources it is exact before it has learned anything."""
+    return build(config.network, metadata)

@@ -66,7 +66,8 @@ def gaussian_spectrum(shape: Sequence[int], alpha: float = ALPHA, tau: float = T
     power = (pi**2 * _square([torch.arange(n).double()[None] for n in shape])[0] + tau**2) ** -alpha
     power.view(-1)[0] = 0.0
     power.view(-1)[0] = MEAN * power.max()
-    return Spectral.of(power / power.mean(), Separable(("cosine",) * len(shape)))
+    axes = [n for n in shape if n > 1]
+    return Spectral.of(power / power.mean(), Separable(("cosine",) * len(axes)))
 
 
 def draw(name: str, keys: Keys, shape: Sequence[int]) -> Float[Tensor, "batch 1 *grid"]:
@@ -95,24 +96,23 @@ def _gaussian(keys: Keys, shape: Sequence[int]) -> Float[Tensor, "batch *grid"]:
 def _discs(keys: Keys, shape: Sequence[int]) -> Float[Tensor, "batch *grid"]:
     least, most = DISCS
     number = least + (keys.fold("number").uniform(1) * (most - least + 1)).floor()
-    source = torch.zeros(len(keys), *shape, dtype=torch.float64)
+    source = torch.zeros(len(keys), *shape)
     for j in range(most):
         source += _disc(keys.fold(j), shape, j < number)
     return source
 
 
 def _disc(keys: Keys, shape: Sequence[int], exists: Tensor) -> Float[Tensor, "batch *grid"]:
-    """One disc a source, 0 where it does not exist."""
+    """One disc a source, 0 where it does not exist; float32, as there are many and this is most of the work."""
     centre = keys.fold("centre").uniform(len(shape))
     amplitude, radius, edge = (
         low + (high - low) * keys.fold(word).uniform(1)
         for word, (low, high) in {"amplitude": AMPLITUDE, "radius": RADIUS, "edge": EDGE}.items()
     )
     sign = torch.where(keys.fold("sign").uniform(1) < 0.5, -1.0, 1.0)
-    away = [(torch.arange(n).double() + 0.5) / n - centre[:, i, None] for i, n in enumerate(shape)]
-    grid = (-1, *[1] * len(shape))
-    inside = ((radius.reshape(grid) - _square(away).sqrt()) / edge.reshape(grid)).sigmoid()
-    return (sign * amplitude * exists).reshape(grid) * inside
+    away = [((torch.arange(n).double() + 0.5) / n - centre[:, i, None]) / edge for i, n in enumerate(shape)]
+    height, edges = (one.float().reshape(-1, *[1] * len(shape)) for one in (sign * amplitude * exists, radius / edge))
+    return height * (edges - _square([one.float() for one in away]).sqrt()).sigmoid()
 
 
 def _square(axes: Sequence[Float[Tensor, "batch _"]]) -> Float[Tensor, "batch *grid"]:

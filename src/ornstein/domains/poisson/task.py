@@ -22,10 +22,9 @@ from ...tasks.samples import Samples
 from ...tasks.task import Request, Task
 from ...training.datasets import Dataset
 from . import data, pairs, prior, surrogate
-from .network import network
 
 LEARNED: Mapping[str, ModuleType] = {"sources": prior, "solutions": surrogate}
-"""Module by what is learned: its data, space, map and fields."""
+"""Module by what is learned: its data, space, map, fields and network."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,7 @@ class Poisson(Task):
         return _of(metadata["learns"]).map(config, metadata)
 
     def network(self, config: PoissonConfig, metadata: Mapping[str, Any]) -> nn.Module:
-        return network(config.network, _of(metadata["learns"]).fields(metadata), metadata["learns"])
+        return _of(metadata["learns"]).network(config, metadata)
 
     def unconditional(self, config: PoissonConfig, metadata: Mapping[str, Any]) -> Mapping[str, Tensor]:
         return _of(metadata["learns"]).fields(metadata).unconditional

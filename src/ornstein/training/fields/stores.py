@@ -184,7 +184,7 @@ class HDF5Store(Store):
         found: list[str] = []
 
         def visit(name: str, item: Any) -> None:
-            if getattr(item, "shape", None) is not None:
+            if getattr(item, "shape", None) is not None and not _is_mere_dimension(item):
                 found.append(name)
 
         with damaged(self.path):
@@ -212,6 +212,12 @@ class HDF5Store(Store):
         found = self._file[name].attrs
         hidden = ("CLASS", "NAME", "REFERENCE_LIST", "DIMENSION_LIST", "DIMENSION_LABELS")
         return {key: _plain(found[key]) for key in found if key not in hidden and not key.startswith("_Netcdf4")}
+
+
+def _is_mere_dimension(item: Any) -> bool:
+    """Whether zeros stand for a NetCDF-4 dimension without a coordinate, as the NetCDF library marks it."""
+    name = item.attrs.get("NAME", b"")
+    return bytes(name if isinstance(name, bytes) else b"").startswith(b"This is a netCDF dimension but not a netCDF")
 
 
 class NetCDF3Store(Store):

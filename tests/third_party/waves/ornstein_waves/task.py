@@ -14,6 +14,7 @@ from ornstein.config import TrainConfig, require_in
 from ornstein.denoisers.base import Condition, Origin
 from ornstein.files import MB, Within
 from ornstein.networks.unet import UNetConfig
+from ornstein.report import ensembles
 from ornstein.report import fields as plots
 from ornstein.shells import Shells
 from ornstein.tasks.figures import Figure, Metric
@@ -132,7 +133,7 @@ class Waves(Task):
         truths, members = _ensembles(samples)
         if members.shape[1] < 2:
             return []
-        stamps = plots.stamps(truths[0, 0], members[0, :, 0], "height, first record", unit="m")
+        stamps = ensembles.stamps(truths[0, 0], members[0, :, 0], "height, first record", unit="m")
         if not np.isfinite(truths).any():
             return [stamps]
         ranks = calibration.Ranks.of(truths, members).histogram()

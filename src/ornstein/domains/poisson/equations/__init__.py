@@ -8,7 +8,22 @@ sensors = grid.interpolation([[0.3, 0.7]])      # of grid.whole(phi), at x = 0.3
 
 from .base import Certificate, Equation, Problem
 from .boundaries import Boundary, Side
+from .darcy import Darcy
 from .elliptic import Elliptic
 from .grids import Grid
+from .heat import Heat
+from .refine import Refined, refine
 
-__all__ = ["Boundary", "Certificate", "Elliptic", "Equation", "Grid", "Problem", "Side"]
+__all__ = [
+    "Boundary",
+    "Certificate",
+    "Darcy",
+    "Elliptic",
+    "Equation",
+    "Grid",
+    "Heat",
+    "Problem",
+    "Refined",
+    "Side",
+    "refine",
+]

@@ -119,6 +119,7 @@ class Boundary:
             name, equals, what = part.partition("=")
             if not equals:
                 raise InputError(f"boundary {text!r}: {part!r} names no side, expected SIDE=KIND:VALUE")
+            name = name.strip()
             if name in said:
                 raise InputError(f"boundary {text!r}: the side {name} is said twice")
             said[name] = _parsed(what, text)
@@ -181,9 +182,11 @@ def _values(path: Path) -> Tensor:
     """Numbers of an .npy file."""
     try:
         values = np.load(path, allow_pickle=False)
-        return torch.from_numpy(np.asarray(values, dtype=np.float64))
     except (OSError, ValueError, EOFError) as error:
         raise InputError(f"{path}: no .npy file of numbers ({error})") from None
+    if not isinstance(values, np.ndarray) or values.dtype.kind not in "fiu":
+        raise InputError(f"{path}: expected one array of real numbers")
+    return torch.from_numpy(values.astype(np.float64))
 
 
 def _require_axes(ndim: int) -> None:

@@ -9,22 +9,24 @@ no part of the equation: the source must integrate to the flux through the bound
 
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ....config import suggestion
 from ....errors import InputError
 from ....guidance.operators import Operator
-from ....values import as_places, is_number
+from ....values import is_number, require_finite
 from .base import Certificate, Equation
 from .grids import Grid
-from .inverses import Factorised, Waves
+from .inverses import Solved, Waves
+from .solvers import FACTORED, LU, RESONANT, Multigrid, in_waves
 from .stencil import divergence, faces, matrix
 
-_RESONANT = 1e-10
-"""An eigenvalue of less than this share of the largest counts as 0."""
 _COMPATIBLE = 1e-6
 """How much of ∫|ρ| and of the flux the two may differ by, for sources in single precision."""
 
@@ -45,22 +47,19 @@ class Elliptic(Equation):
     c: float = 0.0
 
     def __post_init__(self) -> None:
-        a = as_places(self.a, "the coefficient a").detach().cpu()
-        if a.ndim:
-            self.grid.require(a, "the coefficient a")
-        if a.ndim > self.grid.ndim:
-            raise InputError(f"the coefficient a has the shape {tuple(a.shape)}, expected {self.grid.shape}")
+        a = self.grid.field(self.a, "the coefficient a")
         wrong = (a <= 0).nonzero()
         if len(wrong):
             place = tuple(wrong[0].tolist())
-            where = f" at {place}" if a.ndim else ""
-            raise InputError(f"the coefficient a is {a[place].item():g}{where}, expected positive numbers")
+            raise InputError(f"the coefficient a is {a[place].item():g} at {place}, expected positive numbers")
         first = a.flatten()[0]
         object.__setattr__(self, "a", a if bool((a != first).any()) else first.item())
         if not is_number(self.c):
             raise InputError(f"the coefficient c is {self.c!r}, expected a number")
+        if self.singular and a.numel() == 1:
+            raise InputError("an equation without a Dirichlet side needs two unknowns or more, found one")
         with torch.inference_mode(False):  # now, because what is kept must belong to no transform of torch.func
-            _ = self.offset
+            _ = self.offset, self._lowest
 
     # The matrix ---------------------------------------------------------------------------------------
 
@@ -105,12 +104,24 @@ class Elliptic(Equation):
     @cached_property
     def linear(self) -> Operator:
         """K⁻¹, symmetric; where the equation is singular its pseudo-inverse, which leaves out means."""
-        return Waves(self.grid.basis, self._gain) if self.constant else self.factorised
+        if self.constant:
+            return Waves(self.grid.basis, self._gain)
+        return Solved(self.multigrid if self._large and self._definite else self.factors, self.grid.shape)
 
     @cached_property
-    def factorised(self) -> Factorised:
-        """K⁻¹ by a sparse LU factorisation, for any a; made when it is first used."""
-        return Factorised(self.matrix, self.grid.shape, self.singular)
+    def factors(self) -> LU:
+        """K⁻¹ by a sparse LU factorisation, made when it is first used, or InputError for a resonance."""
+        return LU(self.matrix, self.singular, self._definite)
+
+    @cached_property
+    def multigrid(self) -> Multigrid:
+        """K⁻¹ by conjugate gradients with multigrid; InputError where K may be indefinite."""
+        if not self._definite:
+            raise InputError(
+                f"multigrid needs a definite matrix, but c = {self.c:g} may lie above the first resonance: "
+                "solve in waves (constant a) or by the sparse factorisation"
+            )
+        return Multigrid(self.matrix, self.singular)
 
     @cached_property
     def offset(self) -> Float[Tensor, "*grid"]:
@@ -130,23 +141,40 @@ class Elliptic(Equation):
         w = [part.to(phi.device) for part in self._faces]
         return divergence(self.grid, w, phi) + self.c * phi - unknown.double()
 
+    def solve(self, rho: Float[np.ndarray, "*batch_grid"], method: str = "auto") -> Float[np.ndarray, "*batch_grid"]:
+        """φ of NumPy sources by a reference solver, in float64.
+
+        Args:
+            rho: sources; axes before those of the grid stay as they are.
+            method: "spectral" (scipy.fft; constant a), "sparse" (LU), "amg" (conjugate gradients with multigrid to a
+                relative residual of 1e-12), or "auto", the first of these that serves.
+
+        InputError for numbers that are not finite, incompatible sources, other shapes and a method that does not serve.
+        """
+        known = ("auto", "spectral", "sparse", "amg")
+        if method not in known:
+            raise InputError(f"solve: {method!r} is no method{suggestion(str(method), list(known))}")
+        source = torch.as_tensor(np.asarray(rho, dtype=np.float64))
+        require_finite(source, "the source")
+        self.require_compatible(source)
+        right = (source - self.boundary).numpy()
+        if method == "spectral" or (method == "auto" and self.constant):
+            return in_waves(self.grid.basis.axes, self._gain.numpy(), right)
+        sparse = method == "sparse" or (method == "auto" and not (self._large and self._definite))
+        solver = self.factors if sparse else self.multigrid
+        return solver.solve(right.reshape(-1, prod(self.grid.shape))).reshape(right.shape)
+
     # What is certain ----------------------------------------------------------------------------------
 
     @property
     def certificate(self) -> Certificate:
         if self.constant:
-            values = self.eigenvalues.abs().flatten()
-            values = values[values > 0] if self.singular else values
+            values = self.eigenvalues.abs()
+            values = values[values > RESONANT * values.max()] if self.singular else values
             return Certificate(float(values.min()), "the eigenvalues of the grid's waves, in closed form")
-        least = float(self.coefficient.min())
-        modes = self.grid.laplacian.flatten()
-        slowest = float(modes[modes > _RESONANT * modes.max()].min() if self.singular else modes.min())
-        bound = least * slowest - self.c
-        if bound > 0:
-            return Certificate(bound, f"a ≥ {least:g} everywhere and the slowest wave of the grid")
-        return Certificate(
-            None, f"c = {self.c:g} is not below a_min λ_1 = {least * slowest:g}: K may have any eigenvalue"
-        )
+        if self._definite:
+            return Certificate(self._lowest - self.c, "the least a times the slowest wave of the grid, less c")
+        return Certificate(None, f"c = {self.c:g} is not below {self._lowest:g}, so that an eigenvalue may be near 0")
 
     def require_compatible(self, unknown: Float[Tensor, "*batch_grid"]) -> None:
         super().require_compatible(unknown)
@@ -162,6 +190,22 @@ class Elliptic(Equation):
                 f"{self.flux:.6g}: without a Dirichlet side they must be equal, or there is no solution"
             )
 
+    @property
+    def _large(self) -> bool:
+        return prod(self.grid.shape) > FACTORED
+
+    @property
+    def _definite(self) -> bool:
+        """Whether K is known to be negative definite, or semi-definite."""
+        return self.singular or self._lowest > self.c
+
+    @cached_property
+    def _lowest(self) -> float:
+        """A lower bound of the eigenvalues of −∇·(a∇), without 0 where the equation is singular."""
+        modes = self.grid.laplacian
+        modes = modes[modes > RESONANT * modes.max()] if self.singular else modes
+        return float(self.coefficient.min() * modes.min())
+
     @cached_property
     def _faces(self) -> list[Tensor]:
         return faces(self.grid, self.coefficient)
@@ -170,7 +214,7 @@ class Elliptic(Equation):
     def _gain(self) -> Float[Tensor, "*grid"]:
         """1/λ, 0 for the constants of a singular equation."""
         values = self.eigenvalues
-        small = values.abs() <= _RESONANT * values.abs().max()
+        small = values.abs() <= RESONANT * values.abs().max()
         if bool(small.any()) and not self.singular:
             mode = tuple(small.nonzero()[0].tolist())
             raise InputError(

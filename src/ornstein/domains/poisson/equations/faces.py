@@ -34,7 +34,7 @@ class Faces(Operator):
         found = []
         for at, (low, high), border in zip(known, self.ends, borders, strict=True):
             ends = at.new_tensor(border)
-            found.append(torch.cat([ends[:1][: int(low)], at, ends[1:][: int(high)]]))
+            found.append(torch.cat([ends[: int(low)], at, ends[2 - int(high) :]]))
         return tuple(found)
 
     def __call__(self, x: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import combinations
 from math import pi, prod
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -58,11 +59,11 @@ class Grid:
     """What is given on each pair of sides, float64, of size 1 along the axis and of 1 or n along the others."""
 
     def __post_init__(self) -> None:
-        sizes = self.shape if isinstance(self.shape, Sequence) else ()
-        if not 1 <= len(sizes) <= 3 or not all(isinstance(n, int) and n >= 1 for n in sizes):
+        sizes = self.shape if isinstance(self.shape, Sequence) and not isinstance(self.shape, str) else ()
+        if not 1 <= len(sizes) <= 3 or not all(is_number(n) and isinstance(n, Integral) and n >= 1 for n in sizes):
             raise InputError(f"grid: the shape is {self.shape!r}, expected 1 to 3 whole numbers of unknowns")
         set_ = object.__setattr__
-        set_(self, "shape", tuple(sizes))
+        set_(self, "shape", tuple(map(int, sizes)))
         set_(
             self,
             "boundary",
@@ -87,11 +88,16 @@ class Grid:
         return len(self.shape)
 
     @property
+    def domain(self) -> tuple[tuple[float, float], ...]:
+        """Where each axis of the array begins and ends, in the unit of the lengths."""
+        return tuple((o, o + length) for o, length in zip(self.origin or (), self.lengths or (), strict=True))
+
+    @property
     def spacing(self) -> tuple[float, ...]:
         """h along each axis of the array, in the unit of the lengths."""
         outside = {"sine": 1.0, "sine-cosine": 0.5, "cosine-sine": 0.5}
         steps = [n + outside.get(word, 0.0) for n, word in zip(self.shape, self.basis.axes, strict=True)]
-        return tuple(length / n for length, n in zip(self.lengths or (), steps, strict=True))
+        return tuple((high - low) / n for (low, high), n in zip(self.domain, steps, strict=True))
 
     @property
     def cell(self) -> float:
@@ -102,8 +108,8 @@ class Grid:
     def coordinates(self) -> tuple[Float[Tensor, " n"], ...]:
         """Of the unknowns along each axis of the array, float64, in the unit of the lengths."""
         first = {"sine": 1.0, "sine-cosine": 1.0, "fourier": 0.0, "cosine": 0.5, "cosine-sine": 0.5}
-        each = zip(self.shape, self.spacing, self.basis.axes, self.origin or (), strict=True)
-        return tuple(o + (torch.arange(n, dtype=torch.float64) + first[word]) * h for n, h, word, o in each)
+        each = zip(self.shape, self.spacing, self.basis.axes, self.domain, strict=True)
+        return tuple(o + (torch.arange(n, dtype=torch.float64) + first[word]) * h for n, h, word, (o, _) in each)
 
     @cached_property
     def basis(self) -> Separable:
@@ -135,11 +141,9 @@ class Grid:
     def whole_coordinates(self) -> tuple[Float[Tensor, " n"], ...]:
         """Of a field with its boundary nodes, which lie on the border exactly, along each axis of the array."""
         found = []
-        for at, (low, high), o, length in zip(
-            self.coordinates, self.widths, self.origin or (), self.lengths or (), strict=True
-        ):
-            ends = at.new_tensor([o]), at.new_tensor([o + length])
-            found.append(torch.cat([ends[0][:low], at, ends[1][:high]]))
+        for at, (low, high), ends in zip(self.coordinates, self.widths, self.domain, strict=True):
+            border = at.new_tensor(ends)
+            found.append(torch.cat([border[:low], at, border[2 - high :]]))
         return tuple(found)
 
     @property
@@ -195,7 +199,7 @@ class Grid:
         self._require_inside(at)
         faces = Faces(tuple(tuple(kind == "neumann" for kind in pair) for pair in self.boundary.kinds))
         borders = ["periodic" if word == "fourier" else "inside" for word in self.basis.axes]
-        nodes = faces.coordinates(self.whole_coordinates, self._ends)
+        nodes = faces.coordinates(self.whole_coordinates, self.domain)
         for axis, (known, border) in enumerate(zip(nodes, borders, strict=True)):
             if border == "inside":  # of rounding
                 at[:, axis] = at[:, axis].clamp(known[0], known[-1])
@@ -207,20 +211,26 @@ class Grid:
     def require(self, field: Tensor, what: str) -> None:
         """InputError unless the last axes are those of the grid."""
         if tuple(field.shape[max(field.ndim - self.ndim, 0) :]) != self.shape:
-            raise InputError(
-                f"{what} has the shape {tuple(field.shape)}, expected (..., {', '.join(map(str, self.shape))})"
-            )
+            expected = ", ".join(map(str, self.shape))
+            raise InputError(f"{what} has the shape {tuple(field.shape)}, expected (..., {expected})")
 
-    @property
-    def _ends(self) -> list[tuple[float, float]]:
-        return [(o, o + length) for o, length in zip(self.origin or (), self.lengths or (), strict=True)]
+    def field(self, value: Numbers, what: str) -> Float[Tensor, "*grid"]:
+        """A number or one for each unknown, as a field in float64; InputError if it is neither.
+
+        Args:
+            what: it is, for the error.
+        """
+        field = as_places(value, what).detach().cpu()
+        if field.ndim and tuple(field.shape) != self.shape:
+            raise InputError(f"{what} has the shape {tuple(field.shape)}, expected a number or {self.shape}")
+        return field.expand(self.shape).clone()
 
     def _require_inside(self, at: Tensor) -> None:
-        low, high = at.new_tensor(self._ends).T
+        low, high = at.new_tensor(self.domain).T
         outside = ((at < low) | (at > high)).any(1).nonzero().flatten().tolist()
         if outside:
             place = ", ".join(f"{value:g}" for value in at[outside[0]].flip(0).tolist())
-            domain = " × ".join(f"[{low:g}, {high:g}]" for low, high in reversed(self._ends))
+            domain = " × ".join(f"[{low:g}, {high:g}]" for low, high in reversed(self.domain))
             raise InputError(
                 f"sensors: point {outside[0]} is at ({place}), outside of the domain {domain}; "
                 f"{len(outside)} of {len(at)} points are outside"

@@ -35,6 +35,23 @@ def faces(grid: Grid, a: Float[Tensor, "*batch_grid"]) -> list[Tensor]:
     return found
 
 
+def slopes(grid: Grid, a: Float[Tensor, "*batch_grid"], along: Float[Tensor, "*batch_grid"]) -> list[Tensor]:
+    """By how much `faces` changes as a changes along a direction."""
+    found = []
+    for axis, (low, high) in enumerate(grid.boundary.kinds, start=-grid.ndim):
+        (first, last), (first_moved, last_moved) = _ends(a, axis), _ends(along, axis)
+        pair, moved = _neighbours(a, axis), _neighbours(along, axis)
+        inner = _harmonic_slope(*pair, *moved)
+        closed = _harmonic_slope(last, first, last_moved, first_moved)
+        ends = {
+            "dirichlet": (first_moved, last_moved),
+            "neumann": (0 * first, 0 * last),
+            "periodic": (closed, closed),
+        }
+        found.append(torch.cat([ends[low][0], inner, ends[high][1]], axis))
+    return found
+
+
 def divergence(
     grid: Grid, w: list[Tensor], phi: Float[Tensor, "*batch_grid"], boundary: bool = True
 ) -> Float[Tensor, "*batch_grid"]:
@@ -93,7 +110,11 @@ def matrix(grid: Grid, w: list[np.ndarray], c: float = 0.0) -> Any:
 
 
 def _harmonic(a: Tensor, b: Tensor) -> Tensor:
-    return 2 * a * b / (a + b)
+    return 2 * a * (b / (a + b))
+
+
+def _harmonic_slope(a: Tensor, b: Tensor, da: Tensor, db: Tensor) -> Tensor:
+    return 2 * ((b / (a + b)) ** 2 * da + (a / (a + b)) ** 2 * db)
 
 
 def _ends(x: Tensor, axis: int) -> tuple[Tensor, Tensor]:

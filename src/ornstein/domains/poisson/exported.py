@@ -1,0 +1,98 @@
+"""Samples as a NetCDF file (classic, 64-bit offsets) that xarray and all others read, on the nodes of the grid.
+
+Fields are (number, y, x) with their Dirichlet nodes, where an unknown is none: NaN. Units are the user's own.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...files import write_atomic
+from ...tasks.samples import Samples
+from .drawn import Solved, shared_of
+from .requests import TRUTH
+from .sensors import AXES
+
+_NAMES = {
+    "source": ("source rho", "unit of a phi / length^2"),
+    "initial": ("field at time 0", "unit of phi"),
+    "log_coefficient": ("natural logarithm of the coefficient a", "1"),
+    "coefficient": ("coefficient a", "unit of a"),
+    "solution": ("solution phi, with its boundary nodes", "unit of phi"),
+    "residual": ("norm of L phi - rho over that of phi = 0", "1"),
+    "error_bound": ("certified bound of the relative error of phi on the grid", "1"),
+    "violation": ("largest deviation from what Dirichlet sides say", "unit of phi"),
+}
+
+
+def netcdf(path: Path, found: Solved, samples: Samples) -> None:
+    """Writes solution.nc.
+
+    Args:
+        path: of the file.
+        found: samples with their solutions.
+        samples: that they are of.
+    """
+    grid, shared = found.problem.equation.grid, shared_of(samples.condition)
+    axes = AXES[: grid.ndim][::-1]
+    each = _each(found)
+    fields = {name: (("number", *axes), value) for name, value in each.items()}
+    fields |= {f"{name}_mean": (axes, value.mean(0)) for name, value in each.items()}
+    if len(samples) > 1:
+        fields |= {f"{name}_std": (axes, value.std(0)) for name, value in each.items()}
+    truths = {name: value for name, value in shared.items() if name.startswith(TRUTH)}
+    fields |= {name: (axes, _on_nodes(found, value[None])[0]) for name, value in truths.items()}
+    fields |= {name: (("number",), getattr(found, name)) for name in ("residual", "error_bound", "violation")}
+
+    def write(temporary: Path) -> None:
+        from scipy.io import netcdf_file
+
+        with netcdf_file(str(temporary), "w", version=2) as file:
+            file.Conventions = "CF-1.11"
+            file.title = f"{len(samples)} samples of {type(found.problem.equation).__name__}"
+            numbers = np.arange(samples.first, samples.first + len(samples))
+            _put(file, "number", ("number",), numbers.astype(np.int32), ("number of the sample", "1"))
+            for name, at in zip(axes, grid.whole_coordinates, strict=True):
+                _put(file, name, (name,), at.numpy(), (f"{name} of the nodes", "unit of length"))
+            for name, (dims, value) in fields.items():
+                _put(file, name, dims, value.numpy(), _said(name))
+
+    write_atomic(path, write)
+
+
+def _each(found: Solved) -> dict[str, Tensor]:
+    """Of each sample the fields on all nodes."""
+    unknown = found.problem.equation.unknown
+    each = {unknown: _on_nodes(found, found.unknown), "solution": found.whole}
+    return each | ({"coefficient": each[unknown].exp()} if unknown == "log_coefficient" else {})
+
+
+def _on_nodes(found: Solved, field: Tensor) -> Tensor:
+    """A field of the unknowns with NaN at the boundary nodes; one that has these as it is."""
+    grid = found.problem.equation.grid
+    if tuple(field.shape[1:]) == grid.whole_shape:
+        return field.double()
+    free = grid.padding(torch.ones(1, *grid.shape))[0] > 0
+    return grid.padding(field.double()).masked_fill(~free, torch.nan)
+
+
+def _said(name: str) -> tuple[str, str]:
+    """What a variable is, and its unit."""
+    for ending, before in (("_mean", "mean of the samples: "), ("_std", "standard deviation of the samples: ")):
+        if name.endswith(ending):
+            long, unit = _NAMES[name.removesuffix(ending)]
+            return before + long, unit
+    long, unit = _NAMES[name.removeprefix(TRUTH)]
+    return ("truth: " if name.startswith(TRUTH) else "") + long, unit
+
+
+def _put(file: Any, name: str, dims: tuple[str, ...], values: np.ndarray, said: tuple[str, str]) -> None:
+    for dim, size in zip(dims, values.shape, strict=True):
+        if dim not in file.dimensions:
+            file.createDimension(dim, size)
+    variable = file.createVariable(name, values.dtype.str[1:], dims)
+    variable[:] = values
+    variable.long_name, variable.units = said

@@ -1,0 +1,181 @@
+"""What can be known of a source, of the solution that it has, or of both, as factors of a model of sources.
+
+With the unknown u = mean + scale x of a model's field x, and the solution φ = S u + φ₀ of a linear equation:
+
+    sensors of u      y = I u + noise               I reads a field at points
+    sensors of φ      y = I (S u + φ₀) + noise      still linear in x: the posterior of a Gaussian x is exact
+    the whole, or a region, of u                    exactly, or with noise
+    total             Σ u · cell = ∫u
+
+so that nothing but x is drawn, and each sample's φ is solved for: the equation and its boundary hold in all of them. An
+equation that is not linear (Darcy's) is linearised in every step.
+
+    problem = Problem(Elliptic(Grid((64, 64), "dirichlet")))
+    model & source_sensors(problem, "rho.csv") & solution_sensors(problem, (points, values, std)) & total(problem, 0.0)
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ...errors import InputError
+from ...guidance.constraints import Bounded, Constraint
+from ...guidance.constraints import total as sum_of
+from ...guidance.factors import Factor
+from ...guidance.measurements import Fixed, Measurement
+from ...guidance.operators import Interpolation, Mask, Operator
+from ...values import Flags, is_number
+from .equations import Grid, Problem
+from .given import field_of, loose_field_of, mask_of, require_finite
+from .sensors import Sensors, sensors_of
+
+__all__ = ["bounds", "known", "solution_sensors", "source_sensors", "total"]
+
+
+def source_sensors(problem: Problem, sensors: Any) -> Measurement:
+    """Readings of the unknown at points: of a source, of an initial field, of the logarithm of a coefficient.
+
+    Between the outermost unknowns and the border (a step at most) the field is taken to go on as it is there.
+
+    Args:
+        problem: the equation, whose unknown is the model's field.
+        sensors: a CSV or NPZ file, `Sensors`, or (points (m, axes) with x first, values (m,), std).
+    """
+    grid = problem.equation.grid
+    found = inside(sensors_of(sensors, grid.ndim, f"sensors of the {problem.equation.unknown}"), grid)
+    values, std = problem.state(found.values), found.std / problem.scale
+    return Measurement(values[None], of_unknowns(grid, found.points), std)
+
+
+def solution_sensors(problem: Problem, sensors: Any) -> Measurement:
+    """Readings of the solution at points, linear between the nodes of the grid.
+
+    InputError if all lie on Dirichlet sides, where the solution is prescribed; those that do are left out.
+
+    Args:
+        problem: the equation, whose unknown is the model's field.
+        sensors: a CSV or NPZ file, `Sensors`, or (points (m, axes) with x first, values (m,), std).
+    """
+    grid = problem.equation.grid
+    found = inside(sensors_of(sensors, grid.ndim, "sensors of the solution"), grid)
+    free = ~on_dirichlet(found, grid)
+    if not bool(free.any()):
+        raise InputError(
+            f"{found.source}: all {len(found)} sensors lie on Dirichlet sides, where the solution is prescribed: they "
+            "say nothing"
+        )
+    found = found[free]
+    read, std = grid.interpolation(found.points), found.std
+    if problem.linear is None:
+        return Measurement(found.values[None], Solved(problem, read), std)
+    known = read(grid.whole(problem.offset)[None])[0]
+    return Measurement((found.values - known)[None], read @ grid.padding @ problem.linear, std)
+
+
+def known(problem: Problem, value: Any, where: Flags | None = None, std: float = 0.0) -> Factor:
+    """The unknown is known on the whole grid or in a region: exactly, or with noise.
+
+    Args:
+        problem: the equation, whose unknown is the model's field.
+        value: in the unit of the unknown: a number, an array of the grid's shape, or a file; read only where it counts.
+        where: true where it is known, of the grid's shape, or a file of that; everywhere if not given.
+        std: of the noise, in the unit of the unknown; 0 = exactly.
+    """
+    grid, what = problem.equation.grid, f"the known {problem.equation.unknown}"
+    if not is_number(std) or std < 0:
+        raise InputError(f"{what}: std is {std!r}, expected a number from 0")
+    seen = torch.ones(grid.shape, dtype=torch.bool) if where is None else mask_of(where, grid.shape, f"where of {what}")
+    names = (problem.equation.unknown, "source")
+    field = loose_field_of(value, grid.shape, what, names, grid.coordinates)
+    require_finite(field, what, seen)
+    state = problem.state(field)[None]
+    if std == 0:
+        return Fixed(torch.where(seen, state, 0.0), seen[None])
+    return Measurement(state[seen[None]], Mask(seen[None]), std / problem.scale)
+
+
+def total(problem: Problem, value: float) -> Constraint:
+    """The integral of the unknown over the domain, exactly: the total charge, the heat there is.
+
+    Args:
+        problem: the equation, whose unknown is the model's field.
+        value: Σ u · cell, in the unit of the unknown times the lengths'.
+    """
+    grid = problem.equation.grid
+    if not is_number(value):
+        raise InputError(f"total is {value!r}, expected a finite number")
+    shape, cells = (1, *grid.shape), torch.Size(grid.shape).numel()
+    said = (float(value) - problem.mean * grid.cell * cells) / (problem.scale * grid.cell)
+    return sum_of(said, shape, axes=grid.ndim)
+
+
+def bounds(problem: Problem, low: Any = None, high: Any = None, slack: float | None = None) -> Bounded:
+    """low ≤ u ≤ high at every unknown, to within a slack.
+
+    Args:
+        problem: the equation, whose unknown is the model's field.
+        low, high: in the unit of the unknown: numbers, or arrays of the grid's shape; None = no limit.
+        slack: the width of the foot of the walls, in the unit of the unknown; 1 % of the problem's scale if not given.
+    """
+    grid = problem.equation.grid
+
+    def limit(value: Any, name: str) -> Any:
+        if value is None or (isinstance(value, float) and value in (float("inf"), float("-inf"))):
+            return None
+        return problem.state(field_of(value, grid.shape, name))[None]
+
+    foot = 0.01 if slack is None else slack / problem.scale
+    return Bounded(limit(low, "low"), limit(high, "high"), foot)
+
+
+# How fields are read ----------------------------------------------------------------------------------
+
+
+def inside(sensors: Sensors, grid: Grid) -> Sensors:
+    """The sensors; InputError, which names the first, for those outside of the domain."""
+    low = tuple(grid.origin or ())[::-1]
+    high = [o + length for o, length in zip(low, tuple(grid.lengths or ())[::-1], strict=True)]
+    sensors.require_inside(low, high)
+    return sensors
+
+
+def of_unknowns(grid: Grid, points: Float[Tensor, "sensors axes"]) -> Operator:
+    """A field of the unknowns at points, x first; beyond the outermost unknowns it goes on as it is there."""
+    borders = ["periodic" if kinds[0] == "periodic" else "inside" for kinds in grid.boundary.kinds]
+    at = points.flip(1).clone()
+    for axis, (nodes, border) in enumerate(zip(grid.coordinates, borders, strict=True)):
+        if border == "inside":
+            at[:, axis] = at[:, axis].clamp(nodes[0], nodes[-1])
+    return Interpolation(at, grid.shape, borders, coordinates=grid.coordinates)
+
+
+def on_dirichlet(sensors: Sensors, grid: Grid) -> Tensor:
+    """Which sensors lie on a Dirichlet side, (sensors,), where they say nothing."""
+    ends = zip(grid.boundary.kinds, grid.origin or (), grid.lengths or (), strict=True)
+    there = torch.zeros(len(sensors), dtype=torch.bool)
+    for axis, ((first, last), low, length) in enumerate(ends):
+        at = sensors.points[:, grid.ndim - 1 - axis]
+        for kind, end in ((first, low), (last, low + length)):
+            if kind == "dirichlet":
+                there |= (at - end).abs() <= 1e-9 * length
+    return there
+
+
+@dataclass(frozen=True, eq=False)
+class Solved:
+    """x ↦ the solution of x at points: differentiable, not linear."""
+
+    problem: Problem
+    read: Operator
+
+    @property
+    def __name__(self) -> str:
+        return f"solution of {type(self.problem.equation).__name__}"
+
+    def __call__(self, x: Float[Tensor, "batch 1 *grid"]) -> Float[Tensor, "batch 1 sensors"]:
+        grid = self.problem.equation.grid
+        phi = self.problem.solution(x)
+        return self.read(grid.padding(phi) + grid.rim.to(phi))

@@ -1,0 +1,389 @@
+"""What a user may say of an equation and of what is known, in flags, and what it means for a model.
+
+Lengths, origins and points are x first; arrays are (y, x). A model of sources is asked with any equation and any part
+of what is known. A model of solutions is given the whole source, and knows one equation.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from math import inf, isnan
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from ...config import require_in, require_with
+from ...errors import InputError
+from ...tasks.task import Request
+from . import factors
+from .equations import Boundary, Darcy, Elliptic, Equation, Grid, Heat, Problem
+from .given import field_of, loose_field_of, mask_of, read_fields, require_finite
+from .problems import words_of
+from .sensors import Sensors, read_sensors
+
+TRUTH = "true_"
+"""Before the names of the fields that samples are judged by."""
+
+
+@dataclass(frozen=True)
+class PoissonRequest:
+    """What to draw.
+
+    Attributes:
+        equation: poisson, ∇·(a∇φ) = ρ; screened, … − κ²φ = ρ; helmholtz, … + k²φ = ρ; heat, φ after a time given the
+            initial field; darcy, ∇·(a∇φ) = ρ for an unknown a. Poisson if not given; a learned solver knows its own.
+        boundary: dirichlet, neumann or periodic, with a value as in "dirichlet:1.5", or side by side as in
+            "left=dirichlet:1,right=neumann:0,bottom=periodic,top=periodic"; a value may be an .npy file of values along
+            the side. Values of φ, fluxes a ∂φ/∂n outwards. Zero Dirichlet if not given.
+        lengths: of the domain, x first, in your unit of length; 1 each if not given.
+        origin: where the domain begins, x first, in that unit; 0 each if not given.
+        coefficient: a, or the diffusivity of heat (length² over time): a number, or for a a file; 1 if not given.
+        screening: κ of the screened equation, 1 / length, for a = 1; κ² in the unit of a / length².
+        wavenumber: k of Helmholtz' equation, rad / length, for a = 1.
+        time: after which the heat is looked at, in the unit of time that the diffusivity has.
+        mean: of the unknown where the model's field is 0, in its unit (of darcy that of log a); 0 if not given.
+        scale: of the unknown, mean + scale · the model's field, likewise; 1 if not given.
+        source: ρ, or the initial field of heat: a number, or a file (.npy, .npz, NetCDF) of the whole field. Of darcy
+            and of a learned solver it is the source they need.
+        mask: a file, true or 1 where --source is known, as elsewhere it is not.
+        source_std: of the noise of --source, in its unit; 0 = exactly, if not given.
+        source_sensors: readings of the source, or of the initial field: a CSV file with the header x,y,value,std (in
+            1-D without y, in 3-D with z), or an NPZ file of arrays of these names; std is above 0.
+        coefficient_sensors: readings of log a, of darcy, likewise.
+        bounds: lowest and highest value of the unknown, in its unit; of darcy those of a; "inf" is no bound.
+        positive: the unknown is nowhere below 0.
+        total: the integral of the unknown, in its unit times the lengths'.
+        solution_sensors: readings of φ, as --source-sensors.
+        truth: an .npz or NetCDF file with source (initial, log_coefficient), solution, or both, by which samples are
+            judged.
+        refine: of a learned solver: correct each solution until the residual is so small a share of the source.
+    """
+
+    groups: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "the equation": (
+            *("equation", "boundary", "lengths", "origin", "coefficient", "screening", "wavenumber", "time"),
+            *("mean", "scale"),
+        ),
+        "what is known of the source": (
+            *("source", "mask", "source_std", "source_sensors", "coefficient_sensors", "bounds", "positive", "total"),
+        ),
+        "what is known of the solution": ("solution_sensors", "refine"),
+        "what samples are judged by": ("truth",),
+    }
+
+    equation: Literal["poisson", "screened", "helmholtz", "heat", "darcy"] | None = None
+    boundary: str | None = None
+    lengths: tuple[float, ...] | None = None
+    origin: tuple[float, ...] | None = None
+    coefficient: float | Path | None = None
+    screening: float | None = None
+    wavenumber: float | None = None
+    time: float | None = None
+    mean: float | None = None
+    scale: float | None = None
+    source: float | Path | None = None
+    mask: Path | None = None
+    source_std: float | None = None
+    source_sensors: Path | None = None
+    coefficient_sensors: Path | None = None
+    bounds: tuple[float, float] | None = None
+    positive: bool = False
+    total: float | None = None
+    solution_sensors: Path | None = None
+    truth: Path | None = None
+    refine: float | None = None
+
+    def __post_init__(self) -> None:
+        require_in(self, "--", {"lengths": "(0, inf)", "origin": "(-inf, inf)", "mean": "(-inf, inf)"})
+        require_in(self, "--", {"scale": "(0, inf)", "screening": "(0, inf)", "wavenumber": "(0, inf)"})
+        require_in(self, "--", {"time": "(0, inf)", "source_std": "[0, inf)", "total": "(-inf, inf)"})
+        require_in(self, "--", {"refine": "(0, 1)"})
+        for name in ("coefficient", "source"):
+            value = getattr(self, name)
+            if isinstance(value, float | int) and (isnan(value) or abs(value) == inf):
+                raise InputError(f"--{name} is {value}, expected a finite number or a file")
+        require_with(self, "--", {"mask": ("source",), "source_std": ("source",)})
+        self._require_bounds()
+        self._require_equation()
+
+    @property
+    def kind(self) -> str:
+        """The equation's name."""
+        return self.equation or "poisson"
+
+    @property
+    def unknown(self) -> str:
+        """What is drawn: the source, the initial field, or the logarithm of the coefficient."""
+        return {"heat": Heat, "darcy": Darcy}.get(self.kind, Elliptic).unknown
+
+    @property
+    def said(self) -> list[str]:
+        """The names of the flags that were given."""
+        return [one.name for one in fields(self) if getattr(self, one.name) != one.default]
+
+    def _require_bounds(self) -> None:
+        low, high = self.bounds or (-inf, inf)
+        if isnan(low) or isnan(high) or not low < high or low == inf or high == -inf:
+            raise InputError(f"--bounds are {low} and {high}, expected two numbers of which the first is smaller")
+        if self.positive and high <= 0:
+            raise InputError(f"--positive and --bounds up to {high}: nothing lies between")
+        if self.kind == "darcy" and self.bounds is not None and (low < 0 or high <= 0):
+            raise InputError(f"--bounds are {low} and {high}: of darcy they are those of a, expected positive numbers")
+
+    def _require_equation(self) -> None:
+        """InputError for flags that the equation has no use for, and for those that it lacks."""
+        for name in self.said:
+            owners = _OWNERS.get(name)
+            if owners is not None and self.kind not in owners:
+                raise InputError(f"{_flag(name)} is for --equation {' or '.join(owners)}, found {self.kind}")
+        for name, kind in _NEEDED.items():
+            if self.kind == kind and getattr(self, name) is None:
+                raise InputError(f"--equation {kind} needs {_flag(name)}")
+        if self.kind == "heat" and isinstance(self.coefficient, Path):
+            raise InputError(f"--coefficient {self.coefficient}: of heat the diffusivity is one number, found a file")
+
+
+_ELLIPTIC = ("poisson", "screened", "helmholtz")
+_OWNERS: Mapping[str, tuple[str, ...]] = {
+    "coefficient": (*_ELLIPTIC, "heat"),
+    "screening": ("screened",),
+    "wavenumber": ("helmholtz",),
+    "time": ("heat",),
+    "coefficient_sensors": ("darcy",),
+    **dict.fromkeys(("mask", "source_std", "source_sensors", "positive", "total"), (*_ELLIPTIC, "heat")),
+}
+_NEEDED = {"screening": "screened", "wavenumber": "helmholtz", "time": "heat", "source": "darcy"}
+SOLVED = ("source", "lengths", "truth", "refine")
+"""What may be said to a learned solver whose equation is its own; see surrogate.py for more."""
+
+
+def _flag(name: str) -> str:
+    return f"--{name}".replace("_", "-")
+
+
+# The problem ------------------------------------------------------------------------------------------
+
+
+def grid_of(asked: PoissonRequest, shape: Sequence[int]) -> Grid:
+    """The grid of a request.
+
+    Args:
+        asked: what was said.
+        shape: of the model's fields, in the order of an array's axes.
+    """
+    ndim = len(shape)
+    for name in ("lengths", "origin"):
+        value = getattr(asked, name)
+        if value is not None and len(value) != ndim:
+            raise InputError(
+                f"--{name} has {len(value)} numbers, expected {ndim}, x first, for fields of {tuple(shape)}"
+            )
+    turned = [None if value is None else value[::-1] for value in (asked.lengths, asked.origin)]
+    return Grid(tuple(shape), Boundary.parse(asked.boundary or "dirichlet", ndim), *turned)
+
+
+def problem_of(asked: PoissonRequest, shape: Sequence[int]) -> Problem:
+    """The equation of a request, whose unknown is mean + scale · the model's field; the files it names are read.
+
+    Args:
+        asked: what was said.
+        shape: of the model's fields, in the order of an array's axes.
+    """
+    equation = _equation(asked, grid_of(asked, shape))
+    mean, scale = (default if value is None else value for value, default in ((asked.mean, 0.0), (asked.scale, 1.0)))
+    return Problem(equation, mean, scale)
+
+
+def _equation(asked: PoissonRequest, grid: Grid) -> Equation:
+    if asked.kind == "darcy":
+        return Darcy(grid, field_of(asked.source, grid.shape, "--source", ("source",), grid.coordinates))
+    a: Any = 1.0 if asked.coefficient is None else asked.coefficient
+    if asked.kind == "heat":
+        if a <= 0:
+            raise InputError(f"--coefficient is {a}, expected a positive number")
+        return Heat(grid, a, asked.time)
+    if isinstance(a, Path):
+        a = field_of(a, grid.shape, "--coefficient", ("coefficient", "a"), grid.coordinates)
+    if bool((torch.as_tensor(a) <= 0).any()):
+        least = float(torch.as_tensor(a).min())
+        raise InputError(f"--coefficient {asked.coefficient}: a is {least:g} somewhere, expected positive numbers")
+    c = {"screened": -((asked.screening or 0.0) ** 2), "helmholtz": (asked.wavenumber or 0.0) ** 2}.get(asked.kind, 0.0)
+    return Elliptic(grid, a, c)
+
+
+# The request ------------------------------------------------------------------------------------------
+
+
+def request(asked: PoissonRequest, numbers: range, metadata: Mapping[str, Any]) -> Request:
+    """What the flags mean for a model of sources.
+
+    Args:
+        asked: what was said.
+        numbers: of the samples.
+        metadata: of the data that the model learned from, in JSON values.
+
+    InputError names the flag, the file, and the place in it, of what cannot be.
+    """
+    if asked.refine is not None:
+        raise InputError("--refine is for learned solvers: here every solution is solved for directly, to round-off")
+    problem = problem_of(asked, metadata["shape"][1:])
+    told = _Told(asked, problem, metadata["std"])
+    words, arrays = words_of(problem, asked.kind)
+    beside = {**arrays, **told.sensors, **truth_of(asked, problem)}
+    return Request(
+        told.guides,
+        record={"problem": words},
+        notes=told.notes,
+        beside={name: value.expand(len(numbers), *value.shape) for name, value in beside.items()},
+    )
+
+
+class _Told:
+    """The guides of what is known, the notes on it, and the sensors there were."""
+
+    def __init__(self, asked: PoissonRequest, problem: Problem, std: float) -> None:
+        self.asked, self.problem, self.grid, self.std = asked, problem, problem.equation.grid, std
+        self.guides: list[Any] = []
+        self.notes: list[str] = []
+        self.sensors: dict[str, Tensor] = {}
+        whole = self._source()
+        self._unknown_sensors()
+        self._solution_sensors()
+        self._total(whole)
+        self._bounds()
+
+    def _source(self) -> Tensor | None:
+        """What is known of the whole field, or a region; the field, if all of it is known exactly."""
+        asked, grid, problem = self.asked, self.grid, self.problem
+        if asked.source is None or asked.kind == "darcy":
+            return None
+        names = (asked.unknown, "source")
+        field = loose_field_of(asked.source, grid.shape, "--source", names, grid.coordinates)
+        seen = None if asked.mask is None else mask_of(asked.mask, grid.shape, "--mask")
+        require_finite(field, f"--source {asked.source}", seen)
+        std = asked.source_std or 0.0
+        self.guides.append(factors.known(problem, field.nan_to_num(0.0), seen, std))
+        if std or not (seen is None or bool(seen.all())):
+            return None
+        problem.equation.require_compatible(field)
+        self.notes.append(
+            f"the {asked.unknown} is known everywhere and exactly: all samples are the same, and a direct solve of the "
+            "equation is the right tool"
+        )
+        return field
+
+    def _unknown_sensors(self) -> None:
+        for name in ("source_sensors", "coefficient_sensors"):
+            if (path := getattr(self.asked, name)) is not None:
+                self.guides.append(factors.source_sensors(self.problem, self._read(name, path)))
+
+    def _solution_sensors(self) -> None:
+        if self.asked.solution_sensors is None:
+            return
+        found = self._read("solution_sensors", self.asked.solution_sensors)
+        self.guides.append(factors.solution_sensors(self.problem, found))
+        fixed = factors.on_dirichlet(found, self.grid)
+        if bool(fixed.any()):
+            self.notes.append(
+                f"{int(fixed.sum())} of {len(found)} sensors of the solution lie on Dirichlet sides, where it is "
+                "prescribed: they say nothing, and were left out"
+            )
+
+    def _read(self, name: str, path: Path) -> Sensors:
+        found = factors.inside(read_sensors(path, self.grid.ndim), self.grid)
+        self.sensors[name] = found.table()
+        self.notes += [f"{path}: {found.skipped} left out"] if found.skipped else []
+        return found
+
+    def _total(self, whole: Tensor | None) -> None:
+        """The total that was said, or that a boundary through which all must flow imposes."""
+        equation, said = self.problem.equation, self.asked.total
+        imposed = equation.singular and equation.unknown == "source"
+        if imposed and said is not None and not _close(said, equation.flux):
+            raise InputError(
+                f"--total is {said:g}, but the flux through the boundary is {equation.flux:g}: without a Dirichlet "
+                "side the source must integrate to just that, or there is no solution"
+            )
+        value = equation.flux if imposed else said
+        if value is None:
+            return
+        if whole is not None:
+            found = float(whole.sum()) * self.grid.cell
+            if abs(found - value) > 1e-6 * max(abs(value), float(whole.abs().sum()) * self.grid.cell):
+                raise InputError(f"--total is {value:g}, but --source integrates to {found:g}")
+            return
+        self._require_room(value)
+        self.guides.append(factors.total(self.problem, value))
+        if imposed:
+            self.notes.append(
+                f"no side is a Dirichlet side: the total of the source is held at {value:g}, the flux through the "
+                "boundary, and solutions have the mean 0"
+            )
+
+    def _require_room(self, total: float) -> None:
+        low, high = self._limits()
+        volume = self.grid.cell * torch.Size(self.grid.shape).numel()
+        if not low * volume < total < high * volume:
+            raise InputError(
+                f"the total of the source is {total:g}, but within its bounds, {low:g} to {high:g}, it lies between "
+                f"{low * volume:g} and {high * volume:g}"
+            )
+
+    def _limits(self) -> tuple[float, float]:
+        low, high = self.asked.bounds or (-inf, inf)
+        return (max(low, 0.0) if self.asked.positive else low), high
+
+    def _bounds(self) -> None:
+        low, high = self._limits()
+        if low == -inf and high == inf:
+            return
+        if self.asked.kind == "darcy":
+            low, high = (float(torch.tensor(one, dtype=torch.float64).log()) for one in (low, high))
+        slack = 0.01 * self.std * self.problem.scale
+        self.guides.append(factors.bounds(self.problem, low, high, slack))
+
+
+def _close(a: float, b: float) -> bool:
+    return abs(a - b) <= 1e-6 * max(abs(a), abs(b)) + 1e-12
+
+
+# What samples are judged by ---------------------------------------------------------------------------
+
+
+def truth_of(asked: PoissonRequest, problem: Problem) -> dict[str, Tensor]:
+    """The true unknown, the true solution with its boundary nodes, or both, by name; a true unknown gives the solution.
+
+    Args:
+        asked: what was said.
+        problem: the equation.
+    """
+    if asked.truth is None:
+        return {}
+    equation, grid = problem.equation, problem.equation.grid
+    wanted = {"unknown": (equation.unknown,), "solution": ("solution",)}
+    if equation.unknown == "log_coefficient":
+        wanted["coefficient"] = ("coefficient",)
+    shapes = {grid.shape, grid.whole_shape}
+    read = read_fields(asked.truth, wanted, shapes)
+    if not read:
+        names = " and ".join(one for many in wanted.values() for one in many)
+        raise InputError(f"{asked.truth}: has none of {names}, by which samples could be judged")
+    found = {name: torch.from_numpy(array).double() for name, array in read.items()}
+    for name, field in found.items():
+        require_finite(field, f"{asked.truth}: {name}")
+    unknown = found.get("unknown")
+    if unknown is None and "coefficient" in found:
+        if bool((found["coefficient"] <= 0).any()):
+            raise InputError(f"{asked.truth}: coefficient is not positive everywhere")
+        unknown = found["coefficient"].log()
+    if unknown is not None:
+        field_of(unknown, grid.shape, f"{asked.truth}: {equation.unknown}")
+    solution = found.get("solution")
+    if solution is None:
+        assert unknown is not None
+        equation.require_compatible(unknown)
+        solution = equation.solution(unknown)
+    if tuple(solution.shape) != grid.whole_shape:
+        solution = grid.whole(solution)
+    return {**({f"{TRUTH}{equation.unknown}": unknown} if unknown is not None else {}), f"{TRUTH}solution": solution}
