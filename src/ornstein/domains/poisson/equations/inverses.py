@@ -5,7 +5,7 @@ Both are symmetric, compute in double precision, and can be differentiated and m
 
 from dataclasses import dataclass, field
 from math import prod
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from ....guidance.operators.base import once, require_axes
 from ....transforms import Separable
 
 
+@runtime_checkable
 class Solver(Protocol):
     """K⁻¹ of rows."""
 
