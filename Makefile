@@ -116,8 +116,8 @@ bench-pictures: $(BENCH_READY)
 
 # FNO learns for as many minutes on two cores as our learned solver did: see its recipe.
 bench-poisson: $(BENCH_READY)
+	$(BENCH)/python -m benchmarks.poisson_fno --kind mixed --minutes 40
 	$(BENCH)/python -m benchmarks.poisson_fno --kind gaussian --minutes 40
-	$(BENCH)/python -m benchmarks.poisson_fno --kind discs --minutes 40
 	$(BENCH)/python -m benchmarks.poisson
 
 clean:

@@ -24,7 +24,7 @@ from pathlib import Path
 import torch
 from benchmarks import poisson_fno as fno
 from benchmarks import poisson_peers as peers
-from benchmarks.poisson_cases import KINDS, TEST, Row, drawn, table
+from benchmarks.poisson_cases import KINDS, LEARNT, TEST, Row, drawn, table
 
 RESULTS = Path(__file__).parent / "results" / "poisson.jsonl"
 FULL, FORWARD, INVERSE, LARGE = (
@@ -57,7 +57,7 @@ def main() -> None:
         if options.only in block:
             for row in made():
                 rows.append(row)
-                print(json.dumps(shortened(row)), flush=True)
+                print(json.dumps(shortened(row), ensure_ascii=False), flush=True)
     print(table(rows))
     if not options.quick:
         store(rows, options.threads)
@@ -90,7 +90,7 @@ def full(n: int, side: int = 64) -> Iterator[Row]:
     """Solvers that need no learning, then what has learnt from either kind of sources, on both."""
     for kind in KINDS:
         yield from peers.rows(kind, side, n, FULL)
-        for learnt in KINDS:
+        for learnt in LEARNT:
             yield from operators(learnt, kind, side, n)
 
 
@@ -127,7 +127,7 @@ def shortened(row: Row) -> dict[str, object]:
     return {
         name: float(f"{value:.4g}") if isinstance(value, float) else value
         for name, value in asdict(row).items()
-        if value not in (None, "", False)
+        if value is not None and value is not False and value != ""
     }
 
 
@@ -146,7 +146,9 @@ def store(rows: Sequence[Row], threads: int, path: Path = RESULTS) -> None:
         "torch": torch.__version__,
         "threads": threads,
     }
-    path.write_text("".join(json.dumps(line) + "\n" for line in [*map(shortened, [*kept, *rows]), about]))
+    path.write_text(
+        "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in [*map(shortened, [*kept, *rows]), about])
+    )
 
 
 if __name__ == "__main__":

@@ -24,7 +24,10 @@ from ornstein.domains.poisson import sources
 from ornstein.domains.poisson.equations import Boundary, Elliptic, Grid
 from ornstein.keys import Keys
 
-KINDS = ("gaussian", "discs")
+KINDS, LEARNT = ("gaussian", "discs", "points"), ("mixed", "gaussian", "discs")
+"""Of the sources that all are judged on, and of those that a network has learnt from; points are in none of these."""
+POINTS = 8
+"""Of a source of that kind: charges ±1 in single cells."""
 TEST, ROUNDS = 20_000, 5
 """The seed of the sources that all are judged on, and how often a time is taken."""
 
@@ -69,8 +72,17 @@ def equation(side: int) -> Elliptic:
 
 def drawn(kind: str, n: int, side: int, seed: int) -> tuple[Tensor, Tensor]:
     """n sources and their solutions, (n, side, side), float64."""
-    rho = sources.draw(kind, Keys.of(seed, n), (side, side))[:, 0].double()
+    keys = Keys.of(seed, n)
+    rho = points(keys, side) if kind == "points" else sources.draw(kind, keys, (side, side))[:, 0].double()
     return rho, equation(side).solution(rho)
+
+
+def points(keys: Keys, side: int) -> Float[Tensor, "batch y x"]:
+    """Point charges of either sign, of root mean square 1 together."""
+    cells = (keys.fold("cell").uniform(POINTS) * side**2).long()
+    charges = torch.where(keys.fold("sign").uniform(POINTS) < 0.5, -1.0, 1.0).double()
+    rho = torch.zeros(len(keys), side**2, dtype=torch.float64).scatter(1, cells, charges)
+    return side / POINTS**0.5 * rho.reshape(-1, side, side)
 
 
 def whole(phi: Float[Tensor, "batch y x"]) -> Float[Tensor, "batch y+2 x+2"]:
@@ -135,8 +147,8 @@ def table(rows: Sequence[Row]) -> str:
 
 def _table(rows: Sequence[Row]) -> str:
     lines = [_HEAD, ("---",) * len(_HEAD), *map(_cells, rows)]
-    notes = [f"{row.method}: {row.note}" for row in rows if row.note]
-    return "\n".join(["| " + " | ".join(line) + " |" for line in lines] + ["", "; ".join(notes)] * bool(notes))
+    notes = [f"- {row.method}, {row.learnt or 'nothing'} → {row.sources}: {row.note}" for row in rows if row.note]
+    return "\n".join(["| " + " | ".join(line) + " |" for line in lines] + (["", *notes] if notes else []))
 
 
 def _cells(row: Row) -> tuple[str, ...]:

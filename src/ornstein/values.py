@@ -76,7 +76,7 @@ def as_field(value: Any, what: str) -> Tensor:
 
 def as_places(value: Any, what: str) -> Tensor:
     """Finite real numbers in double precision, such as points and angles; InputError if it is something else."""
-    return as_numbers(as_field(value, what) if isinstance(value, list | tuple) else value, what).double()
+    return as_numbers(as_field(value, what) if isinstance(value, list | tuple | float) else value, what).double()
 
 
 def as_measured(value: Any, what: str) -> Tensor:

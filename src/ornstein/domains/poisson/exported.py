@@ -3,6 +3,7 @@
 Fields are (number, y, x) with their Dirichlet nodes, where an unknown is none: NaN. Units are the user's own.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,9 @@ from torch import Tensor
 
 from ...files import write_atomic
 from ...tasks.samples import Samples
-from .drawn import Solved, shared_of
-from .requests import TRUTH
 from .sensors import AXES
+from .solutions import Solved, shared_of
+from .truths import TRUTH
 
 _NAMES = {
     "source": ("source rho", "unit of a phi / length^2"),
@@ -39,7 +40,7 @@ def netcdf(path: Path, found: Solved, samples: Samples) -> None:
     grid, shared = found.problem.equation.grid, shared_of(samples.condition)
     axes = AXES[: grid.ndim][::-1]
     each = _each(found)
-    fields = {name: (("number", *axes), value) for name, value in each.items()}
+    fields: dict[str, tuple[Sequence[str], Tensor]] = {name: (("number", *axes), value) for name, value in each.items()}
     fields |= {f"{name}_mean": (axes, value.mean(0)) for name, value in each.items()}
     if len(samples) > 1:
         fields |= {f"{name}_std": (axes, value.std(0)) for name, value in each.items()}
@@ -89,7 +90,7 @@ def _said(name: str) -> tuple[str, str]:
     return ("truth: " if name.startswith(TRUTH) else "") + long, unit
 
 
-def _put(file: Any, name: str, dims: tuple[str, ...], values: np.ndarray, said: tuple[str, str]) -> None:
+def _put(file: Any, name: str, dims: Sequence[str], values: np.ndarray, said: tuple[str, str]) -> None:
     for dim, size in zip(dims, values.shape, strict=True):
         if dim not in file.dimensions:
             file.createDimension(dim, size)

@@ -154,7 +154,7 @@ def _of_npz(path: Path, there: Mapping[str, str], shapes: set[tuple[int, ...]]) 
 def _of_store(store: Store, name: str, shapes: set[tuple[int, ...]], coordinates: Coordinates | None) -> np.ndarray:
     where = f"{store.path}: variable {name!r}"
     stored, dims = store.array(name), store.dims(name)
-    _require_kind(np.dtype(stored.dtype), where)
+    _require_kind(np.dtype(stored.dtype), where, "fiub")
     order = _order(dims, len(stored.shape))
     _require_shape(where, tuple(stored.shape[k] for k in order), shapes)
     if coordinates is not None and dims:
@@ -194,6 +194,6 @@ def _require_shape(where: str, shape: tuple[int, ...], shapes: set[tuple[int, ..
         raise InputError(f"{where} has the shape {shape}, expected {' or '.join(map(str, sorted(shapes)))}")
 
 
-def _require_kind(dtype: np.dtype, where: str) -> None:
-    if dtype.kind not in "fiu":
+def _require_kind(dtype: np.dtype, where: str, kinds: str = "fiu") -> None:
+    if dtype.kind not in kinds:
         raise InputError(f"{where}: holds {_KINDS.get(dtype.kind, str(dtype))} ({dtype}), expected real numbers")

@@ -211,7 +211,7 @@ def opened(files: str, memory: float) -> tuple[Dataset, Dataset]:
 
     InputError, naming the record, for pairs that are no solutions of ∇²φ = ρ on the unit square, 0 on its border.
     """
-    dims: dict[str, Sequence[str]] = {name: ("record", "y", "x") for name in ("source", "solution")}
+    dims: dict[str, Sequence[str]] = dict.fromkeys(("source", "solution"), ("record", "y", "x"))
     layout = Layout(["solution"], conditions={"source": ["source"]}, records=["record"], grid=["y", "x"], dims=dims)
     parts = open_fields(files, layout, bound=int(memory * MB)).split(0.9, 0.1)
     train, held_out = (Read(part) for part in parts)

@@ -10,13 +10,10 @@ from typing import Any
 
 from ...errors import InputError
 from ...guidance.maps import Standardised
-from ...networks.unet import UNet
+from ...networks.fields import Fields
 from ...spaces import Euclidean
 from ...training.datasets import Dataset
 from . import data as records
-from .network import build, fields
-
-__all__ = ["data", "fields", "map", "network", "space"]
 
 
 def data(config: Any) -> tuple[Dataset, Dataset]:
@@ -40,6 +37,7 @@ def map(config: Any, metadata: Mapping[str, Any]) -> Standardised:
     return Standardised(metadata["mean"], metadata["std"])
 
 
-def network(config: Any, metadata: Mapping[str, Any]) -> UNet:
-    """Fresh; of Gaussian sources it is exact before it has learned anything."""
-    return build(config.network, metadata)
+def fields(metadata: Mapping[str, Any]) -> Fields:
+    """What the network is told: where it is, as a source may be another near the border."""
+    axes = len(metadata["shape"]) - 1
+    return Fields(1, coordinates=True, borders=("symmetric",) * axes)

@@ -16,14 +16,12 @@ from torch import Tensor
 from ...config import require_in, require_with
 from ...errors import InputError
 from ...tasks.task import Request
-from . import factors
+from . import factors, surrogate
 from .equations import Boundary, Darcy, Elliptic, Equation, Grid, Heat, Problem
-from .given import field_of, loose_field_of, mask_of, read_fields, require_finite
+from .given import field_of, loose_field_of, mask_of, require_finite
 from .problems import words_of
 from .sensors import Sensors, read_sensors
-
-TRUTH = "true_"
-"""Before the names of the fields that samples are judged by."""
+from .truths import truth_of
 
 
 @dataclass(frozen=True)
@@ -154,8 +152,8 @@ _OWNERS: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("mask", "source_std", "source_sensors", "positive", "total"), (*_ELLIPTIC, "heat")),
 }
 _NEEDED = {"screening": "screened", "wavenumber": "helmholtz", "time": "heat", "source": "darcy"}
-SOLVED = ("source", "lengths", "truth", "refine")
-"""What may be said to a learned solver whose equation is its own; see surrogate.py for more."""
+_OF_SOLVERS = ("equation", "boundary", "lengths", "origin", "coefficient", "source", "truth", "refine")
+"""What may be said to a learned solver."""
 
 
 def _flag(name: str) -> str:
@@ -216,7 +214,7 @@ def _equation(asked: PoissonRequest, grid: Grid) -> Equation:
 
 
 def request(asked: PoissonRequest, numbers: range, metadata: Mapping[str, Any]) -> Request:
-    """What the flags mean for a model of sources.
+    """What the flags mean for a model of sources, or for a learned solver.
 
     Args:
         asked: what was said.
@@ -225,18 +223,48 @@ def request(asked: PoissonRequest, numbers: range, metadata: Mapping[str, Any]) 
 
     InputError names the flag, the file, and the place in it, of what cannot be.
     """
+    return (_of_solver if metadata["learns"] == "solutions" else _of_sources)(asked, numbers, metadata)
+
+
+def _of_solver(asked: PoissonRequest, numbers: range, metadata: Mapping[str, Any]) -> Request:
+    """The whole source, which the network is given."""
+    for name in asked.said:
+        if name not in _OF_SOLVERS:
+            raise InputError(
+                f"{_flag(name)} is for models of sources: this one has learnt to solve, given the whole of --source"
+            )
+    if asked.source is None:
+        raise InputError("--source is not given: a learned solver needs the whole source")
+    problem = problem_of(asked, metadata["shape"][1:])
+    grid = problem.equation.grid
+    source = field_of(asked.source, grid.shape, "--source", ("source",), grid.coordinates)
+    condition = surrogate.conditions_of(problem.equation, source, metadata)
+    words, arrays = words_of(problem, asked.kind)
+    truth = {} if asked.truth is None else truth_of(asked.truth, problem)
+    return Request(
+        condition=_for_all(condition, numbers, 1),
+        record={"problem": words},
+        defaults=surrogate.DEFAULTS,
+        notes=["the source is known everywhere: a direct solve of the equation is exact, and faster than a network"],
+        beside=_for_all({**arrays, **truth, "given_source": source}, numbers),
+    )
+
+
+def _for_all(arrays: Mapping[str, Tensor], numbers: range, own: int = 0) -> dict[str, Tensor]:
+    """The same for every sample; own: axes that stand for samples already."""
+    return {name: value.expand(len(numbers), *value.shape[own:]) for name, value in arrays.items()}
+
+
+def _of_sources(asked: PoissonRequest, numbers: range, metadata: Mapping[str, Any]) -> Request:
+    """What is known, as guides."""
     if asked.refine is not None:
         raise InputError("--refine is for learned solvers: here every solution is solved for directly, to round-off")
     problem = problem_of(asked, metadata["shape"][1:])
     told = _Told(asked, problem, metadata["std"])
     words, arrays = words_of(problem, asked.kind)
-    beside = {**arrays, **told.sensors, **truth_of(asked, problem)}
-    return Request(
-        told.guides,
-        record={"problem": words},
-        notes=told.notes,
-        beside={name: value.expand(len(numbers), *value.shape) for name, value in beside.items()},
-    )
+    truth = {} if asked.truth is None else truth_of(asked.truth, problem)
+    beside = _for_all({**arrays, **told.sensors, **truth}, numbers)
+    return Request(told.guides, record={"problem": words}, notes=told.notes, beside=beside)
 
 
 class _Told:
@@ -346,44 +374,3 @@ class _Told:
 
 def _close(a: float, b: float) -> bool:
     return abs(a - b) <= 1e-6 * max(abs(a), abs(b)) + 1e-12
-
-
-# What samples are judged by ---------------------------------------------------------------------------
-
-
-def truth_of(asked: PoissonRequest, problem: Problem) -> dict[str, Tensor]:
-    """The true unknown, the true solution with its boundary nodes, or both, by name; a true unknown gives the solution.
-
-    Args:
-        asked: what was said.
-        problem: the equation.
-    """
-    if asked.truth is None:
-        return {}
-    equation, grid = problem.equation, problem.equation.grid
-    wanted = {"unknown": (equation.unknown,), "solution": ("solution",)}
-    if equation.unknown == "log_coefficient":
-        wanted["coefficient"] = ("coefficient",)
-    shapes = {grid.shape, grid.whole_shape}
-    read = read_fields(asked.truth, wanted, shapes)
-    if not read:
-        names = " and ".join(one for many in wanted.values() for one in many)
-        raise InputError(f"{asked.truth}: has none of {names}, by which samples could be judged")
-    found = {name: torch.from_numpy(array).double() for name, array in read.items()}
-    for name, field in found.items():
-        require_finite(field, f"{asked.truth}: {name}")
-    unknown = found.get("unknown")
-    if unknown is None and "coefficient" in found:
-        if bool((found["coefficient"] <= 0).any()):
-            raise InputError(f"{asked.truth}: coefficient is not positive everywhere")
-        unknown = found["coefficient"].log()
-    if unknown is not None:
-        field_of(unknown, grid.shape, f"{asked.truth}: {equation.unknown}")
-    solution = found.get("solution")
-    if solution is None:
-        assert unknown is not None
-        equation.require_compatible(unknown)
-        solution = equation.solution(unknown)
-    if tuple(solution.shape) != grid.whole_shape:
-        solution = grid.whole(solution)
-    return {**({f"{TRUTH}{equation.unknown}": unknown} if unknown is not None else {}), f"{TRUTH}solution": solution}

@@ -117,7 +117,8 @@ def sensors_of(value: Any, ndim: int, source: str = "sensors") -> Sensors:
     if not isinstance(value, Sensors):
         if not isinstance(value, tuple | list) or len(value) != 3:
             raise InputError(f"{source}: a {type(value).__name__}, expected a file, Sensors, or (points, values, std)")
-        value = Sensors(*value, source)
+        points, values, std = value
+        value = Sensors(points, values, std, source)
     if value.points.shape[1] != ndim:
         raise InputError(f"{value.source}: points of {value.points.shape[1]} axes, expected {ndim}")
     return value

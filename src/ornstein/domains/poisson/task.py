@@ -6,8 +6,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar, Literal
 
-import numpy as np
-import torch
 from torch import Tensor, nn
 
 from ...config import TrainConfig, require_in
@@ -21,15 +19,11 @@ from ...tasks.figures import Figure, Interactive, Metric
 from ...tasks.samples import Samples
 from ...tasks.task import Request, Task
 from ...training.datasets import Dataset
-from . import data, pairs, prior, surrogate
+from . import data, drawn, pairs, prior, requests, surrogate
+from .requests import PoissonRequest
 
 LEARNED: Mapping[str, ModuleType] = {"sources": prior, "solutions": surrogate}
 """Module by what is learned: its data, space, map, fields and network."""
-
-
-@dataclass(frozen=True)
-class PoissonRequest:
-    """Stand-in."""
 
 
 @dataclass(frozen=True)
@@ -101,13 +95,13 @@ class Poisson(Task):
         return _of(metadata["learns"]).fields(metadata).unconditional
 
     def request(self, asked: PoissonRequest, numbers: range, metadata: Mapping[str, Any]) -> Request:
-        return Request()
+        return requests.request(asked, numbers, metadata)
 
     def write(self, samples: Samples, folder: Path) -> None:
-        np.savez(folder / "samples.npz", x=samples.x.numpy())
+        drawn.write(samples, folder)
 
     def read(self, folder: Path, manifest: Mapping[str, Any]) -> tuple[State, Condition]:
-        return torch.from_numpy(np.load(folder / "samples.npz")["x"]), {}
+        return drawn.read(folder, manifest)
 
     def evaluate(self, samples: Samples) -> list[Metric]:
         return [Metric("rms", float(samples.x.std()), "closer", "root mean square")]

@@ -110,7 +110,7 @@ class Elliptic(Equation):
 
     @cached_property
     def factors(self) -> LU:
-        """K⁻¹ by a sparse LU factorisation, made when it is first used, or InputError for a resonance."""
+        """K⁻¹ by a sparse LU factorisation; InputError for a resonance."""
         return LU(self.matrix, self.singular, self._definite)
 
     @cached_property
@@ -125,7 +125,8 @@ class Elliptic(Equation):
 
     @cached_property
     def offset(self) -> Float[Tensor, "*grid"]:
-        return -self.linear(self.boundary[None])[0]
+        known, boundary = self.linear, self.boundary
+        return -known(boundary[None])[0] if bool(boundary.any()) else boundary
 
     def solution(self, unknown: Float[Tensor, "*batch_grid"]) -> Float[Tensor, "*batch_grid"]:
         self.grid.require(unknown, "the source")

@@ -28,8 +28,8 @@ class Faces(Operator):
         return any(map(any, self.ends))
 
     def coordinates(
-        self, known: Sequence[Float[Tensor, " n"]], borders: Sequence[tuple[float, float]]
-    ) -> tuple[Float[Tensor, " m"], ...]:
+        self, known: Sequence[Float[Tensor, " _"]], borders: Sequence[tuple[float, float]]
+    ) -> tuple[Float[Tensor, " _"], ...]:
         """Those along each axis, of the nodes and of the borders."""
         found = []
         for at, (low, high), border in zip(known, self.ends, borders, strict=True):

@@ -46,7 +46,7 @@ class Grid:
 
     Attributes:
         shape: unknowns along each axis of the array, (y, x) of a plane.
-        boundary: the sides, or a kind for all of them, such as "dirichlet".
+        boundary: the sides.
         lengths: of the domain along each axis of the array, in the user's unit; 1 if not given.
         origin: where each axis begins, in the same order and unit; 0 if not given.
     """
@@ -105,7 +105,7 @@ class Grid:
         return prod(self.spacing)
 
     @property
-    def coordinates(self) -> tuple[Float[Tensor, " n"], ...]:
+    def coordinates(self) -> tuple[Float[Tensor, " _"], ...]:
         """Of the unknowns along each axis of the array, float64, in the unit of the lengths."""
         first = {"sine": 1.0, "sine-cosine": 1.0, "fourier": 0.0, "cosine": 0.5, "cosine-sine": 0.5}
         each = zip(self.shape, self.spacing, self.basis.axes, self.domain, strict=True)
@@ -138,7 +138,7 @@ class Grid:
         return tuple(n + sum(width) for n, width in zip(self.shape, self.widths, strict=True))
 
     @property
-    def whole_coordinates(self) -> tuple[Float[Tensor, " n"], ...]:
+    def whole_coordinates(self) -> tuple[Float[Tensor, " _"], ...]:
         """Of a field with its boundary nodes, which lie on the border exactly, along each axis of the array."""
         found = []
         for at, (low, high), ends in zip(self.coordinates, self.widths, self.domain, strict=True):

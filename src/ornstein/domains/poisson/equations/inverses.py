@@ -5,9 +5,8 @@ Both are symmetric, compute in double precision, and can be differentiated and m
 
 from dataclasses import dataclass, field
 from math import prod
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -15,13 +14,7 @@ from torch import Tensor
 from ....guidance.operators import Operator
 from ....guidance.operators.base import once, require_axes
 from ....transforms import Separable
-
-
-@runtime_checkable
-class Solver(Protocol):
-    """K⁻¹ of rows."""
-
-    def solve(self, rows: Float[np.ndarray, "k n"]) -> Float[np.ndarray, "k n"]: ...
+from .solvers import Solver
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,6 +8,7 @@
 Of a singular K, whose null space are the constants, all give the solution of mean 0 for f − mean f.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -27,6 +28,15 @@ FACTORED = 200_000
 """The most unknowns whose matrix is factorised where nobody says how to solve; a plane of 450²."""
 RESONANT = 1e-10
 """An eigenvalue of less than this share of the largest counts as 0."""
+
+
+class Solver(ABC):
+    """K⁻¹ of a symmetric K."""
+
+    @abstractmethod
+    def solve(self, rows: Float[np.ndarray, "k n"]) -> Float[np.ndarray, "k n"]:
+        """φ of each row of f, float64."""
+
 
 # In waves ----------------------------------------------------------------------------------------------
 
@@ -84,21 +94,25 @@ def _half_odd(x: np.ndarray, axis: int, inverse: bool) -> np.ndarray:
 
 
 @dataclass(frozen=True, eq=False)
-class LU:
+class LU(Solver):
     """K⁻¹ by a sparse factorisation, made when it is first used.
 
     Attributes:
         matrix: K, a symmetric scipy.sparse matrix.
         singular: whether constants are its null space.
-        definite: whether K is known to be definite, or semi-definite; else it is pivoted.
+        definite: whether K is known to be definite, or semi-definite. Else it is factorised at once, with pivots, and
+            an eigenvalue near 0 is an InputError.
     """
 
     matrix: Any
     singular: bool = False
     definite: bool = True
 
+    def __post_init__(self) -> None:
+        if not self.definite:
+            _ = self._factors
+
     def solve(self, rows: Float[np.ndarray, "k n"]) -> Float[np.ndarray, "k n"]:
-        """φ of each row of f, float64."""
         if not self.singular:
             return self._factors.solve(np.ascontiguousarray(rows.T)).T
         return centred(self._factors.solve(np.ascontiguousarray(centred(rows).T)).T)
@@ -153,7 +167,7 @@ class Iterated:
 
 
 @dataclass(frozen=True, eq=False)
-class Multigrid:
+class Multigrid(Solver):
     """K⁻¹ by conjugate gradients with an algebraic multigrid V-cycle, for a definite or semi-definite K.
 
     Attributes:
@@ -167,7 +181,6 @@ class Multigrid:
     tol: float = 1e-12
 
     def solve(self, rows: Float[np.ndarray, "k n"]) -> Float[np.ndarray, "k n"]:
-        """φ of each row of f, float64."""
         return np.stack([self.iterated(row, None, self.tol * float(np.linalg.norm(row))).phi for row in rows])
 
     @cached_property

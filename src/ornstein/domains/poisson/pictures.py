@@ -6,9 +6,9 @@ from torch import Tensor
 from ...report import ensembles
 from ...tasks.figures import Figure
 from ...tasks.samples import Samples
-from .drawn import Solved, shared_of
-from .requests import TRUTH
 from .sensors import Sensors
+from .solutions import Solved, shared_of
+from .truths import TRUTH
 
 SHOWN = 3
 """Samples beside mean and spread."""

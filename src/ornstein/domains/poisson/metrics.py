@@ -1,0 +1,197 @@
+"""How samples of sources and solutions are judged: against the truth, by their equation, or by the data.
+
+With a truth its posterior mean, its spread and its intervals are judged, point by point of the grid, and the errors
+that go round are those of fields, ‖mean − truth‖ / ‖truth‖. Without one it is how well the equation, the boundary and
+the readings hold. Samples that nothing was said of are compared with the spectrum of the data.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ... import calibration
+from ...tasks.figures import Metric
+from ...tasks.samples import Samples
+from .factors import of_unknowns
+from .sensors import Sensors
+from .solutions import Solved, shared_of, solved_in, truths_of
+
+LEVELS = (0.5, 0.9)
+"""Of the intervals whose coverage is told, or the nearest that so many samples have."""
+_BANDS = 3
+_ASKED = ("source", "source_sensors", "coefficient_sensors", "solution_sensors", "bounds", "positive", "total")
+"""What changes the law of the samples."""
+
+
+def evaluate(samples: Samples) -> list[Metric]:
+    """All that can be said of these samples.
+
+    Args:
+        samples: of a model of this domain.
+    """
+    found = solved_in(samples)
+    judged = [] if found is None else [*_by_truth(samples, found), *of_readings(samples, found), *of_equation(found)]
+    if not any(samples.settings.get(name) for name in _ASKED):
+        judged += of_spectrum(samples)
+    return judged
+
+
+# Against the truth ------------------------------------------------------------------------------------
+
+
+def _by_truth(samples: Samples, found: Solved) -> list[Metric]:
+    drawn = {found.problem.equation.unknown: found.unknown, "solution": found.solution}
+    truths = truths_of(samples, found)
+    return [metric for name, truth in truths.items() for metric in against(name, truth, drawn[name])]
+
+
+def against(name: str, truth: Float[Tensor, "*grid"], members: Float[Tensor, "n *grid"]) -> list[Metric]:
+    """How far samples of a field are off its truth, and whether they know it.
+
+    Args:
+        name: of the field.
+        truth: of it.
+        members: samples of it, in the unit of the truth.
+    """
+    size, mean = truth.norm().clamp(min=1e-300), members.mean(0)
+    found = [
+        Metric(
+            f"{name}: relative error of the mean",
+            float((mean - truth).norm() / size),
+            "lower",
+            "relative L2 distance of the posterior mean from the truth",
+        ),
+        Metric(
+            f"{name}: relative error of a sample",
+            float((members - truth).flatten(1).norm(dim=1).mean() / size),
+            "lower",
+            "relative L2 distance of one sample from the truth, √2 times that of the mean where samples are right",
+        ),
+    ]
+    if len(members) < 2:
+        return found
+    y, x = truth.numpy()[None], members.numpy()[None]
+    estimates = [
+        calibration.crps(y, x),
+        calibration.spread_skill(y, x).ratio,
+        *dict.fromkeys(map(calibration.Ranks.of(y, x).coverage().near, LEVELS)),
+    ]
+    return found + [Metric(**{**one.metric, "name": f"{name}: {one.name}"}) for one in estimates]
+
+
+# By the equation and the readings ---------------------------------------------------------------------
+
+
+def of_equation(found: Solved) -> list[Metric]:
+    """How well the equation and the boundary hold, at worst, and how wide the solutions spread.
+
+    Args:
+        found: samples with their solutions.
+    """
+    reason = found.problem.equation.certificate.reason
+    bound = float(found.error_bound.max())
+    meaning = f"relative error of the worst solution on the grid, at most; by {reason}"
+    certified = [] if np.isnan(bound) else [Metric("certified error", bound, "lower", meaning)]
+    mean = found.solution.mean(0).norm().clamp(min=1e-300)
+    spread = found.solution.std(0).norm() / mean if len(found.solution) > 1 else None
+    return [
+        Metric(
+            "largest PDE residual",
+            float(found.residual.max()),
+            "lower",
+            "‖Lφ − ρ‖ of the worst sample, relative to that of φ = 0: 0 but for round-off where φ is solved for",
+        ),
+        Metric(
+            "largest boundary violation",
+            float(found.violation.max()),
+            "lower",
+            "the furthest any sample is off what Dirichlet sides say, in the unit of φ: 0 by construction",
+        ),
+        *certified,
+        *(
+            []
+            if spread is None
+            else [
+                Metric(
+                    "spread of the solution",
+                    float(spread),
+                    "closer",
+                    "standard deviation of φ over the size of its mean: what is not known of it",
+                )
+            ]
+        ),
+    ]
+
+
+def of_readings(samples: Samples, found: Solved) -> list[Metric]:
+    """How far samples are off each reading, in its own standard deviations.
+
+    Args:
+        samples: that were drawn.
+        found: they, with their solutions.
+    """
+    grid = found.problem.equation.grid
+    read: Mapping[str, Any] = {
+        "solution_sensors": lambda at: grid.interpolation(at)(found.whole),
+        "source_sensors": lambda at: of_unknowns(grid, at)(found.unknown),
+        "coefficient_sensors": lambda at: of_unknowns(grid, at)(found.unknown),
+    }
+    metrics = []
+    for name, table in shared_of(samples.condition).items():
+        if name in read:
+            sensors = Sensors.of_table(table)
+            off = (read[name](sensors.points) - sensors.values) / sensors.std
+            metrics.append(
+                Metric(
+                    f"misfit of the {name.replace('_', ' ')}",
+                    float(off.square().mean().sqrt()),
+                    "closer",
+                    "root mean square of sample − reading, in the reading's standard deviations",
+                    1.0,
+                    "right samples",
+                )
+            )
+    return metrics
+
+
+# By the data ------------------------------------------------------------------------------------------
+
+
+def of_spectrum(samples: Samples) -> list[Metric]:
+    """Mean, size and power of samples that nothing was said of, beside the data's.
+
+    Args:
+        samples: of a model of sources, as physical fields.
+    """
+    assert samples.origin is not None
+    metadata = samples.origin.metadata
+    if metadata.get("learns") != "sources":
+        return []
+    from .data import spectrum
+
+    known = spectrum(metadata)
+    x = (samples.x.detach().cpu().double() - metadata["mean"]) / metadata["std"]
+    variance = known.variance.double().reshape(x.shape[1:])
+    share = known.basis.forward(x).square() / variance
+    waves = known.basis.frequencies(tuple(x.shape[1:]))
+    edges = torch.quantile(waves.flatten(), torch.linspace(0, 1, _BANDS + 1, dtype=waves.dtype))
+    rms, n = x.square().flatten(1).mean(1).sqrt(), len(x)
+    found = [
+        _beside("mean of a sample", x.flatten(1).mean(1), 0.0, "of the field over the grid, in the data's spread"),
+        _beside("size of a sample", rms, float(variance.mean().sqrt()), "root mean square, in the data's spread"),
+    ]
+    for k in range(_BANDS):
+        inside = (waves >= edges[k]) & ((waves < edges[k + 1]) | (k == _BANDS - 1))
+        ratio, name = share[:, inside].mean(1), f"power of the {('longest', 'middle', 'shortest')[k]} waves"
+        found.append(_beside(name, ratio, 1.0, "over that of the data, of a third of all modes"))
+    return found if n > 1 else found[:2]
+
+
+def _beside(name: str, each: Float[Tensor, " n"], reference: float, meaning: str) -> Metric:
+    """The mean over samples with its standard error, beside the data's."""
+    error = float(each.std() / len(each) ** 0.5) if len(each) > 1 else None
+    return Metric(name, float(each.mean()), "closer", meaning, reference, "data", error)

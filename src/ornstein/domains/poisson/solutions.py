@@ -1,0 +1,129 @@
+"""Samples with their solutions, solved for in float64 sample by sample, and how well the equation holds in each.
+
+residual     ‖L_h φ − ρ‖ / ‖L_h 0 − ρ‖          which for a zero boundary is relative to ‖ρ‖
+bound        ‖φ − φ*‖ / ‖φ‖ ≤ ‖L_h φ − ρ‖ / (|λ|_min ‖φ‖)
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ...denoisers.base import Condition
+from ...tasks.samples import Samples
+from .equations import Darcy, Equation, Problem
+from .problems import SHARED, problem_of
+from .truths import TRUTH
+
+
+@dataclass(frozen=True, eq=False)
+class Solved:
+    """Samples with their solutions.
+
+    Attributes:
+        problem: the equation.
+        unknown: of each sample, float64, in its unit.
+        solution: of each, float64, in its unit, at the unknowns of the grid.
+        residual: of each, relative to that of φ = 0.
+        error_bound: certified, relative to ‖φ‖; NaN where there is none.
+    """
+
+    problem: Problem
+    unknown: Float[Tensor, "n *grid"]
+    solution: Float[Tensor, "n *grid"]
+    residual: Float[Tensor, " n"]
+    error_bound: Float[Tensor, " n"]
+
+    @classmethod
+    def of(cls, problem: Problem, unknown: Float[Tensor, "n *grid"], solution: Float[Tensor, "n *grid"]) -> "Solved":
+        """Of unknowns and what is taken for their solutions.
+
+        Args:
+            problem: the equation.
+            unknown: of each sample, in its unit.
+            solution: of each, in its unit, at the unknowns of the grid.
+        """
+        equation = problem.equation
+        missed = equation.residual(unknown, solution)
+        of_zero = equation.residual(unknown, torch.zeros_like(solution)).flatten(1).norm(dim=1)
+        size = solution.double().flatten(1).norm(dim=1)
+        relative = missed.flatten(1).norm(dim=1) / of_zero.clamp(min=1e-300)
+        bound = _bounds(equation, unknown, missed) / size.clamp(min=1e-300)
+        return cls(problem, unknown.double(), solution.double(), relative, bound)
+
+    @property
+    def whole(self) -> Float[Tensor, "n *whole"]:
+        """The solutions with their boundary nodes."""
+        return self.problem.equation.grid.whole(self.solution)
+
+    @property
+    def violation(self) -> Float[Tensor, " n"]:
+        """The largest deviation of each solution from what Dirichlet sides say, in its unit."""
+        grid = self.problem.equation.grid
+        free = grid.padding(torch.ones(1, *grid.shape))[0] > 0
+        return (self.whole - grid.rim).masked_fill(free, 0.0).flatten(1).abs().amax(1)
+
+
+def _bounds(
+    equation: Equation, unknown: Float[Tensor, "n *grid"], missed: Float[Tensor, "n *grid"]
+) -> Float[Tensor, " n"]:
+    """‖φ − φ*‖ at most; of Darcy's equation each sample has a matrix of its own."""
+    if not isinstance(equation, Darcy):
+        return equation.error_bound(missed)
+    each = zip(unknown, missed, strict=True)
+    return torch.cat([equation.at(u).error_bound(one[None]) for u, one in each])
+
+
+def solved(problem: Problem, fields: Float[Tensor, "n 1 *grid"]) -> Solved:
+    """A model's fields and their solutions.
+
+    Args:
+        problem: the equation, whose unknown is the model's field.
+        fields: samples of a model of sources.
+    """
+    unknown = problem.unknown(fields.double())[:, 0]
+    return Solved.of(problem, unknown, problem.equation.solution(unknown))
+
+
+def problem_in(samples: Samples) -> Problem | None:
+    """The problem that samples were drawn for; None of those that were drawn without a request."""
+    words = samples.settings.get("problem")
+    return None if words is None else problem_of(words, shared_of(samples.condition), "settings: problem")
+
+
+def solved_in(samples: Samples) -> Solved | None:
+    """The samples with their solutions; None of those that were drawn without a request.
+
+    A learned solver has drawn the solutions, of the source that all were given.
+    """
+    problem = problem_in(samples)
+    if problem is None:
+        return None
+    x = samples.x.detach().cpu()
+    if not _is_learned(samples):
+        return solved(problem, x)
+    source = shared_of(samples.condition)["given_source"].double()
+    return Solved.of(problem, source.expand(len(x), *source.shape), x[:, 0].double())
+
+
+def _is_learned(samples: Samples) -> bool:
+    return samples.origin is not None and samples.origin.metadata.get("learns") == "solutions"
+
+
+def shared_of(condition: Condition) -> dict[str, Tensor]:
+    """What all samples were given alike, name → array."""
+    return {name: value[0].detach().cpu() for name, value in condition.items() if SHARED.fullmatch(name)}
+
+
+def truths_of(samples: Samples, found: Solved) -> dict[str, Tensor]:
+    """What is true of the unknown and the solution, at the unknowns of the grid, so far as it is known.
+
+    Args:
+        samples: that were drawn.
+        found: they, with their solutions.
+    """
+    grid, shared = found.problem.equation.grid, shared_of(samples.condition)
+    inner = tuple(slice(low, low + n) for n, (low, _) in zip(grid.shape, grid.widths, strict=True))
+    each = {name.removeprefix(TRUTH): value for name, value in shared.items() if name.startswith(TRUTH)}
+    return {name: value[inner] if name == "solution" else value for name, value in each.items()}
