@@ -1,27 +1,16 @@
-"""The network of sources: a U-Net over one, two or three axes, told where on them it is."""
-
-from collections.abc import Mapping
-from typing import Any
+"""The network: a U-Net over one, two or three axes; of solutions one that is linear, as they are in their sources."""
 
 from ...networks.fields import Fields
+from ...networks.linear import LinearUNet
 from ...networks.unet import UNet, UNetConfig
 
 
-def fields(metadata: Mapping[str, Any]) -> Fields:
-    """What the network is told: where it is, as a source may be another near the border.
-
-    Args:
-        metadata: of the data.
-    """
-    axes = len(metadata["shape"]) - 1
-    return Fields(1, coordinates=True, borders=("symmetric",) * axes)
-
-
-def build(config: UNetConfig, metadata: Mapping[str, Any]) -> UNet:
+def network(config: UNetConfig, fields: Fields, learns: str) -> UNet | LinearUNet:
     """Fresh.
 
     Args:
         config: its size.
-        metadata: of the data.
+        fields: what it is told.
+        learns: "sources" or "solutions".
     """
-    return UNet(config, fields(metadata))
+    return LinearUNet(config, fields) if learns == "solutions" else UNet(config, fields)

@@ -30,7 +30,6 @@ from torch import Tensor
 from ...errors import InputError
 from ...guidance.maps import Residual
 from ...networks.fields import Fields
-from ...networks.linear import LinearUNet
 from ...roots import Spectral, power_law
 from ...spaces import Euclidean
 from ...training.datasets import Dataset
@@ -82,11 +81,6 @@ def map(config: Any, metadata: Mapping[str, Any]) -> Residual:
 def fields(metadata: Mapping[str, Any]) -> Fields:
     """What the network is told: the source, with nothing beyond the border, where the solution is 0."""
     return Fields(1, conditions={"source": 1}, borders=("zero",) * (len(metadata["shape"]) - 1))
-
-
-def network(config: Any, metadata: Mapping[str, Any]) -> LinearUNet:
-    """Fresh; linear in the state and the source."""
-    return LinearUNet(config.network, fields(metadata))
 
 
 # What is asked ----------------------------------------------------------------------------------------

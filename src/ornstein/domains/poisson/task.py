@@ -20,10 +20,11 @@ from ...tasks.samples import Samples
 from ...tasks.task import Request, Task
 from ...training.datasets import Dataset
 from . import data, drawn, pairs, prior, requests, surrogate
+from .network import network
 from .requests import PoissonRequest
 
 LEARNED: Mapping[str, ModuleType] = {"sources": prior, "solutions": surrogate}
-"""Module by what is learned: its data, space, map, fields and network."""
+"""Module by what is learned: its data, space, map and fields."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ class Poisson(Task):
         return _of(metadata["learns"]).map(config, metadata)
 
     def network(self, config: PoissonConfig, metadata: Mapping[str, Any]) -> nn.Module:
-        return _of(metadata["learns"]).network(config, metadata)
+        return network(config.network, _of(metadata["learns"]).fields(metadata), metadata["learns"])
 
     def unconditional(self, config: PoissonConfig, metadata: Mapping[str, Any]) -> Mapping[str, Tensor]:
         return _of(metadata["learns"]).fields(metadata).unconditional
