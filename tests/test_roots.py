@@ -45,6 +45,16 @@ def test_bases_are_orthonormal(axes: tuple[str, ...]) -> None:
     assert close(matrix_of(basis.inverse), waves.T)
 
 
+@pytest.mark.parametrize("basis", [Separable(("cosine", "sine")), Orthogonal(torch.linalg.qr(torch.randn(40, 40))[0])])
+def test_waves_keep_their_precision_where_networks_do_not(basis: Separable | Orthogonal) -> None:
+    """A training in bfloat16 is judged under autocast; a spectrum spans more orders than that has digits."""
+    x = torch.linspace(-1, 1, 80).reshape(2, 5, 8) ** 3
+    with torch.autocast("cpu", torch.bfloat16):
+        found = basis.forward(x)
+        assert (x[0] @ x[0].T).dtype == torch.bfloat16
+    assert torch.equal(found, basis.forward(x))
+
+
 def test_waves_along_each_axis_solve_the_laplacian_of_their_border() -> None:
     """Second differences with the border that a word stands for are diagonal in its waves."""
     n = 7

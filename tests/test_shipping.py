@@ -26,14 +26,13 @@ def test_the_table_has_errors_and_meanings() -> None:
     assert rows[2] == "| R@1 (higher is better) | 0.5 ± 0.01 | 0.25 ± 0.02 (real ones) | Found first. |"
 
 
-def test_a_loss_that_rose_again_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shipping, "machine", lambda: "a machine")
-    found = shipping.learned(LOG, 300, 400)
+def test_a_loss_that_rose_again_is_said() -> None:
+    found = shipping.learned(LOG, 300, 400, "a machine")
     loss = "validation loss\n0.3100 at step 200 (lowest: 0.2500 at step 100)"
     assert found == f"300 of 400 steps in 1.0 minutes on a machine; {loss}"
-    assert shipping.learned(LOG[:1], 100, 100).endswith("validation loss\n0.2500")
+    assert shipping.learned(LOG[:1], 100, 100, "a machine").endswith("validation loss\n0.2500")
     with pytest.raises(InputError, match="no row has a validation loss"):
-        shipping.learned(LOG[2:], 300, 300)
+        shipping.learned(LOG[2:], 300, 300, "a machine")
 
 
 @pytest.mark.slow
@@ -49,8 +48,17 @@ def test_each_request_has_its_table(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     folder = shipping.ship(run.parent)
     assert folder == tmp_path / "models" / "small"
     card = (folder / "card.md").read_text()
+    assert "CPU cores; validation loss" in card
     assert "`ornstein sample images/small --n 20`" in card
     assert "`ornstein sample images/small --n 10 --label 3`" in card
     assert card.count("| class agreement (higher is better) |") == 2
     assert len(runs.latest_metrics(folder)) == 6
     assert on.load("images/small").origin is not None
+
+
+def test_the_machine_is_that_of_the_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which need not be where the model is shipped from."""
+    meta = {"domain": "images", "name": "small", "step": 300, "config": {"train": {"steps": 300}}, "facts": {}}
+    monkeypatch.setattr(Images, "data_provenance", lambda self, metadata: "nothing")
+    assert "minutes on a GPU; validation loss" in shipping.card({**meta, "machine": "a GPU"}, "", LOG, "")
+    assert "minutes on a machine that its file does not name;" in shipping.card(meta, "", LOG, "")

@@ -14,6 +14,7 @@ All are real. A word an axis says what lies beyond its borders:
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from math import pi, prod
@@ -142,11 +143,11 @@ class Orthogonal(Basis):
 
     def forward(self, x: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
         self.require_fit(x.shape[1:])
-        return (x.flatten(1) @ self.matrix.to(x)).reshape(x.shape)
+        return _product(x.flatten(1), self.matrix.to(x)).reshape(x.shape)
 
     def inverse(self, coefficients: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
         self.require_fit(coefficients.shape[1:])
-        return (coefficients.flatten(1) @ self.matrix.to(coefficients).T).reshape(coefficients.shape)
+        return _product(coefficients.flatten(1), self.matrix.to(coefficients).T).reshape(coefficients.shape)
 
     def require_fit(self, shape: Sequence[int]) -> None:
         require_sizes(shape)
@@ -182,7 +183,14 @@ def require_sizes(shape: Any) -> None:
 
 def _along(matrix: Float[Tensor, "n n"], x: Tensor, place: int) -> Tensor:
     """The matrix times x along one axis."""
-    return (x.transpose(place, -1) @ matrix.T).transpose(place, -1)
+    return _product(x.transpose(place, -1), matrix.T).transpose(place, -1)
+
+
+def _product(a: Tensor, b: Tensor) -> Tensor:
+    """a b in their own precision, also where a network's products may be coarse: spectra span many orders."""
+    kind = a.device.type
+    with torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext():
+        return a @ b
 
 
 def _frequencies(word: str, n: int) -> Float[Tensor, " n"]:

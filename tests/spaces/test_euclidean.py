@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from ornstein import roots, transforms
 from ornstein.beliefs import Normal
 from ornstein.denoisers.oracles import GaussianComponents, Mixture
 from ornstein.errors import InputError
@@ -336,3 +337,17 @@ def test_tweedie_stays_in_the_space() -> None:
     moved = belief.cov(torch.rand(1, 4, 2, dtype=torch.float64))
     assert_close(moved, space.project(moved), 1e-12)
     assert moved.abs().max() > 0.01
+
+
+@pytest.mark.parametrize("coloured", [False, True])
+def test_a_spectrum_goes_where_the_states_are(coloured: bool) -> None:
+    """Numbers of the space are on the CPU, states on a GPU; the device "meta" refuses to mix them just as well."""
+    spectrum = roots.power_law((1, 6, 8), 3, transforms.periodic())
+    space = Euclidean((1, 6, 8), data_std=spectrum, noise_cov=spectrum if coloured else None)
+    x, moments = torch.zeros(2, 1, 6, 8, device="meta"), torch.zeros(2, device="meta")
+    with pytest.raises(RuntimeError, match="device"):
+        _ = x.double() * spectrum.variance
+    for t in (moments, 0.5):
+        belief = space.belief(space.inputs(x, t), x, t)
+        for found in (space.loss(belief, x, x, t), space.gaussian_cov(t, x)(x), space.step(x, belief, t, t).mean):
+            assert found.device == x.device

@@ -25,7 +25,7 @@ from ornstein.files import read_json
 from ornstein.guidance.factors import Energy
 from ornstein.locks import Lock
 from ornstein.tasks import drawing, keeping
-from ornstein.tasks.identity import identity, require_same
+from ornstein.tasks.identity import _digest, identity, require_same
 from ornstein.tasks.packing import pack, unpack
 from ornstein.tasks.requests import draw
 from ornstein.tasks.requests import drawing as stream_of
@@ -147,6 +147,17 @@ def test_only_the_same_draw_goes_on(model: Any, tmp_path: Path, monkeypatch: pyt
     with pytest.raises(InputError, match=r"drawn with torch = .*, asked for is '1.0'"):
         draw(model, ASKED, **SMALL, out=out, resume=True)
     assert counted(read_members(part_of(out))) == "3 of 5 samples are whole (1 to 3)"  # which no refusal changes
+
+
+def test_guides_may_hold_sparse_matrices(model: Any) -> None:
+    """Such as where sensors are: the same if their numbers are."""
+    dense = torch.tensor([[0.0, 1.0, 0.0], [2.0, 0.0, 3.0]])
+    identities = [
+        identity(model, ASKED, Request(start=matrix), {})["what was read of the request"]
+        for matrix in (dense.to_sparse_csr(), dense.to_sparse_csr(), (2 * dense).to_sparse_csr(), dense.to_sparse().T)
+    ]
+    assert identities[0] == identities[1]
+    assert len(set(identities)) == 3
 
 
 def test_every_folder_has_a_part(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -451,3 +462,9 @@ def test_a_file_that_cannot_be_read_is_named_not_the_folder(
         draw(model, ASKED, **SMALL, out=tmp_path / "out")
     assert error.value.filename == "seen.png"
     assert not list(tmp_path.iterdir())
+
+
+def test_sparse_matrices_are_told_apart_by_their_entries() -> None:
+    dense = torch.tensor([[0.0, 2.0], [3.0, 0.0]])
+    first, same, other = dense.to_sparse_csr(), dense.to_sparse_csr(), (2 * dense).to_sparse_csr()
+    assert _digest(first) == _digest(same) != _digest(other)

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ..config import to_toml, update
@@ -103,13 +102,14 @@ def table(metrics: Sequence[Metric]) -> str:
     return "\n".join(["| score | value | yardstick | what it means |", "|---|---|---|---|", *rows])
 
 
-def learned(log: Sequence[Mapping[str, float]], steps: int, planned: int) -> str:
+def learned(log: Sequence[Mapping[str, float]], steps: int, planned: int, machine: str) -> str:
     """How long it was trained, and the last and the lowest validation loss of the log; InputError if it has none.
 
     Args:
         log: the rows of the training log.
         steps: that were done.
         planned: steps of the recipe, which a training that was stopped does not reach.
+        machine: that did them.
     """
     validated = [row for row in log if "validation" in row]
     if not validated:
@@ -119,9 +119,7 @@ def learned(log: Sequence[Mapping[str, float]], steps: int, planned: int) -> str
     lowest = "" if best is last else f" (lowest: {best['validation']:.4f} at step {best['step']})"
     done = f"{steps}" if steps == planned else f"{steps} of {planned}"
     at = "" if last["step"] == steps else f" at step {last['step']}"
-    return (
-        f"{done} steps in {minutes:.1f} minutes on {machine()}; validation loss\n{last['validation']:.4f}{at}{lowest}"
-    )
+    return f"{done} steps in {minutes:.1f} minutes on {machine}; validation loss\n{last['validation']:.4f}{at}{lowest}"
 
 
 def card(meta: Mapping[str, Any], recipe: str, log: Sequence[Mapping[str, float]], scores: str) -> str:
@@ -135,24 +133,20 @@ def card(meta: Mapping[str, Any], recipe: str, log: Sequence[Mapping[str, float]
     """
     name = f"{meta['domain']}/{meta['name']}"
     rounds = "".join(f"- Round {k}: {told}.\n" for k, told in enumerate(meta.get("data", {}).get("rounds", ()), 1))
+    steps, machine = meta["config"]["train"]["steps"], meta.get("machine", "a machine that its file does not name")
     renewed = f"\nThe model made its own data in rounds; their evaluations of the energy are cumulative.\n\n{rounds}"
     return f"""# {name}
 
 Data: {task(meta["domain"]).data_provenance(meta["facts"])}.
 Weights: Apache-2.0. Made to show and test the engine; judge its scores below before any other use.
 
-Trained with `ornstein train {name}`: {learned(log, meta["step"], meta["config"]["train"]["steps"])}.
+Trained with `ornstein train {name}`: {learned(log, meta["step"], steps, machine)}.
 {renewed if rounds else ""}
 {scores}
 ```toml
 {recipe.strip()}
 ```
 """
-
-
-def machine() -> str:
-    """What the model was trained on, if shipped from where it was trained."""
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else f"{torch.get_num_threads()} CPU cores"
 
 
 if __name__ == "__main__":

@@ -262,7 +262,7 @@ class Euclidean(Space):
         assert isinstance(x_t, Tensor)
         alpha, sigma = self._levels(t, x_t)
         variance = self._variance(alpha, sigma)
-        skip, out = alpha * self._variances[0] / variance, sigma * self._deviation * variance**-0.5
+        skip, out = alpha * self._beside(alpha)[0] / variance, sigma * self._deviation(alpha) * variance**-0.5
         mean = self._filtered(skip, x_t) + self._filtered(out, require_shape(output, x_t.shape))
         return Normal(self.project(mean))
 
@@ -284,20 +284,26 @@ class Euclidean(Space):
     def _gaussian_variance(self, t: Time, like: Tensor) -> Tensor:
         """Cov[x₀ | x_t] of Gaussian data, coefficient by coefficient."""
         alpha, sigma = (torch.as_tensor(level, dtype=torch.float64) for level in self._levels(t, like))
-        data, noise = self._variances
+        data, noise = self._beside(alpha)
         return data * noise * sigma**2 / self._variance(alpha, sigma)
 
     def _variance(self, alpha: Any, sigma: Any) -> Any:
         """That of x_t, coefficient by coefficient."""
-        data, noise = self._variances
+        data, noise = self._beside(alpha)
         return alpha**2 * data + sigma**2 * noise
 
-    @cached_property
-    def _deviation(self) -> Tensor | float:
-        """√(variance of the data · variance of the noise), coefficient by coefficient."""
+    def _beside(self, level: Any) -> tuple[Tensor | float, Tensor | float]:
+        """The variances of data and noise on the device of a level of the noise."""
+        if not isinstance(level, Tensor):
+            return self._variances
+        data, noise = (one.to(level.device) if isinstance(one, Tensor) else one for one in self._variances)
+        return data, noise
+
+    def _deviation(self, level: Any) -> Tensor | float:
+        """√(variance of the data · variance of the noise), coefficient by coefficient, where `level` is."""
         if self.noise_cov is None and isinstance(self.data_std, float | int):
             return float(self.data_std)
-        data, noise = self._variances
+        data, noise = self._beside(level)
         return torch.as_tensor(data * noise).sqrt()
 
     def gaussian_law(self, t: Time, like: Float[Tensor, "batch ..."]) -> Gaussian | Structured:
@@ -349,8 +355,8 @@ class Euclidean(Space):
 
     def _weight(self, t: Time, like: Tensor) -> Tensor:
         self._require_times(t)
-        data, noise = self._variances
         snr = left(self.schedule.log_snr(as_time(t, like)).exp(), like)
+        data, noise = self._beside(snr)
         clean, snr = snr.isinf(), snr / noise
         weights = {
             "edm": snr + 1 / data,

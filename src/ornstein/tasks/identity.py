@@ -97,10 +97,14 @@ def _digest(value: Any) -> str:
 
 
 def _pieces(value: Any) -> Iterator[bytes]:
-    if isinstance(value, Tensor | np.ndarray):
+    if isinstance(value, Tensor) and value.layout is not torch.strided:
+        entries = value.detach().to_sparse_coo().coalesce()
+        yield from _pieces([list(value.shape), entries.indices(), entries.values()])
+    elif isinstance(value, Tensor | np.ndarray):
         array = value.detach().cpu() if isinstance(value, Tensor) else torch.from_numpy(np.ascontiguousarray(value))
         yield f"{array.dtype}{tuple(array.shape)}".encode()
-        yield array.contiguous().flatten().view(torch.uint8).numpy().tobytes() if array.numel() else b""
+        for part in _strided(array):
+            yield part.contiguous().flatten().view(torch.uint8).numpy().tobytes() if part.numel() else b""
     elif isinstance(value, Mapping):
         for name, inner in value.items():
             yield f"{name!r}:".encode()
@@ -111,6 +115,14 @@ def _pieces(value: Any) -> Iterator[bytes]:
             yield from _pieces(inner)
     else:
         yield repr(plain(value)).encode()
+
+
+def _strided(array: Tensor) -> list[Tensor]:
+    """The numbers of an array as they lie in memory: of a sparse one where it is not 0, and what it is there."""
+    if array.layout == torch.strided:
+        return [array]
+    found = array.to_sparse_coo().coalesce()
+    return [found.indices(), found.values()]
 
 
 _DEEP = 8

@@ -40,6 +40,11 @@ def _accelerator(config: TrainConfig) -> str:
     return "cuda" if config.device != "cpu" and torch.cuda.is_available() else "cpu"
 
 
+def machine_of(config: TrainConfig) -> str:
+    """The name of the GPU that is trained on, or how many cores."""
+    return torch.cuda.get_device_name() if _accelerator(config) == "cuda" else f"{torch.get_num_threads()} CPU cores"
+
+
 def precision_of(config: TrainConfig) -> str:
     """The arithmetic of the network: what the configuration says, or with "auto" what is fast on this machine."""
     if config.precision != "auto":

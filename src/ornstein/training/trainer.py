@@ -27,7 +27,7 @@ from ..locks import Lock
 from . import checkpoints, metrics, resuming
 from .batches import learning_rate
 from .datasets import Dataset
-from .devices import fabric_of, precision_of
+from .devices import fabric_of, machine_of, precision_of
 from .feeding import Batch, Feed, Trained
 from .stopping import on_signals
 
@@ -71,7 +71,7 @@ class Trainer:
         """
         self.config, self.folder, self.progress = config, folder, progress
         self.precision = precision_of(config)
-        self.meta = {**meta, "precision": self.precision}
+        self.meta = {**meta, "precision": self.precision, "machine": machine_of(config)}
         self.fabric = fabric_of(config)
         self.feed = Feed(model, data, validation, config, self.fabric)
         self.network = model.network

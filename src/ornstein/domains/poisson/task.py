@@ -19,7 +19,7 @@ from ...tasks.figures import Figure, Interactive, Metric
 from ...tasks.samples import Samples
 from ...tasks.task import Request, Task
 from ...training.datasets import Dataset
-from . import data, drawn, pairs, prior, requests, surrogate
+from . import data, drawn, metrics, pairs, prior, requests, surrogate
 from .network import network
 from .requests import PoissonRequest
 
@@ -105,10 +105,10 @@ class Poisson(Task):
         return drawn.read(folder, manifest)
 
     def evaluate(self, samples: Samples) -> list[Metric]:
-        return [Metric("rms", float(samples.x.std()), "closer", "root mean square")]
+        return metrics.evaluate(samples)
 
     def figures(self, samples: Samples) -> Sequence[Figure | Interactive]:
-        return []
+        return drawn.figures(samples)
 
 
 def _of(learns: str) -> ModuleType:
