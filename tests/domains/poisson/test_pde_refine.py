@@ -7,8 +7,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from ornstein.domains.poisson.equations import Boundary, Elliptic, Grid, Side, refine
+from ornstein.domains.poisson.equations import Boundary, Darcy, Elliptic, Grid, Side, refine
+from ornstein.domains.poisson.equations.inverses import Solved
+from ornstein.domains.poisson.equations.solvers import FACTORED, Multigrid
 from ornstein.errors import InputError
+from ornstein.testing import check_operator
 
 KINDS = ["dirichlet", "neumann"]
 
@@ -107,6 +110,21 @@ def test_a_good_guess_saves_iterations_and_noise_may_not() -> None:
     rough = refine(equation, true + 0.1 * true.abs().max() * torch.randn(1, 24, 24).double(), rho)
     assert rough.saved.item() <= 0
     assert rough.converged.item()
+
+
+@pytest.mark.parametrize("word", ["dirichlet", "neumann"])
+def test_beyond_a_size_multigrid_takes_over(word: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    grid, side = Grid((6, 5), Boundary.of(Side(word, 0.5), 2)), torch.rand(6, 5).double()
+    rho = torch.randn(2, 6, 5).double()
+    rho = rho - rho.mean((1, 2), keepdim=True) + Elliptic(grid).boundary.mean()
+    expected = Elliptic(grid, 0.5 + side).solution(rho), Darcy(grid, rho[0]).solution(side)
+    monkeypatch.setitem(FACTORED, 2, 10)
+    equation = Elliptic(grid, 0.5 + side)
+    assert isinstance(equation.linear, Solved)
+    assert isinstance(equation.linear.solver, Multigrid)
+    assert (equation.solution(rho) - expected[0]).abs().max() < 1e-10
+    assert (Darcy(grid, rho[0]).solution(side) - expected[1]).abs().max() < 1e-10
+    assert check_operator(equation.linear, (1, 6, 5), tolerance=1e-9) == 11
 
 
 def test_what_cannot_be_reached_is_said() -> None:

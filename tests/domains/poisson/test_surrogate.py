@@ -4,7 +4,7 @@ A perfect network, one that believes in A⁻¹ρ, gives the solution of the dire
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from torch import Tensor
 import ornstein as on
 from ornstein import InputError
 from ornstein.beliefs import Belief
+from ornstein.config import TrainConfig
 from ornstein.denoisers.base import Condition, Denoiser, Traits
 from ornstein.domains.poisson import pairs, surrogate
 from ornstein.domains.poisson.equations import Boundary, Elliptic, Equation, Grid, Side
@@ -23,6 +24,7 @@ from ornstein.domains.poisson.task import Poisson, PoissonConfig
 from ornstein.files import require
 from ornstein.networks.unet import UNetConfig
 from ornstein.states import State, Time
+from ornstein.tasks import runs
 from worlds import rejected
 
 GRID, NAMES = (16, 16), ("left", "right", "bottom", "top")
@@ -220,3 +222,30 @@ def test_other_pairs_are_refused(tmp_path: Path, changed: dict[str, Any], messag
 def test_mixed_sources_are_of_solutions_alone() -> None:
     with pytest.raises(InputError, match="data is 'mixed', which is for learns = solutions"):
         PoissonConfig(data="mixed")
+
+
+def error(model: Any, metadata: dict[str, Any]) -> float:
+    source = sources(24)
+    given = surrogate.conditions_of(plate(ZERO), source, metadata)
+    found, exact = on.sample(model, 24, condition=given, **surrogate.DEFAULTS).x, plate(ZERO).solution(source)
+    return float(((found - exact).flatten(1).norm(dim=1) / exact.flatten(1).norm(dim=1)).mean())
+
+
+@pytest.mark.slow
+def test_a_training_heads_for_the_solution_and_the_spread_falls_with_the_error(tmp_path: Path) -> None:
+    """Of sources of all kinds; the twin has hardly begun."""
+    train = TrainConfig(
+        steps=200, batch_size=4, learning_rate=3e-3, warmup=50, ema=0.98, condition_dropout=0.0, plan=(), log_every=100
+    )
+    config = replace(CONFIG, network=UNetConfig(8, (1, 2, 2), 2, ()), train=train)
+
+    def assert_learned(config: PoissonConfig, folder: str) -> None:
+        model: Any = on.load(runs.train("poisson", "tiny", config, tmp_path / folder))
+        assert error(model, model.origin.metadata) < 0.2
+        one = sources(1).expand(16, -1, -1, -1)
+        given = surrogate.conditions_of(plate(ZERO), one, model.origin.metadata)
+        found = on.sample(model, 16, condition=given, **surrogate.DEFAULTS).x
+        assert found.std(0).norm() / found.mean(0).norm() < 0.2
+
+    assert_learned(config, "right")
+    rejected(assert_learned, replace(config, train=replace(train, steps=10)), "short")

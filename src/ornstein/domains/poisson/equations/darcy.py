@@ -108,13 +108,14 @@ class Darcy(Equation):
     def _solvers(self, u: Tensor) -> list[Any]:
         """K⁻¹ of each sample, kept until another coefficient comes: a gradient asks for the same again."""
         rows = u.detach().cpu().reshape(-1, *self.grid.shape)
-        if "u" not in self._kept or not torch.equal(self._kept["u"], rows):
+        last = self._kept.get("last")
+        if last is None or not torch.equal(last[0], rows):
             _require_coefficient(rows)
             weights = [part.numpy() for part in faces(self.grid, rows.exp())]
             each = [matrix(self.grid, [part[k] for part in weights]) for k in range(len(rows))]
             kind = LU if small(self.grid.shape) else Multigrid
-            self._kept.update(u=rows.clone(), solvers=[kind(one, self.singular) for one in each])
-        return self._kept["solvers"]
+            last = self._kept["last"] = rows.clone(), [kind(one, self.singular) for one in each]
+        return last[1]
 
     def _source(self, like: Tensor) -> Tensor:
         return self.source.to(like).expand_as(like)  # pyright: ignore[reportAttributeAccessIssue]

@@ -6,6 +6,7 @@ Between two cells w = 2 a b/(a + b), which keeps the flux through a jump of a ri
 Between a cell and a Dirichlet node w is the a of the cell; through a Neumann side F is what is given.
 """
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,31 +26,17 @@ def faces(grid: Grid, a: Float[Tensor, "*batch_grid"]) -> list[Tensor]:
     Args:
         a: of the cells, positive; axes before those of the grid stay as they are.
     """
-    found = []
-    for axis, (low, high) in enumerate(grid.boundary.kinds, start=-grid.ndim):
-        first, last = _ends(a, axis)
-        inner = _harmonic(*_neighbours(a, axis))
-        closed = _harmonic(last, first)
-        ends = {"dirichlet": (first, last), "neumann": (0 * first, 0 * last), "periodic": (closed, closed)}
-        found.append(torch.cat([ends[low][0], inner, ends[high][1]], axis))
-    return found
+    return _across(grid, (a,), lambda low, high: 2 * low[0] * (high[0] / (low[0] + high[0])))
 
 
 def slopes(grid: Grid, a: Float[Tensor, "*batch_grid"], along: Float[Tensor, "*batch_grid"]) -> list[Tensor]:
     """By how much `faces` changes as a changes along a direction."""
-    found = []
-    for axis, (low, high) in enumerate(grid.boundary.kinds, start=-grid.ndim):
-        (first, last), (first_moved, last_moved) = _ends(a, axis), _ends(along, axis)
-        pair, moved = _neighbours(a, axis), _neighbours(along, axis)
-        inner = _harmonic_slope(*pair, *moved)
-        closed = _harmonic_slope(last, first, last_moved, first_moved)
-        ends = {
-            "dirichlet": (first_moved, last_moved),
-            "neumann": (0 * first, 0 * last),
-            "periodic": (closed, closed),
-        }
-        found.append(torch.cat([ends[low][0], inner, ends[high][1]], axis))
-    return found
+
+    def between(low: Sequence[Tensor], high: Sequence[Tensor]) -> Tensor:
+        total = low[1] + high[1]
+        return 2 * ((high[1] / total) ** 2 * low[0] + (low[1] / total) ** 2 * high[0])
+
+    return _across(grid, (along, a), between)
 
 
 def divergence(
@@ -65,22 +52,11 @@ def divergence(
     total = torch.zeros_like(phi)
     each = zip(range(-grid.ndim, 0), grid.spacing, grid.boundary.kinds, grid.values, strict=True)
     for (axis, h, kinds, values), weights in zip(each, w, strict=True):
-        size = weights.shape[axis] - 1
-        first, last = _ends(phi, axis)
-        below, above = (value.to(phi) * float(boundary) for value in values)
-        w_low, w_high = _ends(weights, axis)
-        inner = weights.narrow(axis, 1, size - 1) * phi.diff(dim=axis) / h
-        low = {
-            "dirichlet": lambda: w_low * (first - below) / h,  # noqa: B023
-            "neumann": lambda: -below.expand_as(first),  # noqa: B023
-            "periodic": lambda: w_low * (first - last) / h,  # noqa: B023
-        }[kinds[0]]()
-        high = {
-            "dirichlet": lambda: w_high * (above - last) / h,  # noqa: B023
-            "neumann": lambda: above.expand_as(last),  # noqa: B023
-            "periodic": lambda: w_high * (first - last) / h,  # noqa: B023
-        }[kinds[1]]()
-        total = total + torch.cat([low, inner, high], axis).diff(dim=axis) / h
+        given = [value.to(phi) * float(boundary) for value in values]
+        cells, ends = _ends(phi, axis), _ends(weights, axis)
+        out = [_outwards(kinds[k], ends[k], cells[k], cells[1 - k], given[k], h) for k in (0, 1)]
+        inner = weights.narrow(axis, 1, weights.shape[axis] - 2) * phi.diff(dim=axis) / h
+        total = total + torch.cat([-out[0], inner, out[1]], axis).diff(dim=axis) / h
     return total
 
 
@@ -109,12 +85,26 @@ def matrix(grid: Grid, w: list[np.ndarray], c: float = 0.0) -> Any:
     return sparse.csr_matrix((np.concatenate([*values, diagonal.ravel()]), at), shape=(index.size, index.size))
 
 
-def _harmonic(a: Tensor, b: Tensor) -> Tensor:
-    return 2 * a * (b / (a + b))
+def _across(
+    grid: Grid, fields: tuple[Tensor, ...], between: Callable[[Sequence[Tensor], Sequence[Tensor]], Tensor]
+) -> list[Tensor]:
+    """What lies between neighbours, across each axis; at Dirichlet sides the first field, at Neumann sides 0."""
+    found = []
+    for axis, kinds in enumerate(grid.boundary.kinds, start=-grid.ndim):
+        first, last = zip(*(_ends(field, axis) for field in fields), strict=True)
+        low, high = zip(*(_neighbours(field, axis) for field in fields), strict=True)
+        ends = []
+        for kind, cell in zip(kinds, (first[0], last[0]), strict=True):
+            ends.append(between(last, first) if kind == "periodic" else cell if kind == "dirichlet" else 0 * cell)
+        found.append(torch.cat([ends[0], between(low, high), ends[1]], axis))
+    return found
 
 
-def _harmonic_slope(a: Tensor, b: Tensor, da: Tensor, db: Tensor) -> Tensor:
-    return 2 * ((b / (a + b)) ** 2 * da + (a / (a + b)) ** 2 * db)
+def _outwards(kind: str, w: Tensor, cell: Tensor, opposite: Tensor, given: Tensor, h: float) -> Tensor:
+    """The flux through one end of an axis."""
+    if kind == "neumann":
+        return given.expand_as(cell)
+    return w * ((opposite if kind == "periodic" else given) - cell) / h
 
 
 def _ends(x: Tensor, axis: int) -> tuple[Tensor, Tensor]:
