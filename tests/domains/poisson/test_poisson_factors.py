@@ -181,3 +181,9 @@ def test_what_cannot_be_known_is_named(make: Callable[[Problem], object], said: 
     with pytest.raises(InputError) as error:
         make(problems(SIDES[0])[0])
     assert said in str(error.value)
+
+
+def test_readings_that_contradict_the_equation_are_said_to() -> None:
+    factor = factors.solution_sensors(_Line().problem, ([[0.25]], [0.3], 0.01))
+    with pytest.raises(InputError, match="they may contradict the source"):
+        factor.operator(torch.full((1, 1, 9), 1e4, dtype=torch.float64))

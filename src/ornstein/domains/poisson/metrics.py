@@ -106,7 +106,7 @@ def of_equation(found: Solved) -> list[Metric]:
     """
     reason = found.problem.equation.certificate.reason
     bound = float(found.error_bound.max())
-    meaning = f"relative error of the worst solution on the grid, at most, but for round-off; by {reason}"
+    meaning = f"relative error of the worst solution on the grid, at most, round-off included; by {reason}"
     certified = [] if np.isnan(bound) else [Metric("certified error", bound, "lower", meaning)]
     mean = found.solution.mean(0).norm().clamp(min=1e-300)
     spread = found.solution.std(0).norm() / mean if len(found.solution) > 1 else None

@@ -37,8 +37,8 @@ class PoissonRequest:
         lengths: of the domain, x first, in your unit of length; 1 each if not given.
         origin: where the domain begins, x first, in that unit; 0 each if not given.
         coefficient: a, or the diffusivity of heat (length² over time): a number, or for a a file; 1 if not given.
-        screening: κ of the screened equation, 1 / length, for a = 1; κ² in the unit of a / length².
-        wavenumber: k of Helmholtz' equation, rad / length, for a = 1.
+        screening: κ of the screened equation, 1 / length where a is 1; else κ² is in the unit of a / length².
+        wavenumber: k of Helmholtz' equation, rad / length where a is 1; else k² is in the unit of a / length².
         time: after which the heat is looked at, in the unit of time that the diffusivity has.
         mean: of the unknown where the model's field is 0, in its unit (of darcy that of log a); 0 if not given.
         scale: of the unknown, mean + scale · the model's field, likewise; 1 if not given.
