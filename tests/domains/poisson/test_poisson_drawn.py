@@ -282,3 +282,12 @@ def test_sources_that_no_solution_has_stay_as_they_are() -> None:
     right = torch.full((1, 1, *SHAPE), 4.0)  # the flux of 1 through four sides
     assert solutions.solved(problem, right * (1 + 1e-7)).residual < 1e-12
     assert solutions.solved(problem, right * 1.1).residual > 0.01
+
+
+def test_what_is_known_for_sure_has_an_error_and_no_spread(tmp_path: Path) -> None:
+    rho = np.random.default_rng(0).normal(size=(6, 5))
+    np.savez(tmp_path / "t.npz", source=rho)
+    of = samples(torch.tensor(rho).float().expand(3, 1, 6, 5), PoissonRequest(truth=tmp_path / "t.npz"))
+    names = [metric.name for metric in metrics.evaluate(of) if metric.name.startswith(("source", "solution"))]
+    assert names == ["source: relative error of the mean", "solution: relative error of the mean"]
+    assert all(np.isfinite(metric.value) for metric in metrics.evaluate(of))

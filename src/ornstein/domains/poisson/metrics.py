@@ -84,8 +84,8 @@ def against(name: str, truth: Float[Tensor, "*grid"], members: Float[Tensor, "n 
             "relative L2 distance of one sample from the truth, √2 times that of the mean where samples are right",
         ),
     ]
-    if len(members) < 2:
-        return found
+    if len(members) < 2 or bool((members == members[:1]).all()):  # what is known has no spread to judge
+        return found[:1]
     y, x = truth.numpy()[None], members.numpy()[None]
     estimates = [
         calibration.crps(y, x),

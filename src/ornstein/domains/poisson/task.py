@@ -110,6 +110,9 @@ class Poisson(Task):
     def figures(self, samples: Samples) -> Sequence[Figure | Interactive]:
         return drawn.figures(samples)
 
+    def judge_few(self, samples: Samples) -> list[Metric]:
+        return metrics.evaluate(samples)
+
 
 def _of(learns: str) -> ModuleType:
     """What knows how this is learned."""
