@@ -147,3 +147,15 @@ def test_samples_of_their_own_are_drawn_one_by_one_and_are_no_population() -> No
         on.sample(world & each, n=3, steps=2, exact="particles")
     with pytest.raises(on.InputError, match="Interpolation is of 3 samples, found a batch of 2"):
         on.sample(world & each, n=2, steps=2)
+
+
+def test_what_is_measured_a_million_times_more_closely_than_believed_is_kept_in_single_precision() -> None:
+    """Strongly correlated readings, whose S in single precision is no positive matrix any more."""
+    spectrum = on.roots.power_law((16, 16), 6, on.transforms.Separable(("cosine", "cosine")))
+    world = on.oracles.gaussian_field(spectrum, noise_cov=spectrum)
+    truth, places = world.draw(on.Keys.of(0, 1)), 14 * torch.rand(100, 2, generator=torch.Generator().manual_seed(0))
+    read = on.operators.Interpolation(places, (16, 16))
+    std = 1e-6 * float(truth.std())
+    found = on.sample(world & on.Measurement(read(truth)[0], read, std), 4, steps=4).x
+    assert (read(found) - read(truth)).abs().max() < 1e-6 * truth.abs().max()  # of single precision
+    assert found.std(0).max() > 0.1 * truth.std()

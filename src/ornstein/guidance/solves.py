@@ -297,11 +297,16 @@ class Remaining:
 
 
 def _shared(white: Operator, residual: Tensor, cov: Rooted) -> tuple[Tensor, Tensor, Covariance]:
-    """The same where C and A are those of every sample: S is one matrix, whose Cholesky root is taken."""
-    system = Factored(torch.linalg.cholesky(formed(white, cov, residual)), residual)
-    weights = system(residual)
-    value = -0.5 * (per_sample_sum(residual.double() * weights) + system.determinant().log_det)
-    return value, cov(white.adjoint(weights)), SharedRemaining(cov, white, system)
+    """The same where C and A are those of every sample: S is one matrix, whose Cholesky root is taken.
+
+    All in double precision: of what is measured far more closely than it is believed, S⁻¹ r and C Aᵀ S⁻¹ r are small
+    differences of large numbers.
+    """
+    exact = residual.double()
+    system = Factored(torch.linalg.cholesky(formed(white, cov, exact)), exact)
+    weights = system(exact)
+    value = -0.5 * (per_sample_sum(exact * weights) + system.determinant().log_det)
+    return value, cov(white.adjoint(weights)).to(residual), SharedRemaining(cov, white, system)
 
 
 class SharedRemaining(Downdated):
@@ -320,7 +325,7 @@ class SharedRemaining(Downdated):
             object.__setattr__(self, name, part)
 
     def __call__(self, v: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
-        return _left(self.before, self._white, self._system, v)
+        return _left(self.before, self._white, self._system, v.double()).to(v)
 
     @property
     def batch(self) -> int:

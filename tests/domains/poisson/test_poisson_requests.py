@@ -68,6 +68,8 @@ def test_a_problem_is_made_again_from_words_and_arrays(tmp_path: Path) -> None:
         assert again.solution(x).equal(whole.solution(x))
     with pytest.raises(InputError, match="has no array 'boundary_left'"):
         made_again(words, {})
+    with pytest.raises(InputError, match="array 'given_source' is another one"):
+        made_again(words, {name: value[0] + 1e-9 * (name == "given_source") for name, value in found.beside.items()})
     for name, wrong in (("equation", "wave"), ("lengths", [1.0]), ("shape", [4]), ("mean", "0")):
         with pytest.raises(InputError):
             made_again({**words, name: wrong}, {name: value[0] for name, value in found.beside.items()})

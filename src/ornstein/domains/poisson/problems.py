@@ -1,11 +1,13 @@
 """Problems in words and arrays: what a request says of an equation, what a manifest keeps of it, and back.
 
 Words are JSON values, in the order of an array's axes; a number that is a whole field instead is null there, and an
-array of its own beside them. Together they make the problem anew, without the files that were asked with.
+array of its own beside them, whose digest is among the words. Together they make the problem anew, without the files
+that were asked with; and what was begun with other files is not gone on with.
 """
 
 import re
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import Any
 
 import torch
@@ -29,6 +31,7 @@ SCHEMA: Mapping[str, Any] = {
     "time?": _LENGTH,
     "mean": float,
     "scale": _LENGTH,
+    "arrays": {str: str},
 }
 """Of the words, as they stand in a manifest."""
 
@@ -37,6 +40,12 @@ SHARED = re.compile(r"boundary_(left|right|bottom|top|front|back)|coefficient|gi
 
 Arrays = Mapping[str, Tensor]
 Words = Mapping[str, Any]
+
+
+def digest(array: Tensor) -> str:
+    """Of an array's shape and its numbers in double precision."""
+    numbers = array.detach().cpu().double().contiguous().numpy()
+    return sha256(repr(numbers.shape).encode() + numbers.tobytes()).hexdigest()[:16]
 
 
 def boundary_name(side: str) -> str:
@@ -70,7 +79,8 @@ def words_of(problem: Problem, kind: str) -> tuple[dict[str, Any], dict[str, Ten
         "scale": float(problem.scale),
     }
     own, beside = _of_equation(equation)
-    return {**words, **own}, {**arrays, **beside}
+    arrays |= beside
+    return {**words, **own, "arrays": {name: digest(array) for name, array in arrays.items()}}, arrays
 
 
 def _of_equation(equation: Equation) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -95,6 +105,11 @@ def problem_of(words: Words, arrays: Arrays, where: object = "problem") -> Probl
         where: the words stand, for the error.
     """
     require(words, SCHEMA, where)
+    for name, known in words["arrays"].items():
+        if name not in arrays:
+            raise InputError(f"{where}: has no array {name!r}, which it is said to be of")
+        if digest(arrays[name]) != known:
+            raise InputError(f"{where}: array {name!r} is another one than that which it is said to be of")
     ndim = len(words["shape"])
     if not 1 <= ndim <= 3 or any(len(words[name]) != ndim for name in ("sides", "lengths", "origin")):
         raise InputError(f"{where}: of {ndim} axes, expected 1 to 3 and as many sides, lengths and origins")
