@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import mkdtemp
 from types import ModuleType
 from typing import Any, ClassVar, Literal
 
@@ -19,7 +20,7 @@ from ...tasks.figures import Figure, Interactive, Metric
 from ...tasks.samples import Samples
 from ...tasks.task import Request, Task
 from ...training.datasets import Dataset
-from . import data, drawn, metrics, pairs, prior, requests, surrogate
+from . import data, drawn, examples, metrics, pairs, prior, requests, surrogate
 from .network import network
 from .requests import PoissonRequest
 
@@ -68,7 +69,7 @@ class Poisson(Task):
     summary = "fields and their sources under an equation (Poisson, Helmholtz, Darcy, heat), from what is known of both"
     config = PoissonConfig
     request_type = PoissonRequest
-    n_evaluate = 200
+    n_evaluate = 64
     n_tour = 16
     n_glance = 4
     seconds = 10.0
@@ -107,8 +108,29 @@ class Poisson(Task):
     def evaluate(self, samples: Samples) -> list[Metric]:
         return metrics.evaluate(samples)
 
+    def judged_on(self, metadata: Mapping[str, Any]) -> Sequence[tuple[PoissonRequest, int]]:
+        """Draws of a prior as they are, and given sensors of a source and of its solution; a solver, one source."""
+        if metadata["data"] == "file":  # nothing is known of such sources but these themselves
+            return super().judged_on(metadata) if metadata["learns"] == "sources" else []
+        folder = examples.write(_law(metadata), Path(mkdtemp(prefix="ornstein-")), metadata["shape"][1:])
+        truth = folder / examples.TRUTH
+        if metadata["learns"] == "solutions":
+            return [(PoissonRequest(source=truth, truth=truth), self.n_evaluate)]
+        seen = ({f"{name}_sensors": folder / file} for name, file in examples.SENSORS.items())
+        requests = (PoissonRequest(), *(PoissonRequest(**said, truth=truth) for said in seen))
+        return [(asked, self.n_evaluate) for asked in requests]
+
+    def judged_files(self, metadata: Mapping[str, Any]) -> str:
+        shape = " ".join(map(str, metadata["shape"][1:]))
+        return f"python -m ornstein.domains.poisson.examples {_law(metadata)} . {shape}"
+
     def figures(self, samples: Samples) -> Sequence[Figure | Interactive]:
         return drawn.figures(samples)
+
+
+def _law(metadata: Mapping[str, Any]) -> str:
+    """Of the sources that a model is judged on."""
+    return metadata["data"] if metadata["data"] in data.MADE else "discs"
 
 
 def _of(learns: str) -> ModuleType:
