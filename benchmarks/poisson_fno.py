@@ -105,6 +105,7 @@ def train(
     with Ahead(lambda step: data.batch((step * size.batch + torch.arange(size.batch)) % RECORDS)) as batch:
         while (done := (clock() - started) / (60 * minutes)) < 1:
             phi, given = batch(steps)
+            assert isinstance(phi, Tensor)
             loss = relative(operator, given["source"][:, 0].to(device), phi[:, 0].to(device))
             for group in optimiser.param_groups:
                 group["lr"] = size.rate * cycle(done)

@@ -25,7 +25,7 @@ from ornstein.files import read_json
 from ornstein.guidance.factors import Energy
 from ornstein.locks import Lock
 from ornstein.tasks import drawing, keeping
-from ornstein.tasks.identity import identity, require_same
+from ornstein.tasks.identity import _digest, identity, require_same
 from ornstein.tasks.packing import pack, unpack
 from ornstein.tasks.requests import draw
 from ornstein.tasks.requests import drawing as stream_of
@@ -462,3 +462,9 @@ def test_a_file_that_cannot_be_read_is_named_not_the_folder(
         draw(model, ASKED, **SMALL, out=tmp_path / "out")
     assert error.value.filename == "seen.png"
     assert not list(tmp_path.iterdir())
+
+
+def test_sparse_matrices_are_told_apart_by_their_entries() -> None:
+    dense = torch.tensor([[0.0, 2.0], [3.0, 0.0]])
+    first, same, other = dense.to_sparse_csr(), dense.to_sparse_csr(), (2 * dense).to_sparse_csr()
+    assert _digest(first) == _digest(same) != _digest(other)

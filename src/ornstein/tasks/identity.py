@@ -97,7 +97,10 @@ def _digest(value: Any) -> str:
 
 
 def _pieces(value: Any) -> Iterator[bytes]:
-    if isinstance(value, Tensor | np.ndarray):
+    if isinstance(value, Tensor) and value.layout is not torch.strided:
+        entries = value.detach().to_sparse_coo().coalesce()
+        yield from _pieces([list(value.shape), entries.indices(), entries.values()])
+    elif isinstance(value, Tensor | np.ndarray):
         array = value.detach().cpu() if isinstance(value, Tensor) else torch.from_numpy(np.ascontiguousarray(value))
         yield f"{array.dtype}{tuple(array.shape)}".encode()
         for part in _strided(array):

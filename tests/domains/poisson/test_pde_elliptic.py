@@ -13,6 +13,7 @@ from torch import Tensor
 from ornstein.domains.poisson.equations import Boundary, Elliptic, Grid, Problem, Side
 from ornstein.domains.poisson.equations.solvers import in_waves
 from ornstein.errors import InputError
+from ornstein.guidance.grams import gram
 from ornstein.testing import check_operator
 
 PAIRS = [
@@ -252,6 +253,17 @@ def test_solutions_have_derivatives_of_all_kinds(varies: bool) -> None:
     with torch.inference_mode():
         made = Elliptic(grid, 1 + torch.rand(3, 4) if varies else 1.0)
     assert made.solution(rho.requires_grad_()).sum().requires_grad
+
+
+@pytest.mark.parametrize("kinds", PAIRS, ids="-".join)
+def test_known_solutions_are_projected_onto_in_waves(kinds: tuple[str, str]) -> None:
+    """K⁻¹ K⁻¹ᵀ of any sides is diagonal in waves that `gram` tries: a solution that is known costs no iteration."""
+    equation = Elliptic(grid_of((6, 40), PAIRS[0], kinds))
+    x = normal(1, 6, 40)
+    found = gram(equation.linear, x, shared=True)
+    assert type(found.inverse).__name__ == "_InWaves"
+    image = equation.linear(equation.linear(x)) / found.lengths
+    assert torch.allclose(found.inverse(image, 0.0) / found.lengths, x, rtol=0, atol=1e-7)
 
 
 def test_a_problem_is_linear_in_a_models_state() -> None:

@@ -51,6 +51,35 @@ def test_the_bound_holds_and_is_no_larger_than_it_must_be() -> None:
     assert sum(violations(seed, 2.0) for seed in range(25)) > 5
 
 
+def test_direct_solutions_are_certified_down_to_rounding() -> None:
+    """Against solutions in extended precision."""
+    grid = Grid((40,), Boundary.of("dirichlet", 1), lengths=(3.0,))
+    equation, rho = Elliptic(grid, 0.7), torch.randn(5, 40).double()
+    phi = equation.solution(rho)
+    matrix = equation.matrix.toarray().astype(np.longdouble)
+    error = phi.numpy().astype(np.longdouble)
+    for _ in range(3):  # iterative refinement with residuals in extended precision
+        missed = rho.numpy() - error @ matrix
+        error = error + np.linalg.solve(matrix.astype(float), missed.astype(float).T).T
+    off = np.linalg.norm((error - phi.numpy()).astype(float), axis=1)
+    bound = equation.certified(rho, phi)
+    assert (off > 0).all()
+    assert (torch.from_numpy(off) <= bound).all()
+    assert bound.max() < 1e-10
+
+
+def test_what_single_precision_leaves_of_the_flux_is_no_error() -> None:
+    """A singular equation is solved, and certified, for the source less its part that no φ can have."""
+    equation = Elliptic(Grid((6, 5), Boundary.of("neumann", 2)), 1 + torch.rand(6, 5))
+    rho = torch.randn(2, 6, 5).double()
+    rho = (rho - rho.mean((1, 2), keepdim=True)).float()
+    assert rho.double().mean((1, 2)).abs().max() > 1e-11
+    found = refine(equation, torch.zeros(2, 6, 5), rho)
+    assert found.converged.all()
+    assert (found.error_bound < 1e-9).all()
+    assert ((found.phi - equation.solution(rho.double())).flatten(1).norm(dim=1) <= found.error_bound).all()
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_any_guess_becomes_the_solution(seed: int) -> None:
     equation, rho = random_equation(seed + 100)

@@ -82,14 +82,37 @@ class Equation(ABC):
     def error_bound(self, residual: Float[Tensor, "batch *grid"]) -> Float[Tensor, " batch"]:
         """An upper bound of ‖φ − φ*‖₂ of each sample, φ* the solution on the grid; NaN where `certificate` has none.
 
-        Where the equation is singular, φ* is the solution of the mean of φ.
-        The discretisation's own error is no part of it.
+        Where the equation is singular, φ* has the mean of φ, and is that of the source less what keeps it from
+        integrating to the flux. The discretisation's own error is no part of the bound.
 
         Args:
             residual: of each sample, of `residual`.
         """
+        rows = residual.double().flatten(1)
+        rows = rows - rows.mean(1, keepdim=True) if self.singular else rows
+        return rows.norm(dim=1) / self._least
+
+    def certified(
+        self, unknown: Float[Tensor, "batch *grid"], solution: Float[Tensor, "batch *grid"]
+    ) -> Float[Tensor, " batch"]:
+        """The bound of `error_bound` of solutions as they are, with the rounding errors of computing their residuals.
+
+        Args:
+            unknown: u of each sample.
+            solution: φ of each sample, however it was found.
+        """
+        return self.error_bound(self.residual(unknown, solution)) + self.rounding(unknown, solution) / self._least
+
+    def rounding(
+        self, unknown: Float[Tensor, "batch *grid"], solution: Float[Tensor, "batch *grid"]
+    ) -> Float[Tensor, " batch"]:
+        """A bound of the rounding errors of `residual`, ‖δr‖₂, for each sample; 0 where they are those of φ itself."""
+        return unknown.new_zeros(len(unknown), dtype=torch.float64)
+
+    @property
+    def _least(self) -> float:
         least = self.certificate.least
-        return residual.double().flatten(1).norm(dim=1) / (nan if least is None else least)
+        return nan if least is None else least
 
     def require_compatible(self, unknown: Float[Tensor, "*batch_grid"]) -> None:
         """InputError if the unknown has no solution: a source whose integral is not the flux through the boundary."""

@@ -20,7 +20,7 @@ from ....errors import InputError
 from .base import Certificate, Equation
 from .elliptic import Elliptic
 from .grids import Grid
-from .solvers import FACTORED, LU, Multigrid
+from .solvers import LU, Multigrid, small
 from .stencil import divergence, faces, matrix, slopes
 
 _STEEPEST = 300
@@ -70,9 +70,15 @@ class Darcy(Equation):
 
     @property
     def certificate(self) -> Certificate:
-        return Certificate(
-            None, "the bound depends on the coefficient: Darcy.at(log_coefficient).error_bound(residual)"
-        )
+        return Certificate(None, "the bound depends on the coefficient: Darcy.certified has it, sample by sample")
+
+    def certified(
+        self, unknown: Float[Tensor, "batch *grid"], solution: Float[Tensor, "batch *grid"]
+    ) -> Float[Tensor, " batch"]:
+        """That of the equation with the coefficient of each sample."""
+        source = torch.as_tensor(self.source)[None]
+        each = zip(unknown.cpu(), solution.cpu().split(1), strict=True)
+        return torch.cat([self.at(u).certified(source, phi) for u, phi in each])
 
     def require_compatible(self, unknown: Float[Tensor, "*batch_grid"]) -> None:
         """InputError where |log a| is not a number or more than 300."""
@@ -106,7 +112,7 @@ class Darcy(Equation):
             _require_coefficient(rows)
             weights = [part.numpy() for part in faces(self.grid, rows.exp())]
             each = [matrix(self.grid, [part[k] for part in weights]) for k in range(len(rows))]
-            kind = LU if prod(self.grid.shape) <= FACTORED else Multigrid
+            kind = LU if small(self.grid.shape) else Multigrid
             self._kept.update(u=rows.clone(), solvers=[kind(one, self.singular) for one in each])
         return self._kept["solvers"]
 

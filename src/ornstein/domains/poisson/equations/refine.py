@@ -7,7 +7,6 @@ measured, not assumed: a guess that is wrong at the scale of a cell may save non
 """
 
 from dataclasses import dataclass
-from math import nan
 from time import perf_counter
 
 import numpy as np
@@ -97,15 +96,14 @@ def refine(
     found = [solver.iterated(f, x, tol * size, most) for f, x, size in zip(right, guesses, sizes, strict=True)]
     cold = [solver.iterated(f, None, tol * size, most) for f, size in zip(right, sizes, strict=True)]
     residual = _column(found, "residual")
-    rounding = torch.tensor([_rounding(equation, one.phi, f) for one, f in zip(found, right, strict=True)]).double()
-    least = equation.certificate.least
+    solution = torch.from_numpy(np.stack([one.phi for one in found])).reshape(phi.shape)
     return Refined(
-        phi=torch.from_numpy(np.stack([one.phi for one in found])).reshape(phi.shape),
+        phi=solution,
         iterations=_column(found, "iterations").long(),
         seconds=_column(found, "seconds"),
         residual=residual,
         relative=residual / torch.from_numpy(np.where(sizes > 0, sizes, 1.0)),
-        error_bound=(residual + rounding) / (nan if least is None else least),
+        error_bound=equation.certified(rho.cpu(), solution),
         certificate=equation.certificate,
         iterations_from_zero=_column(cold, "iterations").long(),
         seconds_from_zero=_column(cold, "seconds"),
@@ -116,9 +114,3 @@ def refine(
 
 def _column(found: list[Iterated], name: str) -> Tensor:
     return torch.tensor([getattr(one, name) for one in found], dtype=torch.float64)
-
-
-def _rounding(equation: Elliptic, phi: np.ndarray, right: np.ndarray) -> float:
-    """A bound of the rounding errors in f − K φ: terms ε (|f| + |K| |φ|), cell by cell (Higham 2002, section 3.1)."""
-    terms = 2 * equation.grid.ndim + 4
-    return terms * float(np.finfo(np.float64).eps) * float(np.linalg.norm(abs(equation.matrix) @ abs(phi) + abs(right)))

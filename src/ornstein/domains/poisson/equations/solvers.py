@@ -1,7 +1,7 @@
 """K φ = f solved for NumPy fields: in waves, by a sparse factorisation, or by multigrid.
 
     waves       constant coefficients; scipy.fft, N log N, for fields of any size
-    LU          any symmetric K; the fill-in grows faster than N, so up to `FACTORED` unknowns by default
+    LU          any symmetric K; the fill-in grows faster than N, so only where K is `small` by default
     multigrid   definite K; conjugate gradients preconditioned by a V-cycle of classical algebraic multigrid
                 (Ruge and Stüben 1987; pyamg), whose iterations hardly grow with N
 
@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 from time import perf_counter
 from typing import Any
 
@@ -24,8 +25,8 @@ from ....errors import InputError
 fft: Any = deferred("scipy.fft")
 linalg: Any = deferred("scipy.sparse.linalg")
 
-FACTORED = 200_000
-"""The most unknowns whose matrix is factorised where nobody says how to solve; a plane of 450²."""
+FACTORED = {1: 1_000_000, 2: 200_000, 3: 30_000}
+"""Axes → the most unknowns whose matrix is factorised where nobody says how to solve: seconds for 450² or 31³."""
 RESONANT = 1e-10
 """An eigenvalue of less than this share of the largest counts as 0."""
 
@@ -36,6 +37,11 @@ class Solver(ABC):
     @abstractmethod
     def solve(self, rows: Float[np.ndarray, "k n"]) -> Float[np.ndarray, "k n"]:
         """φ of each row of f, float64."""
+
+
+def small(shape: tuple[int, ...]) -> bool:
+    """Whether a matrix over this grid is factorised where nobody says how to solve."""
+    return prod(shape) <= FACTORED[len(shape)]
 
 
 # In waves ----------------------------------------------------------------------------------------------
