@@ -1,6 +1,7 @@
 """Models of sources: what they learn from, and what they know before they have learned anything."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,14 @@ def test_files_and_settings_that_do_not_fit_are_named(tmp_path: Path) -> None:
     for wrong in ({"shape": [4, 4, 4, 4]}, {"shape": [1, 4]}, {"records": 0}, {"learns": "nothing"}):
         with pytest.raises(InputError, match=next(iter(wrong))):
             update(PoissonConfig(), wrong, "test")
+
+
+@pytest.mark.parametrize("name", [None, "gaussian", "discs"])
+def test_a_recipe_fits_data_of_the_users_own(tmp_path: Path, name: str | None) -> None:
+    """`ornstein train poisson --data FILE` lays the file over a recipe, which then must not say a grid."""
+    file = write(tmp_path / "mine.npy", Keys.of(1, 20).normal(10).numpy())
+    given = replace(runs.recipe("poisson", name), data=file)
+    assert told(given)["shape"] == [1, 10]
 
 
 @pytest.mark.slow

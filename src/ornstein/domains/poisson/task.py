@@ -77,6 +77,10 @@ class Poisson(Task):
     data_sets = (*data.MADE, pairs.MIXED)
     facts = data.FACTS
     examples: ClassVar[Sequence[str]] = (
+        "sample poisson/gaussian --solution-sensors readings.csv --n 32 --out posterior",
+        "sample poisson/discs --source-sensors readings.csv --total 0 --boundary neumann",
+        "sample poisson/discs --equation heat --time 0.01 --solution-sensors now.csv",
+        "sample poisson/solver --source rho.npy --refine 1e-10",
         "train poisson/gaussian --out runs/gaussian",
         "train poisson --data sources.npy --train.minutes 30",
     )
