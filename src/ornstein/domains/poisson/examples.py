@@ -46,7 +46,7 @@ def write(name: str, folder: Path, shape: Sequence[int] = SHAPE, number: int = 0
     grid = Grid(tuple(shape), Boundary.of("dirichlet", len(shape)))
     fields = {"source": source[0], "solution": Elliptic(grid).solution(source)[0]}
     folder.mkdir(parents=True, exist_ok=True)
-    np.savez(folder / TRUTH, **{key: field.numpy() for key, field in fields.items()})
+    np.savez(folder / TRUTH, source=fields["source"].numpy(), solution=fields["solution"].numpy())
     for key, field in fields.items():
         _write_sensors(folder / SENSORS[key], field, grid, keys.fold(key))
     return folder

@@ -120,9 +120,10 @@ class Poisson(Task):
         truth = folder / examples.TRUTH
         if metadata["learns"] == "solutions":
             return [(PoissonRequest(source=truth, truth=truth), self.n_evaluate)]
-        seen = ({f"{name}_sensors": folder / file} for name, file in examples.SENSORS.items())
-        requests = (PoissonRequest(), *(PoissonRequest(**said, truth=truth) for said in seen))
-        return [(asked, self.n_evaluate) for asked in requests]
+        files = {name: folder / file for name, file in examples.SENSORS.items()}
+        source = PoissonRequest(source_sensors=files["source"], truth=truth)
+        solution = PoissonRequest(solution_sensors=files["solution"], truth=truth)
+        return [(asked, self.n_evaluate) for asked in (PoissonRequest(), source, solution)]
 
     def judged_files(self, metadata: Mapping[str, Any]) -> str:
         shape = " ".join(map(str, metadata["shape"][1:]))
