@@ -104,7 +104,8 @@ def _pieces(value: Any) -> Iterator[bytes]:
         array = value.detach().cpu() if isinstance(value, Tensor) else torch.from_numpy(np.ascontiguousarray(value))
         yield f"{array.dtype}{tuple(array.shape)}".encode()
         for part in _strided(array):
-            yield part.contiguous().flatten().view(torch.uint8).numpy().tobytes() if part.numel() else b""
+            laid_out = torch.empty_like(part, memory_format=torch.contiguous_format).copy_(part)
+            yield laid_out.flatten().view(torch.uint8).numpy().tobytes() if part.numel() else b""
     elif isinstance(value, Mapping):
         for name, inner in value.items():
             yield f"{name!r}:".encode()

@@ -12,6 +12,7 @@ from PIL import Image
 import ornstein as on
 from ornstein.denoisers.base import Origin
 from ornstein.domains.poisson import drawn, metrics, solutions
+from ornstein.domains.poisson.data import spectrum
 from ornstein.domains.poisson.equations import Boundary, Elliptic, Grid, Problem
 from ornstein.domains.poisson.requests import PoissonRequest, request
 from ornstein.errors import InputError
@@ -178,7 +179,7 @@ def test_every_equation_and_dimension_is_written_and_read(
     assert again.equal(x)
     read = Samples(again, condition, of.origin, settings=of.settings)
     found = {metric.name: metric.value for metric in metrics.evaluate(read)}
-    assert found["largest PDE residual"] < 1e-7
+    assert found["largest PDE residual"] < 1e-12
     assert sum(path.suffix == ".png" for path in tmp_path.iterdir()) == 2
 
 
@@ -210,3 +211,83 @@ def test_a_folder_that_was_tampered_with_is_named(folder: tuple[Path, Any], tmp_
     words = {**manifest["settings"]["problem"], "lengths": [0.0, 1.0]}
     with pytest.raises(InputError, match="field lengths"):
         drawn.read(tmp_path, {**manifest, "settings": {**manifest["settings"], "problem": words}})
+
+
+def test_what_a_learned_solver_drew_is_corrected_to_what_was_asked_for(tmp_path: Path) -> None:
+    rho = torch.randn(16, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    np.save(tmp_path / "rho.npy", rho.numpy())
+    asked = PoissonRequest(source=tmp_path / "rho.npy", boundary="dirichlet:0.5", refine=1e-9)
+    facts = metadata((16, 16), "solutions")
+    found = request(asked, range(3), facts)
+    assert set(found.condition) == {"source", "lift", "scale"}
+    assert any("a direct solve of the equation is exact" in note for note in found.notes)
+    equation = Elliptic(Grid((16, 16), Boundary.parse("dirichlet:0.5", 2)))
+    exact = equation.solution(rho)
+    off = torch.randn(3, 1, 16, 16, generator=torch.Generator().manual_seed(1))
+    x = (exact + 0.01 * exact.std() * off).float()
+    settings = {"source": "rho.npy", "refine": 1e-9, **found.record}
+    of = Samples(x, dict(found.beside), Origin("poisson", "test", {}, facts, ""), settings=settings)
+    (tmp_path / "out").mkdir()
+    manifest = written(of, tmp_path / "out")
+    with np.load(tmp_path / "out" / drawn.NPZ) as arrays:
+        assert np.abs(arrays["refined"][:, 1:-1, 1:-1] - exact.numpy()).max() < 1e-8 * float(exact.abs().max())
+        assert (arrays["refined"][:, 0] == 0.5).all()
+        assert (arrays["refined_residual"] <= 1e-9).all()
+        size = float(exact.norm())
+        errors = np.linalg.norm((arrays["refined"][:, 1:-1, 1:-1] - exact.numpy()).reshape(3, -1), axis=1) / size
+        assert (errors <= arrays["refined_error_bound"]).all()
+        iterations = arrays["iterations"]
+    again, condition = drawn.read(tmp_path / "out", manifest)
+    read = Samples(again, condition, of.origin, settings=settings)
+    scores = {metric.name: metric for metric in metrics.evaluate(read)}
+    assert scores["iterations of refine"].value == iterations.mean()
+    assert scores["iterations of refine"].reference is not None
+    assert scores["largest PDE residual"].value > 1e-4  # the samples are what the network drew
+    assert scores["largest residual, refined"].value <= 1e-9
+
+
+def test_what_a_learned_solver_is_not_asked(tmp_path: Path) -> None:
+    facts = metadata((16, 16), "solutions")
+    wrong: tuple[tuple[dict[str, Any], str], ...] = (
+        ({}, "--source is not given"),
+        ({"source": 1.0, "total": 1.0}, "--total is for models of sources"),
+        ({"source": 1.0, "boundary": "neumann:0"}, "found neumann"),
+        ({"source": 1.0, "equation": "helmholtz", "wavenumber": 1.0}, "the learned solver has learnt"),
+        ({"source": 1.0, "lengths": (1.0, 2.0)}, "the learned solver has learnt"),
+    )
+    for said, message in wrong:
+        with pytest.raises(InputError, match=message):
+            request(PoissonRequest(**said), range(1), facts)
+
+
+def test_samples_of_no_question_have_the_power_of_the_data() -> None:
+    law = spectrum(metadata((16, 16)))
+    x = law.root(torch.randn(200, 1, 16, 16, generator=torch.Generator().manual_seed(0)))
+
+    def right(fields: torch.Tensor) -> None:
+        found = metrics.evaluate(samples(fields, PoissonRequest()))
+        judged = [one for one in found if one.reference_name == "data"]
+        assert len(judged) == 5
+        for one in judged:
+            assert one.off is not None
+            assert abs(one.off) < 4
+
+    right(x)
+    rejected(right, 1.2 * x)
+    rejected(right, x + 0.2 * torch.randn(x.shape, generator=torch.Generator().manual_seed(1)))
+
+
+def test_sources_that_no_solution_has_stay_as_they_are() -> None:
+    problem = Problem(Elliptic(Grid(SHAPE, Boundary.parse("neumann:1", 2))))
+    right = torch.full((1, 1, *SHAPE), 4.0)  # the flux of 1 through four sides
+    assert solutions.solved(problem, right * (1 + 1e-7)).residual < 1e-12
+    assert solutions.solved(problem, right * 1.1).residual > 0.01
+
+
+def test_what_is_known_for_sure_has_an_error_and_no_spread(tmp_path: Path) -> None:
+    rho = np.random.default_rng(0).normal(size=(6, 5))
+    np.savez(tmp_path / "t.npz", source=rho)
+    of = samples(torch.tensor(rho).float().expand(3, 1, 6, 5), PoissonRequest(truth=tmp_path / "t.npz"))
+    names = [metric.name for metric in metrics.evaluate(of) if metric.name.startswith(("source", "solution"))]
+    assert names == ["source: relative error of the mean", "solution: relative error of the mean"]
+    assert all(np.isfinite(metric.value) for metric in metrics.evaluate(of))

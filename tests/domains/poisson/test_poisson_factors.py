@@ -48,7 +48,7 @@ def posterior(a: Tensor, b: Tensor, y: Tensor, std: Tensor) -> tuple[Tensor, Ten
 
 def posterior_of(factor: on.Measurement) -> tuple[Tensor, Tensor]:
     _, found = WORLD.posterior(factor)
-    return found.mean.flatten(), dense(lambda x: found.cov(x))[0]
+    return found.mean.flatten(), dense(found.spread)[0]
 
 
 @pytest.mark.parametrize("sides", SIDES)
@@ -145,7 +145,7 @@ def test_the_solution_of_darcy_is_measured_by_a_differentiable_function() -> Non
     expected = grid.interpolation([[0.25], [0.8]])(grid.whole(phi))
     torch.testing.assert_close(factor.operator(x), expected)
     v = torch.randn(2, 1, 9, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    _, along = torch.func.jvp(factor.operator, (x,), (v,))
+    along = torch.func.jvp(factor.operator, (x,), (v,))[1]
     step = 1e-5
     slope = (factor.operator(x + step * v) - factor.operator(x - step * v)) / (2 * step)
     torch.testing.assert_close(along, slope, rtol=1e-6, atol=1e-8)
@@ -181,3 +181,9 @@ def test_what_cannot_be_known_is_named(make: Callable[[Problem], object], said: 
     with pytest.raises(InputError) as error:
         make(problems(SIDES[0])[0])
     assert said in str(error.value)
+
+
+def test_readings_that_contradict_the_equation_are_said_to() -> None:
+    factor = factors.solution_sensors(_Line().problem, ([[0.25]], [0.3], 0.01))
+    with pytest.raises(InputError, match="they may contradict the source"):
+        factor.operator(torch.full((1, 1, 9), 1e4, dtype=torch.float64))

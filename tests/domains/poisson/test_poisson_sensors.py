@@ -198,3 +198,16 @@ def test_masks(tmp_path: Path) -> None:
     ):
         with pytest.raises(InputError, match=said):
             mask_of(wrong, (3, 3), "--mask")
+
+
+def test_huge_files_are_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "s.csv").open("wb") as file:
+        file.truncate(10**12)  # of which nothing is on the disk
+    with pytest.raises(InputError, match="more than the limit of"):
+        read_sensors(tmp_path / "s.csv", 2)
+    header = _bytes(np.zeros((3, 4)))[:128].replace(b"(3, 4)", b"(10000000, 10000)")[:128]
+    with (tmp_path / "f.npy").open("wb") as file:
+        file.write(header)
+        file.truncate(10**12)
+    with pytest.raises(InputError, match=r"has the shape \(10000000, 10000\), expected \(3, 4\)"):
+        field_of(tmp_path / "f.npy", (3, 4), "--source")

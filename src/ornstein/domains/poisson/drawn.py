@@ -27,6 +27,7 @@ from .equations import Problem
 from .exported import netcdf
 from .factors import inside
 from .problems import SHARED, problem_of
+from .refined import COSTS, refined
 from .sensors import AXES, Sensors
 from .solutions import Solved, shared_of, solved_in
 from .truths import TRUTH
@@ -48,8 +49,9 @@ def write(samples: Samples, folder: Path) -> None:
     found = solved_in(samples)
     if found is None:
         return
-    _save(folder / NPZ, {**bare, **_arrays(found)})
-    netcdf(folder / NETCDF, found, samples)
+    better = refined(samples, found)
+    _save(folder / NPZ, {**bare, **_arrays(found), **{name: value.numpy() for name, value in better.items()}})
+    netcdf(folder / NETCDF, found, samples, better)
     for name, figure in pictures.figures(samples, found).items():
         (folder / f"{name}.png").write_bytes(figure.image)
 
@@ -95,20 +97,23 @@ def read(folder: Path, manifest: Mapping[str, Any]) -> tuple[State, Condition]:
     facts = manifest["model"]["facts"]
     shape = tuple(facts["shape"])
     limit = max(path.stat().st_size, 64 * (n + 8) * prod(shape) + _ROOM)
-    shared = [name for name in arrays.names(path, limit) if SHARED.fullmatch(name)]
+    names = arrays.names(path, limit)
+    shared = [name for name in names if SHARED.fullmatch(name)]
+    costs = [name for name in COSTS if name in names]
     if (manifest["settings"].get("problem") or {}).get("equation") == "darcy":
         shared = [name for name in shared if name != "coefficient"]
-    found = arrays.members(path, limit, {"field": "f", **dict.fromkeys(shared, "f")})
+    found = arrays.members(path, limit, {"field": "f", **dict.fromkeys([*shared, *costs], "f")})
     x = found.pop("field")
     if x.shape != (n, *shape):
         raise InputError(f"{path}: array 'field' has the shape {x.shape}, expected {(n, *shape)}")
     for name, array in {"field": x, **found}.items():
         if not np.isfinite(array).all():
             raise InputError(f"{path}: array {name!r} holds numbers that are not finite")
+    each = {name: torch.from_numpy(found.pop(name)) for name in costs}
     given = {name: torch.from_numpy(array) for name, array in found.items()}
     if (words := manifest["settings"].get("problem")) is not None:
         _require_fit(problem_of(words, given, f"{folder / MANIFEST}: settings: problem"), given, path)
-    return torch.from_numpy(x), {name: value.expand(n, *value.shape) for name, value in given.items()}
+    return torch.from_numpy(x), {**{name: value.expand(n, *value.shape) for name, value in given.items()}, **each}
 
 
 def _require_fit(problem: Problem, given: Mapping[str, Tensor], path: Path) -> None:

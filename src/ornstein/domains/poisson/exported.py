@@ -3,7 +3,7 @@
 Fields are (number, y, x) with their Dirichlet nodes, where an unknown is none: NaN. Units are the user's own.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,17 +25,25 @@ _NAMES = {
     "solution": ("solution phi, with its boundary nodes", "unit of phi"),
     "residual": ("norm of L phi - rho over that of phi = 0", "1"),
     "error_bound": ("certified bound of the relative error of phi on the grid", "1"),
+    "refined": ("solution phi, corrected until its residual was as small as asked for", "unit of phi"),
+    "refined_residual": ("norm of L phi - rho over that of phi = 0, corrected", "1"),
+    "refined_error_bound": ("certified bound of the relative error of phi on the grid, corrected", "1"),
+    "iterations": ("conjugate gradients from the sample", "1"),
+    "iterations_from_zero": ("conjugate gradients from 0", "1"),
+    "seconds": ("time of the conjugate gradients from the sample", "s"),
+    "seconds_from_zero": ("time of the conjugate gradients from 0", "s"),
     "violation": ("largest deviation from what Dirichlet sides say", "unit of phi"),
 }
 
 
-def netcdf(path: Path, found: Solved, samples: Samples) -> None:
+def netcdf(path: Path, found: Solved, samples: Samples, better: Mapping[str, Tensor]) -> None:
     """Writes solution.nc.
 
     Args:
         path: of the file.
         found: samples with their solutions.
         samples: that they are of.
+        better: what `refined` made of them.
     """
     grid, shared = found.problem.equation.grid, shared_of(samples.condition)
     axes = AXES[: grid.ndim][::-1]
@@ -47,6 +55,7 @@ def netcdf(path: Path, found: Solved, samples: Samples) -> None:
     truths = {name: value for name, value in shared.items() if name.startswith(TRUTH)}
     fields |= {name: (axes, _on_nodes(found, value[None])[0]) for name, value in truths.items()}
     fields |= {name: (("number",), getattr(found, name)) for name in ("residual", "error_bound", "violation")}
+    fields |= {name: (("number", *axes) if name == "refined" else ("number",), value) for name, value in better.items()}
 
     def write(temporary: Path) -> None:
         from scipy.io import netcdf_file

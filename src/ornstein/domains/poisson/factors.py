@@ -177,5 +177,11 @@ class Solved:
 
     def __call__(self, x: Float[Tensor, "batch 1 *grid"]) -> Float[Tensor, "batch 1 sensors"]:
         grid = self.problem.equation.grid
-        phi = self.problem.solution(x)
+        try:
+            phi = self.problem.solution(x)
+        except InputError as error:
+            raise InputError(
+                f"what the readings of the solution ask for leads out of all bounds: {error}; they may contradict the "
+                "source, the boundary, the mean and scale of the unknown, or their own standard deviations"
+            ) from error
         return self.read(grid.padding(phi) + grid.rim.to(phi))

@@ -9,20 +9,23 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from ... import calibration
 from ...tasks.figures import Metric
 from ...tasks.samples import Samples
+from ...transforms import Separable
+from .data import spectrum
 from .factors import of_unknowns
+from .refined import of_refined
 from .sensors import Sensors
 from .solutions import Solved, shared_of, solved_in, truths_of
 
 LEVELS = (0.5, 0.9)
 """Of the intervals whose coverage is told, or the nearest that so many samples have."""
-_BANDS = 3
+_BANDS = {"long": (0.0, 1 / 16), "middle": (1 / 16, 1 / 4), "short": (1 / 4, 1.0)}
+"""From above and up to, in shares of the largest wavenumber; the mean over the grid is in none."""
 _ASKED = ("source", "source_sensors", "coefficient_sensors", "solution_sensors", "bounds", "positive", "total")
 """What changes the law of the samples."""
 
@@ -34,10 +37,19 @@ def evaluate(samples: Samples) -> list[Metric]:
         samples: of a model of this domain.
     """
     found = solved_in(samples)
-    judged = [] if found is None else [*_by_truth(samples, found), *of_readings(samples, found), *of_equation(found)]
+    judged = [] if found is None else _of_solved(samples, found)
     if not any(samples.settings.get(name) for name in _ASKED):
         judged += of_spectrum(samples)
     return judged
+
+
+def _of_solved(samples: Samples, found: Solved) -> list[Metric]:
+    return [
+        *_by_truth(samples, found),
+        *of_readings(samples, found),
+        *of_equation(found),
+        *of_refined(samples, found),
+    ]
 
 
 # Against the truth ------------------------------------------------------------------------------------
@@ -72,8 +84,8 @@ def against(name: str, truth: Float[Tensor, "*grid"], members: Float[Tensor, "n 
             "relative L2 distance of one sample from the truth, √2 times that of the mean where samples are right",
         ),
     ]
-    if len(members) < 2:
-        return found
+    if len(members) < 2 or bool((members == members[:1]).all()):  # what is known has no spread to judge
+        return found[:1]
     y, x = truth.numpy()[None], members.numpy()[None]
     estimates = [
         calibration.crps(y, x),
@@ -94,7 +106,7 @@ def of_equation(found: Solved) -> list[Metric]:
     """
     reason = found.problem.equation.certificate.reason
     bound = float(found.error_bound.max())
-    meaning = f"relative error of the worst solution on the grid, at most; by {reason}"
+    meaning = f"relative error of the worst solution on the grid, at most, round-off included; by {reason}"
     certified = [] if np.isnan(bound) else [Metric("certified error", bound, "lower", meaning)]
     mean = found.solution.mean(0).norm().clamp(min=1e-300)
     spread = found.solution.std(0).norm() / mean if len(found.solution) > 1 else None
@@ -171,24 +183,21 @@ def of_spectrum(samples: Samples) -> list[Metric]:
     metadata = samples.origin.metadata
     if metadata.get("learns") != "sources":
         return []
-    from .data import spectrum
-
     known = spectrum(metadata)
+    assert isinstance(known.basis, Separable)
     x = (samples.x.detach().cpu().double() - metadata["mean"]) / metadata["std"]
-    variance = known.variance.double().reshape(x.shape[1:])
-    share = known.basis.forward(x).square() / variance
-    waves = known.basis.frequencies(tuple(x.shape[1:]))
-    edges = torch.quantile(waves.flatten(), torch.linspace(0, 1, _BANDS + 1, dtype=waves.dtype))
-    rms, n = x.square().flatten(1).mean(1).sqrt(), len(x)
+    variance, axes = known.variance.double().reshape(x.shape[1:]), list(range(1, x.ndim))
+    share, waves = known.basis.forward(x).square() / variance, known.basis.frequencies(tuple(x.shape[1:]))
     found = [
-        _beside("mean of a sample", x.flatten(1).mean(1), 0.0, "of the field over the grid, in the data's spread"),
-        _beside("size of a sample", rms, float(variance.mean().sqrt()), "root mean square, in the data's spread"),
+        _beside("mean of a sample", x.mean(axes), 0.0, "of the field over the grid, in units of the data's spread"),
+        _beside("power of a sample", x.square().mean(axes), float(variance.mean()), "mean square, in the same units"),
     ]
-    for k in range(_BANDS):
-        inside = (waves >= edges[k]) & ((waves < edges[k + 1]) | (k == _BANDS - 1))
-        ratio, name = share[:, inside].mean(1), f"power of the {('longest', 'middle', 'shortest')[k]} waves"
-        found.append(_beside(name, ratio, 1.0, "over that of the data, of a third of all modes"))
-    return found if n > 1 else found[:2]
+    for name, (low, high) in _BANDS.items():
+        inside = (waves > low * waves.max()) & (waves <= high * waves.max())
+        meaning = f"over that of the data, of waves up to {high:g} of the largest wavenumber"
+        if bool(inside.any()):
+            found.append(_beside(f"power of {name} waves", share[:, inside].mean(1), 1.0, meaning))
+    return found
 
 
 def _beside(name: str, each: Float[Tensor, " n"], reference: float, meaning: str) -> Metric:

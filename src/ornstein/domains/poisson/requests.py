@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ...config import require_in, require_with
-from ...errors import InputError
+from ...errors import InputError, needed_for
 from ...tasks.task import Request
 from . import factors, surrogate
 from .equations import Boundary, Darcy, Elliptic, Equation, Grid, Heat, Problem
@@ -37,8 +37,8 @@ class PoissonRequest:
         lengths: of the domain, x first, in your unit of length; 1 each if not given.
         origin: where the domain begins, x first, in that unit; 0 each if not given.
         coefficient: a, or the diffusivity of heat (length² over time): a number, or for a a file; 1 if not given.
-        screening: κ of the screened equation, 1 / length, for a = 1; κ² in the unit of a / length².
-        wavenumber: k of Helmholtz' equation, rad / length, for a = 1.
+        screening: κ of the screened equation, 1 / length where a is 1; else κ² is in the unit of a / length².
+        wavenumber: k of Helmholtz' equation, rad / length where a is 1; else k² is in the unit of a / length².
         time: after which the heat is looked at, in the unit of time that the diffusivity has.
         mean: of the unknown where the model's field is 0, in its unit (of darcy that of log a); 0 if not given.
         scale: of the unknown, mean + scale · the model's field, likewise; 1 if not given.
@@ -152,7 +152,10 @@ _OWNERS: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("mask", "source_std", "source_sensors", "positive", "total"), (*_ELLIPTIC, "heat")),
 }
 _NEEDED = {"screening": "screened", "wavenumber": "helmholtz", "time": "heat", "source": "darcy"}
-_OF_SOLVERS = ("equation", "boundary", "lengths", "origin", "coefficient", "source", "truth", "refine")
+_OF_SOLVERS = (
+    *("equation", "boundary", "lengths", "origin", "coefficient", "screening", "wavenumber", "time"),
+    *("source", "truth", "refine"),
+)
 """What may be said to a learned solver."""
 
 
@@ -200,6 +203,7 @@ def _equation(asked: PoissonRequest, grid: Grid) -> Equation:
     if asked.kind == "heat":
         if a <= 0:
             raise InputError(f"--coefficient is {a}, expected a positive number")
+        assert asked.time is not None  # which the request itself asks for
         return Heat(grid, a, asked.time)
     if isinstance(a, Path):
         a = field_of(a, grid.shape, "--coefficient", ("coefficient", "a"), grid.coordinates)
@@ -235,6 +239,9 @@ def _of_solver(asked: PoissonRequest, numbers: range, metadata: Mapping[str, Any
             )
     if asked.source is None:
         raise InputError("--source is not given: a learned solver needs the whole source")
+    if asked.refine is not None:  # before anything is drawn
+        with needed_for("--refine", "poisson"):
+            import pyamg  # noqa: F401  # pyright: ignore[reportUnusedImport]
     problem = problem_of(asked, metadata["shape"][1:])
     grid = problem.equation.grid
     source = field_of(asked.source, grid.shape, "--source", ("source",), grid.coordinates)

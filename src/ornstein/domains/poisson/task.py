@@ -132,6 +132,9 @@ class Poisson(Task):
     def figures(self, samples: Samples) -> Sequence[Figure | Interactive]:
         return drawn.figures(samples)
 
+    def judge_few(self, samples: Samples) -> list[Metric]:
+        return metrics.evaluate(samples)
+
 
 def _law(metadata: Mapping[str, Any]) -> str:
     """Of the sources that a model is judged on."""
