@@ -64,6 +64,43 @@ def test_iterations_are_saved_by_the_answer_and_not_by_a_rough_guess(cases: Any)
     assert rough["cg"] > 0.7 * rough["cg_from_zero"]
 
 
+@pytest.fixture
+def ours() -> Any:
+    pytest.importorskip("ornstein.domains.poisson.kriging")
+    return import_module("benchmarks.poisson_ours")
+
+
+@pytest.mark.parametrize(("what", "better"), [("source", "error_source"), ("solution", "error")])
+def test_kriging_is_near_and_its_intervals_hold(ours: Any, what: str, better: str) -> None:
+    cases = ours.Cases.of("gaussian", 40, SIDE, 8, what)
+    row = ours.gaussian(cases, "block")
+    worse = ours.gaussian(ours.Cases.of("gaussian", 40, SIDE, 2, what), "block")
+    assert getattr(row, better) < getattr(worse, better) < 1
+    assert row.boundary == 0
+    assert row.residual < 1e-9
+    assert row.coverage == pytest.approx(0.9, abs=0.06)
+    assert row.coverage_source == pytest.approx(0.9, abs=0.06)
+
+
+def test_the_best_linear_estimator_of_gaussian_sources_is_kriging(ours: Any) -> None:
+    cases = ours.Cases.of("gaussian", 20, SIDE, 8, "source")
+    found, exact = ours.linear(cases, "gaussian", "block"), ours.gaussian(cases, "block")
+    assert found.error_source == pytest.approx(exact.error_source, rel=0.03)
+    assert found.error >= 0.97 * exact.error
+
+
+def test_our_samples_of_a_known_law_are_as_good_as_kriging_says(ours: Any) -> None:
+    gaussian_field = import_module("ornstein.denoisers.fields").gaussian_field
+    cov = import_module("ornstein.domains.poisson.sources").gaussian_spectrum((1, SIDE, SIDE))
+    cases = ours.Cases.of("gaussian", 12, SIDE, 8, "source")
+    exact = ours.gaussian(cases, "block")
+    row = ours.ours(gaussian_field(cov, noise_cov=cov), "gaussian", cases, "gaussian", "block", 8)
+    assert row.error_source == pytest.approx(exact.error_source, rel=0.1)
+    assert row.coverage_source == pytest.approx(0.9, abs=0.06)
+    assert row.one > 0 < row.batched
+    assert ours._held(torch.full((12, 39, SIDE, SIDE), 9.0), cases.rho) == 0
+
+
 def test_a_row_is_stored_and_comes_back_with_its_zeros(cases: Any, main: Any, tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     old = [cases.Row("kept", "a", "discs", 0.5), cases.Row("run again", "a", "discs", 0.5)]
@@ -81,8 +118,8 @@ def test_the_table_says_what_is_not_known_and_what_is_not_ours(cases: Any) -> No
     ]
     text = cases.table(rows)
     assert text.count("**") == 4
-    assert "| DST | – | gaussian | 1e-15 | 0 % | – | 0.123 | 0.05 | – |" in text
-    assert "| FunDPS (published) | – | gaussian | 1.99 % | – |" in text
+    assert "| DST | – | gaussian | 1e-15 | 0 % | 0.123 | 0.05 |" in text
+    assert "| FunDPS (published) | – | gaussian | 1.99 % |" in text
 
 
 def test_a_neural_operator_learns_saves_and_comes_back(cases: Any, tmp_path: Path) -> None:

@@ -251,3 +251,14 @@ def test_a_mask_of_numbers_fixes_what_a_mask_does() -> None:
         for value, where in ((MEAN[1].numpy(), SEEN.float()), (MEAN[1], SEEN))
     )
     assert found.mean.equal(expected.mean)
+
+
+def test_no_step_is_taken_where_a_covariance_is_not_positive() -> None:
+    """As a network's need not be: along the other directions the answer is that of the rest."""
+    variances = double([0.5, -0.5, 0.0, 2.0])
+    y, cov = double([1.0, 1.0, 1.0, -1.0]), Dense(variances.diag()[None])
+    belief = Normal(torch.zeros(1, 4, dtype=torch.float64), lambda v: cov(v))
+    factor = Measurement(y, Matrix(torch.eye(4, dtype=torch.float64), (4,)), 0.01)
+    _, given = factor.update(belief, belief.mean, 0.5, Euclidean((4,)))
+    left_over = variances.clamp(min=0)
+    assert_close(given.mean[0], left_over / (left_over + 1e-4) * y, 1e-9)

@@ -205,10 +205,13 @@ def _formed(white: Operator, residual: Tensor, cov: Covariance) -> tuple[Tensor,
     gain = torch.stack([cov(white.adjoint(unit)) for unit in units], 1)
     columns = torch.stack([white(column).flatten(1) for column in gain.unbind(1)], 2).double()
     values, axes = torch.linalg.eigh(torch.eye(m).to(columns) + (columns + columns.mT) / 2)
-    values = values.clamp(min=1.0)  # a network's covariance need not be positive
+    inverse = torch.where(
+        values > 1, 1 / values, 0.0
+    )  # a network's covariance need not be positive: nothing moves there
+    values = values.clamp(min=1.0)
     along = torch.einsum("bji,bj->bi", axes, residual.flatten(1).double())
     value = -0.5 * (along**2 / values + values.log()).sum(1)
-    precision = (axes / values[:, None] @ axes.mT).to(gain)
+    precision = (axes * inverse[:, None] @ axes.mT).to(gain)
     moved = torch.einsum("bmn,bn,bm...->b...", precision, residual.flatten(1), gain)
     return value, moved, conditioned(cov, gain, precision)
 

@@ -57,9 +57,12 @@ def _sampled(name: str, model: NeuralDenoiser, asked: Any, n: int) -> tuple[list
     with tempfile.TemporaryDirectory() as work:
         metrics = runs.evaluate(samples.save(Path(work) / "samples"))
     flags = (f"--{flag.replace('_', '-')} {_typed(value)}" for flag, value in {**_said(asked), **options}.items())
+    assert model.origin is not None
+    files = any(isinstance(value, Path) for value in vars(asked).values())
+    made = f"`{runs.task_of(name).judged_files(model.origin.metadata)}`, then " if files else ""
     command = " ".join([f"ornstein sample {name} --n {n}", *flags])
     exact = f"\nHow exact these samples are: {samples.exactness}.\n" if samples.exactness else ""
-    how = f"Scores of {n} samples at seed 0 (`{command}`, then `ornstein evaluate`):"
+    how = f"Scores of {n} samples at seed 0 ({made}`{command}`, then `ornstein evaluate`):"
     return metrics, f"{how}\n\n{table(metrics)}\n{exact}"
 
 
@@ -69,7 +72,9 @@ def _said(asked: Any) -> dict[str, Any]:
 
 
 def _typed(value: Any) -> str:
-    """A value as it is written on the command line."""
+    """A value as it is written on the command line; of a file, the name where it lies."""
+    if isinstance(value, Path):
+        return value.name
     return " ".join(map(str, value)) if isinstance(value, (tuple, list)) else str(value)
 
 

@@ -214,6 +214,14 @@ class Task(ABC):
         """
         return [(self.request_type(), self.n_evaluate)]
 
+    def judged_files(self, metadata: Mapping[str, Any]) -> str:
+        """The command that makes the files which `judged_on` names, in the folder where it is given; for the card.
+
+        Args:
+            metadata: of the data that the model was trained on, in JSON values.
+        """
+        return ""
+
     def describe(self, data: Dataset, validation: Dataset) -> str:
         """What the data are, for a user who is about to train on them."""
         from ..training.fields import FieldData  # with what reads files, which nothing else here needs

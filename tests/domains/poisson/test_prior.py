@@ -1,6 +1,7 @@
 """Models of sources: what they learn from, and what they know before they have learned anything."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,10 @@ def config(**said: Any) -> PoissonConfig:
     return PoissonConfig(**{"network": SMALL, **said})
 
 
+def records(made: Any, numbers: torch.Tensor) -> Any:
+    return made.batch(numbers)[0]
+
+
 def told(given: PoissonConfig) -> Any:
     """The metadata as they come back from a file."""
     return json.loads(json.dumps(dict(prior.data(given)[0].metadata)))
@@ -33,14 +38,14 @@ def told(given: PoissonConfig) -> Any:
 @pytest.mark.parametrize("name", data.MADE)
 def test_what_is_made_is_a_function_of_the_record(name: str) -> None:
     train, held_out = prior.data(config(data=name, shape=(12, 16)))
-    first = train.batch(torch.arange(6))[0]
+    first = records(train, torch.arange(6))
     assert first.shape == (6, 1, 12, 16)
-    assert torch.equal(train.batch(torch.tensor([4, 0, 4]))[0], first[[4, 0, 4]])
-    assert not torch.isclose(held_out.batch(torch.arange(6))[0], first).all((1, 2, 3)).any()
+    assert torch.equal(records(train, torch.tensor([4, 0, 4])), first[[4, 0, 4]])
+    assert not torch.isclose(records(held_out, torch.arange(6)), first).all((1, 2, 3)).any()
     assert len(train) > 100_000
-    last = train.batch(torch.tensor([len(train) - 1]))[0]
+    last = records(train, torch.tensor([len(train) - 1]))
     assert not torch.isclose(first, last).all((1, 2, 3)).any()
-    many = held_out.batch(torch.arange(256))[0]
+    many = records(held_out, torch.arange(256))
     assert abs(float(many.square().mean().sqrt()) - 1) < 0.1
     require(told(config(data=name, shape=(12, 16))), Poisson.facts, "facts")
 
@@ -55,7 +60,7 @@ def test_a_fresh_network_is_the_exact_denoiser_of_gaussian_sources(shape: tuple[
     x, t = clean[:4] + 0.5, torch.tensor([0.0, 0.2, 0.7, 1.0])
 
     def assert_exact(given: PoissonConfig) -> None:
-        model = Poisson().denoiser(given, told(given))
+        model: Any = Poisson().denoiser(given, told(given))
         with torch.no_grad():
             assert torch.allclose(model(x, t, {}).mean, world(x, t, {}).mean, atol=1e-5)
 
@@ -69,11 +74,11 @@ def test_discs_have_the_spectrum_that_is_said() -> None:
     """Shells of few records, beside the power of other ones."""
     given = config(data="discs", shape=(16, 16))
     spectrum = data.spectrum(told(given))
-    clean = prior.data(given)[1].batch(torch.arange(512))[0]
+    clean = records(prior.data(given)[1], torch.arange(512))
     power = spectrum.basis.forward(clean.double()).square().mean(0) / spectrum.variance[0]
     assert abs(float(power.mean()) - 1) < 0.05
     assert 0.5 < float(power.min()) < float(power.max()) < 2
-    model = Poisson().denoiser(given, told(given))
+    model: Any = Poisson().denoiser(given, told(given))
     assert model.space.noise_cov is None
     assert torch.equal(model.map(torch.zeros(1, 1, 16, 16)), torch.zeros(1, 1, 16, 16))
     assert 0.1 < float(model.map.std) < 1
@@ -106,8 +111,8 @@ def test_files_of_sources(tmp_path: Path, shape: tuple[int, ...], ending: str) -
     require(known, Poisson.facts, "facts")
     assert known["shape"] == [1, *grid]
     assert (known["mean"], known["std"]) == pytest.approx((fields[:36].mean(), fields[:36].std()), rel=1e-5)
-    x = held_out.batch(torch.arange(4))[0]
-    model = Poisson().denoiser(given, known)
+    x = records(held_out, torch.arange(4))
+    model: Any = Poisson().denoiser(given, known)
     assert np.allclose(model.map(x).numpy(), fields[36:].reshape(4, 1, *grid), atol=1e-5)
     assert model(x, torch.full((4,), 0.5), {}).mean.shape == x.shape
     assert 0.5 < float(data.spectrum(known).variance.mean()) < 1.5
@@ -134,6 +139,14 @@ def test_files_and_settings_that_do_not_fit_are_named(tmp_path: Path) -> None:
     for wrong in ({"shape": [4, 4, 4, 4]}, {"shape": [1, 4]}, {"records": 0}, {"learns": "nothing"}):
         with pytest.raises(InputError, match=next(iter(wrong))):
             update(PoissonConfig(), wrong, "test")
+
+
+@pytest.mark.parametrize("name", [None, "gaussian", "discs"])
+def test_a_recipe_fits_data_of_the_users_own(tmp_path: Path, name: str | None) -> None:
+    """`ornstein train poisson --data FILE` lays the file over a recipe, which then must not say a grid."""
+    file = write(tmp_path / "mine.npy", Keys.of(1, 20).normal(10).numpy())
+    given = replace(runs.recipe("poisson", name), data=file)
+    assert told(given)["shape"] == [1, 10]
 
 
 @pytest.mark.slow

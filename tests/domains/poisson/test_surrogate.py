@@ -93,7 +93,7 @@ def test_a_decay_is_found_again() -> None:
 
 def test_solutions_are_about_as_wide_as_the_space_says(metadata: dict[str, Any]) -> None:
     space: Any = Poisson().space(CONFIG, metadata)
-    x = surrogate.data(CONFIG)[1].batch(torch.arange(300))[0]
+    x: Any = surrogate.data(CONFIG)[1].batch(torch.arange(300))[0]
     power = space.data_std.basis.forward(space.data_std.whiten(x)).square().mean(0)[0]
     assert 0.05 < float(power.min()) < float(power.max()) < 20
     require(metadata, Poisson.facts, "facts")
@@ -198,7 +198,8 @@ def stored(path: Path, **changed: Any) -> str:
 
 def test_pairs_of_files_are_learned_from(tmp_path: Path) -> None:
     train, held_out = surrogate.data(PoissonConfig(learns="solutions", data=stored(tmp_path / "pairs.npz")))
-    x, known = train.batch(torch.tensor([5, 1]))
+    found: Any = train.batch(torch.tensor([5, 1]))
+    x, known = found
     exact = pairs.equation(GRID).solution(known["source"].double())
     assert torch.allclose(x * train.metadata["std"], exact.float(), rtol=1e-3, atol=1e-6)
     assert (len(train), len(held_out)) == (36, 4)

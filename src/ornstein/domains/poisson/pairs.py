@@ -122,7 +122,7 @@ def rms(source: Float[Tensor, "batch 1 *grid"]) -> Float[Tensor, "batch 1 *one"]
     return source.double().square().mean(list(range(1, source.ndim)), keepdim=True).sqrt()
 
 
-def made(name: str, grid: tuple[int, ...], records: int) -> tuple[Dataset, Dataset]:
+def made(name: str, grid: tuple[int, ...], records: int) -> tuple[Pairs, Pairs]:
     """Pairs whose sources are made as they are asked for: to learn from, and held out.
 
     Args:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import mkdtemp
 from types import ModuleType
 from typing import Any, ClassVar, Literal
 
@@ -19,7 +20,7 @@ from ...tasks.figures import Figure, Interactive, Metric
 from ...tasks.samples import Samples
 from ...tasks.task import Request, Task
 from ...training.datasets import Dataset
-from . import data, drawn, metrics, pairs, prior, requests, surrogate
+from . import data, drawn, examples, metrics, pairs, prior, requests, surrogate
 from .network import network
 from .requests import PoissonRequest
 
@@ -68,7 +69,7 @@ class Poisson(Task):
     summary = "fields and their sources under an equation (Poisson, Helmholtz, Darcy, heat), from what is known of both"
     config = PoissonConfig
     request_type = PoissonRequest
-    n_evaluate = 200
+    n_evaluate = 64
     n_tour = 16
     n_glance = 4
     seconds = 10.0
@@ -76,6 +77,10 @@ class Poisson(Task):
     data_sets = (*data.MADE, pairs.MIXED)
     facts = data.FACTS
     examples: ClassVar[Sequence[str]] = (
+        "sample poisson/gaussian --solution-sensors readings.csv --n 32 --out posterior",
+        "sample poisson/discs --source-sensors readings.csv --total 0 --boundary neumann",
+        "sample poisson/discs --equation heat --time 0.01 --solution-sensors now.csv",
+        "sample poisson/solver --source rho.npy --refine 1e-10",
         "train poisson/gaussian --out runs/gaussian",
         "train poisson --data sources.npy --train.minutes 30",
     )
@@ -107,11 +112,33 @@ class Poisson(Task):
     def evaluate(self, samples: Samples) -> list[Metric]:
         return metrics.evaluate(samples)
 
+    def judged_on(self, metadata: Mapping[str, Any]) -> Sequence[tuple[PoissonRequest, int]]:
+        """Draws of a prior as they are, and given sensors of a source and of its solution; a solver, one source."""
+        if metadata["data"] == "file":  # nothing is known of such sources but these themselves
+            return super().judged_on(metadata) if metadata["learns"] == "sources" else []
+        folder = examples.write(_law(metadata), Path(mkdtemp(prefix="ornstein-")), metadata["shape"][1:])
+        truth = folder / examples.TRUTH
+        if metadata["learns"] == "solutions":
+            return [(PoissonRequest(source=truth, truth=truth), self.n_evaluate)]
+        files = {name: folder / file for name, file in examples.SENSORS.items()}
+        source = PoissonRequest(source_sensors=files["source"], truth=truth)
+        solution = PoissonRequest(solution_sensors=files["solution"], truth=truth)
+        return [(asked, self.n_evaluate) for asked in (PoissonRequest(), source, solution)]
+
+    def judged_files(self, metadata: Mapping[str, Any]) -> str:
+        shape = " ".join(map(str, metadata["shape"][1:]))
+        return f"python -m ornstein.domains.poisson.examples {_law(metadata)} . {shape}"
+
     def figures(self, samples: Samples) -> Sequence[Figure | Interactive]:
         return drawn.figures(samples)
 
     def judge_few(self, samples: Samples) -> list[Metric]:
         return metrics.evaluate(samples)
+
+
+def _law(metadata: Mapping[str, Any]) -> str:
+    """Of the sources that a model is judged on."""
+    return metadata["data"] if metadata["data"] in data.MADE else "discs"
 
 
 def _of(learns: str) -> ModuleType:
