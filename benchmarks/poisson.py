@@ -7,8 +7,8 @@
     500 sensors      128², beside what others have published
 
 What has learnt is judged on sources of every kind. See poisson_cases.py for what is measured; poisson_peers.py,
-poisson_fno.py, poisson_solver.py and poisson_ours.py for how. Networks that are not there are left out by name: FNO is
-trained by benchmarks/poisson_fno.py.
+poisson_fno.py, poisson_solver.py and poisson_ours.py for how. Our models that are not there are left out by name; FNO
+is what results/poisson_fno.jsonl holds of its trainings.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from benchmarks import poisson_fno as fno
 from benchmarks import poisson_ours as ours
 from benchmarks import poisson_peers as peers
 from benchmarks import poisson_solver as solver
-from benchmarks.poisson_cases import KINDS, LEARNT, TEST, Row, drawn, table
+from benchmarks.poisson_cases import KINDS, Row, table
 
 from ornstein.denoisers.base import NeuralDenoiser
 from ornstein.errors import InputError
@@ -91,8 +91,7 @@ def full(options: argparse.Namespace, side: int = 64) -> Iterator[Row]:
     n = options.sources
     for kind in KINDS:
         yield from peers.rows(kind, side, n, FULL)
-        for learnt in LEARNT:
-            yield from operators(learnt, kind, side, n)
+        yield from fno.rows(kind, side, n, FULL)
         for model in model_of("solver", options.models):
             every = (*solver.surrogate_errors(model, kind, n, members=4), *solver.rows(model, kind, n))
             yield from {row.method: row for row in every}.values()
@@ -127,31 +126,6 @@ def model_of(name: str, folder: Path | None) -> list[NeuralDenoiser]:
     except InputError as error:
         print(f"left out: {error}", file=sys.stderr)
         return []
-
-
-def operators(learnt: str, kind: str, side: int, n: int) -> Iterator[Row]:
-    """FNO, with what its guess is worth to conjugate gradients."""
-    for name in fno.SIZES:
-        where = fno.path(learnt, side, name)
-        if not where.exists():
-            print(f"left out: FNO ({name}), {where} is not there", file=sys.stderr)
-            continue
-        operator, facts = fno.load(where)
-        rho, exact = drawn(kind, n, side, TEST)
-        with torch.no_grad():
-            inside = operator(rho)[:, 1:-1, 1:-1]
-            row = Row(FULL, f"FNO, {name}", kind, learnt=learnt, **peers.timed(operator, rho))
-            saved = peers.guess(side, rho[:8], inside[:8])
-        yield replace(row, **peers.measured(operator(rho).detach(), rho, exact), note=told(facts, saved))
-
-
-def told(facts: dict[str, object], saved: dict[str, float]) -> str:
-    """The training, and iterations from a guess."""
-    return (
-        f"{facts['minutes']:g} min on {facts['device']}, {facts['seen']:,} sources; from its guess CG takes "
-        f"{saved['cg']:g} iterations ({saved['cg_from_zero']:g} from zero), AMG-CG {saved['amg_cg']:g} "
-        f"({saved['amg_cg_from_zero']:g})"
-    )
 
 
 # What is stored ---------------------------------------------------------------------------------------

@@ -6,14 +6,15 @@
     boundary   rms of φ on the boundary nodes / rms of φ*
     residual   ‖K φ − ρ‖ / ‖ρ‖, which is 1 for φ = 0; the boundary nodes of φ are part of K φ
 
-each the mean over the sources. Times are milliseconds a source, medians over rounds.
+each the mean over the sources. Times are CPU-milliseconds a source, medians over rounds: those of the clock on one
+thread of an idle machine.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from statistics import median
-from time import perf_counter
+from time import process_time
 from typing import Any
 
 import torch
@@ -42,7 +43,7 @@ class Row:
         learnt: the kind of sources it has learnt from; "" where nothing is learnt.
         sources: the kind it is judged on.
         error, boundary, residual: see above; of the posterior mean where there is a posterior.
-        one, batched: milliseconds a source, alone and in a batch.
+        one, batched: CPU-milliseconds a source, alone and in a batch.
         error_source: the same error of ρ, where it is not known.
         coverage, coverage_source: of the central 90 % intervals of φ and of ρ.
         spread: the size of the standard deviation beside the answer's.
@@ -120,14 +121,14 @@ def laplacian(phi: Float[Tensor, "batch y+2 x+2"]) -> Float[Tensor, "batch y x"]
 
 
 def milliseconds(solve: Callable[[Tensor], object], rho: Tensor, rounds: int = ROUNDS) -> tuple[float, float]:
-    """Of one source alone, and of one among all of them; medians, after a round that warms up."""
+    """CPU time of one source alone, and of one among all of them; medians, after a round that warms up."""
     alone, together = rho[:1], rho
     times: list[list[float]] = [[], []]
     for _ in range(rounds + 1):
         for k, batch in enumerate((alone, together)):
-            started = perf_counter()
+            started = process_time()
             solve(batch)
-            times[k].append(1e3 * (perf_counter() - started) / len(batch))
+            times[k].append(1e3 * (process_time() - started) / len(batch))
     return median(times[0][1:]), median(times[1][1:])
 
 

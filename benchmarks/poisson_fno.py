@@ -13,8 +13,8 @@ device they are those of the clock.
 
 import argparse
 import json
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from importlib import import_module
 from math import cos, pi
 from pathlib import Path
@@ -22,14 +22,15 @@ from time import perf_counter, process_time
 from typing import Any
 
 import torch
-from benchmarks.poisson_cases import KINDS, LEARNT, TEST, drawn, measured, whole
+from benchmarks.poisson_cases import KINDS, LEARNT, TEST, Row, drawn, measured, timed, whole
+from benchmarks.poisson_peers import guess
 from jaxtyping import Float
 from torch import Tensor
 
 from ornstein.domains.poisson import pairs
 from ornstein.training.ahead import Ahead
 
-FOLDER = Path("runs/poisson-fno")
+RESULTS = Path(__file__).parent / "results" / "poisson_fno.jsonl"
 WARM, RECORDS = 0.1, 1_000_000
 """The share of the time in which the learning rate rises, and the pairs there are."""
 
@@ -136,29 +137,44 @@ def cycle(done: float) -> float:
     return done / WARM if done < WARM else 0.5 * (1 + cos(pi * (done - WARM) / (1 - WARM)))
 
 
-def path(kind: str, side: int, name: str) -> Path:
-    return FOLDER / f"{kind}-{side}-{name}.pt"
-
-
-def save(operator: Operator, size: Size, facts: dict[str, Any], where: Path) -> None:
-    where.parent.mkdir(parents=True, exist_ok=True)
-    weights = {name: value.cpu() for name, value in operator.network.state_dict().items() if torch.is_tensor(value)}
-    torch.save({"size": asdict(size), "unit": operator.unit, "facts": facts, "weights": weights}, where)
-
-
-def load(where: Path) -> tuple[Operator, dict[str, Any]]:
-    found = torch.load(where, weights_only=True)
-    made = network(Size(**found["size"]))
-    made.load_state_dict(found["weights"], strict=False)
-    return Operator(made.eval(), found["unit"]), found["facts"]
-
-
 @torch.no_grad()
 def judged(operator: Operator, kind: str, side: int, n: int) -> dict[str, float]:
-    """Error, boundary and residual on sources that it has not seen."""
+    """Error, boundary and residual on sources that it has not seen, and what its guess is worth to iterations."""
     rho, exact = drawn(kind, n, side, TEST)
     device = next(operator.network.parameters()).device
-    return measured(operator(rho.to(device)).cpu(), rho, exact)
+    phi = operator(rho.to(device)).cpu().double()
+    return {**measured(phi, rho, exact), **guess(side, rho[:8], phi[:8, 1:-1, 1:-1])}
+
+
+def rows(kind: str, side: int, n: int, block: str, path: Path = RESULTS) -> Iterator[Row]:
+    """Each network that has been trained, as it was judged then; its time is that of a fresh one of its size.
+
+    Args:
+        kind: of the sources that it is judged on.
+        side: of their grid.
+        n: sources that are timed.
+        block: of the rows.
+        path: of the results of training.
+    """
+    lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    for line in lines:
+        found, name = line[kind], f"FNO, {line['size']}, {line['minutes']:g} min on {line['device']}"
+        numbers = {key: found[key] for key in ("error", "boundary", "residual")}
+        fresh = Operator(network(SIZES[line["size"]]).eval(), 1.0)
+        with torch.no_grad():
+            times = timed(fresh, drawn(kind, n, side, TEST)[0])
+        yield Row(block, name, kind, learnt=line["kind"], note=told(line, found), **numbers, **times)
+
+
+def told(line: dict[str, Any], found: dict[str, float]) -> str:
+    """The training, and iterations from a guess."""
+    seen = f"{line['seen']:,} sources seen"
+    if "cg" not in found:
+        return seen
+    return (
+        f"{seen}; from its guess CG takes {found['cg']:g} iterations ({found['cg_from_zero']:g} from zero), AMG-CG "
+        f"{found['amg_cg']:g} ({found['amg_cg_from_zero']:g})"
+    )
 
 
 def main() -> None:
@@ -171,16 +187,19 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--test", type=int, default=64, help="sources that it is judged on")
-    parser.add_argument("--out", type=Path, help="default: runs/poisson-fno/KIND-SIDE-SIZE.pt")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="file that a line is added to")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     size = SIZES[options.size]
     size = replace(size, batch=options.batch or size.batch)
     operator, facts = train(options.kind, options.side, size, options.minutes, options.device)
-    save(operator, size, facts, options.out or path(options.kind, options.side, options.size))
     found = {kind: judged(operator, kind, options.side, options.test) for kind in KINDS}
     weights = sum(weight.numel() for weight in operator.network.parameters())
-    print(json.dumps({"kind": options.kind, "size": options.size, "weights": weights, **facts, **found}))
+    line = json.dumps({"kind": options.kind, "size": options.size, "weights": weights, **facts, **found})
+    print(line)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    with options.out.open("a") as file:
+        file.write(line + "\n")
 
 
 if __name__ == "__main__":

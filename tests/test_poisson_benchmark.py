@@ -122,18 +122,19 @@ def test_the_table_says_what_is_not_known_and_what_is_not_ours(cases: Any) -> No
     assert "| FunDPS (published) | – | gaussian | 1.99 % |" in text
 
 
-def test_a_neural_operator_learns_saves_and_comes_back(cases: Any, tmp_path: Path) -> None:
+def test_a_neural_operator_learns_and_is_a_row(cases: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("neuralop", reason="a peer, in .bench-env alone")
-    fno = import_module("benchmarks.poisson_fno")
-    size = fno.Size(modes=4, width=8, layers=1, batch=2)
-    operator, facts = fno.train("gaussian", SIDE, size, 1 / 60, say=lambda text: None)
-    assert facts["steps"] > 1
-    fno.save(operator, size, facts, tmp_path / "fno.pt")
-    again, told = fno.load(tmp_path / "fno.pt")
-    rho, _ = cases.drawn("gaussian", 2, SIDE, 1)
-    assert told == facts
-    assert torch.equal(again(rho), operator(rho))
-    assert again(rho).shape == (2, SIDE + 2, SIDE + 2)
+    fno, path = import_module("benchmarks.poisson_fno"), tmp_path / "lines.jsonl"
+    monkeypatch.setitem(fno.SIZES, "small", fno.Size(modes=4, width=8, layers=1, batch=2))
+    command = ["fno", "--kind", "mixed", "--side", str(SIDE), "--minutes", "0.01", "--test", "2", "--out", str(path)]
+    monkeypatch.setattr("sys.argv", command)
+    fno.main()
+    line = json.loads(path.read_text())
+    assert line["seen"] == 2 * line["steps"] > 2
+    (row,) = fno.rows("discs", SIDE, 2, "block", path)
+    assert (row.learnt, row.sources, row.error) == ("mixed", "discs", line["discs"]["error"])
+    assert row.boundary > 0 < row.one  # nothing holds its boundary
+    assert "iterations" in row.note
 
 
 def test_the_rate_rises_and_falls(cases: Any) -> None:
