@@ -28,9 +28,9 @@ def test_the_table_has_errors_and_meanings() -> None:
 
 def test_a_loss_that_rose_again_is_said() -> None:
     found = shipping.learned(LOG, 300, 400, "a machine")
-    loss = "validation loss\n0.3100 at step 200 (lowest: 0.2500 at step 100)"
+    loss = "validation loss\n0.31 at step 200 (lowest: 0.25 at step 100)"
     assert found == f"300 of 400 steps in 1.0 minutes on a machine; {loss}"
-    assert shipping.learned(LOG[:1], 100, 100, "a machine").endswith("validation loss\n0.2500")
+    assert shipping.learned(LOG[:1], 100, 100, "a machine").endswith("validation loss\n0.25")
     with pytest.raises(InputError, match="no row has a validation loss"):
         shipping.learned(LOG[2:], 300, 300, "a machine")
 

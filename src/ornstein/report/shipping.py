@@ -121,10 +121,10 @@ def learned(log: Sequence[Mapping[str, float]], steps: int, planned: int, machin
         raise InputError("metrics.jsonl: no row has a validation loss, which the card gives")
     minutes = steps / log[-1]["steps_per_second"] / 60
     last, best = validated[-1], min(validated, key=lambda row: row["validation"])
-    lowest = "" if best is last else f" (lowest: {best["validation"]:.4g} at step {best['step']})"
+    lowest = "" if best is last else f" (lowest: {best['validation']:.4g} at step {best['step']})"
     done = f"{steps}" if steps == planned else f"{steps} of {planned}"
     at = "" if last["step"] == steps else f" at step {last['step']}"
-    return f"{done} steps in {minutes:.1f} minutes on {machine}; validation loss\n{last["validation"]:.4g}{at}{lowest}"
+    return f"{done} steps in {minutes:.1f} minutes on {machine}; validation loss\n{last['validation']:.4g}{at}{lowest}"
 
 
 def card(meta: Mapping[str, Any], recipe: str, log: Sequence[Mapping[str, float]], scores: str) -> str:
