@@ -42,6 +42,15 @@ FIGURES: dict[str, tuple[Callable[[], Figure], str]] = {
     "sbc, many": (lambda: fields.cumulated(sbc(Y[:, :2], X[:, :, :2])), "The 6 of 16 with the smallest p are shown"),
     "tarp": (lambda: fields.cumulated(tarp(Y, X)), "30 cases of 9 samples.$"),
     "stamps": (lambda: ensembles.stamps(HOLED[0], X[0], unit="K"), "9 members, and the first 6 of them"),
+    "stamps, of no truth": (
+        lambda: ensembles.stamps(None, X[0], points=[[0.5, 1.0]], extent=(0, 2, 0, 2)),
+        "^Mean and spread of 9 members, and the first 6 of them; dots: 1 sensor.$",
+    ),
+    "stamps, of one": (lambda: ensembles.stamps(None, X[0, :1]), "^One sample.$"),
+    "lines": (
+        lambda: ensembles.lines(range(len(Y[0, 0])), Y[0, 0], X[0, :, 0], "row", points=[[1.0, 0.5, 0.1]]),
+        r"^Truth, mean and spread of 9 members, and the first 6 of them \(row\).$",
+    ),
 }
 
 
@@ -76,6 +85,7 @@ def wrong() -> list[Any]:
     return [
         (lambda: ensembles.stamps(Y, X[0]), "samples: shape"),
         (lambda: ensembles.stamps(Y[0], X[0, :1]), "at least 2 members"),
+        (lambda: ensembles.lines(range(3), None, X[0, :, 0]), r"expected \(members, n\) at \(n,\)"),
     ]
 
 

@@ -68,7 +68,7 @@ def stamps(
     for k, name in [(0, "field"), *((k, name) for k, name in enumerate(shown) if name == "spread")]:
         bar = canvas.colorbar(panels[k].images[0], ax=list(panels), fraction=0.025, label=f"{name}{_in(unit)}")
         bar.outline.set_visible(False)
-    dots = f"; dots: {len(points)} sensors" if points is not None else ""
+    dots = f"; dots: {len(points)} sensor{'s' if len(points) > 1 else ''}" if points is not None else ""
     return _pixels(canvas, f"{_members(truth, samples, most)}{of(what)}{dots}.", 130 * columns + 90)
 
 

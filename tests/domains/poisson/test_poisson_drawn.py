@@ -183,6 +183,17 @@ def test_every_equation_and_dimension_is_written_and_read(
     assert sum(path.suffix == ".png" for path in tmp_path.iterdir()) == 2
 
 
+def test_one_sample_has_no_spread(posterior: Samples, tmp_path: Path) -> None:
+    one = posterior[:1]
+    manifest = written(one, tmp_path)
+    x, condition = drawn.read(tmp_path, manifest)
+    names = [metric.name for metric in metrics.evaluate(Samples(x, condition, one.origin, settings=one.settings))]
+    assert "solution: relative error of the mean" in names
+    assert not [name for name in names if "spread" in name or "coverage" in name]
+    with xr.open_dataset(tmp_path / drawn.NETCDF) as data:
+        assert "solution_std" not in data
+
+
 def test_samples_of_no_request_keep_their_fields(tmp_path: Path) -> None:
     of = Samples(torch.randn(2, 1, *SHAPE), origin=Origin("poisson", "test", {}, metadata(SHAPE), ""))
     manifest = written(of, tmp_path)
