@@ -29,8 +29,8 @@ KINDS, LEARNT = ("gaussian", "discs", "points"), ("mixed", "gaussian", "discs")
 """Of the sources that all are judged on, and of those that a network has learnt from; points are in none of these."""
 POINTS = 8
 """Of a source of that kind: charges ±1 in single cells."""
-TEST, ROUNDS = 20_000, 5
-"""The seed of the sources that all are judged on, and how often a time is taken."""
+TEST, ROUNDS, BATCH = 20_000, 5, 16
+"""The seed of the sources that all are judged on, how often a time is taken, and of how many sources in a batch."""
 
 
 @dataclass(frozen=True)
@@ -121,8 +121,8 @@ def laplacian(phi: Float[Tensor, "batch y+2 x+2"]) -> Float[Tensor, "batch y x"]
 
 
 def milliseconds(solve: Callable[[Tensor], object], rho: Tensor, rounds: int = ROUNDS) -> tuple[float, float]:
-    """CPU time of one source alone, and of one among all of them; medians, after a round that warms up."""
-    alone, together = rho[:1], rho
+    """CPU time of one source alone, and of one in a batch; medians, after a round that warms up."""
+    alone, together = rho[:1], rho[:BATCH]
     times: list[list[float]] = [[], []]
     for _ in range(rounds + 1):
         for k, batch in enumerate((alone, together)):

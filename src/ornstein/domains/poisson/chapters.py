@@ -27,7 +27,7 @@ from .surrogate import DEFAULTS, conditions_of
 
 SHARE, NOISE = 0.03, 1e-3
 """Of the unknowns that are measured, and of the field's size that the noise is."""
-QUICK, FULL = (8, 6), (200, 20)
+QUICK, FULL = (6, 6), (200, 20)
 """Samples and steps."""
 TOLERANCE = 1e-2
 """Of the solve for what was measured: samples of so few steps are no better for a smaller one."""
