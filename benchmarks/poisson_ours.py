@@ -12,14 +12,14 @@ from typing import Any
 
 import torch
 from benchmarks.poisson_cases import TEST, Row, drawn, equation, laplacian, whole
-from ornstein.domains.poisson.factors import solution_sensors, source_sensors
-from ornstein.domains.poisson.kriging import Linear, kriging
 from torch import Tensor
 
 from ornstein.denoisers.base import Denoiser
 from ornstein.denoisers.fields import gaussian_field
 from ornstein.domains.poisson import sources
 from ornstein.domains.poisson.equations import Problem
+from ornstein.domains.poisson.factors import solution_sensors, source_sensors
+from ornstein.domains.poisson.kriging import Linear, kriging
 from ornstein.guidance.measurements import Measurement
 from ornstein.keys import Keys
 from ornstein.tasks.drawing import sample

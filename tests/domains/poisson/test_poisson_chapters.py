@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 import torch
-from ornstein.domains.poisson.task import Poisson, PoissonConfig
 
 from ornstein.denoisers.base import NeuralDenoiser, Origin
 from ornstein.domains.poisson import chapters
 from ornstein.domains.poisson.equations import Boundary, Elliptic, Grid, Problem
+from ornstein.domains.poisson.task import Poisson, PoissonConfig
 from ornstein.events import finished
 from ornstein.networks import UNetConfig
 
