@@ -31,7 +31,7 @@ def model() -> NeuralDenoiser:
 def test_from_sensors_to_a_folder_that_is_judged_without_them(model: NeuralDenoiser, tmp_path: Path) -> None:
     (tmp_path / "phi.csv").write_text(LINES)
     asked = PoissonRequest(solution_sensors=tmp_path / "phi.csv", boundary="left=dirichlet:0.3,right=dirichlet:0.1,"
-                           "bottom=neumann:0,top=neumann:0", positive=True)  # fmt: skip
+                           "bottom=neumann:0,top=neumann:0", total=0.1)  # fmt: skip
     drawn = draw(model, asked, 3, steps=2, out=tmp_path / "out", seed=1)
     assert sum("left out" in note for note in drawn.notes) == 2  # a blank line; a sensor on a Dirichlet side
     (tmp_path / "phi.csv").unlink()

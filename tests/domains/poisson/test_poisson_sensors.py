@@ -139,7 +139,7 @@ def test_fields_of_every_kind_of_file_are_the_same(tmp_path: Path) -> None:
         assert np.array_equal(found.numpy(), field), name
     assert field_of(2, (3, 4), "--source").unique().tolist() == [2.0]
     moved = [coordinates[0], coordinates[1] + 0.1]
-    with pytest.raises(InputError, match=r"x\[.*\] is .*, but the unknowns of the grid lie at"):
+    with pytest.raises(InputError, match=r"x\[.*\] is .*, but an unknown of the grid is at"):
         field_of(tmp_path / "four.nc", (3, 4), "--source", ("source",), moved)
 
 
