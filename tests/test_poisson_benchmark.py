@@ -66,7 +66,6 @@ def test_iterations_are_saved_by_the_answer_and_not_by_a_rough_guess(cases: Any)
 
 @pytest.fixture
 def ours() -> Any:
-    pytest.importorskip("ornstein.domains.poisson.kriging")
     return import_module("benchmarks.poisson_ours")
 
 

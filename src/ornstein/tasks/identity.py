@@ -103,9 +103,8 @@ def _pieces(value: Any) -> Iterator[bytes]:
     elif isinstance(value, Tensor | np.ndarray):
         array = value.detach().cpu() if isinstance(value, Tensor) else torch.from_numpy(np.ascontiguousarray(value))
         yield f"{array.dtype}{tuple(array.shape)}".encode()
-        for part in _strided(array):
-            laid_out = torch.empty_like(part, memory_format=torch.contiguous_format).copy_(part)
-            yield laid_out.flatten().view(torch.uint8).numpy().tobytes() if part.numel() else b""
+        laid_out = torch.empty_like(array, memory_format=torch.contiguous_format).copy_(array)  # of a stride of 0, too
+        yield laid_out.flatten().view(torch.uint8).numpy().tobytes() if array.numel() else b""
     elif isinstance(value, Mapping):
         for name, inner in value.items():
             yield f"{name!r}:".encode()
@@ -116,14 +115,6 @@ def _pieces(value: Any) -> Iterator[bytes]:
             yield from _pieces(inner)
     else:
         yield repr(plain(value)).encode()
-
-
-def _strided(array: Tensor) -> list[Tensor]:
-    """The numbers of an array as they lie in memory: of a sparse one where it is not 0, and what it is there."""
-    if array.layout == torch.strided:
-        return [array]
-    found = array.to_sparse_coo().coalesce()
-    return [found.indices(), found.values()]
 
 
 _DEEP = 8

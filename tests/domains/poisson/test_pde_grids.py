@@ -50,6 +50,9 @@ def test_whole_fields_hold_what_the_boundary_says_to_the_last_bit() -> None:
         assert torch.equal(whole[..., :5, -1], torch.full((3, 2, 5), 0.1, dtype=dtype))
         assert torch.equal(whole[..., -1, 1:-1], torch.full((3, 2, 4), -0.3, dtype=dtype))
         assert torch.equal(whole[..., :5, 1:-1], phi)
+        assert torch.equal(grid.inner(whole), phi)
+        assert torch.equal(whole.masked_fill(~grid.fixed, 0.0), grid.rim.to(dtype).expand_as(whole))
+    assert grid.axes == ("y", "x")
     # where two sides meet: the mean of what they continue to
     assert whole[0, 0, -1, -1].item() == pytest.approx((0.1 - 0.3) / 2)
     assert whole[0, 0, -1, 0].item() == pytest.approx((2 * values[-1] - values[-2] - 0.3).item() / 2)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ornstein.domains.poisson.equations import Boundary, Darcy, Elliptic, Grid, Side, refine
-from ornstein.domains.poisson.equations.inverses import Solved
+from ornstein.domains.poisson.equations.inverses import Inverse
 from ornstein.domains.poisson.equations.solvers import FACTORED, Multigrid
 from ornstein.errors import InputError
 from ornstein.testing import check_operator
@@ -120,7 +120,7 @@ def test_beyond_a_size_multigrid_takes_over(word: str, monkeypatch: pytest.Monke
     expected = Elliptic(grid, 0.5 + side).solution(rho), Darcy(grid, rho[0]).solution(side)
     monkeypatch.setitem(FACTORED, 2, 10)
     equation = Elliptic(grid, 0.5 + side)
-    assert isinstance(equation.linear, Solved)
+    assert isinstance(equation.linear, Inverse)
     assert isinstance(equation.linear.solver, Multigrid)
     assert (equation.solution(rho) - expected[0]).abs().max() < 1e-10
     assert (Darcy(grid, rho[0]).solution(side) - expected[1]).abs().max() < 1e-10

@@ -8,8 +8,9 @@ import torch
 import xarray as xr
 
 from ornstein.domains.poisson.given import field_of, mask_of, read_fields
-from ornstein.domains.poisson.sensors import Sensors, read_sensors, sensors_of
+from ornstein.domains.poisson.sensors import Sensors, read_sensors, sensors_of, write_sensors
 from ornstein.errors import InputError
+from ornstein.keys import Keys
 
 
 def csv(folder: Path, text: str | bytes) -> Path:
@@ -26,6 +27,15 @@ def test_columns_are_known_by_their_names_and_what_is_left_out_is_counted(tmp_pa
     assert found.skipped == "1 blank line and 2 comments"
     assert found.places == ("line 4", "line 6")
     assert read_sensors(csv(tmp_path, "﻿x,value,std\n1,2,3"), 1).table().tolist() == [[1.0, 2.0, 3.0]]
+
+
+@pytest.mark.parametrize("ndim", [1, 2, 3])
+def test_what_is_written_is_read(ndim: int, tmp_path: Path) -> None:
+    table = 10 ** torch.empty(9, ndim + 2, dtype=torch.float64).uniform_(
+        -3, 3, generator=torch.Generator().manual_seed(ndim)
+    )
+    write_sensors(tmp_path / "s.csv", Sensors.of_table(table))
+    assert torch.allclose(read_sensors(tmp_path / "s.csv", ndim).table(), table, rtol=1e-5, atol=0)
 
 
 @pytest.mark.parametrize(

@@ -74,10 +74,16 @@ def test_discs_have_the_spectrum_that_is_said() -> None:
     """Shells of few records, beside the power of other ones."""
     given = config(data="discs", shape=(16, 16))
     spectrum = data.spectrum(told(given))
+
+    def assert_of_spectrum(clean: torch.Tensor) -> None:
+        power = spectrum.basis.forward(clean.double()).square().mean(0) / spectrum.variance[0]
+        assert abs(float(power.mean()) - 1) < 0.05
+        assert 0.5 < float(power.min()) < float(power.max()) < 2
+
     clean = records(prior.data(given)[1], torch.arange(512))
-    power = spectrum.basis.forward(clean.double()).square().mean(0) / spectrum.variance[0]
-    assert abs(float(power.mean()) - 1) < 0.05
-    assert 0.5 < float(power.min()) < float(power.max()) < 2
+    assert_of_spectrum(clean)
+    rejected(assert_of_spectrum, 1.1 * clean)
+    rejected(assert_of_spectrum, records(prior.data(config(data="gaussian", shape=(16, 16)))[1], torch.arange(512)))
     model: Any = Poisson().denoiser(given, told(given))
     assert model.space.noise_cov is None
     assert torch.equal(model.map(torch.zeros(1, 1, 16, 16)), torch.zeros(1, 1, 16, 16))

@@ -93,9 +93,14 @@ def test_a_decay_is_found_again() -> None:
 
 def test_solutions_are_about_as_wide_as_the_space_says(metadata: dict[str, Any]) -> None:
     space: Any = Poisson().space(CONFIG, metadata)
-    x: Any = surrogate.data(CONFIG)[1].batch(torch.arange(300))[0]
-    power = space.data_std.basis.forward(space.data_std.whiten(x)).square().mean(0)[0]
-    assert 0.05 < float(power.min()) < float(power.max()) < 20
+
+    def assert_as_wide(x: Any) -> None:
+        power = space.data_std.basis.forward(space.data_std.whiten(x)).square().mean(0)[0]
+        assert 0.05 < float(power.min()) < float(power.max()) < 20
+
+    solutions, known = surrogate.data(CONFIG)[1].batch(torch.arange(300))
+    assert_as_wide(solutions)
+    rejected(assert_as_wide, known["source"])
     require(metadata, Poisson.facts, "facts")
 
 

@@ -5,7 +5,7 @@ the borders (cosine), as nothing is known of a source there. What is made is a f
 that a million records cost no memory and a training never sees one twice.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -24,12 +24,12 @@ from ...training.fields.source import found_files
 from ...training.fields.stores import Opened, Store
 from ...transforms import Separable
 from . import sources
+from .equations.boundaries import axes_of
 
 MADE = ("gaussian", "discs")
 """The data sets that come with the domain."""
 SHAPE, RECORDS, HELD_OUT = (64, 64), 1_000_000, 512
 """Of what is made, if not said: the grid, how many records to learn from, and how many others."""
-AXES = ("z", "y", "x")
 _MEASURED = 2048  # records, of what is made
 _DECAY = {"exponent": Within(float, -100.0, 100.0), "outer": Within(float, 1e-30, 1.0)}
 _LAW = {"alpha": Within(float, 1e-3, 1e3), "tau": Within(float, 1e-30, 1e30)}
@@ -49,6 +49,18 @@ FACTS: Mapping[str, Any] = {
 def mirrored(axes: int) -> Separable:
     """The waves of a source."""
     return Separable(("cosine",) * axes)
+
+
+def require_made(config: Any, names: Sequence[str]) -> None:
+    """InputError for settings of data sets that are made, which a file has of its own.
+
+    Args:
+        config: of a file.
+        names: of the data sets that they are for.
+    """
+    for name in ("shape", "records"):
+        if getattr(config, name):
+            raise InputError(f"--{name} is for {', '.join(names[:-1])} and {names[-1]}; a file has its own")
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,7 +166,7 @@ def _layout(files: str) -> Layout:
             f"{path}: variable {name!r} has the shape {shape}, expected records first, then one to three axes of a grid"
         )
     dims = store.dims(name)
-    names = dims or ("record", *["channel"] * (len(shape) - 1 - len(grid)), *AXES[3 - len(grid) :])
+    names = dims or ("record", *["channel"] * (len(shape) - 1 - len(grid)), *axes_of(len(grid)))
     return Layout([name], records=names[:1], grid=names[-len(grid) :], dims={} if dims else {name: names})
 
 

@@ -28,7 +28,7 @@ from .exported import netcdf
 from .factors import inside
 from .problems import SHARED, problem_of
 from .refined import COSTS, refined
-from .sensors import AXES, Sensors
+from .sensors import Sensors
 from .solutions import Solved, shared_of, solved_in
 from .truths import TRUTH
 
@@ -72,9 +72,8 @@ def _arrays(found: Solved) -> dict[str, np.ndarray]:
     if unknown == "log_coefficient":
         named["coefficient"] = found.unknown.exp()
     named |= {"residual": found.residual, "error_bound": found.error_bound, "violation": found.violation}
-    axes = AXES[: grid.ndim][::-1]
-    named |= dict(zip(axes, grid.coordinates, strict=True))
-    named |= {f"whole_{name}": at for name, at in zip(axes, grid.whole_coordinates, strict=True)}
+    named |= dict(zip(grid.axes, grid.coordinates, strict=True))
+    named |= {f"whole_{name}": at for name, at in zip(grid.axes, grid.whole_coordinates, strict=True)}
     return {name: value.numpy() for name, value in named.items()}
 
 

@@ -8,7 +8,6 @@ border. source.csv and solution.csv are readings of each at 3 % of the unknowns,
 thousandth of the field's root mean square.
 """
 
-import csv
 import sys
 from collections.abc import Sequence
 from math import prod
@@ -22,7 +21,7 @@ from ...keys import Keys
 from . import sources
 from .data import SHAPE
 from .equations import Boundary, Elliptic, Grid
-from .sensors import AXES
+from .sensors import Sensors, write_sensors
 
 SHARE, NOISE = 0.03, 1e-3
 """Of the unknowns that have a sensor; of the field's root mean square."""
@@ -58,12 +57,8 @@ def _write_sensors(path: Path, field: Tensor, grid: Grid, keys: Keys) -> None:
     std = NOISE * float(field.square().mean().sqrt())
     values = field.flatten()[where] + std * keys.fold("noise").normal(count)[0]
     places = torch.unravel_index(where, grid.shape)
-    points = [at[place] for at, place in zip(grid.coordinates, places, strict=True)]
-    with path.open("w", newline="") as file:
-        rows = csv.writer(file)
-        rows.writerow([*AXES[: len(grid.shape)], "value", "std"])
-        for *point, value in zip(*(part.tolist() for part in (*reversed(points), values)), strict=True):
-            rows.writerow([*(f"{number:.9g}" for number in (*point, value)), f"{std:.6g}"])
+    points = torch.stack([at[place] for at, place in zip(grid.coordinates, places, strict=True)][::-1], 1)
+    write_sensors(path, Sensors(points, values, std))
 
 
 if __name__ == "__main__":

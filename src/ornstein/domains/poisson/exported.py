@@ -13,7 +13,6 @@ from torch import Tensor
 
 from ...files import write_atomic
 from ...tasks.samples import Samples
-from .sensors import AXES
 from .solutions import Solved, shared_of
 from .truths import TRUTH
 
@@ -46,8 +45,7 @@ def netcdf(path: Path, found: Solved, samples: Samples, better: Mapping[str, Ten
         better: what `refined` made of them.
     """
     grid, shared = found.problem.equation.grid, shared_of(samples.condition)
-    axes = AXES[: grid.ndim][::-1]
-    each = _each(found)
+    axes, each = grid.axes, _each(found)
     fields: dict[str, tuple[Sequence[str], Tensor]] = {name: (("number", *axes), value) for name, value in each.items()}
     fields |= {f"{name}_mean": (axes, value.mean(0)) for name, value in each.items()}
     if len(samples) > 1:
@@ -85,8 +83,7 @@ def _on_nodes(found: Solved, field: Tensor) -> Tensor:
     grid = found.problem.equation.grid
     if tuple(field.shape[1:]) == grid.whole_shape:
         return field.double()
-    free = grid.padding(torch.ones(1, *grid.shape))[0] > 0
-    return grid.padding(field.double()).masked_fill(~free, torch.nan)
+    return grid.padding(field.double()).masked_fill(grid.fixed, torch.nan)
 
 
 def _said(name: str) -> tuple[str, str]:

@@ -70,7 +70,7 @@ def solution_sensors(problem: Problem, sensors: Any) -> Measurement:
     found = found[free]
     read, std = grid.interpolation(found.points), found.std
     if problem.linear is None:
-        return Measurement(found.values[None], Solved(problem, read), std)
+        return Measurement(found.values[None], SolutionAt(problem, read), std)
     known = read(grid.whole(problem.offset)[None])[0]
     return Measurement((found.values - known)[None], read @ grid.padding @ problem.linear, std)
 
@@ -136,8 +136,7 @@ def bounds(problem: Problem, low: Any = None, high: Any = None, slack: float | N
 
 def inside(sensors: Sensors, grid: Grid) -> Sensors:
     """The sensors; InputError, which names the first, for those outside of the domain."""
-    low = tuple(grid.origin or ())[::-1]
-    high = [o + length for o, length in zip(low, tuple(grid.lengths or ())[::-1], strict=True)]
+    low, high = zip(*reversed(grid.domain), strict=True)
     sensors.require_inside(low, high)
     return sensors
 
@@ -154,18 +153,18 @@ def of_unknowns(grid: Grid, points: Float[Tensor, "sensors axes"]) -> Operator:
 
 def on_dirichlet(sensors: Sensors, grid: Grid) -> Tensor:
     """Which sensors lie on a Dirichlet side, (sensors,), where they say nothing."""
-    ends = zip(grid.boundary.kinds, grid.origin or (), grid.lengths or (), strict=True)
+    sides = zip(grid.boundary.kinds, grid.domain, strict=True)
     there = torch.zeros(len(sensors), dtype=torch.bool)
-    for axis, ((first, last), low, length) in enumerate(ends):
+    for axis, (kinds, ends) in enumerate(sides):
         at = sensors.points[:, grid.ndim - 1 - axis]
-        for kind, end in ((first, low), (last, low + length)):
+        for kind, end in zip(kinds, ends, strict=True):
             if kind == "dirichlet":
-                there |= (at - end).abs() <= 1e-9 * length
+                there |= (at - end).abs() <= 1e-9 * (ends[1] - ends[0])
     return there
 
 
 @dataclass(frozen=True, eq=False)
-class Solved:
+class SolutionAt:
     """x ↦ the solution of x at points: differentiable, not linear."""
 
     problem: Problem

@@ -20,7 +20,7 @@ from ...files import GB, MB
 from ...training.fields.packing import packing
 from ...training.fields.stores import Store, opened
 from ...values import as_mask, as_tensor, is_number
-from .sensors import AXES
+from .equations.boundaries import axes_of
 
 _ROOM, _LIMIT = 64 * MB, 4 * GB
 """Bytes that an .npz may unpack to beside the fields that are wanted, and of the whole file."""
@@ -169,7 +169,7 @@ def _of_store(store: Store, name: str, shapes: set[tuple[int, ...]], coordinates
 
 def _order(dims: Sequence[str] | None, ndim: int) -> list[int]:
     """Where the axes of the array are in a file: by their names, if these are x, y and z, else as they stand."""
-    axes = AXES[:ndim][::-1]
+    axes = axes_of(ndim)
     return [list(dims).index(name) for name in axes] if dims and sorted(dims) == sorted(axes) else list(range(ndim))
 
 

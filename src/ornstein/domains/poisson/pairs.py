@@ -8,6 +8,7 @@ are 0 on the border is told as a power of k, v(k) ∝ (k² + k₀²)^(−p/2), f
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -23,12 +24,11 @@ from ...training.datasets import Dataset
 from ...training.fields import FieldData, Layout, open_fields
 from ...transforms import Separable
 from . import sources
+from .data import HELD_OUT
 from .equations import Boundary, Elliptic, Grid
 
 MIXED = "mixed"
 """The data set of the learned solver: its sources are of all kinds in turn."""
-SHAPE, RECORDS, HELD_OUT = (64, 64), 1_000_000, 512
-"""Of what is made, if not said: the grid, how many records to learn from, and how many others."""
 _ROUGH = {"alpha": 0.6, "tau": 10.0}
 """Of the third kind of sources in the mixture, Gaussian ones with nearly as much of short waves as of long ones."""
 _MEASURED = 1024  # pairs
@@ -89,26 +89,21 @@ def drawn(name: str, index: Int64[Tensor, " batch"], part: str, grid: tuple[int,
     """
     if name != MIXED:
         return sources.draw(name, Keys.of(0, index.tolist()).fold(f"pairs: {part}"), grid)
-    kinds = (_gaussian, _discs, _rough)
     found = torch.empty(len(index), 1, *grid)
-    for k, kind in enumerate(kinds):
-        chosen = index % len(kinds) == k
+    for k, kind in enumerate(_KINDS):
+        chosen = index % len(_KINDS) == k
         if bool(chosen.any()):
             found[chosen] = kind(Keys.of(0, index[chosen].tolist()).fold(f"pairs: {part}"), grid)
     return found
 
 
-def _gaussian(keys: Keys, grid: tuple[int, ...]) -> Tensor:
-    return sources.draw("gaussian", keys, grid)
-
-
-def _discs(keys: Keys, grid: tuple[int, ...]) -> Tensor:
-    return sources.draw("discs", keys, grid)
-
-
 def _rough(keys: Keys, grid: tuple[int, ...]) -> Tensor:
     spectrum = sources.gaussian_spectrum((1, *grid), **_ROUGH)
     return spectrum.root(keys.fold("rough").normal(1, *grid)).float()
+
+
+_KINDS = (partial(sources.draw, "gaussian"), partial(sources.draw, "discs"), _rough)
+"""The kinds of sources of the mixture."""
 
 
 def _normalised(source: Tensor, solution: Tensor, std: float) -> tuple[Tensor, Condition]:

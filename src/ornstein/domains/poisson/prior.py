@@ -8,7 +8,6 @@ Of Gaussian sources whose spectrum is that of the noise and of `data_std`, the n
 from collections.abc import Mapping
 from typing import Any
 
-from ...errors import InputError
 from ...guidance.maps import Standardised
 from ...networks.fields import Fields
 from ...spaces import Euclidean
@@ -20,9 +19,7 @@ def data(config: Any) -> tuple[Dataset, Dataset]:
     """Sources to learn from, and others; InputError for settings that these data do not have."""
     if config.data in records.MADE:
         return records.made(config.data, config.shape or records.SHAPE, config.records or records.RECORDS)
-    for name in ("shape", "records"):
-        if getattr(config, name):
-            raise InputError(f"--{name} is for {' and '.join(records.MADE)}; a file has its own")
+    records.require_made(config, records.MADE)
     return records.opened(config.data, config.memory)
 
 

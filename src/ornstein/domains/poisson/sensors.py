@@ -22,9 +22,8 @@ from ...arrays import members
 from ...errors import InputError
 from ...files import MB, text
 from ...values import Numbers, as_places
+from .equations.boundaries import AXES
 
-AXES = "xyz"
-"""The names of coordinates; x is the last axis of an array, y the one before it."""
 _LIMIT = 256 * MB
 _EXPECTED = "a CSV or NPZ file of sensors"
 
@@ -135,6 +134,18 @@ def read_sensors(path: Path, ndim: int) -> Sensors:
     rows, places, skipped = (_of_npz if path.suffix.lower() == ".npz" else _of_csv)(path, names)
     table = torch.from_numpy(rows)
     return Sensors(table[:, :ndim], table[:, ndim], table[:, ndim + 1], str(path), places, skipped)
+
+
+def write_sensors(path: Path, sensors: Sensors) -> None:
+    """A CSV file that `read_sensors` reads: nine digits of places and values, six of standard deviations.
+
+    Args:
+        path: of the file.
+        sensors: at least one.
+    """
+    rows = [[*(f"{number:.9g}" for number in row), f"{std:.6g}"] for *row, std in sensors.table().tolist()]
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([[*AXES[: sensors.points.shape[1]], "value", "std"], *rows])
 
 
 # CSV --------------------------------------------------------------------------------------------------

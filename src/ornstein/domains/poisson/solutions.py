@@ -61,8 +61,7 @@ class Solved:
     def violation(self) -> Float[Tensor, " n"]:
         """The largest deviation of each solution from what Dirichlet sides say, in its unit."""
         grid = self.problem.equation.grid
-        free = grid.padding(torch.ones(1, *grid.shape))[0] > 0
-        return (self.whole - grid.rim).masked_fill(free, 0.0).flatten(1).abs().amax(1)
+        return (self.whole - grid.rim).masked_fill(~grid.fixed, 0.0).flatten(1).abs().amax(1)
 
 
 def solved(problem: Problem, fields: Float[Tensor, "n 1 *grid"]) -> Solved:
@@ -131,6 +130,5 @@ def truths_of(samples: Samples, found: Solved) -> dict[str, Tensor]:
         found: they, with their solutions.
     """
     grid, shared = found.problem.equation.grid, shared_of(samples.condition)
-    inner = tuple(slice(low, low + n) for n, (low, _) in zip(grid.shape, grid.widths, strict=True))
     each = {name.removeprefix(TRUTH): value for name, value in shared.items() if name.startswith(TRUTH)}
-    return {name: value[inner] if name == "solution" else value for name, value in each.items()}
+    return {name: grid.inner(value) if name == "solution" else value for name, value in each.items()}

@@ -35,6 +35,7 @@ from ...spaces import Euclidean
 from ...training.datasets import Dataset
 from ...transforms import Separable
 from . import pairs, sources
+from .data import RECORDS, SHAPE, require_made
 from .equations import Elliptic, Equation, Grid
 from .pairs import rms
 
@@ -50,10 +51,8 @@ def data(config: Any) -> tuple[Dataset, Dataset]:
     """Pairs to learn from, and others; InputError for settings that these data do not have."""
     names = (pairs.MIXED, *sources.LAWS)
     if config.data in names:
-        return pairs.made(config.data, config.shape or pairs.SHAPE, config.records or pairs.RECORDS)
-    for name in ("shape", "records"):
-        if getattr(config, name):
-            raise InputError(f"--{name} is for {', '.join(names)}; a file has its own")
+        return pairs.made(config.data, config.shape or SHAPE, config.records or RECORDS)
+    require_made(config, names)
     return pairs.opened(config.data, config.memory)
 
 

@@ -22,6 +22,8 @@ from ....errors import InputError
 from ....values import Numbers, as_places
 
 KINDS = ("dirichlet", "neumann", "periodic")
+AXES = "xyz"
+"""What coordinates are called; x is along the last axis of an array, y along the one before."""
 NAMES = (("left", "right"), ("bottom", "top"), ("front", "back"))
 """Of the sides where an axis begins and ends: of the last axis of an array, the one before, and the one before that."""
 
@@ -129,6 +131,11 @@ class Boundary:
     def kinds(self) -> tuple[tuple[str, str], ...]:
         """Of each pair of sides."""
         return tuple((low.kind, high.kind) for low, high in self.sides)
+
+
+def axes_of(ndim: int) -> tuple[str, ...]:
+    """What the axes of an array are called, ("y", "x") of a plane."""
+    return tuple(AXES[:ndim][::-1])
 
 
 def names_of(axis: int, ndim: int) -> tuple[str, str]:

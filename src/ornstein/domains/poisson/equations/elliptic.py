@@ -23,7 +23,7 @@ from ....guidance.operators import Operator
 from ....values import is_number, require_finite
 from .base import Certificate, Equation
 from .grids import Grid
-from .inverses import Solved, Waves
+from .inverses import Inverse, Waves
 from .solvers import LU, RESONANT, Multigrid, in_waves, small
 from .stencil import divergence, faces, matrix
 
@@ -106,7 +106,7 @@ class Elliptic(Equation):
         """K⁻¹, symmetric; where the equation is singular its pseudo-inverse, which leaves out means."""
         if self.constant:
             return Waves(self.grid.basis, self._gain)
-        return Solved(self.factors if small(self.grid.shape) or not self._definite else self.multigrid, self.grid.shape)
+        return Inverse(self._solver, self.grid.shape)
 
     @cached_property
     def factors(self) -> LU:
@@ -161,8 +161,7 @@ class Elliptic(Equation):
         right = (source - self.boundary).numpy()
         if method == "spectral" or (method == "auto" and self.constant):
             return in_waves(self.grid.basis.axes, self._gain.numpy(), right)
-        sparse = method == "sparse" or (method == "auto" and (small(self.grid.shape) or not self._definite))
-        solver = self.factors if sparse else self.multigrid
+        solver = self.factors if method == "sparse" else self.multigrid if method == "amg" else self._solver
         return solver.solve(right.reshape(-1, prod(self.grid.shape))).reshape(right.shape)
 
     # What is certain ----------------------------------------------------------------------------------
@@ -208,6 +207,11 @@ class Elliptic(Equation):
     def _definite(self) -> bool:
         """Whether K is known to be negative definite, or semi-definite."""
         return self.singular or self._lowest > self.c
+
+    @property
+    def _solver(self) -> LU | Multigrid:
+        """K⁻¹ where nobody says how to solve and waves do not serve."""
+        return self.factors if small(self.grid.shape) or not self._definite else self.multigrid
 
     @cached_property
     def _lowest(self) -> float:

@@ -21,14 +21,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ....errors import InputError
 from ....guidance.operators import Interpolation, Operator, Pad
 from ....transforms import Separable
 from ....values import Numbers, as_places, is_number
-from .boundaries import Boundary, along, names_of
+from .boundaries import Boundary, along, axes_of, names_of
 from .faces import Faces
 
 _WORDS = {
@@ -86,6 +86,11 @@ class Grid:
     def ndim(self) -> int:
         """Axes of the domain."""
         return len(self.shape)
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """What the axes of the array are called, ("y", "x") of a plane."""
+        return axes_of(self.ndim)
 
     @property
     def domain(self) -> tuple[tuple[float, float], ...]:
@@ -181,6 +186,20 @@ class Grid:
         """
         self.require(phi, "a solution")
         return self.padding(phi[None])[0] + self.rim.to(phi)
+
+    def inner(self, whole: Float[Tensor, "*batch_whole"]) -> Float[Tensor, "*batch_grid"]:
+        """The unknowns of fields with their boundary nodes.
+
+        Args:
+            whole: the fields; axes before those of the grid stay as they are.
+        """
+        unknowns = (slice(low, low + n) for n, (low, _) in zip(self.shape, self.widths, strict=True))
+        return whole[(..., *unknowns)]
+
+    @property
+    def fixed(self) -> Bool[Tensor, "*whole"]:
+        """Which nodes of a field with its boundary nodes are those."""
+        return self.padding(torch.ones(1, *self.shape))[0] == 0
 
     def interpolation(self, points: Numbers) -> Operator:
         """Whole fields at points, linear between nodes: (batch, ..., *whole) → (batch, ..., m).

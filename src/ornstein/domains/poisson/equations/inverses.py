@@ -40,7 +40,7 @@ class Waves(Operator):
 
 
 @dataclass(frozen=True, eq=False)
-class Solved(Operator):
+class Inverse(Operator):
     """K⁻¹ of a symmetric K by a solver on the CPU.
 
     Attributes:
@@ -53,17 +53,17 @@ class Solved(Operator):
 
     def __call__(self, x: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
         require_axes("an equation's solution", x, self.shape)
-        return _Solved.apply(x, self)  # pyright: ignore[reportReturnType]
+        return _Inverse.apply(x, self)  # pyright: ignore[reportReturnType]
 
     def adjoint(self, y: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
         return self(y)
 
 
-class _Solved(torch.autograd.Function):
+class _Inverse(torch.autograd.Function):
     """K⁻¹ x, whose gradient is K⁻¹ too."""
 
     @staticmethod
-    def forward(x: Tensor, inverse: Solved) -> Tensor:
+    def forward(x: Tensor, inverse: Inverse) -> Tensor:
         rows = x.detach().double().cpu().reshape(-1, prod(inverse.shape)).numpy()
         return torch.from_numpy(inverse.solver.solve(rows)).reshape(x.shape).to(x)
 
@@ -73,13 +73,13 @@ class _Solved(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *slopes: Any) -> Any:
-        return _Solved.apply(slopes[0], ctx.inverse), None
+        return _Inverse.apply(slopes[0], ctx.inverse), None
 
     @staticmethod
     def jvp(ctx: Any, *along: Any) -> Any:
-        return _Solved.apply(along[0], ctx.inverse)
+        return _Inverse.apply(along[0], ctx.inverse)
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
         x, inverse = args
-        return _Solved.apply(x.movedim(in_dims[0], 0), inverse), 0
+        return _Inverse.apply(x.movedim(in_dims[0], 0), inverse), 0
