@@ -214,7 +214,9 @@ def main() -> None:
     parser.add_argument("--members", type=int, default=39, help="samples of each posterior: 19, 39, 59, ...")
     parser.add_argument("--only", default="", help="questions with this in their names")
     parser.add_argument("--models", nargs="*", default=[], help="NAME=RUN: a run in the place of a shipped model")
-    parser.add_argument("--settings", type=json.loads, default={}, help="of the sampler, as JSON")
+    parser.add_argument(
+        "--settings", type=json.loads, default={"steps": 20, "eta": 1.0}, help="of the sampler, in JSON"
+    )
     parser.add_argument("--quick", action="store_true", help="one truth and 19 members; writes no file")
     options = parser.parse_args()
     cases, members = (1, 19) if options.quick else (options.cases, options.members)
