@@ -14,7 +14,6 @@ from ...spaces import Euclidean
 from ...training.datasets import Dataset
 from . import data as records
 
-
 DEFAULTS: Mapping[str, Any] = {"steps": 30, "eta": 1.0}
 """Of samples, where the user says nothing: fresh noise mends what a step took for certain too early."""
 
