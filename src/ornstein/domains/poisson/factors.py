@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ...errors import InputError
@@ -156,7 +156,7 @@ def of_unknowns(grid: Grid, points: Float[Tensor, "sensors axes"]) -> Operator:
     return Interpolation(at, grid.shape, borders, coordinates=grid.coordinates)
 
 
-def on_dirichlet(sensors: Sensors, grid: Grid) -> Tensor:
+def on_dirichlet(sensors: Sensors, grid: Grid) -> Bool[Tensor, " sensors"]:
     """Which sensors lie on a Dirichlet side, (sensors,), where they say nothing."""
     sides = zip(grid.boundary.kinds, grid.domain, strict=True)
     there = torch.zeros(len(sensors), dtype=torch.bool)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from math import inf, isnan
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -19,7 +19,7 @@ from ...tasks.task import Request
 from . import factors, prior, surrogate
 from .equations import Boundary, Darcy, Elliptic, Equation, Grid, Heat, Problem
 from .given import field_of, loose_field_of, mask_of, require_finite
-from .problems import words_of
+from .problems import Kind, words_of
 from .sensors import Sensors, read_sensors
 from .truths import truth_of
 
@@ -70,7 +70,7 @@ class PoissonRequest:
         "what samples are judged by": ("truth",),
     }
 
-    equation: Literal["poisson", "screened", "helmholtz", "heat", "darcy"] | None = None
+    equation: Kind | None = None
     boundary: str | None = None
     lengths: tuple[float, ...] | None = None
     origin: tuple[float, ...] | None = None
