@@ -36,9 +36,7 @@ def test_the_tutorials_run(tutorial: str, count: int, said: str, capsys: pytest.
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings(
-    "ignore:.*found in sys.modules:RuntimeWarning"
-)  # a module run where it is in use
+@pytest.mark.filterwarnings("ignore:.*found in sys.modules:RuntimeWarning")  # a module run where it is in use
 def test_the_tutorial_of_equations_runs_with_its_commands(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
