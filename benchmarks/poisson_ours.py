@@ -20,6 +20,7 @@ from ornstein.domains.poisson import sources
 from ornstein.domains.poisson.equations import Problem
 from ornstein.domains.poisson.factors import solution_sensors, source_sensors
 from ornstein.domains.poisson.kriging import Linear, kriging
+from ornstein.domains.poisson.prior import DEFAULTS
 from ornstein.guidance.measurements import Measurement
 from ornstein.keys import Keys
 from ornstein.tasks.drawing import sample
@@ -113,7 +114,7 @@ def _samples(model: Denoiser, cases: Cases, which: slice, steps: int) -> tuple[T
     readings = cases.readings[which]
     factor = replace(cases.factor, y=readings.repeat_interleave(MEMBERS, 0))
     started = process_time()
-    found = sample(model & factor, len(factor.y), steps=steps, seed=3) if len(readings) else None
+    found = sample(model & factor, len(factor.y), **{**DEFAULTS, "steps": steps}, seed=3) if len(readings) else None
     taken = 1e3 * (process_time() - started)
     shape = (len(readings), MEMBERS, *cases.rho.shape[1:])
     return torch.empty(shape).double() if found is None else found.x.double().reshape(shape), taken

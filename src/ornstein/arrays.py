@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from .errors import InputError
-from .files import MB, content
+from .files import MB, content, write_atomic
 
 
 def members(path: Path, limit: int, schema: Mapping[str, str] | None = None) -> dict[str, np.ndarray]:
@@ -53,6 +53,21 @@ def names(path: Path, limit: int) -> list[str]:
     """
     with _archive(path, limit) as (_, infos):
         return list(infos)
+
+
+def write(path: Path, named: Mapping[str, Any]) -> None:
+    """Writes an `.npz`, whole or not at all.
+
+    Args:
+        path: of the file.
+        named: name → array.
+    """
+
+    def written(temporary: Path) -> None:
+        with temporary.open("wb") as file:
+            np.savez(file, **named)
+
+    write_atomic(path, written)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from typing import Any, Self
 import numpy as np
 
 from ..arrays import members as arrays_of
+from ..arrays import write as write_arrays
 from ..errors import InputError, needed_for
 from ..files import MB, Within, read_json, sync_tree, write_atomic, write_json
 from ..locks import beside
@@ -191,12 +192,7 @@ class NpzMembers(_Folder):
     def _write(self, number: int, fields: Mapping[str, np.ndarray]) -> Sequence[Path]:
         (path,) = self._files(number)
         assert self._begun
-
-        def write(temporary: Path) -> None:
-            with temporary.open("wb") as file:
-                np.savez(file, **fields, **self.layout.coords)  # pyright: ignore[reportArgumentType]
-
-        write_atomic(path, write)
+        write_arrays(path, {**fields, **self.layout.coords})
         return [path]
 
     def _read(self, number: int) -> Mapping[str, np.ndarray]:

@@ -31,9 +31,7 @@ def test_columns_are_known_by_their_names_and_what_is_left_out_is_counted(tmp_pa
 
 @pytest.mark.parametrize("ndim", [1, 2, 3])
 def test_what_is_written_is_read(ndim: int, tmp_path: Path) -> None:
-    table = 10 ** torch.empty(9, ndim + 2, dtype=torch.float64).uniform_(
-        -3, 3, generator=torch.Generator().manual_seed(ndim)
-    )
+    table = Keys.of(ndim, 9).normal(ndim + 2).double().exp()
     write_sensors(tmp_path / "s.csv", Sensors.of_table(table))
     assert torch.allclose(read_sensors(tmp_path / "s.csv", ndim).table(), table, rtol=1e-5, atol=0)
 

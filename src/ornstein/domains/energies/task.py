@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...arrays import members
+from ... import arrays
 from ...config import TrainConfig, require_in
 from ...denoisers.base import Condition, Denoiser, NeuralDenoiser, Origin
 from ...denoisers.energy import EnergyDenoiser
@@ -131,13 +131,13 @@ class Energies(Task):
         """samples.npz: x (n, ...) and energy (n,), in units of kT; the figures."""
         system = _system(samples)
         energy = system.energy(samples.x.double())
-        np.savez(folder / "samples.npz", x=samples.x.numpy(), energy=energy.numpy())
+        arrays.write(folder / "samples.npz", {"x": samples.x.numpy(), "energy": energy.numpy()})
         for k, figure in enumerate(self.figures(samples)):
             (folder / f"figure-{k}.{figure.kind.removesuffix('+xml')}").write_bytes(figure.image)
 
     def read(self, folder: Path, manifest: Mapping[str, Any]) -> tuple[State, Condition]:
         path, shape = native(folder, manifest, "samples.npz"), tuple(manifest["model"]["facts"]["shape"])
-        x = members(path, GB, {"x": "f"})["x"]
+        x = arrays.members(path, GB, {"x": "f"})["x"]
         if x.shape[1:] != shape or not len(x) or not np.isfinite(x).all():
             raise InputError(f"{path}: array 'x' has the shape {x.shape}, expected finite numbers (n, *{shape})")
         return torch.from_numpy(x if x.dtype.itemsize <= 8 else x.astype(float)), {}

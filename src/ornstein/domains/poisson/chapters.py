@@ -20,13 +20,12 @@ from ...tasks.figures import Chapter, Figure, Metric, Stop
 from . import sources
 from .data import MADE
 from .equations import Boundary, Elliptic, Grid, Problem, refine
+from .examples import NOISE, SHARE
 from .factors import of_unknowns, solution_sensors, source_sensors
 from .metrics import against
 from .pairs import MIXED
 from .surrogate import DEFAULTS, conditions_of
 
-SHARE, NOISE = 0.03, 1e-3
-"""Of the unknowns that are measured, and of the field's size that the noise is."""
 QUICK, FULL = (6, 6), (200, 20)
 """Samples and steps."""
 TOLERANCE = 1e-2

@@ -18,7 +18,7 @@ from torch import Tensor
 from ... import arrays
 from ...denoisers.base import Condition
 from ...errors import InputError
-from ...files import MB, write_atomic
+from ...files import MB
 from ...states import State
 from ...tasks.figures import Figure
 from ...tasks.samples import MANIFEST, Samples, native
@@ -45,12 +45,12 @@ def write(samples: Samples, folder: Path) -> None:
     """
     x = samples.x.detach().cpu()
     bare = {"field": x.numpy(), **{name: value.numpy() for name, value in shared_of(samples.condition).items()}}
-    _save(folder / NPZ, bare)
+    arrays.write(folder / NPZ, bare)
     found = solved_in(samples)
     if found is None:
         return
     better = refined(samples, found)
-    _save(folder / NPZ, {**bare, **_arrays(found), **{name: value.numpy() for name, value in better.items()}})
+    arrays.write(folder / NPZ, {**bare, **_arrays(found), **{name: value.numpy() for name, value in better.items()}})
     netcdf(folder / NETCDF, found, samples, better)
     for name, figure in pictures.figures(samples, found).items():
         (folder / f"{name}.png").write_bytes(figure.image)
@@ -75,14 +75,6 @@ def _arrays(found: Solved) -> dict[str, np.ndarray]:
     named |= dict(zip(grid.axes, grid.coordinates, strict=True))
     named |= {f"whole_{name}": at for name, at in zip(grid.axes, grid.whole_coordinates, strict=True)}
     return {name: value.numpy() for name, value in named.items()}
-
-
-def _save(path: Path, named: Mapping[str, np.ndarray]) -> None:
-    def write(temporary: Path) -> None:
-        with temporary.open("wb") as file:
-            np.savez(file, **named)  # pyright: ignore[reportArgumentType]
-
-    write_atomic(path, write)
 
 
 def read(folder: Path, manifest: Mapping[str, Any]) -> tuple[State, Condition]:

@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from math import prod
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from ... import arrays
 from ...keys import Keys
 from . import sources
 from .data import SHAPE
@@ -45,7 +45,7 @@ def write(name: str, folder: Path, shape: Sequence[int] = SHAPE, number: int = 0
     grid = Grid(tuple(shape), Boundary.of("dirichlet", len(shape)))
     fields = {"source": source[0], "solution": Elliptic(grid).solution(source)[0]}
     folder.mkdir(parents=True, exist_ok=True)
-    np.savez(folder / TRUTH, source=fields["source"].numpy(), solution=fields["solution"].numpy())
+    arrays.write(folder / TRUTH, {key: field.numpy() for key, field in fields.items()})
     for key, field in fields.items():
         _write_sensors(folder / SENSORS[key], field, grid, keys.fold(key))
     return folder

@@ -5,13 +5,12 @@ Fields are (number, y, x) with their Dirichlet nodes, where an unknown is none: 
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ...files import write_atomic
+from ...netcdf import Variable, write
 from ...tasks.samples import Samples
 from .solutions import Solved, shared_of
 from .truths import TRUTH
@@ -44,31 +43,29 @@ def netcdf(path: Path, found: Solved, samples: Samples, better: Mapping[str, Ten
         samples: that they are of.
         better: what `refined` made of them.
     """
-    grid, shared = found.problem.equation.grid, shared_of(samples.condition)
-    axes, each = grid.axes, _each(found)
+    axes, shared = found.problem.equation.grid.axes, shared_of(samples.condition)
+    each, number = _each(found), ("number",)
     fields: dict[str, tuple[Sequence[str], Tensor]] = {name: (("number", *axes), value) for name, value in each.items()}
     fields |= {f"{name}_mean": (axes, value.mean(0)) for name, value in each.items()}
     if len(samples) > 1:
         fields |= {f"{name}_std": (axes, value.std(0)) for name, value in each.items()}
     truths = {name: value for name, value in shared.items() if name.startswith(TRUTH)}
     fields |= {name: (axes, _on_nodes(found, value[None])[0]) for name, value in truths.items()}
-    fields |= {name: (("number",), getattr(found, name)) for name in ("residual", "error_bound", "violation")}
-    fields |= {name: (("number", *axes) if name == "refined" else ("number",), value) for name, value in better.items()}
+    fields |= {name: (number, getattr(found, name)) for name in ("residual", "error_bound", "violation")}
+    fields |= {name: (("number", *axes) if name == "refined" else number, value) for name, value in better.items()}
+    variables = {name: Variable(along, value.numpy(), *_said(name)) for name, (along, value) in fields.items()}
+    title = f"{len(samples)} samples of {type(found.problem.equation).__name__}"
+    write(path, {**_coordinates(found, samples), **variables}, title)
 
-    def write(temporary: Path) -> None:
-        from scipy.io import netcdf_file
 
-        with netcdf_file(str(temporary), "w", version=2) as file:
-            file.Conventions = "CF-1.11"
-            file.title = f"{len(samples)} samples of {type(found.problem.equation).__name__}"
-            numbers = np.arange(samples.first, samples.first + len(samples))
-            _put(file, "number", ("number",), numbers.astype(np.int32), ("number of the sample", "1"))
-            for name, at in zip(axes, grid.whole_coordinates, strict=True):
-                _put(file, name, (name,), at.numpy(), (f"{name} of the nodes", "unit of length"))
-            for name, (dims, value) in fields.items():
-                _put(file, name, dims, value.numpy(), _said(name))
-
-    write_atomic(path, write)
+def _coordinates(found: Solved, samples: Samples) -> dict[str, Variable]:
+    """The numbers of the samples, and where the nodes are."""
+    grid, numbers = found.problem.equation.grid, np.arange(samples.first, samples.first + len(samples))
+    places = {
+        name: Variable((name,), at.numpy(), f"{name} of the nodes", "unit of length")
+        for name, at in zip(grid.axes, grid.whole_coordinates, strict=True)
+    }
+    return {"number": Variable(("number",), numbers.astype(np.int32), "number of the sample"), **places}
 
 
 def _each(found: Solved) -> dict[str, Tensor]:
@@ -94,12 +91,3 @@ def _said(name: str) -> tuple[str, str]:
             return before + long, unit
     long, unit = _NAMES[name.removeprefix(TRUTH)]
     return ("truth: " if name.startswith(TRUTH) else "") + long, unit
-
-
-def _put(file: Any, name: str, dims: Sequence[str], values: np.ndarray, said: tuple[str, str]) -> None:
-    for dim, size in zip(dims, values.shape, strict=True):
-        if dim not in file.dimensions:
-            file.createDimension(dim, size)
-    variable = file.createVariable(name, values.dtype.str[1:], dims)
-    variable[:] = values
-    variable.long_name, variable.units = said

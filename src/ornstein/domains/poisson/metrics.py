@@ -6,9 +6,9 @@ the readings hold. Samples that nothing was said of are compared with the spectr
 """
 
 from collections.abc import Mapping
+from math import isnan
 from typing import Any
 
-import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
@@ -18,7 +18,7 @@ from ...tasks.samples import Samples
 from ...transforms import Separable
 from .data import spectrum
 from .factors import of_unknowns
-from .refined import of_refined
+from .refined import COSTS, refined
 from .sensors import Sensors
 from .solutions import Solved, is_learned, shared_of, solved_in, truths_of
 
@@ -106,13 +106,8 @@ def of_equation(found: Solved) -> list[Metric]:
     Args:
         found: samples with their solutions.
     """
-    reason = found.problem.equation.certificate.reason
-    bound = float(found.error_bound.max())
-    meaning = f"relative error of the worst solution on the grid, at most, round-off included; by {reason}"
-    certified = [] if np.isnan(bound) else [Metric("certified error", bound, "lower", meaning)]
-    mean = found.solution.mean(0).norm().clamp(min=1e-300)
-    spread = found.solution.std(0).norm() / mean if len(found.solution) > 1 else None
-    return [
+    exact = f"solution on the grid, at most, round-off included; by {found.problem.equation.certificate.reason}"
+    metrics = [
         Metric(
             "largest PDE residual",
             float(found.residual.max()),
@@ -125,20 +120,48 @@ def of_equation(found: Solved) -> list[Metric]:
             "lower",
             "the furthest any sample is off what Dirichlet sides say, in the unit of φ: 0 by construction",
         ),
-        *certified,
-        *(
-            []
-            if spread is None
-            else [
-                Metric(
-                    "spread of the solution",
-                    float(spread),
-                    "closer",
-                    "standard deviation of φ over the size of its mean: what is not known of it",
-                )
-            ]
-        ),
+        *_certified("certified error", found.error_bound, exact),
     ]
+    if len(found.solution) > 1:
+        spread = float(found.solution.std(0).norm() / found.solution.mean(0).norm().clamp(min=1e-300))
+        meaning = "standard deviation of φ over the size of its mean: what is not known of it"
+        metrics.append(Metric("spread of the solution", spread, "closer", meaning))
+    return metrics
+
+
+def of_refined(samples: Samples, found: Solved) -> list[Metric]:
+    """How much work samples of a learned solver saved, and how exact the corrected solutions are.
+
+    Args:
+        samples: that were drawn; those that were read know what it cost.
+        found: they, with their source.
+    """
+    costs: Mapping[str, Tensor] = samples.condition if COSTS[0] in samples.condition else refined(samples, found)
+    if not costs:
+        return []
+    means, from_zero = {name: float(costs[name].double().mean()) for name in COSTS}, "a start from zero"
+    work = "conjugate gradients with a multigrid cycle, from a sample; less than from zero is what the sample saved"
+    exact = "corrected solution on the grid, at most, round-off included"
+    left = "‖Lφ − ρ‖ of the worst corrected solution, relative to that of φ = 0"
+    return [
+        Metric("iterations of refine", means["iterations"], "lower", work, means["iterations_from_zero"], from_zero),
+        Metric(
+            "seconds of refine",
+            means["seconds"],
+            "lower",
+            "of these, without the set-up of the grids",
+            means["seconds_from_zero"],
+            from_zero,
+        ),
+        Metric("largest residual, refined", float(costs["refined_residual"].max()), "lower", left),
+        *_certified("certified error, refined", costs["refined_error_bound"], exact),
+    ]
+
+
+def _certified(name: str, bounds: Float[Tensor, " n"], what: str) -> list[Metric]:
+    """The largest bound of relative errors, if there is one of each."""
+    largest = float(bounds.max())
+    return [] if isnan(largest) else [Metric(name, largest, "lower", f"relative error of the worst {what}")]
 
 
 def of_readings(samples: Samples, found: Solved) -> list[Metric]:

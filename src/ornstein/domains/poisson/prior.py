@@ -14,6 +14,9 @@ from ...spaces import Euclidean
 from ...training.datasets import Dataset
 from . import data as records
 
+DEFAULTS: Mapping[str, Any] = {"steps": 30, "eta": 1.0}
+"""Of samples, where the user says nothing: fresh noise mends what a step took for certain too early."""
+
 
 def data(config: Any) -> tuple[Dataset, Dataset]:
     """Sources to learn from, and others; InputError for settings that these data do not have."""

@@ -16,7 +16,7 @@ from torch import Tensor
 from ...config import require_in, require_with
 from ...errors import InputError, needed_for
 from ...tasks.task import Request
-from . import factors, surrogate
+from . import factors, prior, surrogate
 from .equations import Boundary, Darcy, Elliptic, Equation, Grid, Heat, Problem
 from .given import field_of, loose_field_of, mask_of, require_finite
 from .problems import words_of
@@ -272,7 +272,7 @@ def _of_sources(asked: PoissonRequest, numbers: range, metadata: Mapping[str, An
     words, arrays = words_of(problem, asked.kind)
     truth = {} if asked.truth is None else truth_of(asked.truth, problem)
     beside = _for_all({**arrays, **told.sensors, **truth}, numbers)
-    return Request(told.guides, record={"problem": words}, notes=told.notes, beside=beside)
+    return Request(told.guides, record={"problem": words}, defaults=prior.DEFAULTS, notes=told.notes, beside=beside)
 
 
 class _Told:

@@ -10,17 +10,17 @@ from typing import Any, ClassVar, Literal
 from torch import Tensor, nn
 
 from ...config import TrainConfig, require_in
-from ...denoisers.base import Condition
+from ...denoisers.base import Condition, NeuralDenoiser
 from ...denoisers.maps import Map
 from ...errors import InputError
 from ...networks.unet import UNetConfig
 from ...spaces import Space
 from ...states import State
-from ...tasks.figures import Figure, Interactive, Metric
+from ...tasks.figures import Figure, Interactive, Metric, Stop
 from ...tasks.samples import Samples
 from ...tasks.task import Request, Task
 from ...training.datasets import Dataset
-from . import data, drawn, examples, metrics, pairs, prior, requests, surrogate
+from . import chapters, data, drawn, examples, metrics, pairs, prior, requests, surrogate
 from .network import network
 from .requests import PoissonRequest
 
@@ -130,6 +130,9 @@ class Poisson(Task):
     def judged_files(self, metadata: Mapping[str, Any]) -> str:
         shape = " ".join(map(str, metadata["shape"][1:]))
         return f"python -m ornstein.domains.poisson.examples {_law(metadata)} . {shape}"
+
+    def stops(self, denoiser: NeuralDenoiser, full: bool) -> list[Stop]:
+        return chapters.stops(denoiser, full)
 
     def figures(self, samples: Samples) -> Sequence[Figure | Interactive]:
         return drawn.figures(samples)
