@@ -31,12 +31,13 @@ class PoissonRequest:
     Attributes:
         equation: poisson, ∇·(a∇φ) = ρ; screened, … − κ²φ = ρ; helmholtz, … + k²φ = ρ; heat, φ after a time given the
             initial field; darcy, ∇·(a∇φ) = ρ for an unknown a. Poisson if not given; a learned solver knows its own.
-        boundary: dirichlet, neumann or periodic, with a value as in "dirichlet:1.5", or side by side as in
-            "left=dirichlet:1,right=neumann:0,bottom=periodic,top=periodic"; a value may be an .npy file of values along
-            the side. Values of φ, fluxes a ∂φ/∂n outwards. Zero Dirichlet if not given.
+        boundary: dirichlet, neumann or periodic, with a value as in dirichlet:1.5, or all sides by name with commas and
+            no blanks between, left=dirichlet:1,right=neumann:0 and likewise bottom, top (in 3-D front, back); a value
+            may be an .npy file of values along the side. Values of φ, fluxes a ∂φ/∂n outwards. Zero Dirichlet if not
+            given.
         lengths: of the domain, x first, in your unit of length; 1 each if not given.
         origin: where the domain begins, x first, in that unit; 0 each if not given.
-        coefficient: a, or the diffusivity of heat (length² over time): a number, or for a a file; 1 if not given.
+        coefficient: a, a number or a file; of heat the diffusivity (length² over time), a number; 1 if not given.
         screening: κ of the screened equation, 1 / length where a is 1; else κ² is in the unit of a / length².
         wavenumber: k of Helmholtz' equation, rad / length where a is 1; else k² is in the unit of a / length².
         time: after which the heat is looked at, in the unit of time that the diffusivity has.
@@ -44,7 +45,7 @@ class PoissonRequest:
         scale: of the unknown, mean + scale · the model's field, likewise; 1 if not given.
         source: ρ, or the initial field of heat: a number, or a file (.npy, .npz, NetCDF) of the whole field. Of darcy
             and of a learned solver it is the source they need.
-        mask: a file, true or 1 where --source is known, as elsewhere it is not.
+        mask: a file, true or 1 where --source is known; everywhere if not given.
         source_std: of the noise of --source, in its unit; 0 = exactly, if not given.
         source_sensors: readings of the source, or of the initial field: a CSV file with the header x,y,value,std (in
             1-D without y, in 3-D with z), or an NPZ file of arrays of these names; std is above 0.
@@ -53,8 +54,8 @@ class PoissonRequest:
         positive: the unknown is nowhere below 0.
         total: the integral of the unknown, in its unit times the lengths'.
         solution_sensors: readings of φ, as --source-sensors.
-        truth: an .npz or NetCDF file with source (initial, log_coefficient), solution, or both, by which samples are
-            judged.
+        truth: an .npz or NetCDF file with source (of heat initial, of darcy log_coefficient), solution, or both: what
+            `ornstein evaluate` compares with; samples are drawn without it.
         refine: of a learned solver: correct each solution until the residual is so small a share of the source.
     """
 
