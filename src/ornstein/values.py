@@ -1,6 +1,6 @@
 """What users hand to factors and operators, checked on the way in: numbers and masks, of torch, NumPy or lists."""
 
-from math import isfinite
+from math import isfinite, nan
 from numbers import Integral, Real
 from typing import Any
 
@@ -18,6 +18,14 @@ Flags = Any
 def is_number(value: Any) -> bool:
     """Whether it is one finite real number, and not a truth value."""
     return isinstance(value, Real) and not isinstance(value, bool) and isfinite(value)
+
+
+def number_written(text: str) -> float:
+    """The number that a text is, NaN if it is none; digits with underscores between, which Python takes, are none."""
+    try:
+        return float("_" if "_" in text else text)
+    except ValueError:
+        return nan
 
 
 def require_whole(what: str, value: Any, least: int) -> None:

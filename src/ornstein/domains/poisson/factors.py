@@ -69,8 +69,8 @@ def solution_sensors(problem: Problem, sensors: Any) -> Measurement:
     free = ~on_dirichlet(found, grid)
     if not bool(free.any()):
         raise InputError(
-            f"{found.source}: all {len(found)} sensors lie on Dirichlet sides, where the solution is prescribed: they "
-            "say nothing"
+            f"{found.source}: all sensors ({len(found)}) lie on Dirichlet sides, where the solution is prescribed: "
+            "they say nothing"
         )
     found = found[free]
     read, std = grid.interpolation(found.points), found.std
@@ -92,7 +92,9 @@ def known(problem: Problem, value: Any, where: Flags | None = None, std: float =
     grid, what = problem.equation.grid, f"the known {problem.equation.unknown}"
     if not is_number(std) or std < 0:
         raise InputError(f"{what}: std is {std!r}, expected a number from 0")
-    seen = torch.ones(grid.shape, dtype=torch.bool) if where is None else mask_of(where, grid.shape, f"where of {what}")
+    seen = torch.ones(grid.shape, dtype=torch.bool)
+    if where is not None:
+        seen = mask_of(where, grid.shape, f"where of {what}", grid.coordinates)
     names = (problem.equation.unknown, "source")
     field = loose_field_of(value, grid.shape, what, names, grid.coordinates)
     require_finite(field, what, seen)
@@ -142,8 +144,7 @@ def bounds(problem: Problem, low: Any = None, high: Any = None, slack: float | N
 def inside(sensors: Sensors, grid: Grid) -> Sensors:
     """The sensors; InputError, which names the first, for those outside of the domain."""
     low, high = zip(*reversed(grid.domain), strict=True)
-    sensors.require_inside(low, high)
-    return sensors
+    return sensors.inside(low, high)
 
 
 def of_unknowns(grid: Grid, points: Float[Tensor, "sensors axes"]) -> Operator:
@@ -166,6 +167,12 @@ def on_dirichlet(sensors: Sensors, grid: Grid) -> Tensor:
             if kind == "dirichlet":
                 there |= (at - end).abs() <= 1e-9 * (ends[1] - ends[0])
     return there
+
+
+def off_boundary(sensors: Sensors, grid: Grid) -> float:
+    """By how many standard deviations the furthest of sensors on Dirichlet sides is off what is prescribed there."""
+    prescribed = grid.interpolation(sensors.points)(grid.rim[None])[0]
+    return float(((sensors.values - prescribed) / sensors.std).abs().max())
 
 
 @dataclass(frozen=True, eq=False)
