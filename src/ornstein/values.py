@@ -75,11 +75,11 @@ def as_field(value: Any, what: str) -> Tensor:
     Those of lists have all the digits that were written, in double precision.
     """
     numbers = as_tensor(value, what)
+    floating = numbers.is_floating_point() or numbers.is_complex()
+    if floating and isinstance(value, list | tuple | float | complex):
+        numbers = torch.as_tensor(value, dtype=torch.promote_types(numbers.dtype, torch.float64))
     require_finite(numbers, what)
-    if not (numbers.is_floating_point() or numbers.is_complex()):
-        return numbers.to(torch.get_default_dtype())
-    written = isinstance(value, list | tuple | float | complex)
-    return torch.as_tensor(value, dtype=torch.promote_types(numbers.dtype, torch.float64)) if written else numbers
+    return numbers if floating else numbers.to(torch.get_default_dtype())
 
 
 def as_places(value: Any, what: str) -> Tensor:

@@ -8,7 +8,9 @@ import pytest
 import torch
 import xarray as xr
 
+import ornstein as on
 from ornstein.domains.poisson.equations import Boundary, Elliptic, Grid, Problem
+from ornstein.domains.poisson.factors import solution_sensors, source_sensors
 from ornstein.domains.poisson.given import field_of, mask_of
 from ornstein.domains.poisson.requests import PoissonRequest, problem_of, request
 from ornstein.domains.poisson.sensors import read_sensors
@@ -128,3 +130,28 @@ def test_readings_on_a_dirichlet_side_that_contradict_it_are_told(tmp_path: Path
     (tmp_path / "s.csv").write_text("x,y,value,std\n0,0.5,3.5,0.5\n0.5,0.5,1,1\n")
     asked = PoissonRequest(solution_sensors=tmp_path / "s.csv", boundary="dirichlet:1")
     assert "the furthest is 5 std off it" in request(asked, range(1), METADATA).notes[0]
+
+
+@pytest.mark.parametrize("scales", [(1e-15, 1e-10), (1e9, 1e9)])
+def test_units_change_nothing(scales: tuple[float, float]) -> None:
+    world, found = (
+        on.oracles.gaussian_field(on.roots.power_law((1, 6, 6), 2, on.transforms.Separable(("cosine", "cosine")))),
+        [],
+    )
+    for length, size in ((1.0, 1.0), scales):
+        grid = Grid((6, 6), Boundary.of("dirichlet", 2), lengths=(length, length))
+        problem = Problem(Elliptic(grid), scale=size)
+        unit = length**2 * size  # of the solution
+        points, values = np.array([[0.3, 0.4], [0.6, 0.6]]) * length, np.array([0.02, 0.01]) * unit
+        factor = solution_sensors(problem, (points, values, 1e-3 * unit))
+        x = on.sample(world & factor, 2, steps=3, seed=1).x
+        found.append(x.double())
+    torch.testing.assert_close(found[1], found[0], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("sensors", [solution_sensors, source_sensors])
+@pytest.mark.parametrize(("value", "std"), [(1e30, 1.0), (1.0, 1e-30), (1e300, 1.0)])
+def test_readings_beyond_single_precision_are_named(sensors: Any, value: float, std: float) -> None:
+    problem = Problem(Elliptic(Grid(SHAPE, Boundary.of("dirichlet", 2))))
+    with pytest.raises(InputError, match=r"sensor 1: value is .* expected at most 1e[+]15 times its std"):
+        sensors(problem, ([[0.5, 0.5], [0.4, 0.4]], [0.0, value], [std, std]))

@@ -52,6 +52,7 @@ def source_sensors(problem: Problem, sensors: Any) -> Measurement:
     grid = problem.equation.grid
     found = inside(sensors_of(sensors, grid.ndim, f"sensors of the {problem.equation.unknown}"), grid)
     values, std = problem.state(found.values), found.std / problem.scale
+    _require_sizes(found, values, std)
     return Measurement(values[None], of_unknowns(grid, found.points), std, iterations=ITERATIONS)
 
 
@@ -74,10 +75,14 @@ def solution_sensors(problem: Problem, sensors: Any) -> Measurement:
         )
     found = found[free]
     read, std = grid.interpolation(found.points), found.std
-    if problem.linear is None:
-        return Measurement(found.values[None], SolutionAt(problem, read), std, iterations=ITERATIONS)
-    known = read(grid.whole(problem.offset)[None])[0]
-    return Measurement((found.values - known)[None], read @ grid.padding @ problem.linear, std, iterations=ITERATIONS)
+    unit = float(std.median())  # single precision has no numbers for the squares of those of very small or large units
+    if (linear := problem.equation.linear) is None:
+        values, at = found.values, SolutionAt(problem, read, unit)
+    else:
+        values = found.values - read(grid.whole(problem.offset)[None])[0]
+        at = read @ grid.padding @ (problem.scale / unit * linear)
+    _require_sizes(found, values / unit, std / unit)
+    return Measurement((values / unit)[None], at, std / unit, iterations=ITERATIONS)
 
 
 def known(problem: Problem, value: Any, where: Flags | None = None, std: float = 0.0) -> Factor:
@@ -138,6 +143,22 @@ def bounds(problem: Problem, low: Any = None, high: Any = None, slack: float | N
     return Bounded(limit(low, "low"), limit(high, "high"), foot)
 
 
+_LARGEST = 1e15
+"""Of numbers whose squares single precision has."""
+
+
+def _require_sizes(sensors: Sensors, values: Float[Tensor, " sensors"], std: Float[Tensor, " sensors"]) -> None:
+    """InputError, which names the first sensor, where a value or its precision is beyond single precision.
+
+    Args:
+        values, std: of the sensors, in a unit of the order of what is drawn.
+    """
+    sensors.require("value", sensors.values, (values / std).abs() <= _LARGEST, f"at most {_LARGEST:g} times its std")
+    sensors.require("value", sensors.values, values.abs() <= _LARGEST, "a number of the size that the field can have")
+    right = (std >= 1 / _LARGEST) & (std <= _LARGEST)
+    sensors.require("std", sensors.std, right, "a number of the size of the field's and of the others")
+
+
 # How fields are read ----------------------------------------------------------------------------------
 
 
@@ -177,10 +198,11 @@ def off_boundary(sensors: Sensors, grid: Grid) -> float:
 
 @dataclass(frozen=True, eq=False)
 class SolutionAt:
-    """x ↦ the solution of x at points: differentiable, not linear."""
+    """x ↦ the solution of x at points, in a unit: differentiable, not linear."""
 
     problem: Problem
     read: Operator
+    unit: float
 
     @property
     def __name__(self) -> str:
@@ -189,10 +211,10 @@ class SolutionAt:
     def __call__(self, x: Float[Tensor, "batch 1 *grid"]) -> Float[Tensor, "batch 1 sensors"]:
         grid = self.problem.equation.grid
         try:
-            phi = self.problem.solution(x)
+            phi = self.problem.solution(x.double())
         except InputError as error:
             raise InputError(
                 f"what the readings of the solution ask for leads out of all bounds: {error}; they may contradict the "
                 "source, the boundary, the mean and scale of the unknown, or their own standard deviations"
             ) from error
-        return self.read(grid.padding(phi) + grid.rim.to(phi))
+        return self.read((grid.padding(phi) + grid.rim.to(phi)) / self.unit).to(x.dtype)

@@ -61,7 +61,7 @@ class Sensors:
             raise InputError(f"{self.source}: has {found} for {len(points)} points, expected one each")
         for name, value in {**checked, "std": std.expand(values.shape).clone()}.items():
             object.__setattr__(self, name, value)
-        self._require("std", self.std, self.std > 0, "a positive number")
+        self.require("std", self.std, self.std > 0, "a positive number")
 
     def __len__(self) -> int:
         return len(self.values)
@@ -85,7 +85,7 @@ class Sensors:
         for k, (least, most) in enumerate(zip(low, high, strict=True)):
             at, room = self.points[:, k], 1e-7 * max(abs(least), abs(most))
             inside = (at >= least - room) & (at <= most + room)
-            self._require(AXES[k], at, inside, f"{least:g} to {most:g}, inside of the domain")
+            self.require(AXES[k], at, inside, f"{least:g} to {most:g}, inside of the domain")
         corners = (self.points.new_tensor(end) for end in (low, high))
         return replace(self, points=self.points.clamp(*corners))
 
@@ -98,7 +98,15 @@ class Sensors:
         """What `table` was made of."""
         return cls(table[:, :-2], table[:, -2], table[:, -1], source)
 
-    def _require(self, what: str, values: Tensor, right: Tensor, expected: str) -> None:
+    def require(self, what: str, values: Tensor, right: Tensor, expected: str) -> None:
+        """InputError, which names the first sensor of which something is not right.
+
+        Args:
+            what: it is of each sensor, such as "std".
+            values: these, (sensors,).
+            right: which are, (sensors,).
+            expected: in words.
+        """
         if bool(right.all()):
             return
         first, wrong = int((~right).nonzero()[0]), int((~right).sum())
