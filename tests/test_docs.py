@@ -1,9 +1,14 @@
 """The tutorials run, block by block, as a reader would."""
 
 import re
+import runpy
+import shlex
+import sys
 from pathlib import Path
 
 import pytest
+
+from ornstein.cli import main
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -28,3 +33,26 @@ def test_the_tutorials_run(tutorial: str, count: int, said: str, capsys: pytest.
     for block in blocks:
         exec(block, names)
     assert said in capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*found in sys.modules:RuntimeWarning")  # a module run where it is in use
+def test_the_tutorial_of_equations_runs_with_its_commands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```(python|sh)\n(.*?)```", (DOCS / "poisson.md").read_text(), re.DOTALL)
+    assert [kind for kind, _ in blocks].count("python") == 7
+    assert sum(len(block.splitlines()) for kind, block in blocks if kind == "sh") == 11
+    names: dict[str, object] = {}
+    for kind, block in blocks:
+        if kind == "python":
+            exec(block, names)
+        for line in block.splitlines() if kind == "sh" else []:
+            program, *said = shlex.split(line)
+            if program == "ornstein":
+                assert main(said) == 0, line
+            else:
+                monkeypatch.setattr(sys, "argv", said[1:])
+                runpy.run_module(said[1], run_name="__main__")
+    assert "plate: residual" in capsys.readouterr().out

@@ -41,7 +41,7 @@ def stamps(
         upward: whether the first row is at the bottom, as where latitudes grow.
         points: (m, 2), x and y of dots on the truth, the mean and the spread, such as sensors: in the units of
             `extent`, else in cells.
-        extent: where the field ends, (left, right, bottom, top); None = in cells.
+        extent: where the field ends, (left, right, bottom, top), in units that the axes show; None = in cells, unshown.
     """
     truth = None if truth is None else real(shaped(truth), "truth")
     samples = real(shaped(samples), "samples")
@@ -54,7 +54,8 @@ def stamps(
     rows = -(-len(shown) // 5)
     columns = -(-len(shown) // rows)
     aspect = min(1.6, max(0.4, abs((top - bottom) / (right - left))))
-    canvas = plots.empty(1.55 * columns + 0.9, (1.45 * aspect + 0.32) * rows)
+    beside = 0.75 * (1 + ("spread" in shown)) + 0.35 * (extent is not None)  # colour bars and numbers, in inches
+    canvas = plots.empty(1.55 * columns + beside, (1.45 * aspect + 0.32) * rows)
     canvas.set_layout_engine("constrained")
     panels: Any = canvas.subplots(rows, columns, squeeze=False).ravel()
     scale = colors.Normalize(*_range(np.stack([field for name, field in shown.items() if name != "spread"])))
@@ -62,11 +63,15 @@ def stamps(
         look = (colors.Normalize(0, _range(field)[1]), "magma") if name == "spread" else (scale, "viridis")
         _stamp(axes, field, name, *look, upward, extent)
         if points is not None and name in ("truth", "mean", "spread"):
+            axes.autoscale(False)
             axes.scatter(*np.asarray(points).T, s=5, color="white", edgecolors="black", linewidths=0.4)
+        if extent is not None:
+            axes.label_outer()
     for axes in panels[len(shown) :]:
         axes.set_visible(False)
     for k, name in [(0, "field"), *((k, name) for k, name in enumerate(shown) if name == "spread")]:
         bar = canvas.colorbar(panels[k].images[0], ax=list(panels), fraction=0.025, label=f"{name}{_in(unit)}")
+        bar.ax.tick_params(labelsize=7)
         bar.outline.set_visible(False)
     dots = f"; dots: {len(points)} sensor{'s' if len(points) > 1 else ''}" if points is not None else ""
     return _pixels(canvas, f"{_members(truth, samples, most)}{of(what)}{dots}.", 130 * columns + 90)
@@ -133,7 +138,10 @@ def _pixels(canvas: Any, caption: str, width: int) -> Figure:
 
 def _stamp(axes: Any, field: np.ndarray, name: str, scale: Any, cmap: str, upward: bool, extent: Any) -> None:
     axes.set_title(name, fontsize=8, pad=3)
-    axes.set(xticks=[], yticks=[])
+    if extent is None:
+        axes.set(xticks=[], yticks=[])
+    axes.tick_params(labelsize=7, length=2)
+    axes.locator_params(nbins=3)
     for side in axes.spines.values():
         side.set_visible(False)
     origin = "lower" if upward else "upper"

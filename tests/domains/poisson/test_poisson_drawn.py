@@ -227,7 +227,10 @@ def test_a_folder_that_was_tampered_with_is_named(folder: tuple[Path, Any], tmp_
 def test_what_a_learned_solver_drew_is_corrected_to_what_was_asked_for(tmp_path: Path) -> None:
     rho = torch.randn(16, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     np.save(tmp_path / "rho.npy", rho.numpy())
-    asked = PoissonRequest(source=tmp_path / "rho.npy", boundary="dirichlet:0.5", refine=1e-9)
+    np.savez(tmp_path / "truth.npz", source=rho.numpy())
+    asked = PoissonRequest(
+        source=tmp_path / "rho.npy", boundary="dirichlet:0.5", refine=1e-9, truth=tmp_path / "truth.npz"
+    )
     facts = metadata((16, 16), "solutions")
     found = request(asked, range(3), facts)
     assert set(found.condition) == {"source", "lift", "scale"}
@@ -251,6 +254,8 @@ def test_what_a_learned_solver_drew_is_corrected_to_what_was_asked_for(tmp_path:
     again, condition = drawn.read(tmp_path / "out", manifest)
     read = Samples(again, condition, of.origin, settings=settings)
     scores = {metric.name: metric for metric in metrics.evaluate(read)}
+    assert scores["solution: relative error of the mean"].value > 1e-6
+    assert not any(name.startswith("source") for name in scores)  # which it was given
     assert scores["iterations of refine"].value == iterations.mean()
     assert scores["iterations of refine"].reference is not None
     assert scores["largest PDE residual"].value > 1e-4  # the samples are what the network drew

@@ -20,7 +20,7 @@ from .data import spectrum
 from .factors import of_unknowns
 from .refined import COSTS, refined
 from .sensors import Sensors
-from .solutions import Solved, shared_of, solved_in, truths_of
+from .solutions import Solved, is_learned, shared_of, solved_in, truths_of
 
 LEVELS = (0.5, 0.9)
 """Of the intervals whose coverage is told, or the nearest that so many samples have."""
@@ -57,8 +57,10 @@ def _of_solved(samples: Samples, found: Solved) -> list[Metric]:
 
 def _by_truth(samples: Samples, found: Solved) -> list[Metric]:
     drawn = {found.problem.equation.unknown: found.unknown, "solution": found.solution}
+    if is_learned(samples):  # the source was given to it
+        drawn = {"solution": found.solution}
     truths = truths_of(samples, found)
-    return [metric for name, truth in truths.items() for metric in against(name, truth, drawn[name])]
+    return [metric for name, field in drawn.items() if name in truths for metric in against(name, truths[name], field)]
 
 
 def against(name: str, truth: Float[Tensor, "*grid"], members: Float[Tensor, "n *grid"]) -> list[Metric]:

@@ -43,6 +43,7 @@ def figures(samples: Samples, found: Solved) -> dict[str, Figure]:
 
 def _figure(name: str, field: Tensor, at: tuple[Tensor, ...], truth: Tensor | None, readings: Tensor | None) -> Figure:
     members, axes = field.numpy(), [one.numpy() for one in at]
+    members = members[:1] if (members == members[:1]).all() else members  # what is known has no spread
     known = None if truth is None or len(members) < 2 else truth.numpy()
     seen = None if readings is None else Sensors.of_table(readings)
     if len(axes) == 1:

@@ -110,13 +110,14 @@ def solved_in(samples: Samples) -> Solved | None:
     if problem is None:
         return None
     x = samples.x.detach().cpu()
-    if not _is_learned(samples):
+    if not is_learned(samples):
         return solved(problem, x)
     source = shared_of(samples.condition)["given_source"].double()
     return Solved.of(problem, source.expand(len(x), *source.shape), x[:, 0].double())
 
 
-def _is_learned(samples: Samples) -> bool:
+def is_learned(samples: Samples) -> bool:
+    """Whether a learned solver has drawn them, which is given the source and draws the solution."""
     return samples.origin is not None and samples.origin.metadata.get("learns") == "solutions"
 
 

@@ -33,7 +33,8 @@ class PoissonConfig:
     """A model of sources, or of solutions given their sources.
 
     Attributes:
-        learns: sources, which every equation can be asked about, or solutions given the whole source, of one equation.
+        learns: sources, which every equation can be asked about, or solutions given the whole source, of one equation:
+            of your own pairs with the settings of poisson/solver.
         data: gaussian or discs, which are made as they are needed, or a file of your own: .npy, .npz, .nc, .h5 or
             .zarr, records along the first axis, then one to three axes of the grid. Of solutions also mixed, of sources
             of all kinds; a file has the variables "source" and "solution".
@@ -83,6 +84,7 @@ class Poisson(Task):
         "sample poisson/solver --source rho.npy --refine 1e-10",
         "train poisson/gaussian --out runs/gaussian",
         "train poisson --data sources.npy --train.minutes 30",
+        "train poisson/solver --data pairs.npz --train.minutes 30",
     )
 
     def data(self, config: PoissonConfig) -> tuple[Dataset, Dataset]:
