@@ -21,8 +21,8 @@ from ...tasks.samples import Samples
 from ...tasks.task import Request, Task
 from ...training.datasets import Dataset
 from . import chapters, data, drawn, examples, metrics, pairs, prior, requests, surrogate
+from .flags import PoissonRequest
 from .network import network
-from .requests import PoissonRequest
 
 LEARNED: Mapping[str, ModuleType] = {"sources": prior, "solutions": surrogate}
 """Module by what is learned: its data, space, map and fields."""
