@@ -32,7 +32,8 @@ def require_in(config: Any, prefix: str, intervals: Mapping[str, str]) -> None:
         value = getattr(config, name)
         for number in value if isinstance(value, tuple) else (value,):
             if number is not None and not _within(number, interval):
-                raise InputError(f"{prefix}{name} is {number}, expected a number in {interval}")
+                said = name.replace("_", "-") if prefix == "--" else name  # as flags are written
+                raise InputError(f"{prefix}{said} is {number}, expected a number in {interval}")
 
 
 def require_with(config: Any, prefix: str, needed: Mapping[str, tuple[str, ...]]) -> None:

@@ -1,6 +1,6 @@
 """What users hand to factors and operators, checked on the way in: numbers and masks, of torch, NumPy or lists."""
 
-from math import isfinite
+from math import isfinite, nan
 from numbers import Integral, Real
 from typing import Any
 
@@ -18,6 +18,14 @@ Flags = Any
 def is_number(value: Any) -> bool:
     """Whether it is one finite real number, and not a truth value."""
     return isinstance(value, Real) and not isinstance(value, bool) and isfinite(value)
+
+
+def number_written(text: str) -> float:
+    """The number that a text is, NaN if it is none; digits with underscores between, which Python takes, are none."""
+    try:
+        return float("_" if "_" in text else text)
+    except ValueError:
+        return nan
 
 
 def require_whole(what: str, value: Any, least: int) -> None:
@@ -67,11 +75,11 @@ def as_field(value: Any, what: str) -> Tensor:
     Those of lists have all the digits that were written, in double precision.
     """
     numbers = as_tensor(value, what)
+    floating = numbers.is_floating_point() or numbers.is_complex()
+    if floating and isinstance(value, list | tuple | float | complex):
+        numbers = torch.as_tensor(value, dtype=torch.promote_types(numbers.dtype, torch.float64))
     require_finite(numbers, what)
-    if not (numbers.is_floating_point() or numbers.is_complex()):
-        return numbers.to(torch.get_default_dtype())
-    written = isinstance(value, list | tuple | float | complex)
-    return torch.as_tensor(value, dtype=torch.promote_types(numbers.dtype, torch.float64)) if written else numbers
+    return numbers if floating else numbers.to(torch.get_default_dtype())
 
 
 def as_places(value: Any, what: str) -> Tensor:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import torch
 from rich.markup import escape
 
-from ..denoisers.base import NeuralDenoiser
+from ..denoisers.base import Condition, NeuralDenoiser
 from ..denoisers.oracles import ring
 from ..denoisers.regressors import Regressor
 from ..errors import InputError
@@ -64,7 +64,19 @@ def _installed(domain: str) -> str:
 
 def _loads(path: object) -> str:
     model = runs.load(str(path))
-    return f"{_weights(model)}, one draw in {sample(model, 1, steps=2).seconds:.2f} s"
+    needed = frozenset() if model.map is None else model.map.names
+    given = _given(model) if needed else {}
+    if not needed <= given.keys():
+        return f"{_weights(model)}, no draw: its samples must be given {', '.join(sorted(needed))}"
+    return f"{_weights(model)}, one draw in {sample(model, 1, steps=2, condition=given).seconds:.2f} s"
+
+
+def _given(model: NeuralDenoiser) -> Condition:
+    """What the first question that a model is judged on gives a sample."""
+    assert model.origin is not None
+    this, metadata = task(model.origin.domain), model.origin.metadata
+    judged = this.judged_on(metadata)
+    return this.request(judged[0][0], range(1), metadata).condition if judged else {}
 
 
 def _weights(model: NeuralDenoiser | Regressor) -> str:

@@ -13,7 +13,7 @@ import ornstein as on
 from ornstein.denoisers.base import Origin
 from ornstein.domains.poisson import drawn, metrics, solutions
 from ornstein.domains.poisson.data import spectrum
-from ornstein.domains.poisson.equations import Boundary, Elliptic, Grid, Problem
+from ornstein.domains.poisson.equations import Boundary, Elliptic, Grid, Heat, Problem
 from ornstein.domains.poisson.requests import PoissonRequest, request
 from ornstein.errors import InputError
 from ornstein.files import sha256
@@ -298,6 +298,16 @@ def test_sources_that_no_solution_has_stay_as_they_are() -> None:
     right = torch.full((1, 1, *SHAPE), 4.0)  # the flux of 1 through four sides
     assert solutions.solved(problem, right * (1 + 1e-7)).residual < 1e-12
     assert solutions.solved(problem, right * 1.1).residual > 0.01
+
+
+@pytest.mark.parametrize("equation", [Elliptic, Heat], ids=lambda kind: kind.__name__)
+def test_where_nothing_drives_the_equation_residuals_are_shares_of_what_is_drawn(equation: Any) -> None:
+    """Of φ = 0 alone it is 0, and of all other fields, however small, 1: none of them is any nearer to a solution."""
+    problem = Problem(equation(Grid(SHAPE, Boundary.of("dirichlet", 2))))
+    sizes = torch.tensor([0.0, 1e-30, 1.0])[:, None, None]
+    fields = sizes * torch.randn(3, *SHAPE, generator=torch.Generator().manual_seed(0))
+    found = solutions.Solved.of(problem, torch.zeros(3, *SHAPE), fields)
+    assert found.residual.tolist() == pytest.approx([0, 1, 1])
 
 
 def test_what_is_known_for_sure_has_an_error_and_no_spread(tmp_path: Path) -> None:

@@ -143,7 +143,7 @@ def test_the_solution_of_darcy_is_measured_by_a_differentiable_function() -> Non
     x = torch.randn(2, 1, 9, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     grid, phi = problem.equation.grid, problem.equation.solution(problem.unknown(x))
     expected = grid.interpolation([[0.25], [0.8]])(grid.whole(phi))
-    torch.testing.assert_close(factor.operator(x), expected)
+    torch.testing.assert_close(factor.operator(x), expected / 0.01)  # in standard deviations
     v = torch.randn(2, 1, 9, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     along = torch.func.jvp(factor.operator, (x,), (v,))[1]
     step = 1e-5
@@ -154,7 +154,7 @@ def test_the_solution_of_darcy_is_measured_by_a_differentiable_function() -> Non
 def test_sensors_that_say_nothing() -> None:
     problem = problems(SIDES[1])[0]
     on_left = torch.tensor([[0.0, 0.3], [0.0, 0.9]], dtype=torch.float64)
-    with pytest.raises(InputError, match="all 2 sensors lie on Dirichlet sides"):
+    with pytest.raises(InputError, match=r"all sensors \(2\) lie on Dirichlet sides"):
         factors.solution_sensors(problem, (on_left, [0.0, 0.0], 0.1))
     both = torch.cat([on_left, POINTS])
     factor = factors.solution_sensors(problem, (both, torch.zeros(9), 0.1))

@@ -99,7 +99,13 @@ def measured(model: NeuralDenoiser, title: str, of: str, full: bool, seed: int) 
     )
 
 
-def sensed(problem: Problem, truth: Tensor, points: Tensor, seed: int, of: str = "solution") -> Measurement:
+def sensed(
+    problem: Problem,
+    truth: Float[Tensor, "1 1 *grid"],
+    points: Float[Tensor, "sensors axes"],
+    seed: int,
+    of: str = "solution",
+) -> Measurement:
     """Readings of a field at points, with noise of `NOISE` of its size, as a factor.
 
     Args:
@@ -183,7 +189,12 @@ def held_out(kind: str, n: int, shape: tuple[int, ...], seed: int) -> Float[Tens
     return sources.draw(kind, Keys.of(seed, n).fold("tour: held out"), shape).double()
 
 
-def shown(name: str, truth: Tensor, found: Tensor, points: Tensor | None = None) -> Figure:
+def shown(
+    name: str,
+    truth: Float[Tensor, "1 1 y x"],
+    found: Float[Tensor, "n 1 y x"],
+    points: Float[Tensor, "sensors 2"] | None = None,
+) -> Figure:
     """A field on the unit square as it is, and what samples say of it; with sensors as dots."""
     dots = None if points is None else points.numpy()
     members = found[:, 0].numpy()

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ...errors import InputError
@@ -52,6 +52,7 @@ def source_sensors(problem: Problem, sensors: Any) -> Measurement:
     grid = problem.equation.grid
     found = inside(sensors_of(sensors, grid.ndim, f"sensors of the {problem.equation.unknown}"), grid)
     values, std = problem.state(found.values), found.std / problem.scale
+    _require_sizes(found, values, std)
     return Measurement(values[None], of_unknowns(grid, found.points), std, iterations=ITERATIONS)
 
 
@@ -69,15 +70,19 @@ def solution_sensors(problem: Problem, sensors: Any) -> Measurement:
     free = ~on_dirichlet(found, grid)
     if not bool(free.any()):
         raise InputError(
-            f"{found.source}: all {len(found)} sensors lie on Dirichlet sides, where the solution is prescribed: they "
-            "say nothing"
+            f"{found.source}: all sensors ({len(found)}) lie on Dirichlet sides, where the solution is prescribed: "
+            "they say nothing"
         )
     found = found[free]
     read, std = grid.interpolation(found.points), found.std
-    if problem.linear is None:
-        return Measurement(found.values[None], SolutionAt(problem, read), std, iterations=ITERATIONS)
-    known = read(grid.whole(problem.offset)[None])[0]
-    return Measurement((found.values - known)[None], read @ grid.padding @ problem.linear, std, iterations=ITERATIONS)
+    unit = float(std.median())  # single precision has no numbers for the squares of those of very small or large units
+    if (linear := problem.equation.linear) is None:
+        values, at = found.values, SolutionAt(problem, read, unit)
+    else:
+        values = found.values - read(grid.whole(problem.offset)[None])[0]
+        at = read @ grid.padding @ (problem.scale / unit * linear)
+    _require_sizes(found, values / unit, std / unit)
+    return Measurement((values / unit)[None], at, std / unit, iterations=ITERATIONS)
 
 
 def known(problem: Problem, value: Any, where: Flags | None = None, std: float = 0.0) -> Factor:
@@ -92,7 +97,9 @@ def known(problem: Problem, value: Any, where: Flags | None = None, std: float =
     grid, what = problem.equation.grid, f"the known {problem.equation.unknown}"
     if not is_number(std) or std < 0:
         raise InputError(f"{what}: std is {std!r}, expected a number from 0")
-    seen = torch.ones(grid.shape, dtype=torch.bool) if where is None else mask_of(where, grid.shape, f"where of {what}")
+    seen = torch.ones(grid.shape, dtype=torch.bool)
+    if where is not None:
+        seen = mask_of(where, grid.shape, f"where of {what}", grid.coordinates)
     names = (problem.equation.unknown, "source")
     field = loose_field_of(value, grid.shape, what, names, grid.coordinates)
     require_finite(field, what, seen)
@@ -136,14 +143,29 @@ def bounds(problem: Problem, low: Any = None, high: Any = None, slack: float | N
     return Bounded(limit(low, "low"), limit(high, "high"), foot)
 
 
+_LARGEST = 1e15
+"""Of numbers whose squares single precision has."""
+
+
+def _require_sizes(sensors: Sensors, values: Float[Tensor, " sensors"], std: Float[Tensor, " sensors"]) -> None:
+    """InputError, which names the first sensor, where a value or its precision is beyond single precision.
+
+    Args:
+        values, std: of the sensors, in a unit of the order of what is drawn.
+    """
+    sensors.require("value", sensors.values, (values / std).abs() <= _LARGEST, f"at most {_LARGEST:g} times its std")
+    sensors.require("value", sensors.values, values.abs() <= _LARGEST, "a number of the size that the field can have")
+    right = (std >= 1 / _LARGEST) & (std <= _LARGEST)
+    sensors.require("std", sensors.std, right, "a number of the size of the field's and of the others")
+
+
 # How fields are read ----------------------------------------------------------------------------------
 
 
 def inside(sensors: Sensors, grid: Grid) -> Sensors:
     """The sensors; InputError, which names the first, for those outside of the domain."""
     low, high = zip(*reversed(grid.domain), strict=True)
-    sensors.require_inside(low, high)
-    return sensors
+    return sensors.inside(low, high)
 
 
 def of_unknowns(grid: Grid, points: Float[Tensor, "sensors axes"]) -> Operator:
@@ -156,7 +178,7 @@ def of_unknowns(grid: Grid, points: Float[Tensor, "sensors axes"]) -> Operator:
     return Interpolation(at, grid.shape, borders, coordinates=grid.coordinates)
 
 
-def on_dirichlet(sensors: Sensors, grid: Grid) -> Tensor:
+def on_dirichlet(sensors: Sensors, grid: Grid) -> Bool[Tensor, " sensors"]:
     """Which sensors lie on a Dirichlet side, (sensors,), where they say nothing."""
     sides = zip(grid.boundary.kinds, grid.domain, strict=True)
     there = torch.zeros(len(sensors), dtype=torch.bool)
@@ -168,12 +190,19 @@ def on_dirichlet(sensors: Sensors, grid: Grid) -> Tensor:
     return there
 
 
+def off_boundary(sensors: Sensors, grid: Grid) -> float:
+    """By how many standard deviations the furthest of sensors on Dirichlet sides is off what is prescribed there."""
+    prescribed = grid.interpolation(sensors.points)(grid.rim[None])[0]
+    return float(((sensors.values - prescribed) / sensors.std).abs().max())
+
+
 @dataclass(frozen=True, eq=False)
 class SolutionAt:
-    """x ↦ the solution of x at points: differentiable, not linear."""
+    """x ↦ the solution of x at points, in a unit: differentiable, not linear."""
 
     problem: Problem
     read: Operator
+    unit: float
 
     @property
     def __name__(self) -> str:
@@ -182,10 +211,10 @@ class SolutionAt:
     def __call__(self, x: Float[Tensor, "batch 1 *grid"]) -> Float[Tensor, "batch 1 sensors"]:
         grid = self.problem.equation.grid
         try:
-            phi = self.problem.solution(x)
+            phi = self.problem.solution(x.double())
         except InputError as error:
             raise InputError(
                 f"what the readings of the solution ask for leads out of all bounds: {error}; they may contradict the "
                 "source, the boundary, the mean and scale of the unknown, or their own standard deviations"
             ) from error
-        return self.read(grid.padding(phi) + grid.rim.to(phi))
+        return self.read((grid.padding(phi) + grid.rim.to(phi)) / self.unit).to(x.dtype)

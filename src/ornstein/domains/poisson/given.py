@@ -26,6 +26,7 @@ _ROOM, _LIMIT = 64 * MB, 4 * GB
 """Bytes that an .npz may unpack to beside the fields that are wanted, and of the whole file."""
 _KINDS = {"c": "complex numbers", "b": "true and false", "U": "text", "S": "text", "O": "objects", "M": "dates"}
 Coordinates = Sequence[Float[Tensor, "..."]]
+"""Along each axis of an array."""
 
 
 def field_of(
@@ -63,17 +64,20 @@ def loose_field_of(
     return torch.from_numpy(array.astype(np.float64))
 
 
-def mask_of(value: Any, shape: Sequence[int], what: str) -> Bool[Tensor, "*grid"]:
+def mask_of(
+    value: Any, shape: Sequence[int], what: str, coordinates: Coordinates | None = None
+) -> Bool[Tensor, "*grid"]:
     """A mask of true and false, or of 1 and 0, with something true.
 
     Args:
         value: an array, a tensor, or a path.
         shape: of the field, in the order of an array's axes.
         what: of the mask, for errors, such as "--mask".
+        coordinates: of the field along each axis of an array, which those of a file must be; None = not compared.
     """
     where = f"{what} {value}" if isinstance(value, str | Path) else what
-    array = read_field(Path(value), shape, ("mask",)) if isinstance(value, str | Path) else as_tensor(value, what)
-    mask = as_mask(array, where)
+    is_file = isinstance(value, str | Path)
+    mask = as_mask(read_field(Path(value), shape, ("mask",), coordinates) if is_file else value, where)
     if tuple(mask.shape) != tuple(shape):
         raise InputError(f"{where}: has the shape {tuple(mask.shape)}, expected {tuple(shape)}")
     if not mask.any():
@@ -102,10 +106,12 @@ def read_field(
     path: Path, shape: Sequence[int], names: Sequence[str] = (), coordinates: Coordinates | None = None
 ) -> np.ndarray:
     """The array of a file, its shape and type checked before it is read; see `field_of`."""
-    found = read_fields(path, {"": names}, {tuple(shape)}, coordinates)
+    found = read_fields(path, {"": names}, {tuple(shape)}, () if coordinates is None else (coordinates,))
     if not found:
         have = ", ".join(map(repr, names_in(path)[:10])) or "nothing"
-        raise InputError(f"{path}: has {have}, expected one array, or one that is named {' or '.join(names)}")
+        raise InputError(
+            f"{path}: has {have}, expected one array, or one that is named {' or '.join(dict.fromkeys(names))}"
+        )
     return found[""]
 
 
@@ -113,7 +119,7 @@ def read_fields(
     path: Path,
     wanted: Mapping[str, Sequence[str]],
     shapes: set[tuple[int, ...]],
-    coordinates: Coordinates | None = None,
+    coordinates: Sequence[Coordinates] = (),
 ) -> dict[str, np.ndarray]:
     """Those arrays of a file that are there.
 
@@ -122,7 +128,8 @@ def read_fields(
         wanted: name → the names that it may have in the file; where one array is wanted, the only one of a file has
             any name.
         shapes: that they may have.
-        coordinates: along each axis, which those of a file must be; None = not compared.
+        coordinates: of the grids that a field may be on, which those of a file must be, upwards or downwards; none =
+            not compared.
     """
     names = names_in(path)
     picked = {key: next((name for name in many if name in names), None) for key, many in wanted.items()}
@@ -151,20 +158,20 @@ def _of_npz(path: Path, there: Mapping[str, str], shapes: set[tuple[int, ...]]) 
     return {key: found[name] for key, name in there.items()}
 
 
-def _of_store(store: Store, name: str, shapes: set[tuple[int, ...]], coordinates: Coordinates | None) -> np.ndarray:
+def _of_store(store: Store, name: str, shapes: set[tuple[int, ...]], coordinates: Sequence[Coordinates]) -> np.ndarray:
     where = f"{store.path}: variable {name!r}"
     stored, dims = store.array(name), store.dims(name)
     _require_kind(np.dtype(stored.dtype), where, "fiub")
     order = _order(dims, len(stored.shape))
     _require_shape(where, tuple(stored.shape[k] for k in order), shapes)
-    if coordinates is not None and dims:
-        _require_coordinates(store, [dims[k] for k in order], coordinates)
+    own = next((one for one in coordinates if tuple(map(len, one)) == tuple(stored.shape[k] for k in order)), None)
+    down = [] if own is None or not dims else _downwards(store, [dims[k] for k in order], own)
     raw = store.read(name, tuple(slice(None) for _ in stored.shape))
     packed = packing(store.attributes(name), raw.dtype, where)
     values = raw if raw.dtype.kind == "b" else raw.astype(np.float64) * packed.scale + packed.offset
     for missing in packed.missing:
         values = np.where(raw == missing, np.nan, values)
-    return np.ascontiguousarray(values.transpose(order))
+    return np.ascontiguousarray(np.flip(values.transpose(order), down))
 
 
 def _order(dims: Sequence[str] | None, ndim: int) -> list[int]:
@@ -173,20 +180,28 @@ def _order(dims: Sequence[str] | None, ndim: int) -> list[int]:
     return [list(dims).index(name) for name in axes] if dims and sorted(dims) == sorted(axes) else list(range(ndim))
 
 
-def _require_coordinates(store: Store, dims: Sequence[str], expected: Coordinates) -> None:
-    """InputError if a file has other coordinates than the grid."""
-    for dim, at in zip(dims, expected, strict=False):
+def _downwards(store: Store, dims: Sequence[str], expected: Coordinates) -> list[int]:
+    """The axes along which a file runs downwards; InputError if it has other coordinates than the grid."""
+    down = []
+    for axis, (dim, at) in enumerate(zip(dims, expected, strict=True)):
         if dim not in store.names() or store.array(dim).shape != (len(at),):
             continue
-        found = torch.from_numpy(store.read(dim, (slice(None),)).astype(np.float64))
-        room = 1e-4 * float((at[-1] - at[0]).abs() / max(len(at) - 1, 1)) + 1e-12
-        off = (found - at.double()).abs()
-        if bool((off > room).any()):
-            k = int(off.argmax())
+        stored = store.read(dim, (slice(None),))
+        if stored.dtype.kind not in "fiu":
+            raise InputError(f"{store.path}: coordinate {dim!r} holds {stored.dtype}, expected numbers")
+        found = torch.from_numpy(stored.astype(np.float64))
+        if len(found) > 1 and found[0] > found[-1]:
+            down, found = [*down, axis], found.flip(0)
+        step = float((at[-1] - at[0]).abs() / max(len(at) - 1, 1))
+        room = 1e-4 * step + 1e-7 * float(at.abs().max())  # of numbers in single precision
+        wrong = (~((found - at.double()).abs() <= room)).nonzero()
+        if len(wrong):
+            k = int(wrong[0])
             raise InputError(
-                f"{store.path}: {dim}[{k}] is {float(found[k]):g}, but an unknown of the grid is at {float(at[k]):g}: "
+                f"{store.path}: {dim} is {float(found[k]):g} where a node of the grid is at {float(at[k]):g}: "
                 "give the lengths, the origin and the boundary that belong to the file"
             )
+    return down
 
 
 def _require_shape(where: str, shape: tuple[int, ...], shapes: set[tuple[int, ...]]) -> None:

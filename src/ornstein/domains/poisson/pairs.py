@@ -78,7 +78,9 @@ class Pairs:
         return _normalised(source, equation(self.grid).solution(source.double()), self.std)
 
 
-def drawn(name: str, index: Int64[Tensor, " batch"], part: str, grid: tuple[int, ...]) -> Tensor:
+def drawn(
+    name: str, index: Int64[Tensor, " batch"], part: str, grid: tuple[int, ...]
+) -> Float[Tensor, "batch 1 *grid"]:
     """Sources, (batch, 1, *grid), a function of their numbers.
 
     Args:

@@ -8,7 +8,7 @@ that were asked with; and what was begun with other files is not gone on with.
 import re
 from collections.abc import Mapping
 from hashlib import sha256
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -18,7 +18,8 @@ from ...files import Within, require
 from .equations import Boundary, Darcy, Elliptic, Equation, Grid, Heat, Problem, Side
 from .equations.boundaries import KINDS, names_of
 
-EQUATIONS = ("poisson", "screened", "helmholtz", "heat", "darcy")
+Kind = Literal["poisson", "screened", "helmholtz", "heat", "darcy"]
+EQUATIONS: tuple[str, ...] = get_args(Kind)
 _LENGTH = Within(float, 1e-300, 1e300)
 SCHEMA: Mapping[str, Any] = {
     "equation": EQUATIONS,

@@ -6,9 +6,9 @@ of what is known. A model of solutions is given the whole source, and knows one 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from math import inf, isnan
+from math import inf
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -19,7 +19,7 @@ from ...tasks.task import Request
 from . import factors, prior, surrogate
 from .equations import Boundary, Darcy, Elliptic, Equation, Grid, Heat, Problem
 from .given import field_of, loose_field_of, mask_of, require_finite
-from .problems import words_of
+from .problems import Kind, words_of
 from .sensors import Sensors, read_sensors
 from .truths import truth_of
 
@@ -71,7 +71,7 @@ class PoissonRequest:
         "what samples are judged by": ("truth",),
     }
 
-    equation: Literal["poisson", "screened", "helmholtz", "heat", "darcy"] | None = None
+    equation: Kind | None = None
     boundary: str | None = None
     lengths: tuple[float, ...] | None = None
     origin: tuple[float, ...] | None = None
@@ -94,14 +94,13 @@ class PoissonRequest:
     refine: float | None = None
 
     def __post_init__(self) -> None:
-        require_in(self, "--", {"lengths": "(0, inf)", "origin": "(-inf, inf)", "mean": "(-inf, inf)"})
-        require_in(self, "--", {"scale": "(0, inf)", "screening": "(0, inf)", "wavenumber": "(0, inf)"})
-        require_in(self, "--", {"time": "(0, inf)", "source_std": "[0, inf)", "total": "(-inf, inf)"})
-        require_in(self, "--", {"refine": "(0, 1)"})
+        require_in(self, "--", dict.fromkeys(("lengths", "scale", "screening", "wavenumber", "time"), _SIZES))
+        require_in(self, "--", dict.fromkeys(("origin", "mean", "total"), _NUMBERS))
+        require_in(self, "--", {"source_std": "[0, 1e100]", "refine": "(0, 1)"})
         for name in ("coefficient", "source"):
             value = getattr(self, name)
-            if isinstance(value, float | int) and (isnan(value) or abs(value) == inf):
-                raise InputError(f"--{name} is {value}, expected a finite number or a file")
+            if isinstance(value, float | int) and not abs(value) <= 1e100:
+                raise InputError(f"--{name} is {value}, expected a number in {_NUMBERS}, or a file")
         require_with(self, "--", {"mask": ("source",), "source_std": ("source",)})
         self._require_bounds()
         self._require_equation()
@@ -123,8 +122,10 @@ class PoissonRequest:
 
     def _require_bounds(self) -> None:
         low, high = self.bounds or (-inf, inf)
-        if isnan(low) or isnan(high) or not low < high or low == inf or high == -inf:
+        if not low < high:
             raise InputError(f"--bounds are {low} and {high}, expected two numbers of which the first is smaller")
+        if self.bounds == (-inf, inf):
+            raise InputError("--bounds are -inf and inf, which is no bound: leave them out, or say one")
         if self.positive and high <= 0:
             raise InputError(f"--positive and --bounds up to {high}: nothing lies between")
         if self.kind == "darcy" and self.bounds is not None and (low < 0 or high <= 0):
@@ -143,6 +144,8 @@ class PoissonRequest:
             raise InputError(f"--coefficient {self.coefficient}: of heat the diffusivity is one number, found a file")
 
 
+_SIZES, _NUMBERS = "[1e-100, 1e100]", "[-1e100, 1e100]"
+"""Of numbers whose squares and cubes are numbers, too."""
 _ELLIPTIC = ("poisson", "screened", "helmholtz")
 _OWNERS: Mapping[str, tuple[str, ...]] = {
     "coefficient": (*_ELLIPTIC, "heat"),
@@ -182,7 +185,7 @@ def grid_of(asked: PoissonRequest, shape: Sequence[int]) -> Grid:
                 f"--{name} has {len(value)} numbers, expected {ndim}, x first, for fields of {tuple(shape)}"
             )
     turned = [None if value is None else value[::-1] for value in (asked.lengths, asked.origin)]
-    return Grid(tuple(shape), Boundary.parse(asked.boundary or "dirichlet", ndim), *turned)
+    return Grid(tuple(shape), Boundary.parse("dirichlet" if asked.boundary is None else asked.boundary, ndim), *turned)
 
 
 def problem_of(asked: PoissonRequest, shape: Sequence[int]) -> Problem:
@@ -208,8 +211,8 @@ def _equation(asked: PoissonRequest, grid: Grid) -> Equation:
         return Heat(grid, a, asked.time)
     if isinstance(a, Path):
         a = field_of(a, grid.shape, "--coefficient", ("coefficient", "a"), grid.coordinates)
-    if bool((torch.as_tensor(a) <= 0).any()):
-        least = float(torch.as_tensor(a).min())
+    least = float(torch.as_tensor(a, dtype=torch.float64).min())
+    if least <= 0:
         raise InputError(f"--coefficient {asked.coefficient}: a is {least:g} somewhere, expected positive numbers")
     c = {"screened": -((asked.screening or 0.0) ** 2), "helmholtz": (asked.wavenumber or 0.0) ** 2}.get(asked.kind, 0.0)
     return Elliptic(grid, a, c)
@@ -279,7 +282,8 @@ class _Told:
     """The guides of what is known, the notes on it, and the sensors there were."""
 
     def __init__(self, asked: PoissonRequest, problem: Problem, std: float) -> None:
-        self.asked, self.problem, self.grid, self.std = asked, problem, problem.equation.grid, std
+        self.asked, self.problem, self.grid = asked, problem, problem.equation.grid
+        self.slack = 0.01 * std * problem.scale  # of the bounds, in the unit of the unknown
         self.guides: list[Any] = []
         self.notes: list[str] = []
         self.sensors: dict[str, Tensor] = {}
@@ -296,8 +300,10 @@ class _Told:
             return None
         names = (asked.unknown, "source")
         field = loose_field_of(asked.source, grid.shape, "--source", names, grid.coordinates)
-        seen = None if asked.mask is None else mask_of(asked.mask, grid.shape, "--mask")
+        seen = None if asked.mask is None else mask_of(asked.mask, grid.shape, "--mask", grid.coordinates)
         require_finite(field, f"--source {asked.source}", seen)
+        if not asked.source_std:
+            self._require_within(field, seen)
         std = asked.source_std or 0.0
         self.guides.append(factors.known(problem, field.nan_to_num(0.0), seen, std))
         if std or not (seen is None or bool(seen.all())):
@@ -308,6 +314,16 @@ class _Told:
             "equation is the right tool"
         )
         return field
+
+    def _require_within(self, field: Tensor, seen: Tensor | None) -> None:
+        """InputError if what is known exactly lies outside of the bounds."""
+        low, high = self._limits()
+        outside = (field < low - self.slack) | (field > high + self.slack)
+        outside = outside if seen is None else outside & seen
+        if bool(outside.any()):
+            place = tuple(outside.nonzero()[0].tolist())
+            found = f"element {place} is {float(field[place]):g}, which is known exactly"
+            raise InputError(f"--source {self.asked.source}: {found}, but its bounds are {low:g} to {high:g}")
 
     def _unknown_sensors(self) -> None:
         for name in ("source_sensors", "coefficient_sensors"):
@@ -321,9 +337,10 @@ class _Told:
         self.guides.append(factors.solution_sensors(self.problem, found))
         fixed = factors.on_dirichlet(found, self.grid)
         if bool(fixed.any()):
+            off = factors.off_boundary(found[fixed], self.grid)
             self.notes.append(
                 f"{int(fixed.sum())} of {len(found)} sensors of the solution lie on Dirichlet sides, where it is "
-                "prescribed: they say nothing, and were left out"
+                f"prescribed: they say nothing, and were left out (the furthest is {off:.2g} std off it)"
             )
 
     def _read(self, name: str, path: Path) -> Sensors:
@@ -376,8 +393,7 @@ class _Told:
             return
         if self.asked.kind == "darcy":
             low, high = (float(torch.tensor(one, dtype=torch.float64).log()) for one in (low, high))
-        slack = 0.01 * self.std * self.problem.scale
-        self.guides.append(factors.bounds(self.problem, low, high, slack))
+        self.guides.append(factors.bounds(self.problem, low, high, self.slack))
 
 
 def _close(a: float, b: float) -> bool:

@@ -8,7 +8,7 @@ Sensors at one place are independent readings.
 
 import csv
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 from pathlib import Path
 from typing import Any, Self
@@ -21,7 +21,7 @@ from torch import Tensor
 from ...arrays import members
 from ...errors import InputError
 from ...files import MB, text
-from ...values import Numbers, as_places
+from ...values import Numbers, as_places, number_written
 from .equations.boundaries import AXES
 
 _LIMIT = 256 * MB
@@ -61,7 +61,7 @@ class Sensors:
             raise InputError(f"{self.source}: has {found} for {len(points)} points, expected one each")
         for name, value in {**checked, "std": std.expand(values.shape).clone()}.items():
             object.__setattr__(self, name, value)
-        self._require("std", self.std, self.std > 0, "a positive number")
+        self.require("std", self.std, self.std > 0, "a positive number")
 
     def __len__(self) -> int:
         return len(self.values)
@@ -72,18 +72,22 @@ class Sensors:
         parts = (self.points[chosen], self.values[chosen], self.std[chosen])
         return type(self)(*parts, self.source, places, self.skipped)
 
-    def require_inside(self, low: Sequence[float], high: Sequence[float]) -> None:
-        """InputError, which names the first sensor, unless all lie in the domain.
+    def inside(self, low: Sequence[float], high: Sequence[float]) -> Self:
+        """The sensors, those on the border just there; InputError, which names the first that lies outside.
+
+        On the border is what single precision takes for it.
 
         Args:
-            low, high: its corners, x first, in the units of the points.
+            low, high: the corners of the domain, x first, in the units of the points.
         """
         if len(low) != self.points.shape[1]:
             raise InputError(f"{self.source}: points of {self.points.shape[1]} axes, expected {len(low)}")
         for k, (least, most) in enumerate(zip(low, high, strict=True)):
-            at, room = self.points[:, k], 1e-9 * (most - least)
+            at, room = self.points[:, k], 1e-7 * max(abs(least), abs(most))
             inside = (at >= least - room) & (at <= most + room)
-            self._require(AXES[k], at, inside, f"{least:g} to {most:g}, inside of the domain")
+            self.require(AXES[k], at, inside, f"{least:g} to {most:g}, inside of the domain")
+        corners = (self.points.new_tensor(end) for end in (low, high))
+        return replace(self, points=self.points.clamp(*corners))
 
     def table(self) -> Float[Tensor, "sensors columns"]:
         """Points, values and standard deviations side by side."""
@@ -94,7 +98,15 @@ class Sensors:
         """What `table` was made of."""
         return cls(table[:, :-2], table[:, -2], table[:, -1], source)
 
-    def _require(self, what: str, values: Tensor, right: Tensor, expected: str) -> None:
+    def require(self, what: str, values: Tensor, right: Tensor, expected: str) -> None:
+        """InputError, which names the first sensor of which something is not right.
+
+        Args:
+            what: it is of each sensor, such as "std".
+            values: these, (sensors,).
+            right: which are, (sensors,).
+            expected: in words.
+        """
         if bool(right.all()):
             return
         first, wrong = int((~right).nonzero()[0]), int((~right).sum())
@@ -204,10 +216,7 @@ def _numbers(cells: list[str], names: Sequence[str], order: list[int], where: st
 
 
 def _number(cell: str, where: str) -> float:
-    try:
-        value = float("_" if "_" in cell else cell)  # Python takes 1_000 for a number
-    except ValueError:
-        value = float("nan")
+    value = number_written(cell)
     if not isfinite(value):
         raise InputError(f"{where} is {cell[:40]!r}, expected a finite number")
     return value

@@ -1,6 +1,7 @@
 """Samples with their solutions, solved for in float64 sample by sample, and how well the equation holds in each.
 
-residual     ‖L_h φ − ρ‖ / ‖L_h 0 − ρ‖          which for a zero boundary is relative to ‖ρ‖
+residual     ‖L_h φ − ρ‖ / ‖L_h 0 − ρ‖          which for a zero boundary is relative to ‖ρ‖; over ‖L_h φ − L_h 0‖ where
+                                               nothing drives the equation
 bound        ‖φ − φ*‖ / ‖φ‖ ≤ (‖L_h φ − ρ‖ + rounding) / (|λ|_min ‖φ‖)
 """
 
@@ -25,7 +26,7 @@ class Solved:
         problem: the equation.
         unknown: of each sample, float64, in its unit.
         solution: of each, float64, in its unit, at the unknowns of the grid.
-        residual: of each, relative to that of φ = 0.
+        residual: of each, relative to that of φ = 0, or to by how much φ changes it where φ = 0 is the solution.
         error_bound: certified, relative to ‖φ‖; NaN where there is none.
     """
 
@@ -46,9 +47,11 @@ class Solved:
         """
         equation = problem.equation
         missed = equation.residual(unknown, solution)
-        of_zero = equation.residual(unknown, torch.zeros_like(solution)).flatten(1).norm(dim=1)
-        size = solution.double().flatten(1).norm(dim=1)
-        relative = missed.flatten(1).norm(dim=1) / of_zero.clamp(min=1e-300)
+        of_zero = equation.residual(unknown, torch.zeros_like(solution))
+        left, driven, moved, size = (
+            field.double().flatten(1).norm(dim=1) for field in (missed, of_zero, missed - of_zero, solution)
+        )
+        relative = left / torch.where(driven > 0, driven, moved).clamp(min=1e-300)
         bound = equation.certified(unknown, solution) / size.clamp(min=1e-300)
         return cls(problem, unknown.double(), solution.double(), relative, bound)
 

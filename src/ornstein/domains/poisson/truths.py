@@ -25,7 +25,7 @@ def truth_of(path: Path, problem: Problem) -> dict[str, Tensor]:
     if equation.unknown == "log_coefficient":
         wanted["coefficient"] = ("coefficient",)
     shapes = {grid.shape, grid.whole_shape}
-    read = read_fields(path, wanted, shapes)
+    read = read_fields(path, wanted, shapes, (grid.coordinates, grid.whole_coordinates))
     if not read:
         names = " and ".join(one for many in wanted.values() for one in many)
         raise InputError(f"{path}: has none of {names}, by which samples could be judged")

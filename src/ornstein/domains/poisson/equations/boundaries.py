@@ -10,6 +10,7 @@ Sides are called left and right (along x, the last axis of an array), bottom and
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite, prod
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,13 +20,16 @@ from torch import Tensor
 
 from ....config import suggestion
 from ....errors import InputError
-from ....values import Numbers, as_places
+from ....training.fields.stores import NumpyStore, opened
+from ....values import Numbers, as_places, number_written
 
 KINDS = ("dirichlet", "neumann", "periodic")
 AXES = "xyz"
 """What coordinates are called; x is along the last axis of an array, y along the one before."""
 NAMES = (("left", "right"), ("bottom", "top"), ("front", "back"))
 """Of the sides where an axis begins and ends: of the last axis of an array, the one before, and the one before that."""
+_MOST = 10**7
+"""Values along a side of a file."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,28 +176,29 @@ def _side(what: Any) -> Side:
 
 def _parsed(text: str, where: str) -> Side:
     """KIND or KIND:VALUE."""
-    kind, colon, value = text.strip().partition(":")
+    kind, colon, value = (part.strip() for part in text.partition(":"))
     if not colon:
         return Side(kind)
-    if value.endswith(".npy"):
+    if value.lower().endswith(".npy"):
         return Side(kind, _values(Path(value)))
-    try:
-        return Side(kind, float(value))
-    except ValueError as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"boundary {where!r}: {value!r} is no value, expected a number or a path *.npy") from None
+    number = number_written(value)
+    if not isfinite(number):
+        raise InputError(f"boundary {where!r}: {value!r} is no value, expected a finite number or a path *.npy")
+    return Side(kind, number)
 
 
 def _values(path: Path) -> Tensor:
-    """Numbers of an .npy file."""
-    try:
-        values = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{path}: no .npy file of numbers ({error})") from None
-    if not isinstance(values, np.ndarray) or values.dtype.kind not in "fiu":
-        raise InputError(f"{path}: expected one array of real numbers")
-    return torch.from_numpy(values.astype(np.float64))
+    """Numbers of an .npy file, whose type and size are checked before it is read."""
+    store = opened(path)
+    if not isinstance(store, NumpyStore) or len(store.names()) != 1:
+        raise InputError(f"{path}: expected an .npy file of values along a side")
+    name = store.names()[0]
+    stored = store.array(name)
+    if stored.dtype.kind not in "fiu":
+        raise InputError(f"{path}: holds {stored.dtype}, expected real numbers")
+    if prod(stored.shape) > _MOST:
+        raise InputError(f"{path}: has the shape {stored.shape}, expected values along a side, at most {_MOST:,}")
+    return torch.from_numpy(np.asarray(stored[()], dtype=np.float64))
 
 
 def _require_axes(ndim: int) -> None:

@@ -87,18 +87,28 @@ class Darcy(Equation):
 
     # What the derivatives are made of -----------------------------------------------------------------
 
-    def pushed(self, u: Tensor, phi: Tensor, boundary: bool) -> Tensor:
+    def pushed(
+        self, u: Float[Tensor, "*batch_grid"], phi: Float[Tensor, "*batch_grid"], boundary: bool
+    ) -> Float[Tensor, "*batch_grid"]:
         """K(u) φ, and b(u) where the boundary says what it says."""
         return divergence(self.grid, faces(self.grid, u.exp()), phi, boundary)
 
-    def moved(self, u: Tensor, along: Tensor, phi: Tensor, boundary: bool) -> Tensor:
+    def moved(
+        self,
+        u: Float[Tensor, "*batch_grid"],
+        along: Float[Tensor, "*batch_grid"],
+        phi: Float[Tensor, "*batch_grid"],
+        boundary: bool,
+    ) -> Float[Tensor, "*batch_grid"]:
         """(∂R/∂u) along, the slope of `pushed`; written out, as forward derivatives cannot be nested."""
         a = u.exp()
         w = slopes(self.grid, a, a * along)
         closed = [torch.zeros_like(part) for part in w]  # fluxes through Neumann sides do not depend on a
         return divergence(self.grid, w, phi, boundary) - divergence(self.grid, closed, phi, boundary)
 
-    def solved(self, u: Tensor, source: Tensor, boundary: bool) -> Tensor:
+    def solved(
+        self, u: Float[Tensor, "*batch_grid"], source: Float[Tensor, "*batch_grid"], boundary: bool
+    ) -> Float[Tensor, "*batch_grid"]:
         """φ of plain tensors in float64."""
         right = source - self.pushed(u, torch.zeros_like(source), boundary)
         rows = right.cpu().reshape(-1, prod(self.grid.shape)).numpy()

@@ -20,7 +20,7 @@ from .grids import Grid
 sparse: Any = deferred("scipy.sparse")
 
 
-def faces(grid: Grid, a: Float[Tensor, "*batch_grid"]) -> list[Tensor]:
+def faces(grid: Grid, a: Float[Tensor, "*batch_grid"]) -> list[Float[Tensor, "..."]]:
     """w on the faces across each axis: one more than cells along it, 0 where it is not read.
 
     Args:
@@ -29,7 +29,9 @@ def faces(grid: Grid, a: Float[Tensor, "*batch_grid"]) -> list[Tensor]:
     return _across(grid, (a,), lambda low, high: 2 * low[0] * (high[0] / (low[0] + high[0])))
 
 
-def slopes(grid: Grid, a: Float[Tensor, "*batch_grid"], along: Float[Tensor, "*batch_grid"]) -> list[Tensor]:
+def slopes(
+    grid: Grid, a: Float[Tensor, "*batch_grid"], along: Float[Tensor, "*batch_grid"]
+) -> list[Float[Tensor, "..."]]:
     """By how much `faces` changes as a changes along a direction."""
 
     def between(low: Sequence[Tensor], high: Sequence[Tensor]) -> Tensor:
@@ -40,7 +42,7 @@ def slopes(grid: Grid, a: Float[Tensor, "*batch_grid"], along: Float[Tensor, "*b
 
 
 def divergence(
-    grid: Grid, w: list[Tensor], phi: Float[Tensor, "*batch_grid"], boundary: bool = True
+    grid: Grid, w: list[Float[Tensor, "..."]], phi: Float[Tensor, "*batch_grid"], boundary: bool = True
 ) -> Float[Tensor, "*batch_grid"]:
     """∇·(a∇φ) with the values and fluxes of the boundary, or with zeros in their place.
 
