@@ -12,10 +12,13 @@ import ornstein as on
 from ornstein.domains.poisson.equations import Boundary, Elliptic, Grid, Problem
 from ornstein.domains.poisson.factors import solution_sensors, source_sensors
 from ornstein.domains.poisson.given import field_of, mask_of
+from ornstein.domains.poisson.metrics import of_bounds
 from ornstein.domains.poisson.requests import PoissonRequest, problem_of, request
 from ornstein.domains.poisson.sensors import read_sensors
+from ornstein.domains.poisson.solutions import solved
 from ornstein.domains.poisson.truths import truth_of
 from ornstein.errors import InputError
+from ornstein.tasks.samples import Samples
 
 SHAPE = (3, 4)
 METADATA: dict[str, Any] = {"learns": "sources", "shape": [1, *SHAPE], "mean": 0.0, "std": 1.0}
@@ -155,3 +158,24 @@ def test_readings_beyond_single_precision_are_named(sensors: Any, value: float, 
     problem = Problem(Elliptic(Grid(SHAPE, Boundary.of("dirichlet", 2))))
     with pytest.raises(InputError, match=r"sensor 1: value is .* expected at most 1e[+]15 times its std"):
         sensors(problem, ([[0.5, 0.5], [0.4, 0.4]], [0.0, value], [std, std]))
+
+
+def test_readings_that_bounds_rule_out_are_named(tmp_path: Path) -> None:
+    (tmp_path / "s.csv").write_text("x,y,value,std\n0.5,0.5,0.9,0.1\n0.5,0.5,3,0.1\n")
+    darcy = {"coefficient_sensors": tmp_path / "s.csv", "bounds": (0.5, 2.0), "equation": "darcy", "source": 1.0}
+    for said in ({"source_sensors": tmp_path / "s.csv", "bounds": (-0.5, 0.5)}, darcy):
+        with pytest.raises(InputError, match=r"line 3: value is 3, expected .*, its bounds, to within 10 std"):
+            request(PoissonRequest(**said), range(1), METADATA)  # pyright: ignore[reportArgumentType]
+
+
+def test_how_far_samples_are_out_of_bounds_is_a_score() -> None:
+    problem = Problem(Elliptic(Grid(SHAPE, Boundary.of("dirichlet", 2))))
+    field = torch.zeros(2, 1, *SHAPE)
+    field[1, 0, 0, 0], field[0, 0, 1, 1] = -0.25, 0.125
+    found = {}
+    for said in ({"bounds": ["-inf", 0.0]}, {"positive": True}, {"bounds": [-1.0, 1.0]}, {}):
+        drawn = Samples(field, settings=said)
+        found[str(said)] = [metric.value for metric in of_bounds(drawn, solved(problem, field))]
+    assert list(found.values()) == [[0.125, 1 / 24], [0.25, 1 / 24], [0.0, 0.0], []]
+    with pytest.raises(InputError, match="settings: bounds are"):
+        of_bounds(Samples(field, settings={"bounds": ["low", 1]}), solved(problem, field))

@@ -15,6 +15,7 @@ equation that is not linear (Darcy's) is linearised in every step.
 """
 
 from dataclasses import dataclass
+from math import inf, log
 from typing import Any
 
 import torch
@@ -141,6 +142,49 @@ def bounds(problem: Problem, low: Any = None, high: Any = None, slack: float | N
 
     foot = 0.01 if slack is None else slack / problem.scale
     return Bounded(limit(low, "low"), limit(high, "high"), foot)
+
+
+def logarithms(low: float, high: float) -> tuple[float, float]:
+    """Bounds of log a, of those of a; no bound where these are 0 or infinite."""
+    return (log(low) if low > 0 else -inf), log(high)
+
+
+_SURE = 10.0
+"""Standard deviations by which no reading is off."""
+
+
+def require_within(
+    field: Float[Tensor, "*grid"], seen: Tensor | None, walls: tuple[float, float], slack: float, what: str
+) -> None:
+    """InputError if what is known exactly lies out of bounds.
+
+    Args:
+        field: what is known, where it is seen (None = everywhere).
+        seen: of the same shape.
+        walls: lowest and highest value, in the unit of the field.
+        slack: by which the field may be off them.
+        what: it is, for the error.
+    """
+    low, high = walls
+    outside = (field < low - slack) | (field > high + slack)
+    outside = outside if seen is None else outside & seen
+    if bool(outside.any()):
+        place = tuple(outside.nonzero()[0].tolist())
+        found = f"element {place} is {float(field[place]):g}, which is known exactly"
+        raise InputError(f"{what}: {found}, but its bounds are {low:g} to {high:g}")
+
+
+def require_within_readings(sensors: Sensors, walls: tuple[float, float]) -> None:
+    """InputError, which names the first, for readings of a field that its bounds rule out.
+
+    Args:
+        sensors: of the field.
+        walls: its lowest and highest value, in its unit.
+    """
+    low, high = walls
+    room, expected = _SURE * sensors.std, f"{low:g} to {high:g}, its bounds, to within {_SURE:g} std"
+    right = (sensors.values >= low - room) & (sensors.values <= high + room)
+    sensors.require("value", sensors.values, right, expected)
 
 
 _LARGEST = 1e15

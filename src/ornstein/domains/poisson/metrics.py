@@ -6,16 +6,18 @@ the readings hold. Samples that nothing was said of are compared with the spectr
 """
 
 from collections.abc import Mapping
-from math import isnan
+from math import inf, isnan
 from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor
 
 from ... import calibration
+from ...errors import InputError
 from ...tasks.figures import Metric
 from ...tasks.samples import Samples
 from ...transforms import Separable
+from ...values import number_written
 from .data import spectrum
 from .factors import of_unknowns
 from .refined import COSTS, refined
@@ -47,6 +49,7 @@ def _of_solved(samples: Samples, found: Solved) -> list[Metric]:
     return [
         *_by_truth(samples, found),
         *of_readings(samples, found),
+        *of_bounds(samples, found),
         *of_equation(found),
         *of_refined(samples, found),
     ]
@@ -142,7 +145,7 @@ def of_refined(samples: Samples, found: Solved) -> list[Metric]:
     means, from_zero = {name: float(costs[name].double().mean()) for name in COSTS}, "a start from zero"
     work = "conjugate gradients with a multigrid cycle, from a sample; less than from zero is what the sample saved"
     exact = "corrected solution on the grid, at most, round-off included"
-    left = "‖Lφ − ρ‖ of the worst corrected solution, relative to that of φ = 0"
+    left, asked = "‖Lφ − ρ‖ of the worst corrected solution, relative to that of φ = 0", samples.settings.get("refine")
     return [
         Metric("iterations of refine", means["iterations"], "lower", work, means["iterations_from_zero"], from_zero),
         Metric(
@@ -153,7 +156,7 @@ def of_refined(samples: Samples, found: Solved) -> list[Metric]:
             means["seconds_from_zero"],
             from_zero,
         ),
-        Metric("largest residual, refined", float(costs["refined_residual"].max()), "lower", left),
+        Metric("largest residual, refined", float(costs["refined_residual"].max()), "lower", left, asked, "asked for"),
         *_certified("certified error, refined", costs["refined_error_bound"], exact),
     ]
 
@@ -193,6 +196,39 @@ def of_readings(samples: Samples, found: Solved) -> list[Metric]:
                 )
             )
     return metrics
+
+
+def of_bounds(samples: Samples, found: Solved) -> list[Metric]:
+    """By how much samples are out of the bounds that were said, at worst, and how much of them is.
+
+    Args:
+        samples: that were drawn.
+        found: they, with their solutions.
+    """
+    low, high = _bounds_in(samples.settings)
+    if low == -inf and high == inf:
+        return []
+    field = found.unknown.exp() if found.problem.equation.unknown == "log_coefficient" else found.unknown
+    out = (low - field).clamp(min=0.0) + (field - high).clamp(min=0.0)
+    share = (out > 0.01 * field.std()).double().mean()
+    return [
+        Metric(
+            "furthest out of bounds",
+            float(out.max()),
+            "lower",
+            "by how much the worst sample is below the lowest or above the highest value, in the unit of the field",
+        ),
+        Metric("share out of bounds", float(share), "lower", "of all unknowns, by more than a hundredth of the spread"),
+    ]
+
+
+def _bounds_in(settings: Mapping[str, Any]) -> tuple[float, float]:
+    """What was said of the unknown's lowest and highest value; infinite numbers are words in JSON."""
+    said = settings.get("bounds") or (-inf, inf)
+    numbers = [number_written(str(one)) for one in said] if isinstance(said, list | tuple) else []
+    if len(numbers) != 2 or any(map(isnan, numbers)):
+        raise InputError(f"settings: bounds are {said!r:.80}, expected two numbers")
+    return (max(numbers[0], 0.0) if settings.get("positive") else numbers[0]), numbers[1]
 
 
 # By the data ------------------------------------------------------------------------------------------

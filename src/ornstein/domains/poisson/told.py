@@ -40,7 +40,7 @@ class Told:
         seen = None if asked.mask is None else mask_of(asked.mask, grid.shape, "--mask", grid.coordinates)
         require_finite(field, f"--source {asked.source}", seen)
         if not asked.source_std:
-            self._require_within(field, seen)
+            factors.require_within(field, seen, asked.limits, self.slack, f"--source {asked.source}")
         std = asked.source_std or 0.0
         self.guides.append(factors.known(problem, field.nan_to_num(0.0), seen, std))
         if std or not (seen is None or bool(seen.all())):
@@ -52,20 +52,12 @@ class Told:
         )
         return field
 
-    def _require_within(self, field: Tensor, seen: Tensor | None) -> None:
-        """InputError if what is known exactly lies outside of the bounds."""
-        low, high = self.asked.limits
-        outside = (field < low - self.slack) | (field > high + self.slack)
-        outside = outside if seen is None else outside & seen
-        if bool(outside.any()):
-            place = tuple(outside.nonzero()[0].tolist())
-            found = f"element {place} is {float(field[place]):g}, which is known exactly"
-            raise InputError(f"--source {self.asked.source}: {found}, but its bounds are {low:g} to {high:g}")
-
     def _unknown_sensors(self) -> None:
         for name in ("source_sensors", "coefficient_sensors"):
             if (path := getattr(self.asked, name)) is not None:
-                self.guides.append(factors.source_sensors(self.problem, self._read(name, path)))
+                found = self._read(name, path)
+                factors.require_within_readings(found, self._walls())
+                self.guides.append(factors.source_sensors(self.problem, found))
 
     def _solution_sensors(self) -> None:
         if self.asked.solution_sensors is None:
@@ -120,12 +112,19 @@ class Told:
                 f"{low * volume:g} and {high * volume:g}"
             )
 
+    def _walls(self) -> tuple[float, float]:
+        """The bounds of the unknown."""
+        walls = self.asked.limits
+        return factors.logarithms(*walls) if self.asked.kind == "darcy" else walls
+
     def _bounds(self) -> None:
-        low, high = self.asked.limits
+        low, high = self._walls()
         if low == -inf and high == inf:
             return
-        if self.asked.kind == "darcy":
-            low, high = (float(torch.tensor(one, dtype=torch.float64).log()) for one in (low, high))
+        self.notes.append(
+            f"bounds hold to within {self.slack:.2g}, if what is known and the model allow it: the furthest that a "
+            "sample is out of them is a score"
+        )
         self.guides.append(factors.bounds(self.problem, low, high, self.slack))
 
 
