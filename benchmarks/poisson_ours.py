@@ -56,7 +56,7 @@ class Cases:
         make = source_sensors if what == "source" else solution_sensors
         factor = make(Problem(equation(side)), (points, torch.zeros(sensors), std))
         exact = _read(factor, rho)
-        noise = std * Keys.of(TEST, n).fold("noise").normal(sensors)[:, None].double()
+        noise = torch.as_tensor(factor.std) * Keys.of(TEST, n).fold("noise").normal(sensors)[:, None].double()
         return cls(rho, phi, replace(factor, y=(exact + noise)[0]), exact + noise)
 
     def row(self, block: str, method: str, kind: str, rho: Tensor, **more: Any) -> Row:
