@@ -31,6 +31,8 @@ POINTS = 8
 """Of a source of that kind: charges ±1 in single cells."""
 TEST, ROUNDS, BATCH = 20_000, 5, 16
 """The seed of the sources that all are judged on, how often a time is taken, and of how many sources in a batch."""
+TAIL = 0.05
+"""The share of the members of a posterior that lies beyond each end of its central interval."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,13 @@ def timed(solve: Callable[[Tensor], object], rho: Tensor, rounds: int = ROUNDS) 
     """The same as columns of a row."""
     one, batched = milliseconds(solve, rho, rounds)
     return {"one": one, "batched": batched}
+
+
+def covered(members: Float[Tensor, "members y x"], truth: Float[Tensor, "y x"]) -> float:
+    """The share of points at which the truth lies within the central interval of 90 %, of 19, 39, 59, … members."""
+    outside = round(TAIL * (len(members) + 1))
+    low, high = members.sort(0).values[[outside - 1, -outside]]
+    return float(((truth > low) & (truth < high)).double().mean())
 
 
 # The table --------------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from benchmarks.poisson_cases import TEST, equation
+from benchmarks.poisson_cases import TEST, covered, equation
 from jaxtyping import Float
 from torch import Tensor
 
@@ -42,7 +42,6 @@ NOISE = 1e-3
 """Of the sensors, of the root mean square of what they read."""
 DRAWS = 20_000
 """By which the best linear estimator is found."""
-TAIL = 0.05
 
 
 @dataclass(frozen=True)
@@ -199,13 +198,6 @@ def _judged(cases: list[Case], k: int) -> dict[str, Any]:
         "coverage": sum(covered(c.members[k], c.truth[k]) for c in cases) / len(cases),
         "std": sum(widths) / len(cases) if widths else None,
     }
-
-
-def covered(members: Float[Tensor, "members y x"], truth: Float[Tensor, "y x"]) -> float:
-    """The share of points at which the truth lies within the central interval of 90 %, of 19, 39, 59, … members."""
-    outside = round(TAIL * (len(members) + 1))
-    low, high = members.sort(0).values[[outside - 1, -outside]]
-    return float(((truth > low) & (truth < high)).double().mean())
 
 
 def main() -> None:

@@ -28,6 +28,7 @@ PROGRAM = "One diffusion engine for science: learn to undo noise, say what you k
 EXAMPLES = (
     'ornstein sample images/openmoji --prompt "a red heart"',
     "ornstein sample images/digits --label 3 --n 16",
+    "ornstein sample poisson/gaussian --solution-sensors readings.csv",
     "ornstein show samples/digits-0",
     "ornstein trust samples/gmm-40-0",
     "ornstein train sequences --data my.fasta",

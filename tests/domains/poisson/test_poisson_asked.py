@@ -11,7 +11,7 @@ from ornstein.config import TrainConfig, to_dict
 from ornstein.denoisers.base import NeuralDenoiser, Origin
 from ornstein.domains.poisson import surrogate
 from ornstein.domains.poisson.data import made
-from ornstein.domains.poisson.requests import PoissonRequest
+from ornstein.domains.poisson.flags import PoissonRequest
 from ornstein.domains.poisson.task import Poisson, PoissonConfig
 from ornstein.errors import InputError
 from ornstein.networks.unet import UNetConfig

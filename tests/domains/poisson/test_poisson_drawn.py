@@ -14,7 +14,8 @@ from ornstein.denoisers.base import Origin
 from ornstein.domains.poisson import drawn, metrics, solutions
 from ornstein.domains.poisson.data import spectrum
 from ornstein.domains.poisson.equations import Boundary, Elliptic, Grid, Heat, Problem
-from ornstein.domains.poisson.requests import PoissonRequest, request
+from ornstein.domains.poisson.flags import PoissonRequest
+from ornstein.domains.poisson.requests import request
 from ornstein.errors import InputError
 from ornstein.files import sha256
 from ornstein.tasks.samples import Samples

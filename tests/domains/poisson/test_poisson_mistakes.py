@@ -123,7 +123,7 @@ def test_a_truth_of_another_domain_is_named(tmp_path: Path) -> None:
 
 def test_sensors_on_the_border_may_be_in_single_precision(tmp_path: Path) -> None:
     origin, length = (500_000.1, -0.1), (0.7, 0.3)
-    corner = [np.float32([o + size]) for o, size in zip(origin, length, strict=True)]
+    corner = [np.array([o + size], np.float32) for o, size in zip(origin, length, strict=True)]
     np.savez(tmp_path / "s.npz", x=corner[0], y=corner[1], value=np.ones(1), std=np.ones(1))
     found = read_sensors(tmp_path / "s.npz", 2).inside(
         origin, [o + size for o, size in zip(origin, length, strict=True)]

@@ -171,7 +171,7 @@ def _of_store(store: Store, name: str, shapes: set[tuple[int, ...]], coordinates
     values = raw if raw.dtype.kind == "b" else raw.astype(np.float64) * packed.scale + packed.offset
     for missing in packed.missing:
         values = np.where(raw == missing, np.nan, values)
-    return np.ascontiguousarray(np.flip(values.transpose(order), down))
+    return np.ascontiguousarray(np.flip(values.transpose(order), tuple(down)))
 
 
 def _order(dims: Sequence[str] | None, ndim: int) -> list[int]:

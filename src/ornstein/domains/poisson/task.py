@@ -1,8 +1,10 @@
 """Poisson's equation and its like, bound to the engine: what a model has learned, and what is asked of it."""
 
+import atexit
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from shutil import rmtree
 from tempfile import mkdtemp
 from types import ModuleType
 from typing import Any, ClassVar, Literal
@@ -21,8 +23,8 @@ from ...tasks.samples import Samples
 from ...tasks.task import Request, Task
 from ...training.datasets import Dataset
 from . import chapters, data, drawn, examples, metrics, pairs, prior, requests, surrogate
+from .flags import PoissonRequest
 from .network import network
-from .requests import PoissonRequest
 
 LEARNED: Mapping[str, ModuleType] = {"sources": prior, "solutions": surrogate}
 """Module by what is learned: its data, space, map and fields."""
@@ -118,7 +120,7 @@ class Poisson(Task):
         """Draws of a prior as they are, and given sensors of a source and of its solution; a solver, one source."""
         if metadata["data"] == "file":  # nothing is known of such sources but these themselves
             return super().judged_on(metadata) if metadata["learns"] == "sources" else []
-        folder = examples.write(_law(metadata), Path(mkdtemp(prefix="ornstein-")), metadata["shape"][1:])
+        folder = examples.write(_law(metadata), _scratch(), metadata["shape"][1:])
         truth = folder / examples.TRUTH
         if metadata["learns"] == "solutions":
             return [(PoissonRequest(source=truth, truth=truth), self.n_evaluate)]
@@ -139,6 +141,13 @@ class Poisson(Task):
 
     def judge_few(self, samples: Samples) -> list[Metric]:
         return metrics.evaluate(samples)
+
+
+def _scratch() -> Path:
+    """A folder that is gone when the program ends."""
+    folder = Path(mkdtemp(prefix="ornstein-"))
+    atexit.register(rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def _law(metadata: Mapping[str, Any]) -> str:
