@@ -13,12 +13,14 @@ import xarray as xr
 
 import ornstein as on
 from ornstein.domains.poisson.equations import Boundary, Elliptic, Grid, Problem, refine
+from ornstein.domains.poisson.exported import netcdf
 from ornstein.domains.poisson.factors import solution_sensors, source_sensors
 from ornstein.domains.poisson.given import field_of, mask_of
 from ornstein.domains.poisson.metrics import of_bounds
 from ornstein.domains.poisson.requests import PoissonRequest, problem_of, request
 from ornstein.domains.poisson.sensors import read_sensors
 from ornstein.domains.poisson.solutions import solved
+from ornstein.domains.poisson.task import PoissonConfig
 from ornstein.domains.poisson.truths import truth_of
 from ornstein.errors import InputError
 from ornstein.tasks.samples import Samples
@@ -237,3 +239,19 @@ print(json.dumps(said))
     found = run([executable, "-c", script, dumps(list(TYPES))], capture_output=True, text=True, check=True)
     said = loads(found.stdout)
     assert {call: message in said.get(call, "") for call, message in TYPES.items()} == dict.fromkeys(TYPES, True)
+
+
+def test_the_netcdf_file_holds_the_coefficient(tmp_path: Path) -> None:
+    a = np.random.default_rng(0).uniform(1, 2, SHAPE)
+    np.save(tmp_path / "a.npy", a)
+    asked = PoissonRequest(coefficient=tmp_path / "a.npy", lengths=(2.0, 3.0), equation="screened", screening=2.0)
+    found = request(asked, range(1), METADATA)
+    drawn = Samples(torch.ones(1, 1, *SHAPE), dict(found.beside), settings=dict(found.record))
+    netcdf(tmp_path / "s.nc", solved(problem_of(asked, SHAPE), drawn.x), drawn, {})
+    with xr.open_dataset(tmp_path / "s.nc", engine="scipy") as data:
+        assert np.array_equal(data["coefficient"].values[1:-1, 1:-1], a)
+
+
+def test_fields_that_no_memory_holds_are_not_made() -> None:
+    with pytest.raises(InputError, match="4,294,967,296 unknowns, expected at most 16,777,216"):
+        PoissonConfig(shape=(65536, 65536))
