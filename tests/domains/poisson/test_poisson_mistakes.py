@@ -1,6 +1,9 @@
 """Mistakes of users that were once taken for something else, and right inputs that were once refused."""
 
+from json import dumps, loads
 from pathlib import Path
+from subprocess import run
+from sys import executable
 from typing import Any
 
 import numpy as np
@@ -9,13 +12,15 @@ import torch
 import xarray as xr
 
 import ornstein as on
-from ornstein.domains.poisson.equations import Boundary, Elliptic, Grid, Problem
+from ornstein.domains.poisson.equations import Boundary, Elliptic, Grid, Problem, refine
+from ornstein.domains.poisson.exported import netcdf
 from ornstein.domains.poisson.factors import solution_sensors, source_sensors
 from ornstein.domains.poisson.given import field_of, mask_of
 from ornstein.domains.poisson.metrics import of_bounds
 from ornstein.domains.poisson.requests import PoissonRequest, problem_of, request
 from ornstein.domains.poisson.sensors import read_sensors
 from ornstein.domains.poisson.solutions import solved
+from ornstein.domains.poisson.task import PoissonConfig
 from ornstein.domains.poisson.truths import truth_of
 from ornstein.errors import InputError
 from ornstein.tasks.samples import Samples
@@ -179,3 +184,74 @@ def test_how_far_samples_are_out_of_bounds_is_a_score() -> None:
     assert list(found.values()) == [[0.125, 1 / 24], [0.25, 1 / 24], [0.0, 0.0], []]
     with pytest.raises(InputError, match="settings: bounds are"):
         of_bounds(Samples(field, settings={"bounds": ["low", 1]}), solved(problem, field))
+
+
+GRID = Grid(SHAPE, Boundary.of("dirichlet", 2))
+PROBLEM = Problem(Elliptic(GRID))
+FIELD = torch.ones(1, *SHAPE, dtype=torch.float64)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: Grid(SHAPE, GRID.boundary, lengths=(1e-200, 1.0)), "expected 2 numbers from 1e-100 to 1e100"),
+        (lambda: refine(Elliptic(GRID), FIELD[0], FIELD[0]), "the guess has the shape (3, 4), expected a batch"),
+        (lambda: refine(Elliptic(GRID), FIELD[:0], FIELD[:0]), "the guess has the shape (0, 3, 4), expected a batch"),
+        (lambda: source_sensors(PROBLEM, (torch.ones(1, 2, requires_grad=True), [1.0], 0.1)), "want a gradient"),
+    ],
+)
+def test_what_python_is_given_wrong_is_named(call: Any, message: str) -> None:
+    with pytest.raises(InputError) as error:
+        call()
+    assert message in str(error.value)
+
+
+TYPES = {
+    "p.Grid((3, 4), None)": "boundary: a NoneType, expected a kind",
+    "p.Boundary.parse(1, 2)": "boundary: a int, expected text",
+    "p.Elliptic('x')": "Elliptic: the grid is a str, expected a Grid",
+    "p.Heat(None, 1.0, 1.0)": "Heat: the grid is a NoneType",
+    "p.Problem(grid)": "problem: a Grid, expected an equation",
+    "p.total(problem.equation, 1.0)": "a Elliptic instead of a problem",
+    "p.bounds(problem, -1.0, 1.0, 'thin')": "slack is 'thin'",
+    "problem.equation.solution(field.long())": "the source is a tensor of torch.int64",
+    "problem.equation.solution(field.numpy())": "the source is a ndarray",
+    "p.refine(problem.equation, field.numpy(), field)": "the guess is a ndarray",
+    "p.refine(p.Heat(grid, 1.0, 1.0), field, field)": "refine: of Heat there is nothing to refine",
+}
+"""Calls with values of wrong types, for a process in which types are not checked by the tests themselves."""
+
+
+@pytest.mark.slow
+def test_values_of_wrong_types_are_named() -> None:
+    script = """
+import json, sys, torch, ornstein as on
+p, said = on.poisson, {}
+grid = p.Grid((3, 4), p.Boundary.of("dirichlet", 2))
+problem, field = p.Problem(p.Elliptic(grid)), torch.ones(1, 3, 4, dtype=torch.float64)
+for call in json.loads(sys.argv[1]):
+    try:
+        eval(call)
+    except on.errors.InputError as error:
+        said[call] = str(error)
+print(json.dumps(said))
+"""
+    found = run([executable, "-c", script, dumps(list(TYPES))], capture_output=True, text=True, check=True)
+    said = loads(found.stdout)
+    assert {call: message in said.get(call, "") for call, message in TYPES.items()} == dict.fromkeys(TYPES, True)
+
+
+def test_the_netcdf_file_holds_the_coefficient(tmp_path: Path) -> None:
+    a = np.random.default_rng(0).uniform(1, 2, SHAPE)
+    np.save(tmp_path / "a.npy", a)
+    asked = PoissonRequest(coefficient=tmp_path / "a.npy", lengths=(2.0, 3.0), equation="screened", screening=2.0)
+    found = request(asked, range(1), METADATA)
+    drawn = Samples(torch.ones(1, 1, *SHAPE), dict(found.beside), settings=dict(found.record))
+    netcdf(tmp_path / "s.nc", solved(problem_of(asked, SHAPE), drawn.x), drawn, {})
+    with xr.open_dataset(tmp_path / "s.nc", engine="scipy") as data:
+        assert np.array_equal(data["coefficient"].values[1:-1, 1:-1], a)
+
+
+def test_fields_that_no_memory_holds_are_not_made() -> None:
+    with pytest.raises(InputError, match="4,294,967,296 unknowns, expected at most 16,777,216"):
+        PoissonConfig(shape=(65536, 65536))

@@ -17,6 +17,7 @@ from .truths import TRUTH
 
 _NAMES = {
     "source": ("source rho", "unit of a phi / length^2"),
+    "given_source": ("source rho, as it was given", "unit of a phi / length^2"),
     "initial": ("field at time 0", "unit of phi"),
     "log_coefficient": ("natural logarithm of the coefficient a", "1"),
     "coefficient": ("coefficient a", "unit of a"),
@@ -34,6 +35,10 @@ _NAMES = {
 }
 
 
+_GIVEN = {"coefficient", "given_source"}
+"""What the equation is of, where it is a field."""
+
+
 def netcdf(path: Path, found: Solved, samples: Samples, better: Mapping[str, Tensor]) -> None:
     """Writes solution.nc.
 
@@ -49,8 +54,8 @@ def netcdf(path: Path, found: Solved, samples: Samples, better: Mapping[str, Ten
     fields |= {f"{name}_mean": (axes, value.mean(0)) for name, value in each.items()}
     if len(samples) > 1:
         fields |= {f"{name}_std": (axes, value.std(0)) for name, value in each.items()}
-    truths = {name: value for name, value in shared.items() if name.startswith(TRUTH)}
-    fields |= {name: (axes, _on_nodes(found, value[None])[0]) for name, value in truths.items()}
+    given = {name: value for name, value in shared.items() if name.startswith(TRUTH) or name in _GIVEN - fields.keys()}
+    fields |= {name: (axes, _on_nodes(found, value[None])[0]) for name, value in given.items()}
     fields |= {name: (number, getattr(found, name)) for name in ("residual", "error_bound", "violation")}
     fields |= {name: (("number", *axes) if name == "refined" else number, value) for name, value in better.items()}
     variables = {name: Variable(along, value.numpy(), *_said(name)) for name, (along, value) in fields.items()}

@@ -28,7 +28,7 @@ from ...guidance.constraints import total as sum_of
 from ...guidance.factors import Factor
 from ...guidance.measurements import Fixed, Measurement
 from ...guidance.operators import Interpolation, Mask, Operator
-from ...values import Flags, is_number
+from ...values import Flags, is_number, require_positive
 from .equations import Grid, Problem
 from .given import field_of, loose_field_of, mask_of, require_finite
 from .sensors import Sensors, sensors_of
@@ -50,7 +50,7 @@ def source_sensors(problem: Problem, sensors: Any) -> Measurement:
         problem: the equation, whose unknown is the model's field.
         sensors: a CSV or NPZ file, `Sensors`, or (points (m, axes) with x first, values (m,), std).
     """
-    grid = problem.equation.grid
+    grid = _grid_of(problem)
     found = inside(sensors_of(sensors, grid.ndim, f"sensors of the {problem.equation.unknown}"), grid)
     values, std = problem.state(found.values), found.std / problem.scale
     _require_sizes(found, values, std)
@@ -66,7 +66,7 @@ def solution_sensors(problem: Problem, sensors: Any) -> Measurement:
         problem: the equation, whose unknown is the model's field.
         sensors: a CSV or NPZ file, `Sensors`, or (points (m, axes) with x first, values (m,), std).
     """
-    grid = problem.equation.grid
+    grid = _grid_of(problem)
     found = inside(sensors_of(sensors, grid.ndim, "sensors of the solution"), grid)
     free = ~on_dirichlet(found, grid)
     if not bool(free.any()):
@@ -95,7 +95,8 @@ def known(problem: Problem, value: Any, where: Flags | None = None, std: float =
         where: true where it is known, of the grid's shape, or a file of that; everywhere if not given.
         std: of the noise, in the unit of the unknown; 0 = exactly.
     """
-    grid, what = problem.equation.grid, f"the known {problem.equation.unknown}"
+    grid = _grid_of(problem)
+    what = f"the known {problem.equation.unknown}"
     if not is_number(std) or std < 0:
         raise InputError(f"{what}: std is {std!r}, expected a number from 0")
     seen = torch.ones(grid.shape, dtype=torch.bool)
@@ -117,7 +118,7 @@ def total(problem: Problem, value: float) -> Constraint:
         problem: the equation, whose unknown is the model's field.
         value: Σ u · cell, in the unit of the unknown times the lengths'.
     """
-    grid = problem.equation.grid
+    grid = _grid_of(problem)
     if not is_number(value):
         raise InputError(f"total is {value!r}, expected a finite number")
     shape, cells = (1, *grid.shape), torch.Size(grid.shape).numel()
@@ -133,7 +134,10 @@ def bounds(problem: Problem, low: Any = None, high: Any = None, slack: float | N
         low, high: in the unit of the unknown: numbers, or arrays of the grid's shape; None = no limit.
         slack: the width of the foot of the walls, in the unit of the unknown; 1 % of the problem's scale if not given.
     """
-    grid = problem.equation.grid
+    grid = _grid_of(problem)
+
+    if slack is not None:
+        require_positive("slack", slack)
 
     def limit(value: Any, name: str) -> Any:
         if value is None or (isinstance(value, float) and value in (float("inf"), float("-inf"))):
@@ -201,6 +205,13 @@ def _require_sizes(sensors: Sensors, values: Float[Tensor, " sensors"], std: Flo
     sensors.require("value", sensors.values, values.abs() <= _LARGEST, "a number of the size that the field can have")
     right = (std >= 1 / _LARGEST) & (std <= _LARGEST)
     sensors.require("std", sensors.std, right, "a number of the size of the field's and of the others")
+
+
+def _grid_of(problem: Problem) -> Grid:
+    """Its grid; InputError if it is no problem."""
+    if not isinstance(problem, Problem):
+        raise InputError(f"a {type(problem).__name__} instead of a problem, expected Problem(equation, mean, scale)")
+    return problem.equation.grid
 
 
 # How fields are read ----------------------------------------------------------------------------------

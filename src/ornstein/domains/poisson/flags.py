@@ -34,7 +34,7 @@ class PoissonRequest:
         time: after which the heat is looked at, in the unit of time that the diffusivity has.
         mean: of the unknown where the model's field is 0, in its unit (of darcy that of log a); 0 if not given.
         scale: of the unknown, mean + scale · the model's field, likewise; 1 if not given.
-        source: ρ, or the initial field of heat: a number, or a file (.npy, .npz, NetCDF) of the whole field. Of darcy
+        source: ρ, or the initial field of heat: a number, or a file (.npy, .npz, NetCDF) of it at unknowns. Of darcy
             and of a learned solver it is the source they need.
         mask: a file, true or 1 where --source is known; everywhere if not given.
         source_std: of the noise of --source, in its unit; 0 = exactly, if not given.

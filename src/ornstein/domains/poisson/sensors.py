@@ -59,6 +59,10 @@ class Sensors:
         if values.shape != points.shape[:1] or std.shape not in ((), values.shape):
             found = f"values {tuple(values.shape)} and std {tuple(std.shape)}"
             raise InputError(f"{self.source}: has {found} for {len(points)} points, expected one each")
+        if points.requires_grad or std.requires_grad:
+            raise InputError(
+                f"{self.source}: points or std want a gradient, but are not learnt: give them as .detach()"
+            )
         for name, value in {**checked, "std": std.expand(values.shape).clone()}.items():
             object.__setattr__(self, name, value)
         self.require("std", self.std, self.std > 0, "a positive number")

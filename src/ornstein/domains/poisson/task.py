@@ -3,6 +3,7 @@
 import atexit
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import prod
 from pathlib import Path
 from shutil import rmtree
 from tempfile import mkdtemp
@@ -28,6 +29,10 @@ from .network import network
 
 LEARNED: Mapping[str, ModuleType] = {"sources": prior, "solutions": surrogate}
 """Module by what is learned: its data, space, map and fields."""
+
+
+_MOST = 2**24
+"""Unknowns of a field that is made: batches and networks of larger ones fit into no memory."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,8 @@ class PoissonConfig:
         require_in(self, "", {"shape": "[2, 65536]", "records": "[1, 1e12]", "memory": "(0, inf)"})
         if len(self.shape) > 3:
             raise InputError(f"shape has {len(self.shape)} axes, {self.shape}, expected one to three")
+        if prod(self.shape) > _MOST:
+            raise InputError(f"shape {self.shape} has {prod(self.shape):,} unknowns, expected at most {_MOST:,}")
         if self.data == pairs.MIXED and self.learns != "solutions":
             raise InputError(f"data is {self.data!r}, which is for learns = solutions")
 

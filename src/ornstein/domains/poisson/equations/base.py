@@ -109,6 +109,10 @@ class Equation(ABC):
         """A bound of the rounding errors of `residual`, ‖δr‖₂, for each sample; 0 where they are those of φ itself."""
         return unknown.new_zeros(len(unknown), dtype=torch.float64)
 
+    def _require_grid(self) -> None:
+        if not isinstance(self.grid, Grid):
+            raise InputError(f"{type(self).__name__}: the grid is a {type(self.grid).__name__}, expected a Grid")
+
     @property
     def _least(self) -> float:
         least = self.certificate.least
@@ -133,6 +137,8 @@ class Problem:
     scale: float = 1.0
 
     def __post_init__(self) -> None:
+        if not isinstance(self.equation, Equation):
+            raise InputError(f"problem: a {type(self.equation).__name__}, expected an equation")
         if not is_number(self.mean) or not is_number(self.scale) or self.scale <= 0:
             raise InputError(f"problem: mean {self.mean!r} and scale {self.scale!r}, expected numbers, scale > 0")
 

@@ -94,6 +94,10 @@ class Boundary:
         if isinstance(what, str | Side):
             side = _side(what)
             return cls(((side, side),) * ndim)
+        if not isinstance(what, Mapping):
+            raise InputError(
+                f"boundary: a {type(what).__name__}, expected a kind, a Side, or one of these for each side"
+            )
         known = [name for axis in range(ndim) for name in names_of(axis, ndim)]
         for name in what:
             if name not in known:
@@ -117,6 +121,8 @@ class Boundary:
             ndim: axes of the domain, 1 to 3.
         """
         _require_axes(ndim)
+        if not isinstance(text, str):
+            raise InputError(f"boundary: a {type(text).__name__}, expected text such as 'dirichlet:1.5'")
         parts = [part.strip() for part in text.split(",")]
         if len(parts) == 1 and "=" not in parts[0]:
             return cls.of(_parsed(parts[0], text), ndim)

@@ -43,6 +43,7 @@ class Darcy(Equation):
     _kept: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
+        self._require_grid()
         source = self.grid.field(self.source, "Darcy: the source")
         object.__setattr__(self, "source", source)
         Elliptic(self.grid).require_compatible(source)  # what flows through Neumann sides does not depend on a

@@ -47,6 +47,7 @@ class Elliptic(Equation):
     c: float = 0.0
 
     def __post_init__(self) -> None:
+        self._require_grid()
         a = self.grid.field(self.a, "the coefficient a")
         wrong = (a <= 0).nonzero()
         if len(wrong):

@@ -228,7 +228,10 @@ class Grid:
     # Checks -------------------------------------------------------------------------------------------
 
     def require(self, field: Tensor, what: str) -> None:
-        """InputError unless the last axes are those of the grid."""
+        """InputError unless it is a tensor of real floating-point numbers whose last axes are those of the grid."""
+        if not isinstance(field, Tensor) or not field.is_floating_point():
+            kind = f"tensor of {field.dtype}" if isinstance(field, Tensor) else type(field).__name__
+            raise InputError(f"{what} is a {kind}, expected a tensor of floating-point numbers")
         if tuple(field.shape[max(field.ndim - self.ndim, 0) :]) != self.shape:
             expected = ", ".join(map(str, self.shape))
             raise InputError(f"{what} has the shape {tuple(field.shape)}, expected (..., {expected})")
@@ -259,8 +262,8 @@ class Grid:
         numbers = (default,) * self.ndim if given is None else given
         numbers = numbers.tolist() if isinstance(numbers, Tensor | np.ndarray) else numbers
         fit = isinstance(numbers, Sequence) and len(numbers) == self.ndim and all(map(is_number, numbers))
-        if not fit or (what == "lengths" and min(numbers) <= 0):
-            kind = "positive numbers" if what == "lengths" else "numbers"
+        if not fit or (what == "lengths" and not 1e-100 <= min(numbers) <= max(numbers) <= 1e100):
+            kind = "numbers from 1e-100 to 1e100" if what == "lengths" else "numbers"
             raise InputError(
                 f"grid: {what} are {given!r}, expected {self.ndim} {kind}, one for each axis of {self.shape}"
             )

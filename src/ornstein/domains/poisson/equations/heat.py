@@ -39,6 +39,7 @@ class Heat(Equation):
     time: float = 0.01
 
     def __post_init__(self) -> None:
+        self._require_grid()
         require_positive("heat: the diffusivity", self.diffusivity)
         require_positive("heat: the time", self.time)
         with torch.inference_mode(False):  # now, because what is kept must belong to no transform of torch.func

@@ -77,11 +77,19 @@ def refine(
 
     InputError for numbers that are not finite, incompatible sources, other shapes and an indefinite matrix.
     """
+    if not isinstance(equation, Elliptic):
+        raise InputError(
+            f"refine: of {type(equation).__name__} there is nothing to refine, expected an Elliptic equation"
+        )
     if not is_number(tol) or tol <= 0:
         raise InputError(f"refine: tol is {tol!r}, expected a positive number")
     for what, field in (("the guess", phi), ("the source", rho)):
         equation.grid.require(field, what)
         require_finite(field, what)
+        if field.ndim != equation.grid.ndim + 1 or not len(field):
+            raise InputError(
+                f"{what} has the shape {tuple(field.shape)}, expected a batch of one or more: (batch, *grid)"
+            )
     if phi.shape != rho.shape:
         raise InputError(f"refine: the guesses have the shape {tuple(phi.shape)}, the sources {tuple(rho.shape)}")
     equation.require_compatible(rho)
