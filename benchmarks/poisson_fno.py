@@ -27,7 +27,7 @@ from benchmarks.poisson_peers import guess
 from jaxtyping import Float
 from torch import Tensor
 
-from ornstein.domains.poisson import pairs
+from ornstein.domains.poisson.learned import pairs
 from ornstein.training.ahead import Ahead
 
 RESULTS = Path(__file__).parent / "results" / "poisson_fno.jsonl"

@@ -21,7 +21,7 @@ from ornstein.domains.poisson import sources
 from ornstein.domains.poisson.equations import Problem
 from ornstein.domains.poisson.factors import solution_sensors, source_sensors
 from ornstein.domains.poisson.kriging import Linear, kriging
-from ornstein.domains.poisson.prior import DEFAULTS
+from ornstein.domains.poisson.learned.prior import DEFAULTS
 from ornstein.guidance.measurements import Measurement
 from ornstein.keys import Keys
 from ornstein.tasks.drawing import sample

@@ -21,7 +21,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 import ornstein as on
-from ornstein.domains.poisson import surrogate
+from ornstein.domains.poisson.learned import surrogate
 
 BLOCK, MODEL, CALLS = "full source, 64²", "poisson/solver", (1, 2, 5, 10)
 

@@ -11,7 +11,7 @@ import torch
 from ornstein.beliefs import Belief
 from ornstein.config import to_dict
 from ornstein.denoisers.base import Condition, Denoiser, Origin, Traits
-from ornstein.domains.poisson import pairs, surrogate
+from ornstein.domains.poisson.learned import pairs, surrogate
 from ornstein.domains.poisson.task import Poisson, PoissonConfig
 from ornstein.states import State, Time
 

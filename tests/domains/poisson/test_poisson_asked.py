@@ -9,9 +9,9 @@ import torch
 import ornstein as on
 from ornstein.config import TrainConfig, to_dict
 from ornstein.denoisers.base import NeuralDenoiser, Origin
-from ornstein.domains.poisson import surrogate
+from ornstein.domains.poisson.asked.flags import PoissonRequest
 from ornstein.domains.poisson.data import made
-from ornstein.domains.poisson.flags import PoissonRequest
+from ornstein.domains.poisson.learned import surrogate
 from ornstein.domains.poisson.task import Poisson, PoissonConfig
 from ornstein.errors import InputError
 from ornstein.networks.unet import UNetConfig

@@ -11,11 +11,12 @@ from PIL import Image
 
 import ornstein as on
 from ornstein.denoisers.base import Origin
-from ornstein.domains.poisson import drawn, metrics, solutions
+from ornstein.domains.poisson import metrics
+from ornstein.domains.poisson.asked.flags import PoissonRequest
+from ornstein.domains.poisson.asked.requests import request
 from ornstein.domains.poisson.data import spectrum
 from ornstein.domains.poisson.equations import Boundary, Elliptic, Grid, Heat, Problem
-from ornstein.domains.poisson.flags import PoissonRequest
-from ornstein.domains.poisson.requests import request
+from ornstein.domains.poisson.results import drawn, solutions
 from ornstein.errors import InputError
 from ornstein.files import sha256
 from ornstein.tasks.samples import Samples

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from ornstein.domains.poisson import data, examples
+from ornstein.domains.poisson.asked.flags import PoissonRequest
+from ornstein.domains.poisson.asked.requests import request
+from ornstein.domains.poisson.asked.sensors import read_sensors
 from ornstein.domains.poisson.equations import Boundary, Elliptic, Grid
-from ornstein.domains.poisson.flags import PoissonRequest
-from ornstein.domains.poisson.requests import request
-from ornstein.domains.poisson.sensors import read_sensors
 from ornstein.domains.poisson.task import Poisson
 
 

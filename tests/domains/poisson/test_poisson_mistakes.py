@@ -12,16 +12,16 @@ import torch
 import xarray as xr
 
 import ornstein as on
+from ornstein.domains.poisson.asked.given import field_of, mask_of
+from ornstein.domains.poisson.asked.requests import PoissonRequest, problem_of, request
+from ornstein.domains.poisson.asked.sensors import read_sensors
+from ornstein.domains.poisson.asked.truths import truth_of
 from ornstein.domains.poisson.equations import Boundary, Elliptic, Grid, Problem, refine
-from ornstein.domains.poisson.exported import netcdf
 from ornstein.domains.poisson.factors import solution_sensors, source_sensors
-from ornstein.domains.poisson.given import field_of, mask_of
 from ornstein.domains.poisson.metrics import of_bounds
-from ornstein.domains.poisson.requests import PoissonRequest, problem_of, request
-from ornstein.domains.poisson.sensors import read_sensors
-from ornstein.domains.poisson.solutions import solved
+from ornstein.domains.poisson.results.exported import netcdf
+from ornstein.domains.poisson.results.solutions import solved
 from ornstein.domains.poisson.task import PoissonConfig
-from ornstein.domains.poisson.truths import truth_of
 from ornstein.errors import InputError
 from ornstein.tasks.samples import Samples
 

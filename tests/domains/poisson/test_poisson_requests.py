@@ -9,10 +9,10 @@ import pytest
 import torch
 
 import ornstein as on
+from ornstein.domains.poisson.asked.flags import PoissonRequest
+from ornstein.domains.poisson.asked.problems import problem_of as made_again
+from ornstein.domains.poisson.asked.requests import problem_of, request
 from ornstein.domains.poisson.equations import Darcy, Elliptic, Heat
-from ornstein.domains.poisson.flags import PoissonRequest
-from ornstein.domains.poisson.problems import problem_of as made_again
-from ornstein.domains.poisson.requests import problem_of, request
 from ornstein.errors import InputError
 from ornstein.tasks.task import Request
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 import xarray as xr
 
-from ornstein.domains.poisson.given import field_of, mask_of, read_fields
-from ornstein.domains.poisson.sensors import Sensors, read_sensors, sensors_of, write_sensors
+from ornstein.domains.poisson.asked.given import field_of, mask_of, read_fields
+from ornstein.domains.poisson.asked.sensors import Sensors, read_sensors, sensors_of, write_sensors
 from ornstein.errors import InputError
 from ornstein.keys import Keys
 

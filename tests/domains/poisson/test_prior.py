@@ -12,7 +12,8 @@ import torch
 import ornstein as on
 from ornstein import InputError, Keys
 from ornstein.config import TrainConfig, update
-from ornstein.domains.poisson import data, prior
+from ornstein.domains.poisson import data
+from ornstein.domains.poisson.learned import prior
 from ornstein.domains.poisson.task import Poisson, PoissonConfig
 from ornstein.files import require
 from ornstein.networks.unet import UNetConfig

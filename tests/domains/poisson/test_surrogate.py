@@ -18,8 +18,8 @@ from ornstein import InputError
 from ornstein.beliefs import Belief
 from ornstein.config import TrainConfig
 from ornstein.denoisers.base import Condition, Denoiser, Traits
-from ornstein.domains.poisson import pairs, surrogate
 from ornstein.domains.poisson.equations import Boundary, Elliptic, Equation, Grid, Side
+from ornstein.domains.poisson.learned import pairs, surrogate
 from ornstein.domains.poisson.task import Poisson, PoissonConfig
 from ornstein.files import require
 from ornstein.networks.unet import UNetConfig

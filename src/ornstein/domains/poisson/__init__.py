@@ -1,17 +1,18 @@
 """Fields and their sources under an equation, from what is known of both; and learned solvers of one.
 
 of every domain     data, network, factors, metrics, task
-what is learned     sources: their laws; prior: p(ρ); pairs, surrogate: p(φ | ρ); kriging: exact answers
-what is asked       flags, requests: the equation; told: what is known; given, sensors, truths: files of the user's
-what is drawn       solutions, refined; drawn, exported, pictures: files and figures; problems: for manifests
-to look at          examples: problems with their truth; chapters: of the tour
+learned/            prior: p(ρ); pairs, surrogate: p(φ | ρ)
+asked/              flags, requests: the equation; told: what is known; given, sensors, truths: files of the user's;
+                    problems: all of it in words, for manifests
+results/            solutions, refined; drawn, exported, pictures: files and figures
 equations/          grids, boundaries, equations, direct solvers
+beside these        sources: laws of sources; kriging: exact answers; examples: problems with their truth; chapters
 """
 
+from .asked.sensors import Sensors
 from .equations import Boundary, Darcy, Elliptic, Equation, Grid, Heat, Problem, Refined, Side, refine
 from .factors import bounds, known, solution_sensors, source_sensors, total
-from .sensors import Sensors
-from .solutions import Solved, solved
+from .results.solutions import Solved, solved
 
 __all__ = [
     "Boundary",

@@ -22,9 +22,9 @@ from .data import MADE
 from .equations import Boundary, Elliptic, Grid, Problem, refine
 from .examples import NOISE, SHARE
 from .factors import of_unknowns, solution_sensors, source_sensors
+from .learned.pairs import MIXED
+from .learned.surrogate import DEFAULTS, conditions_of
 from .metrics import against
-from .pairs import MIXED
-from .surrogate import DEFAULTS, conditions_of
 
 QUICK, FULL = (6, 6), (200, 20)
 """Samples and steps."""

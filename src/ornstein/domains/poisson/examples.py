@@ -19,9 +19,9 @@ from torch import Tensor
 from ... import arrays
 from ...keys import Keys
 from . import sources
+from .asked.sensors import Sensors, write_sensors
 from .data import SHAPE
 from .equations import Boundary, Elliptic, Grid
-from .sensors import Sensors, write_sensors
 
 SHARE, NOISE = 0.03, 1e-3
 """Of the unknowns that have a sensor; of the field's root mean square."""

@@ -29,9 +29,9 @@ from ...guidance.factors import Factor
 from ...guidance.measurements import Fixed, Measurement
 from ...guidance.operators import Interpolation, Mask, Operator
 from ...values import Flags, is_number, require_positive
+from .asked.given import field_of, loose_field_of, mask_of, require_finite
+from .asked.sensors import Sensors, sensors_of
 from .equations import Grid, Problem
-from .given import field_of, loose_field_of, mask_of, require_finite
-from .sensors import Sensors, sensors_of
 
 __all__ = ["bounds", "known", "solution_sensors", "source_sensors", "total"]
 

@@ -18,11 +18,11 @@ from ...tasks.figures import Metric
 from ...tasks.samples import Samples
 from ...transforms import Separable
 from ...values import number_written
+from .asked.sensors import Sensors
 from .data import spectrum
 from .factors import of_unknowns
-from .refined import COSTS, refined
-from .sensors import Sensors
-from .solutions import Solved, is_learned, shared_of, solved_in, truths_of
+from .results.refined import COSTS, refined
+from .results.solutions import Solved, is_learned, shared_of, solved_in, truths_of
 
 LEVELS = (0.5, 0.9)
 """Of the intervals whose coverage is told, or the nearest that so many samples have."""

@@ -23,9 +23,12 @@ from ...tasks.figures import Figure, Interactive, Metric, Stop
 from ...tasks.samples import Samples
 from ...tasks.task import Request, Task
 from ...training.datasets import Dataset
-from . import chapters, data, drawn, examples, metrics, pairs, prior, requests, surrogate
-from .flags import PoissonRequest
+from . import chapters, data, examples, metrics
+from .asked import requests
+from .asked.flags import PoissonRequest
+from .learned import pairs, prior, surrogate
 from .network import network
+from .results import drawn
 
 LEARNED: Mapping[str, ModuleType] = {"sources": prior, "solutions": surrogate}
 """Module by what is learned: its data, space, map and fields."""

@@ -11,11 +11,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ...denoisers.base import Condition
-from ...tasks.samples import Samples
-from .equations import Equation, Problem
-from .problems import SHARED, problem_of
-from .truths import TRUTH
+from ....denoisers.base import Condition
+from ....tasks.samples import Samples
+from ..asked.problems import SHARED, problem_of
+from ..asked.truths import TRUTH
+from ..equations import Equation, Problem
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,22 +15,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ... import arrays
-from ...denoisers.base import Condition
-from ...errors import InputError
-from ...files import MB
-from ...states import State
-from ...tasks.figures import Figure
-from ...tasks.samples import MANIFEST, Samples, native
+from .... import arrays
+from ....denoisers.base import Condition
+from ....errors import InputError
+from ....files import MB
+from ....states import State
+from ....tasks.figures import Figure
+from ....tasks.samples import MANIFEST, Samples, native
+from ..asked.problems import SHARED, problem_of
+from ..asked.sensors import Sensors
+from ..asked.truths import TRUTH
+from ..equations import Problem
+from ..factors import inside
 from . import pictures
-from .equations import Problem
 from .exported import netcdf
-from .factors import inside
-from .problems import SHARED, problem_of
 from .refined import COSTS, refined
-from .sensors import Sensors
 from .solutions import Solved, shared_of, solved_in
-from .truths import TRUTH
 
 NPZ, NETCDF = "samples.npz", "solution.nc"
 _ROOM = 64 * MB

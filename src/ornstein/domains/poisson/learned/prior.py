@@ -8,11 +8,11 @@ Of Gaussian sources whose spectrum is that of the noise and of `data_std`, the n
 from collections.abc import Mapping
 from typing import Any
 
-from ...guidance.maps import Standardised
-from ...networks.fields import Fields
-from ...spaces import Euclidean
-from ...training.datasets import Dataset
-from . import data as records
+from ....guidance.maps import Standardised
+from ....networks.fields import Fields
+from ....spaces import Euclidean
+from ....training.datasets import Dataset
+from .. import data as records
 
 DEFAULTS: Mapping[str, Any] = {"steps": 30, "eta": 1.0}
 """Of samples, where the user says nothing: fresh noise mends what a step took for certain too early."""

@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...errors import InputError, needed_for
-from ...tasks.task import Request
-from . import prior, surrogate
-from .equations import Boundary, Darcy, Elliptic, Equation, Grid, Heat, Problem
+from ....errors import InputError, needed_for
+from ....tasks.task import Request
+from ..equations import Boundary, Darcy, Elliptic, Equation, Grid, Heat, Problem
+from ..learned import prior, surrogate
 from .flags import PoissonRequest, flag
 from .given import field_of
 from .problems import words_of

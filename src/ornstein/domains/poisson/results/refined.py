@@ -2,8 +2,8 @@
 
 from torch import Tensor
 
-from ...tasks.samples import Samples
-from .equations import Elliptic, refine
+from ....tasks.samples import Samples
+from ..equations import Elliptic, refine
 from .solutions import Solved
 
 _WORK = ("iterations", "iterations_from_zero", "seconds", "seconds_from_zero")

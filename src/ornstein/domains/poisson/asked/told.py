@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...errors import InputError
-from . import factors
-from .equations import Problem
+from ....errors import InputError
+from .. import factors
+from ..equations import Problem
 from .flags import PoissonRequest
 from .given import loose_field_of, mask_of, require_finite
 from .sensors import Sensors, read_sensors

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...netcdf import Variable, write
-from ...tasks.samples import Samples
+from ....netcdf import Variable, write
+from ....tasks.samples import Samples
+from ..asked.truths import TRUTH
 from .solutions import Solved, shared_of
-from .truths import TRUTH
 
 _NAMES = {
     "source": ("source rho", "unit of a phi / length^2"),

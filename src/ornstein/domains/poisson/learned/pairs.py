@@ -15,17 +15,17 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from ...denoisers.base import Condition
-from ...errors import InputError, RecordError
-from ...files import MB
-from ...keys import Keys
-from ...shells import Shells
-from ...training.datasets import Dataset
-from ...training.fields import FieldData, Layout, open_fields
-from ...transforms import Separable
-from . import sources
-from .data import HELD_OUT
-from .equations import Boundary, Elliptic, Grid
+from ....denoisers.base import Condition
+from ....errors import InputError, RecordError
+from ....files import MB
+from ....keys import Keys
+from ....shells import Shells
+from ....training.datasets import Dataset
+from ....training.fields import FieldData, Layout, open_fields
+from ....transforms import Separable
+from .. import sources
+from ..data import HELD_OUT
+from ..equations import Boundary, Elliptic, Grid
 
 MIXED = "mixed"
 """The data set of the learned solver: its sources are of all kinds in turn."""

@@ -13,10 +13,10 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
-from ...errors import InputError
-from ...files import Within, require
-from .equations import Boundary, Darcy, Elliptic, Equation, Grid, Heat, Problem, Side
-from .equations.boundaries import KINDS, names_of
+from ....errors import InputError
+from ....files import Within, require
+from ..equations import Boundary, Darcy, Elliptic, Equation, Grid, Heat, Problem, Side
+from ..equations.boundaries import KINDS, names_of
 
 Kind = Literal["poisson", "screened", "helmholtz", "heat", "darcy"]
 EQUATIONS: tuple[str, ...] = get_args(Kind)

@@ -5,8 +5,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ...errors import InputError
-from .equations import Problem
+from ....errors import InputError
+from ..equations import Problem
 from .given import field_of, read_fields, require_finite
 
 TRUTH = "true_"

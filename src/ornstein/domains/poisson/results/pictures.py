@@ -3,12 +3,12 @@
 import numpy as np
 from torch import Tensor
 
-from ...report import ensembles
-from ...tasks.figures import Figure
-from ...tasks.samples import Samples
-from .sensors import Sensors
+from ....report import ensembles
+from ....tasks.figures import Figure
+from ....tasks.samples import Samples
+from ..asked.sensors import Sensors
+from ..asked.truths import TRUTH
 from .solutions import Solved, shared_of
-from .truths import TRUTH
 
 SHOWN = 3
 """Samples beside mean and spread."""

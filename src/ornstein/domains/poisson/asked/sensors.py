@@ -18,11 +18,11 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ...arrays import members
-from ...errors import InputError
-from ...files import MB, text
-from ...values import Numbers, as_places, number_written
-from .equations.boundaries import AXES
+from ....arrays import members
+from ....errors import InputError
+from ....files import MB, text
+from ....values import Numbers, as_places, number_written
+from ..equations.boundaries import AXES
 
 _LIMIT = 256 * MB
 _EXPECTED = "a CSV or NPZ file of sensors"

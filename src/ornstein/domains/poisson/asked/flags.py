@@ -9,9 +9,9 @@ from math import inf
 from pathlib import Path
 from typing import ClassVar
 
-from ...config import require_in, require_with
-from ...errors import InputError
-from .equations import Darcy, Elliptic, Heat
+from ....config import require_in, require_with
+from ....errors import InputError
+from ..equations import Darcy, Elliptic, Heat
 from .problems import Kind
 
 

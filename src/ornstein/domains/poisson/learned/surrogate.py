@@ -27,16 +27,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ...errors import InputError
-from ...guidance.maps import Residual
-from ...networks.fields import Fields
-from ...roots import Spectral, power_law
-from ...spaces import Euclidean
-from ...training.datasets import Dataset
-from ...transforms import Separable
-from . import pairs, sources
-from .data import RECORDS, SHAPE, require_made
-from .equations import Elliptic, Equation, Grid
+from ....errors import InputError
+from ....guidance.maps import Residual
+from ....networks.fields import Fields
+from ....roots import Spectral, power_law
+from ....spaces import Euclidean
+from ....training.datasets import Dataset
+from ....transforms import Separable
+from .. import sources
+from ..data import RECORDS, SHAPE, require_made
+from ..equations import Elliptic, Equation, Grid
+from . import pairs
 from .pairs import rms
 
 DEFAULTS: Mapping[str, Any] = {"steps": 5, "eta": 0.0, "order": 1, "grid": "uniform"}

@@ -14,13 +14,13 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ... import arrays
-from ...errors import InputError
-from ...files import GB, MB
-from ...training.fields.packing import packing
-from ...training.fields.stores import Store, opened
-from ...values import as_mask, as_tensor, is_number
-from .equations.boundaries import axes_of
+from .... import arrays
+from ....errors import InputError
+from ....files import GB, MB
+from ....training.fields.packing import packing
+from ....training.fields.stores import Store, opened
+from ....values import as_mask, as_tensor, is_number
+from ..equations.boundaries import axes_of
 
 _ROOM, _LIMIT = 64 * MB, 4 * GB
 """Bytes that an .npz may unpack to beside the fields that are wanted, and of the whole file."""

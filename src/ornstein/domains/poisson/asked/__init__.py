@@ -1,0 +1,1 @@
+"""What is asked: the flags, the equation they mean, what is known, and the files of the user's."""

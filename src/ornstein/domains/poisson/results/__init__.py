@@ -1,0 +1,1 @@
+"""What was drawn: each sample with its solution, its files and its pictures."""
