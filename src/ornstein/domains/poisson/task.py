@@ -38,6 +38,10 @@ _MOST = 2**24
 """Unknowns of a field that is made: batches and networks of larger ones fit into no memory."""
 
 
+_JUDGED = 64 * 64
+"""Unknowns of a model that is judged on all samples; larger ones on as much fewer."""
+
+
 @dataclass(frozen=True)
 class PoissonConfig:
     """A model of sources, or of solutions given their sources.
@@ -130,14 +134,15 @@ class Poisson(Task):
         """Draws of a prior as they are, and given sensors of a source and of its solution; a solver, one source."""
         if metadata["data"] == "file":  # nothing is known of such sources but these themselves
             return super().judged_on(metadata) if metadata["learns"] == "sources" else []
+        n = max(8, self.n_evaluate * _JUDGED // max(_JUDGED, prod(metadata["shape"])))
         folder = examples.write(_law(metadata), _scratch(), metadata["shape"][1:])
         truth = folder / examples.TRUTH
         if metadata["learns"] == "solutions":
-            return [(PoissonRequest(source=truth, truth=truth), self.n_evaluate)]
+            return [(PoissonRequest(source=truth, truth=truth), n)]
         files = {name: folder / file for name, file in examples.SENSORS.items()}
         source = PoissonRequest(source_sensors=files["source"], truth=truth)
         solution = PoissonRequest(solution_sensors=files["solution"], truth=truth)
-        return [(asked, self.n_evaluate) for asked in (PoissonRequest(), source, solution)]
+        return [(asked, n) for asked in (PoissonRequest(), source, solution)]
 
     def judged_files(self, metadata: Mapping[str, Any]) -> str:
         shape = " ".join(map(str, metadata["shape"][1:]))
