@@ -25,6 +25,7 @@ import torch
 from benchmarks import poisson_fno as fno
 from benchmarks import poisson_ours as ours
 from benchmarks import poisson_peers as peers
+from benchmarks import poisson_sensors as sensors
 from benchmarks import poisson_solver as solver
 from benchmarks.poisson_cases import KINDS, Row, table
 
@@ -47,6 +48,7 @@ def main() -> None:
     options = _options()
     if options.report:
         print(table(stored()))
+        print(f"\n**posteriors beside what is best without a network**\n\n{sensors.table(sensors.stored())}")
         return
     torch.set_num_threads(options.threads)
     rows: list[Row] = []

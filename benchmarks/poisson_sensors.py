@@ -225,6 +225,7 @@ def main() -> None:
         for row in asked(question, model, cases, members, options.settings):
             rows.append(row)
             print(json.dumps(rounded(row), ensure_ascii=False), flush=True)
+    print(table(rows))
     if not options.quick:
         store(rows)
 
@@ -233,12 +234,31 @@ def rounded(row: Row) -> dict[str, Any]:
     return {name: float(f"{value:.4g}") if isinstance(value, float) else value for name, value in asdict(row).items()}
 
 
+def stored(path: Path = RESULTS) -> list[Row]:
+    """The rows of the last runs of each question."""
+    return [Row(**json.loads(line)) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def table(rows: list[Row]) -> str:
+    """In Markdown; `beside` is kriging where that is exact, of discs the best linear estimator."""
+    head = (
+        "| question | field | error | beside | ratio | 90 % coverage | std ratio | cases × members |\n"
+        + "|---" * 8
+        + "|"
+    )
+    lines = [
+        f"| {row.question} | {row.field} | {row.error:.2%} | {row.beside:.2%} | {row.ratio:.3f} | {row.coverage:.1%} | "
+        f"{'' if row.std is None else f'{row.std:.2f}'} | {row.cases} × {row.members} |"
+        for row in rows
+    ]
+    return "\n".join([head, *lines])
+
+
 def store(rows: list[Row], path: Path = RESULTS) -> None:
     """Replaces the stored rows of the questions that were asked."""
     again = {row.question for row in rows}
-    lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-    kept = [line for line in lines if line["question"] not in again]
-    text = "\n".join(json.dumps(line, ensure_ascii=False) for line in [*kept, *map(rounded, rows)])
+    kept = [row for row in stored(path) if row.question not in again]
+    text = "\n".join(json.dumps(rounded(row), ensure_ascii=False) for row in [*kept, *rows])
     path.write_text(text + "\n")
 
 
