@@ -72,7 +72,7 @@ class Made:
         shape: of the grid.
         part: "training", "validation" or "measuring"; no record of one is a record of another.
         count: records.
-        mean, std: that the records are freed of.
+        std: that records are divided by.
         metadata: of the data.
     """
 
@@ -80,7 +80,6 @@ class Made:
     shape: tuple[int, ...]
     part: str
     count: int
-    mean: float = 0.0
     std: float = 1.0
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
@@ -94,7 +93,7 @@ class Made:
     def batch(self, index: Int64[Tensor, " batch"]) -> tuple[Tensor, Condition]:
         """States (batch, 1, *grid) float32."""
         keys = Keys.of(0, index.tolist()).fold(f"sources: {self.part}")
-        return ((sources.draw(self.name, keys, self.shape) - self.mean) / self.std).float(), {}
+        return (sources.draw(self.name, keys, self.shape) / self.std).float(), {}
 
 
 def made(name: str, shape: tuple[int, ...], records: int) -> tuple[Made, Made]:

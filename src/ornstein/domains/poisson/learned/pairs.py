@@ -24,7 +24,7 @@ from ....training.datasets import Dataset
 from ....training.fields import FieldData, Layout, open_fields
 from ....transforms import Separable
 from .. import sources
-from ..data import HELD_OUT
+from ..data import HELD_OUT, Made
 from ..equations import Boundary, Elliptic, Grid
 
 MIXED = "mixed"
@@ -45,37 +45,13 @@ def equation(shape: tuple[int, ...]) -> Elliptic:
     return Elliptic(Grid(tuple(shape), Boundary.of("dirichlet", len(shape))))
 
 
-@dataclass(frozen=True, eq=False)
-class Pairs:
-    """A Dataset of normalised solutions, given their sources of root mean square 1.
-
-    Attributes:
-        sources: name of the law, as `drawn` knows it.
-        grid: unknowns along each axis.
-        part: "training", "validation" or "measuring"; no record of one is a record of another.
-        count: records.
-        std: that solutions of sources of root mean square 1 are divided by.
-        metadata: of the data.
-    """
-
-    sources: str
-    grid: tuple[int, ...]
-    part: str
-    count: int
-    std: float = 1.0
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def sizes(self) -> None:
-        return None
-
-    def __len__(self) -> int:
-        return self.count
+class Pairs(Made):
+    """A Dataset of normalised solutions, given their sources of root mean square 1, that are made when asked for."""
 
     def batch(self, index: Int64[Tensor, " batch"]) -> tuple[Tensor, Condition]:
         """Solutions (batch, 1, *grid) float32, and "source", of the same shape."""
-        source = drawn(self.sources, index, self.part, self.grid)
-        return _normalised(source, equation(self.grid).solution(source.double()), self.std)
+        source = drawn(self.name, index, self.part, self.shape)
+        return _normalised(source, equation(self.shape).solution(source.double()), self.std)
 
 
 def drawn(
@@ -129,7 +105,7 @@ def made(name: str, grid: tuple[int, ...], records: int) -> tuple[Pairs, Pairs]:
     """
     _require_plane(grid, "shape")
     told = _known(Pairs(name, grid, "measuring", _MEASURED), f"made by ornstein: sources {name!r} and their solutions")
-    train = Pairs(name, grid, "training", records, told["std"], {**told, "data": name})
+    train = Pairs(name, grid, "training", records, std=told["std"], metadata={**told, "data": name})
     return train, replace(train, part="validation", count=HELD_OUT)
 
 
