@@ -16,24 +16,13 @@ from typing import Any, NoReturn
 from .code import allow_named
 from .commands.exits import exit_code, require_writable, why, working_in
 from .commands.flags import flags_of, parse
-from .commands.manual import completion, manual, overview
+from .commands.manual import EXAMPLES, PROGRAM, completion, manual, overview
 from .commands.targets import TARGETS, listed, target_in
 from .config import SampleConfig, nearest
 from .deprecation import renamed_word
 from .errors import InputError, Interrupted
 from .escaping import printable
 from .training.stopping import interruptible
-
-PROGRAM = "One diffusion engine for science: learn to undo noise, say what you know, get calibrated samples."
-EXAMPLES = (
-    'ornstein sample images/openmoji --prompt "a red heart"',
-    "ornstein sample images/digits --label 3 --n 16",
-    "ornstein sample poisson/gaussian --solution-sensors readings.csv",
-    "ornstein show samples/digits-0",
-    "ornstein trust samples/gmm-40-0",
-    "ornstein train sequences --data my.fasta",
-    "ornstein models",
-)
 
 
 def tour(out: Path = Path("tour"), seed: int = 0, full: bool = False) -> None:

@@ -10,6 +10,16 @@ from typing import Any, get_origin
 from ..errors import InputError
 from .flags import Flag, flags_of, words_of
 
+PROGRAM = "One diffusion engine for science: learn to undo noise, say what you know, get calibrated samples."
+EXAMPLES = (
+    'ornstein sample images/openmoji --prompt "a red heart"',
+    "ornstein sample images/digits --label 3 --n 16",
+    "ornstein sample poisson/gaussian --solution-sensors readings.csv",
+    "ornstein show samples/digits-0",
+    "ornstein trust samples/gmm-40-0",
+    "ornstein train sequences --data my.fasta",
+    "ornstein models",
+)
 _LEFT = 24  # columns of the flags
 
 

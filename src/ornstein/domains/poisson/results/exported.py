@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ....netcdf import Variable, write
+from ....tasks.netcdf import Variable, write
 from ....tasks.samples import Samples
 from ..asked.truths import TRUTH
 from .solutions import Solved, shared_of
