@@ -1,0 +1,1 @@
+"""What of k-space is measured."""

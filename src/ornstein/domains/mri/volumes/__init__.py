@@ -1,0 +1,1 @@
+"""Volumes to learn from, and the slices that are made of them."""
