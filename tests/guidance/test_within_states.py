@@ -59,16 +59,20 @@ def _many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preconditioners, "FORMED", 10)
 
 
+MISSING = 0, 0, slice(3, 9)
+"""Of the first sample and coil, some frequencies."""
+
+
 def told(operator: Operator, valued: bool, missing: bool = False, mean: Tensor = MEAN, **options: Any) -> Any:
     """The belief, and what it took."""
     tally, y = Tally(valued=valued), operator(TRUTH)
     if missing:
-        y[0, 0, 3:9] = torch.nan
-    factor = Measurement(y, operator, STD, direct=10, **{"tolerance": 1e-5, "iterations": 300, **options})
+        y[*MISSING] = torch.nan
+    factor = Measurement(y, operator, STD, direct=10, **{"tolerance": 1e-4, "iterations": 300, **options})
     return factor.update(counted(Normal(mean, network), tally, 1), mean, 0.5, SPACE)[1], tally.effort
 
 
-def exactly(operator: Operator) -> Tensor:
+def exactly(operator: Operator, missing: bool = False) -> Tensor:
     """C Aᵀ (A C Aᵀ + σ²)⁻¹ (y − A m) of two samples by their matrices."""
     seen, size = real_parts(operator), 2 * SIDE * SIDE
     units = torch.eye(size, dtype=F64).reshape(size, *EVENT)
@@ -77,7 +81,9 @@ def exactly(operator: Operator) -> Tensor:
     for k in range(2):
         one = real_parts(operator.take(slice(k, k + 1)))
         rows = torch.cat([one(unit[None]).flatten(1) for unit in units])
-        off = (seen(TRUTH) - seen(MEAN))[k].flatten()
+        there = torch.ones_like(seen(TRUTH), dtype=torch.bool)
+        there[*MISSING] = not missing
+        rows, off = rows[:, there[k].flatten()], (seen(TRUTH) - seen(MEAN))[k][there[k]]
         system = rows.T @ cov @ rows + STD**2 * torch.eye(rows.shape[1], dtype=F64)
         moved.append((cov @ rows @ torch.linalg.solve(system, off)).reshape(EVENT))
     return MEAN + torch.stack(moved)
@@ -89,7 +95,7 @@ def test_the_move_is_that_of_dense_algebra(per_sample: bool) -> None:
     check_operator(operator, EVENT, n=2)
     check_operator(real_parts(operator), EVENT, n=2)
     found, effort = told(operator, valued=False)
-    assert_close(found.mean, exactly(operator), 1e-3)
+    assert_close(found.mean, exactly(operator), 1e-2)
     assert effort.notes == ()
 
 
@@ -104,11 +110,10 @@ def test_that_rejects_a_covariance_that_nobody_asked(monkeypatch: pytest.MonkeyP
     rejected(assert_close, found.mean, exactly(coils()), 1e-2)
 
 
-def test_numbers_that_are_missing_are_left_out_as_in_the_other_solve(monkeypatch: pytest.MonkeyPatch) -> None:
-    one, _ = told(coils(), valued=False, missing=True, tolerance=1e-2)
-    monkeypatch.setattr(Remaining, "_guess", None)
-    other, _ = told(coils(), valued=False, missing=True, tolerance=1e-2)
-    assert_close(one.mean, other.mean, 3e-2)
+def test_numbers_that_are_missing_are_left_out() -> None:
+    found, _ = told(coils(), valued=False, missing=True)
+    assert_close(found.mean, exactly(coils(), missing=True), 1e-2)
+    rejected(assert_close, found.mean, exactly(coils()), 1e-2)
 
 
 def test_single_precision_is_enough() -> None:
@@ -133,7 +138,7 @@ def test_few_products_of_the_network_are_worth_more_than_as_many_in_measured_num
 def test_what_is_left_over_is_noted() -> None:
     _, effort = told(coils(), valued=False, iterations=1)
     assert effort.capped.tolist() == [1, 1]
-    assert (effort.unsolved > 1e-5).all()
+    assert (effort.unsolved > 1e-4).all()
     assert "in 2 of 2 samples" in effort.notes[0]
 
 
