@@ -39,7 +39,14 @@ _TYPES = (
 
 
 class MemberStore(ABC):
-    """Native files that samples are written to as they finish, so that no more than a block is ever in memory."""
+    """Native files that samples are written to as they finish, so that no more than a block is ever in memory.
+
+    Attributes:
+        scratch: a folder, which is not there yet, for what is needed only until all samples are; it is gone once they
+            are sealed. None where finished samples are read.
+    """
+
+    scratch: Path | None = None
 
     @abstractmethod
     def add(self, samples: "Samples") -> Iterable[Path]:
