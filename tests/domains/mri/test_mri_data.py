@@ -47,6 +47,7 @@ def test_the_real_part_is_nearly_all(folder: Path) -> None:
     train, _ = data.opened(str(folder), (64, 64), 0.5, 1000, 100.0)
     x, _ = train.batch(torch.arange(8))
     power = x.square().mean((0, 2, 3))
+    assert torch.allclose(data.spread(train.metadata)[:, 0, 0], power.sqrt(), rtol=0.3)
     assert power[1] < 0.1 * power[0]
     assert float(x[:, 0].mean()) > 0
 
