@@ -329,7 +329,7 @@ class NumpyStore(Store):
 
         def read(key: Key) -> np.ndarray:
             if not shape or not all(shape):
-                return np.zeros(shape, dtype)[key] if shape else np.fromfile(self.path, dtype, 1, offset=place)[0]
+                return np.zeros(shape, dtype)[key] if shape else np.fromfile(self.path, dtype, 1, "", place).reshape(())
             return np.array(np.memmap(self.path, dtype, "r", place, shape, order)[key])  # pyright: ignore[reportCallIssue, reportArgumentType]
 
         return _Read(shape, dtype, read)

@@ -1,8 +1,8 @@
 """The k-space of a volume, read slice by slice, whatever file it lies in.
 
 Axes: a slice is (coils, H, W), with H the phase encoding and W the readout, both centred, k = 0 at (H // 2, W // 2).
-What was not measured is exactly 0. An image of it is (H, W) on the same grid; `Scan.volume` puts images into the axes of
-the file, which `Scan.affine` places in the scanner (RAS, mm, as NIfTI has it).
+What was not measured is exactly 0. An image of it is (H, W) on the same grid; `Scan.volume` puts images into the axes
+of the file, which `Scan.affine` places in the scanner (RAS, mm, as NIfTI has it).
 
 Only the numbers and where they lie are taken from a file. What identifies a patient (fastMRI's `patient_id`, the names
 and dates of an ISMRMRD header, the description of a NIfTI header) is never read into a scan, so no output can hold it.
