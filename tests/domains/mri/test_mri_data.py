@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from ornstein.domains.mri import data
+from ornstein.domains.mri import data, slices
 from ornstein.domains.mri.coils.phase import low_resolution, phase_and_scale, restored, standardised
 from ornstein.domains.mri.volumes import base, planes
 from ornstein.errors import InputError
@@ -79,17 +79,16 @@ def test_phase_and_units_come_back() -> None:
     assert torch.allclose(brighter.x, found.x, atol=1e-5)
 
 
-def test_a_test_subject_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = _head(tmp_path / "subject.nii")
-    values = np.asarray(nibabel.load(path).dataobj)  # pyright: ignore[reportAttributeAccessIssue]
-    base.opened(base.Source(path))
-    monkeypatch.setattr(base, "HELD_FOR_TESTS", {base.fingerprint(values): "somebody"})
-    with pytest.raises(InputError, match="somebody is a subject that models are tested on"):
+def test_a_test_subject_is_refused(tmp_path: Path) -> None:
+    slab = np.round(255 * slices.read("r16")).astype(np.uint8)
+    path = tmp_path / "somebody.nii.gz"
+    nibabel.save(nibabel.Nifti1Image(slab[..., None], np.eye(4)), path)
+    with pytest.raises(InputError, match="r16 of ANTs"):
         base.opened(base.Source(path))
-    other = tmp_path / "scaled.nii"
-    nibabel.save(nibabel.Nifti1Image(values * 3, np.eye(4)), other)
-    with pytest.raises(InputError, match="somebody"):
-        base.opened(base.Source(other))
+    scaled = tmp_path / "scaled.nii"
+    nibabel.save(nibabel.Nifti1Image(slab[::-1].T[..., None] * np.float32(3), np.eye(4)), scaled)
+    with pytest.raises(InputError, match="r16 of ANTs"):
+        base.opened(base.Source(scaled))
 
 
 @pytest.mark.parametrize(
