@@ -76,9 +76,8 @@ def test_one_coil_has_a_map_of_1() -> None:
 
 
 def test_rows_are_the_same_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    kspace = simulate(
-        disc(24, 20).to(torch.complex64), simulate_maps((24, 20), 3), masks.full((24, 20)), 0.0, Keys.of(0, 1)
-    )
+    image, shape = disc(24, 20).to(torch.complex64), (24, 20)
+    kspace = simulate(image, simulate_maps(shape, 3), masks.full(shape), 0.0, Keys.of(0, 1))
     whole = estimated(kspace[:, 4:20, 2:18], shape).maps
     monkeypatch.setattr("ornstein.domains.mri.coils.espirit.BLOCK", 500)
     torch.testing.assert_close(estimated(kspace[:, 4:20, 2:18], shape).maps, whole)
