@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Int64
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from ...denoisers.base import Condition
@@ -38,6 +38,7 @@ FACTS: Mapping[str, Any] = {
     "shape": [Within(int, 1, 10**5)],
     "pixel": Within(float, 1e-3, 1e3),
     "volumes": Within(int, 1, 10**9),
+    "std": [Within(float, 1e-30, 1e30)],
     "spectrum": Shells.SCHEMA,
     "source": str,
 }
@@ -108,6 +109,7 @@ def opened(data: str, shape: tuple[int, ...], pixel: float, records: int, memory
         "shape": [2, *size],
         "pixel": pixel,
         "volumes": len(sources),
+        "std": x.double().square().mean((0, 2, 3)).sqrt().tolist(),
         "spectrum": Shells.of(basis.forward(x.double()).square().mean(0), basis).record(),
         "source": said,
     }
@@ -134,6 +136,11 @@ def _sources(data: str) -> tuple[list[Source], list[Source], str]:
     return train, held_out, f"{len(sources)} volumes of the user's folder {Path(data).name}"
 
 
+def spread(metadata: Mapping[str, Any]) -> Float[Tensor, "2 h w"]:
+    """Root mean square of real and imaginary part, on the grid that the metadata name."""
+    return torch.tensor(metadata["std"])[:, None, None].expand(*metadata["shape"]).contiguous()
+
+
 def spectrum(metadata: Mapping[str, Any]) -> Spectral:
-    """The covariance of a model's states on the grid that the metadata name, as `data_std` takes it."""
+    """The covariance of a model's states on the grid that the metadata name, were they Gaussian waves."""
     return Shells.from_record(metadata["spectrum"], "metadata: spectrum").at(tuple(metadata["shape"])).spectral

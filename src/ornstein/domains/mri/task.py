@@ -71,7 +71,7 @@ class Mri(Task):
         return records.opened(config.data, config.shape, config.pixel, config.records, config.memory)
 
     def space(self, config: MriConfig, metadata: Mapping[str, Any]) -> Euclidean:
-        return Euclidean(tuple(metadata["shape"]), data_std=records.spectrum(metadata))
+        return Euclidean(tuple(metadata["shape"]), data_std=records.spread(metadata))
 
     def network(self, config: MriConfig, metadata: Mapping[str, Any]) -> nn.Module:
         return network(config.network)

@@ -4,8 +4,7 @@ A volume is kept as the coefficients of its cubic spline (Unser 1999), which is 
 at theirs. Intensities are divided by the 0.995 quantile of what is brighter than the mean, so that 1 is bright.
 """
 
-import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
@@ -17,15 +16,12 @@ from jaxtyping import Bool, Float
 from scipy.ndimage import spline_filter
 
 from ....errors import InputError, needed_for
+from ..slices import require_no_test_subject
 
 TEMPLATES = Path("/usr/share/mricron/templates")
 """Where Debian's mricron-data puts Colin27."""
 MNI = "datasets/data/mni_icbm152_t1_tal_nlin_sym_09a_converted.nii.gz"
 """The MNI152 average within the package nilearn, versions 0.8 and 0.9."""
-HELD_FOR_TESTS: Mapping[str, str] = {
-    "750b494bf5a3b3d5e88abb09aca5d7be": "pycortex S1",
-}
-"""Of subjects that reconstructions are judged on, by the hash of their voxels; they are refused here."""
 BRIGHT = 0.995
 
 
@@ -123,20 +119,13 @@ def _read(path: Path) -> tuple[Float[np.ndarray, "x y z"], tuple[float, float, f
     except (ImageFileError, OSError, EOFError, ValueError) as error:
         raise InputError(f"{path}: no NIfTI file, or a damaged one ({error})") from None
     values = values.reshape(values.shape[:3]) if values.ndim > 3 and values[0, 0, 0].size == 1 else values
+    require_no_test_subject(values, str(path))
     if values.ndim != 3 or min(values.shape) < 2:
         raise InputError(f"{path}: has the shape {values.shape}, expected a volume of three axes")
     if not np.isfinite(values).all():
         raise InputError(f"{path}: voxel {tuple(np.argwhere(~np.isfinite(values))[0])} is not finite")
-    if (subject := HELD_FOR_TESTS.get(fingerprint(values))) is not None:
-        raise InputError(f"{path}: {subject} is a subject that models are tested on: it is not learned from")
     x, y, z = (float(edge) for edge in image.header.get_zooms()[:3])
     return np.asarray(values, dtype=np.float32), (x, y, z)
-
-
-def fingerprint(values: Float[np.ndarray, "..."]) -> str:
-    """The hash of a volume's voxels, whatever their unit."""
-    ranks = np.clip(np.rint(values / max(float(values.max()), 1e-30) * 255), 0, 255).astype(np.uint8)
-    return hashlib.sha256(np.ascontiguousarray(ranks).tobytes()).hexdigest()[:32]
 
 
 def _bright(values: Float[np.ndarray, "x y z"], path: Path) -> float:
