@@ -17,7 +17,7 @@ from jaxtyping import Bool, Complex, Float, Inexact
 
 from ....errors import InputError
 from . import checks
-from .geometry import part, sizes
+from .geometry import part, sizes, upright
 
 
 def _none(number: int) -> None:
@@ -66,6 +66,7 @@ class Scan:
         noise: a scan of noise alone (coils, samples), in the units of k-space.
         noise_std: standard deviation of the real part of the noise, which the file states.
         axes: of images (slices, H, W) in the order of the file's volume; see `volume`.
+        oriented: whether the file says where the patient lay, so that `affine` does.
         notes: what a user should know, in words.
     """
 
@@ -85,6 +86,7 @@ class Scan:
     noise: Complex[np.ndarray, "coils samples"] | None = None
     noise_std: float | None = None
     axes: tuple[int, int, int] = (2, 1, 0)
+    oriented: bool = False
     notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -131,6 +133,15 @@ class Scan:
             images: of `size`, one a slice.
         """
         return np.stack(list(images)).transpose(self.axes)
+
+    def upright(self, image: Inexact[np.ndarray, "h w"]) -> Inexact[np.ndarray, "p q"]:
+        """An image as radiologists look at it: the patient's right on the left, anterior or superior at the top.
+
+        Args:
+            image: (H, W); it is returned as it is where the file does not say how the patient lay.
+        """
+        rows, columns = (self.affine[:3, self.axes.index(axis)] for axis in (1, 2))
+        return upright(image, rows, columns) if self.oriented else image
 
     def placed(self, slices: range) -> Float[np.ndarray, "4 4"]:
         """The affine of a volume of only some slices.

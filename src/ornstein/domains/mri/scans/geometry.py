@@ -55,6 +55,36 @@ def part(affine: Float[np.ndarray, "4 4"], axis: int, chosen: range) -> Float[np
     return found
 
 
+def upright(
+    image: Inexact[np.ndarray, "h w"], rows: Float[np.ndarray, " 3"], columns: Float[np.ndarray, " 3"]
+) -> Inexact[np.ndarray, "p q"]:
+    """An image turned and mirrored, without interpolation, to the way radiologists look at it.
+
+    Axial: the patient's right on the left, anterior at the top. Coronal: right on the left, superior at the top.
+    Sagittal: anterior on the left, superior at the top.
+
+    Args:
+        image: any way round.
+        rows: direction from one row to the next, RAS.
+        columns: direction from one column to the next, RAS.
+    """
+    down, along = (_nearest(direction, ()) for direction in (rows, columns))
+    if down[0] == along[0]:  # oblique by 45 degrees
+        along = _nearest(columns, (down[0],))
+    if down[0] < along[0]:  # what goes right belongs along a row, what goes up along a column
+        image, down, along = image.T, along, down
+    image = image[::-1] if down[1] > 0 else image
+    return np.ascontiguousarray(image[:, ::-1] if along[1] > 0 else image)
+
+
+def _nearest(direction: Float[np.ndarray, " 3"], without: tuple[int, ...]) -> tuple[int, float]:
+    """The axis of the patient that a direction comes closest to, and whether it goes along or against it."""
+    sizes = np.abs(direction)
+    sizes[list(without)] = -1
+    axis = int(sizes.argmax())
+    return axis, float(np.sign(direction[axis]))
+
+
 def cropped(image: Inexact[np.ndarray, "*b h w"], size: tuple[int, int]) -> Inexact[np.ndarray, "*b p q"]:
     """The middle of images; index n // 2 of an axis, the origin of the centred transform, stays in the middle.
 
