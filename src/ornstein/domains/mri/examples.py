@@ -79,7 +79,11 @@ def example(
     image = _reduced(whole * smooth_phase((256, 256), keys)[0], size)
     image = image / image.abs().max()
     maps = simulate_maps((size, size), coils, keys).to(torch.complex64)
-    mask = drawn(pattern, (size, size), acceleration, seed=number) if acceleration > 1 else torch.ones(size, size) > 0
+    mask = (
+        drawn(pattern, (size, size), acceleration, seed=number, slice=slices.NAMES.index(name))
+        if acceleration > 1
+        else torch.ones(size, size) > 0
+    )
     return Example(image, simulate(image, maps, mask, std, keys), maps, mask, std)
 
 
