@@ -203,7 +203,7 @@ class Kept:
         if self._store is None:
             samples.save(self.folder)
         else:
-            self._store.finish(samples)
+            samples = replace(samples, notes=(*samples.notes, *(self._store.finish(samples) or ())))
             sweep(self.part / _NATIVE)
             samples.seal(self.part / _NATIVE, self.folder)
         shutil.rmtree(self.part, ignore_errors=True)

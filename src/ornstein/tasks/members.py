@@ -60,8 +60,10 @@ class MemberStore(ABC):
         """The states and conditions of samples that were added."""
 
     @abstractmethod
-    def finish(self, samples: "Samples") -> None:
+    def finish(self, samples: "Samples") -> Sequence[str] | None:
         """Writes what only all of them have, such as consolidated metadata, or a mean; again, if that was cut off.
+
+        Returns what was found of all of them that a user should know, in words: notes of the samples.
 
         Args:
             samples: all of them, their states shapes without numbers (torch's device "meta").
