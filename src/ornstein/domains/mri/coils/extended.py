@@ -1,16 +1,18 @@
 """Coil maps carried on to where there is no signal to see them by.
 
 Where maps are 0, k-space says nothing of the image, and a prior would put there what it pleases. Coils see the air
-beside a head as well as the head: their maps are smooth, and are continued by their means under ever wider Gaussian
-windows, Σ |s|² = 1.
+beside a head as well as the head: their maps are smooth, and are continued outwards, step by step, by their means
+under a Gaussian window, Σ |s|² = 1.
 """
 
 import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
-ENOUGH = 0.02
-"""The share of a window that must hold maps for their mean to count."""
+WIDTH = 1 / 32
+"""Of the window, its standard deviation as a share of the field of view."""
+ENOUGH = 0.1
+"""The share of a window that must hold maps for their mean to be taken."""
 
 
 def extended(maps: Complex[Tensor, "coils h w"]) -> Complex[Tensor, "coils h w"]:
@@ -19,16 +21,15 @@ def extended(maps: Complex[Tensor, "coils h w"]) -> Complex[Tensor, "coils h w"]
     Args:
         maps: Σ |s|² = 1, or 0.
     """
-    power = maps.abs().square().sum(0)
-    known, found = power > 0, maps
-    missing, width = ~known, 4.0
-    while missing.any() and known.any():
-        share, means = _blurred(known.to(maps), width).real, _blurred(maps * known, width)
+    known, found = maps.abs().square().sum(0) > 0, maps
+    width, enough = WIDTH * max(maps.shape[1:]), ENOUGH
+    while not known.all() and known.any():
+        share, means = _blurred(known.to(maps), width).real, _blurred(found * known, width)
         norm = means.abs().square().sum(0).sqrt()
-        size = max(maps.shape[1:])
-        enough = (share > ENOUGH) & (norm > 0) | (width > size)
-        found = torch.where(missing & enough, means / norm.clamp(min=1e-12), found)
-        missing, width = missing & ~enough, 2 * width
+        next_to = ~known & (share > enough) & (norm > 1e-6)
+        found = torch.where(next_to, means / norm.clamp(min=1e-12), found)
+        enough = ENOUGH if next_to.any() else enough / 2  # a few lone pixels fill no window
+        known = known | next_to
     return found
 
 
