@@ -33,7 +33,7 @@ class Solution:
         x: the iterate with the smallest residual.
         last: the last iterate, whose error in the norm of the system is the smallest.
         residual: |right − system(x)| / |right|, a sample.
-        capped: the samples that were still on their way when the iterations ran out.
+        capped: the samples that were still on their way when the iterations ran out, or their preconditioner failed.
         iterations: taken, by the slowest sample.
         turned: what the preconditioner makes of the last residual.
     """
@@ -128,7 +128,7 @@ def conjugate_gradients(
             "symmetric positive definite map"
         )
     shrunk = least / whole.clamp(min=torch.finfo(whole.dtype).tiny)
-    return Solution(best, x, shrunk.sqrt(), going, taken, turned)
+    return Solution(best, x, shrunk.sqrt(), going | wrong, taken, turned)
 
 
 def _turned(preconditioner: Product | None, residual: Tensor) -> Tensor:
