@@ -124,7 +124,7 @@ def _damaged(path: Path) -> Iterator[None]:
 
 def _opened(path: Path) -> Any:
     """The image, none of whose numbers are read."""
-    with needed_for("NIfTI", "fields"):
+    with needed_for("NIfTI", "mri"):
         import nibabel
     with _damaged(path):
         _require_near(path)
