@@ -256,7 +256,7 @@ def _sample(request_type: type) -> Callable[..., None]:
         device = runs.pick_device(options.pop("device"))
         denoiser = runs.load(model, device, allow_code=code or allow_code)
         with working_in(folder), drawing_progress() as show:
-            stream = drawing(denoiser, asked, options.pop("n"), out=folder, resume=resume, **options)
+            stream = drawing(denoiser, asked, options.pop("n", None), out=folder, resume=resume, **options)
             samples = finished(stream, show)
         _say(f"{samples}\n{folder}")
 

@@ -70,7 +70,7 @@ class SampleConfig:
     """How samples of any domain are drawn. What is not said is the model's or the engine's own choice.
 
     Attributes:
-        n: how many.
+        n: how many; if not said, all that the request speaks of, such as all slices of a volume, else 16.
         first: the number of the first: a sample is the same by its number, whoever draws it.
         seed: the same seed gives the same samples, whatever their number.
         exact: off draws independent samples; particles weighs and resamples guided samples until they follow the model
@@ -99,7 +99,7 @@ class SampleConfig:
         "exactness": ("exact", "particles", "temper", "moves", "check", "tolerance", "budget"),
     }
 
-    n: int = 16
+    n: int | None = None
     first: int = 0
     seed: int = 0
     exact: Literal["off", "particles", "mcmc"] = "off"

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
@@ -75,6 +76,25 @@ class Shells:
         rows = torch.tensor(self.power, dtype=torch.float64)
         return Spectral.of(rows[:, shell.flatten()].reshape(self.shape), basis)
 
+    def at(self, shape: tuple[int, ...]) -> Self:
+        """The same spectrum on another grid of the same step: powers are interpolated in |k|, beyond the last its own.
+
+        Args:
+            shape: of one event, with as many channels.
+
+        InputError for another number of axes or channels.
+        """
+        if shape == self.shape:
+            return self
+        grid = len(self.axes)
+        if len(shape) != len(self.shape) or shape[: len(shape) - grid] != self.shape[: len(self.shape) - grid]:
+            raise InputError(f"spectrum: of events {self.shape}, which no grid makes events {shape}")
+        basis = Separable(self.axes)
+        have, want = (_frequencies(basis, one) for one in (self.shape, shape))
+        logs = np.log(np.asarray(self.power))
+        power = np.exp([np.interp(want, have, row) for row in logs])
+        return type(self)(self.axes, tuple(shape), tuple(map(tuple, power.tolist())))
+
     def record(self) -> dict[str, Any]:
         """In JSON values."""
         return {"axes": list(self.axes), "shape": list(self.shape), "power": [list(row) for row in self.power]}
@@ -103,6 +123,13 @@ def _numbers(basis: Separable, shape: tuple[int, ...]) -> Int64[Tensor, "*grid"]
     grid = tuple(shape)[len(shape) - len(basis.axes) :]
     frequencies = basis.frequencies(grid)
     return ((frequencies - frequencies.min()) / _step(basis, grid)).round().long()
+
+
+def _frequencies(basis: Separable, shape: tuple[int, ...]) -> Float[np.ndarray, " shells"]:
+    """Of the middle of each shell."""
+    grid = tuple(shape)[len(shape) - len(basis.axes) :]
+    first, shells = float(basis.frequencies(grid).min()), int(_numbers(basis, shape).max()) + 1
+    return first + _step(basis, grid) * np.arange(shells)
 
 
 def _step(basis: Separable, grid: tuple[int, ...]) -> float:

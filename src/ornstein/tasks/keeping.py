@@ -28,8 +28,10 @@ from ..states import State, leaves
 from .identity import require_same
 from .joining import joined
 from .packing import pack, unpack, without_numbers
+from .planning import METADATA, facts_of
 from .registry import task
 from .samples import Samples, origin_in
+from .task import SCRATCH
 from .unfinished import MEMBERS, WORK, counted, numbered, part_of, read_members, require_place, what_is_left
 
 if TYPE_CHECKING:
@@ -66,7 +68,7 @@ class Kept:
         self._whole: set[int] = set()
         self._pending: list[Samples] = []
         self._failed, self._next = False, 0.0
-        self._store: MemberStore | None = task(origin.domain).store(self.part / _NATIVE, origin, numbers)
+        self._store = _store(self.part, origin, numbers)
 
     def __enter__(self) -> Self:
         require_place(self.folder, self.resume)
@@ -201,7 +203,7 @@ class Kept:
         if self._store is None:
             samples.save(self.folder)
         else:
-            self._store.finish(samples)
+            samples = replace(samples, notes=(*samples.notes, *(self._store.finish(samples) or ())))
             sweep(self.part / _NATIVE)
             samples.seal(self.part / _NATIVE, self.folder)
         shutil.rmtree(self.part, ignore_errors=True)
@@ -221,15 +223,24 @@ def read_unfinished(part: Path, allow_code: bool | str | Path = False) -> Sample
     this, origin = origin_in(said, where, allow_code)
     if not said["blocks"] or "," in numbered(said["blocks"]):
         raise InputError(f"{part}: {counted(said)}, expected samples that follow one another; --resume draws the rest")
-    space = this.space(update(this.config(), origin.config, str(where)), origin.metadata)
     samples = joined([_unpacked(part, block) for block in said["blocks"]])
+    facts = facts_of(this, origin, samples.settings.get(METADATA, {}), where)
+    space = this.space(update(this.config(), origin.config, str(where)), facts)
     _require_states(samples.x, space.prior(Keys.of(0, 1)), part)
     numbers = range(samples.first, samples.first + len(samples))
-    store = this.store(part / _NATIVE, origin, _numbers(said))
+    store = _store(part, origin, _numbers(said))
     if store is not None:
         x, condition = store.read(numbers)
         samples = replace(samples, x=x, condition=condition)
     return replace(samples, origin=origin, notes=(*samples.notes, f"unfinished: {counted(said)}"))
+
+
+def _store(part: Path, origin: Origin, numbers: range) -> "MemberStore | None":
+    """How the domain writes samples one by one, if it does."""
+    store = task(origin.domain).store(part / _NATIVE, origin, numbers)
+    if store is not None:
+        store.scratch = part / SCRATCH
+    return store
 
 
 def _numbers(block: Mapping[str, Any]) -> range:

@@ -39,7 +39,14 @@ _TYPES = (
 
 
 class MemberStore(ABC):
-    """Native files that samples are written to as they finish, so that no more than a block is ever in memory."""
+    """Native files that samples are written to as they finish, so that no more than a block is ever in memory.
+
+    Attributes:
+        scratch: a folder, which is not there yet, for what is needed only until all samples are; it is gone once they
+            are sealed. None where finished samples are read.
+    """
+
+    scratch: Path | None = None
 
     @abstractmethod
     def add(self, samples: "Samples") -> Iterable[Path]:
@@ -53,8 +60,10 @@ class MemberStore(ABC):
         """The states and conditions of samples that were added."""
 
     @abstractmethod
-    def finish(self, samples: "Samples") -> None:
+    def finish(self, samples: "Samples") -> Sequence[str] | None:
         """Writes what only all of them have, such as consolidated metadata, or a mean; again, if that was cut off.
+
+        Returns what was found of all of them that a user should know, in words: notes of the samples.
 
         Args:
             samples: all of them, their states shapes without numbers (torch's device "meta").

@@ -5,33 +5,33 @@ drawn in whole blocks that start at multiples of the block's size, and what was 
 samples 0 … 7 are the samples 0 … 3 and 4 … 7 bit for bit, whoever draws them.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..config import to_dict
-from ..denoisers.base import Denoiser, NeuralDenoiser
-from ..denoisers.beside import beside
+from ..denoisers.base import NeuralDenoiser
 from ..deprecation import renamed
 from ..errors import InputError
-from ..events import Event, Stream, finished
+from ..events import Event, Stream, finished, part
 from .drawing import blocks, draws
-from .engines import Engine, Independent, engine, record
+from .engines import Independent
 from .identity import identity
 from .joining import joined
 from .keeping import Kept
-from .memory import require_room
+from .planning import Asking, Plan, portions
 from .registry import task
 from .samples import Samples, read_samples
-from .task import Request, Task
+
+SOME = 16
+"""Samples that are drawn where neither the user nor the request says how many."""
 
 
 @renamed(film="trajectory", watch="callback")
 def draw(
     model: NeuralDenoiser,
     asked: Any,
-    n: int,
+    n: int | None = None,
     *,
     callback: Callable[[Event], object] = lambda event: None,
     **options: Any,
@@ -41,7 +41,7 @@ def draw(
     Args:
         model: the model, (x_t, t, condition) → belief.
         asked: the user's request, a frozen dataclass of the domain.
-        n: number of samples.
+        n: number of samples; all that the request speaks of, else 16, if not said.
         callback: called with every event, for progress; what it raises cancels the work.
     """
     return finished(drawing(model, asked, n, **options), callback)
@@ -51,7 +51,7 @@ def draw(
 def drawing(
     model: NeuralDenoiser,
     asked: Any,
-    n: int,
+    n: int | None = None,
     *,
     first: int = 0,
     seed: int = 0,
@@ -65,7 +65,7 @@ def drawing(
     Args:
         model: trained, so that it knows its domain.
         asked: the domain's request, a frozen dataclass.
-        n: how many.
+        n: how many; all that the request speaks of, else 16, if not said.
         first: the number of the first sample.
         said: settings of the way to draw; see engines.py.
         seed: of all random numbers.
@@ -79,149 +79,69 @@ def drawing(
     """
     if model.origin is None:
         raise InputError("only a trained model knows a domain whose requests it understands; take sample")
-    if n < 1 or first < 0:
-        raise InputError(f"n is {n} and first {first}, expected at least 1 sample, numbered from 0")
+    this = task(model.origin.domain)
+    wanted = _wanted(this.count(asked), n, first)
     said = {name: value for name, value in said.items() if value is not None}
-    wanted = range(first, first + n)
+    asking = Asking(model, asked, wanted, portions(wanted, this.portion(asked), exact), seed, exact, said)
     if out is not None:
-        stream = _drawn_into(Kept(Path(out), model.origin, wanted, resume), model, asked, seed, exact, said)
-        return (yield from stream)
+        return (yield from _drawn_into(Kept(Path(out), model.origin, wanted, resume), asking))
     if resume:
         raise InputError("resume is for samples that are drawn into a folder: say which (out)")
-    plan = yield from _planned(model, asked, wanted, seed, exact, said)
-    samples = yield from plan.cut(draws(plan.guided, **plan.options))
+    if len(asking.portions) > 1:
+        return (yield from _one_by_one(asking))
+    plan = yield from asking.planned(0)
+    return (yield from plan.cut(draws(plan.guided, **plan.options)))
+
+
+def _wanted(count: int | None, n: int | None, first: int) -> range:
+    """The numbers of the samples; InputError if there are none such."""
+    if n is None:
+        n = SOME if count is None else max(1, count - first)
+    if n < 1 or first < 0:
+        raise InputError(f"n is {n} and first {first}, expected at least 1 sample, numbered from 0")
+    if count is not None and first + n > count:
+        raise InputError(f"samples {first} to {first + n - 1} are asked for, but the request speaks of {count}, from 0")
+    return range(first, first + n)
+
+
+def _one_by_one(asking: Asking) -> Stream[Samples]:
+    """Portion by portion; the result is all of them together."""
+    drawn, parts = [], len(asking.portions)
+    event = Event(0, parts, "sampling")
+    for k in range(parts):
+        plan = yield from asking.planned(k)
+        for event in part(plan.cut(draws(plan.guided, **plan.options)), k, 1, parts):
+            drawn += [] if event.result is None else [event.result]
+            if event.result is None:
+                yield event
+    samples = joined(drawn)
+    yield replace(event, state=samples.x, result=samples)
     return samples
 
 
-def _drawn_into(
-    folder: Kept, model: NeuralDenoiser, asked: Any, seed: int, exact: str, said: dict[str, Any]
-) -> Stream[Samples]:
+def _drawn_into(folder: Kept, asking: Asking) -> Stream[Samples]:
     with folder as kept:
-        plan = yield from _planned(model, asked, kept.numbers, seed, exact, said, kept.streams)
-        drawn = identity(plan.guided, asked, plan.request, plan.settings)
-        kept.begin(drawn, together=not isinstance(plan.how, Independent))
+        plan = yield from asking.planned(0, kept.streams)
+        settings = {**plan.settings, "first": asking.wanted.start, "n": len(asking.wanted)}
+        kept.begin(identity(plan.guided, asking.asked, plan.request, settings), not isinstance(plan.how, Independent))
         event = Event(0, 1, "sampling")
-        for event in kept.reading(plan.cut(blocks(plan.guided, **plan.options, there=kept.there))):
+        for event in kept.reading(_kept_blocks(asking, plan, kept)):
             yield event
         samples = kept.finish()
     yield Event(event.total, event.total, "written", samples.x, None, samples)
     return samples
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """What a request has led to.
-
-    Attributes:
-        guided: the model with its guides.
-        how: the way to draw.
-        wanted: numbers of the samples that are asked for.
-        drawn: of those that are drawn for them, whole blocks.
-        settings: everything that was said of how they are drawn, for whoever resumes.
-    """
-
-    guided: Denoiser
-    how: Engine
-    wanted: range
-    drawn: range
-    asked: Any
-    request: Request
-    settings: Mapping[str, Any]
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """Of `draws` and `blocks`."""
-        return {
-            "n": len(self.drawn),
-            "how": self.how,
-            "seed": self.settings["seed"],
-            "first": self.drawn.start,
-            "condition": {**self.request.condition, **self.request.beside},
-            "settings": {**to_dict(self.asked), **self.request.record},
-        }
-
-    def cut(self, stream: Stream[Any]) -> Stream[Any]:
-        """The stream without the samples that only fill up a block, and with what is said of the others."""
-        while True:
-            try:
-                event = next(stream)
-            except StopIteration as end:
-                return None if end.value is None else self._told(end.value)
-            done, result = (None if one is None else self._told(one) for one in (event.finished, event.result))
-            yield replace(event, finished=done, result=result)
-
-    def _told(self, samples: Samples) -> Samples:
-        numbers = range(samples.first, samples.first + len(samples))
-        each = {
-            name: list(values)[numbers.start - self.drawn.start :][: len(samples)]
-            for name, values in self.request.each.items()
-        }
-        low, high = max(numbers.start, self.wanted.start), min(numbers.stop, self.wanted.stop)
-        told = replace(samples, each=each, notes=(*samples.notes, *self.request.notes))
-        return told[low - numbers.start : high - numbers.start]
-
-
-def _planned(
-    model: NeuralDenoiser, asked: Any, wanted: range, seed: int, exact: str, said: dict[str, Any], streams: bool = False
-) -> Stream[_Plan]:
-    """What a request leads to; the events are of guides that must be fitted first.
-
-    streams: no more than a block of samples is held at once.
-    """
-    assert model.origin is not None
-    this = task(model.origin.domain)
-    drawn = _whole_blocks(this, model, wanted.start, len(wanted), said) if exact == "off" else wanted
-    held = {"batch_size": said.get("batch_size")} if streams else {"n": len(wanted), "batch_size": len(drawn)}
-    require_room(model, **held, particles=said.get("particles"))
-    request = this.request(asked, drawn, model.origin.metadata)
-    guided: Denoiser = beside(model, request.beside.keys())
-    for guide in request.guides:
-        guided = yield from guide.guiding(guided)
-    how = _engine(exact, request, guided, said)
-    if not isinstance(how, Independent):
-        _require_one_of_each(exact, request)
-    settings = {"seed": seed, "first": wanted.start, "n": len(wanted), "exact": exact, **record(how)}
-    if isinstance(how, Independent) and how.sampler is not None:
-        settings["sampler"] = repr(how.sampler)
-    return _Plan(guided, how, wanted, drawn, asked, request, settings)
-
-
-def _require_one_of_each(exact: str, request: Request) -> None:
-    """InputError where the domain says something else of each sample: those of one population take others' places."""
-    for name, values in request.each.items():
-        other = next((value for value in values if value != values[0]), values[0] if len(values) else None)
-        if len(values) and other != values[0]:
-            raise InputError(
-                f"--exact {exact} draws one population, whose members take each other's places, but {name} is "
-                f"{values[0]!r} of some and {other!r} of others: draw each in a run of its own, with --first"
-            )
-
-
-def _whole_blocks(this: Task, model: Denoiser, first: int, n: int, said: dict[str, Any]) -> range:
-    """The numbers of the blocks that hold the samples asked for; says the size of the blocks if nobody has."""
-    size = said.setdefault("batch_size", this.block * (16 if model.device.type == "cuda" else 1))
-    if not isinstance(size, int) or size < 1:
-        raise InputError(f"batch_size is {size}, expected at least 1")
-    return range(first // size * size, -(-(first + n) // size) * size)
-
-
-def _engine(exact: str, request: Request, denoiser: Denoiser, said: Mapping[str, Any]) -> Engine:
-    """The way to draw, with the domain's choices where the user has none; InputError for what would be ignored."""
-    owners = {"off": request.independent, "particles": request.weighed, "mcmc": request.corrected}
-    for meant, flag in ((way, flag) for way, flags in owners.items() if way != exact for flag in flags):
-        raise InputError(f"--{flag.replace('_', '-')} is for --exact {meant}, found --exact {exact}")
-    if exact != "off":
-        if request.start is not None:
-            raise InputError(f"--exact {exact}: samples that start from a reference follow no law of their own")
-        return engine(exact, {**(request.population if exact == "particles" else {}), **said})
-    start = {} if request.start is None else {"start": request.start, "strength": request.strength}
-    if request.sampler is None:
-        return engine(exact, {**request.defaults, **said, **start})
-    for name in ("eta", "order", "grid"):
-        if name in said:
-            raise InputError(f"--{name}: here {request.owned} how samples are drawn")
-    kept = {name: value for name, value in said.items() if name != "steps"}
-    return engine(exact, {**kept, **start, "sampler": request.sampler(denoiser.space, said.get("steps"))})
+def _kept_blocks(asking: Asking, first: Plan, kept: Kept) -> Stream[None]:
+    """Block by block what is not there yet; of a portion that is there nothing is read."""
+    parts = len(asking.portions)
+    for k, portion in enumerate(asking.portions):
+        if k and kept.there(portion.numbers):
+            yield Event(k + 1, parts, "sampling")
+            continue
+        plan = (yield from asking.planned(k, kept.streams)) if k else first
+        stream = plan.cut(blocks(plan.guided, **plan.options, there=kept.there))
+        yield from stream if parts == 1 else part(stream, k, 1, parts)
 
 
 def merge(folders: Sequence[Path], *, allow_code: bool | str | Path = False) -> Samples:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
+from shutil import rmtree
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
     from .samples import Samples
 
 
+SCRATCH = "scratch"
+"""The folder of what a store needs until it is finished."""
+
+
 @dataclass(frozen=True)
 class Request:
     """What to draw: guides to put on the model and what each sample is given.
@@ -49,6 +54,8 @@ class Request:
         notes: what the user should know of what was read, in words; samples carry them.
         beside: name → (n, ...), what is kept with the samples as further conditions of which the model is not told,
             such as the truth that they will be judged by.
+        metadata: of what is drawn, in the place of those of the data that the model was trained on, in JSON values:
+            the space is made of them, so that a network that knows no grid draws on another one. Samples keep them.
     """
 
     guides: Sequence[Guide] = ()
@@ -66,6 +73,7 @@ class Request:
     strength: float | None = None
     notes: Sequence[str] = ()
     beside: Condition = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
 @members(
@@ -161,13 +169,34 @@ class Task(ABC):
             metadata: of the data that the model was trained on, in JSON values.
         """
 
+    def count(self, asked: Any) -> int | None:
+        """How many samples a request speaks of, which are drawn if nobody says how many; None if it says nothing.
+
+        Args:
+            asked: the user's request, a frozen dataclass of the domain.
+        """
+        return None
+
+    def portion(self, asked: Any) -> int | None:
+        """How many samples, counted from 0, are requested at a time, so that not all is read at once; None = all.
+
+        For requests of more than memory holds, such as all slices of a volume: `request` is called with the numbers of
+        one portion, when its turn comes. What it says for the manifest (`record`, `metadata`) is the same for each.
+
+        Args:
+            asked: the user's request, a frozen dataclass of the domain.
+        """
+        return None
+
     def write(self, samples: "Samples", folder: Path) -> None:
         """Writes the samples in the field's own formats into an existing folder; into its `store`, if there is one."""
         assert samples.origin is not None
         store = self._require_store(folder, samples.origin, range(samples.first, samples.first + len(samples)))
+        store.scratch = folder / SCRATCH
         for _ in store.add(samples):
             pass
         store.finish(samples)
+        rmtree(store.scratch, ignore_errors=True)
 
     def read(self, folder: Path, manifest: Mapping[str, Any]) -> tuple[State, Condition]:
         """The states and conditions that `write` wrote; those of its `store`, if there is one."""

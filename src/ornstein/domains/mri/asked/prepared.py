@@ -1,0 +1,259 @@
+"""From a slice of a scan to what a model is told of it.
+
+    k-space of the file → readout without oversampling → coils of independent noise, fewer of them → maps
+    → phase and brightness of the middle, put into the maps → lines held out
+
+Coils are made independent by σ̄ L⁻¹ with L Lᴴ the noise's covariance and σ̄² the mean of its diagonal, so that units stay
+those of the file. With φ a brightness s and phase of the low-resolution image, the model's image is x = m φ̄/s, and the
+maps are those of x: a state is multiplied by `units` = s φ to be an image in the units of the file.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Complex, Float
+from torch import Tensor
+
+from ....errors import InputError
+from ..coils.espirit import estimated
+from ..coils.phase import phase_and_scale, window
+from ..scans.base import Measured, Scan
+from ..scans.geometry import cropped, padded
+from ..trajectories.masks import acceleration_of, middle_of, whole_lines
+from .flags import MriRequest
+from .held import held_out
+from .noise import Noise, noise_of
+from .opened import maps_of, opened
+
+KEPT = 2
+"""Slices that are in memory at most."""
+
+
+@dataclass(frozen=True, eq=False)
+class Slice:
+    """What a model is told of a slice, and what it is judged by.
+
+    Attributes:
+        number: of the slice in its scan.
+        kspace: centred, in the units of the file, 0 where not measured, of coils whose noise is independent and alike.
+        maps: of the model's image.
+        mask: of what is reconstructed from.
+        held: of what was measured, too, but is held out.
+        std: of the noise, of the real part and of the imaginary part each, in the units of the file.
+        phase: of the low-resolution image, of unit magnitude.
+        scale: its brightness, in the units of the file; 0 of a slice of which nothing was measured but 0.
+        truth: the image, as a state of the model; None if it is not known.
+        notes: what a user should know of it.
+    """
+
+    number: int
+    kspace: Complex[Tensor, "coils h w"]
+    maps: Complex[Tensor, "coils h w"]
+    mask: Bool[Tensor, "h w"]
+    held: Bool[Tensor, "h w"]
+    std: float
+    phase: Complex[Tensor, "h w"]
+    scale: float
+    truth: Float[Tensor, "2 h w"] | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to reconstruct."""
+        return self.scale == 0
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """The slices that a request asks for, each prepared when it is looked at.
+
+    Attributes:
+        asked: the request.
+        scan: that it names.
+        numbers: of the slices, in the scan.
+    """
+
+    asked: MriRequest
+    scan: Scan
+    numbers: range
+    _kept: "OrderedDict[int, Slice]" = field(default_factory=OrderedDict, init=False, repr=False)
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, index: int) -> Slice:
+        """The slice `index` of those that are asked for."""
+        if index not in self._kept:
+            while len(self._kept) >= KEPT:
+                self._kept.popitem(last=False)
+            self._kept[index] = self._prepared(self.numbers[index])
+        return self._kept[index]
+
+    @cached_property
+    def noise(self) -> Noise:
+        """Of the whole scan; estimated from its middle slice that is not empty, where nobody says it."""
+        return noise_of(self.asked, self.scan)
+
+    @cached_property
+    def middle(self) -> Measured:
+        """A slice of the middle, for what is said of the scan as a whole."""
+        return self.scan.slice(self.numbers[len(self.numbers) // 2])
+
+    @property
+    def crops_at_once(self) -> bool:
+        """Whether the oversampling of the readout is taken away before anything else."""
+        w, readout = self.scan.shape[3], self.scan.readout
+        return readout is not None and readout < w and whole_lines(torch.from_numpy(self.middle.mask)) == 0
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """(H, W) of the images that are drawn, which may be larger than those that are written (`Scan.size`)."""
+        _, _, h, w = self.scan.shape
+        return h, (self.scan.size[1] if self.crops_at_once else w)
+
+    @cached_property
+    def record(self) -> dict[str, Any]:
+        """What a manifest says of the scan, in JSON values."""
+        mask = torch.from_numpy(self.middle.mask)
+        kept = self.asked.coils
+        return {
+            "format": self.scan.format,
+            "slices": [self.numbers.start, self.numbers.stop, self.numbers.step],
+            "size": list(self.scan.size),
+            "grid": list(self.grid),
+            "axes": list(self.scan.axes),
+            "affine": self.scan.placed(self.numbers).tolist(),
+            "voxel size": [round(size, 6) for size in self.scan.voxel_size],
+            "coils": self.scan.shape[1] if kept is None else min(kept, self.scan.shape[1]),
+            "acceleration": round(acceleration_of(mask), 3),
+            "sigma": self.noise.std,
+            "sigma from": self.noise.source,
+            "oriented": self.scan.format in ORIENTED,
+        }
+
+    # The pipeline -------------------------------------------------------------------------------------
+
+    def _prepared(self, number: int) -> Slice:
+        measured = self.scan.slice(number)
+        mask, kspace = self._cropped(measured)
+        if measured.air:
+            return self._nothing(number, kspace, mask)
+        white = self.noise.white(kspace)
+        maps, notes = self._maps(number, white, mask)
+        mixed = _mixing(white, mask, self.asked.coils)
+        white, maps = torch.einsum("dc,chw->dhw", mixed, white), torch.einsum("dc,chw->dhw", mixed, maps)
+        phase, scale = phase_and_scale(_low_image(white, maps))
+        if not float(scale) > 0:
+            raise InputError(f"{self.scan.path}: slice {number}: the middle of k-space is 0, expected a signal there")
+        held = held_out(mask, self.asked.hold_out, self.asked.choice, number)
+        return Slice(
+            number, white, maps * phase * scale, mask & ~held, held, self.noise.std, phase, float(scale),
+            self._truth(number, phase, float(scale)), (*measured.notes, *notes),
+        )  # fmt: skip
+
+    def _cropped(self, measured: Measured) -> tuple[Bool[Tensor, "h w"], Complex[Tensor, "coils h w"]]:
+        """Mask and k-space, without the oversampling of the readout where every line is whole."""
+        mask, kspace = torch.from_numpy(measured.mask), torch.from_numpy(measured.kspace)
+        h, w = self.grid
+        if (h, w) == tuple(kspace.shape[1:]):
+            return mask, kspace
+        if whole_lines(mask) != 0:
+            raise InputError(
+                f"{self.scan.path}: slice {measured.number} is not measured along whole lines of the readout as others "
+                "are, so its oversampling cannot be removed"
+            )
+        images = torch.fft.fftshift(torch.fft.ifft(torch.fft.ifftshift(kspace, -1), norm="ortho"), -1)
+        inner = torch.from_numpy(np.ascontiguousarray(cropped(images.numpy(), (h, w))))
+        lines = torch.fft.fftshift(torch.fft.fft(torch.fft.ifftshift(inner, -1), norm="ortho"), -1)
+        return mask[:, :1].expand(h, w), lines * mask[:, :1]
+
+    def _maps(
+        self, number: int, white: Complex[Tensor, "coils h w"], mask: Bool[Tensor, "h w"]
+    ) -> tuple[Complex[Tensor, "coils h w"], tuple[str, ...]]:
+        """Of the independent coils: those that are given, made independent likewise, or estimated ones."""
+        given = maps_of(self.asked, self.scan, number)
+        if given is not None:
+            maps = torch.from_numpy(np.ascontiguousarray(cropped(given, self.grid)))
+            return self.noise.white(maps), ()
+        if len(white) == 1:
+            return torch.ones_like(white), ("one coil: its map is taken for 1 everywhere",)
+        rows, columns = middle_of(mask)
+        if self.asked.calibration is not None:
+            rows, columns = (_inner(side, self.asked.calibration) for side in (rows, columns))
+        found = estimated(white[:, rows, columns], self.grid)
+        return found.maps, tuple(found.notes)
+
+    def _truth(self, number: int, phase: Tensor, scale: float) -> Float[Tensor, "2 h w"] | None:
+        """As a state of the model, 0 outside of what is written."""
+        found = self.scan.truth(number)
+        if found is None:
+            return None
+        image = torch.from_numpy(np.ascontiguousarray(padded(found, self.grid)))
+        image = (image * phase.conj() if image.is_complex() else image.to(torch.complex64)) / scale
+        return torch.stack([image.real, image.imag]).float()
+
+    def _nothing(self, number: int, kspace: Tensor, mask: Tensor) -> Slice:
+        """A slice of air, of which the image is 0."""
+        none = torch.zeros_like(mask)
+        phase, note = torch.ones(self.grid, dtype=torch.complex64), f"slice {number} is 0 in the file: its image is 0"
+        truth = None if self.scan.truth(number) is None else torch.zeros(2, *self.grid)
+        return Slice(number, kspace, kspace, mask, none, self.noise.std, phase, 0.0, truth, (note,))
+
+
+ORIENTED = ("fastmri", "ismrmrd", "nifti")
+"""Formats that say where the patient lay."""
+
+
+def _inner(side: slice, most: int) -> slice:
+    """The middle of a side."""
+    middle = (side.start + side.stop) // 2
+    start = max(side.start, middle - most // 2)
+    return slice(start, min(side.stop, start + most))
+
+
+def _low_image(white: Complex[Tensor, "coils h w"], maps: Complex[Tensor, "coils h w"]) -> Complex[Tensor, "h w"]:
+    """The low-resolution image that all coils see: their images, each by its map, over the sum of the maps' squares."""
+    shape = (white.shape[1], white.shape[2])
+    waves = torch.fft.ifftshift(white * window(shape), (-2, -1))
+    images = torch.fft.fftshift(torch.fft.ifft2(waves, norm="ortho"), (-2, -1))
+    power = maps.abs().square().sum(0)
+    seen = (maps.conj() * images).sum(0)
+    return torch.where(power > 1e-6 * power.max(), seen / power.clamp(min=1e-30), 0.0)
+
+
+def _mixing(white: Complex[Tensor, "coils h w"], mask: Bool[Tensor, "h w"], most: int | None) -> Tensor:
+    """What mixes coils into as many as are wanted: those of the most energy in the middle; orthonormal rows."""
+    coils = len(white)
+    if most is None or most >= coils:
+        return torch.eye(coils, dtype=white.dtype)
+    rows, columns = middle_of(mask)
+    return torch.linalg.svd(white[:, rows, columns].flatten(1), full_matrices=False).U[:, :most].mH
+
+
+# One volume at a time ---------------------------------------------------------------------------------
+
+
+def volume(asked: MriRequest) -> Volume:
+    """The volume of a request; the one that was asked for last is kept, with its last slices.
+
+    Args:
+        asked: a request with k-space.
+
+    InputError for a file that is not what it must be, and for slices that it does not have.
+    """
+    assert asked.kspace is not None
+    try:
+        stamp = asked.kspace.stat()
+    except OSError:
+        return _volume(asked, ())
+    return _volume(asked, (stamp.st_mtime_ns, stamp.st_size))
+
+
+@lru_cache(maxsize=1)
+def _volume(asked: MriRequest, stamp: tuple[int, ...]) -> Volume:
+    scan = opened(asked)
+    return Volume(asked, scan, asked.chosen(len(scan)))

@@ -1,0 +1,146 @@
+"""The data: slices through volumes, each another picture, standardised as scans are before they are reconstructed.
+
+    x = m · exp(−i arg ℓ)/s        real and imaginary part, (2, H, W) float32; see coils/phase.py
+
+A record is a function of its number alone: the volume, the plane, its deformation, contrast, shading, sharpness, noise
+and phase. So a few volumes give pictures without end, of which a training sees none twice; what they do not give is
+other anatomy than that of these heads, deformed.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from ...denoisers.base import Condition
+from ...errors import InputError
+from ...files import Within
+from ...roots import Spectral
+from ...shells import Shells
+from ...transforms import periodic
+from .coils.phase import standardised
+from .volumes import appearance, planes
+from .volumes.base import Library, Source, brains, of_folder
+
+BRAINS = "brains"
+"""The data set of what installs: Colin27 and MNI152."""
+SHAPE, RECORDS, HELD_OUT = (256, 256), 1_000_000, 64
+_MEASURED = 96  # records whose spectrum is taken
+_PARTS = {"training": 0, "validation": 1, "measuring": 2}
+
+FACTS: Mapping[str, Any] = {
+    "data": str,
+    "shape": [Within(int, 1, 10**5)],
+    "pixel": Within(float, 1e-3, 1e3),
+    "volumes": Within(int, 1, 10**9),
+    "std": [Within(float, 1e-30, 1e30)],
+    "spectrum": Shells.SCHEMA,
+    "source": str,
+}
+"""What the metadata hold, for `Task.facts`."""
+
+
+@dataclass(frozen=True, eq=False)
+class Slices:
+    """A Dataset of slices that are made when they are asked for.
+
+    Attributes:
+        library: the volumes.
+        shape: of the pictures.
+        pixel: their size, mm, about which it varies.
+        part: "training", "validation" or "measuring"; no record of one is a record of another.
+        count: records.
+        vary: how much planes differ.
+        metadata: of the data.
+    """
+
+    library: Library
+    shape: tuple[int, int]
+    pixel: float
+    part: str
+    count: int
+    vary: planes.Variation = field(default_factory=planes.Variation)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def sizes(self) -> None:
+        return None
+
+    def __len__(self) -> int:
+        return self.count
+
+    def batch(self, index: Int64[Tensor, " batch"]) -> tuple[Tensor, Condition]:
+        """States (batch, 2, H, W) float32."""
+        return torch.stack([self._record(int(number)) for number in index]), {}
+
+    def _record(self, number: int) -> Tensor:
+        rng = np.random.default_rng((_PARTS[self.part], number))
+        volume = self.library[self.library.chosen(rng.random())]
+        while True:  # planes beside the head show nothing
+            picture, brain = planes.drawn(volume, self.shape, self.pixel, rng, self.vary)
+            if (picture > 0.1).mean() > 0.02:
+                break
+        return standardised(torch.from_numpy(appearance.varied(picture, brain, rng))).x
+
+
+def opened(data: str, shape: tuple[int, ...], pixel: float, records: int, memory: float) -> tuple[Slices, Slices]:
+    """Slices to learn from, and others: of other volumes where there are ten or more, else other slices of the same.
+
+    Args:
+        data: "brains", or a folder of NIfTI files; "brains:FOLDER" for the files of these packages in a folder.
+        shape: of the pictures.
+        pixel: mm.
+        records: to learn from.
+        memory: MB of volumes in memory.
+    """
+    sources, held_out, said = _sources(data)
+    size = (shape[0], shape[1])
+    train = Slices(Library(sources, memory), size, pixel, "training", records)
+    other = train.library if held_out is sources else Library(held_out, memory)
+    x, _ = replace(train, part="measuring", count=_MEASURED).batch(torch.arange(_MEASURED))
+    basis = periodic()
+    told = {
+        "data": BRAINS if data.startswith(BRAINS) else "folder",
+        "shape": [2, *size],
+        "pixel": pixel,
+        "volumes": len(sources),
+        "std": x.double().square().mean((0, 2, 3)).sqrt().tolist(),
+        "spectrum": Shells.of(basis.forward(x.double()).square().mean(0), basis).record(),
+        "source": said,
+    }
+    train = replace(train, metadata=told)
+    return train, replace(train, library=other, part="validation", count=HELD_OUT)
+
+
+def _sources(data: str) -> tuple[list[Source], list[Source], str]:
+    name, _, folder = data.partition(":")
+    if name == BRAINS:
+        sources = brains(Path(folder) if folder else None)
+        said = (
+            "Colin27 (Debian's mricron-data; BSD-3-Clause) and MNI152 ICBM 2009a (nilearn; MNI's licence, which allows "
+            "any use with the copyright notice), deformed, with other contrasts, shading, noise and phase"
+        )
+        return sources, sources, said
+    if not Path(data).is_dir():
+        raise InputError(f"data is {data!r}, expected {BRAINS!r}, or a folder of NIfTI files")
+    sources = of_folder(Path(data))
+    few = len(sources) < 10
+    train, held_out = (
+        (sources, sources) if few else (sources[: -(len(sources) // 10)], sources[-(len(sources) // 10) :])
+    )
+    return train, held_out, f"{len(sources)} volumes of the user's folder {Path(data).name}"
+
+
+def spread(metadata: Mapping[str, Any]) -> Float[Tensor, "2 h w"]:
+    """Root mean square of real and imaginary part, on the grid that the metadata name."""
+    return torch.tensor(metadata["std"])[:, None, None].expand(*metadata["shape"]).contiguous()
+
+
+def spectrum(metadata: Mapping[str, Any]) -> Spectral:
+    """The covariance of a model's states on the grid that the metadata name, were they Gaussian waves."""
+    return Shells.from_record(metadata["spectrum"], "metadata: spectrum").at(tuple(metadata["shape"])).spectral

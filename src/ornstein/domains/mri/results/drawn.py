@@ -1,0 +1,87 @@
+"""What was drawn: read again, and shown."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from ....denoisers.base import Condition
+from ....states import State
+from ....tasks.figures import Figure
+from ....tasks.samples import Samples, native
+from ..coils.phase import restored
+from . import pictures
+from .places import Places
+from .store import FRAME, SAMPLES, SHOWN, ReconStore, _frame_of, _named, _spread
+from .volumes import Frame
+
+
+def read(folder: Path, manifest: Mapping[str, Any]) -> tuple[State, Condition]:
+    """The states of samples.nii, and what is known of the slice of each.
+
+    Args:
+        folder: of the samples.
+        manifest: as `read_manifest` gives it.
+    """
+    for name in (SAMPLES, FRAME):
+        native(folder, manifest, name)
+    first = manifest["settings"].get("first", 0)
+    numbers = range(first, first + manifest["n"])
+    return ReconStore(folder, numbers, manifest["settings"]).read(numbers)
+
+
+def figures(samples: Samples) -> list[Figure]:
+    """Some of the slices: mean, standard deviation, samples, and the truth where it is known.
+
+    Args:
+        samples: of a model of this domain.
+    """
+    places = Places.of(range(samples.first, samples.first + len(samples)), samples.settings)
+    frame = places.frame(samples.settings, (int(samples.x.shape[-2]), int(samples.x.shape[-1])))
+    chosen = _spread(len(places.slices), SHOWN)
+    rows = [_row(samples, places, frame, number) for index, number in enumerate(places) if index in chosen]
+    verdict = [note for note in samples.notes if "χ²" in note]
+    return [pictures.sheet(rows, frame, verdict)]
+
+
+def _row(samples: Samples, places: Places, frame: Frame, number: int) -> pictures.Row:
+    numbers = places.of_slice(number)
+    inside = slice(numbers.start - samples.first, numbers.stop - samples.first)
+    x = samples.x[inside].detach().cpu()
+    about = {name: value[inside.start].detach().cpu() for name, value in samples.condition.items()}
+    phase, scale = _frame_of(about, x)
+    truth = about.get("truth")
+    shown = None if truth is None else _magnitude(truth, phase, scale, frame)
+    return pictures.Row(_named(samples, number), _magnitude(x, phase, scale, frame), shown)
+
+
+def _magnitude(x: Tensor, phase: Tensor, scale: Tensor, frame: Frame) -> np.ndarray:
+    """In the units of the scan."""
+    return np.abs(frame.in_view(restored(x, phase, scale).numpy()))
+
+
+def in_view(samples: Samples) -> Samples:
+    """The samples without what lies outside of the field of view, as they are written and judged.
+
+    Args:
+        samples: of a model of this domain.
+    """
+    size = tuple((samples.settings.get("scan") or {}).get("size", ()))
+    if not size or tuple(samples.x.shape[-2:]) == size:
+        return samples
+    scan = Frame.of(samples.settings["scan"], "settings: scan")
+
+    def cut(value: Tensor) -> Tensor:
+        grid = value.shape[-2:] == samples.x.shape[-2:]
+        return value[(..., *_middle(value.shape[-2:], scan.size))] if grid else value
+
+    condition = {name: cut(value) if value.ndim > 2 else value for name, value in samples.condition.items()}
+    return replace(samples, x=cut(samples.x), condition=condition)
+
+
+def _middle(shape: Any, size: tuple[int, int]) -> tuple[slice, slice]:
+    rows, columns = (slice(n // 2 - m // 2, n // 2 - m // 2 + m) for n, m in zip(shape, size, strict=True))
+    return rows, columns

@@ -1,0 +1,255 @@
+"""What a request leads to: the model with its guides, on the grid that is asked for, and the way to draw.
+
+A request may speak of more than memory holds, such as of all slices of a volume. A domain then says which samples are
+one portion (`Task.portion`): each portion is asked for by itself, when its turn comes.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from ..config import to_dict, update
+from ..denoisers.base import Denoiser, NeuralDenoiser, Origin, in_short
+from ..denoisers.beside import beside
+from ..errors import InputError
+from ..events import Stream
+from ..files import require
+from ..keys import Keys
+from .engines import Engine, Independent, engine, record
+from .memory import require_room
+from .registry import task
+from .samples import Samples
+from .task import Request, Task
+
+METADATA = "metadata"
+"""The setting that says on what other grid samples were drawn than the model was trained on."""
+
+
+@dataclass(frozen=True)
+class Portion:
+    """Samples that are asked for together.
+
+    Attributes:
+        numbers: those of them that are wanted.
+        start: the number of its first sample, from which its blocks are counted.
+        stop: that after its last one; None = there is one portion, without end.
+    """
+
+    numbers: range
+    start: int = 0
+    stop: int | None = None
+
+
+def portions(wanted: range, size: int | None, exact: str) -> list[Portion]:
+    """The portions of `size` samples that samples are in; one, if the domain says none.
+
+    Args:
+        wanted: numbers of the samples.
+        size: of a portion.
+        exact: off, particles or mcmc: a population lies within one portion.
+    """
+    if size is None:
+        return [Portion(wanted)]
+    found = []
+    for start in range(wanted.start // size * size, wanted.stop, size):
+        inside = range(max(wanted.start, start), min(wanted.stop, start + size))
+        found.append(Portion(inside, start, start + size))
+    if len(found) > 1 and exact != "off":
+        raise InputError(
+            f"--exact {exact} draws one population, but samples {wanted.start} to {wanted.stop - 1} are of "
+            f"{len(found)} posteriors of {size} samples each: draw each in a run of its own, as with --first "
+            f"{found[0].start} --n {size}"
+        )
+    return found
+
+
+def elsewhere(this: Task, model: NeuralDenoiser, metadata: Mapping[str, Any]) -> NeuralDenoiser:
+    """The model on another grid than it was trained on; itself where nothing else is asked for.
+
+    Args:
+        this: its domain.
+        model: trained.
+        metadata: of what is drawn, in the place of those of the data that it was trained on.
+
+    InputError for a network that works on no other grid.
+    """
+    if not metadata:
+        return model
+    assert model.origin is not None
+    facts = facts_of(this, model.origin, metadata, "the request's metadata")
+    config = update(this.config(), model.origin.config, "the model's config")
+    moved = model.having(space=this.space(config, facts), map=this.map(config, facts))
+    state = moved.space.prior(Keys.of(0, 1, model.device))
+    try:
+        with torch.no_grad():
+            moved(state, 0.5)
+    except (InputError, RuntimeError) as error:
+        why = str(error).splitlines()[0]
+        raise InputError(
+            f"{model!r} draws on the grid that it was trained on, not on {in_short(moved.space)}: {why}"
+        ) from None
+    return moved
+
+
+def facts_of(this: Task, origin: Origin, metadata: Mapping[str, Any], where: object) -> dict[str, Any]:
+    """The metadata of what is drawn; InputError unless they are what the domain expects.
+
+    Args:
+        this: the domain.
+        origin: the model.
+        metadata: those that take the place of the model's.
+        where: they stand, for the error.
+    """
+    require(dict(metadata), dict, str(where))
+    facts = {**origin.metadata, **metadata}
+    require(facts, this.facts, str(where))
+    return facts
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a request has led to.
+
+    Attributes:
+        guided: the model with its guides.
+        how: the way to draw.
+        wanted: numbers of the samples that are asked for.
+        drawn: of those that are drawn for them, whole blocks.
+        settings: everything that was said of how they are drawn, for whoever resumes.
+    """
+
+    guided: Denoiser
+    how: Engine
+    wanted: range
+    drawn: range
+    asked: Any
+    request: Request
+    settings: Mapping[str, Any]
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Of `draws` and `blocks`."""
+        return {
+            "n": len(self.drawn),
+            "how": self.how,
+            "seed": self.settings["seed"],
+            "first": self.drawn.start,
+            "condition": {**self.request.condition, **self.request.beside},
+            "settings": {**to_dict(self.asked), **self.request.record, **self._elsewhere},
+        }
+
+    @property
+    def _elsewhere(self) -> dict[str, Any]:
+        return {METADATA: dict(self.request.metadata)} if self.request.metadata else {}
+
+    def cut(self, stream: Stream[Any]) -> Stream[Any]:
+        """The stream without the samples that only fill up a block, and with what is said of the others."""
+        while True:
+            try:
+                event = next(stream)
+            except StopIteration as end:
+                return None if end.value is None else self._told(end.value)
+            done, result = (None if one is None else self._told(one) for one in (event.finished, event.result))
+            yield replace(event, finished=done, result=result)
+
+    def _told(self, samples: Samples) -> Samples:
+        numbers = range(samples.first, samples.first + len(samples))
+        each = {
+            name: list(values)[numbers.start - self.drawn.start :][: len(samples)]
+            for name, values in self.request.each.items()
+        }
+        low, high = max(numbers.start, self.wanted.start), min(numbers.stop, self.wanted.stop)
+        told = replace(samples, each=each, notes=(*samples.notes, *self.request.notes))
+        return told[low - numbers.start : high - numbers.start]
+
+
+@dataclass(frozen=True)
+class Asking:
+    """What is asked for, portion by portion.
+
+    Attributes:
+        model: trained.
+        asked: the domain's request, a frozen dataclass.
+        wanted: numbers of the samples.
+        portions: the same, portion by portion.
+        seed: of all random numbers.
+        exact: off, particles or mcmc.
+        said: settings of the way to draw.
+    """
+
+    model: NeuralDenoiser
+    asked: Any
+    wanted: range
+    portions: Sequence[Portion]
+    seed: int
+    exact: str
+    said: dict[str, Any]
+
+    def planned(self, k: int, streams: bool = False) -> Stream[Plan]:
+        """What a portion leads to; the events are of guides that must be fitted first.
+
+        Args:
+            k: of the portion.
+            streams: no more than a block of samples is held at once.
+        """
+        model, portion = self.model, self.portions[k]
+        assert model.origin is not None
+        this = task(model.origin.domain)
+        numbers = _whole_blocks(this, model, portion, self.said) if self.exact == "off" else portion.numbers
+        held = {"n": len(self.wanted), "batch_size": len(numbers)}
+        held = {"batch_size": self.said.get("batch_size")} if streams else held
+        require_room(model, **held, particles=self.said.get("particles"))
+        request = this.request(self.asked, numbers, model.origin.metadata)
+        guided: Denoiser = beside(elsewhere(this, model, request.metadata), request.beside.keys())
+        for guide in request.guides:
+            guided = yield from guide.guiding(guided)
+        how = _engine(self.exact, request, guided, self.said)
+        if not isinstance(how, Independent):
+            _require_one_of_each(self.exact, request)
+        settings = {"seed": self.seed, "first": portion.numbers.start, "n": len(portion.numbers)}
+        settings |= {"exact": self.exact, **record(how)}
+        if isinstance(how, Independent) and how.sampler is not None:
+            settings["sampler"] = repr(how.sampler)
+        return Plan(guided, how, portion.numbers, numbers, self.asked, request, settings)
+
+
+def _require_one_of_each(exact: str, request: Request) -> None:
+    """InputError where the domain says something else of each sample: those of one population take others' places."""
+    for name, values in request.each.items():
+        other = next((value for value in values if value != values[0]), values[0] if len(values) else None)
+        if len(values) and other != values[0]:
+            raise InputError(
+                f"--exact {exact} draws one population, whose members take each other's places, but {name} is "
+                f"{values[0]!r} of some and {other!r} of others: draw each in a run of its own, with --first"
+            )
+
+
+def _whole_blocks(this: Task, model: Denoiser, portion: Portion, said: dict[str, Any]) -> range:
+    """The numbers of the blocks that hold the samples asked for; says the size of the blocks if nobody has."""
+    size = said.setdefault("batch_size", this.block * (16 if model.device.type == "cuda" else 1))
+    if not isinstance(size, int) or size < 1:
+        raise InputError(f"batch_size is {size}, expected at least 1")
+    start, numbers, stop = portion.start, portion.numbers, portion.stop
+    low, high = ((numbers.start - start) // size * size, -(-(numbers.stop - start) // size) * size)
+    return range(start + low, start + high if stop is None else min(start + high, stop))
+
+
+def _engine(exact: str, request: Request, denoiser: Denoiser, said: Mapping[str, Any]) -> Engine:
+    """The way to draw, with the domain's choices where the user has none; InputError for what would be ignored."""
+    owners = {"off": request.independent, "particles": request.weighed, "mcmc": request.corrected}
+    for meant, flag in ((way, flag) for way, flags in owners.items() if way != exact for flag in flags):
+        raise InputError(f"--{flag.replace('_', '-')} is for --exact {meant}, found --exact {exact}")
+    if exact != "off":
+        if request.start is not None:
+            raise InputError(f"--exact {exact}: samples that start from a reference follow no law of their own")
+        return engine(exact, {**(request.population if exact == "particles" else {}), **said})
+    start = {} if request.start is None else {"start": request.start, "strength": request.strength}
+    if request.sampler is None:
+        return engine(exact, {**request.defaults, **said, **start})
+    for name in ("eta", "order", "grid"):
+        if name in said:
+            raise InputError(f"--{name}: here {request.owned} how samples are drawn")
+    kept = {name: value for name, value in said.items() if name != "steps"}
+    return engine(exact, {**kept, **start, "sampler": request.sampler(denoiser.space, said.get("steps"))})
