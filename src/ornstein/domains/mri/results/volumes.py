@@ -57,7 +57,8 @@ class Frame:
         right = len(record["size"]) == 2 and sorted(record["axes"]) == [0, 1, 2] and len(record["slices"]) == 3
         if not right or affine.shape != (4, 4) or not np.isfinite(affine).all():
             raise InputError(f"{where}: size, axes, slices or affine are not those of a volume")
-        slices = len(range(*record["slices"][:2], max(1, record["slices"][2])))
+        start, stop, step = record["slices"]
+        slices = len(range(start, stop, max(1, step)))
         rows = tuple(map(tuple, affine.tolist()))
         h, w = record["size"]
         a, b, c = record["axes"]
