@@ -7,7 +7,7 @@ UV := $(shell command -v uv 2> /dev/null)
 VENV = $(if $(UV),$(UV) venv --quiet --allow-existing --python $(PYTHON),$(PYTHON) -m venv)
 INSTALL = $(if $(UV),$(UV) pip install --quiet --python $(BIN)/python,$(BIN)/python -m pip install --quiet --disable-pip-version-check)
 
-.PHONY: help tour tour-full test test-all lint types slow-list format bench bench-posterior bench-energies bench-composition bench-sequences bench-molecules bench-pictures bench-poisson bench-env clean
+.PHONY: help tour tour-full test test-all lint types slow-list format bench bench-posterior bench-energies bench-composition bench-sequences bench-molecules bench-pictures bench-poisson bench-mri bench-env clean
 
 help:
 	@echo "make tour      draw from every shipped model and look at tour/index.html, which grows: 3 minutes on two cores"
@@ -22,6 +22,7 @@ help:
 	@echo "make bench-molecules  finished molecules a second, beside EDM's network"
 	@echo "make bench-pictures   training and sampling of pictures, beside denoising-diffusion-pytorch and diffusers"
 	@echo "make bench-poisson    Poisson's equation: direct solvers, FNO, kriging and ours, in one table"
+	@echo "make bench-mri        brains from undersampled k-space: TV, wavelets, azula, deepinv and ours, in one table"
 	@echo "make bench-composition  samples of products of energy networks, beside the exact product"
 
 $(TOUR_READY): pyproject.toml constraints.txt
@@ -71,9 +72,9 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# The peers live apart from the package. azula, denoising-diffusion-pytorch, k-diffusion and neuraloperator are installed
-# without their dependencies: they ask for torchvision, which would replace the pinned torch, or for logging services, and
-# the parts compared here need neither.
+# The peers live apart from the package. azula, deepinv, denoising-diffusion-pytorch, k-diffusion and neuraloperator are
+# installed without their dependencies: they ask for torchvision, which would replace the pinned torch, or for logging
+# services, and the parts compared here need neither; deepinv imports torchvision, which comes without torch.
 BENCH := .bench-env/bin
 BENCH_READY := .bench-env/.ready
 BENCH_PIP := $(BENCH)/python -m pip install --quiet --disable-pip-version-check \
@@ -82,9 +83,10 @@ BENCH_PIP := $(BENCH)/python -m pip install --quiet --disable-pip-version-check 
 $(BENCH_READY): pyproject.toml constraints.txt benchmarks/constraints.txt
 	$(PYTHON) -m venv .bench-env
 	@echo '*' > .bench-env/.gitignore
-	$(BENCH_PIP) -e '.[energies,poisson]' accelerate blackjax diffusers scipy torchdiffeq torchsde tqdm
-	$(BENCH_PIP) --no-deps azula denoising-diffusion-pytorch ema-pytorch k-diffusion neuraloperator tensorly \
-		tensorly-torch
+	$(BENCH_PIP) -e '.[energies,mri,poisson]' accelerate blackjax diffusers mri-nufft natsort requests scipy sigpy \
+		torchdiffeq torchmetrics torchsde tqdm
+	$(BENCH_PIP) --no-deps azula deepinv denoising-diffusion-pytorch ema-pytorch k-diffusion neuraloperator tensorly \
+		tensorly-torch torchvision
 	@touch $(BENCH_READY)
 
 bench-env: $(BENCH_READY)
@@ -119,6 +121,14 @@ bench-poisson: $(BENCH_READY)
 	$(BENCH)/python -m benchmarks.poisson_fno --kind mixed --minutes 40
 	$(BENCH)/python -m benchmarks.poisson_fno --kind gaussian --minutes 40
 	$(BENCH)/python -m benchmarks.poisson
+
+# Subjects are files of packages, below the folders that MRI_DATA names: see benchmarks/README.md.
+MRI_DATA ?= brains
+MRI_MODEL ?= mri/brain
+
+bench-mri: $(BENCH_READY)
+	$(BENCH)/python -m benchmarks.mri $(MRI_DATA:%=--data %) --model $(MRI_MODEL) --roles test strange
+	$(BENCH)/python -m benchmarks.mri $(MRI_DATA:%=--data %) --model $(MRI_MODEL) --each 19 --calibrate
 
 clean:
 	rm -rf .venv .bench-env tour runs
