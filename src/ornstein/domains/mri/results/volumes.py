@@ -194,7 +194,7 @@ def read(path: Path, frame: Frame, index: int) -> np.ndarray:
             raise InputError(f"{path}: has the shape {image.shape}, expected {frame.shape}")
         place: list[Any] = [slice(None)] * len(image.shape)
         place[frame.axes.index(0)] = slice(index, index + 1)
-        return np.ascontiguousarray(_slice_of(np.asarray(image.dataobj[tuple(place)]), frame, 0))
+        return np.array(_slice_of(np.asarray(image.dataobj[tuple(place)]), frame, 0), order="C")
     except (ImageFileError, OSError, EOFError, ValueError) as error:
         if isinstance(error, InputError):
             raise
