@@ -21,12 +21,21 @@ DOCS = Path(__file__).parent.parent / "docs"
         ("pictures.md", 2, "Samples of images/openmoji"),
         ("sequences.md", 6, "valid in 50 calls"),
         ("fields.md", 6, "50 records by time"),
+        ("inverse-problems.md", 3, "sparse-view CT: coverage, 80.0%"),
         ("calibration.md", 4, "TARP: 100 cases, p = "),
         ("say-what-you-know.md", 8, "beyond what this model draws"),
         ("from-energy-to-samples.md", 14, "the draws have lost part of the density"),
     ],
 )
-def test_the_tutorials_run(tutorial: str, count: int, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_tutorials_run(
+    tutorial: str,
+    count: int,
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)  # where pictures are written
     blocks = re.findall(r"```python\n(.*?)```", (DOCS / tutorial).read_text(), re.DOTALL)
     assert len(blocks) == count
     names: dict[str, object] = {}

@@ -63,6 +63,37 @@ def test_measured_pictures_come_back(model: on.NeuralDenoiser, truth: Tensor, tm
         assert error(asked(model, **requested), truth) < 0.7 * blind
 
 
+ANGLES = np.arange(4) * 45.0
+
+
+def rays(path: Path, picture: Tensor, **other: Any) -> Path:
+    """The line integrals of a picture's brightness, from 0 to 1."""
+    seen = on.operators.Radon(ANGLES, 8)((picture[None] + 1) / 2)[0, 0]
+    np.savez(path, **{"sinogram": seen.numpy(), "angles": ANGLES, **other})
+    return path
+
+
+def test_a_picture_comes_back_from_a_few_views(model: on.NeuralDenoiser, truth: Tensor, tmp_path: Path) -> None:
+    path = rays(tmp_path / "rays.npz", truth)
+    lines, angles = data.sinogram(path, [1, 8, 8])
+    seen = on.operators.Radon(angles, 8)
+    assert torch.allclose(lines, seen(truth[None])[0], atol=1e-5)  # of the model's picture, from −1 to 1
+    samples = requests.draw(model, ImagesRequest(observation=path, operator="rays", noise=0.2), 3, steps=5)
+    assert float((seen(samples.x) - lines).std()) < 0.8
+    assert error(samples, truth) < 0.5
+
+
+def test_files_of_rays_are_checked(truth: Tensor, tmp_path: Path) -> None:
+    asked: dict[str, Any] = {"operator": "rays"}
+    refused("not an .npz file", observation=png(tmp_path / "seen.png", truth), **asked)
+    few = rays(tmp_path / "few.npz", truth, angles=ANGLES[:3])
+    refused(r"few.npz: sinogram \(4, 8\) and angles \(3,\), expected \(angles, detectors\)", observation=few, **asked)
+    hole = rays(tmp_path / "hole.npz", truth, sinogram=np.full((4, 8), np.nan))
+    refused("hole.npz: holds numbers that are not finite", observation=hole, **asked)
+    refused("--mask is of pixels", observation=few, mask=few, **asked)
+    refused("through a blur, blocks or rays", observation=few, noise=0.0, **asked)
+
+
 def test_without_noise_pixels_hold_exactly(model: on.NeuralDenoiser, truth: Tensor, tmp_path: Path) -> None:
     path = png(tmp_path / "seen.png", truth, SEEN)
     x = asked(model, 4, observation=path, noise=0.0).x
@@ -120,6 +151,8 @@ def test_bad_requests_say_what_is_wrong(truth: Tensor, tmp_path: Path) -> None:
         (lambda x: on.images.blurred(x, 1e9), "the width is 1000000000.0, expected a number of pixels up to .* 8"),
         (lambda x: on.images.blurred(x, float("nan")), "the width is nan"),
         (lambda x: on.images.coarse(x, True), "size is True"),
+        (lambda x: on.images.projected(x, [0.0]), r"the sinogram is \(1, 8, 8\) of torch.float32 at 1 angles"),
+        (lambda x: on.images.projected(x.expand(3, 8, 8), ANGLES.tolist() * 2), "square pictures of 3 channels"),
     ],
 )
 def test_what_python_is_told_is_checked(model: on.NeuralDenoiser, truth: Tensor, make: Any, message: str) -> None:

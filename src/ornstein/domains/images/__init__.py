@@ -3,9 +3,9 @@
 from typing import TYPE_CHECKING
 
 from ...deprecation import names
-from .factors import Brightness, blurred, coarse, inpainted, label, prompt
+from .factors import Brightness, blurred, coarse, inpainted, label, projected, prompt
 
-__all__ = ["Brightness", "blurred", "coarse", "inpainted", "label", "prompt"]
+__all__ = ["Brightness", "blurred", "coarse", "inpainted", "label", "projected", "prompt"]
 
 
 if not TYPE_CHECKING:  # old names, for one version

@@ -19,8 +19,11 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from ... import arrays
 from ...denoisers.base import Condition
 from ...errors import InputError, needed_for
+from ...files import MB
+from ...guidance.operators import Radon
 from ...keys import Keys
 from ...training.datasets import Arrays, Dataset
 from .pixels import read_with_alpha
@@ -308,6 +311,28 @@ def measured(path: Path, channels: int) -> tuple[Float[Tensor, "c h w"], Bool[Te
     if not seen.any():
         raise InputError(f"{path}: all pixels are transparent, so nothing was seen")
     return picture, seen
+
+
+def sinogram(path: Path, shape: Sequence[int]) -> tuple[Float[Tensor, "c angles rays"], Float[Tensor, " angles"]]:
+    """The line integrals of a picture from −1 to 1, and their angles in degrees, of a file that has those of one from
+    0 to 1. InputError if it is no such file, or of other pictures than those of the shape.
+
+    Args:
+        path: an .npz with "sinogram" and "angles".
+        shape: (channels, size, size) that the model draws.
+    """
+    found = arrays.members(path, 64 * MB, {"sinogram": "f", "angles": "fi"})
+    lines, angles = torch.from_numpy(found["sinogram"]).float(), torch.from_numpy(found["angles"]).double()
+    lines = lines[None] if lines.ndim == 2 else lines
+    if angles.ndim != 1 or lines.ndim != 3 or lines.shape[:2] != (shape[0], len(angles)) or not lines.numel():
+        sizes = f"sinogram {found['sinogram'].shape} and angles {found['angles'].shape}"
+        raise InputError(f"{path}: {sizes}, expected (angles, detectors) of {shape[0]} channels, and (angles,)")
+    if not (lines.isfinite().all() and angles.isfinite().all()):
+        raise InputError(f"{path}: holds numbers that are not finite")
+    if shape[1] != shape[2]:
+        raise InputError(f"{path}: rays are of square pictures, this model draws {_size(shape)} pixels")
+    white = Radon(angles, shape[1], lines.shape[2])(torch.ones(1, *shape))[0]
+    return 2 * lines - white, angles
 
 
 def masked(path: Path, shape: Sequence[int]) -> Float[Tensor, "c h w"]:

@@ -16,14 +16,25 @@ from ...errors import InputError
 from ...guidance.binding import ForModel
 from ...guidance.factors import Factor
 from ...guidance.measurements import Fixed, Measurement
-from ...guidance.operators import Blur, Downsample, Mask
+from ...guidance.operators import Blur, Downsample, Mask, Radon
 from ...spaces import Euclidean, Space
 from ...tasks.runs import load
 from .brightness import Brightness
 from .vision import captions
 from .vision.prompts import Phrase, terms
 
-__all__ = ["Brightness", "blurred", "class_of", "coarse", "inpainted", "label", "prompt", "prompts", "weaker"]
+__all__ = [
+    "Brightness",
+    "blurred",
+    "class_of",
+    "coarse",
+    "inpainted",
+    "label",
+    "projected",
+    "prompt",
+    "prompts",
+    "weaker",
+]
 
 _MOST = 10.0  # what noise may make of a picture that goes from −1 to 1; one from 0 to 255 is none
 
@@ -186,6 +197,34 @@ def coarse(picture: Any, size: int, noise: float = 0.05) -> ForModel:
     if isinstance(size, bool):
         raise InputError(f"coarse: size is {size}, expected a number of pixels")
     return _of_shape("coarse", picture, Measurement(picture, Downsample(size), noise), size)
+
+
+def projected(sinogram: Any, angles: Any, noise: float = 0.5) -> ForModel:
+    """Only integrals along parallel rays were measured: tomography, of square pictures. See `operators.Radon`.
+
+    Args:
+        sinogram: (angles, detectors), or (c, angles, detectors): line integrals of the picture, which goes from −1
+            (black) to 1 (white), in pixels; detectors one pixel apart about the middle.
+        angles: in degrees; at 0 rays run along the columns of the picture, at 90 along its rows.
+        noise: standard deviation of the measurement's noise, in the units of the sinogram.
+
+    InputError if they do not fit each other, or the model's pictures.
+    """
+    lines = _tensor("projected", "sinogram", sinogram)
+    lines = lines[None] if lines.ndim == 2 else lines
+    count = len(_tensor("projected", "angles", angles).reshape(-1))
+    if lines.ndim != 3 or not lines.is_floating_point() or lines.shape[1] != count or not lines.isfinite().all():
+        found = f"{tuple(lines.shape)} of {lines.dtype} at {count} angles"
+        raise InputError(f"projected: the sinogram is {found}, expected (channels, angles, detectors) of finite floats")
+
+    def make(metadata: Mapping[str, Any], space: Any) -> Factor:
+        shape = getattr(space, "shape", ())
+        if len(shape) != 3 or shape[0] != len(lines) or shape[1] != shape[2]:
+            expected = f"square pictures of {len(lines)} channel{'s' if len(lines) > 1 else ''}"
+            raise InputError(f"projected: is about {expected}, this model draws {_shape(space)}")
+        return Measurement(lines, Radon(angles, shape[2], lines.shape[2]), noise)
+
+    return ForModel("projected", make)
 
 
 def _seen(picture: Float[Tensor, "c h w"], seen: Bool[Tensor, "c h w"], noise: float) -> Factor:

@@ -43,12 +43,15 @@ class ImagesRequest:
         autoguidance: scale of that guidance, 1 = none; 2 if not given.
         reference: a picture to begin with.
         strength: the time up to which the reference is noised: near 0 it stays, 1 forgets it; 0.5 if not given.
-        observation: a PNG of what was seen of the picture; transparent pixels were not seen.
+        observation: a PNG of what was seen of the picture; transparent pixels were not seen. Of rays an .npz with the
+            arrays "angles", in degrees, and "sinogram", (angles, detectors): integrals of the brightness, from 0 to 1,
+            in pixels.
         mask: a PNG, white where the measured picture is to be drawn anew.
-        operator: what it was seen through: pixels as they are, a blur, or means of blocks (a smaller PNG).
+        operator: what it was seen through: pixels as they are, a blur, means of blocks (a smaller PNG), or integrals
+            along parallel rays (tomography).
         blur: width of the blur, pixels; 1 if not given.
-        noise: standard deviation of the measurement, on the scale from 0 (black) to 1 (white); 0 holds pixels exactly;
-            0.05 if not given.
+        noise: standard deviation of the measurement, on the scale from 0 (black) to 1 (white), of rays times pixels; 0
+            holds pixels exactly; 0.05 if not given.
         brightness: mean brightness that the pictures should have on average, from 0 to 1.
     """
 
@@ -73,7 +76,7 @@ class ImagesRequest:
     strength: float | None = None
     observation: Path | None = None
     mask: Path | None = None
-    operator: Literal["pixels", "blur", "blocks"] | None = None
+    operator: Literal["pixels", "blur", "blocks", "rays"] | None = None
     blur: float | None = None
     noise: float | None = None
     brightness: float | None = None
@@ -87,7 +90,7 @@ class ImagesRequest:
         if self.interval is not None and not self.interval[0] < self.interval[1]:
             raise InputError(f"--interval is {self.interval}, expected two times of which the first is smaller")
         if self.noise == 0 and self.operator not in (None, "pixels"):
-            raise InputError("--noise 0 holds pixels exactly; through a blur or blocks give the noise there was")
+            raise InputError("--noise 0 holds pixels exactly; through a blur, blocks or rays give the noise there was")
         if self.label == ():
             raise InputError("--label is empty, expected one class or more")
         if self.captions is not None and self.prompt:
@@ -96,6 +99,8 @@ class ImagesRequest:
         require_with(
             self, "--", {**known, "strength": ("reference",), "autoguidance": ("weak_model",), "way": ("prompt",)}
         )
+        if self.operator == "rays" and self.mask is not None:
+            raise InputError("--mask is of pixels, which --operator rays does not see")
         if self.blur is not None and self.operator != "blur":
             raise InputError("--blur is the width of --operator blur: give it, too")
 

@@ -25,7 +25,7 @@ from ...tasks.samples import MANIFEST, Samples, native
 from ...tasks.task import Request, Task
 from ...training.datasets import Arrays, Dataset
 from . import chapters, data, metrics, network
-from .factors import Brightness, blurred, coarse, inpainted, weaker
+from .factors import Brightness, blurred, coarse, inpainted, projected, weaker
 from .pixels import read
 from .requests import ALWAYS, ImagesRequest, of_captions, of_classes
 from .vision import captions
@@ -159,10 +159,12 @@ class Images(Task):
         ink = [Brightness(asked.brightness)] if asked.brightness is not None else []
         if asked.observation is None:
             return list(ink)
+        noise = 2 * (0.05 if asked.noise is None else asked.noise)  # the model's pictures go from −1 to 1
+        if asked.operator == "rays":
+            return [*ink, projected(*data.sinogram(asked.observation, metadata["shape"]), noise)]
         picture, seen = data.measured(asked.observation, metadata["shape"][0])
         if asked.mask is not None:
             seen = seen & (data.masked(asked.mask, picture.shape) < 0)
-        noise = 2 * (0.05 if asked.noise is None else asked.noise)  # the model's pictures go from −1 to 1
         shape, width = metadata["shape"], 1.0 if asked.blur is None else asked.blur
         if asked.operator not in (None, "pixels") and not seen.all():
             raise InputError(

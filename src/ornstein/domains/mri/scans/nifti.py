@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from functools import cache, lru_cache
 from math import prod
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Complex, Inexact
@@ -40,7 +40,7 @@ def open_nifti(
     path: Path,
     *,
     retrospective: Retrospective | None = None,
-    plane: Literal["axial", "coronal", "sagittal"] = "axial",
+    plane: str = "axial",
     volume: int | None = None,
     mask: Bool[np.ndarray, "h w"] | None = None,
     maps: Complex[np.ndarray, "coils h w"] | None = None,
@@ -50,7 +50,7 @@ def open_nifti(
     Args:
         path: of the file.
         retrospective: how it is undersampled; None: as its defaults are.
-        plane: of the slices.
+        plane: of the slices: "axial", "coronal" or "sagittal".
         volume: of an array of four axes, which index of the last.
         mask: of what is measured in all slices, instead of one that is drawn for each; of even sizes.
         maps: of coils, instead of simulated ones; of even sizes.
@@ -133,6 +133,8 @@ def _opened(path: Path) -> Any:
     if dtype.kind not in "fiuc":
         raise InputError(f"{path}: holds {dtype}, expected real or complex numbers")
     packed = path.name.endswith(".gz")
+    if not packed and (missing := prod(image.shape) * dtype.itemsize - path.stat().st_size) > 0:
+        raise InputError(f"{path}: damaged, {missing} bytes are missing for {dtype} of the shape {image.shape}")
     read = prod(image.shape) if packed else prod(image.shape) // max(min(image.shape), 1)
     if read * max(dtype.itemsize, 8) > stored.LIMIT:
         limit = f"{stored.LIMIT / GB:g} GB"

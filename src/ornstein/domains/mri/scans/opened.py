@@ -11,13 +11,16 @@ from ....errors import InputError
 from .bart import open_bart
 from .base import Scan
 from .fastmri import open_fastmri
+from .ismrmrd import group_of, open_ismrmrd
 from .nifti import open_nifti
 from .npz import open_npz
 from .retrospective import Retrospective, undersampled
+from .stored import store
 
 
 def _hdf5(path: Path) -> Callable[..., Scan]:
-    return open_fastmri
+    """ISMRMRD has acquisitions and a header in a group, fastMRI an array."""
+    return open_ismrmrd if group_of(store(path).names()) else open_fastmri
 
 
 READERS: dict[str, Callable[[Path], Callable[..., Scan]]] = {

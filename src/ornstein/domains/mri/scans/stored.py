@@ -76,7 +76,7 @@ def require(found: Store, name: str, kinds: str, sizes: Sequence[int]) -> tuple[
     """
     where = f"{found.path}: {name!r}"
     if isinstance(found, HDF5Store):
-        _require_own(found, name, where)
+        require_own(found, name, where)
     with damaged(where):
         shape, dtype = tuple(found.array(name).shape), np.dtype(found.array(name).dtype)
     if dtype.kind not in kinds or dtype.hasobject:
@@ -93,8 +93,14 @@ def require(found: Store, name: str, kinds: str, sizes: Sequence[int]) -> tuple[
     return shape
 
 
-def _require_own(found: HDF5Store, name: str, where: str) -> None:
-    """The numbers must lie in the file itself."""
+def require_own(found: HDF5Store, name: str, where: str) -> None:
+    """InputError if the numbers of a dataset lie in another file.
+
+    Args:
+        found: the arrays.
+        name: of the dataset.
+        where: it stands, for the error.
+    """
     with damaged(where):
         array = found.array(name)
         elsewhere = array.is_virtual or bool(array.external) or array.file.filename != found._file.filename

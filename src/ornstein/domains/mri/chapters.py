@@ -1,0 +1,186 @@
+"""What the tour tells of scans: a slice of a test subject from a quarter of its k-space, and what is unknown of it."""
+
+from dataclasses import dataclass
+from functools import partial
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Complex, Float
+from torch import Tensor
+
+from ...calibration.ranks import Coverage
+from ...denoisers.base import NeuralDenoiser
+from ...events import Stream
+from ...report import plots
+from ...tasks.drawing import draws
+from ...tasks.engines import Independent
+from ...tasks.figures import Chapter, Figure, Metric, Stop
+from . import metrics
+from .coils.espirit import estimated
+from .coils.phase import phase_and_scale, window
+from .examples import RETROSPECTIVE, Example, example
+from .factors import kspace
+from .trajectories.masks import middle_of
+
+SLICE = "s1-axial"
+"""That is shown: of a subject that no model has learned from."""
+QUICK, FULL = (6, 4), (32, 20)
+"""Samples and steps."""
+SOLVE = {False: (0.2, 3), True: (1e-2, 12)}
+"""Tolerance and iterations of the solves, by whether it is a full tour: few steps are no better for exact ones."""
+TITLE = "A head from a quarter of its k-space"
+
+
+def stops(model: NeuralDenoiser, full: bool) -> list[Stop]:
+    """What is shown of a model beside its own samples: nothing of one whose slices are not square.
+
+    Args:
+        model: any of the domain.
+        full: as many samples as a judgement needs.
+    """
+    assert model.origin is not None
+    _, h, w = model.origin.metadata["shape"]
+    if h != w or not 32 <= h <= 256:
+        return []
+    return [Stop(TITLE, partial(reconstructed, model, full), 41, 15)]
+
+
+def reconstructed(model: NeuralDenoiser, full: bool, seed: int) -> Stream[Chapter]:
+    """A slice that no training saw, from lines of k-space that simulated coils measured of it.
+
+    Args:
+        model: of slices.
+        full: as many samples as a judgement needs.
+        seed: of coils, mask, noise and samples.
+    """
+    assert model.origin is not None
+    scan = example(SLICE, model.origin.metadata["shape"][-1], number=seed)
+    told, (n, steps) = seen(scan), FULL if full else QUICK
+    asked = model & kspace(told, *SOLVE[full])
+    samples = yield from draws(asked, n, Independent(steps=steps, batch_size=8), seed=seed)
+    truth = scan.image.abs().double().numpy()
+    members = metrics.magnitude(samples.x) * told.scale
+    brain = metrics.brain(truth)
+    return Chapter(
+        TITLE,
+        f"A slice of a subject that the model has not learned from, as {len(scan.maps)} coils would have measured "
+        f"{scan.mask.double().mean():.0%} of the lines of its k-space, with noise of {scan.std:g} of the largest "
+        f"magnitude (<b>{RETROSPECTIVE}; not for clinical use</b>). Coil maps, phase and brightness are taken from "
+        f"what was measured. {n} posterior samples in {steps} steps; their mean is the reconstruction, their standard "
+        "deviation says where it may be wrong.",
+        figures := [maps(scan, told, truth, members), covered(truth, members, brain)],
+        [*metrics.against(truth[None], members[None], brain[None]), filled(truth, told)],
+        figures[0],
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What a model is told of a slice, see `factors.Slice`.
+
+    Attributes:
+        kspace: as measured.
+        maps: estimated from its middle, with brightness and low-resolution phase in them.
+        mask: where k-space was measured.
+        std: of the noise.
+        scale: the brightness: states are multiplied by it.
+        zero_filled: magnitude of the image of what was measured, 0 elsewhere in k-space.
+    """
+
+    kspace: Complex[Tensor, "coils h w"]
+    maps: Complex[Tensor, "coils h w"]
+    mask: Bool[Tensor, "h w"]
+    std: float
+    scale: float
+    zero_filled: Float[np.ndarray, "h w"]
+
+
+def seen(scan: Example) -> Seen:
+    """Coil maps, phase and brightness from what was measured, as they are of a file.
+
+    Args:
+        scan: of which the truth and the coil maps are not looked at.
+    """
+    h, w = scan.mask.shape
+    rows, columns = middle_of(scan.mask)
+    coils = estimated(scan.kspace[:, rows, columns], (h, w)).maps
+    phase, scale = phase_and_scale(_combined(scan.kspace * window((h, w)), coils))
+    zero_filled = _combined(scan.kspace, coils).abs().double().numpy()
+    return Seen(scan.kspace, coils * phase * scale, scan.mask, scan.std, float(scale), zero_filled)
+
+
+def _combined(waves: Complex[Tensor, "coils h w"], coils: Complex[Tensor, "coils h w"]) -> Complex[Tensor, "h w"]:
+    """The image that all coils see, of maps with Σ |s|² = 1."""
+    images = torch.fft.ifft2(torch.fft.ifftshift(waves, (-2, -1)), norm="ortho")
+    return (coils.conj() * torch.fft.fftshift(images, (-2, -1))).sum(0)
+
+
+# Figures and numbers ----------------------------------------------------------------------------------
+
+
+def maps(
+    scan: Example, told: Seen, truth: Float[np.ndarray, "h w"], members: Float[np.ndarray, "members h w"]
+) -> Figure:
+    """Mask, zero-filled image, truth, mean, and error and standard deviation on one scale.
+
+    Args:
+        scan, told: the slice and what is known of it.
+        truth, members: magnitudes, in the units of the scan.
+    """
+    mean, spread = members.mean(0), members.std(0, ddof=1)
+    error, white = np.abs(mean - truth), float(np.quantile(truth, 0.995))
+    most = float(np.quantile(np.maximum(error, spread), 0.995))
+    grey, doubt = {"cmap": "gray", "vmin": 0, "vmax": white}, {"cmap": "inferno", "vmin": 0, "vmax": most}
+    panels = [
+        ("k-space measured", scan.mask.numpy(), {"cmap": "gray", "vmin": 0, "vmax": 1}),
+        ("zero-filled", told.zero_filled, grey),
+        ("truth", truth, grey),
+        (f"mean of {len(members)} samples", mean, grey),
+        ("|mean − truth|", error, doubt),
+        ("standard deviation", spread, doubt),
+    ]
+    canvas = plots.empty(7.2, 5.0)
+    canvas.set_layout_engine("constrained")
+    every: Any = canvas.subplots(2, 3).ravel()
+    for axes, (name, image, look) in zip(every, panels, strict=True):
+        axes.imshow(image, interpolation="nearest", **look)
+        axes.set_title(name, fontsize=9, pad=3)
+        axes.set_axis_off()
+    bar = canvas.colorbar(every[-1].images[0], ax=list(every[3:]), fraction=0.025, label="of the largest magnitude")
+    bar.outline.set_visible(False)
+    buffer = BytesIO()
+    canvas.savefig(buffer, format="png", dpi=110, bbox_inches="tight", metadata={"Software": None})
+    caption = f"Slice {SLICE}, {RETROSPECTIVE}. Error and standard deviation on one scale."
+    return Figure(buffer.getvalue(), caption, "png", 720)
+
+
+def covered(
+    truth: Float[np.ndarray, "h w"], members: Float[np.ndarray, "members h w"], brain: Bool[np.ndarray, "h w"]
+) -> Figure:
+    """How often central intervals of the samples hold the truth, in the brain.
+
+    Args:
+        truth, members: magnitudes.
+        brain: true in it.
+    """
+    found: Coverage = metrics.coverage(truth[None], members[None], brain[None])
+    lines = {"right": ([0.0, 1.0], [0.0, 1.0]), "found": (found.levels.tolist(), found.values.tolist())}
+    drawn = plots.curves(lines, "level of the interval", "voxels that it holds", size=(3.6, 3.0))
+    caption = (
+        f"Coverage of the {found.points:,} voxels of the brain, raw (not widened). They err together: of one slice no "
+        "error can be stated."
+    )
+    return Figure(drawn, caption, "svg+xml", 360)
+
+
+def filled(truth: Float[np.ndarray, "h w"], told: Seen) -> Metric:
+    """What is reached without a model.
+
+    Args:
+        truth: magnitude.
+        told: what is known of the slice.
+    """
+    value = float(metrics.psnr(truth[None], told.zero_filled[None])[0])
+    return Metric("zero-filled: PSNR, slice maximum", value, "higher", "What is not measured taken for 0.")
