@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from io import BytesIO
 from math import prod
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -122,7 +123,7 @@ def _header(file: Any, kinds: str | None, where: str) -> tuple[np.dtype, tuple[i
             raise ValueError(f"version {version[0]}.{version[1]}")
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, fortran, dtype = read(file)
-    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError) as error:
+    except (ValueError, TypeError, SyntaxError, TokenError, MemoryError, RecursionError) as error:
         raise InputError(f"{where} is not an array of NumPy's ({str(error).splitlines()[0]})") from None
     if dtype.hasobject or dtype.names or dtype.subdtype or not dtype.itemsize or dtype.kind not in (kinds or "fiubUc"):
         raise InputError(f"{where} holds {dtype}, expected {_named(kinds)}")

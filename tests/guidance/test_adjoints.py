@@ -284,6 +284,6 @@ def test_a_sample_that_gets_anothers_part_is_rejected() -> None:
             return Multiply(self.values.roll(1, 0)[index], per_sample=True)
 
     values = KEYS.normal(*SHAPE)
-    assert check_operator(Multiply(values, per_sample=True), SHAPE) == 11
+    assert check_operator(Multiply(values, per_sample=True), SHAPE) == 12
     with pytest.raises(AssertionError, match="A x does not depend on the rest of the batch"):
         check_operator(Shifted(values, per_sample=True), SHAPE)

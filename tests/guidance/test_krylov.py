@@ -71,7 +71,7 @@ def test_the_residual_counts_and_not_its_preconditioned_norm() -> None:
     twin = conjugate_gradients(lambda u: root * product(matrix)(root * u), root * b, 1e-6, 400)
     x = root * twin.x
     residual = (b - product(matrix)(x)).norm(dim=1) / b.norm(dim=1)
-    rejected(assert_solved, Solution(x, x, residual, twin.capped, twin.iterations), matrix, b, 1e-6)
+    rejected(assert_solved, Solution(x, x, residual, twin.capped, twin.iterations, x), matrix, b, 1e-6)
 
 
 def test_a_preconditioner_spares_iterations() -> None:

@@ -35,6 +35,7 @@ class Solution:
         residual: |right − system(x)| / |right|, a sample.
         capped: the samples that were still on their way when the iterations ran out.
         iterations: taken, by the slowest sample.
+        turned: what the preconditioner makes of the last residual.
     """
 
     x: Float[Tensor, "batch ..."]
@@ -42,6 +43,26 @@ class Solution:
     residual: Float[Tensor, " batch"]
     capped: Bool[Tensor, " batch"]
     iterations: int
+    turned: Float[Tensor, "batch ..."]
+
+
+def _dot(a: Float[Tensor, "batch ..."], b: Float[Tensor, "batch ..."]) -> Float[Tensor, " batch"]:
+    return per_sample_sum(a * b)
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """What is long and what is small, where that is not |residual| / |right|.
+
+    Attributes:
+        inner: a · b, in which the system and its preconditioner are self-adjoint.
+        power: of a residual and what the preconditioner makes of it, the squared size of what is left.
+        whole: the squared size that the tolerance is relative to, a sample.
+    """
+
+    inner: Callable[[Tensor, Tensor], Tensor]
+    power: Callable[[Tensor, Tensor], Tensor]
+    whole: Float[Tensor, " batch"]
 
 
 def conjugate_gradients(
@@ -51,6 +72,7 @@ def conjugate_gradients(
     iterations: int = 100,
     preconditioner: Product | None = None,
     every: int | None = None,
+    geometry: Geometry | None = None,
 ) -> Solution:
     """Solves system(x) = right for symmetric positive definite systems, each sample to its own relative tolerance.
 
@@ -67,41 +89,46 @@ def conjugate_gradients(
             be positive, or gives another shape.
         every: iterations between two looks at whether all are done; None = 1 on a CPU and `EVERY` on an accelerator,
             which must not wait for the host. Iterations after the last sample is done change nothing.
+        geometry: another inner product and another measure of what is left; None = those of the numbers themselves. In
+            it a preconditioner that shows not to be positive ends the solve of that sample, as negative curvature does.
     """
+    inner = geometry.inner if geometry else _dot
+    size = geometry.power if geometry else lambda residual, turned: per_sample_sum(residual**2)
     every = every or (1 if right.device.type == "cpu" else EVERY)
     x, residual = torch.zeros_like(right), right
     turned = direction = _turned(preconditioner, residual)
-    whole = power = per_sample_sum(right**2)
-    enough = tolerance**2 * power
+    power = size(residual, turned)
+    whole = geometry.whole if geometry else power
+    enough = tolerance**2 * whole
     best, least = x, power
     going = power > enough
-    drive = per_sample_sum(residual * turned)
+    drive = inner(residual, turned)
     wrong = going & ~(drive > 0)
     taken = 0
     while taken < iterations and (taken % every or (going & ~wrong).any()):
         taken += 1
         image = system(direction)
-        curvature = per_sample_sum(direction * image)
+        curvature = inner(direction, image)
         going = going & (curvature > 0) & ~wrong
         length = left(torch.where(going, drive / torch.where(going, curvature, 1.0), 0.0), x)
         before, x, residual = residual, x + length * direction, residual - length * image
-        power = per_sample_sum(residual**2)
+        turned = _turned(preconditioner, residual)
+        power = size(residual, turned)
         better = power < least
         best, least = torch.where(left(better, x), x, best), torch.where(better, power, least)
         going = going & (power > enough)
-        turned = _turned(preconditioner, residual)
-        change, past = per_sample_sum((residual - before) * turned), drive
-        drive = per_sample_sum(residual * turned)
+        change, past = inner(residual - before, turned), drive
+        drive = inner(residual, turned)
         wrong = wrong | (going & ~(drive > 0))
         share = torch.where(going, change / torch.where(going, past, 1.0), 0.0)
         direction = turned + left(share, x) * direction
-    if preconditioner is not None and wrong.any():
+    if preconditioner is not None and geometry is None and wrong.any():
         raise InputError(
             f"the preconditioner is not positive: r · P r is {drive[wrong][0].item():.3g} for a residual r, expected a "
             "symmetric positive definite map"
         )
     shrunk = least / whole.clamp(min=torch.finfo(whole.dtype).tiny)
-    return Solution(best, x, shrunk.sqrt(), going, taken)
+    return Solution(best, x, shrunk.sqrt(), going, taken, turned)
 
 
 def _turned(preconditioner: Product | None, residual: Tensor) -> Tensor:

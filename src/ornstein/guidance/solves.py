@@ -32,12 +32,13 @@ from ..beliefs import Normal
 from ..covariances import Covariance, Dense, Rooted, conditioned, written
 from ..effort import Effort, Tally
 from ..errors import InputError
-from ..roots import Downdated
+from ..roots import Downdated, Spectral
 from ..states import per_sample_sum
 from ..values import require_whole
 from .krylov import Determinant, Product, Solution, conjugate_gradients, formed_log_determinant, log_determinant, signs
-from .operators import Operator, Stack
-from .preconditioners import Factored, Preconditioner, columns, diagonal, formed, gaussian, shared
+from .operators import Operator, Stack, real_part
+from .preconditioners import Factored, Inner, Preconditioner, columns, diagonal, formed, gaussian, shared
+from .within_states import Guess, Move, move_of
 
 SHARED = 4096
 """The largest number of measured values for which S is formed where C has a root and is the same for all samples."""
@@ -116,6 +117,11 @@ class Whitened(Operator):
                 "ornstein.testing.check_operator"
             )
         return back
+
+    def normal(self, x: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
+        if self.std.numel() > 1:
+            return self.adjoint(self(x))
+        return real_part(self.operator.normal(x)) / self.std**2
 
 
 @dataclass(frozen=True)
@@ -253,11 +259,15 @@ class Remaining:
         return _left(self.cov, self.white, lambda y: self._solved(y).x, v)
 
     def posterior(self, residual: Float[Tensor, "batch ..."]) -> tuple[Float[Tensor, " batch"], Tensor]:
-        """log N(r; 0, S) less its constant, and C Aᵀ S⁻¹ r; without log det S where no values are asked for.
+        """log N(r; 0, S) less its constant, and C Aᵀ S⁻¹ r; 0, or without log det S, where no values are asked for.
 
         r · S⁻¹ r = 2 r · u − u · S u + ρ · S⁻¹ ρ with ρ = r − S u, of which the last is dropped where the solve reached
         its tolerance, and else is at most ρ · ρ.
         """
+        if (guess := self._guess) is not None:
+            move = move_of(self.cov, guess, residual, self.limits.tolerance, self.limits.iterations)
+            self._report(move)
+            return residual.new_zeros(len(residual)), move.z
         found = self._solved(residual)
         u, short = found.x, found.residual > self.limits.tolerance
         moved = self.cov(self.white.adjoint(u))
@@ -278,10 +288,22 @@ class Remaining:
         """S⁻¹ y."""
         tolerance = self.limits.tolerance
         found = conjugate_gradients(self._system, y, tolerance, self.limits.iterations, self.own or self.like)
-        if self.tally is not None:
-            left_over = torch.where(found.residual > tolerance, found.residual, 0.0)
-            self.tally.add(Effort(0, left_over, found.capped.long(), found.residual))
+        self._report(found)
         return found
+
+    def _report(self, found: Solution | Move) -> None:
+        """What a solve left over, on the tally."""
+        if self.tally is not None:
+            left_over = torch.where(found.residual > self.limits.tolerance, found.residual, 0.0)
+            self.tally.add(Effort(0, left_over, found.capped.long(), found.residual))
+
+    @cached_property
+    def _guess(self) -> Guess | None:
+        """Where the belief alone counts, and a spectrum is like C, the solve is one in the space of states."""
+        like, unvalued = self.like, self.tally is not None and not self.tally.valued
+        if not unvalued or self.own is not None or not isinstance(like, Inner) or not isinstance(like.cov, Spectral):
+            return None
+        return Guess.of(self.white, like.cov, like.event)
 
     def _determinant(self, residual: Tensor, steps: int) -> Determinant:
         """log det S."""

@@ -25,7 +25,7 @@ def check_operator(
     """Checks a linear operator on n events of a shape, given without the batch axis.
 
     Its adjoint is the one of the real inner product, ⟨A x, y⟩ = Re Σ conj(A x) y; of real events the real part of what
-    the adjoint gives.
+    the adjoint gives. `normal`, if it has one of its own, is the adjoint of what it gives.
 
     InputError: the shape is not a sequence of sizes, or n not a number of events.
 
@@ -85,6 +85,7 @@ def _operator_claims(
     sums = _back(operator, 2 * y + far, complex), 2 * back + _back(operator, far, complex)
     yield "Aᵀ is linear: Aᵀ (2 y + z) = 2 Aᵀ y + Aᵀ z", _close(*sums, tolerance)
     yield "⟨A x, y⟩ = ⟨x, Aᵀ y⟩", _adjoint(x, seen, y, back, tolerance)
+    yield "normal(x) = Aᵀ A x", _close(_normal(operator, x, complex), _back(operator, seen, complex), tolerance)
     for name, apply, of, whole in (
         ("A x", lambda part, rows: part(rows), x, seen),
         ("Aᵀ y", lambda part, rows: _back(part, rows, complex), y, back),
@@ -112,6 +113,12 @@ def _single(x: Tensor) -> Tensor:
 def _back(operator: Operator, y: Tensor, complex: bool) -> Tensor:
     """Aᵀ y, for complex or for real events."""
     back = operator.adjoint(y)
+    return back if complex else real_part(back)
+
+
+def _normal(operator: Operator, x: Tensor, complex: bool) -> Tensor:
+    """Aᵀ A x, for complex or for real events."""
+    back = operator.normal(x)
     return back if complex else real_part(back)
 
 

@@ -6,6 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
+from fuzz import mutations, require_clean
 from ornstein.domains.mri.scans.bart import write_bart
 from ornstein.domains.mri.scans.base import Scan
 from ornstein.domains.mri.scans.fastmri import write_fastmri
@@ -338,3 +339,20 @@ def test_a_volume_of_some_slices_lies_where_they_were(tmp_path: Path) -> None:
     some = scan.placed(range(1, 3, 2))
     assert np.allclose(some @ [2, 3, 0, 1], scan.affine @ [2, 3, 1, 1])
     assert np.allclose(some @ [2, 3, 1, 1], scan.affine @ [2, 3, 3, 1])
+
+
+@pytest.mark.parametrize("kind", ["npz", "fastmri", "bart"])
+def test_files_that_are_almost_right_are_read_or_refused(kind: str, tmp_path: Path) -> None:
+    path = written(kind, tmp_path, kspace(shape=(2, 1, 4, 4)))
+    changed = path.with_suffix(".hdr") if kind == "bart" else path
+
+    def read(data: bytes) -> None:
+        changed.unlink()
+        changed.write_bytes(data)
+        scan = open_scan(path)
+        for k in range(min(len(scan), 3)):
+            scan.slice(k)
+
+    read_or_refused = require_clean(read, mutations(changed.read_bytes(), 40, 1))
+    assert sum(read_or_refused) == 40
+    assert read_or_refused[1] > 10

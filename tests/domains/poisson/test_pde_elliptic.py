@@ -64,7 +64,7 @@ def test_waves_are_solved_exactly(kinds: tuple[tuple[str, str], ...]) -> None:
     assert equation.certificate.least == pytest.approx(
         float(np.abs(np.linalg.eigvalsh(equation.matrix.toarray())).min())
     )
-    assert check_operator(equation.linear, (1, *shape)) == 11
+    assert check_operator(equation.linear, (1, *shape)) == 12
 
 
 @pytest.mark.parametrize("shape", [(9,), (4, 5), (3, 4, 5)], ids=str)

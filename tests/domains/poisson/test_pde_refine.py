@@ -124,7 +124,7 @@ def test_beyond_a_size_multigrid_takes_over(word: str, monkeypatch: pytest.Monke
     assert isinstance(equation.linear.solver, Multigrid)
     assert (equation.solution(rho) - expected[0]).abs().max() < 1e-10
     assert (Darcy(grid, rho[0]).solution(side) - expected[1]).abs().max() < 1e-10
-    assert check_operator(equation.linear, (1, 6, 5), tolerance=1e-9) == 11
+    assert check_operator(equation.linear, (1, 6, 5), tolerance=1e-9) == 12
 
 
 def test_what_cannot_be_reached_is_said() -> None:

@@ -1,21 +1,32 @@
 """Images of magnetic resonance, bound to the engine: a prior of slices, and what a scan saw of them."""
 
+import atexit
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
 from ...config import TrainConfig, require_in
+from ...denoisers.base import Condition, NeuralDenoiser, Origin
 from ...errors import InputError
 from ...networks.unet import UNetConfig
 from ...spaces import Euclidean
-from ...tasks.figures import Figure, Interactive, Metric
+from ...states import State
+from ...tasks.figures import Figure, Interactive, Metric, Stop
 from ...tasks.samples import Samples
 from ...tasks.task import Request, Task
 from ...training.datasets import Dataset
+from . import chapters, examples, metrics
 from . import data as records
+from .asked import requests
+from .asked.flags import MriRequest
 from .network import described, network
+from .results import drawn
+from .results.store import ReconStore
 
 _MOST = 2**22
 """Pixels of a slice: networks and batches of larger ones fit into no memory."""
@@ -59,6 +70,7 @@ class Mri(Task):
     name = "mri"
     summary = "images of the brain from undersampled multi-coil k-space, with uncertainty (not for clinical use)"
     config = MriConfig
+    request_type = MriRequest
     n_evaluate = 64
     n_tour = 8
     n_glance = 4
@@ -66,6 +78,11 @@ class Mri(Task):
     needs_data = False
     data_sets = (records.BRAINS,)
     facts = records.FACTS
+    examples: ClassVar[Sequence[str]] = (
+        "sample mri/brain --kspace scan.h5 --out recon",
+        "sample mri/brain --kspace head.nii.gz --acceleration 8 --slices 80:90 --out recon",
+        "train mri --data my-volumes --train.minutes 120",
+    )
 
     def data(self, config: MriConfig) -> tuple[Dataset, Dataset]:
         return records.opened(config.data, config.shape, config.pixel, config.records, config.memory)
@@ -79,17 +96,44 @@ class Mri(Task):
     def unconditional(self, config: MriConfig, metadata: Mapping[str, Any]) -> Mapping[str, Tensor]:
         return described().unconditional
 
-    @dataclass(frozen=True)
-    class Asked:
-        nothing: int = 0
+    def count(self, asked: MriRequest) -> int | None:
+        return requests.count(asked)
 
-    request_type = Asked
+    def portion(self, asked: MriRequest) -> int | None:
+        return requests.portion(asked)
 
-    def request(self, asked: Any, numbers: range, metadata: Mapping[str, Any]) -> Request:
-        return Request()
+    def request(self, asked: MriRequest, numbers: range, metadata: Mapping[str, Any]) -> Request:
+        return requests.request(asked, numbers, metadata)
+
+    def store(self, folder: Path, origin: Origin, numbers: range) -> ReconStore:
+        return ReconStore(folder, numbers)
+
+    def read(self, folder: Path, manifest: Mapping[str, Any]) -> tuple[State, Condition]:
+        return drawn.read(folder, manifest)
 
     def evaluate(self, samples: Samples) -> list[Metric]:
-        return []
+        return metrics.evaluate(samples)
+
+    def judge_few(self, samples: Samples) -> list[Metric]:
+        return metrics.judge_few(samples)
+
+    def judged_on(self, metadata: Mapping[str, Any]) -> Sequence[tuple[MriRequest, int]]:
+        """The slices of test subjects that ship, from a quarter and an eighth of their k-space."""
+        folder = examples.write(_scratch())
+        return [(MriRequest(kspace=path), 8) for path in folder]
+
+    def judged_files(self, metadata: Mapping[str, Any]) -> str:
+        return "python -m ornstein.domains.mri.examples ."
+
+    def stops(self, denoiser: NeuralDenoiser, full: bool) -> list[Stop]:
+        return chapters.stops(denoiser, full)
 
     def figures(self, samples: Samples) -> Sequence[Figure | Interactive]:
-        return []
+        return drawn.figures(samples)
+
+
+def _scratch() -> Path:
+    """A folder that is gone when the program ends."""
+    folder = Path(mkdtemp(prefix="ornstein-"))
+    atexit.register(rmtree, folder, ignore_errors=True)
+    return folder

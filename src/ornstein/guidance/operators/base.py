@@ -34,6 +34,10 @@ class Operator(ABC):
     def adjoint(self, y: Inexact[Tensor, "batch ..."]) -> Inexact[Tensor, "batch ..."]:
         """Aᵀ y."""
 
+    def normal(self, x: Inexact[Tensor, "batch ..."]) -> Inexact[Tensor, "batch ..."]:
+        """Aᵀ A x; an operator that can do it for less than both directions says how."""
+        return self.adjoint(self(x))
+
     @property
     def samples(self) -> int | None:
         """How many samples it has a version of its own for; None = one for all."""
@@ -82,6 +86,9 @@ class Composition(Operator):
 
     def adjoint(self, y: Inexact[Tensor, "batch ..."]) -> Inexact[Tensor, "batch ..."]:
         return self.inner.adjoint(self.outer.adjoint(y))
+
+    def normal(self, x: Inexact[Tensor, "batch ..."]) -> Inexact[Tensor, "batch ..."]:
+        return self.inner.adjoint(self.outer.normal(self.inner(x)))
 
     @property
     def samples(self) -> int | None:
@@ -139,6 +146,9 @@ class Scaled(Operator):
 
     def adjoint(self, y: Inexact[Tensor, "batch ..."]) -> Inexact[Tensor, "batch ..."]:
         return self.operator.adjoint(self.factor.conjugate() * y)
+
+    def normal(self, x: Inexact[Tensor, "batch ..."]) -> Inexact[Tensor, "batch ..."]:
+        return abs(self.factor) ** 2 * self.operator.normal(x)
 
     @property
     def samples(self) -> int | None:

@@ -75,6 +75,9 @@ class RealParts(Operator):
         require_axes("the adjoint of the parts of complex numbers", y, (2,))
         return real_part(self.operator.adjoint(torch.view_as_complex(y.contiguous())))
 
+    def normal(self, x: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
+        return real_part(self.operator.normal(x))
+
     @property
     def samples(self) -> int | None:
         return self.operator.samples

@@ -60,6 +60,9 @@ class Fourier(Operator):
         require_axes("the adjoint of Fourier()", y, (2,))
         return self._transformed(torch.fft.ifftn, torch.view_as_complex(real_part(y).contiguous())).real
 
+    def normal(self, x: Inexact[Tensor, "batch ..."]) -> Inexact[Tensor, "batch ..."]:
+        return as_complex(x) if self.complex else x
+
     @property
     def _axes(self) -> tuple[int, ...]:
         return (self.axes,) if isinstance(self.axes, int) else tuple(self.axes)

@@ -65,6 +65,14 @@ class Mask(Operator):
             x = y.new_zeros(shape).scatter(start, self._everywhere(index, y, start), y)
         return x.unflatten(start, self._event)
 
+    def normal(self, x: Inexact[Tensor, "batch ..."]) -> Inexact[Tensor, "batch ..."]:
+        self._require(x)
+        seen = once(self._kept, (x.device, x.dtype.to_real()), lambda: self.seen.to(x.device, x.dtype.to_real()))
+        own = seen.unsqueeze(0) if not self.per_sample else seen
+        between = x.ndim - 1 - len(self._event)
+        shape = (len(own), *(1,) * between, *self._event) if self.last else (*own.shape, *(1,) * between)
+        return x * own.reshape(shape)
+
     @property
     def samples(self) -> int | None:
         return len(self.seen) if self.per_sample else None

@@ -35,6 +35,10 @@ class Stack(Operator):
         backs = [part.adjoint(piece.reshape(len(y), *shape)) for part, piece, shape in each]
         return sum(backs[1:], backs[0])
 
+    def normal(self, x: Inexact[Tensor, "batch ..."]) -> Inexact[Tensor, "batch ..."]:
+        each = [part.normal(x) for part in self.parts]
+        return sum(each[1:], each[0])
+
     @property
     def samples(self) -> int | None:
         return samples_of(*self.parts)

@@ -14,6 +14,7 @@ from functools import cached_property
 from itertools import product
 from pathlib import Path
 from threading import Lock
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from ...errors import InputError, needed_for
 Key = tuple[slice, ...]
 _DAMAGED = (
     *(ValueError, RuntimeError, LookupError, EOFError, TypeError, AttributeError, AssertionError, OSError),
-    *(zipfile.BadZipFile, zlib.error, struct.error, OverflowError, SyntaxError),
+    *(zipfile.BadZipFile, zlib.error, struct.error, OverflowError, SyntaxError, TokenError),
 )
 """What the libraries raise for bytes that are not what they expect."""
 
@@ -300,6 +301,8 @@ class NumpyStore(Store):
                 f"{self.path}: array {info.filename!r} is compressed as a whole, so no part of it can be read alone; "
                 "expected what numpy.savez writes, or .npy files"
             )
+        if info.header_offset < 0:
+            raise ValueError(f"array {info.filename!r} begins before the file")
         file.seek(info.header_offset + 26)
         return info.header_offset + 30 + sum(struct.unpack("<HH", file.read(4)))
 

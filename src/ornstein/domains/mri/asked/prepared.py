@@ -20,6 +20,7 @@ from torch import Tensor
 
 from ....errors import InputError
 from ..coils.espirit import estimated
+from ..coils.extended import extended
 from ..coils.phase import phase_and_scale, window
 from ..scans.base import Measured, Scan
 from ..scans.geometry import cropped, padded
@@ -185,7 +186,7 @@ class Volume:
         if self.asked.calibration is not None:
             rows, columns = (_inner(side, self.asked.calibration) for side in (rows, columns))
         found = estimated(white[:, rows, columns], self.grid)
-        return found.maps, tuple(found.notes)
+        return extended(found.maps), tuple(found.notes)
 
     def _truth(self, number: int, phase: Tensor, scale: float) -> Float[Tensor, "2 h w"] | None:
         """As a state of the model, 0 outside of what is written."""

@@ -49,6 +49,7 @@ ASIDE = {
 CHOICES = ("average", "contrast", "phase", "repetition", "set")
 """Counters of which one value is one image."""
 _MOST = 4_000_000  # acquisitions, whose headers are in memory
+_PACKED = 100  # bytes of headers, for each of the file
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,10 +76,11 @@ class Acquisitions:
         with damaged(where):
             array = found.array(name)
             fields = array.dtype.names or ()
-            if array.ndim != 1 or not {"head", "data"} <= set(fields) or not 0 < len(array) <= _MOST:
+            most = min(_MOST, _PACKED * found.path.stat().st_size // HEAD.itemsize)
+            if array.ndim != 1 or not {"head", "data"} <= set(fields) or not 0 < len(array) <= most:
                 raise InputError(
                     f"{where} has the shape {array.shape} and the fields {', '.join(fields) or 'none'}, expected "
-                    f"acquisitions of ISMRMRD, 1 to {_MOST}"
+                    f"acquisitions of ISMRMRD, 1 to {most} in a file of this size"
                 )
             missing = set(HEAD.names or ()) - set(array.dtype["head"].names or ())
             if missing:

@@ -22,9 +22,11 @@ def finite(kspace: Complex[np.ndarray, "coils h w"], where: str) -> None:
     wrong = ~np.isfinite(kspace)
     if wrong.any():
         coil, row, column = np.argwhere(wrong)[0].tolist()
+        with np.errstate(invalid="ignore"):  # some NaN warn when they are written
+            value = str(kspace[coil, row, column])
         raise InputError(
-            f"{where}, coil {coil}, phase encode {row}, readout {column} is {kspace[coil, row, column]}, expected "
-            f"finite numbers ({int(wrong.sum())} of {wrong.size} are not)"
+            f"{where}, coil {coil}, phase encode {row}, readout {column} is {value}, expected finite numbers "
+            f"({int(wrong.sum())} of {wrong.size} are not)"
         )
 
 

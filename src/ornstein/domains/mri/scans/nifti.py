@@ -133,6 +133,8 @@ def _opened(path: Path) -> Any:
     if dtype.kind not in "fiuc":
         raise InputError(f"{path}: holds {dtype}, expected real or complex numbers")
     packed = path.name.endswith(".gz")
+    if not packed and (missing := prod(image.shape) * dtype.itemsize - path.stat().st_size) > 0:
+        raise InputError(f"{path}: damaged, {missing} bytes are missing for {dtype} of the shape {image.shape}")
     read = prod(image.shape) if packed else prod(image.shape) // max(min(image.shape), 1)
     if read * max(dtype.itemsize, 8) > stored.LIMIT:
         limit = f"{stored.LIMIT / GB:g} GB"
