@@ -195,7 +195,7 @@ class Volume:
         given = maps_of(self.asked, self.scan, number)
         if given is not None:
             maps = torch.from_numpy(np.ascontiguousarray(cropped(given, self.grid)))
-            return mixed(mixing(self.noise), maps), ()
+            return extended(mixed(mixing(self.noise), maps)), ()
         if len(white) == 1:
             return torch.ones_like(white), ("one coil: its map is taken for 1 everywhere",)
         rows, columns = middle_of(mask)
