@@ -13,6 +13,7 @@ def test_maps_go_on_smoothly() -> None:
     found = extended(whole * inside)
     assert torch.equal(found[:, inside], whole[:, inside])
     assert torch.allclose(found.abs().square().sum(0), torch.ones(48, 40), atol=1e-5)
+    assert torch.allclose(extended(3 * whole * inside), 3 * found, atol=1e-4)
     near = ((y**2 + x**2) < 0.65) & ~inside
     error = (found - whole).abs().square().sum(0).sqrt()
     assert float(error[near].max()) < 0.5  # of 1, where 0 would be off by 1

@@ -2,7 +2,7 @@
 
 Where maps are 0, k-space says nothing of the image, and a prior would put there what it pleases. Coils see the air
 beside a head as well as the head: their maps are smooth, and are continued outwards, step by step, by their means
-under a Gaussian window, Σ |s|² = 1.
+under a Gaussian window, with the mean of (Σ |s|²)^½, which is 1 of maps that ESPIRiT made.
 """
 
 import torch
@@ -19,18 +19,22 @@ def extended(maps: Complex[Tensor, "coils h w"]) -> Complex[Tensor, "coils h w"]
     """The maps, as they are where Σ |s|² > 0 and continued elsewhere; 0 only if they are 0 everywhere.
 
     Args:
-        maps: Σ |s|² = 1, or 0.
+        maps: 0 where they are not known.
     """
-    known, found = maps.abs().square().sum(0) > 0, maps
+    known, found = _norm(maps) > 0, maps
     width, enough = WIDTH * max(maps.shape[1:]), ENOUGH
     while not known.all() and known.any():
         share, means = _blurred(known.to(maps), width).real, _blurred(found * known, width)
-        norm = means.abs().square().sum(0).sqrt()
-        next_to = ~known & (share > enough) & (norm > 1e-6)
-        found = torch.where(next_to, means / norm.clamp(min=1e-12), found)
+        norm, size = _norm(means), _blurred((_norm(found) * known).to(maps), width).real / share.clamp(min=1e-12)
+        next_to = ~known & (share > enough) & (norm > 1e-6 * size)
+        found = torch.where(next_to, means * (size / norm.clamp(min=1e-30)), found)
         enough = ENOUGH if next_to.any() else enough / 2  # a few lone pixels fill no window
         known = known | next_to
     return found
+
+
+def _norm(maps: Complex[Tensor, "coils h w"]) -> Float[Tensor, "h w"]:
+    return maps.abs().square().sum(0).sqrt()
 
 
 def _blurred(field: Complex[Tensor, "*batch h w"], width: float) -> Complex[Tensor, "*batch h w"]:
