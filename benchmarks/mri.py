@@ -130,9 +130,9 @@ def samplers(options: argparse.Namespace) -> dict[str, Drawn]:
 
 
 def of_peer(role: str, seen: list[data.Measured], name: str, method: peers.Method) -> Row:
-    begun, weight = time.perf_counter(), peers.TUNED.get(name, {}).get(seen[0].acceleration, 0.0)
+    begun, weight = time.process_time(), peers.TUNED.get(name, {}).get(seen[0].acceleration, 0.0)
     found = np.stack([method(one, weight).abs().numpy() for one in seen])
-    seconds = (time.perf_counter() - begun) / len(seen)
+    seconds = (time.process_time() - begun) / len(seen)
     return _row(role, seen, name, found, seconds, note=f"λ = {weight:g}" if weight else "")
 
 

@@ -27,7 +27,7 @@ class Row:
         psnr, psnr_volume: dB, by the maximum of the slice (mean over slices) and of all of them.
         ssim, ssim_volume: likewise.
         nmse: of all slices.
-        seconds: of a slice.
+        seconds: of CPU, one thread, of a slice with all its samples.
         coverage: share of the brain's voxels in the central interval of `level`, as the samples have it.
         level: of that interval.
         spread: √ mean variance over the error of the mean, in the brain; 1 where samples are right.
@@ -48,7 +48,7 @@ class Row:
     ssim: float
     ssim_volume: float
     nmse: float
-    seconds: float
+    seconds: float | None = None
     coverage: float | None = None
     level: float | None = None
     spread: float | None = None
@@ -123,7 +123,7 @@ _COLUMNS = {
     "SSIM (slice)": "ssim",
     "SSIM (volume)": "ssim_volume",
     "NMSE": "nmse",
-    "s a slice": "seconds",
+    "CPU s a slice": "seconds",
     "coverage": "coverage",
     "of": "level",
     "spread / error": "spread",

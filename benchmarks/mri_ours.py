@@ -59,7 +59,7 @@ class Posterior:
     Attributes:
         members: magnitudes, in units of the slice.
         scale: the brightness that states were multiplied by to have it.
-        seconds: wall time.
+        seconds: of CPU, of all samples.
         agreement: with k-space; None where it is not asked.
     """
 
@@ -88,9 +88,9 @@ def ready(of: Measured, hold_out: float = 0.0) -> Slice:
 def ours(model: Denoiser, of: Measured, effort: Effort) -> Posterior:
     """Our samples."""
     one = ready(of, effort.hold_out)
-    begun = time.perf_counter()
+    begun = time.process_time()
     x = sample(model & kspace(one), effort.each, steps=effort.steps, seed=effort.seed).x
-    seconds = time.perf_counter() - begun
+    seconds = time.process_time() - begun
     return Posterior(magnitude(x) * one.scale, one.scale, seconds, agreement(one, x))
 
 
@@ -102,9 +102,9 @@ def others(
 ) -> Posterior:
     """The samples of another library."""
     one = ready(of)
-    begun = time.perf_counter()
+    begun = time.process_time()
     x = draw(model, one, effort)
-    return Posterior(magnitude(x) * one.scale, one.scale, time.perf_counter() - begun)
+    return Posterior(magnitude(x) * one.scale, one.scale, time.process_time() - begun)
 
 
 def _scaled(one: Slice) -> tuple[Sense, Tensor]:
