@@ -33,7 +33,7 @@ def composed(maps: Tensor, mask: Tensor) -> Operator:
 def test_it_is_a_linear_operator_on_every_kind_of_mask(kind: str) -> None:
     operator = Sense(MAPS, KINDS[kind])
     assert operator.axis == AXES[kind]
-    assert check_operator(operator, (2, *SHAPE)) == 11
+    assert check_operator(operator, (2, *SHAPE)) == 12
 
 
 @pytest.mark.parametrize("kinds", [["rows", "points", "all"], ["points", "points", "spokes"], ["rows", "rows", "all"]])
@@ -42,7 +42,7 @@ def test_samples_may_have_maps_and_masks_of_their_own(kinds: list[str]) -> None:
     mask = torch.stack([KINDS[kind] for kind in kinds])
     for operator in (Sense(maps, mask), Sense(MAPS, mask)):
         assert operator.samples == 3
-        assert check_operator(operator, (2, *SHAPE)) == 11
+        assert check_operator(operator, (2, *SHAPE)) == 12
     x, every = Keys.of(1, 3).normal(2, *SHAPE), Sense(maps, mask)
     for k in range(3):
         alone = Sense(maps[k], mask[k])

@@ -7,7 +7,7 @@ choice of what was measured. Where the mask is of whole lines, a transform along
 that leaves white noise white: there y is in hybrid space, measured lines × image, and one transform of two is saved.
 """
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,7 +41,7 @@ class Sense(Operator):
     mask: Any
     axis: int | None = field(default=None, init=False)
     count: int = field(default=0, init=False)
-    _kept: dict[Hashable, Tensor] = field(default_factory=dict, init=False, repr=False)
+    _kept: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         maps, mask = as_field(self.maps, "Sense: maps"), as_mask(self.mask, "Sense: mask")
@@ -54,15 +54,14 @@ class Sense(Operator):
             object.__setattr__(self, name, value)
 
     def __call__(self, x: Inexact[Tensor, "batch ..."]) -> Complex[Tensor, "batch ..."]:
-        return self._selected(self._waves(x))
+        return self._each("Sense", lambda one, x: one._selected(one._waves(x)), x)
 
     def adjoint(self, y: Inexact[Tensor, "batch ..."]) -> Float[Tensor, "batch 2 h w"]:
         expected = (self.maps.shape[1], *self._event)
         if tuple(y.shape[1:]) != expected:
             raise misfit("the adjoint of Sense", y, str(expected))
-        require_samples("the adjoint of Sense", self.samples, y)
         y = y if y.is_complex() else torch.complex(y, torch.zeros_like(y))
-        return self._combined(self._placed(y.resolve_conj()))
+        return self._each("the adjoint of Sense", lambda one, y: one._combined(one._placed(y)), y.resolve_conj())
 
     def normal(self, x: Float[Tensor, "batch 2 h w"]) -> Float[Tensor, "batch 2 h w"]:
         """Aᴴ A x, without the choice and its adjoint.
@@ -70,8 +69,12 @@ class Sense(Operator):
         Args:
             x: as for the operator.
         """
-        waves = self._waves(x)
-        return self._combined(waves.mul_(self._mask(waves)))
+
+        def there_and_back(one: "Sense", x: Tensor) -> Tensor:
+            waves = one._waves(x)
+            return one._combined(waves.mul_(one._mask(waves)))
+
+        return self._each("Sense", there_and_back, x)
 
     def measured(self, kspace: Complex[Tensor, "*batch coils h w"]) -> Complex[Tensor, "..."]:
         """Full k-space, of which only what was measured is read, as the y of this operator; NaN at places too many.
@@ -95,12 +98,25 @@ class Sense(Operator):
         number = max(len(self.maps), len(self.mask))
         return number if number > 1 else None
 
-    def _taken(self, index: Any) -> Operator:
+    def _taken(self, index: Any) -> "Sense":
         """With y laid out as for all samples, which some of them alone might not need."""
         taken = Sense(*(part if len(part) == 1 else part[index] for part in (self.maps, self.mask)))
         object.__setattr__(taken, "axis", self.axis)
         object.__setattr__(taken, "count", self.count)
         return taken
+
+    def _each(self, who: str, act: Callable[["Sense", Tensor], Tensor], x: Tensor) -> Tensor:
+        """Sample by sample on a CPU, whose caches hold the fields of all coils for one, but not for several."""
+        require_samples(who, self.samples, x)
+        if len(x) < 2 or x.device.type != "cpu":
+            return act(self, x)
+        return torch.cat([act(self._alone(i), x[i : i + 1]) for i in range(len(x))])
+
+    def _alone(self, i: int) -> "Sense":
+        """That of one sample."""
+        if self.samples is None:
+            return self
+        return once(self._kept, ("alone", i), lambda: self._taken(slice(i, i + 1)), self.maps)
 
     # The way there, and back ----------------------------------------------------------------------------
 
@@ -119,7 +135,6 @@ class Sense(Operator):
         """What the coils see, transformed, the origin first along the axes transformed."""
         require_real("Sense", x, "real and imaginary parts, (batch, 2, h, w)")
         require_axes("Sense", x, (2, *self.mask.shape[1:]))
-        require_samples("Sense", self.samples, x)
         if x.ndim != 4:
             raise misfit("Sense", x, f"(2, {', '.join(map(str, self.mask.shape[1:]))})")
         image = torch.fft.ifftshift(torch.complex(x[:, 0], x[:, 1]), self._axes)
