@@ -2,9 +2,9 @@
 
     x = m · exp(−i arg ℓ)/s        real and imaginary part, (2, H, W) float32; see coils/phase.py
 
-A record is a function of its number alone: the volume, the plane, its deformation, contrast, shading, sharpness, noise
-and phase. So a few volumes give pictures without end, of which a training sees none twice; what they do not give is
-other anatomy than that of these heads, deformed.
+A slice is a function of its number alone: the volume, the plane, its deformation, contrast, shading, sharpness, noise
+and phase. So a few volumes give thousands of pictures; what they do not give is other anatomy than that of these heads,
+deformed. Most of what a network learns of them is local: records are windows, which cost a quarter of a slice.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ...denoisers.base import Condition
 from ...errors import InputError
-from ...files import Within
+from ...files import MB, Within
 from ...roots import Spectral
 from ...shells import Shells
 from ...transforms import periodic
@@ -29,13 +29,16 @@ from .volumes.base import Library, Source, brains, of_folder
 
 BRAINS = "brains"
 """The data set of what installs: Colin27 and MNI152."""
-SHAPE, RECORDS, HELD_OUT = (256, 256), 1_000_000, 64
+SHAPE, SLICES, HELD_OUT = (256, 256), 3000, 64
+WINDOWS = 256
+"""Of a slice."""
 _MEASURED = 96  # records whose spectrum is taken
-_PARTS = {"training": 0, "validation": 1, "measuring": 2}
+_PARTS = {"training": 0, "validation": 1, "measuring": 2, "windows": 3}
 
 FACTS: Mapping[str, Any] = {
     "data": str,
     "shape": [Within(int, 1, 10**5)],
+    "slice": [Within(int, 1, 10**5)],
     "pixel": Within(float, 1e-3, 1e3),
     "volumes": Within(int, 1, 10**9),
     "std": [Within(float, 1e-30, 1e30)],
@@ -47,15 +50,17 @@ FACTS: Mapping[str, Any] = {
 
 @dataclass(frozen=True, eq=False)
 class Slices:
-    """A Dataset of slices that are made when they are asked for.
+    """A Dataset of slices that are made when they are first asked for, and then kept while there is memory.
 
     Attributes:
         library: the volumes.
-        shape: of the pictures.
+        shape: of the slices.
         pixel: their size, mm, about which it varies.
-        part: "training", "validation" or "measuring"; no record of one is a record of another.
-        count: records.
+        part: "training", "validation" or "measuring"; no slice of one is a slice of another.
+        count: slices.
+        crop: the side of the windows that are learned from; None = whole slices.
         vary: how much planes differ.
+        memory: MB of slices that are kept.
         metadata: of the data.
     """
 
@@ -64,21 +69,45 @@ class Slices:
     pixel: float
     part: str
     count: int
+    crop: int | None = None
     vary: planes.Variation = field(default_factory=planes.Variation)
+    memory: float = 0.0
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    _kept: dict[int, Tensor] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def sizes(self) -> None:
         return None
 
     def __len__(self) -> int:
-        return self.count
+        return self.count * (1 if self.crop is None else WINDOWS)
 
     def batch(self, index: Int64[Tensor, " batch"]) -> tuple[Tensor, Condition]:
-        """States (batch, 2, H, W) float32."""
-        return torch.stack([self._record(int(number)) for number in index]), {}
+        """States (batch, 2, h, w) float32; of windows, record k is one of slice k % count."""
+        record = self._slice if self.crop is None else self._window
+        return torch.stack([record(int(k)) for k in index]).float(), {}
 
-    def _record(self, number: int) -> Tensor:
+    def _window(self, record: int) -> Tensor:
+        """Of two places the one that shows more."""
+        assert self.crop is not None
+        picture, rng = self._slice(record % self.count), np.random.default_rng((_PARTS["windows"], record))
+        h, w = (min(self.crop, n) for n in self.shape)
+        places = [
+            (int(rng.integers(self.shape[0] - h + 1)), int(rng.integers(self.shape[1] - w + 1))) for _ in range(3)
+        ]
+        windows = [picture[:, top : top + h, left : left + w] for top, left in places]
+        return max(windows, key=lambda window: float(window.float().square().sum()))
+
+    def _slice(self, number: int) -> Tensor:
+        """In half precision, which is finer than the noise of any scan."""
+        if (kept := self._kept.get(number)) is not None:
+            return kept
+        made = self._made(number).half()
+        if (len(self._kept) + 1) * made.nbytes <= self.memory * MB:
+            self._kept[number] = made
+        return made
+
+    def _made(self, number: int) -> Tensor:
         rng = np.random.default_rng((_PARTS[self.part], number))
         volume = self.library[self.library.chosen(rng.random())]
         while True:  # planes beside the head show nothing
@@ -88,25 +117,29 @@ class Slices:
         return standardised(torch.from_numpy(appearance.varied(picture, brain, rng))).x
 
 
-def opened(data: str, shape: tuple[int, ...], pixel: float, records: int, memory: float) -> tuple[Slices, Slices]:
+def opened(
+    data: str, shape: tuple[int, ...], pixel: float, count: int, memory: float, crop: int | None = None
+) -> tuple[Slices, Slices]:
     """Slices to learn from, and others: of other volumes where there are ten or more, else other slices of the same.
 
     Args:
         data: "brains", or a folder of NIfTI files; "brains:FOLDER" for the files of these packages in a folder.
         shape: of the pictures.
         pixel: mm.
-        records: to learn from.
-        memory: MB of volumes in memory.
+        count: slices to learn from.
+        memory: MB in memory, of volumes and of slices each.
+        crop: see `Slices`.
     """
     sources, held_out, said = _sources(data)
     size = (shape[0], shape[1])
-    train = Slices(Library(sources, memory), size, pixel, "training", records)
+    train = Slices(Library(sources, memory), size, pixel, "training", count, crop, memory=memory)
     other = train.library if held_out is sources else Library(held_out, memory)
     x, _ = replace(train, part="measuring", count=_MEASURED).batch(torch.arange(_MEASURED))
     basis = periodic()
     told = {
         "data": BRAINS if data.startswith(BRAINS) else "folder",
-        "shape": [2, *size],
+        "shape": [2, *(size if crop is None else (min(crop, n) for n in size))],
+        "slice": list(size),
         "pixel": pixel,
         "volumes": len(sources),
         "std": x.double().square().mean((0, 2, 3)).sqrt().tolist(),
@@ -136,9 +169,9 @@ def _sources(data: str) -> tuple[list[Source], list[Source], str]:
     return train, held_out, f"{len(sources)} volumes of the user's folder {Path(data).name}"
 
 
-def spread(metadata: Mapping[str, Any]) -> Float[Tensor, "2 h w"]:
-    """Root mean square of real and imaginary part, on the grid that the metadata name."""
-    return torch.tensor(metadata["std"])[:, None, None].expand(*metadata["shape"]).contiguous()
+def spread(metadata: Mapping[str, Any]) -> Float[Tensor, "2 1 1"]:
+    """Root mean square of real and imaginary part."""
+    return torch.tensor(metadata["std"])[:, None, None]
 
 
 def spectrum(metadata: Mapping[str, Any]) -> Spectral:

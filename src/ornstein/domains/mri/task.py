@@ -41,8 +41,9 @@ class MriConfig:
             folder of your own NIfTI volumes.
         shape: of the slices that are learned from, pixels; reconstructions may have another.
         pixel: of these, mm, about which they vary.
-        records: to learn from; each is another slice, and another deformation of it.
-        memory: megabytes of volumes that are in memory at most.
+        count: slices to learn from; each is another plane, and another deformation of it.
+        crop: the side of the windows of slices that records are, pixels; None = whole slices.
+        memory: megabytes of volumes that are in memory at most, and of slices.
         network: the U-Net.
         train: the training.
     """
@@ -50,13 +51,20 @@ class MriConfig:
     data: str = records.BRAINS
     shape: tuple[int, ...] = records.SHAPE
     pixel: float = 1.0
-    records: int = records.RECORDS
+    count: int = records.SLICES
+    crop: int | None = 128
     memory: float = 2000.0
     network: UNetConfig = field(default_factory=lambda: UNetConfig(24, (1, 2, 3, 4), 1, (), patch=2))
     train: TrainConfig = field(default_factory=lambda: TrainConfig(batch_size=4, condition_dropout=0.0))
 
     def __post_init__(self) -> None:
-        sizes = {"shape": "[16, 65536]", "pixel": "[0.01, 100]", "records": "[1, 1e12]", "memory": "(0, inf)"}
+        sizes = {
+            "shape": "[16, 65536]",
+            "pixel": "[0.01, 100]",
+            "count": "[1, 1e9]",
+            "crop": "[16, 65536]",
+            "memory": "(0, inf)",
+        }
         require_in(self, "", sizes)
         if len(self.shape) != 2:
             raise InputError(f"shape has {len(self.shape)} axes, {self.shape}, expected two: rows and columns")
@@ -85,7 +93,7 @@ class Mri(Task):
     )
 
     def data(self, config: MriConfig) -> tuple[Dataset, Dataset]:
-        return records.opened(config.data, config.shape, config.pixel, config.records, config.memory)
+        return records.opened(config.data, config.shape, config.pixel, config.count, config.memory, config.crop)
 
     def space(self, config: MriConfig, metadata: Mapping[str, Any]) -> Euclidean:
         return Euclidean(tuple(metadata["shape"]), data_std=records.spread(metadata))

@@ -4,7 +4,7 @@ Sample k is member k % each of slice k // each; a portion is a slice, so that no
 samples share what was measured.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -49,18 +49,23 @@ def request(asked: MriRequest, numbers: range, metadata: Mapping[str, Any]) -> R
     InputError names the flag, the file and the slice of what cannot be.
     """
     if asked.kspace is None:
-        return Request(notes=[WARNING])
+        return Request(notes=[WARNING], metadata=_elsewhere(metadata, metadata["slice"]))
     whole = volume(asked)
     one = whole[numbers[0] // asked.each]
-    shape = [metadata["shape"][0], *whole.grid]
     return Request(
         [] if one.empty else [kspace(one)],
         record={"scan": whole.record, "guides": "k-space of each slice"},
         each={"slice": [one.number] * len(numbers), "member": [number % asked.each for number in numbers]},
         notes=[*whole.scan.notes, *one.notes, *_unlike(whole, metadata), WARNING],
         beside=_for_all(one, len(numbers)),
-        metadata={} if shape == list(metadata["shape"]) else {"shape": shape},
+        metadata=_elsewhere(metadata, whole.grid),
     )
+
+
+def _elsewhere(metadata: Mapping[str, Any], grid: Sequence[int]) -> dict[str, Any]:
+    """The shape of states on a grid, where it is not that of the records which the model has learned from."""
+    shape = [metadata["shape"][0], *grid]
+    return {} if shape == list(metadata["shape"]) else {"shape": shape}
 
 
 def _for_all(one: Slice, n: int) -> dict[str, Tensor]:
