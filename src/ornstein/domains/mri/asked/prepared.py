@@ -49,7 +49,8 @@ class Slice:
         std: of the noise, of the real part and of the imaginary part each, in the units of the file.
         phase: of the low-resolution image, of unit magnitude.
         scale: its brightness, in the units of the file; 0 of a slice of which nothing was measured but 0.
-        truth: the image, as a state of the model; None if it is not known.
+        truth: the image, as a state of the model, but for the phase that coil maps leave open: its magnitude counts.
+            None if it is not known.
         notes: what a user should know of it.
     """
 

@@ -18,6 +18,7 @@ from jaxtyping import Float, Shaped
 from ....deferred import deferred
 from ....report import plots
 from ....tasks.figures import Figure
+from .held_out import DISTRUST
 from .volumes import Frame
 
 if TYPE_CHECKING:
@@ -143,7 +144,9 @@ def sheet(rows: Sequence[Row], frame: Frame, notes: Sequence[str] = ()) -> Figur
             _lettered(line[0], view.letters)
     _bars(canvas, panels, columns)
     said = [note for note in notes if note]
-    canvas.suptitle("\n".join(fill(note, int(14 * width)) for note in [*said, WARNING]), fontsize=7)
+    colour = "#b00020" if any(DISTRUST in note for note in said) else "black"
+    title = "\n".join(fill(note, int(14 * width)) for note in [*said, WARNING])
+    canvas.suptitle(title, fontsize=7, color=colour)
     buffer = BytesIO()
     canvas.savefig(buffer, format="png", dpi=130, metadata={"Software": None})
     caption = (
