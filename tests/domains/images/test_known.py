@@ -73,6 +73,7 @@ def rays(path: Path, picture: Tensor, **other: Any) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_picture_comes_back_from_a_few_views(model: on.NeuralDenoiser, truth: Tensor, tmp_path: Path) -> None:
     path = rays(tmp_path / "rays.npz", truth)
     lines, angles = data.sinogram(path, [1, 8, 8])
