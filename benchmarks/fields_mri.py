@@ -11,7 +11,8 @@ C. Of a right sample x − m has the covariance C, hence
     seen    |A(x − m)|² / tr A C Aᵀ        1, likewise: how well the measured part is kept
 
 `plain` knows no spectrum: its linear solves are preconditioned as if the data were white. Every run has a process of
-its own, two threads, and one sample; `memory` is how far its peak rises above where it stood before the run.
+its own, `--threads` threads, and one sample; `CPU` is the time of its process, which others on the machine disturb
+less than the time on the clock, and `memory` is how far its peak rises above where it stood before the run.
 """
 
 import argparse
@@ -197,14 +198,14 @@ RUNS: dict[str, tuple[Any, dict[str, Any]]] = {
 }
 
 
-def run(name: str, side: int, steps: int, seed: int, threads: int) -> tuple[Tensor, str, float, float]:
-    """The sample, calls and gradients, seconds, and MB that the peak of memory rose by."""
+def run(name: str, side: int, steps: int, seed: int, threads: int) -> tuple[Tensor, str, float, float, float]:
+    """The sample, calls and gradients, seconds on the clock and of the process, and MB that its memory rose by."""
     torch.set_num_threads(threads)
     function, options = RUNS[name]
     problem(side)
-    before, begun = _peak(), time.perf_counter()
+    before, begun, spent = _peak(), time.perf_counter(), time.process_time()
     x, cost = function(side, steps, seed, **options)
-    return x, cost, time.perf_counter() - begun, _peak() - before
+    return x, cost, time.perf_counter() - begun, time.process_time() - spent, _peak() - before
 
 
 def _peak() -> float:
@@ -221,14 +222,17 @@ def main() -> None:
     mean, whole, seen = truth(options.side)
     of, parameters = problem(options.side), sum(weight.numel() for weight in network().parameters())
     print(f"2 × {options.side}², {COILS} coils, {options.steps} steps, a U-Net of {parameters:,} parameters")
-    print("| run | calls + gradients | seconds | memory, MB | whole | seen |\n|---|---|---|---|---|---|")
+    print("| run | calls + gradients | seconds | CPU | memory, MB | whole | seen |\n|---|---|---|---|---|---|---|")
     for name in options.only:
         with ProcessPoolExecutor(1, get_context("spawn")) as fresh:
             job = fresh.submit(run, name, options.side, options.steps, options.seed, options.threads)
-            x, cost, seconds, memory = job.result()
+            x, cost, seconds, spent, memory = job.result()
         off = x.double() - mean
         ratios = float(off.square().sum()) / whole, float(of.see(off).square().sum()) / seen
-        print(f"| {name} | {cost} | {seconds:.0f} | {memory:.0f} | {ratios[0]:.3f} | {ratios[1]:.3f} |", flush=True)
+        print(
+            f"| {name} | {cost} | {seconds:.0f} | {spent:.0f} | {memory:.0f} | {ratios[0]:.3f} | {ratios[1]:.3f} |",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ DOCS = Path(__file__).parent.parent / "docs"
         ("pictures.md", 2, "Samples of images/openmoji"),
         ("sequences.md", 6, "valid in 50 calls"),
         ("fields.md", 6, "50 records by time"),
-        ("inverse-problems.md", 3, "sparse-view CT: coverage, 80.0%"),
+        ("inverse-problems.md", 4, "sparse-view CT: coverage, 80.0%"),
         ("calibration.md", 4, "TARP: 100 cases, p = "),
         ("say-what-you-know.md", 8, "beyond what this model draws"),
         ("from-energy-to-samples.md", 14, "the draws have lost part of the density"),

@@ -40,8 +40,9 @@ class Measurement(Seen):
     known spectra: up to `solves.SHARED` numbers), S is formed and all is exact. Of a network's covariance it is formed
     up to `direct` numbers; beyond, S⁻¹ is applied by conjugate gradients, and the log-determinant, which only values
     need (particles, log_expect), is estimated by Lanczos quadrature with a few probes, the same for every sample; its
-    standard error is in `Effort.doubt`. Several linear measurements of one state are one solve, by the stricter of
-    their settings.
+    standard error is in `Effort.doubt`. Where values are not asked for and the numbers are many (coils), the move is
+    found in the space of states, with a few products AᵀA for each gradient of the network. Several linear measurements
+    of one state are one solve, by the stricter of their settings.
 
     Attributes:
         y: what was measured, of the shape of A x₀ without the batch axis (or with it: one measurement a sample, which
@@ -50,7 +51,8 @@ class Measurement(Seen):
             sample (per_sample=True) cannot be one population of particles, either.
         std: of the noise, in the units of y: a number, or one an element (correlated noise: operators.whitener).
         direct: the largest number of measured values for which S is formed.
-        tolerance: of the conjugate gradients, relative, for each sample.
+        tolerance: of the conjugate gradients, relative, for each sample. In the space of states 0.2 keeps what was
+            measured right (docs/fields.md), and 1e-4 costs several times as many gradients.
         iterations: of the conjugate gradients, at most; a sample that needs more is reported in `SamplerState.effort`.
         preconditioner: of the conjugate gradients: "gaussian" takes the covariance that Gaussian data of the space's
             `data_std` would have in the place of C (best where that is a spectrum); a function of residuals

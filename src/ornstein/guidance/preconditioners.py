@@ -10,8 +10,8 @@ that there is:
 On 32² fields of spectrum k⁻³ and of an amplitude that varies with the place, solves to 10⁻⁴ took, without and with it,
 131 and 43 products with C (500 sensors), 137 and 6 (a blur), 172 and 18 (an image by 8 coils and a quarter of its
 frequencies), and with a white G that knows nothing but the variance 132, 8 and 28. Dividing by an estimate of B's
-diagonal made all of them slower; inner solves in the space of states, preconditioned by G, were no shorter; those to a
-tenth cost the least in all, where a product with C is worth 25 of B.
+diagonal made all of them slower; those to a tenth cost the least in all, where a product with C is worth 25 of B.
+Where `Inner` is the way and no values are asked for, the solve is one in the space of states: see within_states.py.
 
 Determinants: log det S = log det B + log det B⁻¹S, of which the second is small; see krylov.log_determinant.
 """

@@ -6,7 +6,8 @@ With r = y − A m and S = 1 + A C Aᵀ, a solve finds
 
 S is formed where that is cheap: once for all samples where C has a root and is theirs together, a product with C for
 each measured number where these are few. Elsewhere S⁻¹ is applied by conjugate gradients, a product an iteration, and
-log det S is estimated (krylov.py), preconditioned by a covariance that costs nothing (preconditioners.py).
+log det S is estimated (krylov.py), preconditioned by a covariance that costs nothing (preconditioners.py). Where there
+are many numbers and the belief alone counts, C Aᵀ S⁻¹ r is found in the space of states (within_states.py).
 
 How far the estimate is exact: on 32² fields of spectrum k⁻³ whose covariance is known by its products alone, with 4
 probes and a space that knows the spectrum, log E is off by less than 0.01 nats where the spectrum is the whole truth.
@@ -55,7 +56,8 @@ class Limits:
 
     Attributes:
         direct: the largest number of measured values for which S is formed, where C costs gradients.
-        tolerance: of the conjugate gradients: |r − S u| ≤ tolerance |r|, for each sample.
+        tolerance: of the conjugate gradients, for each sample: |r − S u| ≤ tolerance |r|, or of the estimated error of
+            the move, |A e| ≤ tolerance |r|, in the space of states.
         iterations: of the conjugate gradients, at most.
         preconditioner: "gaussian", None, or a function.
         probes: of the estimate of log det S where S is not formed.

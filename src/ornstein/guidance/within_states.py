@@ -13,8 +13,8 @@ preconditioner (1 + G N)⁻¹ = K G⁻¹, with
 
     K = (G⁻¹ + N)⁻¹ ≈ a few conjugate gradients, preconditioned by (G⁻¹ + n)⁻¹ with n = tr N / d
 
-which is diagonal where G is. Each of these is one product with N, and there are `INNER` for each product with C, so that
-they never cost more than the network's gradients.
+which is diagonal where G is. Each of these is one product with N, and there are at most `INNER` for each product with
+C, so that they stay cheap beside the network's gradients.
 
 A solve has ended where |A K G⁻¹ s| ≤ tolerance |r|: what the estimated error of the move changes of what was measured.
 That error is added in the end. On two fields of 24² seen by 8 coils at a quarter of the frequencies, σ/α from 0.05 to

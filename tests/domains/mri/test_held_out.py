@@ -77,6 +77,7 @@ def is_one(values: Tensor) -> None:
     assert abs(values.mean() - 1) < 4 * values.std() / len(values) ** 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lines", [True, False])
 def test_the_posterior_of_a_gaussian_world_has_both_at_one(lines: bool) -> None:
     right, strange = drawn(lines), drawn(lines, prior=0.2)
@@ -87,12 +88,3 @@ def test_the_posterior_of_a_gaussian_world_has_both_at_one(lines: bool) -> None:
     rejected(is_one, consistent(strange))
     assert Verdict.of(right).distrust is None
     assert "do not trust the picture" in (Verdict.of(strange).distrust or "")
-    print(
-        held(right).mean(),
-        held(right).std() / 60**0.5,
-        consistent(right).mean(),
-        Verdict.of(strange),
-        Verdict.of(right),
-        Verdict.of(drawn(lines, prior=3.0)),
-        Verdict.of(drawn(lines, shrink=0.5)),
-    )

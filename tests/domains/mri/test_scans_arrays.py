@@ -129,6 +129,19 @@ def test_fastmri_columns_filled_up_with_zeros_are_not_measured(tmp_path: Path) -
     assert not found.notes
 
 
+def test_fastmri_of_another_number_of_columns_than_the_header_says(tmp_path: Path) -> None:
+    path = tmp_path / "cut.h5"
+    write_fastmri(path, UNDER, size=(5, 8), voxel_size=(5.0, 1.5, 0.5))
+    with h5py.File(path, "r+") as file:
+        del file["kspace"]
+        file["kspace"] = UNDER[:, :, 1:9].swapaxes(-1, -2)
+    scan = open_scan(path)
+    assert np.array_equal(scan.slice(0).kspace, UNDER[0, :, 1:9])
+    assert scan.size == (4, 8)  # the same field of view in larger voxels
+    assert scan.voxel_size == pytest.approx((5.0, 1.5 * H / 8, 0.5))
+    assert "k-space of 16 by 10, the file has 16 by 8" in scan.notes[1]
+
+
 def test_nothing_about_the_patient_is_read(tmp_path: Path) -> None:
     path = written("fastmri", tmp_path)
     with h5py.File(path, "r+") as file:

@@ -122,6 +122,16 @@ def test_a_slice_of_nii_is_read_alone(tmp_path: Path) -> None:
         scan.slice(3)
 
 
+@pytest.mark.parametrize("turn", [np.eye(3), np.array([[1, 0, 0], [0, 0, 1], [0, 1, 0]])])
+def test_a_single_slice_has_the_plane_that_it_has(turn: np.ndarray, tmp_path: Path) -> None:
+    affine = np.eye(4)
+    affine[:3, :3] = turn
+    for values in (volume()[:, :, :1], volume()[:, :, 0]):
+        scan = open_scan(saved(tmp_path, values, affine=affine), **WHOLE, phase=0)
+        assert scan.shape == (1, 8, 18, 16)
+        assert np.array_equal(scan.volume([scan.truth(0).real])[..., 0], volume()[:, :, 0])  # type: ignore[union-attr]
+
+
 def test_volumes_of_a_series(tmp_path: Path) -> None:
     values = np.stack([volume(0), volume(1)], -1)
     path = saved(tmp_path, values)
@@ -154,7 +164,9 @@ def test_files_that_are_wrong(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="all voxels are 0"):
         open_scan(saved(tmp_path, 0 * volume())).slice(0)
     with pytest.raises(InputError, match="expected a volume of three axes"):
-        open_scan(saved(tmp_path, volume()[0]))
+        open_scan(saved(tmp_path, volume()[0, 0]))
+    with pytest.raises(InputError, match="not of the plane that was asked for"):
+        open_scan(saved(tmp_path, volume()[0]), plane="sagittal").slice(0)
     flat, data = tmp_path / "flat.nii", bytearray(saved(tmp_path, volume(), "flat.nii").read_bytes())
     data[312:328] = bytes(16)  # the third row of the affine
     flat.write_bytes(data)

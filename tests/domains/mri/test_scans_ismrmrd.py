@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ornstein.domains.mri.scans import header
-from ornstein.domains.mri.scans.acquisitions import HEAD
+from ornstein.domains.mri.scans.acquisitions import HEAD, Acquisitions
 from ornstein.domains.mri.scans.geometry import centred
 from ornstein.domains.mri.scans.opened import open_scan
 from ornstein.domains.mri.scans.written import write_ismrmrd
@@ -224,6 +224,28 @@ def test_slices_that_are_not_evenly_spaced_are_said_to_be(tmp_path: Path) -> Non
     scan = open_scan(saved(tmp_path / "a.h5", lines, plain()))
     assert any("not evenly spaced" in note for note in scan.notes)
     assert scan.voxel_size == (2.0, 2.0, 2.0)
+
+
+def test_slices_that_were_counted_in_time_are_put_in_order(tmp_path: Path) -> None:
+    place = {"read_dir": (1, 0, 0), "phase_dir": (0, 1, 0), "slice_dir": (0, 0, 1)}
+    lines = [line for k, z in enumerate((0, 6, 3)) for line in each(UNDER[k], slice=k, position=(0, 0, z), **place)]
+    scan = open_scan(saved(tmp_path / "a.h5", lines, plain()))
+    assert "slices are in the order of their positions, not of their counter" in scan.notes
+    assert np.array_equal(scan.slice(1).kspace, UNDER[2])
+    assert scan.voxel_size == (3.0, 2.0, 2.0)
+    assert np.allclose(scan.affine @ [4, 5, 0, 1], [0, 0, 0, 1])
+
+
+def test_only_the_lines_of_a_slice_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_ismrmrd(tmp_path / "a.h5", UNDER)
+    scan = open_scan(tmp_path / "a.h5")
+    numbers: list[int] = []
+    samples = Acquisitions.samples
+    monkeypatch.setattr(
+        Acquisitions, "samples", lambda self, k: numbers.append(int(self.numbers[k])) or samples(self, k)
+    )
+    scan.slice(1)
+    assert numbers == list(range(6, 12))
 
 
 # What is wrong is named -------------------------------------------------------------------------------

@@ -112,10 +112,10 @@ class Mri(Task):
         return drawn.read(folder, manifest)
 
     def evaluate(self, samples: Samples) -> list[Metric]:
-        return metrics.evaluate(samples)
+        return metrics.evaluate(drawn.in_view(samples))
 
     def judge_few(self, samples: Samples) -> list[Metric]:
-        return metrics.judge_few(samples)
+        return metrics.judge_few(drawn.in_view(samples))
 
     def judged_on(self, metadata: Mapping[str, Any]) -> Sequence[tuple[MriRequest, int]]:
         """The slices of test subjects that ship, from a quarter and an eighth of their k-space."""

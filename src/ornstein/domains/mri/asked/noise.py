@@ -1,12 +1,10 @@
-"""The noise of a scan: how strong it is and how coils share it, from whoever says it, else from k-space itself.
+"""The noise of a scan, from whoever says it, else from k-space itself: see coils/noise.py.
 
-The covariance of the coils is Ψ = E[n nᴴ]/2. Coils are made independent, and their noise alike, by W = σ̄ L⁻¹ with
-L Lᴴ = Ψ and σ̄² = tr Ψ/coils, which keeps the units of the file.
+Coils are made independent, and their noise alike, by σ W with W Ψ Wᴴ = 1 and σ² = tr Ψ/coils, which keeps the units of
+the file.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from math import log
 
 import numpy as np
 import torch
@@ -16,53 +14,13 @@ from torch import Tensor
 from .... import arrays
 from ....errors import InputError
 from ....files import GB
+from ..coils.noise import Noise, of_middle, of_rim, of_scan, stated, whitener
 from ..scans.base import Measured, Scan
-from ..trajectories.masks import whole_lines
+from ..trajectories.masks import middle_of, whole_lines
 from .flags import MriRequest
 
-RIM = 0.8
-"""Share of the cropped-away part of the readout, from its outer end, that is taken for noise alone."""
-EDGE = 0.06
-"""Share of the readout at either end of k-space where there is little else than noise."""
-
-
-@dataclass(frozen=True, eq=False)
-class Noise:
-    """Of all coils.
-
-    Attributes:
-        std: of the real part, and of the imaginary part each, once coils are independent, in the units of the file.
-        mixing: W, (coils, coils), that makes them so.
-        source: where it is known from, in words.
-    """
-
-    std: float
-    mixing: Complex[Tensor, "coils coils"]
-    source: str
-
-    @classmethod
-    def of(cls, covariance: Complex[Tensor, "coils coils"], source: str) -> "Noise":
-        """Of a covariance Ψ.
-
-        Args:
-            covariance: of the real parts, in the squared units of the file.
-            source: where it is known from, in words.
-        """
-        psi = covariance.to(torch.complex128)
-        std = float(psi.diagonal().real.mean().sqrt())
-        if not std > 0:
-            raise InputError(f"the noise is 0 ({source}), expected some: say how strong it is by --sigma")
-        psi = psi + 1e-6 * std**2 * torch.eye(len(psi))
-        mixing = std * torch.linalg.inv(torch.linalg.cholesky(psi))
-        return cls(std, mixing.to(torch.complex64), source)
-
-    def white(self, field: Complex[Tensor, "coils h w"]) -> Complex[Tensor, "coils h w"]:
-        """K-space, or maps, of independent coils.
-
-        Args:
-            field: of the coils of the file.
-        """
-        return torch.einsum("dc,chw->dhw", self.mixing, field)
+RIM = 8
+"""Columns on either side that an oversampled readout must have beside the image to tell the noise from."""
 
 
 def noise_of(asked: MriRequest, scan: Scan) -> Noise:
@@ -71,17 +29,41 @@ def noise_of(asked: MriRequest, scan: Scan) -> Noise:
     Args:
         asked: the request, which may say it.
         scan: which may.
+
+    InputError where it cannot be told.
     """
     coils = scan.shape[1]
     if asked.sigma is not None:
-        return Noise.of(asked.sigma**2 * torch.eye(coils), "--sigma")
+        return stated(asked.sigma, coils)
     if asked.noise is not None:
-        return Noise.of(_covariance(_alone(asked, coils)), "a scan of noise (--noise)")
+        return of_scan(_alone(asked, coils))
     if scan.noise is not None:
-        return Noise.of(_covariance(torch.from_numpy(np.ascontiguousarray(scan.noise))), "the file's scan of noise")
+        return of_scan(torch.from_numpy(np.ascontiguousarray(scan.noise)))
     if scan.noise_std is not None:
-        return Noise.of(scan.noise_std**2 * torch.eye(coils), "the file")
-    return _estimated(scan)
+        return stated(scan.noise_std, coils)
+    measured = next(found for found in _outwards(scan) if not found.air)
+    try:
+        return _estimated(scan, torch.from_numpy(measured.kspace), torch.from_numpy(measured.mask))
+    except InputError as error:
+        raise InputError(f"{scan.path}: slice {measured.number}: {error} (--sigma, --noise)") from None
+
+
+def mixing(noise: Noise) -> Complex[Tensor, "coils coils"]:
+    """What makes coils independent, in the units of the file.
+
+    Args:
+        noise: of a scan.
+    """
+    return noise.std * whitener(noise.covariance)
+
+
+def _estimated(scan: Scan, kspace: Complex[Tensor, "coils h w"], mask: Tensor) -> Noise:
+    """From the rim of an oversampled readout, where there is only air; else from the middle."""
+    readout = scan.size[1]
+    if whole_lines(mask) == 0 and scan.shape[3] - readout >= 2 * RIM:
+        return of_rim(kspace[:, mask.all(1)], readout)
+    rows, columns = middle_of(mask)
+    return of_middle(kspace[:, rows, columns])
 
 
 def _alone(asked: MriRequest, coils: int) -> Complex[Tensor, "coils samples"]:
@@ -94,41 +76,11 @@ def _alone(asked: MriRequest, coils: int) -> Complex[Tensor, "coils samples"]:
         raise InputError(
             f"--noise {asked.noise}: 'noise' has the shape {found.shape}, expected finite numbers ({coils}, samples)"
         )
-    return torch.from_numpy(found)
+    return torch.from_numpy(found.astype(np.complex64))
 
 
-def _covariance(noise: Complex[Tensor, "coils samples"]) -> Complex[Tensor, "coils coils"]:
-    if noise.shape[1] < 4 * len(noise):
-        raise InputError(
-            f"a scan of noise has {noise.shape[1]} samples of {len(noise)} coils, expected four times more"
-        )
-    noise = noise.to(torch.complex128)
-    return noise @ noise.mH / (2 * noise.shape[1])
-
-
-def _estimated(scan: Scan) -> Noise:
-    """From the rim of an oversampled readout, where there is only air; else from the ends of k-space."""
-    middle = len(scan) // 2
-    measured = next(found for found in _outwards(scan, middle) if not found.air)
-    kspace, mask = torch.from_numpy(measured.kspace), torch.from_numpy(measured.mask)
-    w, readout = scan.shape[3], scan.size[1]
-    rim = int(RIM * (w - readout) / 2)
-    if whole_lines(mask) == 0 and rim >= 4:
-        lines = kspace[:, mask.all(1)]
-        images = torch.fft.fftshift(torch.fft.ifft(torch.fft.ifftshift(lines, -1), norm="ortho"), -1)
-        air = torch.cat([images[..., :rim], images[..., -rim:]], -1).flatten(1)
-        return Noise.of(_covariance(air), "the rim of the oversampled readout")
-    edge = torch.zeros_like(mask)
-    edge[:, : max(1, int(EDGE * w))] = edge[:, -max(1, int(EDGE * w)) :] = True
-    seen = kspace[:, mask & edge]
-    if seen.shape[1] < 64:
-        raise InputError(f"{scan.path}: too little is measured to estimate the noise from: say it by --sigma")
-    variance = seen.abs().square().median(1).values.double() / (2 * log(2))  # |n|² is exponential, of mean 2 σ²
-    return Noise.of(torch.diag(variance), "the ends of k-space")
-
-
-def _outwards(scan: Scan, middle: int) -> Iterator[Measured]:
+def _outwards(scan: Scan) -> Iterator[Measured]:
     """Slices from the middle outwards."""
-    for number in sorted(range(len(scan)), key=lambda number: abs(number - middle)):
+    for number in sorted(range(len(scan)), key=lambda number: abs(number - len(scan) // 2)):
         yield scan.slice(number)
     raise InputError(f"{scan.path}: all slices are 0, expected k-space")

@@ -11,7 +11,6 @@ from ....files import GB
 from ..scans.bart import Mapped
 from ..scans.base import Scan
 from ..scans.opened import open_scan
-from ..scans.retrospective import Retrospective, undersampled
 from .flags import MriRequest
 
 _READERS = ("readout", "repetition", "plane")
@@ -26,11 +25,12 @@ def opened(asked: MriRequest) -> Scan:
     """
     assert asked.kspace is not None
     said = {name: getattr(asked, name) for name in _READERS if getattr(asked, name) is not None}
-    how = Retrospective(**asked.retrospective, seed=asked.choice)
-    if asked.is_image:
-        return open_scan(asked.kspace, retrospective=how, **said)
-    scan = open_scan(asked.kspace, **said)
-    return undersampled(scan, how) if asked.acceleration is not None or asked.partial is not None else scan
+    later = asked.retrospective
+    if later or asked.is_image:
+        later["seed"] = asked.choice
+    if not asked.is_image and "share" in later:
+        later.setdefault("acceleration", 1.0)  # nothing but what lies beyond is left out
+    return open_scan(asked.kspace, **said, **later)
 
 
 def maps_of(asked: MriRequest, scan: Scan, number: int) -> Complex[np.ndarray, "coils h w"] | None:

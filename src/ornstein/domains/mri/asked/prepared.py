@@ -3,9 +3,9 @@
     k-space of the file → readout without oversampling → coils of independent noise, fewer of them → maps
     → phase and brightness of the middle, put into the maps → lines held out
 
-Coils are made independent by σ̄ L⁻¹ with L Lᴴ the noise's covariance and σ̄² the mean of its diagonal, so that units stay
-those of the file. With φ a brightness s and phase of the low-resolution image, the model's image is x = m φ̄/s, and the
-maps are those of x: a state is multiplied by `units` = s φ to be an image in the units of the file.
+Coils are made independent in the units of the file (asked/noise.py). With s and φ the brightness and the phase of the
+low-resolution image m, the model's image is x = m φ̄/s, and the maps are those of x: a state times s φ is an image in
+the units of the file.
 """
 
 from collections import OrderedDict
@@ -19,14 +19,17 @@ from jaxtyping import Bool, Complex, Float
 from torch import Tensor
 
 from ....errors import InputError
+from ..coils.compress import compressed, without_oversampling
 from ..coils.espirit import estimated
-from ..coils.phase import phase_and_scale, window
+from ..coils.extended import extended
+from ..coils.noise import Noise, mixed
+from ..coils.seen import phase_and_scale_of
 from ..scans.base import Measured, Scan
 from ..scans.geometry import cropped, padded
 from ..trajectories.masks import acceleration_of, middle_of, whole_lines
 from .flags import MriRequest
 from .held import held_out
-from .noise import Noise, noise_of
+from .noise import mixing, noise_of
 from .opened import maps_of, opened
 
 KEPT = 2
@@ -131,7 +134,7 @@ class Volume:
             "coils": self.scan.shape[1] if kept is None else min(kept, self.scan.shape[1]),
             "acceleration": round(acceleration_of(mask), 3),
             "sigma": self.noise.std,
-            "sigma from": self.noise.source,
+            "noise": self.noise.note,
             "oriented": self.scan.format in ORIENTED,
         }
 
@@ -142,18 +145,36 @@ class Volume:
         mask, kspace = self._cropped(measured)
         if measured.air:
             return self._nothing(number, kspace, mask)
-        white = self.noise.white(kspace)
+        white = mixed(mixing(self.noise), kspace)
         maps, notes = self._maps(number, white, mask)
-        mixed = _mixing(white, mask, self.asked.coils)
-        white, maps = torch.einsum("dc,chw->dhw", mixed, white), torch.einsum("dc,chw->dhw", mixed, maps)
-        phase, scale = phase_and_scale(_low_image(white, maps))
+        if self.asked.coils is not None and self.asked.coils < len(white):
+            fewer = compressed(white[:, *middle_of(mask)], self.asked.coils)
+            white, maps, notes = mixed(fewer.matrix, white), mixed(fewer.matrix, maps), (*notes, fewer.note)
+        held = held_out(mask, self.asked.hold_out, self.asked.choice, number)
+        phase, scale = self._phase_and_scale(number, white, maps, mask & ~held)
+        return Slice(
+            number=number,
+            kspace=white,
+            maps=maps * phase * scale,
+            mask=mask & ~held,
+            held=held,
+            std=self.noise.std,
+            phase=phase,
+            scale=scale,
+            truth=self._truth(number, phase, scale),
+            notes=(*measured.notes, *notes),
+        )
+
+    def _phase_and_scale(
+        self, number: int, white: Tensor, maps: Tensor, mask: Bool[Tensor, "h w"]
+    ) -> tuple[Complex[Tensor, "h w"], float]:
+        try:
+            phase, scale = phase_and_scale_of(white, maps, mask)
+        except InputError as error:
+            raise InputError(f"{self.scan.path}: slice {number}: {error}") from None
         if not float(scale) > 0:
             raise InputError(f"{self.scan.path}: slice {number}: the middle of k-space is 0, expected a signal there")
-        held = held_out(mask, self.asked.hold_out, self.asked.choice, number)
-        return Slice(
-            number, white, maps * phase * scale, mask & ~held, held, self.noise.std, phase, float(scale),
-            self._truth(number, phase, float(scale)), (*measured.notes, *notes),
-        )  # fmt: skip
+        return phase, float(scale)
 
     def _cropped(self, measured: Measured) -> tuple[Bool[Tensor, "h w"], Complex[Tensor, "coils h w"]]:
         """Mask and k-space, without the oversampling of the readout where every line is whole."""
@@ -161,14 +182,10 @@ class Volume:
         h, w = self.grid
         if (h, w) == tuple(kspace.shape[1:]):
             return mask, kspace
-        if whole_lines(mask) != 0:
-            raise InputError(
-                f"{self.scan.path}: slice {measured.number} is not measured along whole lines of the readout as others "
-                "are, so its oversampling cannot be removed"
-            )
-        images = torch.fft.fftshift(torch.fft.ifft(torch.fft.ifftshift(kspace, -1), norm="ortho"), -1)
-        inner = torch.from_numpy(np.ascontiguousarray(cropped(images.numpy(), (h, w))))
-        lines = torch.fft.fftshift(torch.fft.fft(torch.fft.ifftshift(inner, -1), norm="ortho"), -1)
+        try:
+            lines = without_oversampling(kspace, mask, w)
+        except InputError as error:
+            raise InputError(f"{self.scan.path}: slice {measured.number}: {error}, but other slices were") from None
         return mask[:, :1].expand(h, w), lines * mask[:, :1]
 
     def _maps(
@@ -178,14 +195,14 @@ class Volume:
         given = maps_of(self.asked, self.scan, number)
         if given is not None:
             maps = torch.from_numpy(np.ascontiguousarray(cropped(given, self.grid)))
-            return self.noise.white(maps), ()
+            return mixed(mixing(self.noise), maps), ()
         if len(white) == 1:
             return torch.ones_like(white), ("one coil: its map is taken for 1 everywhere",)
         rows, columns = middle_of(mask)
         if self.asked.calibration is not None:
             rows, columns = (_inner(side, self.asked.calibration) for side in (rows, columns))
         found = estimated(white[:, rows, columns], self.grid)
-        return found.maps, tuple(found.notes)
+        return extended(found.maps), tuple(found.notes)
 
     def _truth(self, number: int, phase: Tensor, scale: float) -> Float[Tensor, "2 h w"] | None:
         """As a state of the model, 0 outside of what is written."""
@@ -213,25 +230,6 @@ def _inner(side: slice, most: int) -> slice:
     middle = (side.start + side.stop) // 2
     start = max(side.start, middle - most // 2)
     return slice(start, min(side.stop, start + most))
-
-
-def _low_image(white: Complex[Tensor, "coils h w"], maps: Complex[Tensor, "coils h w"]) -> Complex[Tensor, "h w"]:
-    """The low-resolution image that all coils see: their images, each by its map, over the sum of the maps' squares."""
-    shape = (white.shape[1], white.shape[2])
-    waves = torch.fft.ifftshift(white * window(shape), (-2, -1))
-    images = torch.fft.fftshift(torch.fft.ifft2(waves, norm="ortho"), (-2, -1))
-    power = maps.abs().square().sum(0)
-    seen = (maps.conj() * images).sum(0)
-    return torch.where(power > 1e-6 * power.max(), seen / power.clamp(min=1e-30), 0.0)
-
-
-def _mixing(white: Complex[Tensor, "coils h w"], mask: Bool[Tensor, "h w"], most: int | None) -> Tensor:
-    """What mixes coils into as many as are wanted: those of the most energy in the middle; orthonormal rows."""
-    coils = len(white)
-    if most is None or most >= coils:
-        return torch.eye(coils, dtype=white.dtype)
-    rows, columns = middle_of(mask)
-    return torch.linalg.svd(white[:, rows, columns].flatten(1), full_matrices=False).U[:, :most].mH
 
 
 # One volume at a time ---------------------------------------------------------------------------------

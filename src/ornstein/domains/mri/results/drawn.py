@@ -12,10 +12,9 @@ from ....denoisers.base import Condition
 from ....states import State
 from ....tasks.figures import Figure
 from ....tasks.samples import Samples, native
-from ..coils.phase import restored
 from . import pictures
 from .places import Places
-from .store import FRAME, SAMPLES, SHOWN, ReconStore, _frame_of, _named, _spread
+from .store import FRAME, SAMPLES, SHOWN, ReconStore, frame_of, images_of, named, spread
 from .volumes import Frame
 
 
@@ -41,7 +40,7 @@ def figures(samples: Samples) -> list[Figure]:
     """
     places = Places.of(range(samples.first, samples.first + len(samples)), samples.settings)
     frame = places.frame(samples.settings, (int(samples.x.shape[-2]), int(samples.x.shape[-1])))
-    chosen = _spread(len(places.slices), SHOWN)
+    chosen = spread(len(places.slices), SHOWN)
     rows = [_row(samples, places, frame, number) for index, number in enumerate(places) if index in chosen]
     verdict = [note for note in samples.notes if "χ²" in note]
     return [pictures.sheet(rows, frame, verdict)]
@@ -52,15 +51,10 @@ def _row(samples: Samples, places: Places, frame: Frame, number: int) -> picture
     inside = slice(numbers.start - samples.first, numbers.stop - samples.first)
     x = samples.x[inside].detach().cpu()
     about = {name: value[inside.start].detach().cpu() for name, value in samples.condition.items()}
-    phase, scale = _frame_of(about, x)
+    phase, scale = frame_of(about, x)
     truth = about.get("truth")
-    shown = None if truth is None else _magnitude(truth, phase, scale, frame)
-    return pictures.Row(_named(samples, number), _magnitude(x, phase, scale, frame), shown)
-
-
-def _magnitude(x: Tensor, phase: Tensor, scale: Tensor, frame: Frame) -> np.ndarray:
-    """In the units of the scan."""
-    return np.abs(frame.in_view(restored(x, phase, scale).numpy()))
+    shown = None if truth is None else np.abs(images_of(truth, phase, scale, frame))
+    return pictures.Row(named(samples, number), np.abs(images_of(x, phase, scale, frame)), shown)
 
 
 def in_view(samples: Samples) -> Samples:

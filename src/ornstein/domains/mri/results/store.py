@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Complex, Float
 from torch import Tensor
 
 from .... import arrays
@@ -30,7 +31,6 @@ from ....tasks.members import MemberStore
 from ....tasks.samples import Samples
 from ..asked.flags import MriRequest
 from ..asked.prepared import volume
-from ..coils.phase import restored
 from . import pictures, volumes
 from .held_out import Agreement, Verdict, agreement
 from .places import Places
@@ -89,12 +89,12 @@ class ReconStore(MemberStore):
         frame = places.frame(samples.settings, (h, w))
         files = self._begun(frame, len(places.members))
         checking, shown, judged = _Checking(samples.settings), [], {}
-        chosen = _spread(len(places.slices), SHOWN)
+        chosen = spread(len(places.slices), SHOWN)
         for index, number in enumerate(places):
             x, about = self._slice(places.of_slice(number), index)
-            phase, scale = _frame_of(about, x)
-            images = frame.in_view(restored(x, phase, scale).numpy().astype(np.complex64))
-            truth = _image(about.get("truth"), phase, scale, frame)
+            phase, scale = frame_of(about, x)
+            images = images_of(x, phase, scale, frame)
+            truth = images_of(about["truth"], phase, scale, frame) if "truth" in about else None
             self._put(files, index, places, places.of_slice(number), images)
             files["frame"].put(index, frame.in_view((phase * scale).numpy()))
             if truth is not None:
@@ -104,7 +104,7 @@ class ReconStore(MemberStore):
             judged[number] = checking(number, x)
             if index in chosen:
                 shown.append(
-                    pictures.Row(_named(samples, number), np.abs(images), None if truth is None else abs(truth))
+                    pictures.Row(named(samples, number), np.abs(images), None if truth is None else abs(truth))
                 )
         for name, file in files.items():
             file.finish(compress=name != "samples")
@@ -190,15 +190,24 @@ def _size(path: Path) -> tuple[int, int]:
     return int(image.shape[1]), int(image.shape[0])
 
 
-def _frame_of(about: Mapping[str, Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
+def frame_of(about: Mapping[str, Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
     """Phase and scale of a slice; 1 where nobody says them."""
     phase = about.get("phase", torch.ones(x.shape[-2:], dtype=torch.complex64))
     return phase, about.get("scale", torch.ones(())).to(x)
 
 
-def _image(state: Tensor | None, phase: Tensor, scale: Tensor, frame: Frame) -> np.ndarray | None:
-    """A state in the units of the scan."""
-    return None if state is None else frame.in_view(restored(state, phase, scale).numpy().astype(np.complex64))
+def images_of(
+    x: Float[Tensor, "*batch 2 h w"], phase: Complex[Tensor, "h w"], scale: Float[Tensor, ""], frame: Frame
+) -> Complex[np.ndarray, "*batch p q"]:
+    """States of a slice as images in the units of the scan, without what lies outside of the field of view.
+
+    Args:
+        x: states of the model.
+        phase, scale: of the slice.
+        frame: of the volume.
+    """
+    images = torch.complex(x[..., 0, :, :], x[..., 1, :, :]) * (phase * scale)
+    return frame.in_view(images.numpy().astype(np.complex64))
 
 
 def _parted(units: Tensor) -> tuple[Tensor, Tensor]:
@@ -281,10 +290,10 @@ def _number(samples: Samples, index: int) -> int:
     return index if scan is None else range(*scan["slices"])[index]
 
 
-def _named(samples: Samples, index: int) -> str:
+def named(samples: Samples, index: int) -> str:
     return f"slice {_number(samples, index)}" if "scan" in samples.settings else "samples of the model"
 
 
-def _spread(count: int, most: int) -> set[int]:
+def spread(count: int, most: int) -> set[int]:
     """Some of so many, spread evenly, the middle one among them."""
     return set(range(count)) if count <= most else {int((2 * k + 1) * count / (2 * most)) for k in range(most)}

@@ -57,7 +57,8 @@ class Frame:
         right = len(record["size"]) == 2 and sorted(record["axes"]) == [0, 1, 2] and len(record["slices"]) == 3
         if not right or affine.shape != (4, 4) or not np.isfinite(affine).all():
             raise InputError(f"{where}: size, axes, slices or affine are not those of a volume")
-        slices = len(range(*record["slices"][:2], max(1, record["slices"][2])))
+        start, stop, step = record["slices"]
+        slices = len(range(start, stop, max(1, step)))
         rows = tuple(map(tuple, affine.tolist()))
         h, w = record["size"]
         a, b, c = record["axes"]
@@ -193,7 +194,7 @@ def read(path: Path, frame: Frame, index: int) -> np.ndarray:
             raise InputError(f"{path}: has the shape {image.shape}, expected {frame.shape}")
         place: list[Any] = [slice(None)] * len(image.shape)
         place[frame.axes.index(0)] = slice(index, index + 1)
-        return np.ascontiguousarray(_slice_of(np.asarray(image.dataobj[tuple(place)]), frame, 0))
+        return np.array(_slice_of(np.asarray(image.dataobj[tuple(place)]), frame, 0), order="C")
     except (ImageFileError, OSError, EOFError, ValueError) as error:
         if isinstance(error, InputError):
             raise

@@ -14,13 +14,14 @@ and the others are of the fully sampled reconstruction, which is not known where
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Complex, Float
 
-from ....errors import InputError
+from ....errors import InputError, needed_for
 from ....files import write_atomic
 from ....training.fields.stores import Store, damaged
 from . import header, stored
@@ -87,10 +88,16 @@ def _header(found: Store, shape: Shape) -> tuple[header.Encoding | None, tuple[s
         raise InputError(f"{where} holds {type(text).__name__}, expected the text of an XML header")
     encoding = header.encodings(text, where)[0]
     place = "where the patient lay is not in the file: the affine has the voxel size only"
-    x, y, _ = encoding.encoded.matrix
-    if (x, y) != (shape[3], shape[2]):
-        said = f"the header describes k-space of {x} by {y}, the file has {shape[3]} by {shape[2]}"
+    x, y, z = encoding.encoded.matrix
+    said = f"the header describes k-space of {x} by {y}, the file has {shape[3]} by {shape[2]}"
+    if x != shape[3]:
         return None, (f"{said}: voxel size and oversampling of the header are not used",)
+    if y != shape[2]:  # filled up, or cut, to another resolution of the same field of view
+        encoded = replace(encoding.encoded, matrix=(x, shape[2], z))
+        return replace(encoding, encoded=encoded, lines=None), (
+            place,
+            f"{said}: the field of view is taken as the same",
+        )
     return encoding, (place,)
 
 
@@ -141,7 +148,8 @@ def write_fastmri(
         voxel_size: mm, along the slices, H, W.
         acquisition: name of the sequence, such as "AXT2".
     """
-    import h5py
+    with needed_for(f"{path}: writing HDF5", "mri"):
+        import h5py
 
     h, w = kspace.shape[-2:]
     rows, columns = size or (h, w)

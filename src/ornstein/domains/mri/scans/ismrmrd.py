@@ -121,13 +121,14 @@ def _slices(
     path: Path, grid: Grid, calibration: Grid | None, how: header.Encoding, measured: dict[str, Any], notes: list[str]
 ) -> Scan:
     """Slices that were measured one by one."""
-    numbers = np.unique(grid.lines.counter("slice"))
+    numbers, moved = _in_order(grid.lines)
     parts = [grid.of(grid.lines.counter("slice") == number) for number in numbers]
     for number, one in zip(numbers, parts, strict=True):
         one.require_once(f"slice {number}")
     _, h, w = grid.shape
     rows, columns = how.size(h, w)
     affine, oriented, said = _affine(parts, how, (columns, rows, len(parts)))
+    notes += moved
     if calibration is not None:
         measured |= {"calibration": _calibrating(calibration, numbers)}
         notes.append(f"{len(calibration.lines)} calibration lines are used for coil maps only")
@@ -192,7 +193,7 @@ def _off_grid(
     w, h, z = how.encoded.matrix
     if z > 1:
         raise InputError(f"{path}: a {how.trajectory} trajectory in three dimensions, expected slices")
-    numbers = np.unique(lines.counter("slice"))
+    numbers, moved = _in_order(lines)
     rows, columns = how.size(h, w)
     each = [lines[lines.counter("slice") == number] for number in numbers]
 
@@ -217,12 +218,30 @@ def _off_grid(
         phase_encodes=rows,
         trajectory=trajectory,
         oriented=oriented,
-        notes=(*notes, f"{how.trajectory} trajectory", *said),
+        notes=(*notes, f"{how.trajectory} trajectory", *moved, *said),
         **measured,
     )
 
 
 # Where it lies ----------------------------------------------------------------------------------------
+
+
+def _in_order(lines: Acquisitions) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Counters of the slices from one side to the other; they may have been counted in the order of time."""
+    numbers, first = np.unique(lines.counter("slice"), return_index=True)
+    heads = lines.heads[first]
+    along = heads["position"].astype(np.float64) @ heads["slice_dir"][0].astype(np.float64)
+    order = np.argsort(along, kind="stable")
+    if _even(along[:, None]) or not _even(along[order][:, None]):
+        return numbers, ()
+    return numbers[order], ("slices are in the order of their positions, not of their counter",)
+
+
+def _even(places: np.ndarray) -> bool:
+    """Whether positions (n, dims) follow one another at equal distances that are not 0."""
+    steps = np.diff(places, axis=0)
+    size = np.linalg.norm(steps.mean(0)) if len(steps) else 0.0
+    return bool(size > 0 and np.allclose(steps, steps.mean(0), atol=0.05 * size))
 
 
 def _affine(
@@ -237,10 +256,10 @@ def _affine(
     positions = np.stack([head["position"] for head in heads]).astype(np.float64)
     notes: tuple[str, ...] = ()
     if len(slices) > 1:
-        steps = np.diff(positions, axis=0)
-        size = float(np.linalg.norm(steps.mean(0)))
-        if size > 0 and np.allclose(steps, steps.mean(0), atol=0.05 * size):
-            directions[:, 2], voxel[2] = steps.mean(0) / size, size
+        step = np.diff(positions, axis=0).mean(0)
+        if _even(positions):
+            voxel[2] = np.linalg.norm(step)
+            directions[:, 2] = step / voxel[2]
         else:
             notes = ("slices are not evenly spaced: the affine has the first one's position and their thickness",)
     middle = positions[0] + directions[:, 2] * voxel[2] * (shape[2] // 2 if len(slices) > 1 else 0)

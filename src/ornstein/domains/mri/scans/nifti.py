@@ -40,7 +40,7 @@ def open_nifti(
     path: Path,
     *,
     retrospective: Retrospective | None = None,
-    plane: str = "axial",
+    plane: str | None = None,
     volume: int | None = None,
     mask: Bool[np.ndarray, "h w"] | None = None,
     maps: Complex[np.ndarray, "coils h w"] | None = None,
@@ -50,7 +50,7 @@ def open_nifti(
     Args:
         path: of the file.
         retrospective: how it is undersampled; None: as its defaults are.
-        plane: of the slices: "axial", "coronal" or "sagittal".
+        plane: of the slices: "axial", "coronal" or "sagittal"; None: axial, but of a single slice the one that it has.
         volume: of an array of four axes, which index of the last.
         mask: of what is measured in all slices, instead of one that is drawn for each; of even sizes.
         maps: of coils, instead of simulated ones; of even sizes.
@@ -60,12 +60,13 @@ def open_nifti(
             mask or maps of another size; a voxel that is not finite, when its slice is read.
     """
     how = retrospective or Retrospective()
-    if plane not in PLANES:
+    if plane is not None and plane not in PLANES:
         raise InputError(f"{path}: plane is {plane!r}, expected {', '.join(PLANES)}")
     image = _opened(path)
     affine, index = _affine(image, path), _volume(image.shape, volume, path)
-    order = _order(affine, plane, path)  # axes of the array that slices, H and W are
-    slices, h, w = (image.shape[axis] for axis in order)
+    shape = (*image.shape, 1)[:3]
+    order = _order(affine, plane, shape)  # axes of the array that slices, H and W are
+    slices, h, w = (shape[axis] for axis in order)
     even = (h + h % 2, w + w % 2)
     read_image = _reader(image, path, order, index)
     coils = _fitting(maps, "maps", even, path) if maps is not None else how.maps(even)
@@ -124,7 +125,7 @@ def _damaged(path: Path) -> Iterator[None]:
 
 def _opened(path: Path) -> Any:
     """The image, none of whose numbers are read."""
-    with needed_for("NIfTI", "fields"):
+    with needed_for("NIfTI", "mri"):
         import nibabel
     with _damaged(path):
         _require_near(path)
@@ -167,7 +168,7 @@ def _affine(image: Any, path: Path) -> np.ndarray:
 
 def _volume(shape: tuple[int, ...], volume: int | None, path: Path) -> tuple[int, ...]:
     """Behind the three axes of space, the index of the volume."""
-    if len(shape) < 3 or min(shape) < 1 or min(shape[:3]) < 1 or (len(shape) > 4 and prod(shape[4:]) > 1):
+    if len(shape) < 2 or min(shape) < 1 or prod(shape[4:]) > 1:
         raise InputError(f"{path}: has the shape {shape}, expected a volume of three axes")
     volumes = shape[3] if len(shape) > 3 else 1
     if volume is None and volumes > 1:
@@ -177,12 +178,14 @@ def _volume(shape: tuple[int, ...], volume: int | None, path: Path) -> tuple[int
     return (volume or 0, *[0] * (len(shape) - 4)) if len(shape) > 3 else ()
 
 
-def _order(affine: np.ndarray, plane: str, path: Path) -> tuple[int, int, int]:
+def _order(affine: np.ndarray, plane: str | None, shape: tuple[int, ...]) -> tuple[int, int, int]:
     """The axes of the array that slices, H and W lie along."""
     from nibabel.orientations import io_orientation
 
     nearest = [int(direction) for direction in io_orientation(affine)[:, 0]]
-    slices, h, w = (nearest.index(direction) for direction in PLANES[plane])
+    single = nearest[shape.index(1)] if shape.count(1) == 1 else PLANES["axial"][0]
+    directions = PLANES[plane] if plane else next(one for one in PLANES.values() if one[0] == single)
+    slices, h, w = (nearest.index(direction) for direction in directions)
     return slices, h, w
 
 
@@ -198,9 +201,11 @@ def _reader(
             return np.asanyarray(image.dataobj)
 
     def read(number: int) -> np.ndarray:
-        key = tuple(number if axis == order[0] else slice(None) for axis in range(3)) + index
+        key = (tuple(number if axis == order[0] else slice(None) for axis in range(3)) + index)[: len(image.shape)]
         with _damaged(path):
             plane = np.asarray(unpacked()[key] if packed else image.dataobj[key])
+        if plane.ndim != 2:
+            raise InputError(f"{path}: has the shape {image.shape}, not of the plane that was asked for")
         return stored.finite(plane if order[1] < order[2] else plane.T, f"{path}: slice {number}")
 
     return read

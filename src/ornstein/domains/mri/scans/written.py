@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Complex, Float
 
-from ....errors import InputError
+from ....errors import InputError, needed_for
 from ....files import write_atomic
 from . import header
 from .acquisitions import HEAD, NOISE
@@ -35,7 +35,8 @@ def write_ismrmrd(
         voxel_size: mm, along the slices, H, W.
         affine: instead of the voxel size, of the array (W, H, slices) of images of `size`, RAS, without shear.
     """
-    import h5py
+    with needed_for(f"{path}: writing HDF5", "mri"):
+        import h5py
 
     slices, coils, h, w = kspace.shape
     p, q = size or (h, w)
