@@ -178,5 +178,16 @@ def test_slices_of_which_samples_are_missing_are_left_out() -> None:
         metrics.evaluate(drawn(1, 3))
 
 
+def test_slices_of_air_do_not_count() -> None:
+    whole, last = drawn(0, 12), drawn(4, 8)
+    for name in ("truth", "scale"):
+        whole.condition[name][:4] = 0  # type: ignore[index]
+    np.testing.assert_equal(
+        [vars(one) for one in metrics.evaluate(whole)], [vars(one) for one in metrics.evaluate(last)]
+    )
+    whole.condition["truth"][:] = 0  # type: ignore[index]
+    assert metrics.evaluate(whole) == []
+
+
 def test_without_a_truth_there_is_nothing_to_hold_them_against() -> None:
     assert metrics.evaluate(Samples(torch.zeros(4, 2, 16, 16))) == []

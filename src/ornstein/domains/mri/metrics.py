@@ -66,7 +66,7 @@ def judge_few(samples: Samples) -> list[Metric]:
 def reconstructed(
     samples: Samples,
 ) -> tuple[Magnitudes, Float[np.ndarray, "slices members h w"], Bool[np.ndarray, "slices h w"]] | None:
-    """Truths, members and brains of the slices of which all samples are there; None without a truth.
+    """Truths, members and brains of the slices of which all samples are there; None without a truth that is not 0.
 
     Sample number k is member k % each of slice k // each. What is known of a slice stands at each of its samples in
     the condition: `truth` in units of the state, `brain` if it is known, `scale` by which states are multiplied.
@@ -83,7 +83,8 @@ def reconstructed(
     truths = magnitude(condition["truth"][rows[:, 0]]) * scale
     members = magnitude(samples.x[rows]) * scale[:, None]
     masks = condition["brain"][rows[:, 0]].bool().cpu().numpy() if "brain" in condition else brains(truths)
-    return truths, members, masks.reshape(truths.shape)
+    shown = truths.any((1, 2))  # of a slice of air there is nothing to judge
+    return (truths[shown], members[shown], masks.reshape(truths.shape)[shown]) if shown.any() else None
 
 
 def _whole_slices(samples: Samples) -> Tensor:
