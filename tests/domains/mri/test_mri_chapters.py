@@ -15,7 +15,7 @@ from ornstein.spaces import Euclidean
 
 
 def fresh(h: int = 64, w: int = 64) -> NeuralDenoiser:
-    origin = Origin("mri", "mri/test", {}, {"shape": [2, h, w]}, "0")
+    origin = Origin("mri", "mri/test", {}, {"shape": [2, h, w], "slice": [h, w]}, "0")
     torch.manual_seed(0)
     return NeuralDenoiser(network(UNetConfig(8, (1, 2), 1, ())), Traits(Euclidean((2, h, w), data_std=0.3), origin))
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+import ornstein as on
 from ornstein.domains.mri.asked.flags import MriRequest
 from ornstein.domains.mri.asked.held import held_out
 from ornstein.domains.mri.asked.prepared import volume
@@ -67,6 +69,18 @@ def test_a_scan_becomes_volumes_that_are_placed_resumed_and_read_again(tmp_path:
     assert [one["slice"] for one in said["slices"]] == [0, 1, 2]
     assert all(len(one["chi2 data"]) == 2 and one["chi2 held out"] > 0 for one in said["slices"])
     assert not list(out.rglob("scratch"))
+
+
+def test_a_model_of_windows_draws_whole_slices_and_slices_of_other_sizes(tmp_path: Path) -> None:
+    learned = model(SHAPE, window=(16, 16))
+    assert requests.draw(learned, MriRequest(), n=1, steps=2).x.shape == (1, 2, *SHAPE)
+    one = volume(asked(scan(tmp_path / "scan.npz")))
+    drawn = on.sample(learned & on.mri.kspace(one[0]), 1, steps=2)
+    assert drawn.x.shape == (1, 2, *one.grid)
+    for grid in ((16, 16), (40, 24)):  # that of the windows, too
+        assert on.sample(on.mri.on_grid(learned, grid), 1, steps=2).x.shape == (1, 2, *grid)
+    with pytest.raises(InputError, match="of no training"):
+        on.mri.on_grid(replace(learned, traits=replace(learned.traits, origin=None)), (16, 16))
 
 
 @pytest.mark.slow

@@ -41,7 +41,7 @@ def stops(model: NeuralDenoiser, full: bool) -> list[Stop]:
         full: as many samples as a judgement needs.
     """
     assert model.origin is not None
-    _, h, w = model.origin.metadata["shape"]
+    h, w = model.origin.metadata["slice"]
     if h != w or not 32 <= h <= 256:
         return []
     return [Stop(TITLE, partial(reconstructed, model, full), 41, 15)]
@@ -56,7 +56,7 @@ def reconstructed(model: NeuralDenoiser, full: bool, seed: int) -> Stream[Chapte
         seed: of coils, mask, noise and samples.
     """
     assert model.origin is not None
-    scan = example(SLICE, model.origin.metadata["shape"][-1], number=seed)
+    scan = example(SLICE, model.origin.metadata["slice"][0], number=seed)
     told, (n, steps) = seen(scan), FULL if full else QUICK
     asked = model & kspace(told, *SOLVE[full])
     samples = yield from draws(asked, n, Independent(steps=steps, batch_size=8), seed=seed)
