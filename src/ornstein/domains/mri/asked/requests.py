@@ -10,8 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ....errors import InputError
 from ....tasks.task import Request
 from ..factors import kspace
+from ..results import widened
 from .flags import MriRequest
 from .prepared import Slice, Volume, volume
 
@@ -54,12 +56,24 @@ def request(asked: MriRequest, numbers: range, metadata: Mapping[str, Any]) -> R
     one = whole[numbers[0] // asked.each]
     return Request(
         [] if one.empty else [kspace(one)],
-        record={"scan": whole.record, "guides": "k-space of each slice"},
+        record={"scan": whole.record, "guides": "k-space of each slice", **_widened(asked)},
         each={"slice": [one.number] * len(numbers), "member": [number % asked.each for number in numbers]},
         notes=[*whole.scan.notes, *one.notes, *_unlike(whole, metadata), WARNING],
         beside=_for_all(one, len(numbers)),
         metadata=_elsewhere(metadata, whole.grid),
     )
+
+
+def _widened(asked: MriRequest) -> dict[str, Any]:
+    """The margins of intervals, of as many samples a slice as there will be."""
+    if asked.widen is None:
+        return {}
+    found = widened.read(asked.widen)
+    if found.members != asked.each:
+        raise InputError(
+            f"--widen {asked.widen}: its margins are for {found.members} samples a slice, found --each {asked.each}"
+        )
+    return {"widened": found.record()}
 
 
 def _elsewhere(metadata: Mapping[str, Any], grid: Sequence[int]) -> dict[str, Any]:
