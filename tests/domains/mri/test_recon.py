@@ -16,6 +16,7 @@ from ornstein.domains.mri.asked.prepared import volume
 from ornstein.domains.mri.results import widened
 from ornstein.domains.mri.results.pictures import View
 from ornstein.domains.mri.results.volumes import Frame
+from ornstein.domains.mri.task import Mri
 from ornstein.domains.mri.trajectories.masks import middle_of, uniform
 from ornstein.errors import InputError
 from ornstein.tasks import keeping, requests
@@ -139,6 +140,9 @@ def test_widened_intervals_lie_beside_the_quantiles_and_say_whose_they_are(tmp_p
     wanted = f"90% intervals hold {said['coverage'][1]['raw']:.1%} raw and {said['coverage'][1]['widened']:.1%} widened"
     assert any(wanted in note for note in drawn.notes)
     assert any("another model than mri/small" in note and "instead of 8-fold" in note for note in drawn.notes)
+    scores = {one.name: one.value for one in Mri().evaluate(read_samples(out))}
+    assert scores["χ² of the data"] == pytest.approx(np.mean(said["slices"][0]["chi2 data"]))
+    assert scores["χ² of the lines held out"] == pytest.approx(said["slices"][0]["chi2 held out"])
     with pytest.raises(InputError, match="margins are for 4 samples a slice, found --each 2"):
         requests.draw(model(), asked(path, widen=file), **FEW)
 

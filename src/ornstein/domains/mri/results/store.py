@@ -26,12 +26,13 @@ from .... import arrays
 from ....config import update
 from ....denoisers.base import Condition
 from ....errors import InputError
-from ....files import GB, write_json
+from ....files import GB, Within, read_json, require, write_json
 from ....states import State
 from ....tasks.members import MemberStore
 from ....tasks.samples import Samples
 from ..asked.flags import MriRequest
 from ..asked.prepared import volume
+from ..metrics import DATA, HELD
 from . import pictures, volumes
 from .held_out import Agreement, Verdict, agreement
 from .places import Places
@@ -181,9 +182,26 @@ class ReconStore(MemberStore):
                 truth = torch.from_numpy(volumes.read(self.folder / TRUTH, frame, index))
                 kept["truth"] += [_state(truth[None], phase, scale)[0]] * len(wanted)
         condition = {name: torch.stack(values) for name, values in kept.items() if values}
+        condition |= self._judged(places, numbers)
         x = torch.cat(states)
         _require_finite(x, self.folder / SAMPLES)
         return x, condition
+
+    def _judged(self, places: Places, numbers: range) -> dict[str, Tensor]:
+        """χ² as recon.json has them, of each sample and of its slice; NaN where there is none. Nothing of draws."""
+        if places.each is None:
+            return {}
+        path = self.folder / RECON
+        found = require(read_json(path, "a reconstruction"), _JUDGED, str(path))["slices"]
+        if [one["members"] for one in found] != [len(places.of_slice(number)) for number in places]:
+            raise InputError(f"{path}: slices: are not those of the samples")
+        data, held = [], []
+        for number in numbers:
+            index, member = places.at(number)
+            of_data, of_lines = (found[index].get(name) for name in (DATA, HELD))
+            data.append(float("nan") if of_data is None else of_data[member])
+            held.append(float("nan") if of_lines is None else of_lines)
+        return {DATA: torch.tensor(data, dtype=torch.float64), HELD: torch.tensor(held, dtype=torch.float64)}
 
     def _unfinished(self, numbers: range) -> tuple[State, Condition]:
         """Of the scratch folder: the states, and of each what is known of its slice."""
@@ -191,6 +209,9 @@ class ReconStore(MemberStore):
         return torch.from_numpy(np.stack(each)), {}
 
 
+_CHI2 = Within(float, 0, 1e30)
+_JUDGED = {"slices": [{"members": Within(int, 1, 10**6), f"{DATA}?": [_CHI2], f"{HELD}?": _CHI2}]}
+"""What is read of recon.json."""
 _KEPT = {"phase": "c", "scale": "f", "truth": "f"}
 """What is known of a slice, and of what kind of numbers it is."""
 
@@ -297,8 +318,8 @@ def _record(
     for number, one in judged.items():
         said: dict[str, Any] = {"slice": _number(samples, number), "members": len(places.of_slice(number))}
         if one is not None:
-            said["chi2 data"] = [round(float(value), 5) for value in one.consistency]
-            said["chi2 held out"] = round(float(one.held_out.mean()), 5) if len(one.held_out) else None
+            said[DATA] = [round(float(value), 5) for value in one.consistency]
+            said[HELD] = round(float(one.held_out.mean()), 5) if len(one.held_out) else None
         slices.append(said)
     assert samples.origin is not None
     widened: dict[str, Any] = {} if ends is None else {"widened": ends.widened.record()}
