@@ -194,7 +194,7 @@ def test_pictures_are_turned_as_radiologists_look_at_them(
 REFUSED = [
     ({"kspace": None, "each": 3}, "--each is for --kspace: give it, too"),
     ({"sigma": 1.0, "noise": Path("n.npz")}, "expected one of them"),
-    ({"slices": "3:2"}, "--slices is '3:2', expected one of"),
+    ({"slices": "3:2"}, "--slices is '3:2', expected a number"),
     ({"slices": "a"}, "--slices is 'a', expected"),
     ({"pattern": "radial"}, "--pattern is for --acceleration"),
     ({"plane": "axial"}, "--plane is for --kspace of an image"),
@@ -211,7 +211,7 @@ def test_flags_that_do_not_go_together_are_refused(said: dict[str, Any], why: st
 
 def test_what_the_scan_does_not_have_is_refused(tmp_path: Path) -> None:
     path = scan(tmp_path / "scan.npz", slices=2)
-    with pytest.raises(InputError, match="--slices is '1:9', expected one of 2"):
+    with pytest.raises(InputError, match="--slices is '1:9', but the scan has 2"):
         requests.draw(model(), asked(path, slices="1:9"))
     with pytest.raises(InputError, match="no setting 'repetition'"):
         requests.draw(model(), asked(path, repetition=1))
