@@ -136,14 +136,14 @@ class Volume:
             "acceleration": round(acceleration_of(mask), 3),
             "sigma": self.noise.std,
             "noise": self.noise.note,
-            "oriented": self.scan.format in ORIENTED,
+            "oriented": self.scan.oriented,
         }
 
     # The pipeline -------------------------------------------------------------------------------------
 
     def _prepared(self, number: int) -> Slice:
         measured = self.scan.slice(number)
-        mask, kspace = self._cropped(measured)
+        mask, kspace = self._cropped(number, measured.mask, measured.kspace)
         if measured.air:
             return self._nothing(number, kspace, mask)
         white = mixed(mixing(self.noise), kspace)
@@ -177,16 +177,18 @@ class Volume:
             raise InputError(f"{self.scan.path}: slice {number}: the middle of k-space is 0, expected a signal there")
         return phase, float(scale)
 
-    def _cropped(self, measured: Measured) -> tuple[Bool[Tensor, "h w"], Complex[Tensor, "coils h w"]]:
+    def _cropped(
+        self, number: int, measured: Bool[np.ndarray, "h w"], values: Complex[np.ndarray, "coils h w"]
+    ) -> tuple[Bool[Tensor, "h w"], Complex[Tensor, "coils h w"]]:
         """Mask and k-space, without the oversampling of the readout where every line is whole."""
-        mask, kspace = torch.from_numpy(measured.mask), torch.from_numpy(measured.kspace)
+        mask, kspace = torch.from_numpy(measured), torch.from_numpy(values)
         h, w = self.grid
         if (h, w) == tuple(kspace.shape[1:]):
             return mask, kspace
         try:
             lines = without_oversampling(kspace, mask, w)
         except InputError as error:
-            raise InputError(f"{self.scan.path}: slice {measured.number}: {error}, but other slices were") from None
+            raise InputError(f"{self.scan.path}: slice {number}: {error}, but other slices were") from None
         return mask[:, :1].expand(h, w), lines * mask[:, :1]
 
     def _maps(
@@ -199,11 +201,22 @@ class Volume:
             return extended(mixed(mixing(self.noise), maps)), ()
         if len(white) == 1:
             return torch.ones_like(white), ("one coil: its map is taken for 1 everywhere",)
-        rows, columns = middle_of(mask)
+        where, waves = self._calibration(number, white, mask)
+        rows, columns = middle_of(where)
         if self.asked.calibration is not None:
             rows, columns = (_inner(side, self.asked.calibration) for side in (rows, columns))
-        found = estimated(white[:, rows, columns], self.grid)
+        found = estimated(waves[:, rows, columns], self.grid)
         return extended(found.maps), tuple(found.notes)
+
+    def _calibration(
+        self, number: int, white: Complex[Tensor, "coils h w"], mask: Bool[Tensor, "h w"]
+    ) -> tuple[Bool[Tensor, "h w"], Complex[Tensor, "coils h w"]]:
+        """What coil maps are estimated from: lines that the scan has for nothing else, else those of the image."""
+        lines = self.scan.calibration(number)
+        if lines is None or not lines.any():
+            return mask, white
+        where, waves = self._cropped(number, (lines != 0).any(0), lines)
+        return where, mixed(mixing(self.noise), waves)
 
     def _truth(self, number: int, phase: Tensor, scale: float) -> Float[Tensor, "2 h w"] | None:
         """As a state of the model, 0 outside of what is written."""
@@ -220,10 +233,6 @@ class Volume:
         phase, note = torch.ones(self.grid, dtype=torch.complex64), f"slice {number} is 0 in the file: its image is 0"
         truth = None if self.scan.truth(number) is None else torch.zeros(2, *self.grid)
         return Slice(number, kspace, kspace, mask, none, self.noise.std, phase, 0.0, truth, (note,))
-
-
-ORIENTED = ("fastmri", "ismrmrd", "nifti")
-"""Formats that say where the patient lay."""
 
 
 def _inner(side: slice, most: int) -> slice:
