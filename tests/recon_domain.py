@@ -24,8 +24,15 @@ def model(shape: tuple[int, int] = SHAPE, std: float = 0.3) -> NeuralDenoiser:
     """Of the domain "mri", of white images."""
     config = MriConfig(shape=shape, network=SMALL)
     power = torch.full((2, *shape), std**2).double()
-    metadata = {"data": "folder", "shape": [2, *shape], "slice": [*shape], "pixel": 1.0, "volumes": 1, "std": [std, std]}
-    metadata |= {"spectrum": Shells.of(power, periodic()).record(), "source": "none"}
+    metadata = {
+        "data": "folder",
+        "shape": [2, *shape],
+        "slice": [*shape],
+        "pixel": 1.0,
+        "volumes": 1,
+        "std": [std, std],
+    }
+    metadata |= {"std": [std, std], "spectrum": Shells.of(power, periodic()).record(), "source": "none"}
     return Mri().denoiser(config, metadata, Origin("mri", "small", to_dict(config), metadata, "0" * 64))
 
 

@@ -17,6 +17,7 @@ from ...networks.unet import UNetConfig
 from ...spaces import Euclidean
 from ...states import State
 from ...tasks.figures import Figure, Interactive, Metric, Stop
+from ...tasks.planning import elsewhere
 from ...tasks.samples import Samples
 from ...tasks.task import Request, Task
 from ...training.datasets import Dataset
@@ -134,7 +135,9 @@ class Mri(Task):
         return "python -m ornstein.domains.mri.examples ."
 
     def stops(self, denoiser: NeuralDenoiser, full: bool) -> list[Stop]:
-        return chapters.stops(denoiser, full)
+        assert denoiser.origin is not None
+        known = denoiser.origin.metadata
+        return chapters.stops(elsewhere(self, denoiser, requests.on_grid(known, known["slice"])), full)
 
     def figures(self, samples: Samples) -> Sequence[Figure | Interactive]:
         return drawn.figures(samples)

@@ -49,7 +49,7 @@ def request(asked: MriRequest, numbers: range, metadata: Mapping[str, Any]) -> R
     InputError names the flag, the file and the slice of what cannot be.
     """
     if asked.kspace is None:
-        return Request(notes=[WARNING], metadata=_elsewhere(metadata, metadata["slice"]))
+        return Request(notes=[WARNING], metadata=on_grid(metadata, metadata["slice"]))
     whole = volume(asked)
     one = whole[numbers[0] // asked.each]
     return Request(
@@ -58,12 +58,17 @@ def request(asked: MriRequest, numbers: range, metadata: Mapping[str, Any]) -> R
         each={"slice": [one.number] * len(numbers), "member": [number % asked.each for number in numbers]},
         notes=[*whole.scan.notes, *one.notes, *_unlike(whole, metadata), WARNING],
         beside=_for_all(one, len(numbers)),
-        metadata=_elsewhere(metadata, whole.grid),
+        metadata=on_grid(metadata, whole.grid),
     )
 
 
-def _elsewhere(metadata: Mapping[str, Any], grid: Sequence[int]) -> dict[str, Any]:
-    """The shape of states on a grid, where it is not that of the records which the model has learned from."""
+def on_grid(metadata: Mapping[str, Any], grid: Sequence[int]) -> dict[str, Any]:
+    """The shape of states on a grid, where it is not that of the records which the model has learned from.
+
+    Args:
+        metadata: of the data that the model learned from.
+        grid: (h, w).
+    """
     shape = [metadata["shape"][0], *grid]
     return {} if shape == list(metadata["shape"]) else {"shape": shape}
 
