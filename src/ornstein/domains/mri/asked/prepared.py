@@ -13,8 +13,9 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Complex, Float
 from torch import Tensor
@@ -67,7 +68,11 @@ class Slice:
     scale: float
     truth: Float[Tensor, "2 h w"] | None = None
     notes: tuple[str, ...] = ()
-    std: ClassVar[float] = 1.0
+
+    @property
+    def std(self) -> float:
+        """Of the noise: k-space is in its units."""
+        return 1.0
 
     @property
     def empty(self) -> bool:
