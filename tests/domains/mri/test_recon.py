@@ -11,11 +11,14 @@ import pytest
 import torch
 
 import ornstein as on
+from ornstein.domains.mri import metrics
 from ornstein.domains.mri.asked.flags import MriRequest
 from ornstein.domains.mri.asked.held import held_out
 from ornstein.domains.mri.asked.prepared import volume
+from ornstein.domains.mri.results import widened
 from ornstein.domains.mri.results.pictures import View
 from ornstein.domains.mri.results.volumes import Frame
+from ornstein.domains.mri.task import Mri
 from ornstein.domains.mri.trajectories.masks import middle_of, uniform
 from ornstein.errors import InputError
 from ornstein.tasks import keeping, requests
@@ -128,6 +131,36 @@ def test_an_empty_slice_is_an_image_of_zeros(tmp_path: Path) -> None:
     assert np.isfinite(read_samples(out).x.numpy()).all()
 
 
+def test_widened_intervals_lie_beside_the_quantiles_and_say_whose_they_are(tmp_path: Path) -> None:
+    path, out, file = scan(tmp_path / "scan.npz", slices=1), tmp_path / "recon", tmp_path / "margins.json"
+    margins = widened.Widened(
+        (0.5, 0.9), (0.1, 2.0), 4, (0.3, 0.6), (0.5, 0.9), 20, 20, "mri/small", "1" * 64, (8.0, 8.0)
+    )
+    margins.save(file)
+    drawn = requests.draw(model(), asked(path, each=4, widen=file), out=out, **FEW)
+    mean, std = (array(out / f"{name}.nii.gz") for name in ("mean", "std"))
+    low, high = (array(out / f"{end}-90.nii.gz") for end in ("low", "high"))
+    half = (2.353363 * np.sqrt(1.25) + 2.0) * std  # Student's t of 3 degrees of freedom at 0.95
+    assert np.allclose(high, mean + half, rtol=1e-4)
+    assert np.allclose(low, np.maximum(mean - half, 0), rtol=1e-4, atol=1e-4)
+    assert (array(out / "quantile-95.nii.gz") <= high).mean() > 0.99
+    said = json.loads((out / "recon.json").read_text())
+    truth = np.abs(array(out / "truth.nii.gz"))[..., 0].T
+    inside = metrics.brain(truth.astype(float))
+    held = ((low <= np.abs(array(out / "truth.nii.gz"))) & (np.abs(array(out / "truth.nii.gz")) <= high))[..., 0].T
+    assert said["coverage"][1]["widened"] == pytest.approx(held[inside].mean(), abs=0.01)
+    assert said["coverage"][1]["raw"] < said["coverage"][1]["widened"]
+    assert said["widened"]["margins"] == [0.1, 2.0]
+    wanted = f"90% intervals hold {said['coverage'][1]['raw']:.1%} raw and {said['coverage'][1]['widened']:.1%} widened"
+    assert any(wanted in note for note in drawn.notes)
+    assert any("another model than mri/small" in note and "instead of 8-fold" in note for note in drawn.notes)
+    scores = {one.name: one.value for one in Mri().evaluate(read_samples(out))}
+    assert scores["χ² of the data"] == pytest.approx(np.mean(said["slices"][0]["chi2 data"]))
+    assert scores["χ² of the lines held out"] == pytest.approx(said["slices"][0]["chi2 held out"])
+    with pytest.raises(InputError, match="margins are for 4 samples a slice, found --each 2"):
+        requests.draw(model(), asked(path, widen=file), **FEW)
+
+
 @pytest.mark.parametrize(
     ("affine", "letters", "transposed"),
     [
@@ -161,7 +194,7 @@ def test_pictures_are_turned_as_radiologists_look_at_them(
 REFUSED = [
     ({"kspace": None, "each": 3}, "--each is for --kspace: give it, too"),
     ({"sigma": 1.0, "noise": Path("n.npz")}, "expected one of them"),
-    ({"slices": "3:2"}, "--slices is '3:2', expected one of"),
+    ({"slices": "3:2"}, "--slices is '3:2', expected a number"),
     ({"slices": "a"}, "--slices is 'a', expected"),
     ({"pattern": "radial"}, "--pattern is for --acceleration"),
     ({"plane": "axial"}, "--plane is for --kspace of an image"),
@@ -178,7 +211,7 @@ def test_flags_that_do_not_go_together_are_refused(said: dict[str, Any], why: st
 
 def test_what_the_scan_does_not_have_is_refused(tmp_path: Path) -> None:
     path = scan(tmp_path / "scan.npz", slices=2)
-    with pytest.raises(InputError, match="--slices is '1:9', expected one of 2"):
+    with pytest.raises(InputError, match="--slices is '1:9', but the scan has 2"):
         requests.draw(model(), asked(path, slices="1:9"))
     with pytest.raises(InputError, match="no setting 'repetition'"):
         requests.draw(model(), asked(path, repetition=1))

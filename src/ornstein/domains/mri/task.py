@@ -24,6 +24,7 @@ from . import chapters, examples, metrics
 from . import data as records
 from .asked import requests
 from .asked.flags import MriRequest
+from .examples import RETROSPECTIVE
 from .network import described, network
 from .results import drawn
 from .results.store import ReconStore
@@ -124,6 +125,10 @@ class Mri(Task):
 
     def read(self, folder: Path, manifest: Mapping[str, Any]) -> tuple[State, Condition]:
         return drawn.read(folder, manifest)
+
+    def data_provenance(self, metadata: Mapping[str, Any]) -> str:
+        """With what a reader of the card must know of its scores."""
+        return f"{metadata['source']}. Scores below are {RETROSPECTIVE}, of slices that ship; {requests.WARNING}"
 
     def evaluate(self, samples: Samples) -> list[Metric]:
         return metrics.evaluate(drawn.in_view(samples))

@@ -16,6 +16,7 @@ from ....tasks.planning import elsewhere
 from ....tasks.registry import task
 from ....tasks.task import Request
 from ..factors import kspace
+from ..results import widened
 from .flags import MriRequest
 from .prepared import Slice, Volume, volume
 
@@ -58,7 +59,7 @@ def request(asked: MriRequest, numbers: range, metadata: Mapping[str, Any]) -> R
     one = scanned[numbers[0] // asked.each]
     return Request(
         [] if one.empty else [kspace(one)],
-        record={"scan": scanned.record, "guides": "k-space of each slice"},
+        record={"scan": scanned.record, "guides": "k-space of each slice", **_widened(asked)},
         each={"slice": [one.number] * len(numbers), "member": [number % asked.each for number in numbers]},
         notes=[*scanned.scan.notes, *one.notes, *_unlike(scanned, metadata), WARNING],
         beside=_for_all(one, len(numbers)),
@@ -87,6 +88,18 @@ def on_grid(model: NeuralDenoiser, grid: Sequence[int]) -> NeuralDenoiser:
     if model.origin is None:
         raise InputError(f"on_grid: {model!r} is of no training, so that nothing is known of its slices")
     return elsewhere(task(model.origin.domain), model, _elsewhere(model.origin.metadata, grid))
+
+
+def _widened(asked: MriRequest) -> dict[str, Any]:
+    """The margins of intervals, of as many samples a slice as there will be."""
+    if asked.widen is None:
+        return {}
+    found = widened.read(asked.widen)
+    if found.members != asked.each:
+        raise InputError(
+            f"--widen {asked.widen}: its margins are for {found.members} samples a slice, found --each {asked.each}"
+        )
+    return {"widened": found.record()}
 
 
 def _elsewhere(metadata: Mapping[str, Any], grid: Sequence[int]) -> dict[str, Any]:
