@@ -76,7 +76,12 @@ def test_a_scan_becomes_volumes_that_are_placed_resumed_and_read_again(tmp_path:
 
 def test_a_model_of_windows_draws_whole_slices_and_slices_of_other_sizes(tmp_path: Path) -> None:
     learned = model(SHAPE, window=(16, 16))
-    assert requests.draw(learned, MriRequest(), n=1, steps=2).x.shape == (1, 2, *SHAPE)
+    out = tmp_path / "plain"
+    stream = requests.drawing(learned, MriRequest(), n=2, out=out, batch_size=1, **FEW)
+    next(event for event in stream if event.finished is not None)
+    stream.close()
+    assert read_samples(out, unfinished=True).x.shape == (1, 2, *SHAPE)
+    assert requests.draw(learned, MriRequest(), n=2, out=out, batch_size=1, resume=True, **FEW).x.shape[2:] == SHAPE
     one = volume(asked(scan(tmp_path / "scan.npz")))
     drawn = on.sample(learned & on.mri.kspace(one[0]), 1, steps=2)
     assert drawn.x.shape == (1, 2, *one.grid)

@@ -54,7 +54,7 @@ def request(asked: MriRequest, numbers: range, metadata: Mapping[str, Any]) -> R
     InputError names the flag, the file and the slice of what cannot be.
     """
     if asked.kspace is None:
-        return Request(notes=[WARNING])
+        return Request(notes=[WARNING], metadata=_elsewhere(metadata, metadata["slice"]))
     scanned = volume(asked)
     one = scanned[numbers[0] // asked.each]
     return Request(
@@ -103,9 +103,9 @@ def _widened(asked: MriRequest) -> dict[str, Any]:
 
 
 def _elsewhere(metadata: Mapping[str, Any], grid: Sequence[int]) -> dict[str, Any]:
-    """The shape of states on a grid, where it is not that of whole slices."""
+    """The shape of states on a grid, where it is not that of all that the model learned from, windows or slices."""
     shape = [metadata["shape"][0], *grid]
-    return {} if shape == whole(metadata)["shape"] else {"shape": shape}
+    return {} if shape == metadata["shape"] == whole(metadata)["shape"] else {"shape": shape}
 
 
 def _for_all(one: Slice, n: int) -> dict[str, Tensor]:
