@@ -33,7 +33,7 @@ def test_error_and_doubt_of_a_gaussian_are_its_variance_given_the_noise() -> Non
     found = np.exp(known.features(model(), white(2, 10), Keys.of(0, 10), LEVELS))
     s = np.array(LEVELS)
     wanted = STD**2 / (STD**2 + s**2)
-    np.testing.assert_allclose(found.mean(0), [*wanted, *wanted], rtol=0.03)
+    np.testing.assert_allclose(found.mean(0), [*wanted, *wanted], rtol=0.06)
 
 
 @pytest.mark.slow
