@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+import ornstein as on
 from ornstein.domains.mri import metrics
 from ornstein.domains.mri.asked.flags import MriRequest
 from ornstein.domains.mri.asked.held import held_out
@@ -71,6 +73,18 @@ def test_a_scan_becomes_volumes_that_are_placed_resumed_and_read_again(tmp_path:
     assert [one["slice"] for one in said["slices"]] == [0, 1, 2]
     assert all(len(one["chi2 data"]) == 2 and one["chi2 held out"] > 0 for one in said["slices"])
     assert not list(out.rglob("scratch"))
+
+
+def test_a_model_of_windows_draws_whole_slices_and_slices_of_other_sizes(tmp_path: Path) -> None:
+    learned = model(SHAPE, window=(16, 16))
+    assert requests.draw(learned, MriRequest(), n=1, steps=2).x.shape == (1, 2, *SHAPE)
+    one = volume(asked(scan(tmp_path / "scan.npz")))
+    drawn = on.sample(learned & on.mri.kspace(one[0]), 1, steps=2)
+    assert drawn.x.shape == (1, 2, *one.grid)
+    for grid in ((16, 16), (40, 24)):  # that of the windows, too
+        assert on.sample(on.mri.on_grid(learned, grid), 1, steps=2).x.shape == (1, 2, *grid)
+    with pytest.raises(InputError, match="of no training"):
+        on.mri.on_grid(replace(learned, traits=replace(learned.traits, origin=None)), (16, 16))
 
 
 @pytest.mark.slow
@@ -194,7 +208,7 @@ def test_pictures_are_turned_as_radiologists_look_at_them(
 REFUSED = [
     ({"kspace": None, "each": 3}, "--each is for --kspace: give it, too"),
     ({"sigma": 1.0, "noise": Path("n.npz")}, "expected one of them"),
-    ({"slices": "3:2"}, "--slices is '3:2', expected one of"),
+    ({"slices": "3:2"}, "--slices is '3:2', expected a number"),
     ({"slices": "a"}, "--slices is 'a', expected"),
     ({"pattern": "radial"}, "--pattern is for --acceleration"),
     ({"plane": "axial"}, "--plane is for --kspace of an image"),
@@ -211,7 +225,7 @@ def test_flags_that_do_not_go_together_are_refused(said: dict[str, Any], why: st
 
 def test_what_the_scan_does_not_have_is_refused(tmp_path: Path) -> None:
     path = scan(tmp_path / "scan.npz", slices=2)
-    with pytest.raises(InputError, match="--slices is '1:9', expected one of 2"):
+    with pytest.raises(InputError, match="--slices is '1:9', but the scan has 2"):
         requests.draw(model(), asked(path, slices="1:9"))
     with pytest.raises(InputError, match="no setting 'repetition'"):
         requests.draw(model(), asked(path, repetition=1))

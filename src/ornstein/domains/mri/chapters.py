@@ -12,6 +12,7 @@ from ...calibration.ranks import Coverage
 from ...denoisers.base import NeuralDenoiser
 from ...events import Stream
 from ...report import plots
+from ...spaces import Euclidean
 from ...tasks.drawing import draws
 from ...tasks.engines import Independent
 from ...tasks.figures import Chapter, Figure, Metric, Stop
@@ -35,14 +36,20 @@ def stops(model: NeuralDenoiser, full: bool) -> list[Stop]:
     """What is shown of a model beside its own samples: nothing of one whose slices are not square.
 
     Args:
-        model: any of the domain.
+        model: any of the domain, on the grid of whole slices.
         full: as many samples as a judgement needs.
     """
-    assert model.origin is not None
-    _, h, w = model.origin.metadata["shape"]
+    h, w = _grid(model)
     if h != w or not 32 <= h <= 256:
         return []
-    return [Stop(TITLE, partial(reconstructed, model, full), 41, 15)]
+    return [Stop(TITLE, partial(reconstructed, model, full), 41, 17)]
+
+
+def _grid(model: NeuralDenoiser) -> tuple[int, int]:
+    """(h, w) of states."""
+    assert isinstance(model.space, Euclidean)
+    _, h, w = model.space.shape
+    return h, w
 
 
 def reconstructed(model: NeuralDenoiser, full: bool, seed: int) -> Stream[Chapter]:
@@ -53,8 +60,7 @@ def reconstructed(model: NeuralDenoiser, full: bool, seed: int) -> Stream[Chapte
         full: as many samples as a judgement needs.
         seed: of coils, mask, noise and samples.
     """
-    assert model.origin is not None
-    scan = example(SLICE, model.origin.metadata["shape"][-1], number=seed)
+    scan = example(SLICE, _grid(model)[0], number=seed)
     told, (n, steps) = seen(scan), FULL if full else QUICK
     asked = model & kspace(told, *SOLVE[full])
     samples = yield from draws(asked, n, Independent(steps=steps, batch_size=8), seed=seed)

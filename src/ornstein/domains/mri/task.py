@@ -105,6 +105,12 @@ class Mri(Task):
     def unconditional(self, config: MriConfig, metadata: Mapping[str, Any]) -> Mapping[str, Tensor]:
         return described().unconditional
 
+    def denoiser(self, config: MriConfig, metadata: Mapping[str, Any], origin: Origin | None = None) -> NeuralDenoiser:
+        """Of the windows that are learned from, but of whole slices once it is trained."""
+        return super().denoiser(
+            config, metadata if origin is None else {**metadata, **requests.whole(metadata)}, origin
+        )
+
     def count(self, asked: MriRequest) -> int | None:
         return requests.count(asked)
 

@@ -8,6 +8,8 @@ from typing import Any, ClassVar, Literal
 from ....config import SEEDS, require_in, require_with
 from ....errors import InputError
 
+EXPECTED = "expected a number, such as 12, or some that rise, such as 10:20 or 10:20:2, counted from 0"
+
 
 @dataclass(frozen=True)
 class MriRequest:
@@ -91,7 +93,7 @@ class MriRequest:
             for name in ("simulated_coils", "simulated_sigma", "plane"):
                 if getattr(self, name) is not None:
                     raise InputError(f"{flag(name)} is for --kspace of an image (.nii, .nii.gz), found {self.kspace}")
-        self.chosen(1 << 40)  # which checks how slices are said
+        self._words()
 
     @property
     def said(self) -> list[str]:
@@ -119,18 +121,23 @@ class MriRequest:
         Args:
             count: of the scan.
         """
-        expected = f"expected one of {count}, such as 12, or some, such as 10:20 or 10:20:2, counted from 0"
-        words = self.slices.split(":") if self.slices else ["0", str(count)]
-        if len(words) > 3 or not all(word == "" or (word.isascii() and word.isdecimal()) for word in words):
-            raise InputError(f"--slices is {self.slices!r}, {expected}")
-        if len(words) == 1:
-            words = [words[0], str(int(words[0]) + 1)] if words[0] else ["0", "0"]
-        start, stop, step = (
-            int(word) if word else default for word, default in zip([*words, ""][:3], (0, count, 1), strict=True)
-        )
-        if not start < stop <= count or step < 1:
-            raise InputError(f"--slices is {self.slices!r}, {expected}")
+        start, stop, step = self._words()
+        stop = count if stop is None else stop
+        if not start < stop <= count:
+            raise InputError(f"--slices is {self.slices!r}, but the scan has {count}, counted from 0")
         return range(start, stop, step)
+
+    def _words(self) -> tuple[int, int | None, int]:
+        """First, end (None: the scan's) and step of the slices, without a look at the scan."""
+        words = self.slices.split(":")
+        if len(words) > 3 or not all(word == "" or (word.isascii() and word.isdecimal()) for word in words):
+            raise InputError(f"--slices is {self.slices!r}, {EXPECTED}")
+        start, stop, step = (int(word) if word else None for word in [*words, "", ""][:3])
+        if len(words) == 1 and start is not None:
+            stop = start + 1
+        if step == 0 or (stop is not None and stop <= (start or 0)):
+            raise InputError(f"--slices is {self.slices!r}, {EXPECTED}")
+        return start or 0, stop, step or 1
 
 
 def flag(name: str) -> str:

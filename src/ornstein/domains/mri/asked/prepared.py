@@ -3,14 +3,16 @@
     k-space of the file → readout without oversampling → coils of independent noise, fewer of them → maps
     → phase and brightness of the middle, put into the maps → lines held out
 
-Coils are made independent in the units of the file (asked/noise.py). With s and φ the brightness and the phase of the
-low-resolution image m, the model's image is x = m φ̄/s, and the maps are those of x: a state times s φ is an image in
-the units of the file.
+Coils are made independent, and k-space is divided by the noise (asked/noise.py), maps by their largest number: so units
+are of no account, however large or small. With s and φ the brightness and the phase of the low-resolution image m, the
+model's image is x = m φ̄/s, and the maps are those of x; a state times φ and times the brightness in the units of the
+file is an image in these.
 """
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,15 +27,19 @@ from ..coils.extended import extended
 from ..coils.noise import Noise, mixed
 from ..coils.seen import phase_and_scale_of
 from ..scans.base import Measured, Scan
+from ..scans.checks import centred
 from ..scans.geometry import cropped, padded
+from ..scans.stored import tensor
 from ..trajectories.masks import acceleration_of, middle_of, whole_lines
 from .flags import MriRequest
 from .held import held_out
-from .noise import mixing, noise_of
-from .opened import maps_of, opened
+from .noise import mixing, noise_of, require_sensible
+from .opened import maps_of, opened, read_by
 
 KEPT = 2
 """Slices that are in memory at most."""
+LEAST = 1e-30
+"""The least brightness of an image, and the inverse of the largest: files of results are of single precision."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,11 +48,10 @@ class Slice:
 
     Attributes:
         number: of the slice in its scan.
-        kspace: centred, in the units of the file, 0 where not measured, of coils whose noise is independent and alike.
+        kspace: centred, in units of the noise, 0 where not measured, of coils whose noise is independent.
         maps: of the model's image.
         mask: of what is reconstructed from.
         held: of what was measured, too, but is held out.
-        std: of the noise, of the real part and of the imaginary part each, in the units of the file.
         phase: of the low-resolution image, of unit magnitude.
         scale: its brightness, in the units of the file; 0 of a slice of which nothing was measured but 0.
         truth: the image, as a state of the model, but for the phase that coil maps leave open: its magnitude counts.
@@ -59,11 +64,15 @@ class Slice:
     maps: Complex[Tensor, "coils h w"]
     mask: Bool[Tensor, "h w"]
     held: Bool[Tensor, "h w"]
-    std: float
     phase: Complex[Tensor, "h w"]
     scale: float
     truth: Float[Tensor, "2 h w"] | None = None
     notes: tuple[str, ...] = ()
+
+    @property
+    def std(self) -> float:
+        """Of the noise: k-space is in its units."""
+        return 1.0
 
     @property
     def empty(self) -> bool:
@@ -94,7 +103,7 @@ class Volume:
         if index not in self._kept:
             while len(self._kept) >= KEPT:
                 self._kept.popitem(last=False)
-            self._kept[index] = self._prepared(self.numbers[index])
+            self._kept[index] = self._named(self.numbers[index])
         return self._kept[index]
 
     @cached_property
@@ -111,7 +120,7 @@ class Volume:
     def crops_at_once(self) -> bool:
         """Whether the oversampling of the readout is taken away before anything else."""
         w, readout = self.scan.shape[3], self.scan.readout
-        return readout is not None and readout < w and whole_lines(torch.from_numpy(self.middle.mask)) == 0
+        return readout is not None and readout < w and whole_lines(tensor(self.middle.mask)) == 0
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -122,7 +131,7 @@ class Volume:
     @cached_property
     def record(self) -> dict[str, Any]:
         """What a manifest says of the scan, in JSON values."""
-        mask = torch.from_numpy(self.middle.mask)
+        mask = tensor(self.middle.mask)
         kept = self.asked.coils
         return {
             "format": self.scan.format,
@@ -141,72 +150,98 @@ class Volume:
 
     # The pipeline -------------------------------------------------------------------------------------
 
+    def _named(self, number: int) -> Slice:
+        """A slice, or an InputError that says of which slice of which file it is."""
+        try:
+            return self._prepared(number)
+        except InputError as error:
+            if str(error).startswith(f"{self.scan.path}: "):
+                raise
+            raise InputError(f"{self.scan.path}: slice {number}: {error}") from None
+
     def _prepared(self, number: int) -> Slice:
         measured = self.scan.slice(number)
-        mask, kspace = self._cropped(number, measured.mask, measured.kspace)
+        mask, kspace = self._cropped(measured.mask, measured.kspace)
         if measured.air:
             return self._nothing(number, kspace, mask)
-        white = mixed(mixing(self.noise), kspace)
-        maps, notes = self._maps(number, white, mask)
+        centred(measured.kspace, measured.mask)
+        white = mixed(mixing(self.noise), self._in_noise(kspace))
+        require_sensible(self.noise, white)
+        maps, largest, notes = self._maps(number, white, mask)
         if self.asked.coils is not None and self.asked.coils < len(white):
             fewer = compressed(white[:, *middle_of(mask)], self.asked.coils)
             white, maps, notes = mixed(fewer.matrix, white), mixed(fewer.matrix, maps), (*notes, fewer.note)
         held = held_out(mask, self.asked.hold_out, self.asked.choice, number)
-        phase, scale = self._phase_and_scale(number, white, maps, mask & ~held)
+        phase, bright = self._phase_and_scale(white, maps, mask & ~held)
+        scale = self._in_units(bright * self.noise.std / largest)
         return Slice(
             number=number,
             kspace=white,
-            maps=maps * phase * scale,
+            maps=maps * phase * bright,
             mask=mask & ~held,
             held=held,
-            std=self.noise.std,
             phase=phase,
             scale=scale,
             truth=self._truth(number, phase, scale),
             notes=(*measured.notes, *notes),
         )
 
+    def _in_noise(self, kspace: Complex[Tensor, "coils h w"]) -> Complex[Tensor, "coils h w"]:
+        """In units of the noise; in double precision, since the square of a number of some units is none in single."""
+        return (kspace.to(torch.complex128) / self.noise.std).to(kspace.dtype)
+
     def _phase_and_scale(
-        self, number: int, white: Tensor, maps: Tensor, mask: Bool[Tensor, "h w"]
+        self, white: Tensor, maps: Tensor, mask: Bool[Tensor, "h w"]
     ) -> tuple[Complex[Tensor, "h w"], float]:
-        try:
-            phase, scale = phase_and_scale_of(white, maps, mask)
-        except InputError as error:
-            raise InputError(f"{self.scan.path}: slice {number}: {error}") from None
+        phase, scale = phase_and_scale_of(white, maps, mask)
         if not float(scale) > 0:
-            raise InputError(f"{self.scan.path}: slice {number}: the middle of k-space is 0, expected a signal there")
+            raise InputError("the middle of k-space is 0, expected a signal there")
         return phase, float(scale)
 
+    @staticmethod
+    def _in_units(scale: float) -> float:
+        """A brightness in the units of the file; InputError if it is none that images can have."""
+        if not LEAST <= scale <= 1 / LEAST:
+            raise InputError(
+                f"the image is {scale:.4g} bright, expected units of k-space (and of "
+                f"coil maps) in which it is from {LEAST:g} to {1 / LEAST:g}"
+            )
+        return scale
+
     def _cropped(
-        self, number: int, measured: Bool[np.ndarray, "h w"], values: Complex[np.ndarray, "coils h w"]
+        self, measured: Bool[np.ndarray, "h w"], values: Complex[np.ndarray, "coils h w"]
     ) -> tuple[Bool[Tensor, "h w"], Complex[Tensor, "coils h w"]]:
         """Mask and k-space, without the oversampling of the readout where every line is whole."""
-        mask, kspace = torch.from_numpy(measured), torch.from_numpy(values)
+        mask, kspace = tensor(measured), tensor(values)
         h, w = self.grid
         if (h, w) == tuple(kspace.shape[1:]):
             return mask, kspace
         try:
             lines = without_oversampling(kspace, mask, w)
         except InputError as error:
-            raise InputError(f"{self.scan.path}: slice {number}: {error}, but other slices were") from None
+            raise InputError(f"{error}, but other slices were") from None
         return mask[:, :1].expand(h, w), lines * mask[:, :1]
 
     def _maps(
         self, number: int, white: Complex[Tensor, "coils h w"], mask: Bool[Tensor, "h w"]
-    ) -> tuple[Complex[Tensor, "coils h w"], tuple[str, ...]]:
-        """Of the independent coils: those that are given, made independent likewise, or estimated ones."""
+    ) -> tuple[Complex[Tensor, "coils h w"], float, tuple[str, ...]]:
+        """Of the independent coils: those that are given, made independent likewise, or estimated ones; by what they
+        were divided."""
         given = maps_of(self.asked, self.scan, number)
         if given is not None:
-            maps = torch.from_numpy(np.ascontiguousarray(cropped(given, self.grid)))
-            return extended(mixed(mixing(self.noise), maps)), ()
+            maps = tensor(cropped(given, self.grid))
+            largest = float(maps.abs().max())
+            if not largest > 0:
+                raise InputError("the coil maps are 0 everywhere, expected maps of what the coils see")
+            return extended(mixed(mixing(self.noise), maps / largest)), largest, ()
         if len(white) == 1:
-            return torch.ones_like(white), ("one coil: its map is taken for 1 everywhere",)
+            return torch.ones_like(white), 1.0, ("one coil: its map is taken for 1 everywhere",)
         where, waves = self._calibration(number, white, mask)
         rows, columns = middle_of(where)
         if self.asked.calibration is not None:
             rows, columns = (_inner(side, self.asked.calibration) for side in (rows, columns))
-        found = estimated(waves[:, rows, columns], self.grid)
-        return extended(found.maps), tuple(found.notes)
+        found = estimated(waves[:, rows, columns], self.grid, noise=1.0)
+        return extended(found.maps), 1.0, tuple(found.notes)
 
     def _calibration(
         self, number: int, white: Complex[Tensor, "coils h w"], mask: Bool[Tensor, "h w"]
@@ -215,15 +250,15 @@ class Volume:
         lines = self.scan.calibration(number)
         if lines is None or not lines.any():
             return mask, white
-        where, waves = self._cropped(number, (lines != 0).any(0), lines)
-        return where, mixed(mixing(self.noise), waves)
+        where, waves = self._cropped((lines != 0).any(0), lines)
+        return where, mixed(mixing(self.noise), self._in_noise(waves))
 
     def _truth(self, number: int, phase: Tensor, scale: float) -> Float[Tensor, "2 h w"] | None:
         """As a state of the model, 0 outside of what is written."""
         found = self.scan.truth(number)
         if found is None:
             return None
-        image = torch.from_numpy(np.ascontiguousarray(padded(found, self.grid)))
+        image = tensor(padded(found, self.grid))
         image = (image * phase.conj() if image.is_complex() else image.to(torch.complex64)) / scale
         return torch.stack([image.real, image.imag]).float()
 
@@ -232,7 +267,7 @@ class Volume:
         none = torch.zeros_like(mask)
         phase, note = torch.ones(self.grid, dtype=torch.complex64), f"slice {number} is 0 in the file: its image is 0"
         truth = None if self.scan.truth(number) is None else torch.zeros(2, *self.grid)
-        return Slice(number, kspace, kspace, mask, none, self.noise.std, phase, 0.0, truth, (note,))
+        return Slice(number, kspace, kspace, mask, none, phase, 0.0, truth, (note,))
 
 
 def _inner(side: slice, most: int) -> slice:
@@ -254,14 +289,19 @@ def volume(asked: MriRequest) -> Volume:
     InputError for a file that is not what it must be, and for slices that it does not have.
     """
     assert asked.kspace is not None
+    return _volume(asked, tuple(map(_stamp, read_by(asked))))
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    """Of a file, another one when it has been written to; None if it is not there."""
     try:
-        stamp = asked.kspace.stat()
+        found = path.stat()
     except OSError:
-        return _volume(asked, ())
-    return _volume(asked, (stamp.st_mtime_ns, stamp.st_size))
+        return None
+    return found.st_mtime_ns, found.st_size
 
 
 @lru_cache(maxsize=1)
-def _volume(asked: MriRequest, stamp: tuple[int, ...]) -> Volume:
+def _volume(asked: MriRequest, stamps: tuple[tuple[int, int] | None, ...]) -> Volume:
     scan = opened(asked)
     return Volume(asked, scan, asked.chosen(len(scan)))

@@ -29,6 +29,9 @@ WIDEST = 48
 """Places of the middle that are used along an axis: more cost time, and add little to maps that are smooth."""
 BLOCK = 1 << 22
 """Numbers of G in memory at once."""
+EDGE = 1.05
+"""By which the largest singular value of noise may exceed √2 σ (√n + √m), that of n × m independent numbers
+(Marchenko & Pastur 1967): windows overlap."""
 SIGNAL = 0.25
 """The share of the largest low-resolution magnitude above which there is signal."""
 
@@ -68,6 +71,7 @@ def estimated(
     kernel: int = 6,
     threshold: float = 0.02,
     crop: float = 0.8,
+    noise: float = 0.0,
 ) -> Maps:
     """Coil maps and their eigenvalues.
 
@@ -79,11 +83,13 @@ def estimated(
         kernel: its side, in places of k-space; a smaller one is taken where the middle is too narrow.
         threshold: of the singular values of the windows, relative to the largest.
         crop: the eigenvalue below which maps are 0.
+        noise: σ of its real part, in the units of the calibration: singular values that noise alone has are below the
+            threshold, however low that is. 0: not known.
     """
     _require_settings(calibration, shape, kernel, threshold, crop)
     used = _inner(calibration, WIDEST)
     sides = tuple(min(kernel, (n + 1) // 2) for n in used.shape[1:])
-    correlations = _correlations(used, (sides[0], sides[1]), threshold)
+    correlations = _correlations(used, (sides[0], sides[1]), threshold, noise)
     values, vectors = _eigen(correlations, shape, sides[0] * sides[1])
     seen = low_images(calibration, shape)
     reference = (vectors.conj() * seen).sum(0)
@@ -121,11 +127,14 @@ def windows(calibration: Complex[Tensor, "coils rows columns"], sides: tuple[int
     return several.permute(1, 2, 0, 3, 4).flatten(2).flatten(0, 1)
 
 
-def _correlations(calibration: Tensor, sides: tuple[int, int], threshold: float) -> Complex[Tensor, "c c dy dx"]:
+def _correlations(
+    calibration: Tensor, sides: tuple[int, int], threshold: float, noise: float
+) -> Complex[Tensor, "c c dy dx"]:
     """P, on differences from −(k − 1) to k − 1."""
     a = windows(calibration, sides)
     values, vectors = torch.linalg.eigh(a.T @ a.conj())  # y is a column here: covariance y yᴴ
-    kept = vectors[:, values > threshold**2 * values[-1]]
+    edge = 2 * (EDGE * noise * (len(a) ** 0.5 + a.shape[1] ** 0.5)) ** 2
+    kept = vectors[:, values > max(threshold**2 * float(values[-1]), edge)]
     coils, (h, w) = len(calibration), sides
     projector = (kept @ kept.mH).reshape(coils, h, w, coils, h, w)
     p = projector.new_zeros(coils, coils, 2 * h - 1, 2 * w - 1)

@@ -42,7 +42,8 @@ class Noise(NamedTuple):
     """What is known of the noise.
 
     Attributes:
-        covariance: Ψ, Hermitian, in the units of k-space squared.
+        covariance: Ψ, Hermitian, in the units of k-space squared; in double precision, which holds the
+            square of a number in any unit.
         error: standard error of σ, as a share of it.
         note: where it is from, with its size and error.
     """
@@ -66,7 +67,7 @@ def stated(std: float, coils: int) -> Noise:
     """
     require_positive("σ of k-space", std)
     note = f"σ = {std:.4g}, as stated, taken to be the same in all coils"
-    return Noise(std**2 * torch.eye(coils, dtype=torch.complex64), 0.0, note)
+    return Noise(std**2 * torch.eye(coils, dtype=torch.complex128), 0.0, note)
 
 
 def of_scan(noise: Complex[Tensor, "coils samples"]) -> Noise:
@@ -95,7 +96,8 @@ def of_rim(lines: Complex[Tensor, "coils lines w"], readout: int) -> Noise:
     rim = (lines.shape[2] - readout) // 2
     if rim < 8:
         raise InputError(f"a readout of {lines.shape[2]}, {readout} without oversampling: no rim to measure noise in")
-    columns = torch.fft.fftshift(torch.fft.ifft(torch.fft.ifftshift(lines, 2), dim=2, norm="ortho"), 2)
+    lines = torch.fft.ifftshift(lines.to(torch.complex128), 2)
+    columns = torch.fft.fftshift(torch.fft.ifft(lines, dim=2, norm="ortho"), 2)
     outer, inner = (_both(columns, rim // 4 + k * (rim // 4), rim // 4) for k in (0, 1))
     found = _noise(torch.cat([outer, inner], 1), "from the rim of the oversampled readout")
     unlike = float(inner.abs().square().mean() / outer.abs().square().mean()) ** 0.5 - 1
@@ -161,12 +163,12 @@ def mixed(
 
 def _noise(samples: Complex[Tensor, "coils samples"], origin: str) -> Noise:
     """The covariance of samples that are nothing but noise."""
+    samples = samples.to(torch.complex128)
     if not bool(samples.isfinite().all()) or not bool(samples.abs().sum(1).min() > 0):
         raise InputError(f"noise {origin}: a coil has none, or numbers that are not finite")
-    samples = samples.to(torch.complex128)
     covariance = samples @ samples.mH / (2 * samples.shape[1])
     error = 1 / sqrt(4 * samples.numel())
-    return _named(covariance.to(torch.complex64), error, origin)
+    return _named(covariance, error, origin)
 
 
 def _named(covariance: Tensor, error: float, origin: str) -> Noise:
@@ -203,5 +205,5 @@ def _quiet(directions: Tensor, parts: list[Tensor], coils: int) -> Noise:
     energy, number = torch.tensor(energies).double(), torch.tensor(numbers).double()
     variance = float(energy.sum() / number.sum())
     scatter = float(((energy - variance * number) ** 2).sum().sqrt() / number.sum()) / variance
-    covariance = variance * torch.eye(coils, dtype=torch.complex64)
+    covariance = variance * torch.eye(coils, dtype=torch.complex128)
     return _named(covariance, scatter / 2, "from the middle of k-space, taken to be the same in all coils")

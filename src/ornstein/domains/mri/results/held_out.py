@@ -113,14 +113,11 @@ class Verdict:
     @property
     def distrust(self) -> str | None:
         """What is wrong, in words; None if nothing is."""
-        found = []
-        if not CONSISTENT[0] <= self.consistency <= CONSISTENT[1]:
-            found.append(f"χ² of the data is {self.consistency:.3g}")
-        if self.held_out is not None and not PREDICTED[0] <= self.held_out <= PREDICTED[1]:
-            found.append(f"χ² of the lines held out is {self.held_out:.3g}")
-        if not found:
+        both = (("data", self.consistency, CONSISTENT), ("lines held out", self.held_out, PREDICTED))
+        wrong = [(of, found) for of, found, (least, most) in both if found is not None and not least <= found <= most]
+        if not wrong:
             return None
-        sure = max(self.consistency, self.held_out or 0.0) > 1
+        found, sure = [f"χ² of the {of} is {found:.3g}" for of, found in wrong], any(found > 1 for _, found in wrong)
         why = DISTRUST if sure else "samples are less sure than they need be, or the noise is weaker than is said"
         return f"{' and '.join(found)}, expected 1: {why}"
 

@@ -3,7 +3,7 @@
 samples.nii             all samples, complex64, (X, Y, slices, members) or as the scan's own file has its axes
 mean, std .nii.gz       of the magnitude, over members
 complex-mean .nii.gz    mean of the complex samples
-quantile-05, -95        of the magnitude
+quantile-05, -95        of the magnitude; neither these nor std where a slice has one sample alone
 frame.nii.gz            scale · exp(i · low-resolution phase): a sample over it is a state of the model
 truth.nii.gz            if it is known
 low-90, high-90, …      ends of widened intervals, if these are asked for (--widen); the quantiles stay as they are
@@ -41,7 +41,9 @@ from .volumes import Frame, Written
 from .widened import Ends, Widened
 
 SAMPLES, FRAME, TRUTH, RECON, SHEET = "samples.nii", "frame.nii.gz", "truth.nii.gz", "recon.json", "recon.png"
-MAGNITUDES = ("mean", "std", "quantile-05", "quantile-95")
+SPREAD = ("std", "quantile-05", "quantile-95")
+"""Of the magnitude, what one sample does not tell."""
+ALONE = f"{', '.join(SPREAD)} are not written: a slice has one sample alone, expected two or more of each (--each)"
 SHOWN = 4
 """Slices of the contact sheet, spread evenly."""
 
@@ -91,7 +93,7 @@ class ReconStore(MemberStore):
         places = Places.of(self.numbers, samples.settings)
         h, w = samples.x.shape[-2:]
         frame = places.frame(samples.settings, (h, w))
-        files = self._begun(frame, len(places.members))
+        files = self._begun(frame, places)
         checking, shown, judged = _Checking(samples.settings), [], {}
         ends = self._widened(samples.settings, frame)
         chosen = spread(len(places.slices), SHOWN)
@@ -115,14 +117,17 @@ class ReconStore(MemberStore):
                 )
         for name, file in files.items():
             file.finish(compress=name != "samples")
-        notes = [*_notes(judged, checking), *_of_widened(samples, ends)]
+        notes = [*_notes(judged, checking), *_of_widened(samples, ends), *([] if "std" in files else [ALONE])]
         write_json(self.folder / RECON, _record(samples, frame, places, judged, notes, ends))
         figure = pictures.sheet(shown, frame, notes)
         (self.folder / SHEET).write_bytes(figure.image)
         return notes
 
-    def _begun(self, frame: Frame, members: int) -> dict[str, Written]:
-        files = {name: Written(self.folder / f"{name}.nii", frame, "float32") for name in MAGNITUDES}
+    def _begun(self, frame: Frame, places: Places) -> dict[str, Written]:
+        members = len(places.members)
+        several = all(len(places.of_slice(number)) > 1 for number in places)
+        names = ("mean", *(SPREAD if several else ()))
+        files = {name: Written(self.folder / f"{name}.nii", frame, "float32") for name in names}
         files |= {name: Written(self.folder / f"{name}.nii", frame, "complex64") for name in ("complex-mean", "frame")}
         return files | {"samples": Written(self.folder / SAMPLES, frame, "complex64", members)}
 
@@ -153,9 +158,10 @@ class ReconStore(MemberStore):
         mean = magnitude.mean(0)
         std = magnitude.std(0, ddof=1) if len(images) > 1 else np.full(images.shape[1:], np.nan)
         files["mean"].put(index, mean)
-        files["std"].put(index, std)
-        for name, share in (("quantile-05", 0.05), ("quantile-95", 0.95)):
-            files[name].put(index, np.quantile(magnitude, share, 0))
+        if "std" in files:
+            files["std"].put(index, std)
+            files["quantile-05"].put(index, np.quantile(magnitude, 0.05, 0))
+            files["quantile-95"].put(index, np.quantile(magnitude, 0.95, 0))
         return mean, std
 
     # Read again ---------------------------------------------------------------------------------------

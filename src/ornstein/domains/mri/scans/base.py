@@ -67,6 +67,7 @@ class Scan:
         noise_std: standard deviation of the real part of the noise, which the file states.
         axes: of images (slices, H, W) in the order of the file's volume; see `volume`.
         oriented: whether the file says where the patient lay, so that `affine` does.
+        heard: of the coils in the file, which are read; None: all.
         notes: what a user should know, in words.
     """
 
@@ -87,11 +88,18 @@ class Scan:
     noise_std: float | None = None
     axes: tuple[int, int, int] = (2, 1, 0)
     oriented: bool = False
+    heard: Bool[np.ndarray, " coils"] | None = None
     notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         """The number of slices."""
         return self.shape[0]
+
+    @property
+    def stored(self) -> tuple[int, int, int]:
+        """Coils, H and W in the file, those that are not heard among them."""
+        _, coils, h, w = self.shape
+        return coils if self.heard is None else len(self.heard), h, w
 
     @property
     def size(self) -> tuple[int, int]:

@@ -11,6 +11,10 @@ from jaxtyping import Bool, Complex
 
 from ....errors import InputError
 
+SHIFTED = "numpy.fft.fftshift puts it there, where halves are swapped"
+STRONGER = 10.0
+"""By which k-space elsewhere must exceed its middle to be taken for swapped halves; of images it is hundreds."""
+
 
 def finite(kspace: Complex[np.ndarray, "coils h w"], where: str) -> None:
     """InputError if a number is NaN or infinite, which names the first by coil and position.
@@ -28,6 +32,36 @@ def finite(kspace: Complex[np.ndarray, "coils h w"], where: str) -> None:
             f"{where}, coil {coil}, phase encode {row}, readout {column} is {value}, expected finite numbers "
             f"({int(wrong.sum())} of {wrong.size} are not)"
         )
+
+
+def centred(kspace: Complex[np.ndarray, "coils h w"], mask: Bool[np.ndarray, "h w"]) -> None:
+    """InputError if k = 0 is not in the middle: it was not measured, or all the energy is where swapped halves put it.
+
+    Args:
+        kspace: of a slice, not 0 everywhere.
+        mask: of what was measured.
+    """
+    h, w = mask.shape
+    if not mask[h // 2, w // 2]:
+        raise InputError(
+            f"k = 0, phase encode {h // 2}, readout {w // 2}, was not measured, so that nothing tells how bright the "
+            f"image is; expected centred k-space with its middle ({SHIFTED})"
+        )
+    energy = (np.abs(kspace / np.abs(kspace).max()) ** 2).sum(0)
+    middle = _box(energy)
+    for axes, name in (((0, 1), "corners"), ((0,), "first and last phase encodes"), ((1,), "ends of the readout")):
+        elsewhere = _box(np.fft.fftshift(energy, axes))
+        if elsewhere > STRONGER * middle:
+            raise InputError(
+                f"k-space is {elsewhere / max(middle, 1e-30):.3g} times stronger at the {name} than in the middle, "
+                f"expected k = 0 in the middle, as phase encode {h // 2}, readout {w // 2} ({SHIFTED})"
+            )
+
+
+def _box(energy: np.ndarray) -> float:
+    """The sum of the middle: an eighth of either side."""
+    rows, columns = (slice(n // 2 - n // 16, n // 2 + n // 16 + 1) for n in energy.shape)
+    return float(energy[rows, columns].sum())
 
 
 def measured(

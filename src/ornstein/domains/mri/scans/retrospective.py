@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Complex
 
 from ....errors import InputError
@@ -17,6 +16,7 @@ from ....values import is_number
 from ..coils.simulate import simulate, simulate_maps, smooth_phase
 from ..trajectories.masks import drawn
 from .base import Scan
+from .stored import tensor
 
 SIMULATED = "retrospective, simulated coils: k-space was calculated from an image, not measured"
 RETROSPECTIVE = "retrospective: k-space was measured whole, and part of it is left out here"
@@ -105,7 +105,7 @@ class Retrospective:
             brightest: the largest magnitude of the volume.
             number: of the slice.
         """
-        one, coils, seen = (torch.from_numpy(np.ascontiguousarray(array)) for array in (image[None], maps, mask))
+        one, coils, seen = map(tensor, (image[None], maps, mask))
         keys = Keys.of(self.seed, range(number, number + 1))
         return simulate(one, coils, seen, self.sigma * brightest, keys)[0].numpy()
 

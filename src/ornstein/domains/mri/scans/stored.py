@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import Bool
+from torch import Tensor
 
 from .... import arrays
 from ....config import nearest
@@ -140,6 +142,15 @@ def finite(values: np.ndarray, where: str) -> np.ndarray:
         place = tuple(np.argwhere(wrong)[0].tolist())
         raise InputError(f"{where} is {found[place]} at {place}, expected finite numbers")
     return found
+
+
+def tensor(values: np.ndarray) -> Tensor:
+    """The same numbers as a tensor, of memory that may be written to: arrays of files, and broadcast ones, may not.
+
+    Args:
+        values: in the byte order of the machine.
+    """
+    return torch.from_numpy(np.require(values, requirements=["C_CONTIGUOUS", "WRITEABLE"]))
 
 
 # Masks ------------------------------------------------------------------------------------------------
