@@ -29,9 +29,12 @@ _SMALL: dict[str, dict[str, Any]] = {
     "images": {"network": {"channels": 4, "multipliers": [1], "blocks": 1, "attention": []}},
     "sequences": {"network": {"width": 8, "layers": 1, "heads": 1}},
     "molecules": {"network": {"width": 8, "layers": 1, "heads": 1, "pairs": 4, "vectors": 2}},
+    "mri": {"network": {"channels": 4, "multipliers": [1], "blocks": 1, "attention": [], "patch": 2}},
     "poisson": {"network": {"channels": 4, "multipliers": [1], "blocks": 1, "attention": []}},
 }
 """Networks that cost nothing."""
+_SHIPPED = {"images": "digits", "sequences": "riboswitch", "molecules": "qm9", "mri": "brain", "poisson": "gaussian"}
+"""Whose data samples speak of."""
 
 
 def origin(domain: str, name: str = "small", **changes: Any) -> Origin:
@@ -40,8 +43,7 @@ def origin(domain: str, name: str = "small", **changes: Any) -> Origin:
         config = update(task(domain).config(), _SMALL[domain] | changes, "test")
         system = {"system": changes["system"]} if "system" in changes else {}
         return Origin(domain, name, to_dict(config), {**_ENERGIES, **system}, "0" * 64)
-    shipped = {"images": "digits", "sequences": "riboswitch", "molecules": "qm9", "poisson": "gaussian"}[domain]
-    _, meta = checkpoints.load(runs.locate(f"{domain}/{shipped}"), "model")
+    _, meta = checkpoints.load(runs.locate(f"{domain}/{_SHIPPED[domain]}"), "model")
     return Origin(domain, name, {**meta["config"], **_SMALL[domain], **changes}, meta["facts"], "0" * 64)
 
 
@@ -56,6 +58,8 @@ def states(domain: str, n: int) -> tuple[Any, dict[str, Tensor]]:
         return torch.randint(4, (n, 108)), {}
     if domain == "poisson":
         return torch.randn(n, 1, 64, 64), {}
+    if domain == "mri":
+        return torch.randn(n, 2, 64, 64), {}
     from ornstein.domains.molecules.data import reference
     from ornstein.domains.molecules.data import states as of_molecules
 

@@ -188,7 +188,7 @@ if TYPE_CHECKING:
     from .denoisers.maps import Map
     from .denoisers.regressors import Regressor
     from .denoisers.windows import windowed
-    from .domains import energies, images, molecules, poisson, sequences
+    from .domains import energies, images, molecules, mri, poisson, sequences
     from .domains.sequences import folding
     from .errors import InputError
     from .events import Event

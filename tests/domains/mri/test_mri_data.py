@@ -52,6 +52,23 @@ def test_the_real_part_is_nearly_all(folder: Path) -> None:
     assert float(x[:, 0].mean()) > 0
 
 
+def test_windows_are_parts_of_slices(folder: Path) -> None:
+    train, held_out = data.opened(str(folder), (40, 48), 1.0, 5, 100.0, crop=16)
+    whole, _ = data.opened(str(folder), (40, 48), 1.0, 5, 100.0)
+    assert (len(train), len(held_out)) == (5 * data.WINDOWS, data.HELD_OUT)
+    assert train.metadata["shape"] == [2, 16, 16]
+    assert train.metadata["slice"] == [40, 48]
+    windows, _ = train.batch(torch.tensor([3, 8, 13]))
+    again, _ = train.batch(torch.tensor([8]))
+    assert torch.equal(windows[1:2], again)  # kept, and the same
+    (picture,), _ = whole.batch(torch.tensor([3]))
+    parts = picture.unfold(1, 16, 1).unfold(2, 16, 1)  # 2, places, 16, 16
+    for window in windows:
+        off = (parts - window[:, None, None]).abs().amax((0, 3, 4))
+        assert float(off.min()) < 2e-3
+    assert not torch.equal(windows[0], windows[1])
+
+
 def test_metadata_make_the_space_of_any_grid(folder: Path) -> None:
     train, _ = data.opened(str(folder), (32, 32), 1.0, 1000, 100.0)
     this = task("mri")

@@ -1,14 +1,12 @@
 """What the tour tells of scans: a slice of a test subject from a quarter of its k-space, and what is unknown of it."""
 
-from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from jaxtyping import Bool, Complex, Float
-from torch import Tensor
+from jaxtyping import Bool, Float
 
 from ...calibration.ranks import Coverage
 from ...denoisers.base import NeuralDenoiser
@@ -18,11 +16,11 @@ from ...tasks.drawing import draws
 from ...tasks.engines import Independent
 from ...tasks.figures import Chapter, Figure, Metric, Stop
 from . import metrics
-from .coils.espirit import estimated
-from .coils.phase import phase_and_scale, window
+from .asked.flags import MriRequest
+from .asked.prepared import Slice, Volume
 from .examples import RETROSPECTIVE, Example, example
 from .factors import kspace
-from .trajectories.masks import middle_of
+from .sense import Sense
 
 SLICE = "s1-axial"
 """That is shown: of a subject that no model has learned from."""
@@ -76,52 +74,32 @@ def reconstructed(model: NeuralDenoiser, full: bool, seed: int) -> Stream[Chapte
     )
 
 
-@dataclass(frozen=True, eq=False)
-class Seen:
-    """What a model is told of a slice, see `factors.Slice`.
-
-    Attributes:
-        kspace: as measured.
-        maps: estimated from its middle, with brightness and low-resolution phase in them.
-        mask: where k-space was measured.
-        std: of the noise.
-        scale: the brightness: states are multiplied by it.
-        zero_filled: magnitude of the image of what was measured, 0 elsewhere in k-space.
-    """
-
-    kspace: Complex[Tensor, "coils h w"]
-    maps: Complex[Tensor, "coils h w"]
-    mask: Bool[Tensor, "h w"]
-    std: float
-    scale: float
-    zero_filled: Float[np.ndarray, "h w"]
-
-
-def seen(scan: Example) -> Seen:
-    """Coil maps, phase and brightness from what was measured, as they are of a file.
+def seen(scan: Example) -> Slice:
+    """Coil maps, phase and brightness from what was measured, as they are of a file of which σ is known.
 
     Args:
         scan: of which the truth and the coil maps are not looked at.
     """
-    h, w = scan.mask.shape
-    rows, columns = middle_of(scan.mask)
-    coils = estimated(scan.kspace[:, rows, columns], (h, w)).maps
-    phase, scale = phase_and_scale(_combined(scan.kspace * window((h, w)), coils))
-    zero_filled = _combined(scan.kspace, coils).abs().double().numpy()
-    return Seen(scan.kspace, coils * phase * scale, scan.mask, scan.std, float(scale), zero_filled)
+    asked = MriRequest(kspace=Path(f"{SLICE}.npz"), sigma=scan.std, hold_out=0.0)
+    return Volume(asked, scan.scan, range(1))[0]
 
 
-def _combined(waves: Complex[Tensor, "coils h w"], coils: Complex[Tensor, "coils h w"]) -> Complex[Tensor, "h w"]:
-    """The image that all coils see, of maps with Σ |s|² = 1."""
-    images = torch.fft.ifft2(torch.fft.ifftshift(waves, (-2, -1)), norm="ortho")
-    return (coils.conj() * torch.fft.fftshift(images, (-2, -1))).sum(0)
+def zero_filled(told: Slice) -> Float[np.ndarray, "h w"]:
+    """Magnitude of the image of what was measured, 0 elsewhere in k-space, in the units of the scan.
+
+    Args:
+        told: what is known of the slice.
+    """
+    operator = Sense(told.maps, told.mask)  # of which phase and brightness, scale / unit, are a part
+    waves = operator.adjoint(operator.measured(told.kspace)[None])
+    return metrics.magnitude(waves)[0] * told.unit**2 / told.scale
 
 
 # Figures and numbers ----------------------------------------------------------------------------------
 
 
 def maps(
-    scan: Example, told: Seen, truth: Float[np.ndarray, "h w"], members: Float[np.ndarray, "members h w"]
+    scan: Example, told: Slice, truth: Float[np.ndarray, "h w"], members: Float[np.ndarray, "members h w"]
 ) -> Figure:
     """Mask, zero-filled image, truth, mean, and error and standard deviation on one scale.
 
@@ -135,7 +113,7 @@ def maps(
     grey, doubt = {"cmap": "gray", "vmin": 0, "vmax": white}, {"cmap": "inferno", "vmin": 0, "vmax": most}
     panels = [
         ("k-space measured", scan.mask.numpy(), {"cmap": "gray", "vmin": 0, "vmax": 1}),
-        ("zero-filled", told.zero_filled, grey),
+        ("zero-filled", zero_filled(told), grey),
         ("truth", truth, grey),
         (f"mean of {len(members)} samples", mean, grey),
         ("|mean − truth|", error, doubt),
@@ -175,12 +153,12 @@ def covered(
     return Figure(drawn, caption, "svg+xml", 360)
 
 
-def filled(truth: Float[np.ndarray, "h w"], told: Seen) -> Metric:
+def filled(truth: Float[np.ndarray, "h w"], told: Slice) -> Metric:
     """What is reached without a model.
 
     Args:
         truth: magnitude.
         told: what is known of the slice.
     """
-    value = float(metrics.psnr(truth[None], told.zero_filled[None])[0])
+    value = float(metrics.psnr(truth[None], zero_filled(told)[None])[0])
     return Metric("zero-filled: PSNR, slice maximum", value, "higher", "What is not measured taken for 0.")

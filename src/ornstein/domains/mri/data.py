@@ -80,7 +80,7 @@ class Slices:
         return None
 
     def __len__(self) -> int:
-        return self.count * (1 if self.crop is None else WINDOWS)
+        return self.count * (WINDOWS if self.crop is not None and self.part == "training" else 1)
 
     def batch(self, index: Int64[Tensor, " batch"]) -> tuple[Tensor, Condition]:
         """States (batch, 2, h, w) float32; of windows, record k is one of slice k % count."""

@@ -23,6 +23,7 @@ from ...errors import InputError
 from ...keys import Keys
 from . import slices
 from .coils.simulate import simulate, simulate_maps, smooth_phase
+from .scans.base import Scan
 from .scans.fastmri import write_fastmri
 from .scans.npz import write_npz
 from .trajectories.masks import drawn
@@ -50,6 +51,16 @@ class Example:
     maps: Complex[Tensor, "coils h w"]
     mask: Bool[Tensor, "h w"]
     std: float
+
+    @property
+    def scan(self) -> Scan:
+        """What was measured, and the truth, as they would be in a file; without σ and the coil maps."""
+        coils, h, w = self.kspace.shape
+        return Scan(
+            *(Path("example"), "npz", (1, coils, h, w), lambda _: self.kspace.numpy(), np.eye(4)),
+            mask=lambda _: self.mask.numpy(),
+            truth=lambda _: self.image.numpy(),
+        )
 
 
 def example(

@@ -15,6 +15,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Complex, Float
 from torch import Tensor
@@ -53,6 +54,8 @@ class Slice:
         held: of what was measured, too, but is held out.
         phase: of the low-resolution image, of unit magnitude.
         scale: its brightness, in the units of the file; 0 of a slice of which nothing was measured but 0.
+        unit: by which the image that k-space and maps without phase and brightness give is multiplied to be in the
+            units of the file.
         truth: the image, as a state of the model, but for the phase that coil maps leave open: its magnitude counts.
             None if it is not known.
         notes: what a user should know of it.
@@ -65,6 +68,7 @@ class Slice:
     held: Bool[Tensor, "h w"]
     phase: Complex[Tensor, "h w"]
     scale: float
+    unit: float
     truth: Float[Tensor, "2 h w"] | None = None
     notes: tuple[str, ...] = ()
     std: ClassVar[float] = 1.0
@@ -140,7 +144,7 @@ class Volume:
             "acceleration": round(acceleration_of(mask), 3),
             "sigma": self.noise.std,
             "noise": self.noise.note,
-            "oriented": self.scan.format in ORIENTED,
+            "oriented": self.scan.oriented,
         }
 
     # The pipeline -------------------------------------------------------------------------------------
@@ -156,7 +160,7 @@ class Volume:
 
     def _prepared(self, number: int) -> Slice:
         measured = self.scan.slice(number)
-        mask, kspace = self._cropped(measured)
+        mask, kspace = self._cropped(number, measured.mask, measured.kspace)
         if measured.air:
             return self._nothing(number, kspace, mask)
         centred(measured.kspace, measured.mask)
@@ -168,7 +172,8 @@ class Volume:
             white, maps, notes = mixed(fewer.matrix, white), mixed(fewer.matrix, maps), (*notes, fewer.note)
         held = held_out(mask, self.asked.hold_out, self.asked.choice, number)
         phase, bright = self._phase_and_scale(white, maps, mask & ~held)
-        scale = self._in_units(bright * self.noise.std / largest)
+        unit = self.noise.std / largest
+        scale = self._in_units(bright * unit)
         return Slice(
             number=number,
             kspace=white,
@@ -177,6 +182,7 @@ class Volume:
             held=held,
             phase=phase,
             scale=scale,
+            unit=unit,
             truth=self._truth(number, phase, scale),
             notes=(*measured.notes, *notes),
         )
@@ -203,9 +209,11 @@ class Volume:
             )
         return scale
 
-    def _cropped(self, measured: Measured) -> tuple[Bool[Tensor, "h w"], Complex[Tensor, "coils h w"]]:
+    def _cropped(
+        self, number: int, measured: Bool[np.ndarray, "h w"], values: Complex[np.ndarray, "coils h w"]
+    ) -> tuple[Bool[Tensor, "h w"], Complex[Tensor, "coils h w"]]:
         """Mask and k-space, without the oversampling of the readout where every line is whole."""
-        mask, kspace = tensor(measured.mask), tensor(measured.kspace)
+        mask, kspace = tensor(measured), tensor(values)
         h, w = self.grid
         if (h, w) == tuple(kspace.shape[1:]):
             return mask, kspace
@@ -229,11 +237,22 @@ class Volume:
             return extended(mixed(mixing(self.noise), maps / largest)), largest, ()
         if len(white) == 1:
             return torch.ones_like(white), 1.0, ("one coil: its map is taken for 1 everywhere",)
-        rows, columns = middle_of(mask)
+        where, waves = self._calibration(number, white, mask)
+        rows, columns = middle_of(where)
         if self.asked.calibration is not None:
             rows, columns = (_inner(side, self.asked.calibration) for side in (rows, columns))
-        found = estimated(white[:, rows, columns], self.grid, noise=1.0)
+        found = estimated(waves[:, rows, columns], self.grid, noise=1.0)
         return extended(found.maps), 1.0, tuple(found.notes)
+
+    def _calibration(
+        self, number: int, white: Complex[Tensor, "coils h w"], mask: Bool[Tensor, "h w"]
+    ) -> tuple[Bool[Tensor, "h w"], Complex[Tensor, "coils h w"]]:
+        """What coil maps are estimated from: lines that the scan has for nothing else, else those of the image."""
+        lines = self.scan.calibration(number)
+        if lines is None or not lines.any():
+            return mask, white
+        where, waves = self._cropped(number, (lines != 0).any(0), lines)
+        return where, mixed(mixing(self.noise), self._in_noise(waves))
 
     def _truth(self, number: int, phase: Tensor, scale: float) -> Float[Tensor, "2 h w"] | None:
         """As a state of the model, 0 outside of what is written."""
@@ -249,11 +268,7 @@ class Volume:
         none = torch.zeros_like(mask)
         phase, note = torch.ones(self.grid, dtype=torch.complex64), f"slice {number} is 0 in the file: its image is 0"
         truth = None if self.scan.truth(number) is None else torch.zeros(2, *self.grid)
-        return Slice(number, kspace, kspace, mask, none, phase, 0.0, truth, (note,))
-
-
-ORIENTED = ("fastmri", "ismrmrd", "nifti")
-"""Formats that say where the patient lay."""
+        return Slice(number, kspace, kspace, mask, none, phase, 0.0, self.noise.std, truth, (note,))
 
 
 def _inner(side: slice, most: int) -> slice:
