@@ -13,7 +13,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -71,7 +71,11 @@ class Slice:
     unit: float
     truth: Float[Tensor, "2 h w"] | None = None
     notes: tuple[str, ...] = ()
-    std: ClassVar[float] = 1.0
+
+    @property
+    def std(self) -> float:
+        """Of the noise of the real part and of the imaginary part each, which is the unit of k-space."""
+        return 1.0
 
     @property
     def empty(self) -> bool:
