@@ -1,7 +1,6 @@
 """From a scan to volumes: what is written, resumed, read again, judged and shown, and what is refused."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,17 +24,14 @@ from ornstein.errors import InputError
 from ornstein.tasks import keeping, requests
 from ornstein.tasks.samples import read_samples
 from recon_domain import SHAPE, model, scan
-from registering import registered
 
 nibabel = pytest.importorskip("nibabel")
 FEW: dict[str, Any] = {"steps": 2}
 
 
 @pytest.fixture(autouse=True)
-def installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _each_sample_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keeping, "SHARE", float("inf"))
-    with registered("mri", "ornstein.domains.mri.task:Mri"):
-        yield
 
 
 def asked(path: Path, **said: Any) -> MriRequest:

@@ -247,8 +247,15 @@ def _size(path: Path) -> tuple[int, int]:
     return int(image.shape[1]), int(image.shape[0])
 
 
-def frame_of(about: Mapping[str, Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
-    """Phase and scale of a slice; 1 where nobody says them."""
+def frame_of(
+    about: Mapping[str, Tensor], x: Float[Tensor, "*batch 2 h w"]
+) -> tuple[Complex[Tensor, "h w"], Float[Tensor, ""]]:
+    """Phase and scale of a slice; 1 where nobody says them.
+
+    Args:
+        about: what is known of the slice, by name.
+        x: its states.
+    """
     phase = about.get("phase", torch.ones(x.shape[-2:], dtype=torch.complex64))
     return phase, about.get("scale", torch.ones(())).to(x)
 
@@ -368,9 +375,20 @@ def _number(samples: Samples, index: int) -> int:
 
 
 def named(samples: Samples, index: int) -> str:
+    """What a slice is called.
+
+    Args:
+        samples: of a scan, or of the model as it is.
+        index: of the slice among those that were asked for.
+    """
     return f"slice {_number(samples, index)}" if "scan" in samples.settings else "samples of the model"
 
 
 def spread(count: int, most: int) -> set[int]:
-    """Some of so many, spread evenly, the middle one among them."""
+    """Some of so many, spread evenly.
+
+    Args:
+        count: how many there are.
+        most: how many are chosen.
+    """
     return set(range(count)) if count <= most else {int((2 * k + 1) * count / (2 * most)) for k in range(most)}
