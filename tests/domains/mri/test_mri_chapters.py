@@ -1,10 +1,7 @@
 """What the tour shows of a model of slices, made with a fresh network on a small grid."""
 
-<<<<<<< HEAD
-=======
 from typing import Any
 
->>>>>>> struct
 import numpy as np
 import pytest
 import torch
@@ -35,12 +32,8 @@ def test_slices_that_are_not_square_have_no_stop() -> None:
 def test_a_model_of_windows_is_shown_whole_slices() -> None:
     """Their pixels are those that it has learned from; of a slice squeezed into a window they would be larger."""
     (stop,) = Mri().stops(model((64, 64), window=(32, 32)), False)
-<<<<<<< HEAD
-    assert stop.make.args[0].space.shape == (2, 64, 64)
-=======
     make: Any = stop.make
     assert make.args[0].space.shape == (2, 64, 64)
->>>>>>> struct
     assert not Mri().stops(model((64, 48), window=(32, 32)), False)
 
 
