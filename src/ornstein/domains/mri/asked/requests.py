@@ -55,7 +55,7 @@ def request(asked: MriRequest, numbers: range, metadata: Mapping[str, Any]) -> R
     return Request(
         [] if one.empty else [kspace(one)],
         record={"scan": whole.record, "guides": "k-space of each slice"},
-        each={"slice": [one.number] * len(numbers), "member": [number % asked.each for number in numbers]},
+        each={"slice": [one.number] * len(numbers)},
         notes=[*whole.scan.notes, *one.notes, *_unlike(whole, metadata), WARNING],
         beside=_for_all(one, len(numbers)),
         metadata=_elsewhere(metadata, whole.grid),
