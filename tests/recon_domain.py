@@ -20,11 +20,12 @@ SMALL = UNetConfig(4, (1,), 1, ())
 SHAPE = (32, 24)
 
 
-def model(shape: tuple[int, int] = SHAPE, std: float = 0.3) -> NeuralDenoiser:
-    """Of the domain "mri", of white images."""
-    config = MriConfig(shape=shape, network=SMALL)
-    power = torch.full((2, *shape), std**2).double()
-    metadata = {"data": "folder", "shape": [2, *shape], "pixel": 1.0, "volumes": 1, "std": [std, std]}
+def model(shape: tuple[int, int] = SHAPE, std: float = 0.3, window: tuple[int, int] | None = None) -> NeuralDenoiser:
+    """Of the domain "mri", of white images, as if trained on windows of them, or on whole ones."""
+    config, records = MriConfig(shape=shape, network=SMALL), window or shape
+    power = torch.full((2, *records), std**2).double()
+    metadata = {"data": "folder", "shape": [2, *records], "slice": [*shape], "pixel": 1.0, "volumes": 1}
+    metadata |= {"std": [std, std]}
     metadata |= {"spectrum": Shells.of(power, periodic()).record(), "source": "none"}
     return Mri().denoiser(config, metadata, Origin("mri", "small", to_dict(config), metadata, "0" * 64))
 

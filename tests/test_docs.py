@@ -46,13 +46,23 @@ def test_the_tutorials_run(
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*found in sys.modules:RuntimeWarning")  # a module run where it is in use
-def test_the_tutorial_of_equations_runs_with_its_commands(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("tutorial", "count", "commands", "last"),
+    [("poisson.md", 7, 11, "plate: residual"), ("mri.md", 4, 6, "degrees off")],
+)
+def test_the_tutorials_with_commands_run(
+    tutorial: str,
+    count: int,
+    commands: int,
+    last: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```(python|sh)\n(.*?)```", (DOCS / "poisson.md").read_text(), re.DOTALL)
-    assert [kind for kind, _ in blocks].count("python") == 7
-    assert sum(len(block.splitlines()) for kind, block in blocks if kind == "sh") == 11
+    blocks = re.findall(r"```(python|sh)\n(.*?)```", (DOCS / tutorial).read_text(), re.DOTALL)
+    assert [kind for kind, _ in blocks].count("python") == count
+    assert sum(len(block.splitlines()) for kind, block in blocks if kind == "sh") == commands
     names: dict[str, object] = {}
     for kind, block in blocks:
         if kind == "python":
@@ -64,4 +74,4 @@ def test_the_tutorial_of_equations_runs_with_its_commands(
             else:
                 monkeypatch.setattr(sys, "argv", said[1:])
                 runpy.run_module(said[1], run_name="__main__")
-    assert "plate: residual" in capsys.readouterr().out
+    assert last in capsys.readouterr().out

@@ -1,5 +1,7 @@
 """What the tour shows of a model of slices, made with a fresh network on a small grid."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -9,20 +11,30 @@ from ornstein.domains.mri import chapters
 from ornstein.domains.mri.examples import RETROSPECTIVE, example
 from ornstein.domains.mri.factors import Slice, kspace
 from ornstein.domains.mri.network import network
+from ornstein.domains.mri.task import Mri
 from ornstein.events import finished
 from ornstein.networks.unet import UNetConfig
 from ornstein.spaces import Euclidean
+from recon_domain import model
 
 
 def fresh(h: int = 64, w: int = 64) -> NeuralDenoiser:
-    origin = Origin("mri", "mri/test", {}, {"shape": [2, h, w]}, "0")
+    origin = Origin("mri", "mri/test", {}, {"shape": [2, h, w], "slice": [h, w]}, "0")
     torch.manual_seed(0)
     return NeuralDenoiser(network(UNetConfig(8, (1, 2), 1, ())), Traits(Euclidean((2, h, w), data_std=0.3), origin))
 
 
 def test_slices_that_are_not_square_have_no_stop() -> None:
     assert not chapters.stops(fresh(64, 48), False)
-    assert [stop.seconds for stop in chapters.stops(fresh(), False)] == [15]
+    assert [stop.seconds for stop in chapters.stops(fresh(), False)] == [17]
+
+
+def test_a_model_of_windows_is_shown_whole_slices() -> None:
+    """Their pixels are those that it has learned from; of a slice squeezed into a window they would be larger."""
+    (stop,) = Mri().stops(model((64, 64), window=(32, 32)), False)
+    make: Any = stop.make
+    assert make.args[0].space.shape == (2, 64, 64)
+    assert not Mri().stops(model((64, 48), window=(32, 32)), False)
 
 
 def test_what_is_told_is_what_was_measured() -> None:

@@ -191,3 +191,18 @@ def test_slices_of_air_do_not_count() -> None:
 
 def test_without_a_truth_there_is_nothing_to_hold_them_against() -> None:
     assert metrics.evaluate(Samples(torch.zeros(4, 2, 16, 16))) == []
+
+
+def test_agreement_with_k_space_is_a_mean_over_slices() -> None:
+    """Without a truth, too; a slice of air, which was not compared, does not count."""
+    nan = float("nan")
+    condition = {
+        metrics.DATA: torch.tensor([0.9, 1.1, 1.4, 1.6, nan, nan]),
+        metrics.HELD: torch.tensor([2.0, 2.0, 1.0, 1.0, nan, nan]),
+    }
+    each = {"slice": [3, 3, 4, 4, 5, 5]}
+    data, held = metrics.evaluate(Samples(torch.zeros(6, 2, 8, 8), condition, each=each, settings={"each": 2}))
+    assert (data.name, data.value, data.reference) == ("χ² of the data", pytest.approx(1.25), 1.0)
+    assert data.error == pytest.approx(0.5 / 2)  # of two slices, 1.0 and 1.5
+    assert (held.name, held.value) == ("χ² of the lines held out", pytest.approx(1.5))
+    assert metrics.evaluate(Samples(torch.zeros(6, 2, 8, 8), {}, each=each, settings={"each": 2})) == []

@@ -1,7 +1,7 @@
 """From a scan to volumes: what is written, resumed, read again, judged and shown, and what is refused."""
 
 import json
-from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,27 +9,29 @@ import numpy as np
 import pytest
 import torch
 
+import ornstein as on
+from ornstein.domains.mri import metrics
 from ornstein.domains.mri.asked.flags import MriRequest
 from ornstein.domains.mri.asked.held import held_out
 from ornstein.domains.mri.asked.prepared import volume
+from ornstein.domains.mri.results import store, widened
 from ornstein.domains.mri.results.pictures import View
-from ornstein.domains.mri.results.volumes import Frame
+from ornstein.domains.mri.results.store import ReconStore
+from ornstein.domains.mri.results.volumes import Frame, Written
+from ornstein.domains.mri.task import Mri
 from ornstein.domains.mri.trajectories.masks import middle_of, uniform
 from ornstein.errors import InputError
 from ornstein.tasks import keeping, requests
 from ornstein.tasks.samples import read_samples
 from recon_domain import SHAPE, model, scan
-from registering import registered
 
 nibabel = pytest.importorskip("nibabel")
 FEW: dict[str, Any] = {"steps": 2}
 
 
 @pytest.fixture(autouse=True)
-def installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _each_sample_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keeping, "SHARE", float("inf"))
-    with registered("mri", "ornstein.domains.mri.task:Mri"):
-        yield
 
 
 def asked(path: Path, **said: Any) -> MriRequest:
@@ -67,6 +69,23 @@ def test_a_scan_becomes_volumes_that_are_placed_resumed_and_read_again(tmp_path:
     assert [one["slice"] for one in said["slices"]] == [0, 1, 2]
     assert all(len(one["chi2 data"]) == 2 and one["chi2 held out"] > 0 for one in said["slices"])
     assert not list(out.rglob("scratch"))
+
+
+def test_a_model_of_windows_draws_whole_slices_and_slices_of_other_sizes(tmp_path: Path) -> None:
+    learned = model(SHAPE, window=(16, 16))
+    out = tmp_path / "plain"
+    stream = requests.drawing(learned, MriRequest(), n=2, out=out, batch_size=1, **FEW)
+    next(event for event in stream if event.finished is not None)
+    stream.close()
+    assert read_samples(out, unfinished=True).x.shape == (1, 2, *SHAPE)
+    assert requests.draw(learned, MriRequest(), n=2, out=out, batch_size=1, resume=True, **FEW).x.shape[2:] == SHAPE
+    one = volume(asked(scan(tmp_path / "scan.npz")))
+    drawn = on.sample(learned & on.mri.kspace(one[0]), 1, steps=2)
+    assert drawn.x.shape == (1, 2, *one.grid)
+    for grid in ((16, 16), (40, 24)):  # that of the windows, too
+        assert on.sample(on.mri.on_grid(learned, grid), 1, steps=2).x.shape == (1, 2, *grid)
+    with pytest.raises(InputError, match="of no training"):
+        on.mri.on_grid(replace(learned, traits=replace(learned.traits, origin=None)), (16, 16))
 
 
 @pytest.mark.slow
@@ -130,6 +149,49 @@ def test_an_empty_slice_is_an_image_of_zeros(tmp_path: Path) -> None:
     assert any("slice 1 is 0 in the file" in note for note in drawn.notes)
     assert not array(out / "samples.nii")[:, :, 1].any()
     assert np.isfinite(read_samples(out).x.numpy()).all()
+
+
+def test_widened_intervals_lie_beside_the_quantiles_and_say_whose_they_are(tmp_path: Path) -> None:
+    path, out, file = scan(tmp_path / "scan.npz", slices=1), tmp_path / "recon", tmp_path / "margins.json"
+    margins = widened.Widened(
+        (0.5, 0.9), (0.1, 2.0), 4, (0.3, 0.6), (0.5, 0.9), 20, 20, "mri/small", "1" * 64, (8.0, 8.0)
+    )
+    margins.save(file)
+    drawn = requests.draw(model(), asked(path, each=4, widen=file), out=out, **FEW)
+    mean, std = (array(out / f"{name}.nii.gz") for name in ("mean", "std"))
+    low, high = (array(out / f"{end}-90.nii.gz") for end in ("low", "high"))
+    half = (2.353363 * np.sqrt(1.25) + 2.0) * std  # Student's t of 3 degrees of freedom at 0.95
+    assert np.allclose(high, mean + half, rtol=1e-4)
+    assert np.allclose(low, np.maximum(mean - half, 0), rtol=1e-4, atol=1e-4)
+    assert (array(out / "quantile-95.nii.gz") <= high).mean() > 0.99
+    said = json.loads((out / "recon.json").read_text())
+    truth = np.abs(array(out / "truth.nii.gz"))[..., 0].T
+    inside = metrics.brain(truth.astype(float))
+    held = ((low <= np.abs(array(out / "truth.nii.gz"))) & (np.abs(array(out / "truth.nii.gz")) <= high))[..., 0].T
+    assert said["coverage"][1]["widened"] == pytest.approx(held[inside].mean(), abs=0.01)
+    assert said["coverage"][1]["raw"] < said["coverage"][1]["widened"]
+    assert said["widened"]["margins"] == [0.1, 2.0]
+    wanted = f"90% intervals hold {said['coverage'][1]['raw']:.1%} raw and {said['coverage'][1]['widened']:.1%} widened"
+    assert any(wanted in note for note in drawn.notes)
+    assert any("another model than mri/small" in note and "instead of 8-fold" in note for note in drawn.notes)
+    scores = {one.name: one.value for one in Mri().evaluate(read_samples(out))}
+    assert scores["χ² of the data"] == pytest.approx(np.mean(said["slices"][0]["chi2 data"]))
+    assert scores["χ² of the lines held out"] == pytest.approx(said["slices"][0]["chi2 held out"])
+    with pytest.raises(InputError, match="margins are for 4 samples a slice, found --each 2"):
+        requests.draw(model(), asked(path, widen=file), **FEW)
+
+
+def test_more_samples_than_memory_holds_are_refused_before_they_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = Frame.plain((32, 24))
+    Written(tmp_path / "samples.nii", frame, "complex64", 100).finish(compress=False)
+    Written(tmp_path / "frame.nii", frame, "complex64").finish()
+    monkeypatch.setattr(store, "available", lambda: 3_000_000)
+    found = ReconStore(tmp_path, range(100))
+    with pytest.raises(InputError, match=r"100 samples of 32 × 24 pixels need 0.00369 GB in memory, 0.003 GB are free"):
+        found.read(range(100))
+    assert len(found.read(range(80))[0]) == 80
 
 
 @pytest.mark.parametrize(

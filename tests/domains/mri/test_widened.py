@@ -12,6 +12,8 @@ from ornstein.domains.mri.results.volumes import Frame, Written
 
 SLICES, MEMBERS, SIZE = 24, 8, 24
 RECORD = {"size": [SIZE, SIZE], "axes": [2, 1, 0], "affine": np.eye(4).tolist(), "slices": [0, SLICES, 1]}
+RECORD |= {"acceleration": 4.0}
+MODEL = ("mri/brain", "0" * 64, (4.0, 4.0))
 
 
 def recon(folder: Path, narrow: float, seed: int = 0, members: int = MEMBERS, slices: int = SLICES) -> Path:
@@ -32,6 +34,7 @@ def recon(folder: Path, narrow: float, seed: int = 0, members: int = MEMBERS, sl
     for file in files.values():
         file.finish()
     said = {"scan": {**RECORD, "slices": [0, slices, 1]}, "affine": np.eye(4).tolist()}
+    said["model"] = dict(zip(("name", "weights"), MODEL[:2], strict=True))
     (folder / "recon.json").write_text(json.dumps({**said, "slices": [{"members": members}] * slices}))
     return folder
 
@@ -86,10 +89,25 @@ def test_what_cannot_be_fitted_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"truth.nii.gz: not there, expected the truth"):
         widened.fit([few])
     with pytest.raises(InputError, match="has 4 samples a slice, the margins are for 8"):
-        widened.apply(widened.Widened((0.9,), (1.0,), 8, (0.5,), (0.9,), 9, 9), other, tmp_path / "out")
+        widened.apply(widened.Widened((0.9,), (1.0,), 8, (0.5,), (0.9,), 9, 9, *MODEL), other, tmp_path / "out")
     assert not (tmp_path / "out").exists()
     (tmp_path / "bad.json").write_text('{"levels": [0.9]}')
     with pytest.raises(InputError, match=r"bad.json.*margins"):
         widened.read(tmp_path / "bad.json")
     with pytest.raises(InputError, match="expected fit FILE FOLDER"):
         widened.main(["widen"])
+
+
+def test_margins_of_other_reconstructions_are_said_to_promise_nothing() -> None:
+    found = widened.Widened((0.9,), (1.0,), 8, (0.5,), (0.9,), 9, 9, *MODEL)
+    assert found.unlike("0" * 64, 4.1) == []
+    assert "another model than mri/brain" in found.unlike("1" * 64, 4.0)[0]
+    assert "8-fold undersampling instead of 4-fold" in found.unlike("0" * 64, 8.0)[0]
+
+
+def test_margins_of_several_models_are_not_fitted_together(tmp_path: Path) -> None:
+    one, other = recon(tmp_path / "one", 1.0, slices=2), recon(tmp_path / "other", 1.0, slices=2)
+    said = json.loads((other / "recon.json").read_text())
+    (other / "recon.json").write_text(json.dumps({**said, "model": {"name": "mri/mine", "weights": "1" * 64}}))
+    with pytest.raises(InputError, match=r"models: .*one: mri/brain \(0+\), .*other: mri/mine \(1+\), expected one"):
+        widened.fit([one, other])

@@ -9,6 +9,7 @@ results/            places, volumes, store: NIfTI; held_out: χ²; pictures, dra
 
 from .asked.flags import MriRequest
 from .asked.prepared import Slice, Volume, volume
+from .asked.requests import on_grid
 from .coils.espirit import espirit
 from .coils.simulate import simulate, simulate_maps
 from .factors import kspace
@@ -30,6 +31,7 @@ __all__ = [
     "espirit",
     "kspace",
     "masks",
+    "on_grid",
     "open_scan",
     "simulate",
     "simulate_maps",

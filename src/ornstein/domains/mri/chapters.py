@@ -12,6 +12,7 @@ from ...calibration.ranks import Coverage
 from ...denoisers.base import NeuralDenoiser
 from ...events import Stream
 from ...report import plots
+from ...spaces import Euclidean
 from ...tasks.drawing import draws
 from ...tasks.engines import Independent
 from ...tasks.figures import Chapter, Figure, Metric, Stop
@@ -24,9 +25,9 @@ from .sense import Sense
 
 SLICE = "s1-axial"
 """That is shown: of a subject that no model has learned from."""
-QUICK, FULL = (6, 4), (32, 20)
+QUICK, FULL = (6, 6), (32, 16)
 """Samples and steps."""
-SOLVE = {False: (0.2, 3), True: (1e-2, 12)}
+SOLVE = {False: (0.2, 3), True: (0.1, 4)}
 """Tolerance and iterations of the solves, by whether it is a full tour: few steps are no better for exact ones."""
 TITLE = "A head from a quarter of its k-space"
 
@@ -35,14 +36,20 @@ def stops(model: NeuralDenoiser, full: bool) -> list[Stop]:
     """What is shown of a model beside its own samples: nothing of one whose slices are not square.
 
     Args:
-        model: any of the domain.
+        model: any of the domain, on the grid of whole slices.
         full: as many samples as a judgement needs.
     """
-    assert model.origin is not None
-    _, h, w = model.origin.metadata["shape"]
+    h, w = _grid(model)
     if h != w or not 32 <= h <= 256:
         return []
-    return [Stop(TITLE, partial(reconstructed, model, full), 41, 15)]
+    return [Stop(TITLE, partial(reconstructed, model, full), 41, 17)]
+
+
+def _grid(model: NeuralDenoiser) -> tuple[int, int]:
+    """(h, w) of states."""
+    assert isinstance(model.space, Euclidean)
+    _, h, w = model.space.shape
+    return h, w
 
 
 def reconstructed(model: NeuralDenoiser, full: bool, seed: int) -> Stream[Chapter]:
@@ -53,11 +60,10 @@ def reconstructed(model: NeuralDenoiser, full: bool, seed: int) -> Stream[Chapte
         full: as many samples as a judgement needs.
         seed: of coils, mask, noise and samples.
     """
-    assert model.origin is not None
-    scan = example(SLICE, model.origin.metadata["shape"][-1], number=seed)
+    scan = example(SLICE, _grid(model)[0], number=seed)
     told, (n, steps) = seen(scan), FULL if full else QUICK
     asked = model & kspace(told, *SOLVE[full])
-    samples = yield from draws(asked, n, Independent(steps=steps, batch_size=8), seed=seed)
+    samples = yield from draws(asked, n, Independent(steps=steps, batch_size=8, eta=1.0), seed=seed)
     truth = scan.image.abs().double().numpy()
     members = metrics.magnitude(samples.x) * told.scale
     brain = metrics.brain(truth)

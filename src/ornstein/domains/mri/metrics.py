@@ -12,6 +12,10 @@ fastMRI takes for m the maximum of the *volume*, others that of the slice, which
 are told. A volume is all the slices that are judged together. The reconstruction is the mean of the samples'
 magnitudes, which has the least expected squared error of all.
 
+χ² is how well samples agree with the k-space that they were drawn from, and with lines of it that were held out; 1 is
+expected, and no truth is needed. They are calculated while the scan is there (results/held_out.py) and kept with the
+samples.
+
 Coverage is of central intervals of the samples, at the levels that so many samples have, over the voxels of the brain
 (`brain`). Neighbouring voxels err together: slices are what is independent, and standard errors are over them.
 """
@@ -32,6 +36,8 @@ from ...errors import InputError
 from ...tasks.figures import Metric
 from ...tasks.samples import Samples
 
+DATA, HELD = "chi2 data", "chi2 held out"
+"""Conditions of samples: of each sample; of its slice, the mean over lines. NaN where there is none."""
 LEVELS = (0.5, 0.9)
 """Of the intervals whose coverage is told, or the nearest that so many samples have."""
 WINDOW = 7
@@ -51,7 +57,7 @@ def evaluate(samples: Samples) -> list[Metric]:
         samples: of a model of this domain.
     """
     found = reconstructed(samples)
-    return [] if found is None else against(*found)
+    return [*(() if found is None else against(*found)), *agreement(samples)]
 
 
 def judge_few(samples: Samples) -> list[Metric]:
@@ -129,6 +135,40 @@ def against(
 def _metric(estimate: Estimate) -> Metric:
     known = {name: value for name, value in estimate.metric.items() if value is not None}
     return Metric(**known)
+
+
+# Whether samples agree with k-space -------------------------------------------------------------------
+
+
+def agreement(samples: Samples) -> list[Metric]:
+    """χ² of the data and of the lines held out, mean over slices; nothing of samples that were not compared with any.
+
+    Args:
+        samples: of a model of this domain.
+    """
+    condition, names = samples.condition, {DATA: "χ² of the data", HELD: "χ² of the lines held out"}
+    meanings = {
+        DATA: "squared misfit of the k-space that samples were drawn from, in units of its noise",
+        HELD: "squared error of the mean on k-space that was held out, in units of its stated variance",
+    }
+    slices = samples.each.get("slice", [0] * len(samples))
+    return [
+        _metric(found)
+        for name, said in names.items()
+        if isinstance(condition, Mapping) and name in condition
+        for found in _by_slice(said, condition[name].double().cpu().numpy(), np.asarray(slices), meanings[name])
+    ]
+
+
+def _by_slice(
+    name: str, values: Float[np.ndarray, " n"], slices: Num[np.ndarray, " n"], meaning: str
+) -> list[Estimate]:
+    """The mean over slices, of those that have a value."""
+    means = np.array([values[slices == one].mean() for one in np.unique(slices)])
+    known = means[np.isfinite(means)]
+    if not len(known):
+        return []
+    return [replace(ratio(name, known, np.ones(len(known)), better="closer", meaning=meaning), reference=1.0)]
 
 
 # fastMRI's numbers ------------------------------------------------------------------------------------
@@ -279,7 +319,11 @@ def masked(truth: Magnitudes, mask: Bool[np.ndarray, "slices h w"]) -> Magnitude
 
 
 def brains(slices: Magnitudes) -> Bool[np.ndarray, "slices h w"]:
-    """The brain in each slice, see `brain`."""
+    """The brain in each slice, see `brain`.
+
+    Args:
+        slices: magnitudes, in any unit.
+    """
     return np.stack([brain(one) for one in slices])
 
 

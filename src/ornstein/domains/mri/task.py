@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ...config import TrainConfig, require_in
 from ...denoisers.base import Condition, NeuralDenoiser, Origin
-from ...errors import InputError
+from ...errors import InputError, needed_for
 from ...networks.unet import UNetConfig
 from ...spaces import Euclidean
 from ...states import State
@@ -24,6 +24,7 @@ from . import chapters, examples, metrics
 from . import data as records
 from .asked import requests
 from .asked.flags import MriRequest
+from .examples import RETROSPECTIVE
 from .network import described, network
 from .results import drawn
 from .results.store import ReconStore
@@ -104,6 +105,12 @@ class Mri(Task):
     def unconditional(self, config: MriConfig, metadata: Mapping[str, Any]) -> Mapping[str, Tensor]:
         return described().unconditional
 
+    def denoiser(self, config: MriConfig, metadata: Mapping[str, Any], origin: Origin | None = None) -> NeuralDenoiser:
+        """Of the windows that are learned from, but of whole slices once it is trained."""
+        return super().denoiser(
+            config, metadata if origin is None else {**metadata, **requests.whole(metadata)}, origin
+        )
+
     def count(self, asked: MriRequest) -> int | None:
         return requests.count(asked)
 
@@ -114,10 +121,16 @@ class Mri(Task):
         return requests.request(asked, numbers, metadata)
 
     def store(self, folder: Path, origin: Origin, numbers: range) -> ReconStore:
+        with needed_for("NIfTI", "mri"):  # before anything is drawn, not when it is to be written
+            import nibabel  # noqa: F401
         return ReconStore(folder, numbers)
 
     def read(self, folder: Path, manifest: Mapping[str, Any]) -> tuple[State, Condition]:
         return drawn.read(folder, manifest)
+
+    def data_provenance(self, metadata: Mapping[str, Any]) -> str:
+        """With what a reader of the card must know of its scores."""
+        return f"{metadata['source']}. Scores below are {RETROSPECTIVE}, of slices that ship; {requests.WARNING}"
 
     def evaluate(self, samples: Samples) -> list[Metric]:
         return metrics.evaluate(drawn.in_view(samples))

@@ -32,6 +32,8 @@ class MriRequest:
         noise: an .npz with the array "noise" (coils, samples), a scan of noise alone, in the units of k-space.
         hold_out: share of the measured lines, never of the middle, that is not reconstructed from but judges the
             samples; 0 uses all.
+        widen: a file of margins, as `python -m ornstein.domains.mri.results.widened fit` writes it: intervals widened
+            by them are written beside the quantiles.
         acceleration: undersample k-space afterwards: of a scan that was measured whole, or of an image (NIfTI; 4 if not
             given).
         pattern: of what is kept then: random or equispaced lines, Poisson discs, radial spokes.
@@ -48,7 +50,7 @@ class MriRequest:
     groups: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "the scan": ("kspace", "slices", "each", "readout", "repetition"),
         "coils and noise": ("maps", "calibration", "coils", "sigma", "noise"),
-        "what samples are judged by": ("hold_out", "choice"),
+        "what samples are judged by": ("hold_out", "choice", "widen"),
         "undersampling afterwards (retrospective)": (
             *("acceleration", "pattern", "centre", "partial", "simulated_coils", "simulated_sigma", "plane", "volume"),
         ),
@@ -65,6 +67,7 @@ class MriRequest:
     sigma: float | None = None
     noise: Path | None = None
     hold_out: float = 0.03
+    widen: Path | None = None
     acceleration: float | None = None
     pattern: Literal["random", "equispaced", "poisson", "radial"] | None = None
     centre: float | None = None

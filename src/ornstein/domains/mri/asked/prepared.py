@@ -74,7 +74,7 @@ class Slice:
 
     @property
     def std(self) -> float:
-        """Of the noise of the real part and of the imaginary part each, which is the unit of k-space."""
+        """Of the noise: k-space is in its units."""
         return 1.0
 
     @property
@@ -164,7 +164,7 @@ class Volume:
 
     def _prepared(self, number: int) -> Slice:
         measured = self.scan.slice(number)
-        mask, kspace = self._cropped(number, measured.mask, measured.kspace)
+        mask, kspace = self._cropped(measured.mask, measured.kspace)
         if measured.air:
             return self._nothing(number, kspace, mask)
         centred(measured.kspace, measured.mask)
@@ -214,7 +214,7 @@ class Volume:
         return scale
 
     def _cropped(
-        self, number: int, measured: Bool[np.ndarray, "h w"], values: Complex[np.ndarray, "coils h w"]
+        self, measured: Bool[np.ndarray, "h w"], values: Complex[np.ndarray, "coils h w"]
     ) -> tuple[Bool[Tensor, "h w"], Complex[Tensor, "coils h w"]]:
         """Mask and k-space, without the oversampling of the readout where every line is whole."""
         mask, kspace = tensor(measured), tensor(values)
@@ -257,7 +257,7 @@ class Volume:
         lines = self.scan.calibration(number)
         if lines is None or not lines.any():
             return mask, white
-        where, waves = self._cropped(number, (lines != 0).any(0), lines)
+        where, waves = self._cropped((lines != 0).any(0), lines)
         return where, mixed(mixing(self.noise), self._in_noise(waves))
 
     def _truth(self, number: int, phase: Tensor, scale: float) -> Float[Tensor, "2 h w"] | None:

@@ -42,8 +42,12 @@ def figures(samples: Samples) -> list[Figure]:
     frame = places.frame(samples.settings, (int(samples.x.shape[-2]), int(samples.x.shape[-1])))
     chosen = spread(len(places.slices), SHOWN)
     rows = [_row(samples, places, frame, number) for index, number in enumerate(places) if index in chosen]
-    verdict = [note for note in samples.notes if "χ²" in note]
-    return [pictures.sheet(rows, frame, verdict)]
+    said = [note for note in samples.notes if any(word in note for word in _ABOVE)]
+    return [pictures.sheet(rows, frame, said)]
+
+
+_ABOVE = ("χ²", "retrospective")
+"""Words of the notes that stand above pictures."""
 
 
 def _row(samples: Samples, places: Places, frame: Frame, number: int) -> pictures.Row:

@@ -6,6 +6,7 @@ complex-mean .nii.gz    mean of the complex samples
 quantile-05, -95        of the magnitude; neither these nor std where a slice has one sample alone
 frame.nii.gz            scale · exp(i · low-resolution phase): a sample over it is a state of the model
 truth.nii.gz            if it is known
+low-90, high-90, …      ends of widened intervals, if these are asked for (--widen); the quantiles stay as they are
 recon.json              χ² of each slice, units, what was drawn
 recon.png               a contact sheet
 
@@ -25,16 +26,19 @@ from .... import arrays
 from ....config import update
 from ....denoisers.base import Condition
 from ....errors import InputError
-from ....files import GB, write_json
+from ....files import GB, Within, read_json, require, write_json
 from ....states import State
 from ....tasks.members import MemberStore
+from ....tasks.memory import available
 from ....tasks.samples import Samples
 from ..asked.flags import MriRequest
 from ..asked.prepared import volume
+from ..metrics import DATA, HELD
 from . import pictures, volumes
 from .held_out import Agreement, Verdict, agreement
 from .places import Places
 from .volumes import Frame, Written
+from .widened import Ends, Widened
 
 SAMPLES, FRAME, TRUTH, RECON, SHEET = "samples.nii", "frame.nii.gz", "truth.nii.gz", "recon.json", "recon.png"
 SPREAD = ("std", "quantile-05", "quantile-95")
@@ -91,13 +95,16 @@ class ReconStore(MemberStore):
         frame = places.frame(samples.settings, (h, w))
         files = self._begun(frame, places)
         checking, shown, judged = _Checking(samples.settings), [], {}
+        ends = self._widened(samples.settings, frame)
         chosen = spread(len(places.slices), SHOWN)
         for index, number in enumerate(places):
             x, about = self._slice(places.of_slice(number), index)
             phase, scale = frame_of(about, x)
             images = images_of(x, phase, scale, frame)
             truth = images_of(about["truth"], phase, scale, frame) if "truth" in about else None
-            self._put(files, index, places, places.of_slice(number), images)
+            mean, std = self._put(files, index, places, places.of_slice(number), images)
+            if ends is not None:
+                ends.put(index, mean, std, None if truth is None else np.abs(truth))
             files["frame"].put(index, frame.in_view((phase * scale).numpy()))
             if truth is not None:
                 if "truth" not in files:
@@ -110,8 +117,8 @@ class ReconStore(MemberStore):
                 )
         for name, file in files.items():
             file.finish(compress=name != "samples")
-        notes = [*_notes(judged, checking), *([] if "std" in files else [ALONE])]
-        write_json(self.folder / RECON, _record(samples, frame, places, judged, notes))
+        notes = [*_notes(judged, checking), *_of_widened(samples, ends), *([] if "std" in files else [ALONE])]
+        write_json(self.folder / RECON, _record(samples, frame, places, judged, notes, ends))
         figure = pictures.sheet(shown, frame, notes)
         (self.folder / SHEET).write_bytes(figure.image)
         return notes
@@ -133,19 +140,29 @@ class ReconStore(MemberStore):
         states = torch.from_numpy(np.stack(found))
         return states, {name: torch.from_numpy(np.asarray(value)) for name, value in about.items()}
 
-    def _put(self, files: dict[str, Written], index: int, places: Places, numbers: range, images: np.ndarray) -> None:
-        """The samples of a slice, and what they are together."""
+    def _widened(self, settings: Mapping[str, Any], frame: Frame) -> Ends | None:
+        """The files of widened intervals, where they are asked for."""
+        record = settings.get("widened")
+        return record and Ends(Widened.of_record(record, "settings: widened"), self.folder, frame)
+
+    def _put(
+        self, files: dict[str, Written], index: int, places: Places, numbers: range, images: np.ndarray
+    ) -> tuple[Float[np.ndarray, "h w"], Float[np.ndarray, "h w"]]:
+        """The samples of a slice, and what they are together; returns mean and standard deviation of the magnitude."""
         all_members = np.full((len(places.members), *images.shape[1:]), np.nan, np.complex64)
         for number, image in zip(numbers, images, strict=True):
             all_members[places.at(number)[1]] = image
         magnitude = np.abs(images)
         files["samples"].put(index, all_members)
         files["complex-mean"].put(index, images.mean(0))
-        files["mean"].put(index, magnitude.mean(0))
+        mean = magnitude.mean(0)
+        std = magnitude.std(0, ddof=1) if len(images) > 1 else np.full(images.shape[1:], np.nan)
+        files["mean"].put(index, mean)
         if "std" in files:
-            files["std"].put(index, magnitude.std(0, ddof=1))
+            files["std"].put(index, std)
             files["quantile-05"].put(index, np.quantile(magnitude, 0.05, 0))
             files["quantile-95"].put(index, np.quantile(magnitude, 0.95, 0))
+        return mean, std
 
     # Read again ---------------------------------------------------------------------------------------
 
@@ -155,6 +172,7 @@ class ReconStore(MemberStore):
         settings = self.settings or {}
         places = Places.of(self.numbers, settings)
         frame = places.frame(settings, _size(self.folder / SAMPLES))
+        self._require_room(len(numbers), frame)
         states, kept = [], {name: [] for name in (*_KEPT,)}
         for index, number in enumerate(places):
             wanted = [one for one in places.of_slice(number) if one in numbers]
@@ -172,9 +190,37 @@ class ReconStore(MemberStore):
                 truth = torch.from_numpy(volumes.read(self.folder / TRUTH, frame, index))
                 kept["truth"] += [_state(truth[None], phase, scale)[0]] * len(wanted)
         condition = {name: torch.stack(values) for name, values in kept.items() if values}
+        condition |= self._judged(places, numbers)
         x = torch.cat(states)
         _require_finite(x, self.folder / SAMPLES)
         return x, condition
+
+    def _require_room(self, count: int, frame: Frame) -> None:
+        """InputError for more samples than memory holds: all that are judged or shown are in it at once."""
+        h, w = frame.size
+        need, free = 2 * count * h * w * _BYTES, available()
+        if need > free:
+            raise InputError(
+                f"{self.folder / SAMPLES}: {count} samples of {h} × {w} pixels need {need / 1e9:.3g} GB in memory, "
+                f"{free / 1e9:.3g} GB are free; {SHEET}, {RECON} and the .nii.gz beside it hold what was found of "
+                "them, and of fewer slices (--slices) all can be judged at once"
+            )
+
+    def _judged(self, places: Places, numbers: range) -> dict[str, Tensor]:
+        """χ² as recon.json has them, of each sample and of its slice; NaN where there is none. Nothing of draws."""
+        if places.each is None:
+            return {}
+        path = self.folder / RECON
+        found = require(read_json(path, "a reconstruction"), _JUDGED, str(path))["slices"]
+        if [one["members"] for one in found] != [len(places.of_slice(number)) for number in places]:
+            raise InputError(f"{path}: slices: are not those of the samples")
+        data, held = [], []
+        for number in numbers:
+            index, member = places.at(number)
+            of_data, of_lines = (found[index].get(name) for name in (DATA, HELD))
+            data.append(float("nan") if of_data is None else of_data[member])
+            held.append(float("nan") if of_lines is None else of_lines)
+        return {DATA: torch.tensor(data, dtype=torch.float64), HELD: torch.tensor(held, dtype=torch.float64)}
 
     def _unfinished(self, numbers: range) -> tuple[State, Condition]:
         """Of the scratch folder: the states, and of each what is known of its slice."""
@@ -182,6 +228,11 @@ class ReconStore(MemberStore):
         return torch.from_numpy(np.stack(each)), {}
 
 
+_CHI2 = Within(float, 0, 1e30)
+_JUDGED = {"slices": [{"members": Within(int, 1, 10**6), f"{DATA}?": [_CHI2], f"{HELD}?": _CHI2}]}
+"""What is read of recon.json."""
+_BYTES = 24
+"""A pixel of a sample: state, phase and truth; twice, while they are put together."""
 _KEPT = {"phase": "c", "scale": "f", "truth": "f"}
 """What is known of a slice, and of what kind of numbers it is."""
 
@@ -196,8 +247,15 @@ def _size(path: Path) -> tuple[int, int]:
     return int(image.shape[1]), int(image.shape[0])
 
 
-def frame_of(about: Mapping[str, Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
-    """Phase and scale of a slice; 1 where nobody says them."""
+def frame_of(
+    about: Mapping[str, Tensor], x: Float[Tensor, "*batch 2 h w"]
+) -> tuple[Complex[Tensor, "h w"], Float[Tensor, ""]]:
+    """Phase and scale of a slice; 1 where nobody says them.
+
+    Args:
+        about: what is known of the slice, by name.
+        x: its states.
+    """
     phase = about.get("phase", torch.ones(x.shape[-2:], dtype=torch.complex64))
     return phase, about.get("scale", torch.ones(())).to(x)
 
@@ -266,18 +324,37 @@ def _notes(judged: Mapping[int, Agreement | None], checking: _Checking) -> list[
     return [*([verdict.distrust] if verdict.distrust else []), str(verdict)]
 
 
+def _of_widened(samples: Samples, ends: Ends | None) -> list[str]:
+    """What is to be known of widened intervals, in words; finishes their files."""
+    if ends is None:
+        return []
+    assert samples.origin is not None
+    ends.finish()
+    return [str(ends), *ends.widened.unlike(samples.origin.weights, samples.settings["scan"]["acceleration"])]
+
+
 def _record(
-    samples: Samples, frame: Frame, places: Places, judged: Mapping[int, Agreement | None], notes: Sequence[str]
+    samples: Samples,
+    frame: Frame,
+    places: Places,
+    judged: Mapping[int, Agreement | None],
+    notes: Sequence[str],
+    ends: Ends | None,
 ) -> dict[str, Any]:
     """What recon.json says."""
     slices = []
     for number, one in judged.items():
         said: dict[str, Any] = {"slice": _number(samples, number), "members": len(places.of_slice(number))}
         if one is not None:
-            said["chi2 data"] = [round(float(value), 5) for value in one.consistency]
-            said["chi2 held out"] = round(float(one.held_out.mean()), 5) if len(one.held_out) else None
+            said[DATA] = [round(float(value), 5) for value in one.consistency]
+            said[HELD] = round(float(one.held_out.mean()), 5) if len(one.held_out) else None
         slices.append(said)
+    assert samples.origin is not None
+    widened: dict[str, Any] = {} if ends is None else {"widened": ends.widened.record()}
+    if ends is not None and ends.coverage:
+        widened["coverage"] = [dict(zip(("level", "raw", "widened"), one, strict=True)) for one in ends.coverage]
     return {
+        "model": {"name": f"{samples.origin.domain}/{samples.origin.name}", "weights": samples.origin.weights},
         "scan": dict(samples.settings.get("scan", {})),
         "affine": [list(row) for row in frame.affine],
         "exactness": samples.verdict,
@@ -286,6 +363,7 @@ def _record(
         "seconds": round(samples.seconds, 1),
         "verdict": list(notes),
         "slices": slices,
+        **widened,
         "warning": "not for clinical use",
     }
 
@@ -297,9 +375,20 @@ def _number(samples: Samples, index: int) -> int:
 
 
 def named(samples: Samples, index: int) -> str:
+    """What a slice is called.
+
+    Args:
+        samples: of a scan, or of the model as it is.
+        index: of the slice among those that were asked for.
+    """
     return f"slice {_number(samples, index)}" if "scan" in samples.settings else "samples of the model"
 
 
 def spread(count: int, most: int) -> set[int]:
-    """Some of so many, spread evenly, the middle one among them."""
+    """Some of so many, spread evenly.
+
+    Args:
+        count: how many there are.
+        most: how many are chosen.
+    """
     return set(range(count)) if count <= most else {int((2 * k + 1) * count / (2 * most)) for k in range(most)}

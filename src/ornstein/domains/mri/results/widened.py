@@ -12,6 +12,10 @@ no magnitude lies. A negative q says that raw intervals were too wide.
 
     python -m ornstein.domains.mri.results.widened fit FILE.json FOLDER …       reconstructions with a truth
     python -m ornstein.domains.mri.results.widened apply FILE.json FOLDER OUT  low-90.nii.gz, …
+    ornstein sample mri/brain --kspace scan.h5 --widen FILE.json --out FOLDER   the same, beside the raw quantiles
+
+FILE says with which model and from how little of k-space the reconstructions were made. Where those that it is used
+for were made otherwise, they say so.
 """
 
 import sys
@@ -43,9 +47,19 @@ SCHEMA = {
     "after": [Within(float, 0, 1)],
     "fitted on": Within(int, 1, 10**9),
     "judged on": Within(int, 1, 10**9),
+    "model": str,
+    "weights": str,
+    "accelerations": [Within(float, 1, 1e9), Within(float, 1, 1e9)],
 }
+NEAR = 1.15
+"""By how much an acceleration may be higher or lower than those that were fitted on."""
 
-_RECON = {"scan": dict, "affine": [[float]], "slices": [{"members": Within(int, 1, 10**6)}]}
+_RECON = {
+    "scan": dict,
+    "affine": [[float]],
+    "slices": [{"members": Within(int, 1, 10**6)}],
+    "model": {"name": str, "weights": str},
+}
 """What is needed of recon.json."""
 
 
@@ -59,6 +73,8 @@ class Widened:
         members: M of the reconstructions that it was fitted on, and is for.
         before, after: coverage of the voxels of the brain by raw and by widened intervals.
         fitted_on, judged_on: slices.
+        model, weights: the name of the model that drew them, and the hash of its file.
+        accelerations: the lowest and the highest of them.
     """
 
     levels: tuple[float, ...]
@@ -68,6 +84,9 @@ class Widened:
     after: tuple[float, ...]
     fitted_on: int
     judged_on: int
+    model: str
+    weights: str
+    accelerations: tuple[float, ...]
 
     def __str__(self) -> str:
         rows = [
@@ -76,14 +95,53 @@ class Widened:
         ]
         return f"{'; '.join(rows)} (fitted on {self.fitted_on} slices, judged on {self.judged_on} others)"
 
+    def record(self) -> dict[str, Any]:
+        """In JSON values."""
+        found = {name.replace("_", " "): value for name, value in asdict(self).items()}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in found.items()}
+
+    @classmethod
+    def of_record(cls, record: Any, where: object) -> "Widened":
+        """What `record` was made of; InputError for anything else.
+
+        Args:
+            record: JSON values.
+            where: they stand, for the error.
+        """
+        found = require(record, SCHEMA, str(where))
+        given: dict[str, Any] = {
+            name.replace(" ", "_"): tuple(v) if isinstance(v, list) else v
+            for name, v in found.items()
+            if name in SCHEMA
+        }
+        made = cls(**given)
+        if len({len(made.levels), len(made.margins), len(made.before), len(made.after)}) > 1:
+            raise InputError(f"{where}: levels, margins, before and after are of different lengths")
+        return made
+
     def save(self, path: Path) -> None:
         """Writes the file that `read` takes.
 
         Args:
             path: of the .json.
         """
-        found = {name.replace("_", " "): value for name, value in asdict(self).items()}
-        write_json(path, {name: list(value) if isinstance(value, tuple) else value for name, value in found.items()})
+        write_json(path, self.record())
+
+    def unlike(self, weights: str, acceleration: float) -> list[str]:
+        """What is otherwise than it was in the reconstructions that were fitted on, in words.
+
+        Args:
+            weights: the hash of the model's file.
+            acceleration: of the scan.
+        """
+        found, (low, high) = [], self.accelerations
+        if weights != self.weights:
+            found.append(f"another model than {self.model}, or another training of it")
+        if not low / NEAR <= acceleration <= high * NEAR:
+            fitted = f"{low:.3g}-fold" if high <= low * NEAR else f"{low:.3g} to {high:.3g}-fold"
+            found.append(f"{acceleration:.3g}-fold undersampling instead of {fitted}")
+        why = "the margins were fitted on other reconstructions, so that widened intervals promise nothing"
+        return [f"{why}: {' and '.join(found)}"] if found else []
 
     def interval(
         self, mean: Float[np.ndarray, "*field"], std: Float[np.ndarray, "*field"], level: float
@@ -107,14 +165,7 @@ def read(path: Path) -> Widened:
     Args:
         path: of the .json.
     """
-    found = require(read_json(path, "margins of intervals"), SCHEMA, str(path))
-    given: dict[str, Any] = {
-        name.replace(" ", "_"): tuple(v) if isinstance(v, list) else v for name, v in found.items()
-    }
-    made = Widened(**given)
-    if len({len(made.levels), len(made.margins), len(made.before), len(made.after)}) > 1:
-        raise InputError(f"{path}: levels, margins, before and after are of different lengths")
-    return made
+    return Widened.of_record(read_json(path, "margins of intervals"), path)
 
 
 def fit(folders: Sequence[Path], levels: Sequence[float] = LEVELS) -> Widened:
@@ -131,6 +182,10 @@ def fit(folders: Sequence[Path], levels: Sequence[float] = LEVELS) -> Widened:
     if len(members) != 1:
         found = ", ".join(f"{one.folder}: {one.members}" for one in opened) or "no folder"
         raise InputError(f"samples a slice: {found}, expected one number in all folders")
+    models = {one.weights: one.model for one in opened}
+    if len(models) != 1:
+        found = ", ".join(f"{one.folder}: {one.model} ({one.weights[:8]})" for one in opened)
+        raise InputError(f"models: {found}, expected one in all folders")
     cases = [case for one in opened for case in one.cases()]
     if len(cases) < 2:
         raise InputError(f"{len(cases)} slices with a brain, expected two or more, some to fit on and some to judge")
@@ -144,7 +199,8 @@ def fit(folders: Sequence[Path], levels: Sequence[float] = LEVELS) -> Widened:
     margins = np.nanmax(found.fitted.margins, 1)  # one for all voxels; NaN where there were no data to fit
     return Widened(
         _numbers(found.before.levels.round(6)), _numbers(margins), members[0], _numbers(found.before.values),
-        _numbers(found.after.values), found.fitted_on, found.held_out,
+        _numbers(found.after.values), found.fitted_on, found.held_out, opened[0].model, opened[0].weights,
+        (min(one.acceleration for one in opened), max(one.acceleration for one in opened)),
     )  # fmt: skip
 
 
@@ -160,18 +216,82 @@ def apply(widened: Widened, folder: Path, out: Path) -> list[Path]:
     if recon.members != widened.members:
         raise InputError(f"{folder}: has {recon.members} samples a slice, the margins are for {widened.members}")
     out.mkdir(parents=True, exist_ok=True)
-    files = {
-        (level, end): Written(out / f"{end}-{round(100 * level)}.nii", recon.frame, "float32")
-        for level in widened.levels
-        for end in ("low", "high")
-    }
+    ends = Ends(widened, out, recon.frame)
     for index in range(recon.frame.slices):
-        mean, std = recon.image("mean", index), recon.image("std", index)
-        for level in widened.levels:
-            for end, values in zip(("low", "high"), widened.interval(mean, std, level), strict=True):
-                files[level, end].put(index, values)
+        ends.put(index, recon.image("mean", index), recon.image("std", index))
     widened.save(out / "widened.json")
-    return [file.finish() for file in files.values()]
+    return ends.finish()
+
+
+class Ends:
+    """The files of the ends of widened intervals, slice by slice; and how often raw and widened ones hold the truth.
+
+    Attributes:
+        widened: margins.
+    """
+
+    def __init__(self, widened: Widened, out: Path, frame: Frame) -> None:
+        """Makes the files.
+
+        Args:
+            widened: margins.
+            out: a folder.
+            frame: of the volume.
+        """
+        self.widened = widened
+        self._files = {
+            (level, end): Written(out / f"{end}-{round(100 * level)}.nii", frame, "float32")
+            for level in widened.levels
+            for end in ("low", "high")
+        }
+        self._held = np.zeros((2, len(widened.levels)), np.int64)
+        self._judged = 0
+
+    def put(
+        self,
+        index: int,
+        mean: Float[np.ndarray, "h w"],
+        std: Float[np.ndarray, "h w"],
+        truth: Float[np.ndarray, "h w"] | None = None,
+    ) -> None:
+        """One slice.
+
+        Args:
+            index: of the slice.
+            mean, std: of the samples' magnitudes.
+            truth: magnitude, if it is known: intervals are judged by it in the brain.
+        """
+        inside = np.zeros(mean.shape, bool) if truth is None else metrics.brain(truth)
+        self._judged += int(inside.sum())
+        for k, level in enumerate(self.widened.levels):
+            low, high = self.widened.interval(mean, std, level)
+            self._files[level, "low"].put(index, low)
+            self._files[level, "high"].put(index, high)
+            if truth is not None:
+                raw = float(_raw(self.widened.members, np.array([(1 + level) / 2]))[0]) * std
+                self._held[0, k] += int((np.abs(truth - mean) <= raw)[inside].sum())
+                self._held[1, k] += int(((low <= truth) & (truth <= high))[inside].sum())
+
+    def finish(self) -> list[Path]:
+        """The files, compressed."""
+        return [file.finish() for file in self._files.values()]
+
+    @property
+    def coverage(self) -> list[tuple[float, float, float]]:
+        """(level, share of the voxels of the brain that raw intervals hold, and widened ones); none without a truth."""
+        if not self._judged:
+            return []
+        raw, wide = (self._held / self._judged).tolist()
+        return list(zip(self.widened.levels, raw, wide, strict=True))
+
+    def __str__(self) -> str:
+        """What a user should know of them."""
+        files = ", ".join(f"low-{round(100 * level)} and high-{round(100 * level)}" for level in self.widened.levels)
+        said = f"widened intervals are in {files}: elsewhere, {self.widened}"
+        here = "; ".join(
+            f"{p:.0%} intervals hold {raw:.1%} raw and {wide:.1%} widened" for p, raw, wide in self.coverage
+        )
+        return f"{said}; here, of the voxels of the brain, {here}" if here else said
 
 
 @dataclass(frozen=True)
@@ -182,11 +302,16 @@ class Recon:
         folder: of the files.
         frame: where images lie.
         members: samples a slice.
+        model, weights: the name of the model, and the hash of its file.
+        acceleration: of the scan.
     """
 
     folder: Path
     frame: Frame
     members: int
+    model: str = ""
+    weights: str = ""
+    acceleration: float = 1.0
 
     @classmethod
     def opened(cls, folder: Path) -> "Recon":
@@ -202,7 +327,9 @@ class Recon:
             raise InputError(f"{path}: {counts} samples a slice, expected one number, 2 or more, in all slices")
         frame = Frame.of(found["scan"], f"{path}: scan")
         affine = tuple(map(tuple, found["affine"]))
-        return cls(folder, replace(frame, slices=len(found["slices"]), affine=affine), counts[0])
+        how = require(found["scan"], {"acceleration": Within(float, 1, 1e9)}, f"{path}: scan")["acceleration"]
+        whole = replace(frame, slices=len(found["slices"]), affine=affine)
+        return cls(folder, whole, counts[0], found["model"]["name"], found["model"]["weights"], how)
 
     def image(self, name: str, index: int) -> Float[np.ndarray, "h w"]:
         """The magnitude of one of the volumes.
@@ -246,8 +373,9 @@ def main(said: Sequence[str]) -> int:
             found.save(Path(file))
             print(found)
         case ["apply", file, folder, out]:
-            found = read(Path(file))
-            print(*apply(found, Path(folder), Path(out)), found, sep="\n")
+            found, recon = read(Path(file)), Recon.opened(Path(folder))
+            unlike = found.unlike(recon.weights, recon.acceleration)
+            print(*apply(found, Path(folder), Path(out)), found, *unlike, sep="\n")
         case _:
             raise InputError(f"expected fit FILE FOLDER …, or apply FILE FOLDER OUT\n\n{__doc__}")
     return 0
