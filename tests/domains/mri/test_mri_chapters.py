@@ -44,7 +44,7 @@ def test_what_is_told_is_what_was_measured() -> None:
     assert isinstance(told, Slice)
     factor = kspace(told)
     turn = (told.maps * scan.maps.conj()).sum(0)  # phase and brightness of the estimate, where coils are the true ones
-    state = scan.image / torch.where(turn.abs() > 0, turn, torch.inf)
+    state = scan.image / scan.std / torch.where(turn.abs() > 0, turn, torch.inf)  # k-space is in units of the noise
     x = torch.stack([state.real, state.imag])[None]
     left = (factor.operator(x) - factor.y).square().mean().sqrt()
     assert float(left) < 1.6  # of the real and imaginary part: 1, and what the maps are off
@@ -52,6 +52,14 @@ def test_what_is_told_is_what_was_measured() -> None:
     assert float((factor.operator(other) - factor.y).square().mean().sqrt()) > 3
     best = np.quantile(scan.image.abs(), 0.99)
     assert told.scale == pytest.approx(best, rel=0.3)
+
+
+def test_what_is_not_measured_is_filled_with_zeros() -> None:
+    """In the units of the scan: of all of k-space, it is the image."""
+    scan = example("r16", 64, 1.0, std=1e-4)
+    found, truth = chapters.zero_filled(chapters.seen(scan)), scan.image.abs().numpy()
+    assert np.abs(found - truth).max() < 0.05
+    assert np.abs(chapters.zero_filled(chapters.seen(example("r16", 64, 4.0, std=1e-4))) - truth).max() > 0.1
 
 
 @pytest.mark.slow

@@ -96,8 +96,9 @@ def zero_filled(told: Slice) -> Float[np.ndarray, "h w"]:
     Args:
         told: what is known of the slice.
     """
-    operator = Sense(told.maps, told.mask)  # of which phase and brightness are a part
-    return metrics.magnitude(operator.adjoint(operator.measured(told.kspace)[None]))[0] / told.scale
+    operator = Sense(told.maps, told.mask)
+    state = operator.adjoint(operator.measured(told.kspace)[None]) / told.maps.abs().square().sum(0)
+    return metrics.magnitude(state)[0] * told.scale
 
 
 # Figures and numbers ----------------------------------------------------------------------------------
