@@ -83,7 +83,7 @@ BENCH_PIP := $(BENCH)/python -m pip install --quiet --disable-pip-version-check 
 $(BENCH_READY): pyproject.toml constraints.txt benchmarks/constraints.txt
 	$(PYTHON) -m venv .bench-env
 	@echo '*' > .bench-env/.gitignore
-	$(BENCH_PIP) -e '.[energies,mri,poisson]' accelerate blackjax diffusers mri-nufft natsort requests scipy sigpy \
+	$(BENCH_PIP) -e '.[energies,nufft,poisson]' accelerate blackjax diffusers natsort requests scikit-image scipy sigpy \
 		torchdiffeq torchmetrics torchsde tqdm
 	$(BENCH_PIP) --no-deps azula deepinv denoising-diffusion-pytorch ema-pytorch k-diffusion neuraloperator tensorly \
 		tensorly-torch torchvision

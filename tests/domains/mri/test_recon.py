@@ -14,9 +14,10 @@ from ornstein.domains.mri import metrics
 from ornstein.domains.mri.asked.flags import MriRequest
 from ornstein.domains.mri.asked.held import held_out
 from ornstein.domains.mri.asked.prepared import volume
-from ornstein.domains.mri.results import widened
+from ornstein.domains.mri.results import store, widened
 from ornstein.domains.mri.results.pictures import View
-from ornstein.domains.mri.results.volumes import Frame
+from ornstein.domains.mri.results.store import ReconStore
+from ornstein.domains.mri.results.volumes import Frame, Written
 from ornstein.domains.mri.task import Mri
 from ornstein.domains.mri.trajectories.masks import middle_of, uniform
 from ornstein.errors import InputError
@@ -72,7 +73,12 @@ def test_a_scan_becomes_volumes_that_are_placed_resumed_and_read_again(tmp_path:
 
 def test_a_model_of_windows_draws_whole_slices_and_slices_of_other_sizes(tmp_path: Path) -> None:
     learned = model(SHAPE, window=(16, 16))
-    assert requests.draw(learned, MriRequest(), n=1, steps=2).x.shape == (1, 2, *SHAPE)
+    out = tmp_path / "plain"
+    stream = requests.drawing(learned, MriRequest(), n=2, out=out, batch_size=1, **FEW)
+    next(event for event in stream if event.finished is not None)
+    stream.close()
+    assert read_samples(out, unfinished=True).x.shape == (1, 2, *SHAPE)
+    assert requests.draw(learned, MriRequest(), n=2, out=out, batch_size=1, resume=True, **FEW).x.shape[2:] == SHAPE
     one = volume(asked(scan(tmp_path / "scan.npz")))
     drawn = on.sample(learned & on.mri.kspace(one[0]), 1, steps=2)
     assert drawn.x.shape == (1, 2, *one.grid)
@@ -155,6 +161,19 @@ def test_widened_intervals_lie_beside_the_quantiles_and_say_whose_they_are(tmp_p
     assert scores["χ² of the lines held out"] == pytest.approx(said["slices"][0]["chi2 held out"])
     with pytest.raises(InputError, match="margins are for 4 samples a slice, found --each 2"):
         requests.draw(model(), asked(path, widen=file), **FEW)
+
+
+def test_more_samples_than_memory_holds_are_refused_before_they_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = Frame.plain((32, 24))
+    Written(tmp_path / "samples.nii", frame, "complex64", 100).finish(compress=False)
+    Written(tmp_path / "frame.nii", frame, "complex64").finish()
+    monkeypatch.setattr(store, "available", lambda: 3_000_000)
+    found = ReconStore(tmp_path, range(100))
+    with pytest.raises(InputError, match=r"100 samples of 32 × 24 pixels need 0.00369 GB in memory, 0.003 GB are free"):
+        found.read(range(100))
+    assert len(found.read(range(80))[0]) == 80
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ...config import TrainConfig, require_in
 from ...denoisers.base import Condition, NeuralDenoiser, Origin
-from ...errors import InputError
+from ...errors import InputError, needed_for
 from ...networks.unet import UNetConfig
 from ...spaces import Euclidean
 from ...states import State
@@ -121,6 +121,8 @@ class Mri(Task):
         return requests.request(asked, numbers, metadata)
 
     def store(self, folder: Path, origin: Origin, numbers: range) -> ReconStore:
+        with needed_for("NIfTI", "mri"):  # before anything is drawn, not when it is to be written
+            import nibabel  # noqa: F401
         return ReconStore(folder, numbers)
 
     def read(self, folder: Path, manifest: Mapping[str, Any]) -> tuple[State, Condition]:

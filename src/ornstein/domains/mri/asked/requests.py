@@ -20,6 +20,8 @@ from ..results import widened
 from .flags import MriRequest
 from .prepared import Slice, Volume, volume
 
+DEFAULTS: Mapping[str, Any] = {"steps": 16, "eta": 1.0}
+"""Of samples, where the user says nothing: fresh noise mends what a step took for certain too early."""
 WARNING = "not for clinical use"
 FAR = 1.5
 """By how much voxels may be larger or smaller than those that a model has learned from."""
@@ -54,7 +56,7 @@ def request(asked: MriRequest, numbers: range, metadata: Mapping[str, Any]) -> R
     InputError names the flag, the file and the slice of what cannot be.
     """
     if asked.kspace is None:
-        return Request(notes=[WARNING])
+        return Request(notes=[WARNING], metadata=_elsewhere(metadata, metadata["slice"]))
     scanned = volume(asked)
     one = scanned[numbers[0] // asked.each]
     return Request(
@@ -64,6 +66,7 @@ def request(asked: MriRequest, numbers: range, metadata: Mapping[str, Any]) -> R
         notes=[*scanned.scan.notes, *one.notes, *_unlike(scanned, metadata), WARNING],
         beside=_for_all(one, len(numbers)),
         metadata=_elsewhere(metadata, scanned.grid),
+        defaults=DEFAULTS,
     )
 
 
@@ -103,9 +106,9 @@ def _widened(asked: MriRequest) -> dict[str, Any]:
 
 
 def _elsewhere(metadata: Mapping[str, Any], grid: Sequence[int]) -> dict[str, Any]:
-    """The shape of states on a grid, where it is not that of whole slices."""
+    """The shape of states on a grid, where it is not that of all that the model learned from, windows or slices."""
     shape = [metadata["shape"][0], *grid]
-    return {} if shape == whole(metadata)["shape"] else {"shape": shape}
+    return {} if shape == metadata["shape"] == whole(metadata)["shape"] else {"shape": shape}
 
 
 def _for_all(one: Slice, n: int) -> dict[str, Tensor]:

@@ -29,6 +29,7 @@ from ....errors import InputError
 from ....files import GB, Within, read_json, require, write_json
 from ....states import State
 from ....tasks.members import MemberStore
+from ....tasks.memory import available
 from ....tasks.samples import Samples
 from ..asked.flags import MriRequest
 from ..asked.prepared import volume
@@ -171,6 +172,7 @@ class ReconStore(MemberStore):
         settings = self.settings or {}
         places = Places.of(self.numbers, settings)
         frame = places.frame(settings, _size(self.folder / SAMPLES))
+        self._require_room(len(numbers), frame)
         states, kept = [], {name: [] for name in (*_KEPT,)}
         for index, number in enumerate(places):
             wanted = [one for one in places.of_slice(number) if one in numbers]
@@ -192,6 +194,17 @@ class ReconStore(MemberStore):
         x = torch.cat(states)
         _require_finite(x, self.folder / SAMPLES)
         return x, condition
+
+    def _require_room(self, count: int, frame: Frame) -> None:
+        """InputError for more samples than memory holds: all that are judged or shown are in it at once."""
+        h, w = frame.size
+        need, free = 2 * count * h * w * _BYTES, available()
+        if need > free:
+            raise InputError(
+                f"{self.folder / SAMPLES}: {count} samples of {h} × {w} pixels need {need / 1e9:.3g} GB in memory, "
+                f"{free / 1e9:.3g} GB are free; {SHEET}, {RECON} and the .nii.gz beside it hold what was found of "
+                "them, and of fewer slices (--slices) all can be judged at once"
+            )
 
     def _judged(self, places: Places, numbers: range) -> dict[str, Tensor]:
         """χ² as recon.json has them, of each sample and of its slice; NaN where there is none. Nothing of draws."""
@@ -218,6 +231,8 @@ class ReconStore(MemberStore):
 _CHI2 = Within(float, 0, 1e30)
 _JUDGED = {"slices": [{"members": Within(int, 1, 10**6), f"{DATA}?": [_CHI2], f"{HELD}?": _CHI2}]}
 """What is read of recon.json."""
+_BYTES = 24
+"""A pixel of a sample: state, phase and truth; twice, while they are put together."""
 _KEPT = {"phase": "c", "scale": "f", "truth": "f"}
 """What is known of a slice, and of what kind of numbers it is."""
 
