@@ -54,6 +54,14 @@ def test_what_is_told_is_what_was_measured() -> None:
     assert told.scale == pytest.approx(best, rel=0.3)
 
 
+def test_what_is_not_measured_is_filled_with_zeros() -> None:
+    """In the units of the scan: of all of k-space, it is the image."""
+    scan = example("r16", 64, 1.0, std=1e-4)
+    found, truth = chapters.zero_filled(chapters.seen(scan)), scan.image.abs().numpy()
+    assert np.abs(found - truth).max() < 0.05
+    assert np.abs(chapters.zero_filled(chapters.seen(example("r16", 64, 4.0, std=1e-4))) - truth).max() > 0.1
+
+
 @pytest.mark.slow
 def test_the_chapter_of_a_scan() -> None:
     (stop,) = chapters.stops(fresh(), False)

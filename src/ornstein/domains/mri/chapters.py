@@ -96,9 +96,9 @@ def zero_filled(told: Slice) -> Float[np.ndarray, "h w"]:
     Args:
         told: what is known of the slice.
     """
-    operator = Sense(told.maps, told.mask)  # of which phase and brightness, scale / unit, are a part
-    waves = operator.adjoint(operator.measured(told.kspace)[None])
-    return metrics.magnitude(waves)[0] * told.unit**2 / told.scale
+    operator = Sense(told.maps, told.mask)
+    state = operator.adjoint(operator.measured(told.kspace)[None]) / told.maps.abs().square().sum(0)
+    return metrics.magnitude(state)[0] * told.scale
 
 
 # Figures and numbers ----------------------------------------------------------------------------------
