@@ -91,6 +91,16 @@ def test_a_model_of_windows_draws_whole_slices_and_slices_of_other_sizes(tmp_pat
         on.mri.on_grid(replace(learned, traits=replace(learned.traits, origin=None)), (16, 16))
 
 
+def test_particles_are_of_one_slice_and_say_their_effective_size(tmp_path: Path) -> None:
+    path, few = scan(tmp_path / "scan.npz"), {"exact": "particles", "particles": 4, **FEW}
+    drawn = requests.draw(model(), asked(path, slices="1"), **few)
+    assert drawn.exactness.method == "particles"
+    assert 0 < drawn.exactness.ess[-1] <= 1
+    assert drawn.each["slice"] == [1, 1]
+    with pytest.raises(InputError, match="draws one population, but samples 0 to 3 are of 2 posteriors"):
+        requests.draw(model(), asked(path), **few)
+
+
 @pytest.mark.slow
 def test_some_slices_lie_where_they_are_in_the_scan(tmp_path: Path) -> None:
     path, out = scan(tmp_path / "scan.npz", slices=4), tmp_path / "recon"

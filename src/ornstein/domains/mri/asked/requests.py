@@ -60,7 +60,7 @@ def request(asked: MriRequest, numbers: range, metadata: Mapping[str, Any]) -> R
     return Request(
         [] if one.empty else [kspace(one)],
         record={"scan": scanned.record, "guides": "k-space of each slice", **_widened(asked)},
-        each={"slice": [one.number] * len(numbers), "member": [number % asked.each for number in numbers]},
+        each={"slice": [one.number] * len(numbers)},
         notes=[*scanned.scan.notes, *one.notes, *_unlike(scanned, metadata), WARNING],
         beside=_for_all(one, len(numbers)),
         metadata=_elsewhere(metadata, scanned.grid),
