@@ -63,7 +63,7 @@ def sigpy_variation(of: Measured, weight: float) -> Image:
 
 
 def _sigpy(name: str, of: Measured, weight: float, **options: Any) -> Image:
-    import sigpy.mri.app as apps
+    import sigpy.mri.app as apps  # pyright: ignore[reportMissingImports]
 
     kspace, maps = of.kspace.numpy(), of.maps.numpy()
     found = getattr(apps, name)(kspace, maps, weight, max_iter=ITERATIONS, show_pbar=False, **options).run()

@@ -1,5 +1,7 @@
 """What the tour shows of a model of slices, made with a fresh network on a small grid."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -30,7 +32,8 @@ def test_slices_that_are_not_square_have_no_stop() -> None:
 def test_a_model_of_windows_is_shown_whole_slices() -> None:
     """Their pixels are those that it has learned from; of a slice squeezed into a window they would be larger."""
     (stop,) = Mri().stops(model((64, 64), window=(32, 32)), False)
-    assert stop.make.args[0].space.shape == (2, 64, 64)
+    make: Any = stop.make
+    assert make.args[0].space.shape == (2, 64, 64)
     assert not Mri().stops(model((64, 48), window=(32, 32)), False)
 
 
@@ -41,7 +44,7 @@ def test_what_is_told_is_what_was_measured() -> None:
     assert isinstance(told, Slice)
     factor = kspace(told)
     turn = (told.maps * scan.maps.conj()).sum(0)  # phase and brightness of the estimate, where coils are the true ones
-    state = scan.image / torch.where(turn.abs() > 0, turn, torch.inf)
+    state = scan.image / told.unit / torch.where(turn.abs() > 0, turn, torch.inf)
     x = torch.stack([state.real, state.imag])[None]
     left = (factor.operator(x) - factor.y).square().mean().sqrt()
     assert float(left) < 1.6  # of the real and imaginary part: 1, and what the maps are off

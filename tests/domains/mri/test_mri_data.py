@@ -1,6 +1,7 @@
 """Slices to learn from: functions of their numbers, standardised as scans are, never of subjects that are judged on."""
 
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -71,7 +72,7 @@ def test_windows_are_parts_of_slices(folder: Path) -> None:
 
 def test_metadata_make_the_space_of_any_grid(folder: Path) -> None:
     train, _ = data.opened(str(folder), (32, 32), 1.0, 1000, 100.0)
-    this = task("mri")
+    this: Any = task("mri")
     assert this.space(this.config(), train.metadata).shape == (2, 32, 32)
     larger = this.space(this.config(), {**train.metadata, "shape": [2, 48, 40]})
     assert larger.shape == (2, 48, 40)

@@ -1,7 +1,6 @@
 """From a scan to volumes: what is written, resumed, read again, judged and shown, and what is refused."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,26 +14,24 @@ from ornstein.domains.mri import metrics
 from ornstein.domains.mri.asked.flags import MriRequest
 from ornstein.domains.mri.asked.held import held_out
 from ornstein.domains.mri.asked.prepared import volume
-from ornstein.domains.mri.results import widened
+from ornstein.domains.mri.results import store, widened
 from ornstein.domains.mri.results.pictures import View
-from ornstein.domains.mri.results.volumes import Frame
+from ornstein.domains.mri.results.store import ReconStore
+from ornstein.domains.mri.results.volumes import Frame, Written
 from ornstein.domains.mri.task import Mri
 from ornstein.domains.mri.trajectories.masks import middle_of, uniform
 from ornstein.errors import InputError
 from ornstein.tasks import keeping, requests
 from ornstein.tasks.samples import read_samples
 from recon_domain import SHAPE, model, scan
-from registering import registered
 
 nibabel = pytest.importorskip("nibabel")
 FEW: dict[str, Any] = {"steps": 2}
 
 
 @pytest.fixture(autouse=True)
-def installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _each_sample_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keeping, "SHARE", float("inf"))
-    with registered("mri", "ornstein.domains.mri.task:Mri"):
-        yield
 
 
 def asked(path: Path, **said: Any) -> MriRequest:
@@ -174,6 +171,19 @@ def test_widened_intervals_lie_beside_the_quantiles_and_say_whose_they_are(tmp_p
     assert scores["χ² of the lines held out"] == pytest.approx(said["slices"][0]["chi2 held out"])
     with pytest.raises(InputError, match="margins are for 4 samples a slice, found --each 2"):
         requests.draw(model(), asked(path, widen=file), **FEW)
+
+
+def test_more_samples_than_memory_holds_are_refused_before_they_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = Frame.plain((32, 24))
+    Written(tmp_path / "samples.nii", frame, "complex64", 100).finish(compress=False)
+    Written(tmp_path / "frame.nii", frame, "complex64").finish()
+    monkeypatch.setattr(store, "available", lambda: 3_000_000)
+    found = ReconStore(tmp_path, range(100))
+    with pytest.raises(InputError, match=r"100 samples of 32 × 24 pixels need 0.00369 GB in memory, 0.003 GB are free"):
+        found.read(range(100))
+    assert len(found.read(range(80))[0]) == 80
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Images in NIfTI files, undersampled afterwards; where volumes lie; how they are looked at."""
 
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -54,13 +55,14 @@ def test_the_volume_comes_back_in_its_own_axes(name: str, plane: str, tmp_path: 
 
 def test_the_axes_of_the_array_may_be_in_any_order(tmp_path: Path) -> None:
     """The same head, stored with its axes permuted and reversed, is looked at in the same way."""
-    stored = nibabel.Nifti1Image(volume(), AFFINE).as_reoriented(np.array([[2, 1], [0, -1], [1, -1]]))
+    turn: Any = np.array([[2, 1], [0, -1], [1, -1]])
+    stored = nibabel.Nifti1Image(volume(), AFFINE).as_reoriented(turn)
     nibabel.save(stored, tmp_path / "turned.nii")
     one = open_scan(saved(tmp_path, volume()), **WHOLE, phase=0)
     two = open_scan(tmp_path / "turned.nii", **WHOLE, phase=0)
     assert one.shape == two.shape
     assert np.array_equal(one.upright(one.truth(1)), two.upright(two.truth(3)))  # type: ignore[arg-type]
-    whole = two.volume([two.truth(k) for k in range(len(two))])  # type: ignore[misc]
+    whole: Any = two.volume([two.truth(k) for k in range(len(two))])  # type: ignore[misc]
     assert np.array_equal(whole.real, np.asarray(stored.dataobj))
 
 

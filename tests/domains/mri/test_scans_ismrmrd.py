@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -92,7 +93,8 @@ def test_the_package_reads_what_we_write_and_we_what_it_writes(tmp_path: Path) -
     copy.write_xml_header(theirs.read_xml_header())
     for k in range(theirs.number_of_acquisitions()):
         copy.append_acquisition(theirs.read_acquisition(k))
-    copy.close(), theirs.close()
+    copy.close()
+    theirs.close()
     scan = open_scan(tmp_path / "theirs.h5")
     assert np.array_equal(scan.slice(2).kspace, UNDER[2])
 
@@ -217,7 +219,7 @@ def test_spokes_keep_their_places(tmp_path: Path) -> None:
 
 
 def test_slices_that_are_not_evenly_spaced_are_said_to_be(tmp_path: Path) -> None:
-    place = {"read_dir": (1, 0, 0), "phase_dir": (0, 1, 0), "slice_dir": (0, 0, 1)}
+    place: dict[str, Any] = {"read_dir": (1, 0, 0), "phase_dir": (0, 1, 0), "slice_dir": (0, 0, 1)}
     lines = [
         line for k, z in enumerate((0.0, 5.0, 30.0)) for line in each(UNDER[k], slice=k, position=(0, 0, z), **place)
     ]
@@ -227,7 +229,7 @@ def test_slices_that_are_not_evenly_spaced_are_said_to_be(tmp_path: Path) -> Non
 
 
 def test_slices_that_were_counted_in_time_are_put_in_order(tmp_path: Path) -> None:
-    place = {"read_dir": (1, 0, 0), "phase_dir": (0, 1, 0), "slice_dir": (0, 0, 1)}
+    place: dict[str, Any] = {"read_dir": (1, 0, 0), "phase_dir": (0, 1, 0), "slice_dir": (0, 0, 1)}
     lines = [line for k, z in enumerate((0, 6, 3)) for line in each(UNDER[k], slice=k, position=(0, 0, z), **place)]
     scan = open_scan(saved(tmp_path / "a.h5", lines, plain()))
     assert "slices are in the order of their positions, not of their counter" in scan.notes

@@ -25,9 +25,9 @@ from .sense import Sense
 
 SLICE = "s1-axial"
 """That is shown: of a subject that no model has learned from."""
-QUICK, FULL = (6, 4), (32, 20)
+QUICK, FULL = (6, 6), (32, 16)
 """Samples and steps."""
-SOLVE = {False: (0.2, 3), True: (1e-2, 12)}
+SOLVE = {False: (0.2, 3), True: (0.1, 4)}
 """Tolerance and iterations of the solves, by whether it is a full tour: few steps are no better for exact ones."""
 TITLE = "A head from a quarter of its k-space"
 
@@ -63,7 +63,7 @@ def reconstructed(model: NeuralDenoiser, full: bool, seed: int) -> Stream[Chapte
     scan = example(SLICE, _grid(model)[0], number=seed)
     told, (n, steps) = seen(scan), FULL if full else QUICK
     asked = model & kspace(told, *SOLVE[full])
-    samples = yield from draws(asked, n, Independent(steps=steps, batch_size=8), seed=seed)
+    samples = yield from draws(asked, n, Independent(steps=steps, batch_size=8, eta=1.0), seed=seed)
     truth = scan.image.abs().double().numpy()
     members = metrics.magnitude(samples.x) * told.scale
     brain = metrics.brain(truth)
@@ -96,8 +96,9 @@ def zero_filled(told: Slice) -> Float[np.ndarray, "h w"]:
     Args:
         told: what is known of the slice.
     """
-    operator = Sense(told.maps, told.mask)  # of which phase and brightness are a part
-    return metrics.magnitude(operator.adjoint(operator.measured(told.kspace)[None]))[0] / told.scale
+    operator = Sense(told.maps, told.mask)  # of which phase and brightness, scale / unit, are a part
+    waves = operator.adjoint(operator.measured(told.kspace)[None])
+    return metrics.magnitude(waves)[0] * told.unit**2 / told.scale
 
 
 # Figures and numbers ----------------------------------------------------------------------------------

@@ -88,7 +88,7 @@ class Slices:
         return torch.stack([record(int(k)) for k in index]).float(), {}
 
     def _window(self, record: int) -> Tensor:
-        """Of two places the one that shows more."""
+        """Of three places the one that shows most."""
         assert self.crop is not None
         picture, rng = self._slice(record % self.count), np.random.default_rng((_PARTS["windows"], record))
         h, w = (min(self.crop, n) for n in self.shape)
@@ -170,7 +170,11 @@ def _sources(data: str) -> tuple[list[Source], list[Source], str]:
 
 
 def spread(metadata: Mapping[str, Any]) -> Float[Tensor, "2 1 1"]:
-    """Root mean square of real and imaginary part."""
+    """Root mean square of real and imaginary part, in units of a state.
+
+    Args:
+        metadata: of the data.
+    """
     return torch.tensor(metadata["std"])[:, None, None]
 
 

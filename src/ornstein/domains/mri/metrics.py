@@ -319,7 +319,11 @@ def masked(truth: Magnitudes, mask: Bool[np.ndarray, "slices h w"]) -> Magnitude
 
 
 def brains(slices: Magnitudes) -> Bool[np.ndarray, "slices h w"]:
-    """The brain in each slice, see `brain`."""
+    """The brain in each slice, see `brain`.
+
+    Args:
+        slices: magnitudes, in any unit.
+    """
     return np.stack([brain(one) for one in slices])
 
 

@@ -54,6 +54,8 @@ class Slice:
         held: of what was measured, too, but is held out.
         phase: of the low-resolution image, of unit magnitude.
         scale: its brightness, in the units of the file; 0 of a slice of which nothing was measured but 0.
+        unit: by which the image that k-space and maps without phase and brightness give is multiplied to be in the
+            units of the file.
         truth: the image, as a state of the model, but for the phase that coil maps leave open: its magnitude counts.
             None if it is not known.
         notes: what a user should know of it.
@@ -66,6 +68,7 @@ class Slice:
     held: Bool[Tensor, "h w"]
     phase: Complex[Tensor, "h w"]
     scale: float
+    unit: float
     truth: Float[Tensor, "2 h w"] | None = None
     notes: tuple[str, ...] = ()
 
@@ -173,7 +176,8 @@ class Volume:
             white, maps, notes = mixed(fewer.matrix, white), mixed(fewer.matrix, maps), (*notes, fewer.note)
         held = held_out(mask, self.asked.hold_out, self.asked.choice, number)
         phase, bright = self._phase_and_scale(white, maps, mask & ~held)
-        scale = self._in_units(bright * self.noise.std / largest)
+        unit = self.noise.std / largest
+        scale = self._in_units(bright * unit)
         return Slice(
             number=number,
             kspace=white,
@@ -182,6 +186,7 @@ class Volume:
             held=held,
             phase=phase,
             scale=scale,
+            unit=unit,
             truth=self._truth(number, phase, scale),
             notes=(*measured.notes, *notes),
         )
@@ -267,7 +272,7 @@ class Volume:
         none = torch.zeros_like(mask)
         phase, note = torch.ones(self.grid, dtype=torch.complex64), f"slice {number} is 0 in the file: its image is 0"
         truth = None if self.scan.truth(number) is None else torch.zeros(2, *self.grid)
-        return Slice(number, kspace, kspace, mask, none, phase, 0.0, truth, (note,))
+        return Slice(number, kspace, kspace, mask, none, phase, 0.0, self.noise.std, truth, (note,))
 
 
 def _inner(side: slice, most: int) -> slice:

@@ -20,6 +20,8 @@ from ..results import widened
 from .flags import MriRequest
 from .prepared import Slice, Volume, volume
 
+DEFAULTS: Mapping[str, Any] = {"steps": 16, "eta": 1.0}
+"""Of samples, where the user says nothing: fresh noise mends what a step took for certain too early."""
 WARNING = "not for clinical use"
 FAR = 1.5
 """By how much voxels may be larger or smaller than those that a model has learned from."""
@@ -64,6 +66,7 @@ def request(asked: MriRequest, numbers: range, metadata: Mapping[str, Any]) -> R
         notes=[*scanned.scan.notes, *one.notes, *_unlike(scanned, metadata), WARNING],
         beside=_for_all(one, len(numbers)),
         metadata=_elsewhere(metadata, scanned.grid),
+        defaults=DEFAULTS,
     )
 
 

@@ -29,6 +29,7 @@ from ....errors import InputError
 from ....files import GB, Within, read_json, require, write_json
 from ....states import State
 from ....tasks.members import MemberStore
+from ....tasks.memory import available
 from ....tasks.samples import Samples
 from ..asked.flags import MriRequest
 from ..asked.prepared import volume
@@ -171,6 +172,7 @@ class ReconStore(MemberStore):
         settings = self.settings or {}
         places = Places.of(self.numbers, settings)
         frame = places.frame(settings, _size(self.folder / SAMPLES))
+        self._require_room(len(numbers), frame)
         states, kept = [], {name: [] for name in (*_KEPT,)}
         for index, number in enumerate(places):
             wanted = [one for one in places.of_slice(number) if one in numbers]
@@ -192,6 +194,17 @@ class ReconStore(MemberStore):
         x = torch.cat(states)
         _require_finite(x, self.folder / SAMPLES)
         return x, condition
+
+    def _require_room(self, count: int, frame: Frame) -> None:
+        """InputError for more samples than memory holds: all that are judged or shown are in it at once."""
+        h, w = frame.size
+        need, free = 2 * count * h * w * _BYTES, available()
+        if need > free:
+            raise InputError(
+                f"{self.folder / SAMPLES}: {count} samples of {h} × {w} pixels need {need / 1e9:.3g} GB in memory, "
+                f"{free / 1e9:.3g} GB are free; {SHEET}, {RECON} and the .nii.gz beside it hold what was found of "
+                "them, and of fewer slices (--slices) all can be judged at once"
+            )
 
     def _judged(self, places: Places, numbers: range) -> dict[str, Tensor]:
         """χ² as recon.json has them, of each sample and of its slice; NaN where there is none. Nothing of draws."""
@@ -218,6 +231,8 @@ class ReconStore(MemberStore):
 _CHI2 = Within(float, 0, 1e30)
 _JUDGED = {"slices": [{"members": Within(int, 1, 10**6), f"{DATA}?": [_CHI2], f"{HELD}?": _CHI2}]}
 """What is read of recon.json."""
+_BYTES = 24
+"""A pixel of a sample: state, phase and truth; twice, while they are put together."""
 _KEPT = {"phase": "c", "scale": "f", "truth": "f"}
 """What is known of a slice, and of what kind of numbers it is."""
 
@@ -232,8 +247,15 @@ def _size(path: Path) -> tuple[int, int]:
     return int(image.shape[1]), int(image.shape[0])
 
 
-def frame_of(about: Mapping[str, Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
-    """Phase and scale of a slice; 1 where nobody says them."""
+def frame_of(
+    about: Mapping[str, Tensor], x: Float[Tensor, "*batch 2 h w"]
+) -> tuple[Complex[Tensor, "h w"], Float[Tensor, ""]]:
+    """Phase and scale of a slice; 1 where nobody says them.
+
+    Args:
+        about: what is known of the slice, by name.
+        x: its states.
+    """
     phase = about.get("phase", torch.ones(x.shape[-2:], dtype=torch.complex64))
     return phase, about.get("scale", torch.ones(())).to(x)
 
@@ -353,9 +375,20 @@ def _number(samples: Samples, index: int) -> int:
 
 
 def named(samples: Samples, index: int) -> str:
+    """What a slice is called.
+
+    Args:
+        samples: of a scan, or of the model as it is.
+        index: of the slice among those that were asked for.
+    """
     return f"slice {_number(samples, index)}" if "scan" in samples.settings else "samples of the model"
 
 
 def spread(count: int, most: int) -> set[int]:
-    """Some of so many, spread evenly, the middle one among them."""
+    """Some of so many, spread evenly.
+
+    Args:
+        count: how many there are.
+        most: how many are chosen.
+    """
     return set(range(count)) if count <= most else {int((2 * k + 1) * count / (2 * most)) for k in range(most)}

@@ -70,7 +70,12 @@ class Acquisitions:
 
     @classmethod
     def of(cls, found: HDF5Store, name: str) -> "Acquisitions":
-        """All in a file; InputError if the array is not one of acquisitions, or empty."""
+        """All in a file; InputError if the array is not one of acquisitions, or empty.
+
+        Args:
+            found: the file.
+            name: of the array.
+        """
         where = f"{found.path}: {name!r}"
         stored.require_own(found, name, where)
         with damaged(where):
@@ -98,7 +103,11 @@ class Acquisitions:
         return replace(self, heads=self.heads[chosen], numbers=self.numbers[chosen])
 
     def counter(self, name: str) -> Int[np.ndarray, " n"]:
-        """Of each acquisition, such as "slice"."""
+        """Of each acquisition.
+
+        Args:
+            name: of the counter, such as "slice".
+        """
         return self.heads["idx"][name].astype(np.int64)
 
     def flagged(self, *bits: int) -> Bool[np.ndarray, " n"]:
@@ -189,7 +198,13 @@ def _listed(values: Sequence[int]) -> str:
 
 
 def same(lines: Acquisitions, field: str, what: str) -> int:
-    """The value of a header's field that all lines share; InputError if they differ."""
+    """The value of a header's field that all lines share; InputError if they differ.
+
+    Args:
+        lines: with their headers.
+        field: of a header.
+        what: it counts, for the error.
+    """
     values = np.unique(lines.heads[field]).tolist()
     if len(values) != 1:
         raise InputError(f"{lines.found.path}: lines have {_listed(values)} {what}, expected the same number in all")

@@ -209,7 +209,10 @@ def _off_grid(
         return stored.finite(values, where), scaled
 
     def read(k: int) -> np.ndarray:
-        raise InputError(f"{path}: a {how.trajectory} trajectory, which is not on a grid; expected a Cartesian one")
+        raise InputError(
+            f"{path}: a {how.trajectory} trajectory, which is not on a grid; expected a Cartesian one (in Python, "
+            "Scan.trajectory gives samples and places to trajectories.nufft.NonCartesian)"
+        )
 
     affine, oriented, said = _affine(each, how, (columns, rows, len(numbers)))
     return Scan(
