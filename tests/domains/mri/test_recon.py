@@ -88,6 +88,7 @@ def test_a_model_of_windows_draws_whole_slices_and_slices_of_other_sizes(tmp_pat
         on.mri.on_grid(replace(learned, traits=replace(learned.traits, origin=None)), (16, 16))
 
 
+@pytest.mark.slow
 def test_particles_are_of_one_slice_and_say_their_effective_size(tmp_path: Path) -> None:
     path, few = scan(tmp_path / "scan.npz"), {"exact": "particles", "particles": 4, **FEW}
     drawn = requests.draw(model(), asked(path, slices="1"), **few)
