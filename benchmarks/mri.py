@@ -63,7 +63,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, action="append", default=[], help="folder with subjects; several times")
     parser.add_argument("--model", default="mri/brain", help="a run folder or a shipped model")
     parser.add_argument("--each", type=int, default=8, help="posterior samples of a slice; 19 have intervals of 90 %%")
-    parser.add_argument("--steps", type=int, default=15, help="of a sampler")
+    parser.add_argument("--steps", type=int, default=16, help="of a sampler")
     parser.add_argument("--roles", nargs="*", default=["test"], choices=list(data.ROLES))
     parser.add_argument("--subjects", nargs="*", help="these alone")
     parser.add_argument("--most", type=int, help="slices of a subject")

@@ -26,6 +26,7 @@ from torch import Tensor
 from ornstein.denoisers.base import Denoiser
 from ornstein.domains.mri.asked.flags import MriRequest
 from ornstein.domains.mri.asked.prepared import Slice, Volume
+from ornstein.domains.mri.asked.requests import DEFAULTS
 from ornstein.domains.mri.factors import kspace
 from ornstein.domains.mri.metrics import magnitude
 from ornstein.domains.mri.results.held_out import Agreement, agreement
@@ -47,7 +48,7 @@ class Effort:
     """
 
     each: int = 8
-    steps: int = 15
+    steps: int = 16
     hold_out: float = 0.03
     seed: int = 0
 
@@ -89,7 +90,7 @@ def ours(model: Denoiser, of: Measured, effort: Effort) -> Posterior:
     """Our samples."""
     one = ready(of, effort.hold_out)
     begun = time.process_time()
-    x = sample(model & kspace(one), effort.each, steps=effort.steps, seed=effort.seed).x
+    x = sample(model & kspace(one), effort.each, **{**DEFAULTS, "steps": effort.steps}, seed=effort.seed).x
     seconds = time.process_time() - begun
     return Posterior(magnitude(x) * one.scale, one.scale, seconds, agreement(one, x))
 

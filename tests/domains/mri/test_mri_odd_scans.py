@@ -203,3 +203,23 @@ def test_only_what_is_out_of_bounds_decides_what_is_said_of_it() -> None:
     assert "less sure than they need be" in found
     assert "held out" not in found
     assert "do not trust" in (Verdict(0.7, 1.9, None).distrust or "")
+
+
+def test_a_volume_of_several_is_chosen_by_its_number(tmp_path: Path) -> None:
+    nibabel = pytest.importorskip("nibabel")
+    image = np.zeros((24, 32, 2, 3), np.float32)
+    image[6:18, 8:24] = [1, 2, 3]
+    nibabel.save(nibabel.Nifti1Image(image, np.diag([1.5, 1.2, 3, 1])), tmp_path / "several.nii")
+    path = tmp_path / "several.nii"
+    with pytest.raises(InputError, match=r"has 3 volumes, expected one, or its number \(volume\)"):
+        first(path, sigma=0.02)
+    scan = volume(MriRequest(kspace=path, volume=2, sigma=0.02)).scan
+    assert np.abs(scan.truth(0)).max() == pytest.approx(3)  # pyright: ignore[reportArgumentType, reportCallIssue]
+    with pytest.raises(InputError, match="--volume is for --kspace of an image"):
+        MriRequest(kspace=Path("scan.npz"), volume=0)
+
+
+def test_what_does_not_stand_out_from_the_noise_is_said(tmp_path: Path) -> None:
+    np.savez(tmp_path / "scan.npz", kspace=disc((32, 24), 4, 0.05), sigma=5.0)
+    with pytest.raises(InputError, match="slice 0: nothing in the middle of k-space stands out from the noise, σ = 5"):
+        first(tmp_path / "scan.npz")

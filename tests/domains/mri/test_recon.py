@@ -107,6 +107,24 @@ def test_some_slices_lie_where_they_are_in_the_scan(tmp_path: Path) -> None:
     assert read_samples(out).each["slice"] == [1, 1, 3, 3]
 
 
+def test_the_samples_of_a_slice_may_be_one_population(tmp_path: Path) -> None:
+    """They differ in nothing that is known of them, so that they may take each other's places."""
+    path, out = scan(tmp_path / "scan.npz", slices=2), tmp_path / "recon"
+    drawn = requests.draw(model(), asked(path, slices="1"), exact="particles", particles=4, steps=2, out=out)
+    assert drawn.exactness is not None
+    assert drawn.each["slice"] == [1] * len(drawn)
+    assert np.isfinite(array(out / "std.nii.gz")).all()
+
+
+def test_one_sample_of_a_slice_says_nothing_of_its_spread(tmp_path: Path) -> None:
+    path, out = scan(tmp_path / "scan.npz", slices=1), tmp_path / "recon"
+    drawn = requests.draw(model(), asked(path, each=1), out=out, **FEW)
+    assert any("std, quantile-05, quantile-95 are not written" in note for note in drawn.notes)
+    assert {"mean.nii.gz", "samples.nii"} <= {path.name for path in out.iterdir()}
+    assert not [*out.glob("std*"), *out.glob("quantile*")]
+    assert len(read_samples(out).x) == 1
+
+
 def test_what_is_held_out_is_never_of_the_middle_and_never_used() -> None:
     mask = uniform((64, 32), 3, 0.2, seed=0)
     held = held_out(mask, 0.1, 0, 5)

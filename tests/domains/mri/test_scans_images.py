@@ -137,7 +137,7 @@ def test_a_single_slice_has_the_plane_that_it_has(turn: np.ndarray, tmp_path: Pa
 def test_volumes_of_a_series(tmp_path: Path) -> None:
     values = np.stack([volume(0), volume(1)], -1)
     path = saved(tmp_path, values)
-    with pytest.raises(InputError, match="has 2 volumes, expected one, or its number as the setting 'volume'"):
+    with pytest.raises(InputError, match=r"has 2 volumes, expected one, or its number \(volume\)"):
         open_scan(path)
     with pytest.raises(InputError, match="no volume 2, expected a number from 0 to 1"):
         open_scan(path, volume=2)

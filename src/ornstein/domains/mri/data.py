@@ -7,7 +7,7 @@ and phase. So a few volumes give thousands of pictures; what they do not give is
 deformed. Most of what a network learns of them is local: records are windows, which cost a quarter of a slice.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -25,13 +25,13 @@ from ...shells import Shells
 from ...transforms import periodic
 from .coils.phase import standardised
 from .volumes import appearance, planes
-from .volumes.base import Library, Source, brains, of_folder
+from .volumes.base import Library, Source, Volume, brains, of_folder
 
 BRAINS = "brains"
 """The data set of what installs: Colin27 and MNI152."""
 SHAPE, SLICES, HELD_OUT = (256, 256), 3000, 64
-WINDOWS = 256
-"""Of a slice."""
+WINDOWS, TRIES = 256, 20
+"""Windows of a slice; planes that are looked at for one."""
 _MEASURED = 96  # records whose spectrum is taken
 _PARTS = {"training": 0, "validation": 1, "measuring": 2, "windows": 3}
 
@@ -110,11 +110,16 @@ class Slices:
     def _made(self, number: int) -> Tensor:
         rng = np.random.default_rng((_PARTS[self.part], number))
         volume = self.library[self.library.chosen(rng.random())]
-        while True:  # planes beside the head show nothing
-            picture, brain = planes.drawn(volume, self.shape, self.pixel, rng, self.vary)
-            if (picture > 0.1).mean() > 0.02:
-                break
+        picture, brain = max(self._planes(volume, rng), key=lambda shown: float((shown[0] > 0.1).mean()))
         return standardised(torch.from_numpy(appearance.varied(picture, brain, rng))).x
+
+    def _planes(self, volume: Volume, rng: np.random.Generator) -> Iterator[tuple[Any, Any]]:
+        """Planes until one shows a head: those beside it show nothing. At most `TRIES`, as some volumes are dark."""
+        for _ in range(TRIES):
+            shown = planes.drawn(volume, self.shape, self.pixel, rng, self.vary)
+            yield shown
+            if (shown[0] > 0.1).mean() > 0.02:
+                return
 
 
 def opened(

@@ -43,6 +43,7 @@ class MriRequest:
         simulated_sigma: of an image, standard deviation of the noise that is added, as a share of its largest
             magnitude; 0.01 if not given.
         plane: of an image, the slices that are taken of it.
+        volume: of an image of four axes, which one, counted from 0.
         choice: seed of the lines that are held out and of all that is made up afterwards.
     """
 
@@ -51,7 +52,7 @@ class MriRequest:
         "coils and noise": ("maps", "calibration", "coils", "sigma", "noise"),
         "what samples are judged by": ("hold_out", "choice", "widen"),
         "undersampling afterwards (retrospective)": (
-            *("acceleration", "pattern", "centre", "partial", "simulated_coils", "simulated_sigma", "plane"),
+            *("acceleration", "pattern", "centre", "partial", "simulated_coils", "simulated_sigma", "plane", "volume"),
         ),
     }
 
@@ -74,6 +75,7 @@ class MriRequest:
     simulated_coils: int | None = None
     simulated_sigma: float | None = None
     plane: Literal["axial", "coronal", "sagittal"] | None = None
+    volume: int | None = None
     choice: int = 0
 
     def __post_init__(self) -> None:
@@ -81,7 +83,7 @@ class MriRequest:
         require_in(self, "--", {"calibration": "[4, 1e5]", "coils": "[1, 1024]", "sigma": "(0, 1e30]"})
         require_in(self, "--", {"hold_out": "[0, 0.5]", "acceleration": "[1, 1e4]", "centre": "[0, 1]"})
         require_in(self, "--", {"partial": "(0.5, 1]", "simulated_coils": "[1, 1024]", "simulated_sigma": "(0, 1e6]"})
-        require_in(self, "--", {"choice": SEEDS})
+        require_in(self, "--", {"choice": SEEDS, "volume": "[0, 1e6]"})
         if self.kspace is None and self.said:
             raise InputError(f"{flag(self.said[0])} is for --kspace: give it, too")
         if self.sigma is not None and self.noise is not None:
@@ -90,7 +92,7 @@ class MriRequest:
             raise InputError("--calibration is for maps that are estimated, but --maps gives them")
         if not self.is_image:
             require_with(self, "--", dict.fromkeys(("pattern", "centre"), ("acceleration",)))
-            for name in ("simulated_coils", "simulated_sigma", "plane"):
+            for name in ("simulated_coils", "simulated_sigma", "plane", "volume"):
                 if getattr(self, name) is not None:
                     raise InputError(f"{flag(name)} is for --kspace of an image (.nii, .nii.gz), found {self.kspace}")
         self._words()

@@ -15,7 +15,7 @@ from ..scans.opened import open_scan
 from ..scans.stored import finite
 from .flags import MriRequest
 
-_READERS = ("readout", "repetition", "plane")
+_READERS = ("readout", "repetition", "plane", "volume")
 """Flags that are the settings of a reader, which refuses those that it does not have."""
 
 

@@ -246,6 +246,8 @@ class Volume:
         if self.asked.calibration is not None:
             rows, columns = (_inner(side, self.asked.calibration) for side in (rows, columns))
         found = estimated(waves[:, rows, columns], self.grid, noise=1.0)
+        if not found.maps.any():
+            raise InputError(f"nothing in the middle of k-space stands out from the noise, {self.noise.note}")
         return extended(found.maps), 1.0, tuple(found.notes)
 
     def _calibration(

@@ -13,6 +13,8 @@ WIDTH = 1 / 32
 """Of the window, its standard deviation as a share of the field of view."""
 ENOUGH = 0.1
 """The share of a window that must hold maps for their mean to be taken."""
+LEAST = 1e-6
+"""The share at which maps end where they cancel one another beside what is left."""
 
 
 def extended(maps: Complex[Tensor, "coils h w"]) -> Complex[Tensor, "coils h w"]:
@@ -23,7 +25,7 @@ def extended(maps: Complex[Tensor, "coils h w"]) -> Complex[Tensor, "coils h w"]
     """
     known, found = _norm(maps) > 0, maps
     width, enough = WIDTH * max(maps.shape[1:]), ENOUGH
-    while not known.all() and known.any():
+    while not known.all() and known.any() and enough > LEAST:
         share, means = _blurred(known.to(maps), width).real, _blurred(found * known, width)
         norm, size = _norm(means), _blurred((_norm(found) * known).to(maps), width).real / share.clamp(min=1e-12)
         next_to = ~known & (share > enough) & (norm > 1e-6 * size)

@@ -79,9 +79,10 @@ def standardised(image: Complex[Tensor, "*batch h w"]) -> Standardised:
     """The image without its slowly varying phase and its units.
 
     Args:
-        image: complex, in any unit, not 0 everywhere.
+        image: complex, in any unit; one that is 0 is divided by 1.
     """
     phase, scale = phase_and_scale(low_resolution(image))
+    scale = torch.where(scale > 0, scale, 1.0)
     x = torch.view_as_real((image * phase.conj() / scale[..., None, None]).resolve_conj()).movedim(-1, -3)
     return Standardised(x.contiguous(), phase, scale)
 

@@ -172,7 +172,7 @@ def _volume(shape: tuple[int, ...], volume: int | None, path: Path) -> tuple[int
         raise InputError(f"{path}: has the shape {shape}, expected a volume of three axes")
     volumes = shape[3] if len(shape) > 3 else 1
     if volume is None and volumes > 1:
-        raise InputError(f"{path}: has {volumes} volumes, expected one, or its number as the setting 'volume'")
+        raise InputError(f"{path}: has {volumes} volumes, expected one, or its number (volume)")
     if volume is not None and not 0 <= volume < volumes:
         raise InputError(f"{path}: has no volume {volume}, expected a number from 0 to {volumes - 1}")
     return (volume or 0, *[0] * (len(shape) - 4)) if len(shape) > 3 else ()
