@@ -88,6 +88,14 @@ def test_a_model_of_windows_draws_whole_slices_and_slices_of_other_sizes(tmp_pat
         on.mri.on_grid(replace(learned, traits=replace(learned.traits, origin=None)), (16, 16))
 
 
+def test_samples_of_one_slice_can_be_one_population(tmp_path: Path) -> None:
+    """Whose members take each other's places, so that nothing may be said of one that is not true of all."""
+    origin = model().origin
+    assert origin is not None
+    told = Mri().request(asked(scan(tmp_path / "scan.npz")), range(2, 4), origin.metadata)
+    assert told.each == {"slice": [1, 1]}
+
+
 @pytest.mark.slow
 def test_some_slices_lie_where_they_are_in_the_scan(tmp_path: Path) -> None:
     path, out = scan(tmp_path / "scan.npz", slices=4), tmp_path / "recon"
