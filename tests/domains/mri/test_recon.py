@@ -185,6 +185,9 @@ def test_widened_intervals_lie_beside_the_quantiles_and_say_whose_they_are(tmp_p
     scores = {one.name: one.value for one in Mri().evaluate(read_samples(out))}
     assert scores["χ² of the data"] == pytest.approx(np.mean(said["slices"][0]["chi2 data"]))
     assert scores["χ² of the lines held out"] == pytest.approx(said["slices"][0]["chi2 held out"])
+    few = requests.draw(model(), asked(path, each=4, widen=file), 3, out=tmp_path / "few", **FEW)
+    assert any("not widened: the margins are for all samples of a slice" in note for note in few.notes)
+    assert not list((tmp_path / "few").glob("low-*"))
     with pytest.raises(InputError, match="margins are for 4 samples a slice, found --each 2"):
         requests.draw(model(), asked(path, widen=file), **FEW)
 

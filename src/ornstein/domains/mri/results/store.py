@@ -95,7 +95,7 @@ class ReconStore(MemberStore):
         frame = places.frame(samples.settings, (h, w))
         files = self._begun(frame, places)
         checking, shown, judged = _Checking(samples.settings), [], {}
-        ends = self._widened(samples.settings, frame)
+        ends = self._widened(samples.settings, frame, places)
         chosen = spread(len(places.slices), SHOWN)
         for index, number in enumerate(places):
             x, about = self._slice(places.of_slice(number), index)
@@ -140,10 +140,11 @@ class ReconStore(MemberStore):
         states = torch.from_numpy(np.stack(found))
         return states, {name: torch.from_numpy(np.asarray(value)) for name, value in about.items()}
 
-    def _widened(self, settings: Mapping[str, Any], frame: Frame) -> Ends | None:
-        """The files of widened intervals, where they are asked for."""
-        record = settings.get("widened")
-        return record and Ends(Widened.of_record(record, "settings: widened"), self.folder, frame)
+    def _widened(self, settings: Mapping[str, Any], frame: Frame, places: Places) -> Ends | None:
+        """The files of widened intervals, where they are asked for, and all samples of every slice are there."""
+        if "widened" not in settings or any(len(places.of_slice(number)) != places.each for number in places):
+            return None
+        return Ends(Widened.of_record(settings["widened"], "settings: widened"), self.folder, frame)
 
     def _put(
         self, files: dict[str, Written], index: int, places: Places, numbers: range, images: np.ndarray
@@ -327,7 +328,8 @@ def _notes(judged: Mapping[int, Agreement | None], checking: _Checking) -> list[
 def _of_widened(samples: Samples, ends: Ends | None) -> list[str]:
     """What is to be known of widened intervals, in words; finishes their files."""
     if ends is None:
-        return []
+        few = "intervals are not widened: the margins are for all samples of a slice, of which some were not drawn"
+        return [few] if "widened" in samples.settings else []
     assert samples.origin is not None
     ends.finish()
     return [str(ends), *ends.widened.unlike(samples.origin.weights, samples.settings["scan"]["acceleration"])]
