@@ -147,7 +147,7 @@ def of_samples(role: str, seen: list[data.Measured], name: str, draw: Drawn) -> 
         role,
         seen,
         name,
-        members.mean(1),
+        np.stack([one.mean for one in drawn]),
         sum(one.seconds for one in drawn) / len(drawn),
         coverage=held.value,
         level=held.reference,

@@ -1,12 +1,12 @@
 """Posterior samples of our prior for benchmarks/mri.py, and two other libraries' samplers with the same prior.
 
     ours              a scan in an .npz, as a user would have it: phase, brightness and lines held out by the package,
-                      guided by the factor of k-space; the reconstruction is the mean magnitude of the samples
+                      guided by the factor of k-space; the reconstruction is the magnitude of the samples' mean
     azula's MMPS      moment matching with the network's Jacobian (Rozet et al. 2024), DDPM steps, CG
     deepinv's DiffPIR plug-and-play (Zhu et al. 2023); its images are between 0 and 1: ours become x/4 + 1/2
 
 The peers get the same slice: maps with phase and brightness, k-space in units of its noise, no lines held out, and the
-same number of samples, whose mean magnitude is judged as ours is.
+same number of samples, whose mean is judged as ours is.
 """
 
 import time
@@ -59,12 +59,14 @@ class Posterior:
 
     Attributes:
         members: magnitudes, in units of the slice.
+        mean: magnitude of their complex mean.
         scale: the brightness that states were multiplied by to have it.
         seconds: of CPU, of all samples.
         agreement: with k-space; None where it is not asked.
     """
 
     members: Float[np.ndarray, "members h w"]
+    mean: Float[np.ndarray, "h w"]
     scale: float
     seconds: float
     agreement: Agreement | None = None
@@ -92,7 +94,8 @@ def ours(model: Denoiser, of: Measured, effort: Effort) -> Posterior:
     begun = time.process_time()
     x = sample(model & kspace(one), effort.each, **{**DEFAULTS, "steps": effort.steps}, seed=effort.seed).x
     seconds = time.process_time() - begun
-    return Posterior(magnitude(x) * one.scale, one.scale, seconds, agreement(one, x))
+    mean = magnitude(x.mean(0)) * one.scale
+    return Posterior(magnitude(x) * one.scale, mean, one.scale, seconds, agreement(one, x))
 
 
 # Others with the same prior ---------------------------------------------------------------------------
@@ -105,7 +108,7 @@ def others(
     one = ready(of)
     begun = time.process_time()
     x = draw(model, one, effort)
-    return Posterior(magnitude(x) * one.scale, one.scale, time.process_time() - begun)
+    return Posterior(magnitude(x) * one.scale, magnitude(x.mean(0)) * one.scale, one.scale, time.process_time() - begun)
 
 
 def _scaled(one: Slice) -> tuple[Sense, Tensor]:

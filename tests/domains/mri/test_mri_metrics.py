@@ -171,7 +171,7 @@ def test_samples_are_judged_slice_by_slice_in_the_units_of_the_volume() -> None:
 
 
 def test_slices_of_which_samples_are_missing_are_left_out() -> None:
-    truths, members, _ = metrics.reconstructed(drawn(2, 9)) or ((), (), ())
+    truths, members, *_ = metrics.reconstructed(drawn(2, 9)) or ((), (), ())
     assert len(truths) == 1
     assert np.shape(members) == (1, 4, 16, 16)
     with pytest.raises(InputError, match="all 4 of a slice"):

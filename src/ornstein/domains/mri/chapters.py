@@ -65,7 +65,7 @@ def reconstructed(model: NeuralDenoiser, full: bool, seed: int) -> Stream[Chapte
     asked = model & kspace(told, *SOLVE[full])
     samples = yield from draws(asked, n, Independent(steps=steps, batch_size=8, eta=1.0), seed=seed)
     truth = scan.image.abs().double().numpy()
-    members = metrics.magnitude(samples.x) * told.scale
+    members, mean = (metrics.magnitude(x) * told.scale for x in (samples.x, samples.x.mean(0)))
     brain = metrics.brain(truth)
     return Chapter(
         TITLE,
@@ -74,8 +74,8 @@ def reconstructed(model: NeuralDenoiser, full: bool, seed: int) -> Stream[Chapte
         f"magnitude (<b>{RETROSPECTIVE}; not for clinical use</b>). Coil maps, phase and brightness are taken from "
         f"what was measured. {n} posterior samples in {steps} steps; their mean is the reconstruction, their standard "
         "deviation says where it may be wrong.",
-        figures := [maps(scan, told, truth, members), covered(truth, members, brain)],
-        [*metrics.against(truth[None], members[None], brain[None]), filled(truth, told)],
+        figures := [maps(scan, told, truth, mean, members), covered(truth, members, brain)],
+        [*metrics.against(truth[None], members[None], brain[None], mean[None]), filled(truth, told)],
         figures[0],
     )
 
@@ -105,15 +105,19 @@ def zero_filled(told: Slice) -> Float[np.ndarray, "h w"]:
 
 
 def maps(
-    scan: Example, told: Slice, truth: Float[np.ndarray, "h w"], members: Float[np.ndarray, "members h w"]
+    scan: Example,
+    told: Slice,
+    truth: Float[np.ndarray, "h w"],
+    mean: Float[np.ndarray, "h w"],
+    members: Float[np.ndarray, "members h w"],
 ) -> Figure:
     """Mask, zero-filled image, truth, mean, and error and standard deviation on one scale.
 
     Args:
         scan, told: the slice and what is known of it.
-        truth, members: magnitudes, in the units of the scan.
+        truth, mean, members: magnitudes, in the units of the scan.
     """
-    mean, spread = members.mean(0), members.std(0, ddof=1)
+    spread = members.std(0, ddof=1)
     error, white = np.abs(mean - truth), float(np.quantile(truth, 0.995))
     most = float(np.quantile(np.maximum(error, spread), 0.995))
     grey, doubt = {"cmap": "gray", "vmin": 0, "vmax": white}, {"cmap": "inferno", "vmin": 0, "vmax": most}

@@ -9,8 +9,8 @@ same numbers as its code, tests hold that):
            (2 μ_u μ_v + (.01 m)²)(2 c_uv + (.03 m)²) / ((μ_u² + μ_v² + (.01 m)²)(σ_u² + σ_v² + (.03 m)²))
 
 fastMRI takes for m the maximum of the *volume*, others that of the slice, which is smaller, and so is the PSNR: both
-are told. A volume is all the slices that are judged together. The reconstruction is the mean of the samples'
-magnitudes, which has the least expected squared error of all.
+are told. A volume is all the slices that are judged together. The reconstruction is the magnitude of the mean of the
+complex samples: that of a mean of magnitudes is larger in the air, where all that samples have is noise.
 
 χ² is how well samples agree with the k-space that they were drawn from, and with lines of it that were held out; 1 is
 expected, and no truth is needed. They are calculated while the scan is there (results/held_out.py) and kept with the
@@ -71,8 +71,8 @@ def judge_few(samples: Samples) -> list[Metric]:
 
 def reconstructed(
     samples: Samples,
-) -> tuple[Magnitudes, Float[np.ndarray, "slices members h w"], Bool[np.ndarray, "slices h w"]] | None:
-    """Truths, members and brains of the slices of which all samples are there; None without a truth that is not 0.
+) -> tuple[Magnitudes, Float[np.ndarray, "slices members h w"], Bool[np.ndarray, "slices h w"], Magnitudes] | None:
+    """Truths, members, brains and means of slices of which all samples are there; None without a truth that is not 0.
 
     Sample number k is member k % each of slice k // each. What is known of a slice stands at each of its samples in
     the condition: `truth` in units of the state, `brain` if it is known, `scale` by which states are multiplied.
@@ -87,10 +87,11 @@ def reconstructed(
     scale = condition["scale"][rows[:, 0]].double().cpu().numpy() if "scale" in condition else np.ones(len(rows))
     scale = scale.reshape(-1, 1, 1)
     truths = magnitude(condition["truth"][rows[:, 0]]) * scale
-    members = magnitude(samples.x[rows]) * scale[:, None]
+    members, means = magnitude(samples.x[rows]) * scale[:, None], magnitude(samples.x[rows].mean(1)) * scale
     masks = condition["brain"][rows[:, 0]].bool().cpu().numpy() if "brain" in condition else brains(truths)
     shown = truths.any((1, 2))  # of a slice of air there is nothing to judge
-    return (truths[shown], members[shown], masks.reshape(truths.shape)[shown]) if shown.any() else None
+    found = (truths, members, masks.reshape(truths.shape), means)
+    return (found[0][shown], found[1][shown], found[2][shown], found[3][shown]) if shown.any() else None
 
 
 def _whole_slices(samples: Samples) -> Tensor:
@@ -117,6 +118,7 @@ def against(
     truth: Magnitudes,
     members: Float[np.ndarray, "slices members h w"],
     mask: Bool[np.ndarray, "slices h w"] | None = None,
+    mean: Magnitudes | None = None,
 ) -> list[Metric]:
     """How far posterior samples of slices are off the truth, and whether they know it.
 
@@ -124,9 +126,10 @@ def against(
         truth: magnitudes of the slices of one volume, in any unit.
         members: magnitudes of samples of each, in the same unit.
         mask: of the voxels whose intervals are judged; None: the brain.
+        mean: magnitudes of the mean of the complex samples; None: the mean of the magnitudes.
     """
     mask = brains(truth) if mask is None else mask
-    metrics = [_metric(one) for one in accuracy(truth, members.mean(1))]
+    metrics = [_metric(one) for one in accuracy(truth, members.mean(1) if mean is None else mean)]
     if members.shape[1] < 2 or bool((members == members[:, :1]).all()):
         return metrics
     return metrics + [_metric(one) for one in honesty(truth, members, mask)]
