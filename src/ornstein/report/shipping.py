@@ -138,7 +138,8 @@ def card(meta: Mapping[str, Any], recipe: str, log: Sequence[Mapping[str, float]
     """
     name = f"{meta['domain']}/{meta['name']}"
     rounds = "".join(f"- Round {k}: {told}.\n" for k, told in enumerate(meta.get("data", {}).get("rounds", ()), 1))
-    steps, machine = meta["config"]["train"]["steps"], meta.get("machine", "a machine that its file does not name")
+    train, machine = meta["config"]["train"], meta.get("machine", "a machine that its file does not name")
+    steps = train["steps"] if train.get("minutes") is None else meta["step"]  # of those that minutes were left for
     renewed = f"\nThe model made its own data in rounds; their evaluations of the energy are cumulative.\n\n{rounds}"
     return f"""# {name}
 
