@@ -107,6 +107,7 @@ def test_some_slices_lie_where_they_are_in_the_scan(tmp_path: Path) -> None:
     assert read_samples(out).each["slice"] == [1, 1, 3, 3]
 
 
+@pytest.mark.slow
 def test_the_samples_of_a_slice_may_be_one_population(tmp_path: Path) -> None:
     """They differ in nothing that is known of them, so that they may take each other's places."""
     path, out = scan(tmp_path / "scan.npz", slices=2), tmp_path / "recon"
