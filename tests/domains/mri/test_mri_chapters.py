@@ -8,10 +8,11 @@ import torch
 
 from ornstein.denoisers.base import NeuralDenoiser, Origin, Traits
 from ornstein.domains.mri import chapters
-from ornstein.domains.mri.examples import RETROSPECTIVE, example
+from ornstein.domains.mri.examples import example
 from ornstein.domains.mri.factors import Slice, kspace
 from ornstein.domains.mri.network import network
 from ornstein.domains.mri.task import Mri
+from ornstein.domains.mri.words import RETROSPECTIVE
 from ornstein.events import finished
 from ornstein.networks.unet import UNetConfig
 from ornstein.spaces import Euclidean

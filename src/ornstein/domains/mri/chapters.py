@@ -19,9 +19,10 @@ from ...tasks.figures import Chapter, Figure, Metric, Stop
 from . import metrics
 from .asked.flags import MriRequest
 from .asked.prepared import Slice, Volume
-from .examples import RETROSPECTIVE, Example, example
+from .examples import Example, example
 from .factors import kspace
 from .sense import Sense
+from .words import CLINICAL, RETROSPECTIVE
 
 SLICE = "s1-axial"
 """That is shown: of a subject that no model has learned from."""
@@ -71,7 +72,7 @@ def reconstructed(model: NeuralDenoiser, full: bool, seed: int) -> Stream[Chapte
         TITLE,
         f"A slice of a subject that the model has not learned from, as {len(scan.maps)} coils would have measured "
         f"{scan.mask.double().mean():.0%} of the lines of its k-space, with noise of {scan.std:g} of the largest "
-        f"magnitude (<b>{RETROSPECTIVE}; not for clinical use</b>). Coil maps, phase and brightness are taken from "
+        f"magnitude (<b>{RETROSPECTIVE}; {CLINICAL}</b>). Coil maps, phase and brightness are taken from "
         f"what was measured. {n} posterior samples in {steps} steps; their mean is the reconstruction, their standard "
         "deviation says where it may be wrong.",
         figures := [maps(scan, told, truth, mean, members), covered(truth, members, brain)],

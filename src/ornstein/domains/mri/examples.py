@@ -20,6 +20,7 @@ from jaxtyping import Bool, Complex
 from torch import Tensor
 
 from ...errors import InputError
+from ...guidance.operators import Fourier
 from ...keys import Keys
 from . import slices
 from .coils.simulate import simulate, simulate_maps, smooth_phase
@@ -27,11 +28,10 @@ from .scans.base import Scan
 from .scans.fastmri import write_fastmri
 from .scans.npz import write_npz
 from .trajectories.masks import drawn
+from .words import RETROSPECTIVE
 
 COILS, SIGMA, ACCELERATION = 8, 0.01, 4.0
 """Their number; the noise's standard deviation, the image's maximum 1; the inverse share of lines measured."""
-RETROSPECTIVE = "retrospective, simulated coils"
-"""What is to be said wherever such a scan is shown."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,9 +101,9 @@ def example(
 def _reduced(image: Complex[Tensor, "h w"], size: int) -> Complex[Tensor, "p p"]:
     """The image of the middle of k-space: the same field of view, in fewer pixels."""
     start = image.shape[0] // 2 - size // 2
-    waves = torch.fft.fftshift(torch.fft.fft2(torch.fft.ifftshift(image)))[start : start + size, start : start + size]
-    share = (size / image.shape[0]) ** 2
-    return share * torch.fft.fftshift(torch.fft.ifft2(torch.fft.ifftshift(waves)))
+    fourier = Fourier(complex=True, centered=True)
+    waves = fourier(image[None])[:, start : start + size, start : start + size]
+    return size / image.shape[0] * fourier.adjoint(waves)[0]
 
 
 def write(

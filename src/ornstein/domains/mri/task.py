@@ -24,10 +24,10 @@ from . import chapters, examples, metrics
 from . import data as records
 from .asked import requests
 from .asked.flags import MriRequest
-from .examples import RETROSPECTIVE
 from .network import described, network
 from .results import drawn
 from .results.store import ReconStore
+from .words import CLINICAL, RETROSPECTIVE
 
 _MOST = 2**22
 """Pixels of a slice: networks and batches of larger ones fit into no memory."""
@@ -77,7 +77,7 @@ class Mri(Task):
     """Slices of heads."""
 
     name = "mri"
-    summary = "images of the brain from undersampled multi-coil k-space, with uncertainty (not for clinical use)"
+    summary = f"images of the brain from undersampled multi-coil k-space, with uncertainty ({CLINICAL})"
     config = MriConfig
     request_type = MriRequest
     n_evaluate = 64
@@ -130,7 +130,7 @@ class Mri(Task):
 
     def data_provenance(self, metadata: Mapping[str, Any]) -> str:
         """With what a reader of the card must know of its scores."""
-        return f"{metadata['source']}. Scores below are {RETROSPECTIVE}, of slices that ship; {requests.WARNING}"
+        return f"{metadata['source']}. Scores below are {RETROSPECTIVE}, of slices that ship; {CLINICAL}"
 
     def evaluate(self, samples: Samples) -> list[Metric]:
         return metrics.evaluate(drawn.in_view(samples))

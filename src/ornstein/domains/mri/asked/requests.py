@@ -17,12 +17,12 @@ from ....tasks.registry import task
 from ....tasks.task import Request
 from ..factors import kspace
 from ..results import widened
+from ..words import CLINICAL
 from .flags import MriRequest
 from .prepared import Slice, Volume, volume
 
 DEFAULTS: Mapping[str, Any] = {"steps": 16, "eta": 1.0}
 """Of samples, where the user says nothing: fresh noise mends what a step took for certain too early."""
-WARNING = "not for clinical use"
 FAR = 1.5
 """By how much voxels may be larger or smaller than those that a model has learned from."""
 
@@ -56,14 +56,14 @@ def request(asked: MriRequest, numbers: range, metadata: Mapping[str, Any]) -> R
     InputError names the flag, the file and the slice of what cannot be.
     """
     if asked.kspace is None:
-        return Request(notes=[WARNING], metadata=_elsewhere(metadata, metadata["slice"]))
+        return Request(notes=[CLINICAL], metadata=_elsewhere(metadata, metadata["slice"]))
     scanned = volume(asked)
     one = scanned[numbers[0] // asked.each]
     return Request(
         [] if one.empty else [kspace(one)],
         record={"scan": scanned.record, "guides": "k-space of each slice", **_widened(asked)},
         each={"slice": [one.number] * len(numbers)},
-        notes=[*scanned.scan.notes, *one.notes, *_unlike(scanned, metadata), WARNING],
+        notes=[*scanned.scan.notes, *one.notes, *_unlike(scanned, metadata), CLINICAL],
         beside=_for_all(one, len(numbers)),
         metadata=_elsewhere(metadata, scanned.grid),
         defaults=DEFAULTS,

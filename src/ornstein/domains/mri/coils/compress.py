@@ -16,6 +16,7 @@ from jaxtyping import Bool, Complex
 from torch import Tensor
 
 from ....errors import InputError
+from ....guidance.operators import Fourier
 from ....values import is_number, require_whole
 from ..trajectories.masks import whole_lines
 
@@ -79,6 +80,5 @@ def without_oversampling(
         raise InputError(f"columns without oversampling are {readout}, but the readout has {w}")
     if whole_lines(mask) != 0:
         raise InputError("oversampling of a readout that was not measured whole cannot be removed")
-    columns = torch.fft.ifft(torch.fft.ifftshift(kspace, -1), dim=-1, norm="ortho")
-    columns = torch.fft.fftshift(columns, -1).narrow(-1, w // 2 - readout // 2, readout)
-    return torch.fft.fftshift(torch.fft.fft(torch.fft.ifftshift(columns, -1), dim=-1, norm="ortho"), -1)
+    along = Fourier(-1, complex=True, centered=True)
+    return along(along.adjoint(kspace).narrow(-1, w // 2 - readout // 2, readout))

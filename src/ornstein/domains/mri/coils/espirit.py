@@ -23,6 +23,7 @@ from jaxtyping import Complex, Float
 from torch import Tensor
 
 from ....errors import InputError
+from ....guidance.operators import Fourier
 from ....values import is_number, require_whole
 
 WIDEST = 48
@@ -188,8 +189,7 @@ def _as_image(calibration: Tensor, shape: tuple[int, int]) -> Tensor:
     whole = calibration.new_zeros(len(calibration), *shape)
     top, left = (n // 2 - m // 2 for n, m in zip(shape, calibration.shape[1:], strict=True))
     whole[:, top : top + calibration.shape[1], left : left + calibration.shape[2]] = calibration
-    images = torch.fft.ifft2(torch.fft.ifftshift(whole, (-2, -1)), norm="ortho")
-    return torch.fft.fftshift(images, (-2, -1))
+    return Fourier(complex=True, centered=True).adjoint(whole)
 
 
 def _notes(values: Tensor, seen: Tensor, crop: float) -> list[str]:

@@ -24,6 +24,7 @@ from jaxtyping import Complex
 from torch import Tensor
 
 from ....errors import InputError
+from ....guidance.operators import Fourier
 from ....values import require_positive
 from .espirit import windows
 
@@ -96,8 +97,7 @@ def of_rim(lines: Complex[Tensor, "coils lines w"], readout: int) -> Noise:
     rim = (lines.shape[2] - readout) // 2
     if rim < 8:
         raise InputError(f"a readout of {lines.shape[2]}, {readout} without oversampling: no rim to measure noise in")
-    lines = torch.fft.ifftshift(lines.to(torch.complex128), 2)
-    columns = torch.fft.fftshift(torch.fft.ifft(lines, dim=2, norm="ortho"), 2)
+    columns = Fourier(-1, complex=True, centered=True).adjoint(lines.to(torch.complex128))
     outer, inner = (_both(columns, rim // 4 + k * (rim // 4), rim // 4) for k in (0, 1))
     found = _noise(torch.cat([outer, inner], 1), "from the rim of the oversampled readout")
     unlike = float(inner.abs().square().mean() / outer.abs().square().mean()) ** 0.5 - 1

@@ -13,6 +13,7 @@ from jaxtyping import Bool, Complex
 from torch import Tensor
 
 from ....errors import InputError
+from ....guidance.operators import Fourier
 from ....keys import Keys
 from ....values import is_number, require_whole
 
@@ -84,8 +85,7 @@ def simulate(
     images = image.reshape(-1, *image.shape[-2:])
     if len(keys) != len(images):
         raise InputError(f"simulate: {len(images)} images and {len(keys)} keys, expected one an image")
-    fields = torch.fft.ifftshift(images[:, None] * maps, (-2, -1))
-    waves = torch.fft.fftshift(torch.fft.fft2(fields, norm="ortho"), (-2, -1))
+    waves = Fourier(complex=True, centered=True)(images[:, None] * maps)
     noise = sigma * torch.view_as_complex(keys.fold("noise").normal(*waves.shape[1:], 2)).to(waves.dtype)
     seen = torch.broadcast_to(mask, (*image.shape[:-2], *image.shape[-2:])).reshape(images.shape)
     return ((waves + noise) * seen[:, None]).reshape(*image.shape[:-2], *waves.shape[1:])

@@ -12,6 +12,7 @@ from ....denoisers.base import Condition
 from ....states import State
 from ....tasks.figures import Figure
 from ....tasks.samples import Samples, native
+from ..scans.geometry import middle
 from . import pictures
 from .places import Places
 from .store import FRAME, SAMPLES, SHOWN, ReconStore, frame_of, images_of, named, spread
@@ -74,12 +75,7 @@ def in_view(samples: Samples) -> Samples:
 
     def cut(value: Tensor) -> Tensor:
         grid = value.shape[-2:] == samples.x.shape[-2:]
-        return value[(..., *_middle(value.shape[-2:], scan.size))] if grid else value
+        return value[(..., *middle(value.shape[-2:], scan.size))] if grid else value
 
     condition = {name: cut(value) if value.ndim > 2 else value for name, value in samples.condition.items()}
     return replace(samples, x=cut(samples.x), condition=condition)
-
-
-def _middle(shape: Any, size: tuple[int, int]) -> tuple[slice, slice]:
-    rows, columns = (slice(n // 2 - m // 2, n // 2 - m // 2 + m) for n, m in zip(shape, size, strict=True))
-    return rows, columns

@@ -18,6 +18,7 @@ from jaxtyping import Float, Shaped
 from ....deferred import deferred
 from ....report import plots
 from ....tasks.figures import Figure
+from ..words import CLINICAL
 from .held_out import DISTRUST
 from .volumes import Frame
 
@@ -33,7 +34,6 @@ SIDES: Mapping[str, str] = {"L": "R", "R": "L", "P": "A", "A": "P", "I": "S", "S
 """The other way."""
 RIGHTWARDS, DOWNWARDS = {"R": "L", "A": "P"}, {"A": "P", "S": "I"}
 """Where pictures go to the right and down: to the patient's left, else to the back; to the back, else to the feet."""
-WARNING = "not for clinical use"
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,13 +145,13 @@ def sheet(rows: Sequence[Row], frame: Frame, notes: Sequence[str] = ()) -> Figur
     _bars(canvas, panels, columns)
     said = [note for note in notes if note]
     colour = "#b00020" if any(DISTRUST in note for note in said) else "black"
-    title = "\n".join(fill(note, int(14 * width)) for note in [*said, WARNING])
+    title = "\n".join(fill(note, int(14 * width)) for note in [*said, CLINICAL])
     canvas.suptitle(title, fontsize=7, color=colour)
     buffer = BytesIO()
     canvas.savefig(buffer, format="png", dpi=130, metadata={"Software": None})
     caption = (
         f"{', '.join(columns.values())}; grey from 0 to {high:.4g} (the {100 * WINDOW:g} % quantile of the mean), "
-        f"{view.words}. {WARNING[0].upper()}{WARNING[1:]}."
+        f"{view.words}. {CLINICAL[0].upper()}{CLINICAL[1:]}."
     )
     return Figure(buffer.getvalue(), caption, "png", int(130 * width))
 

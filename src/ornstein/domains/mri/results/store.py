@@ -25,7 +25,7 @@ from torch import Tensor
 from .... import arrays
 from ....config import update
 from ....denoisers.base import Condition
-from ....errors import InputError
+from ....errors import InputError, needed_for
 from ....files import GB, Within, read_json, require, write_json
 from ....states import State
 from ....tasks.members import MemberStore
@@ -34,6 +34,7 @@ from ....tasks.samples import Samples
 from ..asked.flags import MriRequest
 from ..asked.prepared import volume
 from ..metrics import DATA, HELD
+from ..words import CLINICAL
 from . import pictures, volumes
 from .held_out import Agreement, Verdict, agreement
 from .places import Places
@@ -240,8 +241,6 @@ _KEPT = {"phase": "c", "scale": "f", "truth": "f"}
 
 def _size(path: Path) -> tuple[int, int]:
     """(H, W) of samples of no scan."""
-    from ....errors import needed_for
-
     with needed_for("NIfTI", "mri"):
         import nibabel
     image: Any = nibabel.load(path)
@@ -366,7 +365,7 @@ def _record(
         "verdict": list(notes),
         "slices": slices,
         **widened,
-        "warning": "not for clinical use",
+        "warning": CLINICAL,
     }
 
 

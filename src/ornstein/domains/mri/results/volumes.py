@@ -18,6 +18,7 @@ from jaxtyping import Inexact, Shaped
 from ....errors import InputError, needed_for
 from ....files import Within, require
 from ..scans.geometry import cropped, part
+from ..words import CLINICAL
 
 _SIZE = Within(int, 1, 10**5)
 SCHEMA = {"size": [_SIZE], "axes": [Within(int, 0, 2)], "affine": [[float]], "slices": [Within(int, 0, 10**9)]}
@@ -159,7 +160,7 @@ def _header(shape: Sequence[int], frame: Frame, dtype: str) -> bytes:
     header.set_sform(affine, 1)
     header.set_qform(affine, 1, strip_shears=True)
     header["vox_offset"], header["magic"] = _OFFSET, b"n+1"
-    header["descrip"] = b"Ornstein; not for clinical use"
+    header["descrip"] = f"Ornstein; {CLINICAL}".encode()
     return header.binaryblock + bytes(_OFFSET - len(header.binaryblock))
 
 

@@ -4,6 +4,8 @@ An affine A takes the index of a voxel of an array (i, j, k, 1) to the position 
 (left, posterior, superior), which is RAS with the first two coordinates negated.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Float, Inexact
 
@@ -92,8 +94,18 @@ def cropped(image: Inexact[np.ndarray, "*b h w"], size: tuple[int, int]) -> Inex
         image: at least as large.
         size: to crop to.
     """
-    rows, columns = (slice(n // 2 - m // 2, n // 2 - m // 2 + m) for n, m in zip(image.shape[-2:], size, strict=True))
-    return image[..., rows, columns]
+    return image[(..., *middle(image.shape[-2:], size))]
+
+
+def middle(shape: Sequence[int], size: tuple[int, int]) -> tuple[slice, slice]:
+    """Rows and columns of the middle of an image; see `cropped`.
+
+    Args:
+        shape: (h, w) of the image.
+        size: to crop to.
+    """
+    rows, columns = (slice(n // 2 - m // 2, n // 2 - m // 2 + m) for n, m in zip(shape, size, strict=True))
+    return rows, columns
 
 
 def padded(image: Inexact[np.ndarray, "*b h w"], size: tuple[int, int]) -> Inexact[np.ndarray, "*b p q"]:

@@ -16,7 +16,7 @@ import gzip
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -76,12 +76,7 @@ def open_nifti(
     def measured(number: int) -> np.ndarray:
         return chosen if chosen is not None else how.mask(even, number)
 
-    @cache
-    def brightest() -> float:
-        found = max(float(np.abs(read_image(k)).max()) for k in range(slices))
-        if not found:
-            raise InputError(f"{path}: all voxels are 0, expected an image")
-        return found
+    brightest = cache(partial(_brightest, read_image, slices, path))
 
     def truth(number: int) -> Complex[np.ndarray, "h w"]:
         return how.phased(read_image(number), number)
@@ -102,6 +97,14 @@ def open_nifti(
         notes=(SIMULATED, f"{said}, {len(coils)} coils, {noise}"),
         oriented=True,
     )
+
+
+def _brightest(read_image: Callable[[int], np.ndarray], slices: int, path: Path) -> float:
+    """The largest magnitude of the volume."""
+    found = max(float(np.abs(read_image(k)).max()) for k in range(slices))
+    if not found:
+        raise InputError(f"{path}: all voxels are 0, expected an image")
+    return found
 
 
 # The file ---------------------------------------------------------------------------------------------

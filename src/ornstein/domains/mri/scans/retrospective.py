@@ -15,11 +15,12 @@ from ....keys import Keys
 from ....values import is_number
 from ..coils.simulate import simulate, simulate_maps, smooth_phase
 from ..trajectories.masks import drawn
+from ..words import RETROSPECTIVE
 from .base import Scan
 from .stored import tensor
 
-SIMULATED = "retrospective, simulated coils: k-space was calculated from an image, not measured"
-RETROSPECTIVE = "retrospective: k-space was measured whole, and part of it is left out here"
+SIMULATED = f"{RETROSPECTIVE}: k-space was calculated from an image, not measured"
+LEFT_OUT = "retrospective: k-space was measured whole, and part of it is left out here"
 
 
 @dataclass(frozen=True)
@@ -137,4 +138,4 @@ def undersampled(scan: Scan, how: Retrospective) -> Scan:
     def read(number: int) -> np.ndarray:
         return scan.read(number) * mask(number)
 
-    return replace(scan, read=read, mask=mask, notes=(*scan.notes, RETROSPECTIVE, str(how)))
+    return replace(scan, read=read, mask=mask, notes=(*scan.notes, LEFT_OUT, str(how)))
