@@ -12,6 +12,7 @@ alone (`benchmarks/mri.py --tune` prints the grid), for either acceleration.
 """
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -136,8 +137,7 @@ class Shifted:
         self.numbers = np.random.default_rng(0)
 
     def __call__(self, v: Image, weight: float) -> Image:
-        import pywt
-
+        pywt = import_module("pywt")
         shift = tuple(self.numbers.integers(0, 2**self.levels, 2).tolist())
         parts = pywt.wavedec2(np.roll(v.numpy(), shift, (0, 1)), level=self.levels, **self.options)
         values, slices = pywt.coeffs_to_array(parts)
