@@ -21,7 +21,6 @@ from ...keys import Keys
 from ...shells import Shells
 from ...transforms import Separable
 from .base import drawn_below, fitted, hidden
-from .files.opened import opened
 from .files.pairs import Pairs, Read
 from .known import Known, dated
 
@@ -115,9 +114,9 @@ class WeatherData:
     def _read(self, times: Tensor) -> tuple[Read, np.ndarray]:
         """The records of some times, and when these began."""
         if self._all is not None:
-            return self._all.taken(times.numpy()), self.pairs.times[times.numpy()]
+            return _taken(self._all, times.numpy()), self.pairs.times[times.numpy()]
         distinct, place = torch.unique(times, return_inverse=True)
-        return self.pairs.read(distinct.numpy()).taken(place.numpy()), self.pairs.times[times.numpy()]
+        return _taken(self.pairs.read(distinct.numpy()), place.numpy()), self.pairs.times[times.numpy()]
 
     @cached_property
     def _all(self) -> Read | None:
@@ -295,6 +294,11 @@ def _moments(fields: Iterator[Tensor], what: str, names: Sequence[str]) -> tuple
     std = (square / n - mean**2).clamp(min=0).sqrt()
     std = torch.where(std > 1e-6 * mean.abs(), std, 1.0)
     return mean.T.float().contiguous(), std.T.float().contiguous()
+
+
+def _taken(read: Read, index: np.ndarray) -> Read:
+    """Some of the records, in this order."""
+    return Read(*(None if one is None else one[index] for one in (read.mean, read.spread, read.truth)))  # pyright: ignore[reportArgumentType]
 
 
 def _truth(read: Read) -> Tensor:
