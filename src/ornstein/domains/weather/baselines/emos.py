@@ -22,7 +22,7 @@ from torch import Tensor
 from ....keys import Keys
 from .laws import Law, candidates, crps
 from .linear import Line, Plan, summed
-from .records import Given, Records, batches
+from .records import BATCH, Given, Records, batches, size
 from .seasons import Seasons
 
 SAMPLE, ALONE = 1 << 15, 1 << 19
@@ -181,11 +181,10 @@ def _best(records: Records, variable: int) -> tuple[OfVariable, dict[str, float]
 
 
 def _seen(records: Records, variable: int) -> tuple[float, float, float, float]:
-    """Lowest value, mean, standard deviation and share of zeros, of at most 64 batches of records."""
-    index = np.unique(np.linspace(0, len(records.times) - 1, 512).astype(int))
-    truth = np.concatenate(
-        [records.read(some).truth[:, variable].ravel() for some in np.array_split(index, 16) if len(some)]
-    )
+    """Lowest value, mean, standard deviation and share of zeros, of some records."""
+    few = int(np.clip(BATCH // size(records), 1, len(records.times)))
+    index = np.unique(np.linspace(0, len(records.times) - 1, few).astype(int))
+    truth = records.read(index).truth[:, variable]
     truth = truth[np.isfinite(truth)].astype(np.float64)
     if not len(truth):
         return -1.0, 0.0, 1.0, 0.0

@@ -40,11 +40,8 @@ class Plan:
         own = members.mean(1)
         spread = members.std(1, ddof=1) if members.shape[1] > 1 else np.zeros_like(own)
         waves = given.seasons.harmonics(self.annual, self.daily)
-        rows = [
-            np.ones_like(own),
-            *(given.predictors.swapaxes(0, 1)),
-            *(np.broadcast_to(h, own.shape) for h in _up(waves)),
-        ]
+        waves = [np.broadcast_to(wave[:, None, None], own.shape) for wave in waves.T]
+        rows = [np.ones_like(own), *given.predictors.swapaxes(0, 1), *waves]
         rows[1 + self.variable] = own
         truth = None if given.truth is None else self.latent(given.truth[:, self.variable])
         return Features(np.stack(rows, -1), spread, truth)
@@ -167,7 +164,3 @@ def summed(records: Records, plan: Plan, together: bool, part: slice) -> Sums:
     cut = (slice(max(index.start, part.start), min(index.stop, part.stop)) for index in some)
     parts = (Sums.of(plan.of(Given.of(records, index)), together) for index in cut)
     return reduce(Sums.__add__, parts)
-
-
-def _up(waves: Float[np.ndarray, "n H"]) -> Float[np.ndarray, "H n 1 1"]:
-    return waves.T[:, :, None, None]

@@ -29,7 +29,7 @@ class QuantileMapping:
     Attributes:
         forecast, truth: quantiles at the same levels, rising.
         lowest: value of each variable's forecasts.
-        bounded: whether the truth of a variable has a point mass at its lowest value, 0.
+        bounded: whether the truth of a variable is never negative.
     """
 
     forecast: Float[np.ndarray, "V S points L"]
@@ -53,10 +53,7 @@ class QuantileMapping:
             truth, members = (values.reshape(*values.shape[:2], 1, -1) for values in (truth, members))
         levels = (np.arange(n := min(LEVELS, truth.shape[-1])) + 0.5) / n
         found = [np.moveaxis(_quantiles(values, levels), 0, -1) for values in (members, truth)]
-        bounded = tuple(
-            bool(np.nanmin(one) == 0 and (one == 0).mean() > 0.005) for one in given.happened.swapaxes(0, 1)
-        )
-        return cls(found[0], found[1], lowest, bounded)
+        return cls(found[0], found[1], lowest, tuple(bool(np.nanmin(one) >= 0) for one in truth))
 
     def __call__(self, given: Given, count: int, keys: Keys) -> Float[np.ndarray, "n M V S points"]:
         """The raw members, mapped, at most `count`."""
