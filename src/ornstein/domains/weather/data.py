@@ -86,7 +86,9 @@ class WeatherData:
         if self.known.missing:
             condition["mask"] = ~missing
         elif missing.any():
-            raise InputError(f"record {int(index[missing.flatten(1).any(1)][0])}: a truth is missing, as none was before")
+            raise InputError(
+                f"record {int(index[missing.flatten(1).any(1)][0])}: a truth is missing, as none was before"
+            )
         return self._windows(x.nan_to_num(), condition, index)
 
     def _latent(self, u: Tensor, base: Tensor, scale: Tensor, keys: Keys) -> Tensor:
@@ -126,7 +128,7 @@ class WeatherData:
     @property
     def static(self) -> Float[Tensor, "k *grid"] | None:
         """Fields that are the same at all times, standardised."""
-        found = self.pairs.static
+        found = static_of(self.pairs)
         if found is None:
             return None
         fields = torch.from_numpy(found).float()
@@ -180,7 +182,7 @@ def split(
         "attrs": plain({name: dict(pairs.attrs.get(name, {})) for name in pairs.variables}),
         "steps": {"hours": np.asarray(pairs.step_hours, np.float64).tolist()},
         "members": pairs.members,
-        "static": 0 if pairs.static is None else len(pairs.static),
+        "static": 0 if (static := static_of(pairs)) is None else len(static),
         "window": window,
         "spectrum": None,
         "parts": parts,
@@ -192,6 +194,14 @@ def split(
         spectrum = spectrum_of(replace(data, copies=1), side)
         data = replace(data, about={**about, "spectrum": spectrum.record()})
     return data, replace(data, pairs=validation, copies=1)
+
+
+def static_of(pairs: Pairs) -> Float[np.ndarray, "k *grid"] | None:
+    """Fields that are the same at all times: those of the user's file, and where stations are, if there are several."""
+    parts = [] if pairs.static is None else list(pairs.static)
+    if pairs.grid.kind == "stations" and pairs.grid.shape[0] > 1:
+        parts += [one for role in ("latitude", "longitude", "altitude") if (one := pairs.grid.place(role)) is not None]
+    return np.stack(parts).astype(np.float32) if parts else None
 
 
 # What is measured -------------------------------------------------------------------------------------
@@ -209,8 +219,10 @@ def measured(pairs: Pairs, leads: str) -> Known:
     censored = [one and share > 0.01 for one, share in zip(positive, zeros, strict=True)]
     p, s, v = len(pairs.predictors), len(pairs.steps), len(pairs.variables)
     days = pairs.times[-1] - pairs.times[0] if dated(pairs.times) else None
-    year = days is not None and days > np.timedelta64(int(_YEAR), "D") if pairs.times.dtype.kind == "M" else (
-        days is not None and days.days > _YEAR
+    year = (
+        days is not None and days > np.timedelta64(int(_YEAR), "D")
+        if pairs.times.dtype.kind == "M"
+        else (days is not None and days.days > _YEAR)
     )
     one = torch.ones(p, s)
     known = Known(
@@ -286,7 +298,9 @@ def _moments(fields: Iterator[Tensor], what: str, names: Sequence[str]) -> tuple
         there = ~flat.isnan()
         flat = flat.nan_to_num()
         n, total, square = n + there.sum(2), total + flat.sum(2), square + flat.square().sum(2)
-    assert isinstance(n, Tensor) and isinstance(total, Tensor) and isinstance(square, Tensor)
+    assert isinstance(n, Tensor)
+    assert isinstance(total, Tensor)
+    assert isinstance(square, Tensor)
     if not n.all():
         step, name = (n == 0).nonzero()[0].tolist()
         raise InputError(f"{names[name]}: {what} is missing at all times of step {step}")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 from torch import Tensor, nn
@@ -24,8 +24,9 @@ from ...training.datasets import Dataset
 from . import data as records
 from .files.opened import opened
 from .files.pairs import Pairs
-from .known import FACTS
+from .known import FACTS, Known
 from .network import described, network
+from .roots import Roots
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,8 @@ class WeatherConfig:
         match: what a variable is called in the forecast, where it has another name there: "t2m=2t".
         steps: the leads that are learned, hours (or as the file counts them); empty = all.
         static: a file of fields that are the same at all times, such as orography.
-        leads: "joint": a member is a scenario of all leads; "each": the lead is said, and members of different leads have
-            nothing to do with each other.
+        leads: "joint": a member is a scenario of all leads; "each": the lead is said, and members of different leads
+            have nothing to do with each other.
         validation, test: the share of the times that validates, and of the last ones, on which the model is judged.
         validation_from, test_from: the date (or the number) from which on these are, in the place of the shares.
         memory: megabytes of records that are in memory at most.
@@ -121,7 +122,8 @@ class Weather(Task):
         return Euclidean(shape, data_std=spectrum, noise_cov=spectrum if config.coloured else None)
 
     def map(self, config: WeatherConfig, metadata: Mapping[str, Any]) -> Map:
-        return Residual("base", "scale")
+        known, residual = Known.of(metadata), Residual("base", "scale")
+        return Roots(tuple(known.each_channel(known.positive))) @ residual if any(known.positive) else residual
 
     def network(self, config: WeatherConfig, metadata: Mapping[str, Any]) -> nn.Module:
         return network(config.network, config.stations, metadata, config.coordinates)
