@@ -25,6 +25,7 @@ from ..training.datasets import Arrays, Dataset
 from ..training.devices import of_precision
 from ..training.trainer import LAST, Progress, Trainer
 from .figures import Metric
+from .measuring import measure
 from .memory import require_batch
 from .registry import broken, domains, names, task
 from .samples import MANIFEST, Samples, read_samples, require_code, task_in
@@ -112,6 +113,8 @@ def train(
         path = folder / f"{model.kind}.safetensors"
         if trainer.fabric.is_global_zero and isinstance(model, NeuralDenoiser):
             plan_grids(path, data, config.train.plan, callback=callback)
+            if type(this).trained is not Task.trained:
+                measure(load(path), this, config, path, say, callback)
     return path
 
 

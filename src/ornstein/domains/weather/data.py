@@ -1,0 +1,330 @@
+"""The data: pairs of a forecast and what happened, and what is measured of them before a model learns.
+
+The first times are learned from, later ones validate, the last are for the calibration report: weather of neighbouring
+days is alike, so that parts are not shuffled.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from ...denoisers.base import Condition
+from ...errors import InputError
+from ...files import MB, plain
+from ...keys import Keys
+from ...shells import Shells
+from ...transforms import Separable
+from .base import drawn_below, fitted, hidden
+from .files.pairs import Pairs, Read
+from .known import Known, dated
+
+_COPIES = 16
+"""How often a record is there, each time with other draws of what was not seen."""
+_MEASURED = 1024
+"""Records that statistics are measured on at most, evenly over the times that are learned from."""
+_CHUNK = 64 * MB
+_YEAR = 300.0
+"""Days from which on times are told the season."""
+
+
+@dataclass(frozen=True, eq=False)
+class WeatherData:
+    """A Dataset of forecasts and what happened.
+
+    Attributes:
+        pairs: of this part.
+        known: what was measured of the part that is learned from.
+        about: the metadata.
+        memory: bytes of records that may be kept.
+        window: the side of the windows of the grid that records are; 0 = all of it.
+        copies: of each record, with other draws of what was not seen, and other windows.
+        seed: of these draws.
+    """
+
+    pairs: Pairs
+    known: Known
+    about: Mapping[str, Any]
+    memory: int
+    window: int = 0
+    copies: int = 1
+    seed: int = 0
+
+    @property
+    def sizes(self) -> None:
+        return None
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        return self.about
+
+    @property
+    def per_time(self) -> int:
+        """Records of one time, of one copy."""
+        return self.known.steps if self.known.leads == "each" else 1
+
+    def __len__(self) -> int:
+        return len(self.pairs.times) * self.per_time * self.copies
+
+    def batch(self, index: Int64[Tensor, " batch"]) -> tuple[Tensor, Condition]:
+        """States (batch, channels, *grid), what the network is told, and "mask" where truths may be missing."""
+        times, steps = (index // self.per_time) % len(self.pairs.times), index % self.per_time
+        read, which = self._read(times)
+        condition = self.known.conditions(read, which)
+        u = self.known.rooted(_truth(read)).flatten(1, 2)
+        if self.known.leads == "each":
+            u = u.unflatten(1, (-1, self.known.steps))[torch.arange(len(index)), :, steps]
+            condition = self.known.one_lead(condition, steps)
+        base, scale = condition.pop("base"), condition.pop("scale")
+        u = self._latent(u, base, scale, Keys.of(self.seed, index.tolist()).fold("hidden"))
+        x, missing = (u - base) / scale, u.isnan()
+        if self.known.missing:
+            condition["mask"] = ~missing
+        elif missing.any():
+            raise InputError(
+                f"record {int(index[missing.flatten(1).any(1)][0])}: a truth is missing, as none was before"
+            )
+        return self._windows(x.nan_to_num(), condition, index)
+
+    def _latent(self, u: Tensor, base: Tensor, scale: Tensor, keys: Keys) -> Tensor:
+        """With draws where a variable was seen as 0, which says that u is not above it."""
+        censored = torch.tensor(self.known.each_channel(self.known.censored))
+        if not censored.any():
+            return u
+        return torch.where(hidden(u, censored), drawn_below(base, scale, keys), u)
+
+    def _windows(self, x: Tensor, condition: Condition, index: Tensor) -> tuple[Tensor, Condition]:
+        """The window of each record, anywhere on the grid; axes that go round have no ends."""
+        grid = x.shape[2:]
+        if not self.window or all(n <= self.window for n in grid):
+            return x, condition
+        corner = Keys.of(self.seed, index.tolist()).fold("window").uniform(len(grid))
+        places = []
+        for axis, (n, round_) in enumerate(zip(grid, self.known.grid.periodic, strict=True)):
+            size = min(n, self.window)
+            last = n if round_ else n - size + 1
+            places.append(((corner[:, axis] * last).long()[:, None] + torch.arange(size)) % n)
+        fields = {name: value for name, value in condition.items() if value.ndim == x.ndim}
+        cut = {name: _cut(value, places) for name, value in fields.items()}
+        return _cut(x, places), {**condition, **cut}
+
+    def _read(self, times: Tensor) -> tuple[Read, np.ndarray]:
+        """The records of some times, and when these began."""
+        if self._all is not None:
+            return _taken(self._all, times.numpy()), self.pairs.times[times.numpy()]
+        distinct, place = torch.unique(times, return_inverse=True)
+        return _taken(self.pairs.read(distinct.numpy()), place.numpy()), self.pairs.times[times.numpy()]
+
+    @cached_property
+    def _all(self) -> Read | None:
+        """All records, if memory has room for them."""
+        return self.pairs.read(np.arange(len(self.pairs.times))) if self.pairs.bytes <= self.memory else None
+
+    @property
+    def static(self) -> Float[Tensor, "k *grid"] | None:
+        """Fields that are the same at all times, standardised."""
+        found = static_of(self.pairs)
+        if found is None:
+            return None
+        fields = torch.from_numpy(found).float()
+        axes = tuple(range(1, fields.ndim))
+        std = fields.std(axes, keepdim=True, correction=0)
+        return (fields - fields.mean(axes, keepdim=True)) / torch.where(std > 0, std, 1.0)
+
+    def describe(self) -> str:
+        """What is read, in words."""
+        grid = " × ".join(map(str, self.known.grid.shape))
+        lines = [
+            f"{len(self.pairs.times)} times, {self.known.steps} steps, {self.known.grid.kind} of {grid}: "
+            f"{', '.join(self.known.variables)}, from {', '.join(self.known.predictors)}"
+        ]
+        roots = [name for name, one in zip(self.known.variables, self.known.positive, strict=True) if one]
+        zeros = [name for name, one in zip(self.known.variables, self.known.censored, strict=True) if one]
+        lines += [f"never negative, learned as roots: {', '.join(roots)}"] * bool(roots)
+        lines += [f"often 0, which is learned as a value that is not seen: {', '.join(zeros)}"] * bool(zeros)
+        return "\n".join([*lines, *self.pairs.notes])
+
+
+def split(
+    pairs: Pairs,
+    ends: tuple[int, int],
+    leads: Literal["joint", "each"],
+    memory: int,
+    window: int = 0,
+    seed: int = 0,
+    told: Mapping[str, Any] | None = None,
+) -> tuple[WeatherData, WeatherData]:
+    """What is learned from, and what validates.
+
+    Args:
+        pairs: all times.
+        ends: the number of times that are learned from, and of those together with what validates.
+        leads: whether a state has all steps, or one.
+        memory: bytes of records that may be kept.
+        window: the side of the windows of the grid that records are; 0 = all of it.
+        seed: of draws.
+        told: further metadata.
+    """
+    train, validation = pairs.part(slice(0, ends[0])), pairs.part(slice(ends[0], ends[1]))
+    known = measured(train, leads)
+    parts = {"train": [0, ends[0]], "validation": [ends[0], ends[1]], "test": [ends[1], len(pairs.times)]}
+    grid = known.grid.shape
+    side = tuple(min(n, window) if window else n for n in grid)
+    about = {
+        **known.record(),
+        "shape": [known.channels, *side],
+        "units": dict(pairs.units),
+        "attrs": plain({name: dict(pairs.attrs.get(name, {})) for name in pairs.variables}),
+        "steps": {"hours": np.asarray(pairs.step_hours, np.float64).tolist()},
+        "members": pairs.members,
+        "static": 0 if (static := static_of(pairs)) is None else len(static),
+        "window": window,
+        "spectrum": None,
+        "parts": parts,
+        **(told or {}),
+    }
+    copies = _COPIES if any(known.censored) or side != grid else 1
+    data = WeatherData(train, known, about, memory, window, copies, seed)
+    if known.grid.kind == "grid" and not known.missing:
+        spectrum = spectrum_of(replace(data, copies=1), side)
+        data = replace(data, about={**about, "spectrum": spectrum.record()})
+    return data, replace(data, pairs=validation, copies=1)
+
+
+def static_of(pairs: Pairs) -> Float[np.ndarray, "k *grid"] | None:
+    """Fields that are the same at all times: those of the user's file, and where stations are, if there are several."""
+    parts = [] if pairs.static is None else list(pairs.static)
+    if pairs.grid.kind == "stations" and pairs.grid.shape[0] > 1:
+        parts += [one for role in ("latitude", "longitude", "altitude") if (one := pairs.grid.place(role)) is not None]
+    return np.stack(parts).astype(np.float32) if parts else None
+
+
+# What is measured -------------------------------------------------------------------------------------
+
+
+def measured(pairs: Pairs, leads: str) -> Known:
+    """Statistics of predictors and truths, and the regression of one on the other.
+
+    Args:
+        pairs: that are learned from.
+        leads: see `Known`.
+    """
+    first, zeros, missing = _signs(pairs)
+    positive = [low >= 0 and low < 0.1 * mean for low, mean in first]
+    censored = [one and share > 0.01 for one, share in zip(positive, zeros, strict=True)]
+    p, s, v = len(pairs.predictors), len(pairs.steps), len(pairs.variables)
+    days = pairs.times[-1] - pairs.times[0] if dated(pairs.times) else None
+    year = (
+        days is not None and days > np.timedelta64(int(_YEAR), "D")
+        if pairs.times.dtype.kind == "M"
+        else (days is not None and days.days > _YEAR)
+    )
+    one = torch.ones(p, s)
+    known = Known(
+        pairs.variables, pairs.predictors, s, pairs.grid, leads, positive, censored, pairs.members > 1, missing, year,
+        0 * one, one, one, torch.zeros(v, s), torch.ones(v, s),
+    )  # fmt: skip
+    predictors = _moments((known.standardised(read) for read, _ in _chunks(pairs)), "a predictor", pairs.predictors)
+    truths = _moments((known.rooted(_truth(read)) for read, _ in _chunks(pairs)), "a truth", pairs.variables)
+    spreads = (torch.from_numpy(read.spread) for read, _ in _chunks(pairs) if read.spread is not None)
+    spread = _moments(spreads, "a spread", pairs.predictors)[0] if pairs.members > 1 else one
+    known = replace(
+        known,
+        predictor_mean=predictors[0], predictor_std=predictors[1], spread_mean=spread,
+        truth_mean=truths[0], truth_std=truths[1],
+    )  # fmt: skip
+
+    def chunks() -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        for read, times in _chunks(pairs):
+            yield known.features(read, times), known.rooted(_truth(read)), known.squared(read)
+
+    return replace(known, base=fitted(chunks, censored, by_point=pairs.grid.kind == "stations"))
+
+
+def spectrum_of(data: WeatherData, side: Sequence[int]) -> Shells:
+    """The mean power of the states, of each channel.
+
+    Args:
+        data: that is learned from.
+        side: of the windows.
+    """
+    whole = tuple(side) == data.known.grid.shape
+    words = ["fourier" if whole and one else "cosine" for one in data.known.grid.periodic]
+    basis, power, n = Separable(tuple(words)), 0.0, 0
+    numbers = torch.linspace(0, len(data) - 1, min(len(data), _MEASURED)).long()
+    for index in numbers.split(32):
+        x, _ = data.batch(index)
+        power, n = power + basis.forward(x.double()).square().sum(0), n + len(x)
+    assert isinstance(power, Tensor)
+    return Shells.of(power / n, basis)
+
+
+def _chunks(pairs: Pairs) -> Iterator[tuple[Read, np.ndarray]]:
+    """Records evenly over the times, some at a time."""
+    n = len(pairs.times)
+    numbers = np.unique(np.linspace(0, n - 1, n if pairs.grid.kind == "stations" else min(n, _MEASURED)).astype(int))
+    each = max(1, int(_CHUNK / max(1, pairs.bytes / n)))
+    for begin in range(0, len(numbers), each):
+        part = numbers[begin : begin + each]
+        yield pairs.read(part), pairs.times[part]
+
+
+def _signs(pairs: Pairs) -> tuple[list[tuple[float, float]], list[float], bool]:
+    """Of each variable its least value and its mean, and the share of zeros; and whether any is missing."""
+    low, total, count, zeros, missing = np.full(len(pairs.variables), np.inf), 0.0, 0.0, 0.0, False
+    for read, _ in _chunks(pairs):
+        assert read.truth is not None
+        flat = np.moveaxis(read.truth, 1, 0).reshape(len(pairs.variables), -1).astype(np.float64)
+        missing = missing or bool(np.isnan(flat).any())
+        low = np.fmin(low, np.nanmin(np.where(np.isnan(flat), np.inf, flat), 1))
+        total, count = total + np.nansum(flat, 1), count + (~np.isnan(flat)).sum(1)
+        zeros = zeros + (flat == 0).sum(1)
+    for name, n in zip(pairs.variables, np.asarray(count), strict=True):
+        if not n:
+            raise InputError(f"{name}: all truths that would be learned from are missing")
+    return list(zip(low.tolist(), (total / count).tolist(), strict=True)), (zeros / count).tolist(), missing
+
+
+def _moments(fields: Iterator[Tensor], what: str, names: Sequence[str]) -> tuple[Tensor, Tensor]:
+    """Mean and spread by name and step, over records and the grid, NaN left out."""
+    n, total, square = 0.0, 0.0, 0.0
+    for one in fields:
+        flat = one.double().flatten(3).transpose(0, 2).flatten(2)  # (steps, names, records and points)
+        there = ~flat.isnan()
+        flat = flat.nan_to_num()
+        n, total, square = n + there.sum(2), total + flat.sum(2), square + flat.square().sum(2)
+    assert isinstance(n, Tensor)
+    assert isinstance(total, Tensor)
+    assert isinstance(square, Tensor)
+    if not n.all():
+        step, name = (n == 0).nonzero()[0].tolist()
+        raise InputError(f"{names[name]}: {what} is missing at all times of step {step}")
+    mean = total / n
+    std = (square / n - mean**2).clamp(min=0).sqrt()
+    std = torch.where(std > 1e-6 * mean.abs(), std, 1.0)
+    return mean.T.float().contiguous(), std.T.float().contiguous()
+
+
+def _taken(read: Read, index: np.ndarray) -> Read:
+    """Some of the records, in this order."""
+    return Read(*(None if one is None else one[index] for one in (read.mean, read.spread, read.truth)))  # pyright: ignore[reportArgumentType]
+
+
+def _truth(read: Read) -> Tensor:
+    assert read.truth is not None
+    return torch.from_numpy(read.truth)
+
+
+def _cut(field: Tensor, places: Sequence[Tensor]) -> Tensor:
+    """The window of each record, at places (records, side) along each axis."""
+    records = torch.arange(len(field))
+    for axis, place in enumerate(places):
+        if field.shape[2 + axis] == 1:
+            continue
+        field = field.movedim(2 + axis, 1)[records[:, None], place].movedim(1, 2 + axis)
+    return field

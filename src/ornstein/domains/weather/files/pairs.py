@@ -1,0 +1,203 @@
+"""Forecasts and the truths that go with them, read a few times at once.
+
+A forecast of initial time t and step s is of the valid time t + s; the truth is what the analysis or the stations say
+of that time. Files stay where they are: `read` loads the records that it is asked for, and puts the forecast on the
+grid of the truth.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from .grids import Grid
+from .regridding import Regridding
+
+if TYPE_CHECKING:
+    import xarray
+
+
+@dataclass(frozen=True, eq=False)
+class Read:
+    """Records in memory, float32, NaN where a value is missing.
+
+    Attributes:
+        mean: of the forecast's members, (n, P, S, *grid), on the grid of the truth.
+        spread: standard deviation of the members (n − 1 below), likewise; None of a forecast of one member.
+        truth: (n, V, S, *grid); None if there is none.
+    """
+
+    mean: Float[np.ndarray, "n p s *grid"]
+    spread: Float[np.ndarray, "n p s *grid"] | None
+    truth: Float[np.ndarray, "n v s *grid"] | None
+
+    def taken(self, index: Int[np.ndarray, " m"]) -> "Read":
+        """Some of the records, which may repeat.
+
+        Args:
+            index: their numbers.
+        """
+        spread = None if self.spread is None else self.spread[index]
+        return Read(self.mean[index], spread, None if self.truth is None else self.truth[index])
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Forecasts and truths by time and step, in files or in memory.
+
+    Attributes:
+        forecast: dims (time, step, [number], *its grid), the predictors alone, in the units of `units`.
+        truth: the variables alone, dims (time, step, *grid), or (time, *grid) where `rows` says which of its times is
+            that of a record; None where there is none, as of today.
+        variables: what is learned, the truth's names; V of them.
+        predictors: what is told, the forecast's names; P ≥ V, and the first V are the variables' counterparts.
+        times: initial times (T,): datetime64, cftime or numbers.
+        steps: leads (S,): timedelta64 or numbers.
+        units: of variables and predictors, by name; "" if not known. A counterpart has those of its variable.
+        grid: of the truth.
+        attrs: of variables, such as long_name.
+        static: fields that do not change, (K, *grid) float32.
+        static_names: their names.
+        members: of the raw forecast, 1 = deterministic.
+        notes: what a user should know: records dropped, named and counted.
+        rows: (T, S), the place of each record's valid time in `truth`, −1 where there is none.
+    """
+
+    forecast: "xarray.Dataset"
+    truth: "xarray.Dataset | None"
+    variables: tuple[str, ...]
+    predictors: tuple[str, ...]
+    times: np.ndarray
+    steps: np.ndarray
+    units: Mapping[str, str]
+    grid: Grid
+    attrs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    static: Float[np.ndarray, "K *grid"] | None = None
+    static_names: tuple[str, ...] = ()
+    members: int = 1
+    notes: list[str] = field(default_factory=list)
+    rows: Int[np.ndarray, "T S"] | None = None
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    @property
+    def step_hours(self) -> Float[np.ndarray, " S"]:
+        """Leads in hours, or as plain numbers where they have no unit."""
+        if self.steps.dtype.kind == "m":
+            return self.steps / np.timedelta64(1, "h")
+        return self.steps.astype(np.float64)
+
+    @property
+    def valid_times(self) -> np.ndarray:
+        """Times that the records are of, (T, S), as `times` are."""
+        if self.times.dtype.kind != "O":
+            return self.times[:, None] + self.steps[None, :]
+        hours = [np.timedelta64(step, "us").item() for step in self.steps]
+        return np.array([[time + step for step in hours] for time in self.times], dtype=object)
+
+    @property
+    def bytes(self) -> int:
+        """Of all records, read."""
+        channels = len(self.predictors) * (1 + (self.members > 1)) + (0 if self.truth is None else len(self.variables))
+        return 4 * channels * len(self.times) * len(self.steps) * prod(self.grid.shape)
+
+    @cached_property
+    def regridding(self) -> Regridding | None:
+        """From the forecast's grid to the truth's; None where they are the same."""
+        source = Grid.of(self.forecast, own_dims(self.forecast))
+        return None if source.same(self.grid) else Regridding.between(source, self.grid)
+
+    def part(self, times: slice | Int[np.ndarray, " n"]) -> "Pairs":
+        """Those of some of the times.
+
+        Args:
+            times: which.
+        """
+        at = {"time": times}
+        truth = self.truth if self.truth is None or self.rows is not None else self.truth.isel(at)
+        rows = None if self.rows is None else self.rows[times]
+        return replace(self, forecast=self.forecast.isel(at), truth=truth, times=self.times[times], rows=rows)
+
+    def read(self, index: slice | Sequence[int] | Int[np.ndarray, " n"]) -> Read:
+        """Records in memory.
+
+        Args:
+            index: numbers of the times.
+        """
+        at = self._numbers(index)
+        shape = (len(at), len(self.predictors), len(self.steps), *self.grid.shape)
+        mean = np.empty(shape, dtype=np.float32)
+        spread = None if self.members == 1 else np.empty(shape, dtype=np.float32)
+        for p, values in enumerate(self._forecasts(at, self.predictors)):
+            mean[:, p] = _mean(values)
+            if spread is not None:
+                spread[:, p] = _spread(values)
+        return Read(mean, spread, self._truths(at))
+
+    def raw(self, index: slice | Sequence[int] | Int[np.ndarray, " n"]) -> Float[np.ndarray, "n m v s *grid"]:
+        """The forecast's own members of the variables, on the grid of the truth.
+
+        Args:
+            index: numbers of the times.
+        """
+        counterparts = self.predictors[: len(self.variables)]
+        return np.stack([values.swapaxes(1, 2) for values in self._forecasts(self._numbers(index), counterparts)], 2)
+
+    def _numbers(self, index: slice | Sequence[int] | Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
+        return np.arange(len(self.times))[index if isinstance(index, slice) else np.asarray(index, dtype=np.int64)]
+
+    def _forecasts(self, at: Int[np.ndarray, " n"], names: Sequence[str]) -> Iterator[Float[np.ndarray, "n s m *grid"]]:
+        """One variable after the other."""
+        chosen = self.forecast.isel(time=at)
+        for name in names:
+            values = _loaded(chosen[name], ("time", "step", "number"))
+            yield values if self.regridding is None else self.regridding(values)
+
+    def _truths(self, at: Int[np.ndarray, " n"]) -> Float[np.ndarray, "n v s *grid"] | None:
+        if self.truth is None:
+            return None
+        if self.rows is None:
+            chosen = self.truth.isel(time=at)
+            return np.stack([_loaded(chosen[name], ("time", "step")) for name in self.variables], 1)
+        rows = self.rows[at]
+        needed, where = np.unique(rows.clip(min=0), return_inverse=True)
+        chosen = self.truth.isel(time=needed)
+        found = np.stack([_loaded(chosen[name], ("time",))[where.reshape(rows.shape)] for name in self.variables], 1)
+        found[np.broadcast_to((rows < 0)[:, None], found.shape[:3])] = np.nan
+        return found
+
+
+def own_dims(data: "xarray.Dataset") -> tuple[str, ...]:
+    """The axes of the grid: all but time, step and number, in the order of the first variable that has them all."""
+    dims = [tuple(str(d) for d in value.dims if d not in ("time", "step", "number")) for value in data.values()]
+    return max(dims, key=len, default=())
+
+
+def _loaded(values: "xarray.DataArray", first: tuple[str, ...]) -> np.ndarray:
+    """In memory as float32, with an axis of one where a dimension is not there."""
+    for dim in first:
+        if dim not in values.dims:
+            values = values.expand_dims(dim)
+    return values.transpose(*first, ...).astype(np.float32).values
+
+
+def _mean(values: Float[np.ndarray, "n s m *grid"]) -> Float[np.ndarray, "n s *grid"]:
+    """Over the members that are there."""
+    if values.shape[2] == 1:
+        return values[:, :, 0]
+    there = np.isfinite(values)
+    count = there.sum(2)
+    total = np.where(there, values, 0).sum(2, dtype=np.float64)
+    return np.where(count > 0, total / count.clip(min=1), np.nan)
+
+
+def _spread(values: Float[np.ndarray, "n s m *grid"]) -> Float[np.ndarray, "n s *grid"]:
+    there = np.isfinite(values)
+    count = there.sum(2)
+    squares = np.where(there, values - _mean(values)[:, :, None], 0) ** 2
+    return np.where(count > 1, np.sqrt(squares.sum(2) / (count - 1).clip(min=1)), np.nan)

@@ -1,0 +1,271 @@
+"""What a model knows of the data that it learned from, and how a forecast becomes what the network is told.
+
+    u = T(truth)                       T = √ of what is never negative, else the truth itself
+    x = (u − base)/scale               the model's state, channel v · S + s of variable v and step s
+    forecast = (T(f) − mean)/std       of each predictor and step; NaN = missing
+
+All of it is in the metadata of a model, so that a forecast alone is needed to draw.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import pi
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ...denoisers.base import Condition
+from ...files import ANY, NUMBER, Within
+from ...shells import Shells
+from .base import Base
+from .files.grids import Grid
+from .files.pairs import Read
+
+_COUNT = Within(int, 0, 10**6)
+FACTS: Mapping[str, Any] = {
+    "shape": [Within(int, 1, 10**6)],
+    "variables": [str],
+    "predictors": [str],
+    "units": {str: str},
+    "attrs": {str: {str: ANY}},
+    "steps": dict,
+    "grid": dict,
+    "members": Within(int, 1, 10**6),
+    "static": _COUNT,
+    "leads": ("joint", "each"),
+    "positive": [bool],
+    "censored": [bool],
+    "missing": bool,
+    "season": bool,
+    "window": _COUNT,
+    "predictor_mean": [[NUMBER]],
+    "predictor_std": [[Within(float, 1e-30, 1e30)]],
+    "spread_mean": [[NUMBER]],
+    "truth_mean": [[NUMBER]],
+    "truth_std": [[Within(float, 1e-30, 1e30)]],
+    "base": {"weights": list, "constant": list, "slope": list},
+    "spectrum": (None, Shells.SCHEMA),
+    "parts": {str: [_COUNT]},
+    "files": {str: [str]},
+    "source": str,
+    "recalibration?": dict,
+}
+"""What the metadata of a model hold."""
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """The statistics of the training.
+
+    Attributes:
+        variables, predictors: names; the first predictors are the forecasts of the variables.
+        steps: how many leads.
+        grid: of the truth.
+        leads: "joint": a state has all leads; "each": one, which is a condition.
+        positive: of each variable, whether u is the root.
+        censored: of each variable, whether u ≤ 0 is seen as 0.
+        ensemble: whether forecasts have members, of whose spread the model is told.
+        missing: whether truths may be missing.
+        season: whether the model is told the day of the year and the hour.
+        predictor_mean, predictor_std: (P, S), of the transformed predictors.
+        spread_mean: (P, S).
+        truth_mean, truth_std: (V, S), of u.
+        base: the regression; None until it is fitted.
+    """
+
+    variables: Sequence[str]
+    predictors: Sequence[str]
+    steps: int
+    grid: Grid
+    leads: str
+    positive: Sequence[bool]
+    censored: Sequence[bool]
+    ensemble: bool
+    missing: bool
+    season: bool
+    predictor_mean: Tensor
+    predictor_std: Tensor
+    spread_mean: Tensor
+    truth_mean: Tensor
+    truth_std: Tensor
+    base: Base | None = None
+
+    @classmethod
+    def of(cls, metadata: Mapping[str, Any]) -> "Known":
+        """From the metadata of a model."""
+        tensors = {
+            name: torch.tensor(metadata[name], dtype=torch.float32)
+            for name in ("predictor_mean", "predictor_std", "spread_mean", "truth_mean", "truth_std")
+        }
+        return cls(
+            metadata["variables"],
+            metadata["predictors"],
+            len(metadata["predictor_mean"][0]),
+            Grid.from_record(metadata["grid"]),
+            metadata["leads"],
+            metadata["positive"],
+            metadata["censored"],
+            metadata["members"] > 1,
+            metadata["missing"],
+            metadata["season"],
+            base=Base.from_record(metadata["base"]),
+            **tensors,
+        )
+
+    def record(self) -> dict[str, Any]:
+        """In JSON values, for the metadata."""
+        assert self.base is not None
+        tensors = ("predictor_mean", "predictor_std", "spread_mean", "truth_mean", "truth_std")
+        return {
+            "variables": list(self.variables),
+            "predictors": list(self.predictors),
+            "grid": self.grid.record(),
+            "leads": self.leads,
+            "positive": list(self.positive),
+            "censored": list(self.censored),
+            "missing": self.missing,
+            "season": self.season,
+            "base": self.base.record(),
+            **{name: getattr(self, name).tolist() for name in tensors},
+        }
+
+    # Fields -------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _roots(self) -> Tensor:
+        """Of each predictor, whether its root is taken: those of variables that are never negative."""
+        others = [False] * (len(self.predictors) - len(self.variables))
+        return torch.tensor([*self.positive, *others])
+
+    def rooted(self, truth: Float[Tensor, "n v *rest"]) -> Float[Tensor, "n v *rest"]:
+        """u of truths: the root of variables that are never negative."""
+        return _rooted(truth, torch.tensor(self.positive))
+
+    def standardised(self, read: Read) -> Float[Tensor, "n p s *grid"]:
+        """The predictors, NaN where they are missing."""
+        found = _rooted(torch.from_numpy(read.mean), self._roots)
+        return (found - _on(self.predictor_mean, found)) / _on(self.predictor_std, found)
+
+    def squared(self, read: Read) -> Float[Tensor, "n s v *grid"]:
+        """The squared spread of the forecasts of the variables, in units of u."""
+        v = len(self.variables)
+        if read.spread is None:
+            mean = read.mean
+            return torch.zeros(len(mean), mean.shape[2], v, *(1,) * (mean.ndim - 3))
+        spread = torch.from_numpy(read.spread[:, :v]).nan_to_num()
+        mean = torch.from_numpy(read.mean[:, :v]).nan_to_num().clamp(min=0)
+        root = spread / (2 * (mean + spread).clamp(min=1e-12).sqrt())  # of √f, where f varies about its mean
+        positive = torch.tensor(self.positive).reshape(1, v, *(1,) * (spread.ndim - 2))
+        return torch.where(positive, root, spread).square().transpose(1, 2)
+
+    def features(self, read: Read, times: np.ndarray) -> Float[Tensor, "n s f *grid"]:
+        """1, the predictors and the season, step by step; 0 where a predictor is missing.
+
+        Args:
+            read: some records.
+            times: when these began.
+        """
+        predictors = self.standardised(read).nan_to_num().transpose(1, 2)
+        n, s, _, *grid = predictors.shape
+        parts = [torch.ones(n, s, 1, *grid), predictors]
+        if self.season:
+            said = torch.from_numpy(seasons(times)).float()
+            parts.append(said.reshape(n, 1, -1, *(1,) * len(grid)).expand(-1, s, -1, *grid))
+        return torch.cat(parts, 2)
+
+    def conditions(self, read: Read, times: np.ndarray) -> Condition:
+        """What samples of some records are told, all leads of them.
+
+        "forecast", "spread", "guess" and "season" are for the network, "base" and "scale" for the map, in units of u.
+
+        Args:
+            read: the records.
+            times: when these began.
+        """
+        assert self.base is not None
+        predictors = self.standardised(read)
+        mean, std = self.base(self.features(read, times), self.squared(read))
+        guess = (mean - _on(self.truth_mean, mean)) / _on(self.truth_std, mean)
+        found = {"forecast": predictors, "guess": guess, "base": mean, "scale": std}
+        if read.spread is not None:
+            spread = torch.from_numpy(read.spread)
+            found["spread"] = (spread / _on(self.spread_mean, spread).clamp(min=1e-12) - 1).clamp(max=10)
+        found = {name: _channels(value) for name, value in found.items()}
+        return found | ({"season": torch.from_numpy(seasons(times)).float()} if self.season else {})
+
+    def one_lead(self, condition: Condition, step: Tensor) -> Condition:
+        """Of conditions of all leads those of one, and which it is.
+
+        Args:
+            condition: of some samples.
+            step: of each sample, from 0.
+        """
+        found = {}
+        for name, value in condition.items():
+            if name == "season":
+                found[name] = value
+                continue
+            each = value.unflatten(1, (-1, self.steps))
+            found[name] = each[torch.arange(len(step)), :, step]
+        place = step.float()[:, None] / max(1, self.steps - 1)
+        return found | {"lead": 2 * place - 1}
+
+    @property
+    def scalars(self) -> dict[str, int]:
+        """How many numbers the network is told beside fields, by name."""
+        return ({"season": 4} if self.season else {}) | ({"lead": 1} if self.leads == "each" else {})
+
+    @property
+    def fields(self) -> dict[str, int]:
+        """How many channels of fields the network is told, by name."""
+        steps = 1 if self.leads == "each" else self.steps
+        found = {"forecast": len(self.predictors) * steps, "guess": len(self.variables) * steps}
+        return found | ({"spread": len(self.predictors) * steps} if self.ensemble else {})
+
+    @property
+    def channels(self) -> int:
+        """Of a state."""
+        return len(self.variables) * (1 if self.leads == "each" else self.steps)
+
+    def each_channel(self, values: Sequence[Any]) -> list[Any]:
+        """One value a variable as one a channel of a state."""
+        return [value for value in values for _ in range(self.channels // len(self.variables))]
+
+
+def _on(value: Tensor, like: Tensor) -> Tensor:
+    """(P, S) with the axes of (n, P, S, *grid)."""
+    return value.reshape(1, *value.shape, *(1,) * (like.ndim - 3))
+
+
+def _channels(value: Tensor) -> Tensor:
+    """(n, V, S, *grid) → (n, V · S, *grid)."""
+    return value.flatten(1, 2).float().contiguous()
+
+
+def _rooted(values: Tensor, which: Tensor) -> Tensor:
+    roots = which.reshape(1, -1, *(1,) * (values.ndim - 2))
+    return torch.where(roots, values.clamp(min=0).sqrt(), values) if bool(which.any()) else values
+
+
+def dated(times: np.ndarray) -> bool:
+    """Whether times are dates, of NumPy or of another calendar."""
+    return times.dtype.kind == "M" or (times.dtype == object and hasattr(times.flat[0], "timetuple"))
+
+
+def seasons(times: np.ndarray) -> Float[np.ndarray, "n 4"]:
+    """Sine and cosine of the day of the year and of the hour, of dates in any calendar.
+
+    Args:
+        times: dates.
+    """
+    if times.dtype.kind == "M":
+        seconds = times.astype("datetime64[s]")
+        days = (seconds - seconds.astype("datetime64[Y]")) / np.timedelta64(1, "D")
+    else:
+        days = np.array([one.timetuple().tm_yday - 1 + one.hour / 24 + one.minute / 1440 for one in times.flat])
+    year, day = 2 * pi * days / 365.25, 2 * pi * (days % 1)
+    return np.stack([np.sin(year), np.cos(year), np.sin(day), np.cos(day)], 1)

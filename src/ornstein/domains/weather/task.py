@@ -1,0 +1,189 @@
+"""Weather, bound to the engine: what may happen, given a forecast; grids and stations, all leads in one model."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from torch import Tensor, nn
+
+from ...config import TrainConfig, require_in
+from ...denoisers.maps import Map
+from ...errors import InputError
+from ...files import MB
+from ...guidance.maps import Residual
+from ...networks.patches import PatchTransformerConfig
+from ...networks.unet import UNetConfig
+from ...shells import Shells
+from ...spaces import Euclidean
+from ...tasks.figures import Figure, Interactive, Metric
+from ...tasks.samples import Samples
+from ...tasks.task import Request, Task
+from ...training.datasets import Dataset
+from . import data as records
+from .files.opened import opened
+from .files.pairs import Pairs
+from .known import FACTS, Known
+from .network import described, network
+from .roots import Roots
+
+
+@dataclass(frozen=True)
+class WeatherConfig:
+    """A model of what happens, given a forecast.
+
+    Attributes:
+        forecast: files of forecasts: NetCDF, Zarr, GRIB, or tables of stations (CSV, Parquet); a path or a pattern.
+        truth: files of what happened: analyses on any grid, or observations of stations.
+        variables: that are learned, by their names in the truth; empty = all that are in both.
+        predictors: further variables of the forecast that the model is told.
+        match: what a variable is called in the forecast, where it has another name there: "t2m=2t".
+        steps: the leads that are learned, hours (or as the file counts them); empty = all.
+        static: a file of fields that are the same at all times, such as orography.
+        leads: "joint": a member is a scenario of all leads; "each": the lead is said, and members of different leads
+            have nothing to do with each other.
+        validation, test: the share of the times that validates, and of the last ones, on which the model is judged.
+        validation_from, test_from: the date (or the number) from which on these are, in the place of the shares.
+        memory: megabytes of records that are in memory at most.
+        window: points a side of the windows that are learned from, of grids that are too large; 0 = the whole grid.
+        method: "diffusion", or "crps", a network that draws in one step and is trained on the fair CRPS.
+        coloured: whether the noise has the spectrum of what is learned.
+        coordinates: whether the network is told where on the grid an element is; not said = unless all axes go round.
+        network: the U-Net of data on a grid.
+        stations: the transformer of data of stations.
+        train: the training.
+    """
+
+    forecast: str = ""
+    truth: str = ""
+    variables: tuple[str, ...] = ()
+    predictors: tuple[str, ...] = ()
+    match: tuple[str, ...] = ()
+    steps: tuple[float, ...] = ()
+    static: Path | None = None
+    leads: Literal["joint", "each"] = "joint"
+    validation: float = 0.1
+    test: float = 0.2
+    validation_from: str = ""
+    test_from: str = ""
+    memory: float = 4000.0
+    window: int = 0
+    method: Literal["diffusion", "crps"] = "diffusion"
+    coloured: bool = True
+    coordinates: bool | None = None
+    network: UNetConfig = field(default_factory=lambda: UNetConfig(32, (1, 2, 2), 1, ()))
+    stations: PatchTransformerConfig = field(
+        default_factory=lambda: PatchTransformerConfig(width=64, layers=3, heads=4, patch=1)
+    )
+    train: TrainConfig = field(
+        default_factory=lambda: TrainConfig(batch_size=16, condition_dropout=0.0, minutes=None, plan=())
+    )
+
+    def __post_init__(self) -> None:
+        sizes = {"validation": "(0, 1)", "test": "[0, 1)", "memory": "(0, inf)", "window": "[0, 65536]"}
+        require_in(self, "", sizes)
+        if self.validation + self.test >= 1:
+            raise InputError(f"validation {self.validation} and test {self.test} leave nothing to learn from")
+
+
+class Weather(Task):
+    """What may happen, given a forecast."""
+
+    name = "weather"
+    summary = "a sharp, calibrated ensemble from one forecast, on any grid or of stations"
+    config = WeatherConfig
+    request_type = object
+    n_evaluate = 64
+    needs_data = False
+    facts = FACTS
+
+    def data(self, config: WeatherConfig) -> tuple[Dataset, Dataset]:
+        for name in ("forecast", "truth"):
+            if not getattr(config, name):
+                raise InputError(f"--{name} is not given, expected files of {name}s")
+        pairs = opened(
+            config.forecast, config.truth, variables=config.variables, predictors=config.predictors,
+            steps=config.steps, static=config.static, match=_matches(config.match),
+        )  # fmt: skip
+        ends = _ends(pairs, config)
+        told = {
+            "files": {"forecast": [str(config.forecast)], "truth": [str(config.truth)]},
+            "source": f"{config.forecast}, {config.truth}",
+        }
+        memory = int(config.memory * MB)
+        return records.split(pairs, ends, config.leads, memory, config.window, config.train.seed, told)
+
+    def space(self, config: WeatherConfig, metadata: Mapping[str, Any]) -> Euclidean:
+        shape = tuple(metadata["shape"])
+        if metadata["spectrum"] is None:
+            return Euclidean(shape)
+        spectrum = Shells.from_record(metadata["spectrum"], "metadata: spectrum").at(shape).spectral
+        return Euclidean(shape, data_std=spectrum, noise_cov=spectrum if config.coloured else None)
+
+    def map(self, config: WeatherConfig, metadata: Mapping[str, Any]) -> Map:
+        known, residual = Known.of(metadata), Residual("base", "scale")
+        return Roots(tuple(known.each_channel(known.positive))) @ residual if any(known.positive) else residual
+
+    def network(self, config: WeatherConfig, metadata: Mapping[str, Any]) -> nn.Module:
+        return network(config.network, config.stations, metadata, config.coordinates)
+
+    def unconditional(self, config: WeatherConfig, metadata: Mapping[str, Any]) -> Mapping[str, Tensor]:
+        return described(metadata, config.coordinates).unconditional
+
+    def request(self, asked: Any, numbers: range, metadata: Mapping[str, Any]) -> Request:
+        raise NotImplementedError
+
+    def evaluate(self, samples: Samples) -> list[Metric]:
+        raise NotImplementedError
+
+    def figures(self, samples: Samples) -> Sequence[Figure | Interactive]:
+        raise NotImplementedError
+
+    def prepare(self, network: nn.Module, data: Dataset) -> None:
+        """Gives the network the static fields."""
+        static = data.static if isinstance(data, records.WeatherData) else None
+        if static is not None:
+            network.take_static(static)  # pyright: ignore[reportCallIssue]
+
+    def describe(self, data: Dataset, validation: Dataset) -> str:
+        assert isinstance(data, records.WeatherData)
+        return data.describe()
+
+
+def _matches(said: Sequence[str]) -> dict[str, str]:
+    """Names in the forecast by names in the truth."""
+    found = {}
+    for one in said:
+        name, equals, other = one.partition("=")
+        if not (name and equals and other):
+            raise InputError(f"match: {one!r}, expected NAME=NAME, that in the truth and that in the forecast")
+        found[name] = other
+    return found
+
+
+def _ends(pairs: Pairs, config: WeatherConfig) -> tuple[int, int]:
+    """The number of times that are learned from, and of those together with what validates."""
+    n = len(pairs.times)
+    test = _place(pairs.times, config.test_from, "test_from", n - round(config.test * n))
+    validation = _place(pairs.times, config.validation_from, "validation_from", test - round(config.validation * n))
+    if not 0 < validation < test <= n:
+        raise InputError(
+            f"of {n} times {validation} are before what validates and {test} before what is judged, expected at least "
+            "one to learn from and one to validate"
+        )
+    return validation, test
+
+
+def _place(times: np.ndarray, said: str, name: str, otherwise: int) -> int:
+    """How many times are before what was said."""
+    if not said:
+        return otherwise
+    try:
+        if times.dtype.kind == "M":
+            return int((times < np.datetime64(said)).sum())
+        if times.dtype == object:
+            return int(sum(one.isoformat() < said for one in times))
+        return int((times < float(said)).sum())
+    except ValueError:
+        raise InputError(f"{name} is {said!r}, expected a date such as 2017-02-01, or a number as times have") from None
