@@ -11,8 +11,8 @@ element,
 At fair = 1 this is the fair CRPS (Gneiting & Raftery 2007, Ferro 2014), which in expectation is smallest for the law of
 y itself whatever M is; at fair = 0 the CRPS of the M draws as they are. Lang et al. 2024 (AIFS-CRPS) take fair = .95,
 at 1 two draws may be anywhere as long as y is between them. But it narrows the law: that of Gaussian data to
-k/√(1 − k²) of its spread, k = (1 − ε)/√2, which is .95 at M = 2 and fair = .95, and .38 at fair = 0. So 1 is the default
-here, as of FGN (Alet et al. 2025): draws of a record are exchangeable, and the freedom of a pair is none of the law.
+k/√(1 − k²) of its spread, k = (1 − ε)/√2, which is .95 at M = 2 and fair = .95, and .38 at fair = 0. So 1 is the
+default, as of FGN (Alet et al. 2025): draws of a record are exchangeable, and the freedom of a pair is none of the law.
 
 The score of each element says nothing of how elements hang together but by the network, one noise for all of them. With
 `bands` the same score is taken of octaves of waves too, each in units of the data's spread in it: bands whose members
