@@ -157,6 +157,7 @@ def split(
     memory: int,
     window: int = 0,
     seed: int = 0,
+    season: bool | None = None,
     told: Mapping[str, Any] | None = None,
 ) -> tuple[WeatherData, WeatherData]:
     """What is learned from, and what validates.
@@ -168,10 +169,12 @@ def split(
         memory: bytes of records that may be kept.
         window: the side of the windows of the grid that records are; 0 = all of it.
         seed: of draws.
+        season: whether the model is told the day of the year and the hour; None = where times are dates of most of a
+            year at least.
         told: further metadata.
     """
     train, validation = pairs.part(slice(0, ends[0])), pairs.part(slice(ends[0], ends[1]))
-    known = measured(train, leads)
+    known = measured(train, leads, _years(train) if season is None else season)
     parts = {"train": [0, ends[0]], "validation": [ends[0], ends[1]], "test": [ends[1], len(pairs.times)]}
     grid = known.grid.shape
     side = tuple(min(n, window) if window else n for n in grid)
@@ -207,26 +210,20 @@ def static_of(pairs: Pairs) -> Float[np.ndarray, "k *grid"] | None:
 # What is measured -------------------------------------------------------------------------------------
 
 
-def measured(pairs: Pairs, leads: str) -> Known:
+def measured(pairs: Pairs, leads: str, season: bool) -> Known:
     """Statistics of predictors and truths, and the regression of one on the other.
 
     Args:
         pairs: that are learned from.
-        leads: see `Known`.
+        leads, season: see `Known`.
     """
     first, zeros, missing = _signs(pairs)
     positive = [low >= 0 and low < 0.1 * mean for low, mean in first]
     censored = [one and share > 0.01 for one, share in zip(positive, zeros, strict=True)]
     p, s, v = len(pairs.predictors), len(pairs.steps), len(pairs.variables)
-    days = pairs.times[-1] - pairs.times[0] if dated(pairs.times) else None
-    year = (
-        days is not None and days > np.timedelta64(int(_YEAR), "D")
-        if pairs.times.dtype.kind == "M"
-        else (days is not None and days.days > _YEAR)
-    )
     one = torch.ones(p, s)
     known = Known(
-        pairs.variables, pairs.predictors, s, pairs.grid, leads, positive, censored, pairs.members > 1, missing, year,
+        pairs.variables, pairs.predictors, s, pairs.grid, leads, positive, censored, pairs.members > 1, missing, season,
         0 * one, one, one, torch.zeros(v, s), torch.ones(v, s),
     )  # fmt: skip
     predictors = _moments((known.standardised(read) for read, _ in _chunks(pairs)), "a predictor", pairs.predictors)
@@ -272,6 +269,14 @@ def _chunks(pairs: Pairs) -> Iterator[tuple[Read, np.ndarray]]:
     for begin in range(0, len(numbers), each):
         part = numbers[begin : begin + each]
         yield pairs.read(part), pairs.times[part]
+
+
+def _years(pairs: Pairs) -> bool:
+    """Whether times are dates of most of a year at least."""
+    if not dated(pairs.times):
+        return False
+    days = pairs.times[-1] - pairs.times[0]
+    return bool((days / np.timedelta64(1, "D") if isinstance(days, np.timedelta64) else days.days) > _YEAR)
 
 
 def _signs(pairs: Pairs) -> tuple[list[tuple[float, float]], list[float], bool]:

@@ -49,6 +49,8 @@ class WeatherConfig:
         window: points a side of the windows that are learned from, of grids that are too large; 0 = the whole grid.
         method: "diffusion", or "crps", a network that draws in one step and is trained on the fair CRPS.
         coloured: whether the noise has the spectrum of what is learned.
+        season: whether the network is told the day of the year and the hour; not said = where the times that are
+            learned from are dates of most of a year at least.
         coordinates: whether the network is told where on the grid an element is; not said = unless all axes go round.
         network: the U-Net of data on a grid.
         stations: the transformer of data of stations.
@@ -71,6 +73,7 @@ class WeatherConfig:
     window: int = 0
     method: Literal["diffusion", "crps"] = "diffusion"
     coloured: bool = True
+    season: bool | None = None
     coordinates: bool | None = None
     network: UNetConfig = field(default_factory=lambda: UNetConfig(32, (1, 2, 2), 1, ()))
     stations: PatchTransformerConfig = field(
@@ -112,7 +115,7 @@ class Weather(Task):
             "source": f"{config.forecast}, {config.truth}",
         }
         memory = int(config.memory * MB)
-        return records.split(pairs, ends, config.leads, memory, config.window, config.train.seed, told)
+        return records.split(pairs, ends, config.leads, memory, config.window, config.train.seed, config.season, told)
 
     def space(self, config: WeatherConfig, metadata: Mapping[str, Any]) -> Euclidean:
         shape = tuple(metadata["shape"])
