@@ -57,6 +57,8 @@ class WeatherConfig:
         coloured: whether the noise has the spectrum of what is learned.
         emphasis: the error of each wave is weighed by this power of the spectrum: 0 = all waves alike, so that the
             small ones, which are many, count most; 1 = as the squared error of each point does.
+        mirror: an axis of the grid along which a field mirrored with its sign changed is as likely, as the flow on a
+            β-plane is along y; every second record is then learned from so.
         season: whether the network is told the day of the year and the hour; not said = where the times that are
             learned from are dates of most of a year at least.
         coordinates: whether the network is told where on the grid an element is; not said = unless all axes go round.
@@ -82,6 +84,7 @@ class WeatherConfig:
     method: Literal["diffusion", "crps"] = "diffusion"
     coloured: bool = True
     emphasis: float = 0.5
+    mirror: str = ""
     season: bool | None = None
     coordinates: bool | None = None
     network: UNetConfig = field(default_factory=lambda: UNetConfig(32, (1, 2, 2), 1, ()))
@@ -130,7 +133,9 @@ class Weather(Task):
             "source": f"{config.forecast}, {config.truth}",
         }
         memory = int(config.memory * MB)
-        return records.split(pairs, ends, config.leads, memory, config.window, config.train.seed, config.season, told)
+        return records.split(
+            pairs, ends, config.leads, memory, config.window, config.train.seed, config.season, config.mirror, told
+        )
 
     def space(self, config: WeatherConfig, metadata: Mapping[str, Any]) -> Euclidean:
         shape = tuple(metadata["shape"])
