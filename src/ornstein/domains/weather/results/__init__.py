@@ -1,0 +1,1 @@
+"""What was drawn: written, read again, shown and judged."""
