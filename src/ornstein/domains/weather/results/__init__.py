@@ -1,1 +1,1 @@
-"""What was drawn: written, read again, shown and judged."""
+"""What was drawn: ensembles on the disk, read again, shown and judged."""
