@@ -107,10 +107,10 @@ class Stacks(Task):
     def unconditional(self, config: StacksConfig, metadata: Mapping[str, Any]) -> Mapping[str, Tensor]:
         return {}
 
-    def count(self, asked: StacksRequest) -> int | None:
+    def count(self, asked: StacksRequest, metadata: Mapping[str, Any]) -> int | None:
         return asked.layers * EACH or None
 
-    def portion(self, asked: StacksRequest) -> int | None:
+    def portion(self, asked: StacksRequest, metadata: Mapping[str, Any]) -> int | None:
         return EACH if asked.layers else None
 
     def request(self, asked: StacksRequest, numbers: range, metadata: Mapping[str, Any]) -> Request:

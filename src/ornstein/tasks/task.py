@@ -174,15 +174,16 @@ class Task(ABC):
             metadata: of the data that the model was trained on, in JSON values.
         """
 
-    def count(self, asked: Any) -> int | None:
+    def count(self, asked: Any, metadata: Mapping[str, Any]) -> int | None:
         """How many samples a request speaks of, which are drawn if nobody says how many; None if it says nothing.
 
         Args:
             asked: the user's request, a frozen dataclass of the domain.
+            metadata: of the data that the model was trained on, in JSON values.
         """
         return None
 
-    def portion(self, asked: Any) -> int | None:
+    def portion(self, asked: Any, metadata: Mapping[str, Any]) -> int | None:
         """How many samples, counted from 0, are requested at a time, so that not all is read at once; None = all.
 
         For requests of more than memory holds, such as all slices of a volume: `request` is called with the numbers of
@@ -190,6 +191,7 @@ class Task(ABC):
 
         Args:
             asked: the user's request, a frozen dataclass of the domain.
+            metadata: of the data that the model was trained on, in JSON values.
         """
         return None
 

@@ -10,22 +10,28 @@ from torch import Tensor, nn
 
 from ...config import TrainConfig, require_in
 from ...denoisers.maps import Map
-from ...errors import InputError
+from ...denoisers.base import Condition, Origin
+from ...errors import InputError, needed_for
 from ...files import MB
 from ...guidance.maps import Residual
 from ...networks.patches import PatchTransformerConfig
 from ...networks.unet import UNetConfig
 from ...shells import Shells
 from ...spaces import Euclidean
+from ...states import State
 from ...tasks.figures import Figure, Interactive, Metric
 from ...tasks.samples import Samples
 from ...tasks.task import Request, Task
 from ...training.datasets import Dataset
 from . import data as records
+from .asked import requests
+from .asked.flags import WeatherRequest
 from .files.opened import opened
 from .files.pairs import Pairs
 from .known import FACTS, Known
 from .network import described, network
+from .results import drawn
+from .results.store import EnsembleStore
 from .roots import Roots
 
 
@@ -96,7 +102,7 @@ class Weather(Task):
     name = "weather"
     summary = "a sharp, calibrated ensemble from one forecast, on any grid or of stations"
     config = WeatherConfig
-    request_type = object
+    request_type = WeatherRequest
     n_evaluate = 64
     needs_data = False
     facts = FACTS
@@ -134,8 +140,23 @@ class Weather(Task):
     def unconditional(self, config: WeatherConfig, metadata: Mapping[str, Any]) -> Mapping[str, Tensor]:
         return described(metadata, config.coordinates).unconditional
 
-    def request(self, asked: Any, numbers: range, metadata: Mapping[str, Any]) -> Request:
-        raise NotImplementedError
+    def count(self, asked: WeatherRequest, metadata: Mapping[str, Any]) -> int:
+        return requests.count(asked, metadata)
+
+    def portion(self, asked: WeatherRequest, metadata: Mapping[str, Any]) -> int:
+        return requests.portion(asked, metadata)
+
+    def request(self, asked: WeatherRequest, numbers: range, metadata: Mapping[str, Any]) -> Request:
+        return requests.request(asked, numbers, metadata)
+
+    def store(self, folder: Path, origin: Origin, numbers: range) -> EnsembleStore:
+        with needed_for("Zarr", "fields"):  # before anything is drawn, not when it is to be written
+            import xarray  # noqa: F401
+            import zarr  # noqa: F401
+        return EnsembleStore(folder, origin, numbers)
+
+    def read(self, folder: Path, manifest: Mapping[str, Any]) -> tuple[State, Condition]:
+        return drawn.read(folder, manifest)
 
     def evaluate(self, samples: Samples) -> list[Metric]:
         raise NotImplementedError
