@@ -26,6 +26,9 @@ from .files.opened import opened
 from .files.pairs import Pairs
 from .known import FACTS
 from .network import described, network
+from .worlds.mast import mast
+from .worlds.rain import rain_innsbruck
+from .worlds.turbulence import weather_qg
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,7 @@ class Weather(Task):
     request_type = object
     n_evaluate = 64
     needs_data = False
+    sets = {"weather-qg": weather_qg, "rain-innsbruck": rain_innsbruck, "mast": mast}  # noqa: RUF012
     facts = FACTS
 
     def data(self, config: WeatherConfig) -> tuple[Dataset, Dataset]:
