@@ -57,6 +57,9 @@ class Request:
             such as the truth that they will be judged by.
         metadata: of what is drawn, in the place of those of the data that the model was trained on, in JSON values:
             the space is made of them, so that a network that knows no grid draws on another one. Samples keep them.
+        windows: of a field that is larger than those that the model was trained on, of which it then draws windows that
+            overlap: the further arguments of `denoisers.windows.windowed`, such as borders; see it for what the network
+            must be told as conditions. The shape is that of the space of `metadata`.
     """
 
     guides: Sequence[Guide] = ()
@@ -75,6 +78,7 @@ class Request:
     notes: Sequence[str] = ()
     beside: Condition = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    windows: Mapping[str, Any] | None = None
 
 
 @members(
@@ -173,15 +177,16 @@ class Task(ABC):
             metadata: of the data that the model was trained on, in JSON values.
         """
 
-    def count(self, asked: Any) -> int | None:
+    def count(self, asked: Any, metadata: Mapping[str, Any]) -> int | None:
         """How many samples a request speaks of, which are drawn if nobody says how many; None if it says nothing.
 
         Args:
             asked: the user's request, a frozen dataclass of the domain.
+            metadata: of the data that the model was trained on, in JSON values.
         """
         return None
 
-    def portion(self, asked: Any) -> int | None:
+    def portion(self, asked: Any, metadata: Mapping[str, Any]) -> int | None:
         """How many samples, counted from 0, are requested at a time, so that not all is read at once; None = all.
 
         For requests of more than memory holds, such as all slices of a volume: `request` is called with the numbers of
@@ -189,6 +194,7 @@ class Task(ABC):
 
         Args:
             asked: the user's request, a frozen dataclass of the domain.
+            metadata: of the data that the model was trained on, in JSON values.
         """
         return None
 
