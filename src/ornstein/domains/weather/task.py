@@ -33,6 +33,7 @@ from .network import described, network
 from .results import drawn
 from .results.store import EnsembleStore
 from .roots import Roots
+from .worlds import SETS
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,7 @@ class Weather(Task):
     request_type = WeatherRequest
     n_evaluate = 64
     needs_data = False
+    sets = SETS
     facts = FACTS
 
     def data(self, config: WeatherConfig) -> tuple[Dataset, Dataset]:
