@@ -25,6 +25,7 @@ from ..training.datasets import Arrays, Dataset
 from ..training.devices import of_precision
 from ..training.trainer import LAST, Progress, Trainer
 from .figures import Metric
+from .measuring import measure
 from .memory import require_batch
 from .registry import broken, domains, names, task
 from .samples import MANIFEST, Samples, read_samples, require_code, task_in
@@ -112,6 +113,8 @@ def train(
         path = folder / f"{model.kind}.safetensors"
         if trainer.fabric.is_global_zero and isinstance(model, NeuralDenoiser):
             plan_grids(path, data, config.train.plan, callback=callback)
+            if type(this).trained is not Task.trained:
+                measure(load(path), this, config, path, say, callback)
     return path
 
 
@@ -179,7 +182,8 @@ def plan_grids(
     keys = Keys.of(1_000_003, pilots)
     condition = data.batch(keys.uniform().mul(len(data)).long())[1]
     planned, total = {}, sum(steps)
-    for k, n in enumerate(steps if model.space.schedule_and_std else ()):
+    walks = model.space.schedule_and_std is not None and not model.one_step
+    for k, n in enumerate(steps if walks else ()):
         planning = grids.plan.events(model, n, keys, condition, rounds=rounds)
         planned[n] = events.finished(events.part(planning, sum(steps[:k]), n, total, "planning time grids"), callback)
     checkpoints.save(path, "model", tensors, {**meta, "grids": planned})

@@ -20,6 +20,7 @@ from ..denoisers.maps import Map
 from ..denoisers.regressors import Regressor
 from ..deprecation import members
 from ..errors import InputError
+from ..events import Stream
 from ..networks.fields import FieldNetwork
 from ..sampling.sampler import Sampler
 from ..spaces import Space
@@ -56,6 +57,9 @@ class Request:
             such as the truth that they will be judged by.
         metadata: of what is drawn, in the place of those of the data that the model was trained on, in JSON values:
             the space is made of them, so that a network that knows no grid draws on another one. Samples keep them.
+        windows: of a field that is larger than those that the model was trained on, of which it then draws windows that
+            overlap: the further arguments of `denoisers.windows.windowed`, such as borders; see it for what the network
+            must be told as conditions. The shape is that of the space of `metadata`.
     """
 
     guides: Sequence[Guide] = ()
@@ -74,6 +78,7 @@ class Request:
     notes: Sequence[str] = ()
     beside: Condition = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    windows: Mapping[str, Any] | None = None
 
 
 @members(
@@ -169,15 +174,16 @@ class Task(ABC):
             metadata: of the data that the model was trained on, in JSON values.
         """
 
-    def count(self, asked: Any) -> int | None:
+    def count(self, asked: Any, metadata: Mapping[str, Any]) -> int | None:
         """How many samples a request speaks of, which are drawn if nobody says how many; None if it says nothing.
 
         Args:
             asked: the user's request, a frozen dataclass of the domain.
+            metadata: of the data that the model was trained on, in JSON values.
         """
         return None
 
-    def portion(self, asked: Any) -> int | None:
+    def portion(self, asked: Any, metadata: Mapping[str, Any]) -> int | None:
         """How many samples, counted from 0, are requested at a time, so that not all is read at once; None = all.
 
         For requests of more than memory holds, such as all slices of a volume: `request` is called with the numbers of
@@ -185,6 +191,7 @@ class Task(ABC):
 
         Args:
             asked: the user's request, a frozen dataclass of the domain.
+            metadata: of the data that the model was trained on, in JSON values.
         """
         return None
 
@@ -275,6 +282,26 @@ class Task(ABC):
             number: of the round, from 1.
         """
         return data
+
+    def trained(
+        self, denoiser: NeuralDenoiser, config: Any, folder: Path, say: Callable[[str], None]
+    ) -> Stream[Mapping[str, Any]]:
+        """What a domain measures of a model once it is trained; what it returns joins the model's metadata.
+
+        Such as a recalibration of its samples, fitted on the validation data, and a report. Called at the end of every
+        training, also of one that is resumed after its end: the metadata are then as at first.
+
+        Args:
+            denoiser: the model as it will be loaded.
+            config: the configuration, a frozen dataclass.
+            folder: of the run, where files of the domain's own may be written, anew each time.
+            say: called with messages for the user.
+
+        Yields:
+            events of the work; the generator returns further metadata, JSON values by name, as `facts` has them.
+        """
+        yield from ()
+        return {}
 
     def judge_few(self, samples: "Samples") -> list[Metric]:
         """The scores that a few samples allow and that take about a second, named as `evaluate` names them."""

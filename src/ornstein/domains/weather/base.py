@@ -158,9 +158,7 @@ def hidden(u: Float[Tensor, "n v *rest"], censored: Tensor) -> Bool[Tensor, "n v
     return (u <= 0) & censored.reshape(-1, *(1,) * (u.ndim - 2))
 
 
-def drawn_below(
-    mean: Float[Tensor, "n *rest"], std: Float[Tensor, "n *rest"], keys: Keys
-) -> Float[Tensor, "n *rest"]:
+def drawn_below(mean: Float[Tensor, "n *rest"], std: Float[Tensor, "n *rest"], keys: Keys) -> Float[Tensor, "n *rest"]:
     """u of N(mean, std²) given that u ≤ 0.
 
     Args:

@@ -21,7 +21,6 @@ from ...keys import Keys
 from ...shells import Shells
 from ...transforms import Separable
 from .base import drawn_below, fitted, hidden
-from .files.opened import opened
 from .files.pairs import Pairs, Read
 from .known import Known, dated
 
@@ -46,6 +45,7 @@ class WeatherData:
         window: the side of the windows of the grid that records are; 0 = all of it.
         copies: of each record, with other draws of what was not seen, and other windows.
         seed: of these draws.
+        mirror: the axis of the grid along which every second copy is mirrored, with the sign changed.
     """
 
     pairs: Pairs
@@ -55,6 +55,7 @@ class WeatherData:
     window: int = 0
     copies: int = 1
     seed: int = 0
+    mirror: int | None = None
 
     @property
     def sizes(self) -> None:
@@ -87,8 +88,10 @@ class WeatherData:
         if self.known.missing:
             condition["mask"] = ~missing
         elif missing.any():
-            raise InputError(f"record {int(index[missing.flatten(1).any(1)][0])}: a truth is missing, as none was before")
-        return self._windows(x.nan_to_num(), condition, index)
+            raise InputError(
+                f"record {int(index[missing.flatten(1).any(1)][0])}: a truth is missing, as none was before"
+            )
+        return self._windows(*self._mirrored(x.nan_to_num(), condition, index), index)
 
     def _latent(self, u: Tensor, base: Tensor, scale: Tensor, keys: Keys) -> Tensor:
         """With draws where a variable was seen as 0, which says that u is not above it."""
@@ -96,6 +99,22 @@ class WeatherData:
         if not censored.any():
             return u
         return torch.where(hidden(u, censored), drawn_below(base, scale, keys), u)
+
+    def _mirrored(self, x: Tensor, condition: Condition, index: Tensor) -> tuple[Tensor, Condition]:
+        """Every second copy −x(−y), and so what it is told; a mirrored field of a periodic axis begins where it did."""
+        if self.mirror is None:
+            return x, condition
+        turned = index // (len(self.pairs.times) * self.per_time) % 2 == 1
+        axis, back = 2 + self.mirror, int(self.known.grid.periodic[self.mirror])
+
+        def mirrored(field: Tensor) -> Tensor:
+            if field.ndim != x.ndim:
+                return field
+            other = field.flip(axis).roll(back, axis)
+            other = other if other.dtype == torch.bool else -other
+            return torch.where(turned.reshape(-1, *(1,) * (field.ndim - 1)), other, field)
+
+        return mirrored(x), {name: mirrored(value) for name, value in condition.items()}
 
     def _windows(self, x: Tensor, condition: Condition, index: Tensor) -> tuple[Tensor, Condition]:
         """The window of each record, anywhere on the grid; axes that go round have no ends."""
@@ -115,9 +134,9 @@ class WeatherData:
     def _read(self, times: Tensor) -> tuple[Read, np.ndarray]:
         """The records of some times, and when these began."""
         if self._all is not None:
-            return self._all.taken(times.numpy()), self.pairs.times[times.numpy()]
+            return _taken(self._all, times.numpy()), self.pairs.times[times.numpy()]
         distinct, place = torch.unique(times, return_inverse=True)
-        return self.pairs.read(distinct.numpy()).taken(place.numpy()), self.pairs.times[times.numpy()]
+        return _taken(self.pairs.read(distinct.numpy()), place.numpy()), self.pairs.times[times.numpy()]
 
     @cached_property
     def _all(self) -> Read | None:
@@ -127,7 +146,7 @@ class WeatherData:
     @property
     def static(self) -> Float[Tensor, "k *grid"] | None:
         """Fields that are the same at all times, standardised."""
-        found = self.pairs.static
+        found = static_of(self.pairs)
         if found is None:
             return None
         fields = torch.from_numpy(found).float()
@@ -156,6 +175,8 @@ def split(
     memory: int,
     window: int = 0,
     seed: int = 0,
+    season: bool | None = None,
+    mirror: str = "",
     told: Mapping[str, Any] | None = None,
 ) -> tuple[WeatherData, WeatherData]:
     """What is learned from, and what validates.
@@ -167,10 +188,13 @@ def split(
         memory: bytes of records that may be kept.
         window: the side of the windows of the grid that records are; 0 = all of it.
         seed: of draws.
+        season: whether the model is told the day of the year and the hour; None = where times are dates of most of a
+            year at least.
+        mirror: the axis of the grid along which −x(−y) is as likely as x; "" = none.
         told: further metadata.
     """
     train, validation = pairs.part(slice(0, ends[0])), pairs.part(slice(ends[0], ends[1]))
-    known = measured(train, leads)
+    known = measured(train, leads, _years(train) if season is None else season)
     parts = {"train": [0, ends[0]], "validation": [ends[0], ends[1]], "test": [ends[1], len(pairs.times)]}
     grid = known.grid.shape
     side = tuple(min(n, window) if window else n for n in grid)
@@ -181,41 +205,56 @@ def split(
         "attrs": plain({name: dict(pairs.attrs.get(name, {})) for name in pairs.variables}),
         "steps": {"hours": np.asarray(pairs.step_hours, np.float64).tolist()},
         "members": pairs.members,
-        "static": 0 if pairs.static is None else len(pairs.static),
+        "static": 0 if (static := static_of(pairs)) is None else len(static),
         "window": window,
         "spectrum": None,
         "parts": parts,
         **(told or {}),
     }
-    copies = _COPIES if any(known.censored) or side != grid else 1
-    data = WeatherData(train, known, about, memory, window, copies, seed)
+    copies = _COPIES if any(known.censored) or side != grid else 2 if mirror else 1
+    data = WeatherData(train, known, about, memory, window, copies, seed, _axis(known, mirror))
     if known.grid.kind == "grid" and not known.missing:
-        spectrum = spectrum_of(replace(data, copies=1), side)
+        spectrum = spectrum_of(replace(data, copies=1, mirror=None), side)
         data = replace(data, about={**about, "spectrum": spectrum.record()})
-    return data, replace(data, pairs=validation, copies=1)
+    return data, replace(data, pairs=validation, copies=1, mirror=None)
+
+
+def _axis(known: Known, mirror: str) -> int | None:
+    if not mirror:
+        return None
+    if mirror not in known.grid.dims:
+        raise InputError(f"mirror is {mirror!r}, expected an axis of the grid: {', '.join(known.grid.dims)}")
+    if any(known.positive):
+        name = known.variables[list(known.positive).index(True)]
+        raise InputError(f"mirror changes the sign of fields, but {name} is never negative")
+    return known.grid.dims.index(mirror)
+
+
+def static_of(pairs: Pairs) -> Float[np.ndarray, "k *grid"] | None:
+    """Fields that are the same at all times: those of the user's file, and where stations are, if there are several."""
+    parts = [] if pairs.static is None else list(pairs.static)
+    if pairs.grid.kind == "stations" and pairs.grid.shape[0] > 1:
+        parts += [one for role in ("latitude", "longitude", "altitude") if (one := pairs.grid.place(role)) is not None]
+    return np.stack(parts).astype(np.float32) if parts else None
 
 
 # What is measured -------------------------------------------------------------------------------------
 
 
-def measured(pairs: Pairs, leads: str) -> Known:
+def measured(pairs: Pairs, leads: str, season: bool) -> Known:
     """Statistics of predictors and truths, and the regression of one on the other.
 
     Args:
         pairs: that are learned from.
-        leads: see `Known`.
+        leads, season: see `Known`.
     """
     first, zeros, missing = _signs(pairs)
     positive = [low >= 0 and low < 0.1 * mean for low, mean in first]
     censored = [one and share > 0.01 for one, share in zip(positive, zeros, strict=True)]
     p, s, v = len(pairs.predictors), len(pairs.steps), len(pairs.variables)
-    days = pairs.times[-1] - pairs.times[0] if dated(pairs.times) else None
-    year = days is not None and days > np.timedelta64(int(_YEAR), "D") if pairs.times.dtype.kind == "M" else (
-        days is not None and days.days > _YEAR
-    )
     one = torch.ones(p, s)
     known = Known(
-        pairs.variables, pairs.predictors, s, pairs.grid, leads, positive, censored, pairs.members > 1, missing, year,
+        pairs.variables, pairs.predictors, s, pairs.grid, leads, positive, censored, pairs.members > 1, missing, season,
         0 * one, one, one, torch.zeros(v, s), torch.ones(v, s),
     )  # fmt: skip
     predictors = _moments((known.standardised(read) for read, _ in _chunks(pairs)), "a predictor", pairs.predictors)
@@ -263,6 +302,14 @@ def _chunks(pairs: Pairs) -> Iterator[tuple[Read, np.ndarray]]:
         yield pairs.read(part), pairs.times[part]
 
 
+def _years(pairs: Pairs) -> bool:
+    """Whether times are dates of most of a year at least."""
+    if not dated(pairs.times):
+        return False
+    days = pairs.times[-1] - pairs.times[0]
+    return bool((days / np.timedelta64(1, "D") if isinstance(days, np.timedelta64) else days.days) > _YEAR)
+
+
 def _signs(pairs: Pairs) -> tuple[list[tuple[float, float]], list[float], bool]:
     """Of each variable its least value and its mean, and the share of zeros; and whether any is missing."""
     low, total, count, zeros, missing = np.full(len(pairs.variables), np.inf), 0.0, 0.0, 0.0, False
@@ -287,7 +334,9 @@ def _moments(fields: Iterator[Tensor], what: str, names: Sequence[str]) -> tuple
         there = ~flat.isnan()
         flat = flat.nan_to_num()
         n, total, square = n + there.sum(2), total + flat.sum(2), square + flat.square().sum(2)
-    assert isinstance(n, Tensor) and isinstance(total, Tensor) and isinstance(square, Tensor)
+    assert isinstance(n, Tensor)
+    assert isinstance(total, Tensor)
+    assert isinstance(square, Tensor)
     if not n.all():
         step, name = (n == 0).nonzero()[0].tolist()
         raise InputError(f"{names[name]}: {what} is missing at all times of step {step}")
@@ -295,6 +344,11 @@ def _moments(fields: Iterator[Tensor], what: str, names: Sequence[str]) -> tuple
     std = (square / n - mean**2).clamp(min=0).sqrt()
     std = torch.where(std > 1e-6 * mean.abs(), std, 1.0)
     return mean.T.float().contiguous(), std.T.float().contiguous()
+
+
+def _taken(read: Read, index: np.ndarray) -> Read:
+    """Some of the records, in this order."""
+    return Read(*(None if one is None else one[index] for one in (read.mean, read.spread, read.truth)))  # pyright: ignore[reportArgumentType]
 
 
 def _truth(read: Read) -> Tensor:

@@ -180,7 +180,7 @@ class Known:
     def conditions(self, read: Read, times: np.ndarray) -> Condition:
         """What samples of some records are told, all leads of them.
 
-        "forecast", "spread", "guess" and "season" are for the network, "base" and "scale" for the map, in the unit of u.
+        "forecast", "spread", "guess" and "season" are for the network, "base" and "scale" for the map, in units of u.
 
         Args:
             read: the records.

@@ -3,29 +3,36 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 from torch import Tensor, nn
 
 from ...config import TrainConfig, require_in
+from ...denoisers.base import Condition, Origin
 from ...denoisers.maps import Map
-from ...errors import InputError
+from ...errors import InputError, needed_for
 from ...files import MB
 from ...guidance.maps import Residual
 from ...networks.patches import PatchTransformerConfig
 from ...networks.unet import UNetConfig
 from ...shells import Shells
 from ...spaces import Euclidean
+from ...states import State
 from ...tasks.figures import Figure, Interactive, Metric
 from ...tasks.samples import Samples
 from ...tasks.task import Request, Task
 from ...training.datasets import Dataset
 from . import data as records
+from .asked import requests
+from .asked.flags import WeatherRequest
 from .files.opened import opened
 from .files.pairs import Pairs
-from .known import FACTS
+from .known import FACTS, Known
 from .network import described, network
+from .results import drawn
+from .results.store import EnsembleStore
+from .roots import Roots
 
 
 @dataclass(frozen=True)
@@ -40,14 +47,20 @@ class WeatherConfig:
         match: what a variable is called in the forecast, where it has another name there: "t2m=2t".
         steps: the leads that are learned, hours (or as the file counts them); empty = all.
         static: a file of fields that are the same at all times, such as orography.
-        leads: "joint": a member is a scenario of all leads; "each": the lead is said, and members of different leads have
-            nothing to do with each other.
+        leads: "joint": a member is a scenario of all leads; "each": the lead is said, and members of different leads
+            have nothing to do with each other.
         validation, test: the share of the times that validates, and of the last ones, on which the model is judged.
         validation_from, test_from: the date (or the number) from which on these are, in the place of the shares.
         memory: megabytes of records that are in memory at most.
         window: points a side of the windows that are learned from, of grids that are too large; 0 = the whole grid.
         method: "diffusion", or "crps", a network that draws in one step and is trained on the fair CRPS.
         coloured: whether the noise has the spectrum of what is learned.
+        emphasis: the error of each wave is weighed by this power of the spectrum: 0 = all waves alike, so that the
+            small ones, which are many, count most; 1 = as the squared error of each point does.
+        mirror: an axis of the grid along which a field mirrored with its sign changed is as likely, as the flow on a
+            β-plane is along y; every second record is then learned from so.
+        season: whether the network is told the day of the year and the hour; not said = where the times that are
+            learned from are dates of most of a year at least.
         coordinates: whether the network is told where on the grid an element is; not said = unless all axes go round.
         network: the U-Net of data on a grid.
         stations: the transformer of data of stations.
@@ -70,6 +83,9 @@ class WeatherConfig:
     window: int = 0
     method: Literal["diffusion", "crps"] = "diffusion"
     coloured: bool = True
+    emphasis: float = 0.5
+    mirror: str = ""
+    season: bool | None = None
     coordinates: bool | None = None
     network: UNetConfig = field(default_factory=lambda: UNetConfig(32, (1, 2, 2), 1, ()))
     stations: PatchTransformerConfig = field(
@@ -80,7 +96,13 @@ class WeatherConfig:
     )
 
     def __post_init__(self) -> None:
-        sizes = {"validation": "(0, 1)", "test": "[0, 1)", "memory": "(0, inf)", "window": "[0, 65536]"}
+        sizes = {
+            "validation": "(0, 1)",
+            "test": "[0, 1)",
+            "memory": "(0, inf)",
+            "window": "[0, 65536]",
+            "emphasis": "[0, 1]",
+        }
         require_in(self, "", sizes)
         if self.validation + self.test >= 1:
             raise InputError(f"validation {self.validation} and test {self.test} leave nothing to learn from")
@@ -92,7 +114,7 @@ class Weather(Task):
     name = "weather"
     summary = "a sharp, calibrated ensemble from one forecast, on any grid or of stations"
     config = WeatherConfig
-    request_type = object
+    request_type = WeatherRequest
     n_evaluate = 64
     needs_data = False
     facts = FACTS
@@ -111,17 +133,24 @@ class Weather(Task):
             "source": f"{config.forecast}, {config.truth}",
         }
         memory = int(config.memory * MB)
-        return records.split(pairs, ends, config.leads, memory, config.window, config.train.seed, told)
+        return records.split(
+            pairs, ends, config.leads, memory, config.window, config.train.seed, config.season, config.mirror, told
+        )
 
     def space(self, config: WeatherConfig, metadata: Mapping[str, Any]) -> Euclidean:
         shape = tuple(metadata["shape"])
         if metadata["spectrum"] is None:
             return Euclidean(shape)
         spectrum = Shells.from_record(metadata["spectrum"], "metadata: spectrum").at(shape).spectral
-        return Euclidean(shape, data_std=spectrum, noise_cov=spectrum if config.coloured else None)
+        power = spectrum.power(config.emphasis)
+        weights = power * (1 / float(power.variance.mean()))
+        return Euclidean(
+            shape, data_std=spectrum, noise_cov=spectrum if config.coloured else None, element_weights=weights
+        )
 
     def map(self, config: WeatherConfig, metadata: Mapping[str, Any]) -> Map:
-        return Residual("base", "scale")
+        known, residual = Known.of(metadata), Residual("base", "scale")
+        return Roots(tuple(known.each_channel(known.positive))) @ residual if any(known.positive) else residual
 
     def network(self, config: WeatherConfig, metadata: Mapping[str, Any]) -> nn.Module:
         return network(config.network, config.stations, metadata, config.coordinates)
@@ -129,8 +158,23 @@ class Weather(Task):
     def unconditional(self, config: WeatherConfig, metadata: Mapping[str, Any]) -> Mapping[str, Tensor]:
         return described(metadata, config.coordinates).unconditional
 
-    def request(self, asked: Any, numbers: range, metadata: Mapping[str, Any]) -> Request:
-        raise NotImplementedError
+    def count(self, asked: WeatherRequest, metadata: Mapping[str, Any]) -> int:
+        return requests.count(asked, metadata)
+
+    def portion(self, asked: WeatherRequest, metadata: Mapping[str, Any]) -> int:
+        return requests.portion(asked, metadata)
+
+    def request(self, asked: WeatherRequest, numbers: range, metadata: Mapping[str, Any]) -> Request:
+        return requests.request(asked, numbers, metadata)
+
+    def store(self, folder: Path, origin: Origin, numbers: range) -> EnsembleStore:
+        with needed_for("Zarr", "fields"):  # before anything is drawn, not when it is to be written
+            import xarray  # noqa: F401
+            import zarr  # noqa: F401
+        return EnsembleStore(folder, origin, numbers)
+
+    def read(self, folder: Path, manifest: Mapping[str, Any]) -> tuple[State, Condition]:
+        return drawn.read(folder, manifest)
 
     def evaluate(self, samples: Samples) -> list[Metric]:
         raise NotImplementedError
