@@ -57,6 +57,9 @@ class Request:
             such as the truth that they will be judged by.
         metadata: of what is drawn, in the place of those of the data that the model was trained on, in JSON values:
             the space is made of them, so that a network that knows no grid draws on another one. Samples keep them.
+        windows: of a field that is larger than those that the model was trained on, of which it then draws windows that
+            overlap: the further arguments of `denoisers.windows.windowed`, such as borders; see it for what the network
+            must be told as conditions. The shape is that of the space of `metadata`.
     """
 
     guides: Sequence[Guide] = ()
@@ -75,6 +78,7 @@ class Request:
     notes: Sequence[str] = ()
     beside: Condition = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    windows: Mapping[str, Any] | None = None
 
 
 @members(

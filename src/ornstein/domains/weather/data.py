@@ -45,6 +45,7 @@ class WeatherData:
         window: the side of the windows of the grid that records are; 0 = all of it.
         copies: of each record, with other draws of what was not seen, and other windows.
         seed: of these draws.
+        mirror: the axis of the grid along which every second copy is mirrored, with the sign changed.
     """
 
     pairs: Pairs
@@ -54,6 +55,7 @@ class WeatherData:
     window: int = 0
     copies: int = 1
     seed: int = 0
+    mirror: int | None = None
 
     @property
     def sizes(self) -> None:
@@ -89,7 +91,7 @@ class WeatherData:
             raise InputError(
                 f"record {int(index[missing.flatten(1).any(1)][0])}: a truth is missing, as none was before"
             )
-        return self._windows(x.nan_to_num(), condition, index)
+        return self._windows(*self._mirrored(x.nan_to_num(), condition, index), index)
 
     def _latent(self, u: Tensor, base: Tensor, scale: Tensor, keys: Keys) -> Tensor:
         """With draws where a variable was seen as 0, which says that u is not above it."""
@@ -97,6 +99,22 @@ class WeatherData:
         if not censored.any():
             return u
         return torch.where(hidden(u, censored), drawn_below(base, scale, keys), u)
+
+    def _mirrored(self, x: Tensor, condition: Condition, index: Tensor) -> tuple[Tensor, Condition]:
+        """Every second copy −x(−y), and so what it is told; a mirrored field of a periodic axis begins where it did."""
+        if self.mirror is None:
+            return x, condition
+        turned = index // (len(self.pairs.times) * self.per_time) % 2 == 1
+        axis, back = 2 + self.mirror, int(self.known.grid.periodic[self.mirror])
+
+        def mirrored(field: Tensor) -> Tensor:
+            if field.ndim != x.ndim:
+                return field
+            other = field.flip(axis).roll(back, axis)
+            other = other if other.dtype == torch.bool else -other
+            return torch.where(turned.reshape(-1, *(1,) * (field.ndim - 1)), other, field)
+
+        return mirrored(x), {name: mirrored(value) for name, value in condition.items()}
 
     def _windows(self, x: Tensor, condition: Condition, index: Tensor) -> tuple[Tensor, Condition]:
         """The window of each record, anywhere on the grid; axes that go round have no ends."""
@@ -158,6 +176,7 @@ def split(
     window: int = 0,
     seed: int = 0,
     season: bool | None = None,
+    mirror: str = "",
     told: Mapping[str, Any] | None = None,
 ) -> tuple[WeatherData, WeatherData]:
     """What is learned from, and what validates.
@@ -171,6 +190,7 @@ def split(
         seed: of draws.
         season: whether the model is told the day of the year and the hour; None = where times are dates of most of a
             year at least.
+        mirror: the axis of the grid along which −x(−y) is as likely as x; "" = none.
         told: further metadata.
     """
     train, validation = pairs.part(slice(0, ends[0])), pairs.part(slice(ends[0], ends[1]))
@@ -191,12 +211,23 @@ def split(
         "parts": parts,
         **(told or {}),
     }
-    copies = _COPIES if any(known.censored) or side != grid else 1
-    data = WeatherData(train, known, about, memory, window, copies, seed)
+    copies = _COPIES if any(known.censored) or side != grid else 2 if mirror else 1
+    data = WeatherData(train, known, about, memory, window, copies, seed, _axis(known, mirror))
     if known.grid.kind == "grid" and not known.missing:
-        spectrum = spectrum_of(replace(data, copies=1), side)
+        spectrum = spectrum_of(replace(data, copies=1, mirror=None), side)
         data = replace(data, about={**about, "spectrum": spectrum.record()})
-    return data, replace(data, pairs=validation, copies=1)
+    return data, replace(data, pairs=validation, copies=1, mirror=None)
+
+
+def _axis(known: Known, mirror: str) -> int | None:
+    if not mirror:
+        return None
+    if mirror not in known.grid.dims:
+        raise InputError(f"mirror is {mirror!r}, expected an axis of the grid: {', '.join(known.grid.dims)}")
+    if any(known.positive):
+        name = known.variables[list(known.positive).index(True)]
+        raise InputError(f"mirror changes the sign of fields, but {name} is never negative")
+    return known.grid.dims.index(mirror)
 
 
 def static_of(pairs: Pairs) -> Float[np.ndarray, "k *grid"] | None:

@@ -9,8 +9,8 @@ import numpy as np
 from torch import Tensor, nn
 
 from ...config import TrainConfig, require_in
-from ...denoisers.maps import Map
 from ...denoisers.base import Condition, Origin
+from ...denoisers.maps import Map
 from ...errors import InputError, needed_for
 from ...files import MB
 from ...guidance.maps import Residual
@@ -55,6 +55,10 @@ class WeatherConfig:
         window: points a side of the windows that are learned from, of grids that are too large; 0 = the whole grid.
         method: "diffusion", or "crps", a network that draws in one step and is trained on the fair CRPS.
         coloured: whether the noise has the spectrum of what is learned.
+        emphasis: the error of each wave is weighed by this power of the spectrum: 0 = all waves alike, so that the
+            small ones, which are many, count most; 1 = as the squared error of each point does.
+        mirror: an axis of the grid along which a field mirrored with its sign changed is as likely, as the flow on a
+            β-plane is along y; every second record is then learned from so.
         season: whether the network is told the day of the year and the hour; not said = where the times that are
             learned from are dates of most of a year at least.
         coordinates: whether the network is told where on the grid an element is; not said = unless all axes go round.
@@ -79,6 +83,8 @@ class WeatherConfig:
     window: int = 0
     method: Literal["diffusion", "crps"] = "diffusion"
     coloured: bool = True
+    emphasis: float = 0.5
+    mirror: str = ""
     season: bool | None = None
     coordinates: bool | None = None
     network: UNetConfig = field(default_factory=lambda: UNetConfig(32, (1, 2, 2), 1, ()))
@@ -90,7 +96,13 @@ class WeatherConfig:
     )
 
     def __post_init__(self) -> None:
-        sizes = {"validation": "(0, 1)", "test": "[0, 1)", "memory": "(0, inf)", "window": "[0, 65536]"}
+        sizes = {
+            "validation": "(0, 1)",
+            "test": "[0, 1)",
+            "memory": "(0, inf)",
+            "window": "[0, 65536]",
+            "emphasis": "[0, 1]",
+        }
         require_in(self, "", sizes)
         if self.validation + self.test >= 1:
             raise InputError(f"validation {self.validation} and test {self.test} leave nothing to learn from")
@@ -121,14 +133,20 @@ class Weather(Task):
             "source": f"{config.forecast}, {config.truth}",
         }
         memory = int(config.memory * MB)
-        return records.split(pairs, ends, config.leads, memory, config.window, config.train.seed, config.season, told)
+        return records.split(
+            pairs, ends, config.leads, memory, config.window, config.train.seed, config.season, config.mirror, told
+        )
 
     def space(self, config: WeatherConfig, metadata: Mapping[str, Any]) -> Euclidean:
         shape = tuple(metadata["shape"])
         if metadata["spectrum"] is None:
             return Euclidean(shape)
         spectrum = Shells.from_record(metadata["spectrum"], "metadata: spectrum").at(shape).spectral
-        return Euclidean(shape, data_std=spectrum, noise_cov=spectrum if config.coloured else None)
+        power = spectrum.power(config.emphasis)
+        weights = power * (1 / float(power.variance.mean()))
+        return Euclidean(
+            shape, data_std=spectrum, noise_cov=spectrum if config.coloured else None, element_weights=weights
+        )
 
     def map(self, config: WeatherConfig, metadata: Mapping[str, Any]) -> Map:
         known, residual = Known.of(metadata), Residual("base", "scale")

@@ -87,7 +87,9 @@ class WeatherRequest:
             found = found[_slice(numbers)] if numbers else found[_between(self.times, times)]
         if not len(found):
             span = f", from {_text(times[0])} to {_text(times[-1])}" if len(times) else ""
-            raise InputError(f"--times is {self.times!r}, but none of the {len(times)} times is meant{span}; {EXPECTED}")
+            raise InputError(
+                f"--times is {self.times!r}, but none of the {len(times)} times is meant{span}; {EXPECTED}"
+            )
         return found
 
 

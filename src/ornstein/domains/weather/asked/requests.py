@@ -138,5 +138,7 @@ def _notes(found: Given, metadata: Mapping[str, Any], factors: Sequence[float] |
     if factors is None and metadata.get("recalibration") is not None:
         notes.append("not recalibrated: members are as the model draws them")
     if found.pairs.members > 1 and metadata["members"] == 1:
-        notes.append(f"of {found.pairs.members} members of the forecast the model is told the mean: it has learned of one")
+        notes.append(
+            f"of {found.pairs.members} members of the forecast the model is told the mean: it has learned of one"
+        )
     return notes
