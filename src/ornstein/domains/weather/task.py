@@ -44,7 +44,7 @@ class WeatherConfig:
         forecast: files of forecasts: NetCDF, Zarr, GRIB, or tables of stations (CSV, Parquet); a path or a pattern.
         truth: files of what happened: analyses on any grid, or observations of stations.
         variables: that are learned, by their names in the truth; empty = all that are in both.
-        predictors: further variables of the forecast that the model is told.
+        predictors: variables of the forecast that the model is told, beside those of the variables; empty = all.
         match: what a variable is called in the forecast, where it has another name there: "t2m=2t".
         steps: the leads that are learned, hours (or as the file counts them); empty = all.
         static: a file of fields that are the same at all times, such as orography.
