@@ -1,6 +1,6 @@
 """Weather, bound to the engine: what may happen, given a forecast; grids and stations, all leads in one model."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -9,9 +9,10 @@ import numpy as np
 from torch import Tensor, nn
 
 from ...config import TrainConfig, require_in
-from ...denoisers.base import Condition, Origin
+from ...denoisers.base import Condition, NeuralDenoiser, Origin
 from ...denoisers.maps import Map
 from ...errors import InputError, needed_for
+from ...events import Stream
 from ...files import MB
 from ...guidance.maps import Residual
 from ...networks.patches import PatchTransformerConfig
@@ -30,7 +31,7 @@ from .files.opened import opened
 from .files.pairs import Pairs
 from .known import FACTS, Known
 from .network import described, network
-from .results import drawn
+from .results import calibration, drawn
 from .results.store import EnsembleStore
 from .roots import Roots
 from .worlds import SETS
@@ -63,6 +64,8 @@ class WeatherConfig:
         season: whether the network is told the day of the year and the hour; not said = where the times that are
             learned from are dates of most of a year at least.
         coordinates: whether the network is told where on the grid an element is; not said = unless all axes go round.
+        judged: times that validate, and last ones, for which ensembles are drawn after the training: for factors of the
+            spread, and for the calibration report; 0 = neither.
         network: the U-Net of data on a grid.
         stations: the transformer of data of stations.
         train: the training.
@@ -88,6 +91,7 @@ class WeatherConfig:
     mirror: str = ""
     season: bool | None = None
     coordinates: bool | None = None
+    judged: int = 40
     network: UNetConfig = field(default_factory=lambda: UNetConfig(32, (1, 2, 2), 1, ()))
     stations: PatchTransformerConfig = field(
         default_factory=lambda: PatchTransformerConfig(width=64, layers=3, heads=4, patch=1)
@@ -103,6 +107,7 @@ class WeatherConfig:
             "memory": "(0, inf)",
             "window": "[0, 65536]",
             "emphasis": "[0, 1]",
+            "judged": "[0, 1e6]",
         }
         require_in(self, "", sizes)
         if self.validation + self.test >= 1:
@@ -183,6 +188,12 @@ class Weather(Task):
 
     def figures(self, samples: Samples) -> Sequence[Figure | Interactive]:
         raise NotImplementedError
+
+    def trained(
+        self, denoiser: NeuralDenoiser, config: WeatherConfig, folder: Path, say: Callable[[str], None]
+    ) -> Stream[Mapping[str, Any]]:
+        """Factors of the spread, which join the metadata, and the calibration report."""
+        return (yield from calibration.measured(denoiser, folder, say, config.judged, settings=self.sampling))
 
     def prepare(self, network: nn.Module, data: Dataset) -> None:
         """Gives the network the static fields."""
