@@ -23,6 +23,7 @@ from ...transforms import Separable
 from .base import drawn_below, fitted, hidden
 from .files.pairs import Pairs, Read
 from .known import Known, dated
+from .windows import PLACES, places, standardised
 
 _COPIES = 16
 """How often a record is there, each time with other draws of what was not seen."""
@@ -46,6 +47,7 @@ class WeatherData:
         copies: of each record, with other draws of what was not seen, and other windows.
         seed: of these draws.
         mirror: the axis of the grid along which every second copy is mirrored, with the sign changed.
+        places: what windows are told of where they are, over the whole grid; see windows.py.
     """
 
     pairs: Pairs
@@ -56,6 +58,7 @@ class WeatherData:
     copies: int = 1
     seed: int = 0
     mirror: int | None = None
+    places: Tensor | None = None
 
     @property
     def sizes(self) -> None:
@@ -121,6 +124,8 @@ class WeatherData:
         grid = x.shape[2:]
         if not self.window or all(n <= self.window for n in grid):
             return x, condition
+        if self.places is not None:
+            condition = {**condition, PLACES: self.places.expand(len(x), *self.places.shape)}
         corner = Keys.of(self.seed, index.tolist()).fold("window").uniform(len(grid))
         places = []
         for axis, (n, round_) in enumerate(zip(grid, self.known.grid.periodic, strict=True)):
@@ -147,12 +152,7 @@ class WeatherData:
     def static(self) -> Float[Tensor, "k *grid"] | None:
         """Fields that are the same at all times, standardised."""
         found = static_of(self.pairs)
-        if found is None:
-            return None
-        fields = torch.from_numpy(found).float()
-        axes = tuple(range(1, fields.ndim))
-        std = fields.std(axes, keepdim=True, correction=0)
-        return (fields - fields.mean(axes, keepdim=True)) / torch.where(std > 0, std, 1.0)
+        return None if found is None else standardised(found)
 
     def describe(self) -> str:
         """What is read, in words."""
@@ -178,6 +178,7 @@ def split(
     season: bool | None = None,
     mirror: str = "",
     told: Mapping[str, Any] | None = None,
+    coordinates: bool | None = None,
 ) -> tuple[WeatherData, WeatherData]:
     """What is learned from, and what validates.
 
@@ -192,6 +193,7 @@ def split(
             year at least.
         mirror: the axis of the grid along which −x(−y) is as likely as x; "" = none.
         told: further metadata.
+        coordinates: whether windows are told where they are on the grid; None = unless all its axes go round.
     """
     train, validation = pairs.part(slice(0, ends[0])), pairs.part(slice(ends[0], ends[1]))
     known = measured(train, leads, _years(train) if season is None else season)
@@ -213,7 +215,10 @@ def split(
     }
     copies = _COPIES if any(known.censored) or side != grid else 2 if mirror else 1
     data = WeatherData(train, known, about, memory, window, copies, seed, _axis(known, mirror))
-    if known.grid.kind == "grid" and not known.missing:
+    if side != grid:  # the noise of windows is white: no other is diagonal in waves both of these and of the whole
+        where = places(known.grid, static, coordinates)
+        data = replace(data, places=where, about={**about, PLACES: 0 if where is None else len(where)})
+    elif known.grid.kind == "grid" and not known.missing:
         spectrum = spectrum_of(replace(data, copies=1, mirror=None), side)
         data = replace(data, about={**about, "spectrum": spectrum.record()})
     return data, replace(data, pairs=validation, copies=1, mirror=None)

@@ -1,7 +1,7 @@
 """Weather, bound to the engine: what may happen, given a forecast; grids and stations, all leads in one model."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,8 +9,9 @@ import numpy as np
 from torch import Tensor, nn
 
 from ...config import TrainConfig, require_in
-from ...denoisers.base import Condition, Origin
+from ...denoisers.base import Condition, NeuralDenoiser, Origin
 from ...denoisers.maps import Map
+from ...denoisers.onestep import OneStep
 from ...errors import InputError, needed_for
 from ...files import MB
 from ...guidance.maps import Residual
@@ -54,6 +55,8 @@ class WeatherConfig:
         memory: megabytes of records that are in memory at most.
         window: points a side of the windows that are learned from, of grids that are too large; 0 = the whole grid.
         method: "diffusion", or "crps", a network that draws in one step and is trained on the fair CRPS.
+        draws: of each record in a training of method crps; each costs a network evaluation.
+        bands: weight of the CRPS of octaves of waves beside that of points, of method crps on whole grids.
         coloured: whether the noise has the spectrum of what is learned.
         emphasis: the error of each wave is weighed by this power of the spectrum: 0 = all waves alike, so that the
             small ones, which are many, count most; 1 = as the squared error of each point does.
@@ -82,6 +85,8 @@ class WeatherConfig:
     memory: float = 4000.0
     window: int = 0
     method: Literal["diffusion", "crps"] = "diffusion"
+    draws: int = 2
+    bands: float = 0.0
     coloured: bool = True
     emphasis: float = 0.5
     mirror: str = ""
@@ -102,8 +107,12 @@ class WeatherConfig:
             "memory": "(0, inf)",
             "window": "[0, 65536]",
             "emphasis": "[0, 1]",
+            "draws": "[2, 64]",
+            "bands": "[0, inf)",
         }
         require_in(self, "", sizes)
+        if self.method == "diffusion" and (self.bands or self.draws != WeatherConfig.draws):
+            raise InputError("draws and bands are for method crps, found method diffusion")
         if self.validation + self.test >= 1:
             raise InputError(f"validation {self.validation} and test {self.test} leave nothing to learn from")
 
@@ -134,7 +143,16 @@ class Weather(Task):
         }
         memory = int(config.memory * MB)
         return records.split(
-            pairs, ends, config.leads, memory, config.window, config.train.seed, config.season, config.mirror, told
+            pairs,
+            ends,
+            config.leads,
+            memory,
+            config.window,
+            config.train.seed,
+            config.season,
+            config.mirror,
+            told,
+            config.coordinates,
         )
 
     def space(self, config: WeatherConfig, metadata: Mapping[str, Any]) -> Euclidean:
@@ -147,6 +165,16 @@ class Weather(Task):
         return Euclidean(
             shape, data_std=spectrum, noise_cov=spectrum if config.coloured else None, element_weights=weights
         )
+
+    def denoiser(
+        self, config: WeatherConfig, metadata: Mapping[str, Any], origin: Origin | None = None
+    ) -> NeuralDenoiser:
+        plain = super().denoiser(config, metadata, origin)
+        if config.method == "diffusion":
+            return plain
+        space = replace(plain.space, element_weights=None)  # pyright: ignore[reportCallIssue]
+        traits = replace(plain.traits, space=space)
+        return OneStep(plain.network, traits, plain.unconditional, members=config.draws, bands=config.bands)
 
     def map(self, config: WeatherConfig, metadata: Mapping[str, Any]) -> Map:
         known, residual = Known.of(metadata), Residual("base", "scale")
@@ -185,7 +213,7 @@ class Weather(Task):
     def prepare(self, network: nn.Module, data: Dataset) -> None:
         """Gives the network the static fields."""
         static = data.static if isinstance(data, records.WeatherData) else None
-        if static is not None:
+        if static is not None and getattr(network, "static", None) is not None:  # windows are told of theirs
             network.take_static(static)  # pyright: ignore[reportCallIssue]
 
     def describe(self, data: Dataset, validation: Dataset) -> str:
