@@ -34,6 +34,7 @@ from .network import described, network
 from .results import drawn
 from .results.store import EnsembleStore
 from .roots import Roots
+from .worlds import SETS
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class WeatherConfig:
         forecast: files of forecasts: NetCDF, Zarr, GRIB, or tables of stations (CSV, Parquet); a path or a pattern.
         truth: files of what happened: analyses on any grid, or observations of stations.
         variables: that are learned, by their names in the truth; empty = all that are in both.
-        predictors: further variables of the forecast that the model is told.
+        predictors: variables of the forecast that the model is told, beside those of the variables; empty = all.
         match: what a variable is called in the forecast, where it has another name there: "t2m=2t".
         steps: the leads that are learned, hours (or as the file counts them); empty = all.
         static: a file of fields that are the same at all times, such as orography.
@@ -126,6 +127,7 @@ class Weather(Task):
     request_type = WeatherRequest
     n_evaluate = 64
     needs_data = False
+    sets = SETS
     facts = FACTS
 
     def data(self, config: WeatherConfig) -> tuple[Dataset, Dataset]:

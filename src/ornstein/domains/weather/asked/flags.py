@@ -13,12 +13,12 @@ from ....config import require_in
 from ....errors import InputError
 
 EXPECTED = (
-    "expected numbers from 0 such as 3, 0:10 or -5: (the last five), or dates such as 2020-01-31, 2020-01:2020-03 or "
-    "2020-01-01T00:2020-01-01T12, both ends included"
+    "expected numbers from 0 such as 3, 0:10, 0:100:5 or -5: (the last five), or dates such as 2020-01-31, "
+    "2020-01:2020-03 or 2020-01-01T00:2020-01-01T12, both ends included"
 )
 _DATE = r"\d{4}-\d{2}(?:-\d{2}(?:T\d{2}(?::\d{2}(?::\d{2})?)?)?)?"
 _DATES = re.compile(rf"(?P<start>{_DATE})?(?P<range>[:/])?(?P<stop>{_DATE})?")
-_NUMBERS = re.compile(r"(?P<start>-?\d{1,9})?(?P<range>:)?(?P<stop>-?\d{1,9})?")
+_NUMBERS = re.compile(r"(?P<start>-?\d{1,9})?(?P<range>:)?(?P<stop>-?\d{1,9})?(?::(?P<step>[1-9]\d{0,8}))?")
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class WeatherRequest:
 def _slice(found: re.Match[str]) -> slice:
     start, stop = (None if found[end] is None else int(found[end]) for end in ("start", "stop"))
     if found["range"]:
-        return slice(start, stop)
+        return slice(start, stop, None if found["step"] is None else int(found["step"]))
     place = int(found[0])
     return slice(place, place + 1 if place != -1 else None)
 
