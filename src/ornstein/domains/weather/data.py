@@ -79,7 +79,8 @@ class WeatherData:
     def batch(self, index: Int64[Tensor, " batch"]) -> tuple[Tensor, Condition]:
         """States (batch, channels, *grid), what the network is told, and "mask" where truths may be missing."""
         times, steps = (index // self.per_time) % len(self.pairs.times), index % self.per_time
-        read, which = self._read(times)
+        window = self._window(index)
+        read, which = self._read(times, window)
         condition = self.known.conditions(read, which)
         u = self.known.rooted(_truth(read)).flatten(1, 2)
         if self.known.leads == "each":
@@ -94,7 +95,10 @@ class WeatherData:
             raise InputError(
                 f"record {int(index[missing.flatten(1).any(1)][0])}: a truth is missing, as none was before"
             )
-        return self._windows(*self._mirrored(x.nan_to_num(), condition, index), index)
+        if window is not None and self.places is not None:
+            where = _cut(self.places.numpy()[None], np.zeros(len(index), dtype=np.int64), window)
+            condition[PLACES] = torch.from_numpy(where)
+        return self._mirrored(x.nan_to_num(), condition, index)
 
     def _latent(self, u: Tensor, base: Tensor, scale: Tensor, keys: Keys) -> Tensor:
         """With draws where a variable was seen as 0, which says that u is not above it."""
@@ -119,29 +123,24 @@ class WeatherData:
 
         return mirrored(x), {name: mirrored(value) for name, value in condition.items()}
 
-    def _windows(self, x: Tensor, condition: Condition, index: Tensor) -> tuple[Tensor, Condition]:
-        """The window of each record, anywhere on the grid; axes that go round have no ends."""
-        grid = x.shape[2:]
-        if not self.window or all(n <= self.window for n in grid):
-            return x, condition
-        if self.places is not None:
-            condition = {**condition, PLACES: self.places.expand(len(x), *self.places.shape)}
-        corner = Keys.of(self.seed, index.tolist()).fold("window").uniform(len(grid))
-        places = []
-        for axis, (n, round_) in enumerate(zip(grid, self.known.grid.periodic, strict=True)):
-            size = min(n, self.window)
-            last = n if round_ else n - size + 1
-            places.append(((corner[:, axis] * last).long()[:, None] + torch.arange(size)) % n)
-        fields = {name: value for name, value in condition.items() if value.ndim == x.ndim}
-        cut = {name: _cut(value, places) for name, value in fields.items()}
-        return _cut(x, places), {**condition, **cut}
+    def _window(self, index: Tensor) -> list[np.ndarray] | None:
+        """Where the window of each record is, (records, side) along each axis; axes that go round have no ends."""
+        grid = self.known.grid
+        if not self.window or all(n <= self.window for n in grid.shape):
+            return None
+        corner, found = Keys.of(self.seed, index.tolist()).fold("window").uniform(len(grid.shape)).numpy(), []
+        for axis, (n, goes_round) in enumerate(zip(grid.shape, grid.periodic, strict=True)):
+            side = min(n, self.window)
+            first = (corner[:, axis] * (n if goes_round else n - side + 1)).astype(np.int64)
+            found.append((first[:, None] + np.arange(side)) % n)
+        return found
 
-    def _read(self, times: Tensor) -> tuple[Read, np.ndarray]:
-        """The records of some times, and when these began."""
+    def _read(self, times: Tensor, window: Sequence[np.ndarray] | None) -> tuple[Read, np.ndarray]:
+        """The records of some times, or windows of them, and when these began."""
         if self._all is not None:
-            return _taken(self._all, times.numpy()), self.pairs.times[times.numpy()]
+            return _taken(self._all, times.numpy(), window), self.pairs.times[times.numpy()]
         distinct, place = torch.unique(times, return_inverse=True)
-        return _taken(self.pairs.read(distinct.numpy()), place.numpy()), self.pairs.times[times.numpy()]
+        return _taken(self.pairs.read(distinct.numpy()), place.numpy(), window), self.pairs.times[times.numpy()]
 
     @cached_property
     def _all(self) -> Read | None:
@@ -199,6 +198,8 @@ def split(
     known = measured(train, leads, _years(train) if season is None else season)
     parts = {"train": [0, ends[0]], "validation": [ends[0], ends[1]], "test": [ends[1], len(pairs.times)]}
     grid = known.grid.shape
+    if mirror and window and any(n > window for n in grid):
+        raise InputError(f"mirror {mirror!r} is of whole grids, not of windows of {window} points: leave one out")
     side = tuple(min(n, window) if window else n for n in grid)
     about = {
         **known.record(),
@@ -351,9 +352,11 @@ def _moments(fields: Iterator[Tensor], what: str, names: Sequence[str]) -> tuple
     return mean.T.float().contiguous(), std.T.float().contiguous()
 
 
-def _taken(read: Read, index: np.ndarray) -> Read:
-    """Some of the records, in this order."""
-    return Read(*(None if one is None else one[index] for one in (read.mean, read.spread, read.truth)))  # pyright: ignore[reportArgumentType]
+def _taken(read: Read, index: np.ndarray, window: Sequence[np.ndarray] | None = None) -> Read:
+    """Some of the records, in this order, or a window of each."""
+    fields = (read.mean, read.spread, read.truth)
+    found = (None if one is None else one[index] if window is None else _cut(one, index, window) for one in fields)
+    return Read(*found)  # pyright: ignore[reportArgumentType]
 
 
 def _truth(read: Read) -> Tensor:
@@ -361,11 +364,7 @@ def _truth(read: Read) -> Tensor:
     return torch.from_numpy(read.truth)
 
 
-def _cut(field: Tensor, places: Sequence[Tensor]) -> Tensor:
-    """The window of each record, at places (records, side) along each axis."""
-    records = torch.arange(len(field))
-    for axis, place in enumerate(places):
-        if field.shape[2 + axis] == 1:
-            continue
-        field = field.movedim(2 + axis, 1)[records[:, None], place].movedim(1, 2 + axis)
-    return field
+def _cut(fields: np.ndarray, index: np.ndarray, window: Sequence[np.ndarray]) -> np.ndarray:
+    """Of some records the window of each, of which nothing else is copied."""
+    places = ([place[k] for place in window] for k in range(len(index)))
+    return np.stack([fields[n][(..., *np.ix_(*place))] for n, place in zip(index, places, strict=True)])

@@ -174,7 +174,8 @@ class Weather(Task):
         plain = super().denoiser(config, metadata, origin)
         if config.method == "diffusion":
             return plain
-        space = replace(plain.space, element_weights=None)  # pyright: ignore[reportCallIssue]
+        assert isinstance(plain.space, Euclidean)
+        space = replace(plain.space, element_weights=None)  # errors are not squared
         traits = replace(plain.traits, space=space)
         return OneStep(plain.network, traits, plain.unconditional, members=config.draws, bands=config.bands)
 
