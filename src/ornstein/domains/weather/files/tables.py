@@ -166,7 +166,7 @@ def _stations(frame: Any, known: Mapping[str, str], where: object) -> tuple[np.n
         if moved.any():
             k = int(np.argmax(moved))
             raise InputError(
-                f"{where}: line {k + 2}, station {ids[k]!r} has the {name} {values[k]:g} and before "
+                f"{where}: line {k + 2}, station '{ids[k]}' has the {name} {values[k]:g} and before "
                 f"{values[first][code][k]:g}, expected one place for each station"
             )
         coords[name] = ("station", values[first])
@@ -237,11 +237,9 @@ def _is_numeric(column: Any) -> bool:
     if column.dtype.kind in "fiub":
         return True
     there = column.dropna()
-    return (
-        column.dtype.kind not in "Mm"
-        and len(there) > 0
-        and pandas.to_numeric(there, errors="coerce").notna().mean() > 0.5
-    )
+    if column.dtype.kind in "Mm" or not len(there):
+        return False
+    return bool(pandas.to_numeric(there, errors="coerce").notna().mean() > 0.5)
 
 
 def _members(names: Sequence[str]) -> dict[str, list[str]]:
