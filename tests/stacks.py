@@ -40,10 +40,12 @@ class StacksRequest:
     Attributes:
         layers: of the stack; 0 = nothing is measured.
         size: of each axis; 0 = as the model was trained.
+        windows: whether it is drawn by windows.
     """
 
     layers: int = 0
     size: int = 0
+    windows: bool = False
 
 
 class Net(nn.Module):
@@ -105,10 +107,10 @@ class Stacks(Task):
     def unconditional(self, config: StacksConfig, metadata: Mapping[str, Any]) -> Mapping[str, Tensor]:
         return {}
 
-    def count(self, asked: StacksRequest) -> int | None:
+    def count(self, asked: StacksRequest, metadata: Mapping[str, Any]) -> int | None:
         return asked.layers * EACH or None
 
-    def portion(self, asked: StacksRequest) -> int | None:
+    def portion(self, asked: StacksRequest, metadata: Mapping[str, Any]) -> int | None:
         return EACH if asked.layers else None
 
     def request(self, asked: StacksRequest, numbers: range, metadata: Mapping[str, Any]) -> Request:
@@ -116,7 +118,7 @@ class Stacks(Task):
         shape = [1, asked.size, asked.size] if asked.size else metadata["shape"]
         grid = {"shape": shape} if asked.size else {}
         if not asked.layers:
-            return Request(metadata=grid)
+            return Request(metadata=grid, windows={"borders": ("periodic",) * 2} if asked.windows else None)
         layers = [number // EACH for number in numbers]
         assert len(set(layers)) == 1  # a portion is of one layer
         corner = torch.zeros(shape, dtype=torch.bool)

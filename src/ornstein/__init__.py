@@ -37,6 +37,7 @@ _HOMES = {
     "Density": "mcmc.densities",
     "energy_difference": "denoisers.energy",
     "EnergyDenoiser": "denoisers.energy",
+    "OneStep": "denoisers.onestep",
     "score": "denoisers.energy",
     "InputError": "errors",
     "Reward": "guidance.factors",
@@ -186,6 +187,7 @@ if TYPE_CHECKING:
     from .denoisers.energy import EnergyDenoiser, energy_difference, score
     from .denoisers.mapped import mapped, physical
     from .denoisers.maps import Map
+    from .denoisers.onestep import OneStep
     from .denoisers.regressors import Regressor
     from .denoisers.windows import windowed
     from .domains import energies, images, molecules, mri, poisson, sequences

@@ -62,10 +62,9 @@ class Traits:
         fixed_condition: the condition that guides fix, one value for all samples.
         provenance: what its guides are, in JSON values.
         reach: the noise up to which its gradient is trusted for covariances; see Space.second_moment.
-        time_independent: it believes the same of a state at every time, so that a state that has not moved needs no
-            new look.
-        map: from its states to the physical field, of which factors speak and which samples are; None where these are
-            one. See denoisers/mapped.py.
+        time_independent: it believes the same of a state at every time: one that has not moved needs no new look.
+        one_step: its belief at t = 1 is itself a sample, and it knows no other time; see denoisers/onestep.py.
+        map: from its states to the field that factors speak of and samples are (mapped.py); None where these are one.
     """
 
     space: Space
@@ -76,6 +75,7 @@ class Traits:
     provenance: tuple[Mapping[str, Any], ...] = ()
     reach: float = inf
     time_independent: bool = False
+    one_step: bool = False
     map: Map | None = None
 
     def recorded(self, **guide: Any) -> "Traits":
@@ -124,6 +124,10 @@ class Denoiser(ABC):
     @property
     def time_independent(self) -> bool:
         return self.traits.time_independent
+
+    @property
+    def one_step(self) -> bool:
+        return self.traits.one_step
 
     @property
     def map(self) -> Map | None:
@@ -175,6 +179,8 @@ class Denoiser(ABC):
     def __and__(self, guide: "Guide") -> "Denoiser":
         """This denoiser, knowing more: again a denoiser; InputError if it is no guide."""
         require_guide(guide)
+        if self.one_step and not guide.of_prior:
+            raise InputError(f"{self!r} draws in one step: no {type(guide).__name__} can be weighed against its noise")
         return guide.guide(self)
 
     def __repr__(self) -> str:
@@ -193,10 +199,8 @@ def require_guide(guide: Any) -> None:
     """InputError unless it can guide a denoiser."""
     if not isinstance(guide, Guide):
         hint = "; a function becomes one as Energy(function), or Reward(function) without a gradient"
-        raise InputError(
-            f"a model is guided by factors and other guides, not by a {type(guide).__name__}"
-            + (hint if callable(guide) else "")
-        )
+        hint, kind = hint if callable(guide) else "", type(guide).__name__
+        raise InputError(f"a model is guided by factors and other guides, not by a {kind}{hint}")
 
 
 class Guide(ABC):

@@ -26,6 +26,26 @@ def require_sense(denoiser: Any, n: Any, seed: Any, first: Any) -> None:
         raise InputError(f"seed is {seed!r}, expected a whole number from 0 to 2⁶⁴ − 1")
 
 
+def require_steps(denoiser: Denoiser, how: Any) -> None:
+    """InputError for settings of a walk from noise to data, where a model draws in one step.
+
+    Args:
+        how: the way to draw, an `Engine`.
+    """
+    if not denoiser.one_step:
+        return
+    if how.exact != "off":
+        raise InputError(
+            f"exact={how.exact!r} weighs samples on their way from noise to data, but {denoiser!r} draws in one step; "
+            "take a model that is trained by diffusion"
+        )
+    for name in ("steps", "eta", "order", "grid", "sampler", "start"):
+        value = getattr(how, name)
+        if value is not None and (name, value) != ("steps", 1):
+            said = f"{name} is {value}" if name in ("steps", "eta", "order", "grid") else f"a {name} is given"
+            raise InputError(f"{said}, but {denoiser!r} draws in one step" + ": steps = 1" * (name == "steps"))
+
+
 def require_start(start: State, n: int, space: Space, masked: bool = False) -> None:
     """InputError if there is not one clean state to begin with for each sample.
 

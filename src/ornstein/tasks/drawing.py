@@ -30,6 +30,7 @@ from .checks import (
     require_one_condition,
     require_sense,
     require_shared,
+    require_steps,
     start_of,
 )
 from .engines import MCMC, Engine, Independent, Population, engine
@@ -141,6 +142,7 @@ def blocks(
     """
     how = how or Independent()
     require_sense(denoiser, n, seed, first)
+    require_steps(denoiser, how)
     require_room(denoiser, particles=getattr(how, "particles", None))
     job = Job(denoiser, n, seed, first, for_all(denoiser, n, condition or {}), settings or {})
     require_map(denoiser, n, job.condition)

@@ -58,7 +58,7 @@ class Independent(Engine):
     """Samples that know nothing of one another.
 
     Attributes:
-        steps: of the time grid, one denoiser call each; 20 if not said.
+        steps: of the time grid, one denoiser call each; 20 if not said. Models that draw in one step take 1.
         eta: fresh noise a step, 0 = deterministic flow, 1 = ancestral; 0 if not said. Categories are always ancestral.
         order: of the solver, 1 to 3; 3 with a corrector if deterministic, else 2, if not said.
         grid: auto (the one planned for the model, else asinh), uniform, log-snr, karras, asinh or flow.
@@ -103,6 +103,8 @@ class Independent(Engine):
         """The time grid and its kernel; InputError for settings that this kind of data has no use for."""
         if self.sampler is not None:
             return self._shortened(self.sampler)
+        if denoiser.one_step:
+            return Sampler(grids.uniform(1), (Predictor(eta=0.0),))
         if denoiser.space.schedule_and_std is None:
             for name in ("eta", "order"):
                 if getattr(self, name) is not None:

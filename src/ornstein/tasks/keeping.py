@@ -32,7 +32,7 @@ from .planning import METADATA, facts_of
 from .registry import task
 from .samples import Samples, origin_in
 from .task import SCRATCH
-from .unfinished import MEMBERS, WORK, counted, numbered, part_of, read_members, require_place, what_is_left
+from .unfinished import MEMBERS, WORK, counted, folder_of, numbered, part_of, read_members, require_place, what_is_left
 
 if TYPE_CHECKING:
     from .members import MemberStore
@@ -68,6 +68,7 @@ class Kept:
         self._whole: set[int] = set()
         self._pending: list[Samples] = []
         self._failed, self._next = False, 0.0
+        self._native = _native(self.part)
         self._store = _store(self.part, origin, numbers)
 
     def __enter__(self) -> Self:
@@ -121,7 +122,7 @@ class Kept:
         self._said, self._whole = said, {number for block in said["blocks"] for number in _numbers(block)}
         self._note()
         if self._store is not None:
-            (self.part / _NATIVE).mkdir(exist_ok=True)
+            self._native.mkdir(parents=True, exist_ok=True)
 
     def _is_there(self, block: Mapping[str, Any]) -> bool:
         """Whether a block's files are; InputError if they are not those that were written."""
@@ -204,8 +205,8 @@ class Kept:
             samples.save(self.folder)
         else:
             samples = replace(samples, notes=(*samples.notes, *(self._store.finish(samples) or ())))
-            sweep(self.part / _NATIVE)
-            samples.seal(self.part / _NATIVE, self.folder)
+            sweep(self._native)
+            samples.seal(self._native, self.folder)
         shutil.rmtree(self.part, ignore_errors=True)
         return samples
 
@@ -237,10 +238,15 @@ def read_unfinished(part: Path, allow_code: bool | str | Path = False) -> Sample
 
 def _store(part: Path, origin: Origin, numbers: range) -> "MemberStore | None":
     """How the domain writes samples one by one, if it does."""
-    store = task(origin.domain).store(part / _NATIVE, origin, numbers)
+    store = task(origin.domain).store(_native(part), origin, numbers)
     if store is not None:
         store.scratch = part / SCRATCH
     return store
+
+
+def _native(part: Path) -> Path:
+    """Where native files are until all are there: a folder of the name that it will have."""
+    return part / _NATIVE / folder_of(part).name
 
 
 def _numbers(block: Mapping[str, Any]) -> range:

@@ -80,9 +80,10 @@ def drawing(
     if model.origin is None:
         raise InputError("only a trained model knows a domain whose requests it understands; take sample")
     this = task(model.origin.domain)
-    wanted = _wanted(this.count(asked), n, first)
+    facts = model.origin.metadata
+    wanted = _wanted(this.count(asked, facts), n, first)
     said = {name: value for name, value in said.items() if value is not None}
-    asking = Asking(model, asked, wanted, portions(wanted, this.portion(asked), exact), seed, exact, said)
+    asking = Asking(model, asked, wanted, portions(wanted, this.portion(asked, facts), exact), seed, exact, said)
     if out is not None:
         return (yield from _drawn_into(Kept(Path(out), model.origin, wanted, resume), asking))
     if resume:

@@ -182,7 +182,8 @@ def plan_grids(
     keys = Keys.of(1_000_003, pilots)
     condition = data.batch(keys.uniform().mul(len(data)).long())[1]
     planned, total = {}, sum(steps)
-    for k, n in enumerate(steps if model.space.schedule_and_std else ()):
+    walks = model.space.schedule_and_std is not None and not model.one_step
+    for k, n in enumerate(steps if walks else ()):
         planning = grids.plan.events(model, n, keys, condition, rounds=rounds)
         planned[n] = events.finished(events.part(planning, sum(steps[:k]), n, total, "planning time grids"), callback)
     checkpoints.save(path, "model", tensors, {**meta, "grids": planned})

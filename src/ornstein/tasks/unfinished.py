@@ -36,6 +36,11 @@ def part_of(folder: Path) -> Path:
     return folder if named.name.endswith(_SUFFIX) else named.parent / f"{named.name}{_SUFFIX}"
 
 
+def folder_of(part: Path) -> Path:
+    """Where samples that are kept in such a folder will be."""
+    return part.with_name(part.name.removesuffix(_SUFFIX))
+
+
 def is_unfinished(folder: Path) -> bool:
     """Whether samples of this folder, or of what it is a part of, are kept, but not all of them."""
     return not (folder.exists() and folder != part_of(folder)) and (part_of(folder) / MEMBERS).is_file()

@@ -111,10 +111,10 @@ class Mri(Task):
             config, metadata if origin is None else {**metadata, **requests.whole(metadata)}, origin
         )
 
-    def count(self, asked: MriRequest) -> int | None:
+    def count(self, asked: MriRequest, metadata: Mapping[str, Any]) -> int | None:
         return requests.count(asked)
 
-    def portion(self, asked: MriRequest) -> int | None:
+    def portion(self, asked: MriRequest, metadata: Mapping[str, Any]) -> int | None:
         return requests.portion(asked)
 
     def request(self, asked: MriRequest, numbers: range, metadata: Mapping[str, Any]) -> Request:

@@ -1,0 +1,1 @@
+"""What was drawn: ensembles on the disk, read again, shown and judged."""

@@ -1,0 +1,126 @@
+"""What was drawn, read again: ensembles of each time, beside what happened."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ....calibration import gathered
+from ....denoisers.base import Condition, Origin
+from ....errors import InputError
+from ....states import State
+from ....tasks.samples import Samples
+from ..files.grids import Grid
+from .frame import Frame, values_of
+from .store import BESIDE, EnsembleStore
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """Ensembles in memory, in the units of the variables, NaN where something is not known.
+
+    Attributes:
+        members: (n, M, V, S, *grid), recalibrated as the files hold them.
+        truths: what happened (n, V, S, *grid); None if nothing of it is known.
+        forecast: what was given, on the same grid; None if it is not known.
+        base: the median that a regression makes of it, likewise.
+        times: initial times (n,): dates of NumPy or of another calendar, or numbers.
+        steps: leads (S,): durations or numbers.
+        grid: where the fields are.
+        variables: names.
+        units: by name.
+    """
+
+    members: Float[np.ndarray, "n m v s *grid"]
+    truths: Float[np.ndarray, "n v s *grid"] | None
+    forecast: Float[np.ndarray, "n v s *grid"] | None
+    base: Float[np.ndarray, "n v s *grid"] | None
+    times: np.ndarray
+    steps: np.ndarray
+    grid: Grid
+    variables: tuple[str, ...]
+    units: Mapping[str, str]
+
+    @property
+    def leads(self) -> list[str]:
+        """Names of the steps, such as "24 h"; plain numbers where they have no unit."""
+        if self.steps.dtype.kind == "m":
+            return [f"{step / np.timedelta64(1, 'h'):g} h" for step in self.steps]
+        return [f"{step:g}" for step in self.steps]
+
+
+def read(folder: Path, manifest: Mapping[str, Any]) -> tuple[State, Condition]:
+    """The samples of a folder, and what is known of each.
+
+    Args:
+        folder: of the samples.
+        manifest: as `read_manifest` gives it.
+    """
+    first = manifest["settings"].get("first", 0)
+    numbers = range(first, first + manifest["n"])
+    origin = Origin.from_record(manifest["model"])
+    return EnsembleStore(folder, origin, numbers, manifest["settings"]).read(numbers)
+
+
+def ensembles(samples: Samples) -> Drawn:
+    """Samples put together by their time.
+
+    InputError unless each time has as many members and all steps.
+
+    Args:
+        samples: of a model of this domain, drawn or read.
+    """
+    if samples.origin is None:
+        raise InputError("these samples are of no model, expected an ensemble of one")
+    frame = Frame.of(samples.origin.metadata, samples.settings)
+    cases = [number // frame.members for number in range(samples.first, samples.first + len(samples))]
+    numbers, members = gathered(samples.x.detach().cpu(), cases)
+    fields = _moved(torch.from_numpy(members).unflatten(2, frame.shape[:2]), numbers, frame, samples)
+    every = {name: _of_cases(samples, name, cases, frame) for name in BESIDE}
+    grouped = {name: None if one is None else _by_time(one, frame, numbers) for name, one in every.items()}
+    times = sorted({case // frame.per_time for case in numbers})
+    return Drawn(
+        np.moveaxis(_by_time(np.moveaxis(fields, 1, -1), frame, numbers), -1, 1),
+        *(grouped[name] for name in BESIDE),
+        values_of(frame.times)[times],
+        values_of(frame.steps),
+        frame.grid,
+        frame.variables,
+        frame.units,
+    )
+
+
+def _moved(fields: Tensor, cases: list[int], frame: Frame, samples: Samples) -> Float[np.ndarray, "n m v s *grid"]:
+    """Members as files hold them: spread about their mean, where they are fresh and all there; NaN where unseen."""
+    if frame.factors is not None and not samples.created and fields.shape[1] == frame.members > 1:
+        each = (
+            frame.spread(one, frame.rooted(one).mean(0), frame.factor(case))
+            for case, one in zip(cases, fields, strict=True)
+        )
+        fields = torch.stack(list(each))
+    return fields.numpy() if frame.unseen is None else np.where(frame.unseen, np.float32("nan"), fields.numpy())
+
+
+def _of_cases(samples: Samples, name: str, cases: list[int], frame: Frame) -> Float[np.ndarray, "n v s *grid"] | None:
+    """What is known of each case; None if it is of none."""
+    if name not in samples.condition:
+        return None
+    places = np.unique(cases, return_index=True)[1]
+    fields = frame.fields(samples.condition[name].detach().cpu()[torch.from_numpy(places)])
+    found = (frame.squared(fields) if name == "base" else fields).numpy()
+    return found if np.isfinite(found).any() else None
+
+
+def _by_time(fields: np.ndarray, frame: Frame, cases: list[int]) -> np.ndarray:
+    """(cases, V, S, …), the steps of a time put together where each is a case of its own."""
+    if not frame.each:
+        return fields
+    if cases != list(range(cases[0], cases[0] + len(cases))) or cases[0] % frame.count or len(cases) % frame.count:
+        raise InputError(f"cases {cases[0]} to {cases[-1]}: not all of the {frame.count} steps of each time were drawn")
+    split = fields[:, :, 0].reshape(-1, frame.count, *fields.shape[1:2], *fields.shape[3:])
+    return np.moveaxis(split, 1, 2)
