@@ -116,6 +116,7 @@ OTHER_NAMES: Mapping[str, Callable[[Any], Any]] = {
     "steps in days": lambda d: d.assign_coords(step=("step", [1.0, 2.0, 3.0], {"units": "days"})),
     "other axes": lambda d: d.transpose("longitude", "step", "latitude", "time"),
     "descending": lambda d: d.isel(latitude=slice(None, None, -1)),
+    "times as texts": lambda d: d.assign_coords(time=[f"2020-01-0{k + 1}T00:00:00Z" for k in range(T)]),
     "longitudes to the west": lambda d: d.assign_coords(longitude=LONGITUDE - 360),
     "times in another order": lambda d: d.isel(time=[3, 1, 0, 5, 4, 2]),
     "a height of one": lambda d: d.expand_dims(height=[2.0]),
@@ -236,6 +237,35 @@ def test_only_what_is_asked_for_is_read(tmp_path: Path, monkeypatch: pytest.Monk
     pairs.part(slice(1, 5)).read([1, 3])
     assert len(chunks) == 2 * 2 * S
     assert {key.split("/")[2] for key in chunks} == {"2", "4"}
+
+
+def test_messages_of_grib(tmp_path: Path) -> None:
+    pytest.importorskip("cfgrib")
+    eccodes: Any = pytest.importorskip("eccodes")
+    grid = {"Ni": 12, "Nj": 7, "iDirectionIncrementInDegrees": 30, "jDirectionIncrementInDegrees": 30}
+    ends = {"latitudeOfFirstGridPointInDegrees": 90, "latitudeOfLastGridPointInDegrees": -90}
+    ends |= {"longitudeOfFirstGridPointInDegrees": 0, "longitudeOfLastGridPointInDegrees": 330}
+    kinds = [("heightAboveGround", 2, "2t"), ("heightAboveGround", 10, "10u")]
+    kinds += [("isobaricInhPa", 850, "t"), ("isobaricInhPa", 500, "t")]
+    fields = values(3, 2, 4, 7, 12)
+    with (tmp_path / "raw.grib2").open("wb") as file:
+        for t, s, k in np.ndindex(3, 2, 4):
+            message = eccodes.codes_grib_new_from_samples("regular_ll_sfc_grib2")
+            level = dict(zip(("typeOfLevel", "level", "shortName"), kinds[k], strict=True))
+            about = {**grid, **ends, **level, "dataDate": 20200101 + t, "dataTime": 0, "forecastTime": 24 * (s + 1)}
+            for key, value in about.items():
+                eccodes.codes_set(message, key, value)
+            eccodes.codes_set_values(message, fields[t, s, k].ravel())
+            eccodes.codes_write(message, file)
+            eccodes.codes_release(message)
+    pairs = opened(tmp_path / "raw.grib2")
+    assert sorted(pairs.predictors) == ["t2m", "t_500", "t_850", "u10"]
+    assert pairs.step_hours.tolist() == [24, 48]
+    assert pairs.grid.periodic == (False, True)
+    found = pairs.read([1]).mean[0]
+    for k, name in enumerate(("t2m", "u10", "t_850", "t_500")):
+        assert np.allclose(found[pairs.predictors.index(name)], fields[1, :, k], atol=1e-3)
+    assert [path.name for path in tmp_path.iterdir()] == ["raw.grib2"]
 
 
 # For a model ------------------------------------------------------------------------------------------

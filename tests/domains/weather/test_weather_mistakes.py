@@ -61,6 +61,19 @@ MISTAKES: Mapping[str, tuple[Callable[[Any, Any], Any], str]] = {
     ),
     "all missing": (lambda f, t: opened(f, t * np.nan), r"truth: 't2m' has no number"),
     "forecast missing": (lambda f, t: opened(f.assign(u10=f.u10 * np.nan), t), r"forecast: 'u10' has no number"),
+    "fill values": (
+        lambda f, t: opened(f.where(f.latitude > 41, 9.97e36), t).read([0]),
+        r"variable 't2m': holds 9.97e\+36, expected numbers, NaN where one is missing",
+    ),
+    "members of the truth": (
+        lambda f, t: opened(f, t.expand_dims(number=[0, 1])),
+        r"truth: a truth with 2 members, expected one",
+    ),
+    "empty": (lambda f, t: opened(f.isel(time=slice(0)), t), r"forecast: 'time' is empty"),
+    "words for times": (
+        lambda f, t: opened(f.assign_coords(time=list("abcdef")), t),
+        r"forecast: 'time': Error parsing datetime string .*, expected dates",
+    ),
     "no times": (lambda f, t: opened(f.drop_vars("time"), t), r"forecast: dimension 'time' has no coordinate"),
     "no steps": (lambda f, t: opened(f.drop_vars("step"), t), r"forecast: dimension 'step' has no coordinate"),
     "four axes": (lambda f, t: opened(f.expand_dims(a=2, b=2), t), r"expected one to three"),

@@ -117,6 +117,13 @@ def test_wide_and_long_parquet_and_frames(files: tuple[Path, Path]) -> None:
     assert np.array_equal(np.asarray(opened(files[0], files[0].with_name("obs.parquet")).read([2]).truth), expected)
 
 
+def test_columns_that_count_on_are_members_and_said(files: tuple[Path, Path]) -> None:
+    assert any("columns rain… that count on are taken as 3 members" in note for note in opened(*files).notes)
+    two = forecasts().rename(columns={"t2m [degC]": "t.1"}).assign(**{"t.2": 1.0, "t.3": 1.0, "t.4": 1.0})
+    with pytest.raises(InputError, match="columns of 3 of rain, 4 of t, which count on as members do"):
+        opened(_csv(two, files[0]), files[1])
+
+
 def test_gaps_are_missing(files: tuple[Path, Path]) -> None:
     table = readings().drop(index=range(0, 40, 3))
     found = np.asarray(opened(files[0], _csv(table, files[1])).read(slice(None)).truth)

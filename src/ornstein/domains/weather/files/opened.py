@@ -112,8 +112,7 @@ def _paired(
         said = _scales(known, ours, [units.get(name, "") for name in variables], notes)
         pairs = _aligned(replace(pairs, truth_scales=said), known, ours)
     _require_grids(pairs, raw, known)
-    notes += [*raw.notes, *(known.notes if known else ())]
-    return pairs
+    return replace(pairs, notes=[*raw.notes, *(known.notes if known else ()), *pairs.notes])
 
 
 def _renamed(side: Side, names: list[str], wanted: list[str]) -> Any:
