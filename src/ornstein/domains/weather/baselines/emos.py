@@ -145,7 +145,7 @@ class Emos:
     @classmethod
     def fit(cls, records: Records) -> "Emos":
         """To records with their truths."""
-        found = [_best(records, v) for v in range(records.read(slice(0, 1)).truth.shape[1])]
+        found = [_best(records, v) for v in range(len(records.variables))]
         return cls([one for one, _ in found], [measured for _, measured in found])
 
 
@@ -193,9 +193,8 @@ def _seen(records: Records, variable: int) -> tuple[float, float, float, float]:
 
 def _scopes(records: Records) -> list[bool]:
     """Whether one line of all points, one of each, or both are tried."""
-    read = records.read(slice(0, 1))
     points = int(np.prod(records.grid.shape))
-    width = points * read.truth.shape[2] * (read.mean.shape[1] + 9) ** 2
+    width = points * len(records.steps) * (len(records.predictors) + 9) ** 2
     if points == 1:
         return [True]
     return [True, False] if width <= SUMS and len(records.times) >= 30 else [True]
@@ -226,8 +225,16 @@ def _points(records: Records, together: bool) -> np.ndarray:
     points, count = int(np.prod(records.grid.shape)), len(records.times)
     if records.grid.kind == "stations" and not together and points * count <= ALONE:
         return np.arange(points)
-    few = max(1, min(points, SAMPLE // count))
-    return np.sort(np.argsort(Keys.of(0, 1).fold("points").uniform(points)[0].numpy())[:few])
+    order = Keys.of(0, 1).fold("points").uniform(points)[0].numpy()
+    order = np.argsort(np.where(_known(records), order, 2.0))  # those that are masked last
+    return np.sort(order[: max(1, min(points, SAMPLE // count))])
+
+
+def _known(records: Records) -> np.ndarray:
+    """Points that some of a few records have a truth of."""
+    index = np.unique(np.linspace(0, len(records.times) - 1, 8).astype(int))
+    truth = np.asarray(records.read(index).truth)
+    return np.asarray(np.isfinite(truth.reshape(*truth.shape[:3], -1)).any((0, 1, 2)))
 
 
 def _sampled(records: Records, plan: Plan, line: Line, part: slice, points: np.ndarray) -> _Sample:

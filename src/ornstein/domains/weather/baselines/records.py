@@ -4,7 +4,7 @@
 are variables × steps.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Any, Protocol, runtime_checkable
@@ -24,6 +24,10 @@ HELD = 1 << 26
 class Records(Protocol):
     """Forecasts with what happened, see `files.Pairs`."""
 
+    @property
+    def variables(self) -> Sequence[str]: ...
+    @property
+    def predictors(self) -> Sequence[str]: ...
     @property
     def times(self) -> np.ndarray: ...
     @property
@@ -76,6 +80,14 @@ class Arrays:
     raw_members: Num[np.ndarray, "n M V S *grid"] | None = None
     dates: np.ndarray | None = None
     kind: str = "grid"
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        return tuple(str(v) for v in range(self.truth.shape[1]))
+
+    @property
+    def predictors(self) -> tuple[str, ...]:
+        return tuple(str(p) for p in range(self.mean.shape[1]))
 
     @property
     def times(self) -> np.ndarray:
@@ -151,8 +163,8 @@ def _flat(values: Any, shape: tuple[int, ...]) -> np.ndarray:
 
 def size(records: Records) -> int:
     """Numbers of one record, over members and predictors."""
-    first = records.read(slice(0, 1))
-    return max(int(np.asarray(first.mean).size), int(np.asarray(records.raw(slice(0, 1))).size))
+    width = max(len(records.predictors), len(records.variables) * records.members)
+    return width * len(records.steps) * prod(records.grid.shape)
 
 
 def batches(records: Records, budget: int = BATCH) -> Iterator[slice]:
