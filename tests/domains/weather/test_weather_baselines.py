@@ -30,7 +30,7 @@ def linear(
     return Arrays(f, start + slope * f + std * fields(rng, f.shape, length))
 
 
-def spread_world(n: int = 250, points: int = 16) -> Arrays:
+def spread_world(n: int = 200, points: int = 12) -> Arrays:
     """y = m + σ ε, and 8 members of the law N(m, (σ/2)²) σ differs: members have half of the spread."""
     rng = RNG(1)
     sigma = rng.uniform(0.3, 2.0, (n, 1, 1, points))
@@ -221,7 +221,7 @@ def test_dressing_is_todays_mean_with_a_past_residual() -> None:
 def test_climatology_is_past_fields() -> None:
     world = linear(30, 4)
     members = baselines.fit(world, ["climatology"])(world, 10)["climatology"][0:5]
-    past = {field.tobytes() for field in np.asarray(world.truth, np.float64)}
+    past = {field.tobytes() for field in world.truth.astype(np.float32)}
     assert all(field.tobytes() in past for case in members for field in case)
     assert all(len({field.tobytes() for field in case}) == 10 for case in members)
 

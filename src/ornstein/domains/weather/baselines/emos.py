@@ -45,13 +45,17 @@ class Predicted:
     location: Float[np.ndarray, "n V S points"]
     scale: Float[np.ndarray, "n V S points"]
 
-    def quantile(self, levels: Float[np.ndarray, "n M V S points"]) -> Float[np.ndarray, "n M V S points"]:
-        """Members at these levels of each value's law."""
-        found = np.empty_like(levels)
-        for v, law in enumerate(self.laws):
-            there = (torch.from_numpy(values[:, None, v]) for values in (self.location, self.scale))
-            found[:, :, v] = law.quantile(torch.from_numpy(levels[:, :, v]), *there).numpy()
-        return found
+    def quantile(
+        self, place: tuple[int, int], levels: Float[np.ndarray, "n M points"]
+    ) -> Float[np.ndarray, "n M points"]:
+        """Members at these levels of each value's law.
+
+        Args:
+            place: of the variable and the step.
+            levels: between 0 and 1.
+        """
+        there = (torch.from_numpy(values[:, None, *place]) for values in (self.location, self.scale))
+        return self.laws[place[0]].quantile(torch.from_numpy(levels), *there).numpy()
 
     def level(
         self, truth: Float[np.ndarray, "n V S points"], place: Float[np.ndarray, "n V S points"]
@@ -138,9 +142,13 @@ class Emos:
 
     def __call__(self, given: Given, count: int, keys: Keys) -> Float[np.ndarray, "n M V S points"]:
         """`count` members of each record."""
-        found = self.predicted(given)
-        levels = keys.fold("emos").uniform(count, *found.location.shape[1:]).numpy()
-        return found.quantile(levels)
+        laws, keys = self.predicted(given), keys.fold("emos")
+        n, *channels, points = laws.location.shape
+        found = np.empty((n, count, *channels, points), np.float32)
+        for k, place in enumerate(np.ndindex(*channels)):  # one by one: of a large grid, not all levels at once
+            levels = keys.fold(k).uniform(count, points).numpy()
+            found[:, :, *place] = laws.quantile(place, levels)
+        return found
 
     @classmethod
     def fit(cls, records: Records) -> "Emos":

@@ -10,7 +10,7 @@ from math import prod
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float, Num
+from jaxtyping import Float, Int, Num
 
 from .seasons import Seasons
 
@@ -148,6 +148,13 @@ class Given:
 
     def __len__(self) -> int:
         return len(self.predictors)
+
+    def taken(self, which: Int[np.ndarray, " some"]) -> "Given":
+        """Some of the records, which may repeat."""
+        truth = None if self.truth is None else self.truth[which]
+        days = None if self.seasons.days is None else self.seasons.days[which]
+        seasons = Seasons(days, len(which))
+        return Given(self.predictors[which], self.members[which], truth, seasons, self.shape)
 
     @property
     def happened(self) -> Float[np.ndarray, "n V S points"]:
