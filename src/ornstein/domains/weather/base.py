@@ -45,7 +45,7 @@ class Base:
     slope: Tensor
 
     def __call__(
-        self, features: Float[Tensor, "n s f *grid"], squared: Float[Tensor, "n s v *grid"]
+        self, features: Float[Tensor, "n s f *grid"], squared: Float[Tensor, "n s v *ones"]
     ) -> tuple[Float[Tensor, "n v s *grid"], Float[Tensor, "n v s *grid"]]:
         """Mean and standard deviation of u.
 

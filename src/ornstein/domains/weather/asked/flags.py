@@ -17,8 +17,8 @@ EXPECTED = (
     "2020-01:2020-03 or 2020-01-01T00:2020-01-01T12, both ends included"
 )
 _DATE = r"\d{4}-\d{2}(?:-\d{2}(?:T\d{2}(?::\d{2}(?::\d{2})?)?)?)?"
-_DATES = re.compile(rf"(?P<start>{_DATE})?(?P<range>[:/])?(?P<stop>{_DATE})?")
-_NUMBERS = re.compile(r"(?P<start>-?\d{1,9})?(?P<range>:)?(?P<stop>-?\d{1,9})?(?::(?P<step>[1-9]\d{0,8}))?")
+_DATES = re.compile(rf"(?P<start>{_DATE})?(?:(?P<range>[:/])(?P<stop>{_DATE})?)?")
+_NUMBERS = re.compile(r"(?P<start>-?\d{1,9})?(?:(?P<range>:)(?P<stop>-?\d{1,9})?(?::(?P<step>[1-9]\d{0,8}))?)?")
 
 
 @dataclass(frozen=True)
