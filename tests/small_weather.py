@@ -79,7 +79,7 @@ def model(folder: Path, kind: str = "grid", leads: Any = "joint", **metadata: An
         metadata: in the place of those of the data.
     """
     config = WeatherConfig(
-        str(folder / "raw.nc"), str(folder / "truth.nc"), leads=leads, season=False, network=UNetConfig(4, (1,), 1, ()),
+        str(folder / "raw.nc"), str(folder / "truth.nc"), leads=leads, season="no", network=UNetConfig(4, (1,), 1, ()),
         stations=PatchTransformerConfig(width=8, layers=1, heads=1, patch=1), train=TrainConfig(batch_size=4),
     )  # fmt: skip
     told = {"files": {"forecast": [config.forecast], "truth": [config.truth]}, "source": "a test"}

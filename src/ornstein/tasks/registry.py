@@ -7,7 +7,7 @@ from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..config import suggestion
 from ..errors import InputError
@@ -20,20 +20,8 @@ OURS = "ornstein"
 Loaded = TypeVar("Loaded")
 
 
-@runtime_checkable
-class Point(Protocol):
-    """An entry point: of `importlib.metadata`, or of its backport, which finds them once anybody has imported it."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def module(self) -> str: ...
-
-    @property
-    def dist(self) -> Any: ...
-
-    def load(self) -> Any: ...
+Point = Any
+"""An entry point, of `importlib.metadata` or of its backport, which finds them all once anybody has imported it."""
 
 
 @cache

@@ -83,8 +83,10 @@ def test_samples_read_again_are_those_that_were_drawn(tmp_path: Path) -> None:
     ours, theirs = ensembles(drawn), ensembles(again)
     assert ours.members.shape == (2, 3, 2, 2, 8, 16)
     assert np.array_equal(ours.members, theirs.members)
-    assert ours.truths is not None and theirs.truths is not None
+    assert theirs.truths is not None
     assert np.array_equal(theirs.truths[:, 0], fields()[1].t2m.values[9:11])
+    assert ours.base is not None
+    assert theirs.base is not None
     assert np.allclose(ours.base, theirs.base, rtol=1e-4, atol=1e-5)
     assert theirs.leads == ["6 h", "12 h"]
     assert [str(time)[:10] for time in theirs.times] == ["2020-01-10", "2020-01-11"]
@@ -110,7 +112,8 @@ def test_a_drawing_that_was_cut_off_goes_on(tmp_path: Path) -> None:
     assert torch.equal(read_samples(out, unfinished=True).x, whole.x[:2])
     requests.draw(small, asked, out=out, resume=True, **few)
     assert torch.equal(read_samples(out).x, whole.x)
-    assert not list(out.rglob("scratch")) and not list(tmp_path.glob("*.part"))
+    assert not list(out.rglob("scratch"))
+    assert not list(tmp_path.glob("*.part"))
 
 
 def test_a_finish_that_was_cut_off_is_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

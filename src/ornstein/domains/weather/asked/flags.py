@@ -26,8 +26,8 @@ class WeatherRequest:
     """What to draw.
 
     Attributes:
-        forecast: the forecast of today, or of many days: NetCDF, Zarr, GRIB, or a table of stations (CSV, Parquet), with
-            the variables and leads that the model has learned; a path or a pattern. What ships with the model if
+        forecast: the forecast of today, or of many days: NetCDF, Zarr, GRIB, or a table of stations (CSV, Parquet),
+            with the variables and leads that the model has learned; a path or a pattern. What ships with the model if
             neither this nor --held-out is given.
         members: of the ensemble of each time.
         times: which of the forecast's initial times: numbers from 0, as 0:10, or dates, as 2020-01-01:2020-02-01, both

@@ -63,8 +63,8 @@ def _given(
     pairs = _opened(forecast, truth, facts, (_stamp(forecast), _stamp(truth or "")))
     if part is not None and part.stop > len(pairs.times):
         raise InputError(
-            f"{flag('held_out')} {asked.held_out}: {forecast} has {len(pairs.times)} times, but had {part.stop} or more "
-            "when the model learned from it"
+            f"{flag('held_out')} {asked.held_out}: {forecast} has {len(pairs.times)} times, but had {part.stop} or "
+            "more when the model learned from it"
         )
     among = np.arange(len(pairs.times)) if part is None else np.asarray(part)
     if not len(among):

@@ -1,7 +1,7 @@
 """What the flags of a request mean: of each sample the forecast of its time.
 
-Sample k is member k % members of case k // members; see results/frame.py. A portion is some whole times, so that no more
-than their forecasts are in memory.
+Sample k is member k % members of case k // members; see results/frame.py. A portion is some whole times, so that no
+more than their forecasts are in memory.
 """
 
 from collections.abc import Mapping, Sequence
