@@ -65,7 +65,7 @@ def request(asked: WeatherRequest, numbers: range, metadata: Mapping[str, Any]) 
     if asked.csv and known.grid.kind != "stations":
         raise InputError("--csv is for ensembles of stations, but this model is of fields on a grid, which are in Zarr")
     each = _per_time(metadata)
-    last = len(found.chosen) * each - 1  # of which are those that only fill up a block
+    last = len(found.chosen) * each - 1  # samples beyond only fill up a block, and are dropped
     cases = [min(number // asked.members, last) for number in numbers]
     condition, beside = _known(found, known, sorted(set(cases)), each)
     places = torch.from_numpy(np.unique(cases, return_inverse=True)[1])
