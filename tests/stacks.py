@@ -40,10 +40,12 @@ class StacksRequest:
     Attributes:
         layers: of the stack; 0 = nothing is measured.
         size: of each axis; 0 = as the model was trained.
+        windows: whether it is drawn by windows.
     """
 
     layers: int = 0
     size: int = 0
+    windows: bool = False
 
 
 class Net(nn.Module):
@@ -116,7 +118,7 @@ class Stacks(Task):
         shape = [1, asked.size, asked.size] if asked.size else metadata["shape"]
         grid = {"shape": shape} if asked.size else {}
         if not asked.layers:
-            return Request(metadata=grid)
+            return Request(metadata=grid, windows={"borders": ("periodic",) * 2} if asked.windows else None)
         layers = [number // EACH for number in numbers]
         assert len(set(layers)) == 1  # a portion is of one layer
         corner = torch.zeros(shape, dtype=torch.bool)

@@ -46,6 +46,10 @@ FIGURES: dict[str, tuple[Callable[[], Figure], str]] = {
         lambda: ensembles.stamps(None, X[0], points=[[0.5, 1.0]], extent=(0, 2, 0, 2)),
         "^Mean and spread of 9 members, and the first 6 of them; dots: 1 sensor.$",
     ),
+    "stamps, beside a forecast": (
+        lambda: ensembles.stamps(Y[0], X[0], beside={"raw forecast": Y[0] - 1}, signed=True),
+        "^Raw forecast; truth, mean and spread of 9 members",
+    ),
     "stamps, of one": (lambda: ensembles.stamps(None, X[0, :1]), "^One sample.$"),
     "lines": (
         lambda: ensembles.lines(range(len(Y[0, 0])), Y[0, 0], X[0, :, 0], "row", points=[[1.0, 0.5, 0.1]]),
@@ -84,6 +88,7 @@ def test_logarithmic_axes_have_plain_numbers(y: list[float]) -> None:
 def wrong() -> list[Any]:
     return [
         (lambda: ensembles.stamps(Y, X[0]), "samples: shape"),
+        (lambda: ensembles.stamps(Y[0], X[0], beside={"raw": Y[0, 1:]}), "raw: shape"),
         (lambda: ensembles.stamps(Y[0], X[0, :1]), "at least 2 members"),
         (lambda: ensembles.lines(range(3), None, X[0, :, 0]), r"expected \(members, n\) at \(n,\)"),
     ]

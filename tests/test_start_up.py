@@ -39,7 +39,7 @@ def test_commands_that_compute_nothing_load_only_what_they_need() -> None:
 
 
 def test_commands_that_need_no_model_do_without_torch() -> None:
-    commands = ("tour", "train", "sample", "evaluate", "show", "trust", "merge", "models", "doctor")
+    commands = ("tour", "data", "train", "sample", "evaluate", "show", "trust", "merge", "models", "doctor")
     helps = [f"{command} --help" for command in commands]
     assert not loaded(
         run("--help", "--version", "samle images/digits", *helps), also=("torch", "numpy", "rich.console")

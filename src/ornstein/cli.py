@@ -17,6 +17,7 @@ from .code import allow_named
 from .commands.exits import exit_code, require_writable, why, working_in
 from .commands.flags import flags_of, parse
 from .commands.manual import EXAMPLES, PROGRAM, completion, manual, overview
+from .commands.sets import data, making
 from .commands.targets import TARGETS, listed, target_in
 from .config import SampleConfig, nearest
 from .deprecation import renamed_word
@@ -150,6 +151,7 @@ def complete(shell: str, /) -> None:
     Args:
         shell: bash or zsh.
     """
+    from .commands.sets import sets
     from .tasks import runs
     from .tasks.registry import broken, domains, names, task
 
@@ -158,11 +160,13 @@ def complete(shell: str, /) -> None:
     drawn = {domain: _options(_sample(task(domain).request_type)) for domain in usable}
     flags = {f"train:{domain}*": known for domain, known in trained.items()}
     flags |= {f"sample:{domain}/*": known for domain, known in drawn.items()}
+    flags |= {f"data:{name}": _options(function) for name, function in sets().items()}
     flags["sample:*"] = [
         option for option in next(iter(drawn.values())) if all(option in own for own in drawn.values())
     ]
     models = names("models/*/model.safetensors")
     targets = {
+        "data": list(sets()),
         "train": [*usable, *names("recipes/*.toml")],
         "sample": models,
         "show": [*models, *names("models/*/regressor.safetensors")],
@@ -283,6 +287,7 @@ def _train_what(target: str, /) -> None:
 
 _COMMANDS: Mapping[str, Callable[..., None]] = {
     "tour": tour,
+    "data": data,
     "train": _train_what,
     "sample": _sample_what,
     "evaluate": evaluate,
@@ -295,15 +300,17 @@ _COMMANDS: Mapping[str, Callable[..., None]] = {
 }
 
 
-def _command(argv: Sequence[str]) -> tuple[Callable[..., None], Sequence[str]]:
-    """The function of a command, with the flags of its target, and examples of it; InputError if there is none."""
+def _command(argv: Sequence[str]) -> tuple[str, Callable[..., None], Sequence[str]]:
+    """A command's words, its function, with the flags of its target, and examples; InputError if there is none."""
     command = argv[0]
     if command not in _COMMANDS:
         known = list(_COMMANDS)
         raise InputError(f"no command {command!r}{nearest(command, known)}\nAvailable subcommands: {', '.join(known)}")
+    if command == "data" and argv[1:] and argv[1] not in ("-h", "--help"):
+        return f"data {argv[1]}", making(argv[1]), ()
     target = target_in(argv)
     if target is None:
-        return _COMMANDS[command], [one for one in EXAMPLES if one.startswith(f"ornstein {command} ")]
+        return command, _COMMANDS[command], [one for one in EXAMPLES if one.startswith(f"ornstein {command} ")]
     from .tasks import runs
     from .tasks.registry import task
 
@@ -314,7 +321,7 @@ def _command(argv: Sequence[str]) -> tuple[Callable[..., None], Sequence[str]]:
         domain, _, name = target.partition("/")
         this = task(domain)
         function = _train(domain, name or None, runs.recipe(domain, name or None, _config_file(argv)))
-    return function, [f"ornstein {one}" for one in this.examples if one.startswith(f"{command} ")]
+    return command, function, [f"ornstein {one}" for one in this.examples if one.startswith(f"{command} ")]
 
 
 def _config_file(argv: Sequence[str]) -> Path | None:
@@ -368,11 +375,11 @@ def _run(argv: Sequence[str]) -> None:
     if argv[0] == "--version":
         _told(f"ornstein {version('ornstein')}, torch {version('torch')}, Python {platform.python_version()}")
     argv = _renewed(argv)
-    function, examples = _command(argv)
+    words, function, examples = _command(argv)
     if "-h" in argv or "--help" in argv:
         bare = argv[0] in TARGETS and function is _COMMANDS[argv[0]]
-        _told(manual(f"ornstein {argv[0]}", function, examples) + (f"\n\n{listed(argv[0])}" if bare else ""))
-    positional, named = parse(argv[0], function, argv[1:])
+        _told(manual(f"ornstein {words}", function, examples) + (f"\n\n{listed(argv[0])}" if bare else ""))
+    positional, named = parse(words, function, argv[len(words.split()) :])
     function(*positional, **named)
 
 

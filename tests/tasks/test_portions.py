@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from ornstein import files
+from ornstein import files, sample
+from ornstein.denoisers.windows import windowed
 from ornstein.errors import InputError
 from ornstein.events import finished
 from ornstein.tasks import keeping, requests
@@ -85,6 +86,19 @@ def test_a_network_that_knows_no_grid_draws_on_another_one(tmp_path: Path) -> No
         requests.draw(model(anywhere=False), asked, **FEW)
     with pytest.raises(InputError, match=r"the request's metadata: field shape\[1\] is 100"):
         requests.draw(model(), StacksRequest(size=100), **FEW)
+
+
+def test_a_field_larger_than_those_that_were_learned_is_drawn_by_windows(tmp_path: Path) -> None:
+    asked = StacksRequest(size=10, windows=True)
+    drawn = requests.draw(model(anywhere=False), asked, 2, **FEW)
+    own = windowed(model(anywhere=False), (1, 10, 10), borders=("periodic",) * 2)
+    assert drawn.x.equal(sample(own, 2, **FEW).x)
+    assert drawn.nfe == 2 * len(own.tiling.windows)
+    kept = requests.draw(model(anywhere=False), asked, 2, out=tmp_path / "out", **FEW)
+    assert kept.x.is_meta
+    again = read_samples(tmp_path / "out")
+    assert again.x.equal(drawn.x)
+    assert again.settings["windows"] == {"borders": ["periodic", "periodic"]}
 
 
 def test_what_was_cut_off_goes_on_without_reading_what_is_there(tmp_path: Path) -> None:

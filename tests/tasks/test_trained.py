@@ -59,7 +59,10 @@ def test_what_was_measured_joins_the_metadata_and_nothing_else_of_the_model_chan
 
 @pytest.mark.parametrize(
     ("value", "message"),
-    [(None, "truth.nc: no such file"), ("wide", "what was measured of the trained model: field widened: field factor is 'wide'")],
+    [
+        (None, "truth.nc: no such file"),
+        ("wide", "of the trained model: field widened: field factor is 'wide'"),
+    ],
 )
 def test_a_model_that_cannot_be_measured_stays_as_it_was(path: Path, value: Any, message: str) -> None:
     this, before = Measuring(), path.read_bytes()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,8 @@ def stamps(
     upward: bool = False,
     points: Any | None = None,
     extent: tuple[float, float, float, float] | None = None,
+    beside: Mapping[str, Any] | None = None,
+    signed: bool = False,
 ) -> Figure:
     """Postage stamps: the truth, the members' mean and spread, and members, all on one scale but the spread.
 
@@ -42,6 +45,8 @@ def stamps(
         points: (m, 2), x and y of dots on the truth, the mean and the spread, such as sensors: in the units of
             `extent`, else in cells.
         extent: where the field ends, (left, right, bottom, top), in units that the axes show; None = in cells, unshown.
+        beside: further fields (y, x) by name, shown first, such as a raw forecast.
+        signed: whether 0 has a meaning: it is white then, and the scale goes as far below as above.
     """
     truth = None if truth is None else real(shaped(truth), "truth")
     samples = real(shaped(samples), "samples")
@@ -49,18 +54,24 @@ def stamps(
     if len(shape) != 2 or samples.shape[1:] != shape or len(samples) < least:
         expected = f"(members, y, x) with at least {least} members for a truth (y, x), found {shape}"
         raise InputError(f"samples: shape {samples.shape}, expected {expected}")
-    shown = _stamps_of(truth, samples, most)
+    others = {name: real(shaped(field), name) for name, field in (beside or {}).items()}
+    for name, field in others.items():
+        if field.shape != shape:
+            raise InputError(f"{name}: shape {field.shape}, expected that of a member, {shape}")
+    shown = others | _stamps_of(truth, samples, most)
     left, right, bottom, top = extent or (0.0, shape[1], 0.0, shape[0])
     rows = -(-len(shown) // 5)
     columns = -(-len(shown) // rows)
     aspect = min(1.6, max(0.4, abs((top - bottom) / (right - left))))
-    beside = 0.75 * (1 + ("spread" in shown)) + 0.35 * (extent is not None)  # colour bars and numbers, in inches
-    canvas = plots.empty(1.55 * columns + beside, (1.45 * aspect + 0.32) * rows)
+    bars = 0.75 * (1 + ("spread" in shown)) + 0.35 * (extent is not None)  # colour bars and numbers, in inches
+    canvas = plots.empty(1.55 * columns + bars, (1.45 * aspect + 0.32) * rows)
     canvas.set_layout_engine("constrained")
     panels: Any = canvas.subplots(rows, columns, squeeze=False).ravel()
-    scale = colors.Normalize(*_range(np.stack([field for name, field in shown.items() if name != "spread"])))
+    low, high = _range(np.stack([field for name, field in shown.items() if name != "spread"]))
+    end = max(abs(low), abs(high))
+    scale, colours = (colors.Normalize(-end, end), "RdBu_r") if signed else (colors.Normalize(low, high), "viridis")
     for axes, (name, field) in zip(panels, shown.items(), strict=False):
-        look = (colors.Normalize(0, _range(field)[1]), "magma") if name == "spread" else (scale, "viridis")
+        look = (colors.Normalize(0, _range(field)[1]), "magma") if name == "spread" else (scale, colours)
         _stamp(axes, field, name, *look, upward, extent)
         if points is not None and name in ("truth", "mean", "spread"):
             axes.autoscale(False)
@@ -74,7 +85,9 @@ def stamps(
         bar.ax.tick_params(labelsize=7)
         bar.outline.set_visible(False)
     dots = f"; dots: {len(points)} sensor{'s' if len(points) > 1 else ''}" if points is not None else ""
-    return _pixels(canvas, f"{_members(truth, samples, most)}{of(what)}{dots}.", 130 * columns + 90)
+    told = _members(truth, samples, most)
+    told = "; ".join([*others, told[0].lower() + told[1:]]) if others else told
+    return pixels(canvas, f"{told[0].upper()}{told[1:]}{of(what)}{dots}.", 130 * columns + 90)
 
 
 def _stamps_of(truth: np.ndarray | None, samples: np.ndarray, most: int) -> dict[str, np.ndarray]:
@@ -127,10 +140,17 @@ def lines(
         axes.errorbar(x, y, 1.96 * std, fmt="o", markersize=2.5, lw=0.8, color=RED, label="readings, 95 %")
     axes.set(xlim=(at[0], at[-1]) if len(at) > 1 else None, ylabel=f"field{_in(unit)}")
     legend(axes)
-    return _pixels(canvas, f"{_members(truth, samples, most)}{of(what)}.", 460)
+    return pixels(canvas, f"{_members(truth, samples, most)}{of(what)}.", 460)
 
 
-def _pixels(canvas: Any, caption: str, width: int) -> Figure:
+def pixels(canvas: Any, caption: str, width: int) -> Figure:
+    """A figure of matplotlib as a PNG.
+
+    Args:
+        canvas: of matplotlib.
+        caption: plain text.
+        width: in which it is shown, pixels.
+    """
     buffer = BytesIO()
     canvas.savefig(buffer, format="png", dpi=130, bbox_inches="tight", metadata={"Software": None})
     return Figure(buffer.getvalue(), caption, "png", width)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from ..calibration.ensembles import real, shaped
 from ..calibration.estimates import blocked
@@ -31,14 +32,7 @@ def rank_histogram(found: RankHistogram, what: str = "") -> Figure:
         what: of the caption: variable, lead time, region.
     """
     canvas = plots.empty(4.6, 2.6)
-    axes: Any = canvas.add_subplot()
-    ranks, level = np.arange(found.members + 1), 1 / (found.members + 1)
-    half = 1.96 * np.sqrt(level * (1 - level) / found.test.effective)
-    axes.bar(ranks, found.frequencies / level, 0.9, color=INK)
-    axes.axhspan(1 - half / level, 1 + half / level, color=GREY, alpha=0.5, lw=0, label="calibrated, 95 % of ranks")
-    axes.axhline(1, color="#555555", lw=0.8)
-    axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.set(xlabel="members below the truth", ylabel="frequency / uniform", xlim=(-0.6, found.members + 0.6))
+    ranks_on(axes := canvas.add_subplot(), found)
     legend(axes)
     seen = found.test.seen
     caption = (
@@ -49,6 +43,22 @@ def rank_histogram(found: RankHistogram, what: str = "") -> Figure:
     return _figure(canvas, caption, 460)
 
 
+def ranks_on(axes: Any, found: RankHistogram) -> None:
+    """The bars and the band of a rank histogram, on axes.
+
+    Args:
+        axes: of matplotlib.
+        found: `Ranks.histogram(...)`.
+    """
+    ranks, level = np.arange(found.members + 1), 1 / (found.members + 1)
+    half = 1.96 * np.sqrt(level * (1 - level) / found.test.effective)
+    axes.bar(ranks, found.frequencies / level, 0.9, color=INK)
+    axes.axhspan(1 - half / level, 1 + half / level, color=GREY, alpha=0.5, lw=0, label="calibrated, 95 % of ranks")
+    axes.axhline(1, color="#555555", lw=0.8)
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.set(xlabel="members below the truth", ylabel="frequency / uniform", xlim=(-0.6, found.members + 0.6))
+
+
 def pit(values: Any, what: str = "", bins: int = 20) -> Figure:
     """The density of probability integral transforms, flat where calibrated.
 
@@ -57,19 +67,28 @@ def pit(values: Any, what: str = "", bins: int = 20) -> Figure:
         what: of the caption.
         bins: of the histogram.
     """
+    canvas = plots.empty(4.6, 2.6)
+    pit_on(axes := canvas.add_subplot(), values, bins)
+    legend(axes)
+    return _figure(canvas, f"Probability integral transform{of(what)}: ∪ too narrow, ∩ too wide, a slope biased.", 460)
+
+
+def pit_on(axes: Any, values: Any, bins: int = 20) -> None:
+    """The density of probability integral transforms, on axes.
+
+    Args:
+        axes: of matplotlib.
+        values, bins: see `pit`.
+    """
     values = real(shaped(values), "values")
     counts = np.array([np.histogram(row[~np.isnan(row)], bins, (0, 1))[0] for row in values.reshape(len(values), -1)])
     density = counts.sum(0) / counts.sum() * bins
     off = blocked(counts - counts.sum(1, keepdims=True) / bins, 1)
     half = 1.96 * np.sqrt((off**2).sum(0).mean()) / counts.sum() * bins
-    canvas = plots.empty(4.6, 2.6)
-    axes: Any = canvas.add_subplot()
     axes.axhspan(1 - half, 1 + half, color=GREY, alpha=0.5, lw=0, label="calibrated, 95 % of bars")
     axes.stairs(density, np.linspace(0, 1, bins + 1), color=INK, lw=1.4, baseline=None)
     axes.axhline(1, color="#555555", lw=0.8)
     axes.set(xlabel="PIT", ylabel="density", xlim=(0, 1), ylim=(0, None))
-    legend(axes)
-    return _figure(canvas, f"Probability integral transform{of(what)}: ∪ too narrow, ∩ too wide, a slope biased.", 460)
 
 
 def coverage(found: Mapping[str, Coverage], what: str = "") -> Figure:
@@ -115,7 +134,18 @@ def spread_skill(found: SpreadSkill, what: str = "") -> Figure:
         what: of the caption.
     """
     canvas = plots.empty(3.4, 3.2)
-    axes: Any = canvas.add_subplot()
+    spread_skill_on(axes := canvas.add_subplot(), found)
+    legend(axes)
+    return _figure(canvas, f"Error where the spread is alike{of(what)}, 95 % bars. {found.ratio}; {found.bias}.", 340)
+
+
+def spread_skill_on(axes: Any, found: SpreadSkill) -> None:
+    """Error of the mean beside the spread, on axes.
+
+    Args:
+        axes: of matplotlib.
+        found: `spread_skill(...)`.
+    """
     top = 1.08 * max(np.nanmax(found.bin_spread), np.nanmax(found.bin_skill))
     axes.plot([0, top], [0, top], color=GREY, lw=1.2, label="calibrated")
     axes.errorbar(
@@ -123,8 +153,6 @@ def spread_skill(found: SpreadSkill, what: str = "") -> Figure:
         elinewidth=1.0, capsize=2, color=INK, label="measured",
     )  # fmt: skip
     axes.set(xlabel="spread", ylabel="RMSE of the mean", xlim=(0, top), ylim=(0, top), aspect="equal")
-    legend(axes)
-    return _figure(canvas, f"Error where the spread is alike{of(what)}, 95 % bars. {found.ratio}; {found.bias}.", 340)
 
 
 def reliability(found: Reliability, what: str = "") -> Figure:
@@ -136,18 +164,29 @@ def reliability(found: Reliability, what: str = "") -> Figure:
     """
     canvas = plots.empty(3.4, 3.8)
     axes, below = canvas.subplots(2, 1, sharex=True, height_ratios=(4, 1))
+    reliability_on(axes, found)
+    axes.set(xlabel="")
+    legend(axes)
+    below.bar(found.forecast, found.points / found.points.sum(), 0.7 / len(found.points), color=INK)
+    below.set(xlabel="share of members", ylabel="points", xlim=(-0.05, 1.05), yticks=[])
+    caption = f"The field above {found.threshold:g}{of(what)}: forecast and frequency, 95 % bars. The grey line "
+    return _figure(canvas, caption + "is what a calibrated ensemble of this size shows.", 340)
+
+
+def reliability_on(axes: Any, found: Reliability) -> None:
+    """How often an event happened, on axes.
+
+    Args:
+        axes: of matplotlib.
+        found: `reliability(...)`.
+    """
     axes.plot([0, 1], [0, 1], color=GREY, lw=0.8, ls=":")
     axes.plot(found.forecast, found.expected, color=GREY, lw=1.4, label="calibrated")
     axes.errorbar(
         found.forecast, found.observed, 1.96 * np.nan_to_num(found.error), marker="o", markersize=3.5, lw=1.2,
         elinewidth=1.0, capsize=2, color=INK, label="measured",
     )  # fmt: skip
-    axes.set(ylabel="it happened", ylim=(-0.03, 1.03))
-    legend(axes)
-    below.bar(found.forecast, found.points / found.points.sum(), 0.7 / len(found.points), color=INK)
-    below.set(xlabel="share of members", ylabel="points", xlim=(-0.05, 1.05), yticks=[])
-    caption = f"The field above {found.threshold:g}{of(what)}: forecast and frequency, 95 % bars. The grey line "
-    return _figure(canvas, caption + "is what a calibrated ensemble of this size shows.", 340)
+    axes.set(xlabel="share of members", ylabel="it happened", xlim=(-0.05, 1.05), ylim=(-0.03, 1.03))
 
 
 def spectra(found: Spectra, bands: Sequence[tuple[float, float]] = (), what: str = "", unit: str = "") -> Figure:
@@ -161,27 +200,49 @@ def spectra(found: Spectra, bands: Sequence[tuple[float, float]] = (), what: str
     """
     canvas = plots.empty(4.6, 4.0)
     top, below = canvas.subplots(2, 1, sharex=True, height_ratios=(3, 2))
-    k = found.wavenumbers
+    spectra_on(top, below, found, bands)
+    legend(top)
+    below.set(xlabel=f"wavenumber{', ' if unit else ''}{unit}")
+    said = "; ".join(map(str, found.ratios(bands)))
+    return _figure(canvas, f"Power spectra{of(what)}, 95 % bands over cases; grey: 0.9–1.1. {said}".rstrip(), 460)
+
+
+def spectra_on(
+    top: Any,
+    below: Any,
+    found: Spectra,
+    bands: Sequence[tuple[float, float]] = (),
+    beside: Mapping[str, Float[np.ndarray, "cases k"]] | None = None,
+) -> None:
+    """Power, and members over truth, on two pairs of axes with one abscissa.
+
+    Args:
+        top: of matplotlib, for the power.
+        below: likewise, for the ratio.
+        found: `spectra(...)`.
+        bands: (low, high) of the ratio; none: at every wavenumber.
+        beside: the power of others, by name, such as that of a raw forecast.
+    """
+    k, least = found.wavenumbers, 1e-6 * float(np.nanmean(found.truth, 0).max())
+    others = [(name, power, "#7a7a7a", ":") for name, power in (beside or {}).items()]
     for name, power, colour, style in (
         ("truth", found.truth, "#333333", "-"),
         ("members", found.members, RED, "-"),
         ("mean of members", found.mean, INK, "--"),
+        *others,
     ):
         some = power[~np.isnan(power).any(1)]
         centre, half = some.mean(0), 1.96 * some.std(0, ddof=1) / np.sqrt(len(some)) if len(some) > 1 else 0 * some[0]
-        shown = centre > 1e-6 * centre.max()
+        shown = centre > least
         top.plot(k[shown], centre[shown], style, color=colour, lw=1.3, label=name)
         low = np.maximum(centre - half, centre / 10)
         top.fill_between(k[shown], low[shown], (centre + half)[shown], color=colour, alpha=0.18, lw=0)
     top.set_ylabel("power")
     plots.logarithmic(top, "xy")
-    legend(top)
     below.axhline(1, color="#555555", lw=0.8)
     below.axhspan(0.9, 1.1, color=GREY, alpha=0.4, lw=0)
     (_banded if bands else _every)(below, found, bands)
-    below.set(xlabel=f"wavenumber{', ' if unit else ''}{unit}", ylabel="members / truth")
-    said = "; ".join(map(str, found.ratios(bands)))
-    return _figure(canvas, f"Power spectra{of(what)}, 95 % bands over cases; grey: 0.9–1.1. {said}".rstrip(), 460)
+    below.set(xlabel="wavenumber", ylabel="members / truth")
 
 
 def _banded(axes: Any, found: Spectra, bands: Sequence[tuple[float, float]]) -> None:

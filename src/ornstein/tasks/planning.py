@@ -13,10 +13,13 @@ import torch
 from ..config import to_dict, update
 from ..denoisers.base import Denoiser, NeuralDenoiser, Origin, in_short
 from ..denoisers.beside import beside
+from ..denoisers.maps import Map
+from ..denoisers.windows import windowed
 from ..errors import InputError
 from ..events import Stream
-from ..files import require
+from ..files import plain, require
 from ..keys import Keys
+from ..spaces import Space
 from .engines import Engine, Independent, engine, record
 from .memory import require_room
 from .registry import task
@@ -77,20 +80,39 @@ def elsewhere(this: Task, model: NeuralDenoiser, metadata: Mapping[str, Any]) ->
     """
     if not metadata:
         return model
-    assert model.origin is not None
-    facts = facts_of(this, model.origin, metadata, "the request's metadata")
-    config = update(this.config(), model.origin.config, "the model's config")
-    moved = model.having(space=this.space(config, facts), map=this.map(config, facts))
+    space, map = _made_of(this, model, metadata)
+    moved = model.having(space=space, map=map)
     state = moved.space.prior(Keys.of(0, 1, model.device))
     try:
         with torch.no_grad():
-            moved(state, 0.5)
+            moved(state, 1.0 if model.one_step else 0.5)
     except (InputError, RuntimeError) as error:
         why = str(error).splitlines()[0]
         raise InputError(
             f"{model!r} draws on the grid that it was trained on, not on {in_short(moved.space)}: {why}"
         ) from None
     return moved
+
+
+def by_windows(this: Task, model: NeuralDenoiser, metadata: Mapping[str, Any], windows: Mapping[str, Any]) -> Denoiser:
+    """The model of windows on a field that is larger than they are.
+
+    Args:
+        this: its domain.
+        model: trained on windows.
+        metadata: of the field, in the place of those of the data that it was trained on.
+        windows: how they lie, the further arguments of `windowed`.
+    """
+    space, map = _made_of(this, model, metadata)
+    return windowed(model.having(map=map), space.shape, **windows)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _made_of(this: Task, model: NeuralDenoiser, metadata: Mapping[str, Any]) -> tuple[Space, Map | None]:
+    """The space and the map of what is drawn."""
+    assert model.origin is not None
+    facts = facts_of(this, model.origin, metadata, "the request's metadata")
+    config = update(this.config(), model.origin.config, "the model's config")
+    return this.space(config, facts), this.map(config, facts)
 
 
 def facts_of(this: Task, origin: Origin, metadata: Mapping[str, Any], where: object) -> dict[str, Any]:
@@ -142,7 +164,8 @@ class Plan:
 
     @property
     def _elsewhere(self) -> dict[str, Any]:
-        return {METADATA: dict(self.request.metadata)} if self.request.metadata else {}
+        found = {METADATA: dict(self.request.metadata)} if self.request.metadata else {}
+        return found if self.request.windows is None else {**found, "windows": plain(self.request.windows)}
 
     def cut(self, stream: Stream[Any]) -> Stream[Any]:
         """The stream without the samples that only fill up a block, and with what is said of the others."""
@@ -202,7 +225,11 @@ class Asking:
         held = {"batch_size": self.said.get("batch_size")} if streams else held
         require_room(model, **held, particles=self.said.get("particles"))
         request = this.request(self.asked, numbers, model.origin.metadata)
-        guided: Denoiser = beside(elsewhere(this, model, request.metadata), request.beside.keys())
+        if request.windows is None:
+            guided: Denoiser = elsewhere(this, model, request.metadata)
+        else:
+            guided = by_windows(this, model, request.metadata, request.windows)
+        guided = beside(guided, request.beside.keys())
         for guide in request.guides:
             guided = yield from guide.guiding(guided)
         how = _engine(self.exact, request, guided, self.said)

@@ -57,6 +57,9 @@ class Request:
             such as the truth that they will be judged by.
         metadata: of what is drawn, in the place of those of the data that the model was trained on, in JSON values:
             the space is made of them, so that a network that knows no grid draws on another one. Samples keep them.
+        windows: of a field that is larger than those that the model was trained on, of which it then draws windows that
+            overlap: the further arguments of `denoisers.windows.windowed`, such as borders; see it for what the network
+            must be told as conditions. The shape is that of the space of `metadata`.
     """
 
     guides: Sequence[Guide] = ()
@@ -75,6 +78,7 @@ class Request:
     notes: Sequence[str] = ()
     beside: Condition = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    windows: Mapping[str, Any] | None = None
 
 
 @members(
@@ -106,6 +110,8 @@ class Task(ABC):
         data_sets: values of the setting `data` that come with the domain; any other is a file of the user's, which no
             file alone may have opened.
         facts: what the metadata of a model must hold; see `files.require`. Sizes must be bounded.
+        sets: data that the domain can make or convert, by the names that `ornstein data` lists: functions of a folder
+            `out` and of typed arguments, which become flags; they return what they wrote, in words.
         needs_data: whether samples are judged by the data that the model learned from, which are then opened again;
             False where all that judges them is kept with them.
         examples: commands without "ornstein", such as "sample images/digits --label 3", which `--help` shows first.
@@ -128,6 +134,7 @@ class Task(ABC):
     code: ClassVar[Sequence[str]] = ()
     data_sets: ClassVar[Collection[str]] = ()
     facts: ClassVar[Mapping[str, Any]] = {}
+    sets: ClassVar[Mapping[str, Callable[..., str]]] = {}
     needs_data: ClassVar[bool] = True
     examples: ClassVar[Sequence[str]] = ()
     block: ClassVar[int] = 8

@@ -42,6 +42,7 @@ FACTS: Mapping[str, Any] = {
     "missing": bool,
     "season": bool,
     "window": _COUNT,
+    "places?": _COUNT,
     "predictor_mean": [[NUMBER]],
     "predictor_std": [[Within(float, 1e-30, 1e30)]],
     "spread_mean": [[NUMBER]],
@@ -150,7 +151,7 @@ class Known:
         found = _rooted(torch.from_numpy(read.mean), self._roots)
         return (found - _on(self.predictor_mean, found)) / _on(self.predictor_std, found)
 
-    def squared(self, read: Read) -> Float[Tensor, "n s v *grid"]:
+    def squared(self, read: Read) -> Float[Tensor, "n s v ..."]:
         """The squared spread of the forecasts of the variables, in units of u."""
         v = len(self.variables)
         if read.spread is None:

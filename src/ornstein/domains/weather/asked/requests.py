@@ -18,6 +18,7 @@ from ....files import MB, plain
 from ....tasks.task import Request
 from ..known import Known
 from ..results.frame import ENSEMBLE, axis_of
+from ..windows import by_windows, given_places, windows
 from .flags import WeatherRequest
 from .given import Given, given
 
@@ -68,12 +69,15 @@ def request(asked: WeatherRequest, numbers: range, metadata: Mapping[str, Any]) 
     condition, beside = _known(found, known, sorted(set(cases)), each)
     places = torch.from_numpy(np.unique(cases, return_inverse=True)[1])
     factors = _factors(asked, metadata)
+    condition = {**condition, **given_places(known.grid, found.pairs.static, metadata, len(set(cases)))}
     return Request(
         condition=_for_samples(condition, places),
         beside=_for_samples(beside, places),
         record={ENSEMBLE: {**_record(found), "members": asked.members, "factors": factors}},
         each={"case": cases},
         notes=_notes(found, metadata, factors),
+        metadata={"shape": [known.channels, *known.grid.shape]} if by_windows(metadata) else {},
+        windows=windows(known.grid, metadata, asked.window),
     )
 
 
@@ -138,5 +142,7 @@ def _notes(found: Given, metadata: Mapping[str, Any], factors: Sequence[float] |
     if factors is None and metadata.get("recalibration") is not None:
         notes.append("not recalibrated: members are as the model draws them")
     if found.pairs.members > 1 and metadata["members"] == 1:
-        notes.append(f"of {found.pairs.members} members of the forecast the model is told the mean: it has learned of one")
+        notes.append(
+            f"of {found.pairs.members} members of the forecast the model is told the mean: it has learned of one"
+        )
     return notes

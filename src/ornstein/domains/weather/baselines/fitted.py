@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -18,6 +18,7 @@ from .quantile_mapping import QuantileMapping
 from .records import BATCH, Given, Records, held, size
 
 
+@runtime_checkable
 class Baseline(Protocol):
     """A way to make members of a forecast."""
 

@@ -7,7 +7,7 @@ are variables × steps.
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from math import prod
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Num
@@ -20,6 +20,7 @@ HELD = 1 << 26
 """Numbers of a forecast or of a truth that are held in memory at most (256 MiB)."""
 
 
+@runtime_checkable
 class Records(Protocol):
     """Forecasts with what happened, see `files.Pairs`."""
 

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float, Int
 
+from ....errors import InputError
+from . import times
 from .grids import Grid
 from .regridding import Regridding
 
@@ -50,7 +52,7 @@ class Pairs:
     """Forecasts and truths by time and step, in files or in memory.
 
     Attributes:
-        forecast: dims (time, step, [number], *its grid), the predictors alone, in the units of `units`.
+        forecast: dims (time, step, [number], *its grid), in any order, the predictors alone, as the file has them.
         truth: the variables alone, dims (time, step, *grid), or (time, *grid) where `rows` says which of its times is
             that of a record; None where there is none, as of today.
         variables: what is learned, the truth's names; V of them.
@@ -65,6 +67,8 @@ class Pairs:
         members: of the raw forecast, 1 = deterministic.
         notes: what a user should know: records dropped, named and counted.
         rows: (T, S), the place of each record's valid time in `truth`, −1 where there is none.
+        scales: factor and offset of each predictor, from the units of the file to those of `units`; () = as they are.
+        truth_scales: likewise of each variable.
     """
 
     forecast: "xarray.Dataset"
@@ -81,6 +85,8 @@ class Pairs:
     members: int = 1
     notes: list[str] = field(default_factory=list)
     rows: Int[np.ndarray, "T S"] | None = None
+    scales: tuple[tuple[float, float], ...] = ()
+    truth_scales: tuple[tuple[float, float], ...] = ()
 
     def __len__(self) -> int:
         return len(self.times)
@@ -88,17 +94,17 @@ class Pairs:
     @property
     def step_hours(self) -> Float[np.ndarray, " S"]:
         """Leads in hours, or as plain numbers where they have no unit."""
-        if self.steps.dtype.kind == "m":
-            return self.steps / np.timedelta64(1, "h")
-        return self.steps.astype(np.float64)
+        return times.step_hours(self.steps)
 
     @property
     def valid_times(self) -> np.ndarray:
         """Times that the records are of, (T, S), as `times` are."""
-        if self.times.dtype.kind != "O":
-            return self.times[:, None] + self.steps[None, :]
-        hours = [np.timedelta64(step, "us").item() for step in self.steps]
-        return np.array([[time + step for step in hours] for time in self.times], dtype=object)
+        return times.valid_times(self.times, self.steps)
+
+    @property
+    def calendar(self) -> str:
+        """Of the times: "standard", another of CF, or "" of plain numbers."""
+        return times.calendar(self.times)
 
     @property
     def bytes(self) -> int:
@@ -109,19 +115,26 @@ class Pairs:
     @cached_property
     def regridding(self) -> Regridding | None:
         """From the forecast's grid to the truth's; None where they are the same."""
-        source = Grid.of(self.forecast, own_dims(self.forecast))
-        return None if source.same(self.grid) else Regridding.between(source, self.grid)
+        return _between(self.forecast, self.grid)
 
-    def part(self, times: slice | Int[np.ndarray, " n"]) -> "Pairs":
+    @cached_property
+    def truth_regridding(self) -> Regridding | None:
+        """From the grid of the truth's file, where a model that learned on another is told of it."""
+        return None if self.truth is None else _between(self.truth, self.grid)
+
+    def part(self, chosen: slice | Int[np.ndarray, " n"]) -> "Pairs":
         """Those of some of the times.
 
         Args:
-            times: which.
+            chosen: which times.
         """
-        at = {"time": times}
-        truth = self.truth if self.truth is None or self.rows is not None else self.truth.isel(at)
-        rows = None if self.rows is None else self.rows[times]
-        return replace(self, forecast=self.forecast.isel(at), truth=truth, times=self.times[times], rows=rows)
+        truth = self.truth if self.truth is None or self.rows is not None else _at(self.truth, chosen)
+        rows = None if self.rows is None else self.rows[chosen]
+        found = replace(self, forecast=_at(self.forecast, chosen), truth=truth, times=self.times[chosen], rows=rows)
+        for name in ("regridding", "truth_regridding"):  # which are the same, and long to make
+            if name in self.__dict__:
+                found.__dict__[name] = self.__dict__[name]
+        return found
 
     def read(self, index: slice | Sequence[int] | Int[np.ndarray, " n"]) -> Read:
         """Records in memory.
@@ -153,22 +166,29 @@ class Pairs:
 
     def _forecasts(self, at: Int[np.ndarray, " n"], names: Sequence[str]) -> Iterator[Float[np.ndarray, "n s m *grid"]]:
         """One variable after the other."""
-        chosen = self.forecast.isel(time=at)
-        for name in names:
-            values = _loaded(chosen[name], ("time", "step", "number"))
+        chosen, dims = _at(self.forecast, at), own_dims(self.forecast)
+        shape = (len(at), len(self.steps), self.members)
+        for k, name in enumerate(names):
+            values = _scaled(_loaded(chosen[name], ("time", "step", "number"), shape, dims), self.scales, k)
             yield values if self.regridding is None else self.regridding(values)
 
     def _truths(self, at: Int[np.ndarray, " n"]) -> Float[np.ndarray, "n v s *grid"] | None:
         if self.truth is None:
             return None
-        if self.rows is None:
-            chosen = self.truth.isel(time=at)
-            return np.stack([_loaded(chosen[name], ("time", "step")) for name in self.variables], 1)
-        rows = self.rows[at]
-        needed, where = np.unique(rows.clip(min=0), return_inverse=True)
-        chosen = self.truth.isel(time=needed)
-        found = np.stack([_loaded(chosen[name], ("time",))[where.reshape(rows.shape)] for name in self.variables], 1)
-        found[np.broadcast_to((rows < 0)[:, None], found.shape[:3])] = np.nan
+        found = np.empty((len(at), len(self.variables), len(self.steps), *self.grid.shape), dtype=np.float32)
+        dims = own_dims(self.truth)
+        rows = None if self.rows is None else self.rows[at]
+        needed, where = (at, at) if rows is None else np.unique(rows.clip(min=0), return_inverse=True)
+        chosen = _at(self.truth, needed)
+        for k, name in enumerate(self.variables):
+            if rows is None:
+                values = _loaded(chosen[name], ("time", "step"), found.shape[:1] + found.shape[2:3], dims)
+            else:
+                values = _loaded(chosen[name], ("time",), (len(needed),), dims)[where.reshape(rows.shape)]
+            values = _scaled(values, self.truth_scales, k)
+            found[:, k] = values if self.truth_regridding is None else self.truth_regridding(values)
+        if rows is not None:
+            np.moveaxis(found, 1, 2)[rows < 0] = np.nan
         return found
 
 
@@ -178,12 +198,36 @@ def own_dims(data: "xarray.Dataset") -> tuple[str, ...]:
     return max(dims, key=len, default=())
 
 
-def _loaded(values: "xarray.DataArray", first: tuple[str, ...]) -> np.ndarray:
-    """In memory as float32, with an axis of one where a dimension is not there."""
-    for dim in first:
-        if dim not in values.dims:
-            values = values.expand_dims(dim)
-    return values.transpose(*first, ...).astype(np.float32).values
+def _between(data: "xarray.Dataset", grid: Grid) -> Regridding | None:
+    source = Grid.of(data, own_dims(data))
+    return None if source.same(grid) else Regridding.between(source, grid)
+
+
+def _at(data: "xarray.Dataset", index: slice | Int[np.ndarray, " n"]) -> "xarray.Dataset":
+    """Some of the times of a file, which may be of one."""
+    return data.isel({"time": index}, missing_dims="ignore")
+
+
+def _loaded(
+    values: "xarray.DataArray", first: tuple[str, ...], shape: tuple[int, ...], dims: tuple[str, ...]
+) -> np.ndarray:
+    """In memory as float32, the same along a dimension that is not there."""
+    there = [dim for dim in first if dim in values.dims]
+    try:
+        found = values.load().transpose(*there, *dims).values.astype(np.float32)
+    except PermissionError:
+        raise
+    except (OSError, RuntimeError, ValueError, KeyError) as error:  # of a file that is damaged in the middle
+        raise InputError(f"variable {values.name!r}: cannot be read ({error}), expected numbers") from None
+    found = found.reshape(
+        *(n if dim in there else 1 for dim, n in zip(first, shape, strict=True)), *found.shape[len(there) :]
+    )
+    return np.broadcast_to(found, shape + found.shape[len(first) :])
+
+
+def _scaled(values: np.ndarray, scales: tuple[tuple[float, float], ...], k: int) -> np.ndarray:
+    factor, offset = scales[k] if scales else (1.0, 0.0)
+    return values if (factor, offset) == (1.0, 0.0) else (values * np.float32(factor) + np.float32(offset))
 
 
 def _mean(values: Float[np.ndarray, "n s m *grid"]) -> Float[np.ndarray, "n s *grid"]:

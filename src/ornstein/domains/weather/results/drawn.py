@@ -98,7 +98,10 @@ def ensembles(samples: Samples) -> Drawn:
 def _moved(fields: Tensor, cases: list[int], frame: Frame, samples: Samples) -> Float[np.ndarray, "n m v s *grid"]:
     """Members as files hold them: spread about their mean, where they are fresh and all there; NaN where unseen."""
     if frame.factors is not None and not samples.created and fields.shape[1] == frame.members > 1:
-        each = (frame.spread(one, frame.rooted(one).mean(0), frame.factor(case)) for case, one in zip(cases, fields, strict=True))
+        each = (
+            frame.spread(one, frame.rooted(one).mean(0), frame.factor(case))
+            for case, one in zip(cases, fields, strict=True)
+        )
         fields = torch.stack(list(each))
     return fields.numpy() if frame.unseen is None else np.where(frame.unseen, np.float32("nan"), fields.numpy())
 

@@ -228,7 +228,9 @@ class Frame:
         values = np.array(self.times["values"])[times.start : times.stop]
         found = {
             "time": xarray.Variable(("time",), values, {**_NAMED["time"], **self.times["attrs"]}),
-            "step": xarray.Variable(("step",), np.array(self.steps["values"]), {**_NAMED["step"], **self.steps["attrs"]}),
+            "step": xarray.Variable(
+                ("step",), np.array(self.steps["values"]), {**_NAMED["step"], **self.steps["attrs"]}
+            ),
         }
         valid = valid_times(values_of({**self.times, "values": values}), values_of(self.steps))
         if valid is not None:

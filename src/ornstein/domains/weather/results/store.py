@@ -117,7 +117,7 @@ class EnsembleStore(MemberStore):
 def _shapes(frame: Frame, numbers: range) -> dict[str, tuple[int, ...]]:
     """(times, members, steps, *grid) of every variable."""
     outer = (len(frame.times_of(numbers)), len(frame.members_of(numbers)), frame.count)
-    return {name: (*outer, *frame.grid.shape) for name in frame.variables}
+    return dict.fromkeys(frame.variables, (*outer, *frame.grid.shape))
 
 
 def _read(

@@ -21,7 +21,7 @@ def write(path: Path, store: Path, frame: Frame, numbers: range) -> None:
     """
     times, members = frame.times_of(numbers), frame.members_of(numbers)
     outer = (len(times), len(members), frame.count)
-    arrays = zarrs.opened(store, {name: (*outer, *frame.grid.shape) for name in frame.variables})
+    arrays = zarrs.opened(store, dict.fromkeys(frame.variables, (*outer, *frame.grid.shape)))
     ids = frame.grid.ids or [str(k) for k in range(frame.grid.shape[0])]
     began, steps = values_of(frame.times)[times.start : times.stop], values_of(frame.steps)
     valid = valid_times(began, steps)

@@ -147,7 +147,7 @@ class TwoLayer:
         return (self.grid(a) * self.grid(b)).mean((-2, -1))
 
 
-def truncated(state: State, n: int) -> State:
+def truncated(state: State, n: int) -> Complex[Tensor, "*batch layers=2 m rest"]:
     """The waves that a coarser grid of n × n points carries, those at its Nyquist wavenumber left out."""
     half = n // 2
     kept = torch.cat([state[..., :half, : half + 1], state[..., -half:, : half + 1]], -2)
