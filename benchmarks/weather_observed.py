@@ -95,7 +95,10 @@ def table(pairs: Pairs, truths: np.ndarray, without: np.ndarray, given: np.ndarr
         truths: of them.
         without, given: members.
     """
-    lines = ["| variable | lead | CRPS without | with | ratio | coverage without | with |", "|---|---|---|---|---|---|---|"]
+    lines = [
+        "| variable | lead | CRPS without | with | ratio | coverage without | with |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for v, name in enumerate(pairs.variables):
         for s, hours in enumerate(pairs.step_hours):
             truth, both = truths[:, v, s], (without[:, :, v, s], given[:, :, v, s])
@@ -104,7 +107,9 @@ def table(pairs: Pairs, truths: np.ndarray, without: np.ndarray, given: np.ndarr
             error = scores[1].skill_over(scores[0]).error or float("nan")
             found = [f"{100 * covered(truth, x):.1f} %" for x in both]
             cells = [f"{score.value:.4f}" for score in scores]
-            lines.append(f"| {name} | {hours:g} | {cells[0]} | {cells[1]} | {ratio:.3f} ± {error:.3f} | {' | '.join(found)} |")
+            lines.append(
+                f"| {name} | {hours:g} | {cells[0]} | {cells[1]} | {ratio:.3f} ± {error:.3f} | {' | '.join(found)} |"
+            )
     return lines
 
 

@@ -80,7 +80,11 @@ def test_an_event_happens_at_any_lead_that_is_not_said() -> None:
 
 
 def test_stations_are_said_by_name_or_by_their_place() -> None:
-    coords = {"station": np.array(["IBK", "VIE"]), "latitude": np.array([47.26, 48.2]), "longitude": np.array([11.4, 16.4])}
+    coords = {
+        "station": np.array(["IBK", "VIE"]),
+        "latitude": np.array([47.26, 48.2]),
+        "longitude": np.array([11.4, 16.4]),
+    }
     stations = Grid("stations", ("station",), (2,), coords)
     for text in ("t2m > 1 @ station=VIE", "t2m > 1 @ VIE", "t2m > 1 @ 48.2,16.4", "mean(t2m) > 1 in box 48:49,15:17"):
         assert said(text, stations).index.tolist() == [1]
