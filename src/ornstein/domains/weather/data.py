@@ -81,11 +81,11 @@ class WeatherData:
         times, steps = (index // self.per_time) % len(self.pairs.times), index % self.per_time
         window = self._window(index)
         read, which = self._read(times, window)
-        condition = self.known.conditions(read, which)
+        condition = dict(self.known.conditions(read, which))
         u = self.known.rooted(_truth(read)).flatten(1, 2)
         if self.known.leads == "each":
             u = u.unflatten(1, (-1, self.known.steps))[torch.arange(len(index)), :, steps]
-            condition = self.known.one_lead(condition, steps)
+            condition = dict(self.known.one_lead(condition, steps))
         base, scale = condition.pop("base"), condition.pop("scale")
         u = self._latent(u, base, scale, Keys.of(self.seed, index.tolist()).fold("hidden"))
         x, missing = (u - base) / scale, u.isnan()
@@ -331,7 +331,8 @@ def _signs(pairs: Pairs) -> tuple[list[tuple[float, float]], list[float], bool]:
     for name, n in zip(pairs.variables, np.asarray(count), strict=True):
         if not n:
             raise InputError(f"{name}: all truths that would be learned from are missing")
-    return list(zip(low.tolist(), (total / count).tolist(), strict=True)), (zeros / count).tolist(), missing
+    means, shares = np.asarray(total) / np.asarray(count), np.asarray(zeros) / np.asarray(count)
+    return list(zip(low.tolist(), means.tolist(), strict=True)), shares.tolist(), missing
 
 
 def _moments(fields: Iterator[Tensor], what: str, names: Sequence[str]) -> tuple[Tensor, Tensor]:

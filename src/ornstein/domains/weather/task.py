@@ -150,19 +150,11 @@ class Weather(Task):
             "files": {"forecast": [str(config.forecast)], "truth": [str(config.truth)]},
             "source": f"{config.forecast}, {config.truth}",
         }
-        memory = int(config.memory * MB)
         return records.split(
-            pairs,
-            ends,
-            config.leads,
-            memory,
-            config.window,
-            config.train.seed,
-            config.season,
-            config.mirror,
-            told,
-            config.coordinates,
-        )
+            pairs, ends, leads=config.leads, memory=int(config.memory * MB), window=config.window,
+            seed=config.train.seed, season=_SAID[config.season], mirror=config.mirror,
+            coordinates=_SAID[config.coordinates], told=told,
+        )  # fmt: skip
 
     def space(self, config: WeatherConfig, metadata: Mapping[str, Any]) -> Euclidean:
         shape = tuple(metadata["shape"])
