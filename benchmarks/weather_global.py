@@ -146,7 +146,7 @@ def rows(options: argparse.Namespace, folder: Path) -> Iterator[dict[str, Any]]:
     make(folder, tuple(options.grid), options.times)
     config = {
         **{kind: str(folder / f"{kind}.zarr") for kind in ("forecast", "truth")},
-        "window": WINDOW, "method": options.method, "validation": 0.2, "test": 0.0,
+        "window": WINDOW, "method": options.method, "validation": 0.2, "test": 0.0, "judged": 0,
         "network": {"channels": 16, "multipliers": [1, 2], "blocks": 1, "attention": []},
         "train": {"steps": options.train_steps, "batch_size": 16, "warmup": 10, "ema": 0.9, "validate_every": 10**6},
     }  # fmt: skip

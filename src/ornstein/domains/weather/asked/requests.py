@@ -65,7 +65,8 @@ def request(asked: WeatherRequest, numbers: range, metadata: Mapping[str, Any]) 
     if asked.csv and known.grid.kind != "stations":
         raise InputError("--csv is for ensembles of stations, but this model is of fields on a grid, which are in Zarr")
     each = _per_time(metadata)
-    cases = [number // asked.members for number in numbers]
+    last = len(found.chosen) * each - 1  # beyond which numbers only fill up a block
+    cases = [min(number // asked.members, last) for number in numbers]
     condition, beside = _known(found, known, sorted(set(cases)), each)
     places = torch.from_numpy(np.unique(cases, return_inverse=True)[1])
     factors = _factors(asked, metadata)
