@@ -23,7 +23,7 @@ from ...transforms import Separable
 from .base import drawn_below, fitted, hidden
 from .files.pairs import Pairs, Read
 from .known import Known, cycles_of
-from .windows import PLACES, places, standardised
+from .windows import PLACES, packed, places, standardised, unpacked
 
 _COPIES = 16
 """How often a record is there, each time with other draws of what was not seen."""
@@ -214,8 +214,10 @@ def split(
     copies = _COPIES if any(known.censored) or side != grid else 2 if mirror else 1
     data = WeatherData(train, known, about, memory, window, copies, seed, _axis(known, mirror))
     if side != grid:  # the noise of windows is white: no other is diagonal in waves both of these and of the whole
-        where = places(known.grid, static, coordinates)
-        data = replace(data, places=where, about={**about, PLACES: 0 if where is None else len(where)})
+        fields = None if data.static is None else packed(data.static)
+        where = places(known.grid, None if fields is None else unpacked(fields), coordinates)
+        about |= {PLACES: 0 if where is None else len(where), "fields": fields}
+        data = replace(data, places=where, about=about)
     elif known.grid.kind == "grid" and not known.missing:
         spectrum = spectrum_of(replace(data, copies=1, mirror=None), side)
         data = replace(data, about={**about, "spectrum": spectrum.record()})

@@ -24,6 +24,7 @@ from ...shells import Shells
 from .base import Base
 from .files.grids import Grid
 from .files.pairs import Read
+from .windows import FIELDS
 
 _COUNT = Within(int, 0, 10**6)
 _YEARS = 700.0
@@ -45,6 +46,7 @@ FACTS: Mapping[str, Any] = {
     "cycles": [("year", "day")],
     "window": _COUNT,
     "places?": _COUNT,
+    "fields?": (None, FIELDS),
     "predictor_mean": [[NUMBER]],
     "predictor_std": [[Within(float, 1e-30, 1e30)]],
     "spread_mean": [[NUMBER]],

@@ -116,7 +116,8 @@ def _drawn(
     """Ensembles of times of a part, evenly over it, as the model draws them."""
     asked = request(denoiser, part_of, members, times)
     assert denoiser.origin is not None
-    size = prod(denoiser.origin.metadata["shape"])
+    metadata = denoiser.origin.metadata
+    size = metadata["shape"][0] * prod(metadata["grid"]["shape"])  # of what is drawn, if by windows, too
     how = {"batch_size": int(np.clip(_AT_ONCE // size, 1, 64)), **settings}
     samples = yield from drawing(denoiser, asked, **how)
     return ensembles(samples), Frame.of(denoiser.origin.metadata, samples.settings)
