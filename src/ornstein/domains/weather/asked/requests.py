@@ -1,7 +1,7 @@
 """What the flags of a request mean: of each sample the forecast of its time.
 
-Sample k is member k % members of case k // members; see results/frame.py. A portion is some whole times, so that no more
-than their forecasts are in memory.
+Sample k is member k % members of case k // members; see results/frame.py. A portion is some whole times, so that no
+more than their forecasts are in memory.
 """
 
 from collections.abc import Mapping, Sequence
@@ -70,7 +70,7 @@ def request(asked: WeatherRequest, numbers: range, metadata: Mapping[str, Any]) 
     condition, beside = _known(found, known, sorted(set(cases)), each)
     places = torch.from_numpy(np.unique(cases, return_inverse=True)[1])
     factors = _factors(asked, metadata)
-    condition = {**condition, **given_places(known.grid, found.pairs.static, metadata, len(set(cases)))}
+    condition = {**condition, **given_places(known.grid, metadata, len(set(cases)))}
     return Request(
         condition=_for_samples(condition, places),
         beside=_for_samples(beside, places),

@@ -115,8 +115,9 @@ def _drawn(
 ) -> Stream[tuple[Drawn, Frame]]:
     """Ensembles of times of a part, evenly over it, as the model draws them."""
     assert denoiser.origin is not None
-    asked = request(denoiser.origin.metadata, part_of, members, times)
-    size = prod(denoiser.origin.metadata["shape"])
+    metadata = denoiser.origin.metadata
+    asked = request(metadata, part_of, members, times)
+    size = metadata["shape"][0] * prod(metadata["grid"]["shape"])  # of what is drawn, if by windows, too
     how = {"batch_size": int(np.clip(_AT_ONCE // size, 1, 64)), **settings}
     samples = yield from drawing(denoiser, asked, **how)
     return ensembles(samples), Frame.of(denoiser.origin.metadata, samples.settings)
