@@ -220,6 +220,26 @@ def test_many_files(tmp_path: Path) -> None:
     assert np.array_equal(opened(str(tmp_path / "member*.nc"), known).raw([1]), opened(raw, known).raw([1]))
 
 
+def test_what_dask_computes_is_read_when_it_is_needed() -> None:
+    dask: Any = pytest.importorskip("dask")
+    raw, known = forecast(M), truth()
+    seen: list[int] = []
+
+    def counted(block: np.ndarray) -> np.ndarray:
+        seen.append(block.size)
+        return block
+
+    lazy = raw.chunk(time=1)
+    lazy = lazy.map(
+        lambda value: value.copy(data=value.data.map_blocks(counted, dtype=np.float32, meta=value.data._meta))
+    )
+    with dask.config.set(scheduler="synchronous"):
+        pairs = opened(lazy, known.chunk(time=1))
+        seen.clear()
+        assert np.array_equal(pairs.part(slice(1, 4)).raw([1]), opened(raw, known).raw([2]))
+    assert seen == [S * M * 48]  # of one variable at one time
+
+
 def test_only_what_is_asked_for_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     zarr = pytest.importorskip("zarr")
     raw = forecast(M)
