@@ -295,7 +295,7 @@ def _members(raw: Side, members: int) -> tuple[Side, list[str]]:
 
 def _require_calendar(metadata: Mapping[str, Any], raw: Side) -> None:
     said, found = metadata.get("calendar"), clock.calendar(raw.times)
-    if (said is not None and said != found) or (metadata.get("season") and not found):
+    if (said is not None and said != found) or (metadata.get("cycles") and not found):
         raise InputError(
             f"{raw.where}: the calendar is {found or 'none, plain numbers'}, expected "
             f"{said or 'dates'} as in the data that the model learned from"
