@@ -2,7 +2,7 @@
 
     u = w · φ(forecast) + √v ε,      v = c + d · spread²                     (Gneiting et al. 2005: EMOS)
 
-φ are the predictors at the same point and lead, standardised, 1 and the season. One w for all points of a grid, one for
+φ are the predictors at the same point and lead, standardised, 1, the season and the hour. One w for all points, one for
 each station. Of a variable that is never negative u is the root, and where it is 0 much of the time, as rain is, a zero
 is a value of u that is not seen (Tobin 1958): w and v are then fitted by expectation and maximisation, and a zero is
 learned as draws of u below 0 under this law (`censored`).
@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ...keys import Keys
 
-Chunk = tuple[Float[Tensor, "n s f *grid"], Float[Tensor, "n v s *grid"], Float[Tensor, "n s v *grid"]]
+Chunk = tuple[Float[Tensor, "n s f *grid"], Float[Tensor, "n v s *grid"], Float[Tensor, "n s v ..."]]
 """Features, what they are to say (NaN = missing), and the squared spread of the forecasts (0 of one member)."""
 _RIDGE = 1e-4
 """Of the mean square of a feature, so that features that repeat each other share a weight."""
@@ -45,7 +45,7 @@ class Base:
     slope: Tensor
 
     def __call__(
-        self, features: Float[Tensor, "n s f *grid"], squared: Float[Tensor, "n s v *grid"]
+        self, features: Float[Tensor, "n s f *grid"], squared: Float[Tensor, "n s v ..."]
     ) -> tuple[Float[Tensor, "n v s *grid"], Float[Tensor, "n v s *grid"]]:
         """Mean and standard deviation of u.
 

@@ -22,15 +22,14 @@ from ...shells import Shells
 from ...transforms import Separable
 from .base import drawn_below, fitted, hidden
 from .files.pairs import Pairs, Read
-from .known import Known, dated
+from .known import Known, cycles_of
+from .windows import PLACES, packed, places, standardised, unpacked
 
 _COPIES = 16
 """How often a record is there, each time with other draws of what was not seen."""
 _MEASURED = 1024
 """Records that statistics are measured on at most, evenly over the times that are learned from."""
 _CHUNK = 64 * MB
-_YEAR = 300.0
-"""Days from which on times are told the season."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +45,7 @@ class WeatherData:
         copies: of each record, with other draws of what was not seen, and other windows.
         seed: of these draws.
         mirror: the axis of the grid along which every second copy is mirrored, with the sign changed.
+        places: what windows are told of where they are, over the whole grid; see windows.py.
     """
 
     pairs: Pairs
@@ -56,6 +56,7 @@ class WeatherData:
     copies: int = 1
     seed: int = 0
     mirror: int | None = None
+    places: Tensor | None = None
 
     @property
     def sizes(self) -> None:
@@ -76,12 +77,13 @@ class WeatherData:
     def batch(self, index: Int64[Tensor, " batch"]) -> tuple[Tensor, Condition]:
         """States (batch, channels, *grid), what the network is told, and "mask" where truths may be missing."""
         times, steps = (index // self.per_time) % len(self.pairs.times), index % self.per_time
-        read, which = self._read(times)
-        condition = self.known.conditions(read, which)
+        window = self._window(index)
+        read, which = self._read(times, window)
+        condition = dict(self.known.conditions(read, which))
         u = self.known.rooted(_truth(read)).flatten(1, 2)
         if self.known.leads == "each":
             u = u.unflatten(1, (-1, self.known.steps))[torch.arange(len(index)), :, steps]
-            condition = self.known.one_lead(condition, steps)
+            condition = dict(self.known.one_lead(condition, steps))
         base, scale = condition.pop("base"), condition.pop("scale")
         u = self._latent(u, base, scale, Keys.of(self.seed, index.tolist()).fold("hidden"))
         x, missing = (u - base) / scale, u.isnan()
@@ -91,7 +93,10 @@ class WeatherData:
             raise InputError(
                 f"record {int(index[missing.flatten(1).any(1)][0])}: a truth is missing, as none was before"
             )
-        return self._windows(*self._mirrored(x.nan_to_num(), condition, index), index)
+        if window is not None and self.places is not None:
+            where = _cut(self.places.numpy()[None], np.zeros(len(index), dtype=np.int64), window)
+            condition[PLACES] = torch.from_numpy(where)
+        return self._mirrored(x.nan_to_num(), condition, index)
 
     def _latent(self, u: Tensor, base: Tensor, scale: Tensor, keys: Keys) -> Tensor:
         """With draws where a variable was seen as 0, which says that u is not above it."""
@@ -116,27 +121,24 @@ class WeatherData:
 
         return mirrored(x), {name: mirrored(value) for name, value in condition.items()}
 
-    def _windows(self, x: Tensor, condition: Condition, index: Tensor) -> tuple[Tensor, Condition]:
-        """The window of each record, anywhere on the grid; axes that go round have no ends."""
-        grid = x.shape[2:]
-        if not self.window or all(n <= self.window for n in grid):
-            return x, condition
-        corner = Keys.of(self.seed, index.tolist()).fold("window").uniform(len(grid))
-        places = []
-        for axis, (n, round_) in enumerate(zip(grid, self.known.grid.periodic, strict=True)):
-            size = min(n, self.window)
-            last = n if round_ else n - size + 1
-            places.append(((corner[:, axis] * last).long()[:, None] + torch.arange(size)) % n)
-        fields = {name: value for name, value in condition.items() if value.ndim == x.ndim}
-        cut = {name: _cut(value, places) for name, value in fields.items()}
-        return _cut(x, places), {**condition, **cut}
+    def _window(self, index: Tensor) -> list[np.ndarray] | None:
+        """Where the window of each record is, (records, side) along each axis; axes that go round have no ends."""
+        grid = self.known.grid
+        if not self.window or all(n <= self.window for n in grid.shape):
+            return None
+        corner, found = Keys.of(self.seed, index.tolist()).fold("window").uniform(len(grid.shape)).numpy(), []
+        for axis, (n, goes_round) in enumerate(zip(grid.shape, grid.periodic, strict=True)):
+            side = min(n, self.window)
+            first = (corner[:, axis] * (n if goes_round else n - side + 1)).astype(np.int64)
+            found.append((first[:, None] + np.arange(side)) % n)
+        return found
 
-    def _read(self, times: Tensor) -> tuple[Read, np.ndarray]:
-        """The records of some times, and when these began."""
+    def _read(self, times: Tensor, window: Sequence[np.ndarray] | None) -> tuple[Read, np.ndarray]:
+        """The records of some times, or windows of them, and when these began."""
         if self._all is not None:
-            return _taken(self._all, times.numpy()), self.pairs.times[times.numpy()]
+            return _taken(self._all, times.numpy(), window), self.pairs.times[times.numpy()]
         distinct, place = torch.unique(times, return_inverse=True)
-        return _taken(self.pairs.read(distinct.numpy()), place.numpy()), self.pairs.times[times.numpy()]
+        return _taken(self.pairs.read(distinct.numpy()), place.numpy(), window), self.pairs.times[times.numpy()]
 
     @cached_property
     def _all(self) -> Read | None:
@@ -147,12 +149,7 @@ class WeatherData:
     def static(self) -> Float[Tensor, "k *grid"] | None:
         """Fields that are the same at all times, standardised."""
         found = static_of(self.pairs)
-        if found is None:
-            return None
-        fields = torch.from_numpy(found).float()
-        axes = tuple(range(1, fields.ndim))
-        std = fields.std(axes, keepdim=True, correction=0)
-        return (fields - fields.mean(axes, keepdim=True)) / torch.where(std > 0, std, 1.0)
+        return None if found is None else standardised(found)
 
     def describe(self) -> str:
         """What is read, in words."""
@@ -175,9 +172,10 @@ def split(
     memory: int,
     window: int = 0,
     seed: int = 0,
-    season: bool | None = None,
+    cycles: Sequence[str] | None = None,
     mirror: str = "",
     told: Mapping[str, Any] | None = None,
+    coordinates: bool | None = None,
 ) -> tuple[WeatherData, WeatherData]:
     """What is learned from, and what validates.
 
@@ -188,15 +186,17 @@ def split(
         memory: bytes of records that may be kept.
         window: the side of the windows of the grid that records are; 0 = all of it.
         seed: of draws.
-        season: whether the model is told the day of the year and the hour; None = where times are dates of most of a
-            year at least.
+        cycles: what is told of the time; None = what is worth telling, see `cycles_of`.
         mirror: the axis of the grid along which −x(−y) is as likely as x; "" = none.
         told: further metadata.
+        coordinates: whether windows are told where they are on the grid; None = unless all its axes go round.
     """
     train, validation = pairs.part(slice(0, ends[0])), pairs.part(slice(ends[0], ends[1]))
-    known = measured(train, leads, _years(train) if season is None else season)
+    known = measured(train, leads, cycles_of(train.times) if cycles is None else cycles)
     parts = {"train": [0, ends[0]], "validation": [ends[0], ends[1]], "test": [ends[1], len(pairs.times)]}
     grid = known.grid.shape
+    if mirror and window and any(n > window for n in grid):
+        raise InputError(f"mirror {mirror!r} is of whole grids, not of windows of {window} points: leave one out")
     side = tuple(min(n, window) if window else n for n in grid)
     about = {
         **known.record(),
@@ -213,7 +213,12 @@ def split(
     }
     copies = _COPIES if any(known.censored) or side != grid else 2 if mirror else 1
     data = WeatherData(train, known, about, memory, window, copies, seed, _axis(known, mirror))
-    if known.grid.kind == "grid" and not known.missing:
+    if side != grid:  # the noise of windows is white: no other is diagonal in waves both of these and of the whole
+        fields = None if data.static is None else packed(data.static)
+        where = places(known.grid, None if fields is None else unpacked(fields), coordinates)
+        about |= {PLACES: 0 if where is None else len(where), "fields": fields}
+        data = replace(data, places=where, about=about)
+    elif known.grid.kind == "grid" and not known.missing:
         spectrum = spectrum_of(replace(data, copies=1, mirror=None), side)
         data = replace(data, about={**about, "spectrum": spectrum.record()})
     return data, replace(data, pairs=validation, copies=1, mirror=None)
@@ -241,12 +246,12 @@ def static_of(pairs: Pairs) -> Float[np.ndarray, "k *grid"] | None:
 # What is measured -------------------------------------------------------------------------------------
 
 
-def measured(pairs: Pairs, leads: str, season: bool) -> Known:
+def measured(pairs: Pairs, leads: str, cycles: Sequence[str]) -> Known:
     """Statistics of predictors and truths, and the regression of one on the other.
 
     Args:
         pairs: that are learned from.
-        leads, season: see `Known`.
+        leads, cycles: see `Known`.
     """
     first, zeros, missing = _signs(pairs)
     positive = [low >= 0 and low < 0.1 * mean for low, mean in first]
@@ -254,7 +259,7 @@ def measured(pairs: Pairs, leads: str, season: bool) -> Known:
     p, s, v = len(pairs.predictors), len(pairs.steps), len(pairs.variables)
     one = torch.ones(p, s)
     known = Known(
-        pairs.variables, pairs.predictors, s, pairs.grid, leads, positive, censored, pairs.members > 1, missing, season,
+        pairs.variables, pairs.predictors, s, pairs.grid, leads, positive, censored, pairs.members > 1, missing, cycles,
         0 * one, one, one, torch.zeros(v, s), torch.ones(v, s),
     )  # fmt: skip
     predictors = _moments((known.standardised(read) for read, _ in _chunks(pairs)), "a predictor", pairs.predictors)
@@ -302,14 +307,6 @@ def _chunks(pairs: Pairs) -> Iterator[tuple[Read, np.ndarray]]:
         yield pairs.read(part), pairs.times[part]
 
 
-def _years(pairs: Pairs) -> bool:
-    """Whether times are dates of most of a year at least."""
-    if not dated(pairs.times):
-        return False
-    days = pairs.times[-1] - pairs.times[0]
-    return bool((days / np.timedelta64(1, "D") if isinstance(days, np.timedelta64) else days.days) > _YEAR)
-
-
 def _signs(pairs: Pairs) -> tuple[list[tuple[float, float]], list[float], bool]:
     """Of each variable its least value and its mean, and the share of zeros; and whether any is missing."""
     low, total, count, zeros, missing = np.full(len(pairs.variables), np.inf), 0.0, 0.0, 0.0, False
@@ -323,7 +320,8 @@ def _signs(pairs: Pairs) -> tuple[list[tuple[float, float]], list[float], bool]:
     for name, n in zip(pairs.variables, np.asarray(count), strict=True):
         if not n:
             raise InputError(f"{name}: all truths that would be learned from are missing")
-    return list(zip(low.tolist(), (total / count).tolist(), strict=True)), (zeros / count).tolist(), missing
+    means, shares = np.asarray(total) / np.asarray(count), np.asarray(zeros) / np.asarray(count)
+    return list(zip(low.tolist(), means.tolist(), strict=True)), shares.tolist(), missing
 
 
 def _moments(fields: Iterator[Tensor], what: str, names: Sequence[str]) -> tuple[Tensor, Tensor]:
@@ -346,9 +344,11 @@ def _moments(fields: Iterator[Tensor], what: str, names: Sequence[str]) -> tuple
     return mean.T.float().contiguous(), std.T.float().contiguous()
 
 
-def _taken(read: Read, index: np.ndarray) -> Read:
-    """Some of the records, in this order."""
-    return Read(*(None if one is None else one[index] for one in (read.mean, read.spread, read.truth)))  # pyright: ignore[reportArgumentType]
+def _taken(read: Read, index: np.ndarray, window: Sequence[np.ndarray] | None = None) -> Read:
+    """Some of the records, in this order, or a window of each."""
+    fields = (read.mean, read.spread, read.truth)
+    found = (None if one is None else one[index] if window is None else _cut(one, index, window) for one in fields)
+    return Read(*found)  # pyright: ignore[reportArgumentType]
 
 
 def _truth(read: Read) -> Tensor:
@@ -356,11 +356,7 @@ def _truth(read: Read) -> Tensor:
     return torch.from_numpy(read.truth)
 
 
-def _cut(field: Tensor, places: Sequence[Tensor]) -> Tensor:
-    """The window of each record, at places (records, side) along each axis."""
-    records = torch.arange(len(field))
-    for axis, place in enumerate(places):
-        if field.shape[2 + axis] == 1:
-            continue
-        field = field.movedim(2 + axis, 1)[records[:, None], place].movedim(1, 2 + axis)
-    return field
+def _cut(fields: np.ndarray, index: np.ndarray, window: Sequence[np.ndarray]) -> np.ndarray:
+    """Of some records the window of each, of which nothing else is copied."""
+    places = ([place[k] for place in window] for k in range(len(index)))
+    return np.stack([fields[n][(..., *np.ix_(*place))] for n, place in zip(index, places, strict=True)])

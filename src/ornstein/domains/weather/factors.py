@@ -2,9 +2,9 @@
 
     y = I u_c + noise,      I linear between the points of the grid,      channel c = v · S + s of variable v and step s
 
-u is the field that the model's map leads to: the variable itself, or its root where it is never negative; an
-observation y ± s of such a variable is one of √y, ± √(y + s) − √y. Where zeros are learned as values that are not seen,
-an observed 0 says that u is not above 0.
+u is the variable itself, or its root where it is never negative; an observation y ± s of such a variable is one of √y,
+± √(y + s) − √y, so that it stays linear. Where zeros are learned as values that are not seen, an observed 0 says that u
+is not above 0.
 
     observed = Observed.of("stations.csv", Known.of(model.origin.metadata), Moments.of(pairs))
     factors, condition = observed.of_records([0] * 50)          50 members of the first time
@@ -12,7 +12,7 @@ an observed 0 says that u is not above 0.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from math import sqrt
 from pathlib import Path
@@ -23,23 +23,15 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from ...beliefs import Belief
 from ...denoisers.base import Condition
 from ...errors import InputError
-from ...guidance.factors import Factor, Smooth, Updated
-from ...guidance.measurements import Measurement
-from ...spaces import Space
-from ...states import State, Time
+from ...guidance.factors import Factor
 from ...values import is_number, number_written
 from .files.pairs import Pairs
 from .known import Known
 from .observations import Reading, Skipped, known_variable, read
-from .places import Gather, corners
-
-VALUES, PLACES = "observed", "observed_at"
-"""Conditions: what was observed of each sample, and where."""
-_DIRECT = 64
-"""Numbers up to which a solve is exact; see Measurement."""
+from .observed import PLACES, VALUES, AtDryStations, AtStations
+from .places import corners
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +78,9 @@ class Moments:
             if "time" in when:
                 fits &= (_keys(self.times) == _key(when["time"], self.times, reading.where))[:, None]
             elif "valid_time" not in when and len(set(_keys(self.times).tolist())) > 1:
-                raise InputError(f"{reading.where}: a step, but the forecast is of several times: expected a valid_time")
+                raise InputError(
+                    f"{reading.where}: a step, but the forecast is of several times: expected a valid_time"
+                )
         elif "time" in when:
             fits &= self._valid_keys == _key(when["time"], self.valid, reading.where)
         if "valid_time" in when:
@@ -122,7 +116,9 @@ def _key(said: Any, like: np.ndarray, where: str) -> Any:
             day, _, clock = words.strip().removesuffix("Z").replace(" ", "T").partition("T")
             return f"{day}T{(clock or '00:00:00') if clock.count(':') != 1 else clock + ':00'}"[:19]
         if dates:
-            return np.datetime64(said.strip().removesuffix("Z") if isinstance(said, str) else said).astype("datetime64[s]")
+            return np.datetime64(said.strip().removesuffix("Z") if isinstance(said, str) else said).astype(
+                "datetime64[s]"
+            )
         value = number_written(said) if isinstance(said, str) else float(said)
     except (TypeError, ValueError):
         value = float("nan")
@@ -287,9 +283,8 @@ def _placed(
     kept: Sequence[tuple[Reading, list[tuple[int, int]]]], known: Known, skipped: Skipped
 ) -> list[tuple[Reading, list[tuple[int, int]], np.ndarray, np.ndarray]]:
     """With the points that are read."""
-    places = {tuple(sorted(reading.place.items())): reading for reading, _ in kept}
-    found = {}
-    for key, place in places.items():
+    found: dict[Any, Any] = {}
+    for key in {tuple(sorted(reading.place.items())) for reading, _ in kept}:
         try:
             one = corners(known.grid, {name: [value] for name, value in key})
             found[key] = one.index[0], one.weight[0]
@@ -320,117 +315,3 @@ def _row(reading: Reading, weight: np.ndarray, known: Known, variable: int, std:
         kind = 2.0 if value == 0 and known.censored[variable] else 1.0
         value, error = sqrt(value), sqrt(value + error) - sqrt(value)
     return [kind, value / error, *(weight / error).tolist()]
-
-
-# Factors that each sample's own conditions are put into -------------------------------------------------
-
-
-@dataclass(frozen=True, eq=False)
-class _OfConditions(Factor):
-    """What the conditions say of each sample; nothing by itself.
-
-    Attributes:
-        shape: of a state.
-    """
-
-    shape: tuple[int, ...]
-
-    @property
-    def names(self) -> frozenset[str]:
-        return frozenset((VALUES, PLACES))
-
-    @property
-    def provenance(self) -> Mapping[str, Any]:
-        return {"factor": type(self).__name__, "of": VALUES}
-
-    def tempered(self, power: float) -> Factor:
-        return self
-
-    def through(self, map: Any) -> Factor:
-        return self
-
-    def log_expect(self, belief: Belief) -> Float[Tensor, " batch"]:
-        raise self._unbound
-
-    def update(self, belief: Belief, x_t: State, t: Time, space: Space) -> Updated:
-        raise self._unbound
-
-    @property
-    def _unbound(self) -> InputError:
-        return InputError(f"{type(self).__name__}: pass the condition {VALUES!r}, which `Observed.of_records` gives")
-
-    def _rows(self, condition: Condition | None, kind: int) -> tuple[Tensor, Tensor, Gather]:
-        """Which rows are of a kind, their values, and what reads the state there; one for all, where all are alike."""
-        if VALUES not in (condition or {}) or PLACES not in (condition or {}):
-            raise self._unbound
-        values, places = (condition or {})[VALUES], (condition or {})[PLACES]
-        if bool((values == values[:1]).all()) and bool((places == places[:1]).all()):
-            values, places = values[:1], places[:1]
-        own = values[..., 0] == kind
-        rows = own.any(0)
-        values, places, own = values[:, rows], places[:, rows], own[:, rows]
-        return own, values[..., 1], Gather(places, values[..., 2:] * own[..., None], self.shape)
-
-
-@dataclass(frozen=True, eq=False)
-class AtStations(_OfConditions):
-    """Observations of each sample: a `Measurement`."""
-
-    @property
-    def conjugate(self) -> bool:
-        return True
-
-    def bound(self, condition: Condition | None) -> Factor:
-        own, values, operator = self._rows(condition, 1)
-        if not bool(own.any()):
-            return _Nothing()
-        y = values.masked_fill(~own, torch.nan)
-        return Measurement(y[0] if len(y) == 1 else y, operator, 1.0, direct=_DIRECT)
-
-
-@dataclass(frozen=True, eq=False)
-class AtDryStations(_OfConditions):
-    """Zeros that were observed of each sample, of variables whose zeros are values that are not seen."""
-
-    def bound(self, condition: Condition | None) -> Factor:
-        own, _, operator = self._rows(condition, 2)
-        return Dry(operator, own) if bool(own.any()) else _Nothing()
-
-
-@dataclass(frozen=True, eq=False)
-class Dry(Smooth):
-    """g = Π Φ(−2 u/√s) over places where a 0 ± s was observed: u is not above 0.
-
-    Attributes:
-        operator: u in units of √s, sample by sample.
-        own: which of its rows count, (samples or 1, rows).
-        power: of g.
-    """
-
-    operator: Gather
-    own: Tensor
-    power: float = 1.0
-
-    def log_g(self, code: Any) -> Float[Tensor, " batch"]:
-        each = torch.special.log_ndtr(-2 * self.operator(code))
-        return self.power * (each * self.own.to(each)).sum(1)
-
-    def tempered(self, power: float) -> "Dry":
-        return replace(self, power=self.power * power)
-
-
-@dataclass(frozen=True)
-class _Nothing(Factor):
-    """1: nothing was observed of these samples."""
-
-    def log_expect(self, belief: Belief) -> Float[Tensor, " batch"]:
-        return torch.zeros(len(belief.mean), dtype=torch.float64, device=belief.mean.device)
-
-    def update(self, belief: Belief, x_t: State, t: Time, space: Space) -> Updated:
-        return self.log_expect(belief), belief
-
-    def tempered(self, power: float) -> "_Nothing":
-        return self
-
-    def through(self, map: Any) -> Factor:
-        return self

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ...denoisers.maps import Composed, Map
 from ...errors import InputError
 from ...guidance.maps import Elementwise
 
@@ -39,3 +40,14 @@ class Roots(Elementwise):
         if len(self.positive) != x.shape[1]:
             raise InputError(f"Roots: of {len(self.positive)} channels, found {x.shape[1]}")
         return torch.tensor(self.positive, device=x.device).reshape(-1, *(1,) * (x.ndim - 2))
+
+
+def to_u(map: Map) -> Map | None:
+    """A map to u: without the squares that it ends in, if it does; None where nothing is left.
+
+    Args:
+        map: of a model.
+    """
+    if isinstance(map, Roots):
+        return None
+    return map.inner if isinstance(map, Composed) and isinstance(map.outer, Roots) else map

@@ -13,12 +13,12 @@ from ....config import require_in
 from ....errors import InputError
 
 EXPECTED = (
-    "expected numbers from 0 such as 3, 0:10 or -5: (the last five), or dates such as 2020-01-31, 2020-01:2020-03 or "
-    "2020-01-01T00:2020-01-01T12, both ends included"
+    "expected numbers from 0 such as 3, 0:10, 0:100:5 or -5: (the last five), or dates such as 2020-01-31, "
+    "2020-01:2020-03 or 2020-01-01T00:2020-01-01T12, both ends included"
 )
 _DATE = r"\d{4}-\d{2}(?:-\d{2}(?:T\d{2}(?::\d{2}(?::\d{2})?)?)?)?"
-_DATES = re.compile(rf"(?P<start>{_DATE})?(?P<range>[:/])?(?P<stop>{_DATE})?")
-_NUMBERS = re.compile(r"(?P<start>-?\d{1,9})?(?P<range>:)?(?P<stop>-?\d{1,9})?")
+_DATES = re.compile(rf"(?P<start>{_DATE})?(?:(?P<range>[:/])(?P<stop>{_DATE})?)?")
+_NUMBERS = re.compile(r"(?P<start>-?\d{1,9})?(?:(?P<range>:)(?P<stop>-?\d{1,9})?(?::(?P<step>[1-9]\d{0,8}))?)?")
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class WeatherRequest:
     """What to draw.
 
     Attributes:
-        forecast: the forecast of today, or of many days: NetCDF, Zarr, GRIB, or a table of stations (CSV, Parquet), with
-            the variables and leads that the model has learned; a path or a pattern. What ships with the model if
+        forecast: the forecast of today, or of many days: NetCDF, Zarr, GRIB, or a table of stations (CSV, Parquet),
+            with the variables and leads that the model has learned; a path or a pattern. What ships with the model if
             neither this nor --held-out is given.
         members: of the ensemble of each time.
         times: which of the forecast's initial times: numbers from 0, as 0:10, or dates, as 2020-01-01:2020-02-01, both
@@ -39,13 +39,15 @@ class WeatherRequest:
         event: a threshold, such as "t2m > 303.15 @ 47.3,11.4": how probable it is.
         recalibrate: whether members are spread about their mean by factors that were fitted on times that validate;
             not said = if that helped there.
+        window: points a side of the windows by which a model that learned from windows draws the whole grid, a multiple
+            of what its network divides by; 0 = as many as it learned from.
         csv: of stations, write ens.csv, too: a row a time, member, step and station.
     """
 
     groups: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "the forecast": ("forecast", "members", "times", "held_out"),
         "what is known besides": ("observations", "event"),
-        "what is written": ("recalibrate", "csv"),
+        "what is written": ("recalibrate", "window", "csv"),
         "what samples are judged by": ("truth",),
     }
 
@@ -57,10 +59,11 @@ class WeatherRequest:
     observations: Path | None = None
     event: str = ""
     recalibrate: bool | None = None
+    window: int = 0
     csv: bool = False
 
     def __post_init__(self) -> None:
-        require_in(self, "--", {"members": "[1, 1e6]"})
+        require_in(self, "--", {"members": "[1, 1e6]", "window": "[0, 65536]"})
         if self.forecast is not None and self.held_out:
             raise InputError("--forecast and --held-out both say which forecasts are meant, expected one of them")
         if self.truth is not None and self.held_out:
@@ -96,7 +99,7 @@ class WeatherRequest:
 def _slice(found: re.Match[str]) -> slice:
     start, stop = (None if found[end] is None else int(found[end]) for end in ("start", "stop"))
     if found["range"]:
-        return slice(start, stop)
+        return slice(start, stop, None if found["step"] is None else int(found["step"]))
     place = int(found[0])
     return slice(place, place + 1 if place != -1 else None)
 

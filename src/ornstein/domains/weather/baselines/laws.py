@@ -10,7 +10,7 @@ Gneiting et al. 2005 (normal), Scheuerer 2014 and Messner et al. 2014 (censored)
 """
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -21,6 +21,7 @@ LEVELS = 40
 _EDGE = 1e-9
 
 
+@runtime_checkable
 class Law(Protocol):
     """A law of one number, with μ and σ of any shape."""
 

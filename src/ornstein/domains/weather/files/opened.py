@@ -16,7 +16,7 @@ from jaxtyping import Int
 
 from ....errors import InputError
 from . import times as clock
-from .grids import Grid
+from .grids import ROLES, Grid
 from .pairs import Pairs
 from .reading import Files
 from .sides import Side
@@ -112,8 +112,7 @@ def _paired(
         said = _scales(known, ours, [units.get(name, "") for name in variables], notes)
         pairs = _aligned(replace(pairs, truth_scales=said), known, ours)
     _require_grids(pairs, raw, known)
-    notes += [*raw.notes, *(known.notes if known else ())]
-    return pairs
+    return replace(pairs, notes=[*raw.notes, *(known.notes if known else ()), *pairs.notes])
 
 
 def _renamed(side: Side, names: list[str], wanted: list[str]) -> Any:
@@ -219,8 +218,10 @@ def _own_grid(raw: Side, known: Side | None) -> tuple[Grid, Side | None, list[st
     if known is None:
         return raw.grid, None, []
     ours, theirs = known.grid.ids, raw.grid.ids
-    if ours is None or theirs is None or set(ours) <= set(theirs):
+    if ours is None or theirs is None:
         return known.grid, known, []
+    if set(ours) <= set(theirs):
+        return _placed(known.grid, raw.grid), known, []
     keep = [k for k, name in enumerate(ours) if name in set(theirs)]
     if not keep:
         raise InputError(
@@ -229,7 +230,22 @@ def _own_grid(raw: Side, known: Side | None) -> tuple[Grid, Side | None, list[st
         )
     chosen = replace(known, data=known.data.isel({known.dims[0]: keep}))
     gone = len(ours) - len(keep)
-    return chosen.grid, chosen, [f"{known.where}: {gone} of {len(ours)} stations are not in the forecast, and left out"]
+    return (
+        _placed(chosen.grid, raw.grid),
+        chosen,
+        [f"{known.where}: {gone} of {len(ours)} stations are not in the forecast, and left out"],
+    )
+
+
+def _placed(grid: Grid, other: Grid) -> Grid:
+    """Stations, with the latitude, longitude and altitude of another file where they have none of their own."""
+    place = {name: k for k, name in enumerate(other.ids or ())}
+    at = [place[name] for name in grid.ids or ()]
+    names = [other.named(role) for role in ROLES if grid.named(role) is None]
+    coords = {name: other.coords[name][at] for name in names if name}
+    attrs = {name: other.attrs.get(name, {}) for name in coords}
+    over = {**grid.over, **dict.fromkeys(coords, grid.dims)}
+    return replace(grid, coords={**grid.coords, **coords}, attrs={**grid.attrs, **attrs}, over=over)
 
 
 def _statics(raw: Side, known: Side | None, static: Files | None, grid: Grid) -> dict[str, np.ndarray]:
@@ -270,7 +286,7 @@ def _members(raw: Side, members: int) -> tuple[Side, list[str]]:
         return raw.members_chosen(0), [note]
     if members > 1 and raw.members == 1:
         raise InputError(
-            f"{raw.where}: a forecast of one member, expected an ensemble as the model learned from ({members})"
+            f"{raw.where}: a forecast of one member, the model learned from {members}, expected an ensemble"
         )
     if members != raw.members:
         return raw, [f"{raw.where}: {raw.members} members, the model learned from {members}"]
@@ -279,7 +295,7 @@ def _members(raw: Side, members: int) -> tuple[Side, list[str]]:
 
 def _require_calendar(metadata: Mapping[str, Any], raw: Side) -> None:
     said, found = metadata.get("calendar"), clock.calendar(raw.times)
-    if (said is not None and said != found) or (metadata.get("season") and not found):
+    if (said is not None and said != found) or (metadata.get("cycles") and not found):
         raise InputError(
             f"{raw.where}: the calendar is {found or 'none, plain numbers'}, expected "
             f"{said or 'dates'} as in the data that the model learned from"

@@ -97,7 +97,7 @@ def members(shown: Fields, raw: Any | None = None, record: int = 0, variable: in
     drawn = np.asarray(shown.members[record : record + 1])[0, :, variable]
     given = None if raw is None else np.asarray(raw[record : record + 1])[0, variable]
     name, unit = shown.variables[variable], unit_of(shown, shown.variables[variable])
-    what = f"{name}, {_when(shown.times[record])}"
+    what = f"{name}, {when(shown.times[record])}"
     if shown.grid.kind == "stations" or len(shown.grid.shape) < 2:
         return fan(shown.steps, _point(truth, 1), _point(drawn, 2), _point(given, 1), what, unit, "lead")
     truth, drawn, given = (_flat(x, lead, axis) for x, axis in ((truth, 0), (drawn, 1), (given, 0)))
@@ -199,7 +199,12 @@ def over_times(shown: Fields, raw: Any | None = None, variable: int = 0, lead: i
     return fan(shown.times[some], truth, _point(drawn, 2), given, what, unit_of(shown, name), "initial time")
 
 
-def _when(time: Any) -> str:
+def when(time: Any) -> str:
+    """A time in words, to the minute.
+
+    Args:
+        time: a date of NumPy or of another calendar, or a number.
+    """
     if isinstance(time, np.datetime64):
         return str(time.astype("datetime64[m]")).replace("T", " ")
     return time.isoformat(" ")[:16] if hasattr(time, "isoformat") else f"time {time:g}"
@@ -312,7 +317,7 @@ def judged(shown: Fields, raw: Any | None = None, variable: int = 0, block: int 
             {lead: one.pit() for lead, one in ranks.items()}, fields.pit_on,
             f"Probability integral transform of {name}: ∪ too narrow, ∩ too wide, a slope biased.",
         ),
-        by_lead(skill, fields.spread_skill_on, f"Error where the spread is alike, {name}: spread / skill {ratios}.", True),
+        by_lead(skill, fields.spread_skill_on, f"Error where the spread is alike, {name}: ratios {ratios}.", True),
         *_reliable(cells, name, unit_of(shown, name), block, some),
     ]  # fmt: skip
     transform = layout.transform(tuple(shown.grid.shape))
