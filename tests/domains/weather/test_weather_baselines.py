@@ -1,6 +1,7 @@
 """Baselines on worlds whose answer is known."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,7 +31,7 @@ def linear(
 
 
 def spread_world(n: int = 400, points: int = 20) -> Arrays:
-    """y = m + σ ε, and 8 members of the law N(m, (σ/2)²) with σ that differs: the spread is half of what it should be."""
+    """y = m + σ ε, and 8 members of the law N(m, (σ/2)²) σ differs: members have half of the spread."""
     rng = RNG(1)
     sigma = rng.uniform(0.3, 2.0, (n, 1, 1, points))
     m = rng.normal(size=sigma.shape)
@@ -214,7 +215,8 @@ def test_mapped_forecasts_have_the_law_of_the_truth() -> None:
     drawn = baselines.fit(world, ["raw", "quantile mapping"])(world)
 
     def assert_same(name: str) -> None:
-        assert stats.ks_2samp(drawn[name][0:800].ravel(), world.truth.ravel()).pvalue > 0.01
+        same: Any = stats.ks_2samp(drawn[name][0:800].ravel(), world.truth.ravel())
+        assert same.pvalue > 0.01
 
     assert_same("quantile mapping")
     rejected(assert_same, "raw")

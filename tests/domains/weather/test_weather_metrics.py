@@ -81,6 +81,7 @@ def test_times_hang_together_as_their_errors_do() -> None:
     flat = np.zeros((400, 2, 1, 1, 30))
     assert hanging(white, flat) == 1
     assert 8 <= hanging(step, flat) <= 13
+    assert hanging(white + 5.0, flat) == 1
     assert hanging(np.cumsum(white, 0), flat) == 40
     constant = np.concatenate([white[:1]] * 5)
     assert hanging(constant, flat[:5]) == 1

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ...keys import Keys
 
-Chunk = tuple[Float[Tensor, "n s f *grid"], Float[Tensor, "n v s *grid"], Float[Tensor, "n s v *grid"]]
+Chunk = tuple[Float[Tensor, "n s f *grid"], Float[Tensor, "n v s *grid"], Float[Tensor, "n s v ..."]]
 """Features, what they are to say (NaN = missing), and the squared spread of the forecasts (0 of one member)."""
 _RIDGE = 1e-4
 """Of the mean square of a feature, so that features that repeat each other share a weight."""
@@ -45,7 +45,7 @@ class Base:
     slope: Tensor
 
     def __call__(
-        self, features: Float[Tensor, "n s f *grid"], squared: Float[Tensor, "n s v *ones"]
+        self, features: Float[Tensor, "n s f *grid"], squared: Float[Tensor, "n s v ..."]
     ) -> tuple[Float[Tensor, "n v s *grid"], Float[Tensor, "n v s *grid"]]:
         """Mean and standard deviation of u.
 

@@ -23,13 +23,15 @@ from ...transforms import Separable
 from .base import drawn_below, fitted, hidden
 from .files.pairs import Pairs, Read
 from .known import Known, dated
+from .unseen import record, unseen
+from .windows import PLACES, places, standardised
 
 _COPIES = 16
 """How often a record is there, each time with other draws of what was not seen."""
 _MEASURED = 1024
 """Records that statistics are measured on at most, evenly over the times that are learned from."""
 _CHUNK = 64 * MB
-_YEAR = 300.0
+_YEARS = 700.0
 """Days from which on times are told the season."""
 
 
@@ -46,6 +48,7 @@ class WeatherData:
         copies: of each record, with other draws of what was not seen, and other windows.
         seed: of these draws.
         mirror: the axis of the grid along which every second copy is mirrored, with the sign changed.
+        places: what windows are told of where they are, over the whole grid; see windows.py.
     """
 
     pairs: Pairs
@@ -56,6 +59,7 @@ class WeatherData:
     copies: int = 1
     seed: int = 0
     mirror: int | None = None
+    places: Tensor | None = None
 
     @property
     def sizes(self) -> None:
@@ -76,12 +80,13 @@ class WeatherData:
     def batch(self, index: Int64[Tensor, " batch"]) -> tuple[Tensor, Condition]:
         """States (batch, channels, *grid), what the network is told, and "mask" where truths may be missing."""
         times, steps = (index // self.per_time) % len(self.pairs.times), index % self.per_time
-        read, which = self._read(times)
-        condition = self.known.conditions(read, which)
+        window = self._window(index)
+        read, which = self._read(times, window)
+        condition = dict(self.known.conditions(read, which))
         u = self.known.rooted(_truth(read)).flatten(1, 2)
         if self.known.leads == "each":
             u = u.unflatten(1, (-1, self.known.steps))[torch.arange(len(index)), :, steps]
-            condition = self.known.one_lead(condition, steps)
+            condition = dict(self.known.one_lead(condition, steps))
         base, scale = condition.pop("base"), condition.pop("scale")
         u = self._latent(u, base, scale, Keys.of(self.seed, index.tolist()).fold("hidden"))
         x, missing = (u - base) / scale, u.isnan()
@@ -91,7 +96,10 @@ class WeatherData:
             raise InputError(
                 f"record {int(index[missing.flatten(1).any(1)][0])}: a truth is missing, as none was before"
             )
-        return self._windows(*self._mirrored(x.nan_to_num(), condition, index), index)
+        if window is not None and self.places is not None:
+            where = _cut(self.places.numpy()[None], np.zeros(len(index), dtype=np.int64), window)
+            condition[PLACES] = torch.from_numpy(where)
+        return self._mirrored(x.nan_to_num(), condition, index)
 
     def _latent(self, u: Tensor, base: Tensor, scale: Tensor, keys: Keys) -> Tensor:
         """With draws where a variable was seen as 0, which says that u is not above it."""
@@ -116,27 +124,24 @@ class WeatherData:
 
         return mirrored(x), {name: mirrored(value) for name, value in condition.items()}
 
-    def _windows(self, x: Tensor, condition: Condition, index: Tensor) -> tuple[Tensor, Condition]:
-        """The window of each record, anywhere on the grid; axes that go round have no ends."""
-        grid = x.shape[2:]
-        if not self.window or all(n <= self.window for n in grid):
-            return x, condition
-        corner = Keys.of(self.seed, index.tolist()).fold("window").uniform(len(grid))
-        places = []
-        for axis, (n, round_) in enumerate(zip(grid, self.known.grid.periodic, strict=True)):
-            size = min(n, self.window)
-            last = n if round_ else n - size + 1
-            places.append(((corner[:, axis] * last).long()[:, None] + torch.arange(size)) % n)
-        fields = {name: value for name, value in condition.items() if value.ndim == x.ndim}
-        cut = {name: _cut(value, places) for name, value in fields.items()}
-        return _cut(x, places), {**condition, **cut}
+    def _window(self, index: Tensor) -> list[np.ndarray] | None:
+        """Where the window of each record is, (records, side) along each axis; axes that go round have no ends."""
+        grid = self.known.grid
+        if not self.window or all(n <= self.window for n in grid.shape):
+            return None
+        corner, found = Keys.of(self.seed, index.tolist()).fold("window").uniform(len(grid.shape)).numpy(), []
+        for axis, (n, goes_round) in enumerate(zip(grid.shape, grid.periodic, strict=True)):
+            side = min(n, self.window)
+            first = (corner[:, axis] * (n if goes_round else n - side + 1)).astype(np.int64)
+            found.append((first[:, None] + np.arange(side)) % n)
+        return found
 
-    def _read(self, times: Tensor) -> tuple[Read, np.ndarray]:
-        """The records of some times, and when these began."""
+    def _read(self, times: Tensor, window: Sequence[np.ndarray] | None) -> tuple[Read, np.ndarray]:
+        """The records of some times, or windows of them, and when these began."""
         if self._all is not None:
-            return _taken(self._all, times.numpy()), self.pairs.times[times.numpy()]
+            return _taken(self._all, times.numpy(), window), self.pairs.times[times.numpy()]
         distinct, place = torch.unique(times, return_inverse=True)
-        return _taken(self.pairs.read(distinct.numpy()), place.numpy()), self.pairs.times[times.numpy()]
+        return _taken(self.pairs.read(distinct.numpy()), place.numpy(), window), self.pairs.times[times.numpy()]
 
     @cached_property
     def _all(self) -> Read | None:
@@ -147,12 +152,7 @@ class WeatherData:
     def static(self) -> Float[Tensor, "k *grid"] | None:
         """Fields that are the same at all times, standardised."""
         found = static_of(self.pairs)
-        if found is None:
-            return None
-        fields = torch.from_numpy(found).float()
-        axes = tuple(range(1, fields.ndim))
-        std = fields.std(axes, keepdim=True, correction=0)
-        return (fields - fields.mean(axes, keepdim=True)) / torch.where(std > 0, std, 1.0)
+        return None if found is None else standardised(found)
 
     def describe(self) -> str:
         """What is read, in words."""
@@ -178,6 +178,7 @@ def split(
     season: bool | None = None,
     mirror: str = "",
     told: Mapping[str, Any] | None = None,
+    coordinates: bool | None = None,
 ) -> tuple[WeatherData, WeatherData]:
     """What is learned from, and what validates.
 
@@ -188,15 +189,18 @@ def split(
         memory: bytes of records that may be kept.
         window: the side of the windows of the grid that records are; 0 = all of it.
         seed: of draws.
-        season: whether the model is told the day of the year and the hour; None = where times are dates of most of a
-            year at least.
+        season: whether the model is told the day of the year and the hour; None = where times are dates of two years
+            at least.
         mirror: the axis of the grid along which −x(−y) is as likely as x; "" = none.
         told: further metadata.
+        coordinates: whether windows are told where they are on the grid; None = unless all its axes go round.
     """
     train, validation = pairs.part(slice(0, ends[0])), pairs.part(slice(ends[0], ends[1]))
     known = measured(train, leads, _years(train) if season is None else season)
     parts = {"train": [0, ends[0]], "validation": [ends[0], ends[1]], "test": [ends[1], len(pairs.times)]}
     grid = known.grid.shape
+    if mirror and window and any(n > window for n in grid):
+        raise InputError(f"mirror {mirror!r} is of whole grids, not of windows of {window} points: leave one out")
     side = tuple(min(n, window) if window else n for n in grid)
     about = {
         **known.record(),
@@ -208,12 +212,16 @@ def split(
         "static": 0 if (static := static_of(pairs)) is None else len(static),
         "window": window,
         "spectrum": None,
+        "unseen": record(unseen(_truth(read).numpy() for read, _ in _chunks(train))) if known.missing else None,
         "parts": parts,
         **(told or {}),
     }
     copies = _COPIES if any(known.censored) or side != grid else 2 if mirror else 1
     data = WeatherData(train, known, about, memory, window, copies, seed, _axis(known, mirror))
-    if known.grid.kind == "grid" and not known.missing:
+    if side != grid:  # the noise of windows is white: no other is diagonal in waves both of these and of the whole
+        where = places(known.grid, static, coordinates)
+        data = replace(data, places=where, about={**about, PLACES: 0 if where is None else len(where)})
+    elif known.grid.kind == "grid" and not known.missing:
         spectrum = spectrum_of(replace(data, copies=1, mirror=None), side)
         data = replace(data, about={**about, "spectrum": spectrum.record()})
     return data, replace(data, pairs=validation, copies=1, mirror=None)
@@ -303,11 +311,11 @@ def _chunks(pairs: Pairs) -> Iterator[tuple[Read, np.ndarray]]:
 
 
 def _years(pairs: Pairs) -> bool:
-    """Whether times are dates of most of a year at least."""
+    """Whether times are dates of two years at least."""
     if not dated(pairs.times):
         return False
     days = pairs.times[-1] - pairs.times[0]
-    return bool((days / np.timedelta64(1, "D") if isinstance(days, np.timedelta64) else days.days) > _YEAR)
+    return bool((days / np.timedelta64(1, "D") if isinstance(days, np.timedelta64) else days.days) > _YEARS)
 
 
 def _signs(pairs: Pairs) -> tuple[list[tuple[float, float]], list[float], bool]:
@@ -323,7 +331,8 @@ def _signs(pairs: Pairs) -> tuple[list[tuple[float, float]], list[float], bool]:
     for name, n in zip(pairs.variables, np.asarray(count), strict=True):
         if not n:
             raise InputError(f"{name}: all truths that would be learned from are missing")
-    return list(zip(low.tolist(), (total / count).tolist(), strict=True)), (zeros / count).tolist(), missing
+    means, shares = np.asarray(total) / np.asarray(count), np.asarray(zeros) / np.asarray(count)
+    return list(zip(low.tolist(), means.tolist(), strict=True)), shares.tolist(), missing
 
 
 def _moments(fields: Iterator[Tensor], what: str, names: Sequence[str]) -> tuple[Tensor, Tensor]:
@@ -346,9 +355,11 @@ def _moments(fields: Iterator[Tensor], what: str, names: Sequence[str]) -> tuple
     return mean.T.float().contiguous(), std.T.float().contiguous()
 
 
-def _taken(read: Read, index: np.ndarray) -> Read:
-    """Some of the records, in this order."""
-    return Read(*(None if one is None else one[index] for one in (read.mean, read.spread, read.truth)))  # pyright: ignore[reportArgumentType]
+def _taken(read: Read, index: np.ndarray, window: Sequence[np.ndarray] | None = None) -> Read:
+    """Some of the records, in this order, or a window of each."""
+    fields = (read.mean, read.spread, read.truth)
+    found = (None if one is None else one[index] if window is None else _cut(one, index, window) for one in fields)
+    return Read(*found)  # pyright: ignore[reportArgumentType]
 
 
 def _truth(read: Read) -> Tensor:
@@ -356,11 +367,7 @@ def _truth(read: Read) -> Tensor:
     return torch.from_numpy(read.truth)
 
 
-def _cut(field: Tensor, places: Sequence[Tensor]) -> Tensor:
-    """The window of each record, at places (records, side) along each axis."""
-    records = torch.arange(len(field))
-    for axis, place in enumerate(places):
-        if field.shape[2 + axis] == 1:
-            continue
-        field = field.movedim(2 + axis, 1)[records[:, None], place].movedim(1, 2 + axis)
-    return field
+def _cut(fields: np.ndarray, index: np.ndarray, window: Sequence[np.ndarray]) -> np.ndarray:
+    """Of some records the window of each, of which nothing else is copied."""
+    places = ([place[k] for place in window] for k in range(len(index)))
+    return np.stack([fields[n][(..., *np.ix_(*place))] for n, place in zip(index, places, strict=True)])

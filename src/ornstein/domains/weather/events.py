@@ -272,7 +272,9 @@ def _steps(text: str, said: str | None, steps: Sequence[float]) -> list[int]:
     number = number_written(said.removesuffix("h"))
     found = [s for s, step in enumerate(steps) if abs(step - number) < 1e-6]
     if not found:
-        raise InputError(f"event {text!r}: step is {said!r}, expected one of {', '.join(f'{step:g}' for step in steps)}")
+        raise InputError(
+            f"event {text!r}: step is {said!r}, expected one of {', '.join(f'{step:g}' for step in steps)}"
+        )
     return found
 
 
@@ -400,7 +402,9 @@ class Probability:
         p = exp(min(log_p, 0.0)) if log_p > -700 else 0.0
         low, high = (exp(min(max(log_p + side * 1.96 * error, -700), 0.0)) for side in (-1, 1))
         trusted = isfinite(error) and not exactness.collapsed and not (given is not None and given.collapsed)
-        return cls(event, p, p * error if isfinite(error) else nan, low, high, "particles", exactness.particles, trusted)
+        return cls(
+            event, p, p * error if isfinite(error) else nan, low, high, "particles", exactness.particles, trusted
+        )
 
     def record(self) -> dict[str, Any]:
         """In JSON values."""

@@ -33,6 +33,7 @@ from .observations import Reading, Skipped, known_variable, read
 from .observed import PLACES, VALUES, AtDryStations, AtStations
 from .places import corners
 
+
 @dataclass(frozen=True, eq=False)
 class Moments:
     """Which times records are of.
@@ -77,7 +78,9 @@ class Moments:
             if "time" in when:
                 fits &= (_keys(self.times) == _key(when["time"], self.times, reading.where))[:, None]
             elif "valid_time" not in when and len(set(_keys(self.times).tolist())) > 1:
-                raise InputError(f"{reading.where}: a step, but the forecast is of several times: expected a valid_time")
+                raise InputError(
+                    f"{reading.where}: a step, but the forecast is of several times: expected a valid_time"
+                )
         elif "time" in when:
             fits &= self._valid_keys == _key(when["time"], self.valid, reading.where)
         if "valid_time" in when:
@@ -113,7 +116,9 @@ def _key(said: Any, like: np.ndarray, where: str) -> Any:
             day, _, clock = words.strip().removesuffix("Z").replace(" ", "T").partition("T")
             return f"{day}T{(clock or '00:00:00') if clock.count(':') != 1 else clock + ':00'}"[:19]
         if dates:
-            return np.datetime64(said.strip().removesuffix("Z") if isinstance(said, str) else said).astype("datetime64[s]")
+            return np.datetime64(said.strip().removesuffix("Z") if isinstance(said, str) else said).astype(
+                "datetime64[s]"
+            )
         value = number_written(said) if isinstance(said, str) else float(said)
     except (TypeError, ValueError):
         value = float("nan")

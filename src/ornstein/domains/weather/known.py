@@ -24,6 +24,7 @@ from ...shells import Shells
 from .base import Base
 from .files.grids import Grid
 from .files.pairs import Read
+from .unseen import SCHEMA
 
 _COUNT = Within(int, 0, 10**6)
 FACTS: Mapping[str, Any] = {
@@ -42,6 +43,7 @@ FACTS: Mapping[str, Any] = {
     "missing": bool,
     "season": bool,
     "window": _COUNT,
+    "places?": _COUNT,
     "predictor_mean": [[NUMBER]],
     "predictor_std": [[Within(float, 1e-30, 1e30)]],
     "spread_mean": [[NUMBER]],
@@ -52,6 +54,7 @@ FACTS: Mapping[str, Any] = {
     "parts": {str: [_COUNT]},
     "files": {str: [str]},
     "source": str,
+    "unseen?": (None, SCHEMA),
     "recalibration?": dict,
 }
 """What the metadata of a model hold."""
@@ -150,7 +153,7 @@ class Known:
         found = _rooted(torch.from_numpy(read.mean), self._roots)
         return (found - _on(self.predictor_mean, found)) / _on(self.predictor_std, found)
 
-    def squared(self, read: Read) -> Float[Tensor, "n s v *grid"]:
+    def squared(self, read: Read) -> Float[Tensor, "n s v ..."]:
         """The squared spread of the forecasts of the variables, in units of u."""
         v = len(self.variables)
         if read.spread is None:

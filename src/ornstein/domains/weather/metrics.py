@@ -210,7 +210,8 @@ def bands(shape: tuple[int, ...]) -> list[tuple[float, float]]:
 def hanging(truths: Any, members: Any) -> int:
     """How many consecutive times hang together: the first lag at which errors of the mean are correlated below 0.1.
 
-    At most a tenth of the times, so that errors over blocks are known.
+    A bias is no correlation: errors are taken about their own mean. At most a tenth of the times, so that there are
+    blocks enough.
 
     Args:
         truths: (n, V, S, *grid); NaN is missing.
@@ -222,12 +223,20 @@ def hanging(truths: Any, members: Any) -> int:
         errors = np.asarray(members[index]).mean(1) - np.asarray(truths[index])
         errors = errors.reshape(*errors.shape[:3], -1)
         off.append(errors[..., :: max(1, errors.shape[-1] // 256)].astype(np.float64))
-    error = np.concatenate(off)
-    error = np.nan_to_num(error / np.sqrt(np.nanmean(error**2, (0, 3), keepdims=True)))
+    error = _standard(np.concatenate(off))
     for lag in range(1, max(1, count // 10)):
         if (error[lag:] * error[:-lag]).mean() < 0.1 * (error**2).mean():
             return lag
     return max(1, count // 10)
+
+
+def _standard(errors: Float[np.ndarray, "n V S points"]) -> Float[np.ndarray, "n V S points"]:
+    """About their mean at each point, with one mean square for each variable and step; 0 where missing."""
+    there = np.isfinite(errors)
+    errors = np.where(there, errors, 0.0)
+    errors = np.where(there, errors - errors.sum(0) / np.maximum(1, there.sum(0)), 0.0)
+    squares = (errors**2).sum((0, 3), keepdims=True) / np.maximum(1, there.sum((0, 3), keepdims=True))
+    return errors / np.sqrt(np.maximum(squares, np.finfo(float).tiny))
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from ...networks.fields import Fields
 from ...networks.patches import PatchTransformer, PatchTransformerConfig
 from ...networks.unet import UNet, UNetConfig
 from .known import Known
+from .windows import PLACES, by_windows, told_places
 
 
 def described(metadata: Mapping[str, Any], coordinates: bool | None) -> Fields:
@@ -21,17 +22,17 @@ def described(metadata: Mapping[str, Any], coordinates: bool | None) -> Fields:
         coordinates: whether it is told where an element is; None = on grids that do not go round on every axis.
     """
     known = Known.of(metadata)
-    whole = list(known.grid.shape) == list(metadata["shape"][1:])
+    whole = not by_windows(metadata)
     borders: list[Border] = ["periodic" if one and whole else "reflect" for one in known.grid.periodic]
     borders = borders if known.grid.kind == "grid" else ["zero"]
-    static = torch.zeros(metadata["static"], *metadata["shape"][1:]) if metadata["static"] else None
-    places = not all(known.grid.periodic) if coordinates is None else coordinates
+    static = torch.zeros(metadata["static"], *metadata["shape"][1:]) if metadata["static"] and whole else None
+    told = metadata.get(PLACES, 0)
     return Fields(
         known.channels,
-        conditions=known.fields,
+        conditions={**known.fields, **({PLACES: told} if told else {})},
         scalars=known.scalars,
         static=static,
-        coordinates=places and known.grid.kind == "grid" and whole,
+        coordinates=whole and told_places(known.grid, coordinates),
         borders=borders,
         mask=known.missing,
     )

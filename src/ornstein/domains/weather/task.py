@@ -1,7 +1,7 @@
 """Weather, bound to the engine: what may happen, given a forecast; grids and stations, all leads in one model."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,9 +9,11 @@ import numpy as np
 from torch import Tensor, nn
 
 from ...config import TrainConfig, require_in
-from ...denoisers.base import Condition, Origin
+from ...denoisers.base import Condition, NeuralDenoiser, Origin
 from ...denoisers.maps import Map
+from ...denoisers.onestep import OneStep
 from ...errors import InputError, needed_for
+from ...events import Stream
 from ...files import MB
 from ...guidance.maps import Residual
 from ...networks.patches import PatchTransformerConfig
@@ -30,10 +32,12 @@ from .files.opened import opened
 from .files.pairs import Pairs
 from .known import FACTS, Known
 from .network import described, network
-from .results import drawn
+from .results import calibration, drawn
 from .results.store import EnsembleStore
 from .roots import Roots
 from .worlds import SETS
+
+_SAID = {"auto": None, "yes": True, "no": False}
 
 
 @dataclass(frozen=True)
@@ -55,14 +59,18 @@ class WeatherConfig:
         memory: megabytes of records that are in memory at most.
         window: points a side of the windows that are learned from, of grids that are too large; 0 = the whole grid.
         method: "diffusion", or "crps", a network that draws in one step and is trained on the fair CRPS.
+        draws: of each record in a training of method crps; each costs a network evaluation.
+        bands: weight of the CRPS of octaves of waves beside that of points, of method crps on whole grids.
         coloured: whether the noise has the spectrum of what is learned.
         emphasis: the error of each wave is weighed by this power of the spectrum: 0 = all waves alike, so that the
             small ones, which are many, count most; 1 = as the squared error of each point does.
         mirror: an axis of the grid along which a field mirrored with its sign changed is as likely, as the flow on a
             β-plane is along y; every second record is then learned from so.
-        season: whether the network is told the day of the year and the hour; not said = where the times that are
-            learned from are dates of most of a year at least.
-        coordinates: whether the network is told where on the grid an element is; not said = unless all axes go round.
+        season: whether the network is told the day of the year and the hour; auto = where the times that are
+            learned from are dates of two years at least.
+        coordinates: whether the network is told where on the grid an element is; auto = unless all axes go round.
+        judged: times that validate, and last ones, for which ensembles are drawn after the training: for factors of the
+            spread, and for the calibration report; 0 = neither.
         network: the U-Net of data on a grid.
         stations: the transformer of data of stations.
         train: the training.
@@ -83,11 +91,14 @@ class WeatherConfig:
     memory: float = 4000.0
     window: int = 0
     method: Literal["diffusion", "crps"] = "diffusion"
+    draws: int = 2
+    bands: float = 0.0
     coloured: bool = True
     emphasis: float = 0.5
     mirror: str = ""
-    season: bool | None = None
-    coordinates: bool | None = None
+    season: Literal["auto", "yes", "no"] = "auto"
+    coordinates: Literal["auto", "yes", "no"] = "auto"
+    judged: int = 40
     network: UNetConfig = field(default_factory=lambda: UNetConfig(32, (1, 2, 2), 1, ()))
     stations: PatchTransformerConfig = field(
         default_factory=lambda: PatchTransformerConfig(width=64, layers=3, heads=4, patch=1)
@@ -103,8 +114,13 @@ class WeatherConfig:
             "memory": "(0, inf)",
             "window": "[0, 65536]",
             "emphasis": "[0, 1]",
+            "judged": "[0, 1e6]",
+            "draws": "[2, 64]",
+            "bands": "[0, inf)",
         }
         require_in(self, "", sizes)
+        if self.method == "diffusion" and (self.bands or self.draws != WeatherConfig.draws):
+            raise InputError("draws and bands are for method crps, found method diffusion")
         if self.validation + self.test >= 1:
             raise InputError(f"validation {self.validation} and test {self.test} leave nothing to learn from")
 
@@ -134,10 +150,11 @@ class Weather(Task):
             "files": {"forecast": [str(config.forecast)], "truth": [str(config.truth)]},
             "source": f"{config.forecast}, {config.truth}",
         }
-        memory = int(config.memory * MB)
         return records.split(
-            pairs, ends, config.leads, memory, config.window, config.train.seed, config.season, config.mirror, told
-        )
+            pairs, ends, leads=config.leads, memory=int(config.memory * MB), window=config.window,
+            seed=config.train.seed, season=_SAID[config.season], mirror=config.mirror,
+            coordinates=_SAID[config.coordinates], told=told,
+        )  # fmt: skip
 
     def space(self, config: WeatherConfig, metadata: Mapping[str, Any]) -> Euclidean:
         shape = tuple(metadata["shape"])
@@ -150,15 +167,26 @@ class Weather(Task):
             shape, data_std=spectrum, noise_cov=spectrum if config.coloured else None, element_weights=weights
         )
 
+    def denoiser(
+        self, config: WeatherConfig, metadata: Mapping[str, Any], origin: Origin | None = None
+    ) -> NeuralDenoiser:
+        plain = super().denoiser(config, metadata, origin)
+        if config.method == "diffusion":
+            return plain
+        assert isinstance(plain.space, Euclidean)
+        space = replace(plain.space, element_weights=None)  # errors are not squared
+        traits = replace(plain.traits, space=space)
+        return OneStep(plain.network, traits, plain.unconditional, members=config.draws, bands=config.bands)
+
     def map(self, config: WeatherConfig, metadata: Mapping[str, Any]) -> Map:
         known, residual = Known.of(metadata), Residual("base", "scale")
         return Roots(tuple(known.each_channel(known.positive))) @ residual if any(known.positive) else residual
 
     def network(self, config: WeatherConfig, metadata: Mapping[str, Any]) -> nn.Module:
-        return network(config.network, config.stations, metadata, config.coordinates)
+        return network(config.network, config.stations, metadata, _SAID[config.coordinates])
 
     def unconditional(self, config: WeatherConfig, metadata: Mapping[str, Any]) -> Mapping[str, Tensor]:
-        return described(metadata, config.coordinates).unconditional
+        return described(metadata, _SAID[config.coordinates]).unconditional
 
     def count(self, asked: WeatherRequest, metadata: Mapping[str, Any]) -> int:
         return requests.count(asked, metadata)
@@ -184,10 +212,16 @@ class Weather(Task):
     def figures(self, samples: Samples) -> Sequence[Figure | Interactive]:
         raise NotImplementedError
 
+    def trained(
+        self, denoiser: NeuralDenoiser, config: WeatherConfig, folder: Path, say: Callable[[str], None]
+    ) -> Stream[Mapping[str, Any]]:
+        """Factors of the spread, which join the metadata, and the calibration report."""
+        return (yield from calibration.measured(denoiser, folder, say, config.judged, settings=self.sampling))
+
     def prepare(self, network: nn.Module, data: Dataset) -> None:
         """Gives the network the static fields."""
         static = data.static if isinstance(data, records.WeatherData) else None
-        if static is not None:
+        if static is not None and getattr(network, "static", None) is not None:  # windows are told of theirs
             network.take_static(static)  # pyright: ignore[reportCallIssue]
 
     def describe(self, data: Dataset, validation: Dataset) -> str:

@@ -39,13 +39,15 @@ class WeatherRequest:
         event: a threshold, such as "t2m > 303.15 @ 47.3,11.4": how probable it is.
         recalibrate: whether members are spread about their mean by factors that were fitted on times that validate;
             not said = if that helped there.
+        window: points a side of the windows by which a model that learned from windows draws the whole grid, a multiple
+            of what its network divides by; 0 = as many as it learned from.
         csv: of stations, write ens.csv, too: a row a time, member, step and station.
     """
 
     groups: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "the forecast": ("forecast", "members", "times", "held_out"),
         "what is known besides": ("observations", "event"),
-        "what is written": ("recalibrate", "csv"),
+        "what is written": ("recalibrate", "window", "csv"),
         "what samples are judged by": ("truth",),
     }
 
@@ -57,10 +59,11 @@ class WeatherRequest:
     observations: Path | None = None
     event: str = ""
     recalibrate: bool | None = None
+    window: int = 0
     csv: bool = False
 
     def __post_init__(self) -> None:
-        require_in(self, "--", {"members": "[1, 1e6]"})
+        require_in(self, "--", {"members": "[1, 1e6]", "window": "[0, 65536]"})
         if self.forecast is not None and self.held_out:
             raise InputError("--forecast and --held-out both say which forecasts are meant, expected one of them")
         if self.truth is not None and self.held_out:

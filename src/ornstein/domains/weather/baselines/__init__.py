@@ -4,6 +4,6 @@ Fitted once to a training, then asked about other times; members are drawn by ke
 """
 
 from .fitted import NAMES, Baseline, Baselines, Drawn, fit
-from .records import Arrays, Given, Records
+from .records import Arrays, Given, Records, held
 
-__all__ = ["NAMES", "Arrays", "Baseline", "Baselines", "Drawn", "Given", "Records", "fit"]
+__all__ = ["NAMES", "Arrays", "Baseline", "Baselines", "Drawn", "Given", "Records", "fit", "held"]

@@ -16,7 +16,7 @@ from jaxtyping import Int
 
 from ....errors import InputError
 from . import times as clock
-from .grids import Grid
+from .grids import ROLES, Grid
 from .pairs import Pairs
 from .reading import Files
 from .sides import Side
@@ -219,8 +219,10 @@ def _own_grid(raw: Side, known: Side | None) -> tuple[Grid, Side | None, list[st
     if known is None:
         return raw.grid, None, []
     ours, theirs = known.grid.ids, raw.grid.ids
-    if ours is None or theirs is None or set(ours) <= set(theirs):
+    if ours is None or theirs is None:
         return known.grid, known, []
+    if set(ours) <= set(theirs):
+        return _placed(known.grid, raw.grid), known, []
     keep = [k for k, name in enumerate(ours) if name in set(theirs)]
     if not keep:
         raise InputError(
@@ -229,7 +231,22 @@ def _own_grid(raw: Side, known: Side | None) -> tuple[Grid, Side | None, list[st
         )
     chosen = replace(known, data=known.data.isel({known.dims[0]: keep}))
     gone = len(ours) - len(keep)
-    return chosen.grid, chosen, [f"{known.where}: {gone} of {len(ours)} stations are not in the forecast, and left out"]
+    return (
+        _placed(chosen.grid, raw.grid),
+        chosen,
+        [f"{known.where}: {gone} of {len(ours)} stations are not in the forecast, and left out"],
+    )
+
+
+def _placed(grid: Grid, other: Grid) -> Grid:
+    """Stations, with the latitude, longitude and altitude of another file where they have none of their own."""
+    place = {name: k for k, name in enumerate(other.ids or ())}
+    at = [place[name] for name in grid.ids or ()]
+    names = [other.named(role) for role in ROLES if grid.named(role) is None]
+    coords = {name: other.coords[name][at] for name in names if name}
+    attrs = {name: other.attrs.get(name, {}) for name in coords}
+    over = {**grid.over, **dict.fromkeys(coords, grid.dims)}
+    return replace(grid, coords={**grid.coords, **coords}, attrs={**grid.attrs, **attrs}, over=over)
 
 
 def _statics(raw: Side, known: Side | None, static: Files | None, grid: Grid) -> dict[str, np.ndarray]:
@@ -270,7 +287,7 @@ def _members(raw: Side, members: int) -> tuple[Side, list[str]]:
         return raw.members_chosen(0), [note]
     if members > 1 and raw.members == 1:
         raise InputError(
-            f"{raw.where}: a forecast of one member, expected an ensemble as the model learned from ({members})"
+            f"{raw.where}: a forecast of one member, the model learned from {members}, expected an ensemble"
         )
     if members != raw.members:
         return raw, [f"{raw.where}: {raw.members} members, the model learned from {members}"]

@@ -57,12 +57,19 @@ def _file(path: Path, chunks: Any) -> "xarray.Dataset":
     if engine == "cfgrib":
         return _grib(path, chunks)
     try:
-        return xarray.open_dataset(path, engine=engine, chunks=chunks, cache=False, decode_timedelta=False)
+        more: Any = {"consolidated": _consolidated(path)} if path.is_dir() else {}
+        return xarray.open_dataset(path, engine=engine, chunks=chunks, cache=False, decode_timedelta=False, **more)
     except PermissionError:
         raise
     except Exception as error:  # whatever the library of the format says of a damaged file
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"{path}: cannot be read ({reason}), expected NetCDF, Zarr, GRIB or a table") from None
+
+
+def _consolidated(path: Path) -> bool:
+    """Whether a Zarr store says in one place what all of its arrays are; xarray warns of the others."""
+    one = path / "zarr.json"
+    return (path / ".zmetadata").exists() or (one.exists() and b'"consolidated_metadata": {' in one.read_bytes())
 
 
 def _engine(path: Path) -> Any:

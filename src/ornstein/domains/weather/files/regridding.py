@@ -3,8 +3,8 @@
     y_i = Σ_j w_ij x_j / Σ_j w_ij over the x_j that are there, missing where they hold less than half of the weight.
 
 Axes that go round are interpolated across their end; any order of latitudes and either way to count longitudes will
-do, and where the points of both grids coincide, the values are kept as they are. Nothing is extrapolated beyond half a
-cell.
+do, and where the points of both grids coincide, the values are kept as they are. From a curvilinear grid, triangles
+between its points are linear. Nothing is extrapolated beyond half a cell.
 """
 
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.sparse import coo_array, csr_array
+from scipy.spatial import Delaunay, KDTree
 
 from ....errors import InputError
 from .grids import Grid
@@ -69,6 +70,8 @@ class Regridding:
         """
         if source.kind == "stations":
             return _by_ids(source, target)
+        if _curvilinear(source):
+            return _triangles(source, target)
         lines = _lines(source, target)
         below_above = [np.stack([low, high]) for low, high, _ in lines]
         shares = [np.stack([1 - share, share]) for _, _, share in lines]
@@ -186,3 +189,50 @@ def line(
     share = np.clip((wanted - rising[low]) / (rising[low + 1] - rising[low]), 0, 1)
     share = np.where(share < _SNAP, 0, np.where(share > 1 - _SNAP, 1, share))
     return order[low], order[low + 1], share
+
+
+# From curvilinear grids -------------------------------------------------------------------------------
+
+
+def _curvilinear(grid: Grid) -> bool:
+    names = [grid.named(role) for role in ("latitude", "longitude")]
+    return len(grid.dims) == 2 and all(name is not None and len(grid.over[name]) == 2 for name in names)
+
+
+def _plane(latitude: np.ndarray, longitude: np.ndarray, centre: tuple[float, float]) -> Float[np.ndarray, "n 2"]:
+    """Degrees in a plane about a meridian, which the date line does not cut."""
+    return np.stack([np.ravel(latitude), (np.ravel(longitude) - centre[1] + 180) % 360 - 180], 1)
+
+
+def _triangles(source: Grid, target: Grid) -> Regridding:
+    """Linear in the triangles between the points of a grid whose latitudes and longitudes are over both axes."""
+    places = [grid.place(role) for grid in (source, target) for role in ("latitude", "longitude")]
+    if any(place is None for place in places):
+        raise InputError("the forecast's grid is curvilinear, and the truth has no latitude and longitude, as expected")
+    latitude, longitude, *wanted = [np.asarray(place, dtype=np.float64) for place in places]
+    middle = np.deg2rad(longitude)
+    centre = float(latitude.mean()), float(np.rad2deg(np.arctan2(np.sin(middle).mean(), np.cos(middle).mean())))
+    points, at = _plane(latitude, longitude, centre), _plane(wanted[0], wanted[1], centre)
+    mesh = Delaunay(points)
+    cell = np.sqrt(np.ptp(points[:, 0]) * np.ptp(points[:, 1]) / len(points))
+    found = mesh.find_simplex(at)
+    distance, nearest = map(np.asarray, KDTree(points).query(at))
+    outside = (found < 0) & (distance > _EDGE * cell)
+    if outside.any():
+        where = ", ".join(
+            f"{value:g}" for value in (wanted[0].flat[outside.argmax()], wanted[1].flat[outside.argmax()])
+        )
+        raise InputError(
+            f"{outside.sum()} of the truth's {outside.size} points lie outside of the forecast's grid by more than "
+            f"half a cell, such as {where}"
+        )
+    transform = mesh.transform[found]
+    first = np.einsum("nij,nj->ni", transform[:, :2], at - transform[:, 2])
+    weights = np.concatenate([first, 1 - first.sum(1, keepdims=True)], 1).clip(0, 1)
+    columns = mesh.simplices[found].copy()
+    weights[found < 0], columns[found < 0] = (1.0, 0.0, 0.0), nearest[found < 0, None]
+    weights = np.where(weights < _SNAP, 0, weights)
+    weights /= weights.sum(1, keepdims=True)
+    rows = np.repeat(np.arange(len(at)), 3)
+    entries = (weights.ravel(), (rows, columns.ravel()))
+    return Regridding(_sparse(entries, (len(at), len(points))), target.shape, len(source.shape))

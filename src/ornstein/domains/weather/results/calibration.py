@@ -16,7 +16,6 @@ import numpy as np
 
 from ....calibration import Estimate
 from ....denoisers.base import NeuralDenoiser
-from ....errors import InputError
 from ....escaping import html
 from ....events import Event, Stream, part
 from ....files import own, plain, write_json, write_text
@@ -201,7 +200,9 @@ def _write(
     write_json(own(folder, SCORES), [plain({"created": created, "scores": rows, "beside": beside, **told})])
     title = f"How far to trust {denoiser.origin.domain}/{denoiser.origin.name}"
     path = own(folder, PAGE)
-    write_text(path, page(title, _lead(drawn, found, part_of), chapters(drawn, scores), _FOOTER, _tables(drawn, scores)))
+    write_text(
+        path, page(title, _lead(drawn, found, part_of), chapters(drawn, scores), _FOOTER, _tables(drawn, scores))
+    )
     return path
 
 
@@ -239,7 +240,9 @@ def _table(drawn: Drawn, scores: Mapping[str, Scores], variable: str, name: str)
     unit = figures.unit_of(drawn, variable) if name == "CRPS" else ""
     title = f"{variable}: {name}{', ' * bool(unit)}{unit}"
     head = "".join(f"<th>{html(lead)}</th>" for lead in drawn.leads)
-    best = {lead: _lowest({method: one[variable, lead].get(name) for method, one in scores.items()}) for lead in drawn.leads}
+    best = {
+        lead: _lowest({method: one[variable, lead].get(name) for method, one in scores.items()}) for lead in drawn.leads
+    }
     rows = []
     for method, one in scores.items():
         cells = [_cell(one[variable, lead].get(name), best[lead] == method) for lead in drawn.leads]
