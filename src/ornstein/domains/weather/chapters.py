@@ -4,12 +4,12 @@ from functools import partial
 
 from ...denoisers.base import NeuralDenoiser
 from ...events import Stream
-from ...tasks.figures import Chapter, Figure, Stop
+from ...tasks.figures import Chapter, Figure, Metric, Stop
 from ...tasks.requests import drawing
-from . import examples, metrics
+from . import examples
 from .asked.flags import WeatherRequest
-from .metrics import Layout
 from .results import figures
+from .results.calibration import beside_the_forecast
 from .results.drawn import Drawn, ensembles
 
 QUICK, FULL = (2, 8, 8), (5, 20, 12)
@@ -28,10 +28,7 @@ def stops(model: NeuralDenoiser, full: bool) -> list[Stop]:
         full: as many samples as a judgement needs.
     """
     assert model.origin is not None
-    metadata = model.origin.metadata
-    world = examples.VARIABLES, examples.SHAPE, examples.HOURS
-    own = metadata["variables"], metadata["grid"]["shape"], metadata["steps"]["hours"]
-    if tuple(map(tuple, own)) != world or tuple(metadata["predictors"]) != examples.VARIABLES:
+    if not examples.fits(model.origin.metadata):
         return []
     return [Stop(TITLE, partial(forecast, model, full), 40, 15)]
 
@@ -75,16 +72,11 @@ def pictures(drawn: Drawn) -> list[Figure]:
     return [*stamps, *([spread] if spread else []), ranks, spectra]
 
 
-def judged(drawn: Drawn) -> list[metrics.Metric]:
+def judged(drawn: Drawn) -> list[Metric]:
     """Scores beside those of the forecast that was given.
 
     Args:
         drawn: with what happened.
     """
-    layout = Layout.of(drawn)
-    assert drawn.truths is not None
-    assert drawn.forecast is not None
-    found = metrics.scored(drawn.truths, drawn.members, layout)
-    beside = metrics.scored(drawn.truths, drawn.forecast[:, None], layout)
-    every = metrics.metrics(found, {"the forecast alone": beside})
+    every = beside_the_forecast(drawn)
     return [one for one in every if any(one.name.endswith(f": {name}") for name in SCORES)]

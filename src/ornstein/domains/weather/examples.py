@@ -8,14 +8,26 @@ their range. Made by Ornstein, and as free as it is: Apache License 2.0, which t
 """
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from shutil import copyfile
+from typing import Any
 
 SHIPPED = Path(__file__).with_name("qg-sample")
 FORECAST, TRUTH = SHIPPED / "forecast.nc", SHIPPED / "truth.nc"
 LICENCE = SHIPPED / "LICENSE.txt"
 VARIABLES, SHAPE, HOURS = ("streamfunction", "vorticity"), (64, 64), (48.0, 96.0, 192.0)
 """What is in them."""
+
+
+def fits(metadata: Mapping[str, Any]) -> bool:
+    """Whether a model is one of this world, so that it can draw for these forecasts.
+
+    Args:
+        metadata: of the data that it learned from.
+    """
+    own = metadata["variables"], metadata["predictors"], metadata["grid"]["shape"], metadata["steps"]["hours"]
+    return tuple(map(tuple, own)) == (VARIABLES, VARIABLES, SHAPE, HOURS)
 
 
 def write(folder: Path) -> list[Path]:

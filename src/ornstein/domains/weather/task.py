@@ -21,10 +21,11 @@ from ...networks.unet import UNetConfig
 from ...shells import Shells
 from ...spaces import Euclidean
 from ...states import State
-from ...tasks.figures import Figure, Interactive, Metric
+from ...tasks.figures import Figure, Interactive, Metric, Stop
 from ...tasks.samples import Samples
 from ...tasks.task import Request, Task
 from ...training.datasets import Dataset
+from . import chapters, examples
 from . import data as records
 from .asked import requests
 from .asked.flags import WeatherRequest
@@ -32,7 +33,7 @@ from .files.opened import opened
 from .files.pairs import Pairs
 from .known import FACTS, Known
 from .network import described, network
-from .results import calibration, drawn
+from .results import calibration, drawn, figures
 from .results.store import EnsembleStore
 from .roots import Roots
 from .worlds import SETS
@@ -209,10 +210,23 @@ class Weather(Task):
         return drawn.read(folder, manifest)
 
     def evaluate(self, samples: Samples) -> list[Metric]:
-        raise NotImplementedError
+        """By variable and lead, beside the forecast that was given; InputError where nothing is known of the truth."""
+        return calibration.beside_the_forecast(drawn.ensembles(samples))
 
     def figures(self, samples: Samples) -> Sequence[Figure | Interactive]:
-        raise NotImplementedError
+        return figures.of_samples(drawn.ensembles(samples))
+
+    def judged_on(self, metadata: Mapping[str, Any]) -> Sequence[tuple[WeatherRequest, int]]:
+        """The forecasts that ship, of a model of their world; else the last times of the training's own files."""
+        if examples.fits(metadata):
+            return [(WeatherRequest(forecast=examples.FORECAST, truth=examples.TRUTH, members=20), 100)]
+        return [(asked := calibration.request(metadata, "test", 20, 40), requests.count(asked, metadata))]
+
+    def judged_files(self, metadata: Mapping[str, Any]) -> str:
+        return "python -m ornstein.domains.weather.examples ." if examples.fits(metadata) else ""
+
+    def stops(self, denoiser: NeuralDenoiser, full: bool) -> list[Stop]:
+        return chapters.stops(denoiser, full)
 
     def trained(
         self, denoiser: NeuralDenoiser, config: WeatherConfig, folder: Path, say: Callable[[str], None]

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Int
 
 from ....errors import InputError
+from .. import examples
 from ..files.opened import opened_for
 from ..files.pairs import Pairs
 from .flags import WeatherRequest, flag
@@ -45,6 +46,8 @@ def given(asked: WeatherRequest, metadata: Mapping[str, Any]) -> Given:
         metadata: of the data that the model learned from, in JSON values.
     """
     if asked.forecast is None and not asked.held_out:
+        if examples.fits(metadata):
+            return _given(asked, str(examples.FORECAST), str(examples.TRUTH), metadata, None)
         raise InputError(
             "--forecast is not given, expected the files of a forecast; --held-out validation or test draws for those "
             "of the training"

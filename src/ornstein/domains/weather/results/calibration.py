@@ -10,17 +10,18 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from ....calibration import Estimate
 from ....denoisers.base import NeuralDenoiser
+from ....errors import InputError
 from ....escaping import html
 from ....events import Event, Stream, part
 from ....files import own, plain, write_json, write_text
 from ....report.page import page
-from ....tasks.figures import Chapter, Figure
+from ....tasks.figures import Chapter, Figure, Metric
 from ....tasks.requests import drawing
 from .. import baselines, metrics
 from ..asked.flags import WeatherRequest
@@ -36,6 +37,8 @@ MEMBERS = 20
 OURS, DRAWN = "this model", "this model, as drawn"
 SHOWN = ("CRPS", "variogram score", "spread / skill", "coverage, 90%", "rank p")
 """Scores that have a table."""
+Part = Literal["validation", "test"]
+"""Of the times of a training's files."""
 _AT_ONCE, _ALL = 1 << 24, 1 << 28
 """Numbers that are drawn at once, and of all members together, at most."""
 _PARTS = 10
@@ -67,7 +70,7 @@ def measured(
         return {}
     options = {"members": members, "times": times, "settings": settings or {}}
     found = yield from part(_recalibrated(denoiser, say, **options), 0, 3, _PARTS)
-    part_of = "test" if _there(denoiser, "test") else "validation"
+    part_of: Part = "test" if _there(denoiser, "test") else "validation"
     drawn, frame = yield from part(_drawn(denoiser, part_of, **options), 3, 3, _PARTS)
     if drawn.truths is None or np.isnan(drawn.truths).all():
         say("no calibration report: of the times that it would be judged on, no truth is known")
@@ -111,7 +114,7 @@ def _recalibrated_as(drawn: Drawn, frame: Frame, found: Factors | None) -> Drawn
 
 
 def _drawn(
-    denoiser: NeuralDenoiser, part_of: str, members: int, times: int, settings: Mapping[str, Any]
+    denoiser: NeuralDenoiser, part_of: Part, members: int, times: int, settings: Mapping[str, Any]
 ) -> Stream[tuple[Drawn, Frame]]:
     """Ensembles of times of a part, evenly over it, as the model draws them."""
     assert denoiser.origin is not None
@@ -123,7 +126,7 @@ def _drawn(
     return ensembles(samples), Frame.of(denoiser.origin.metadata, samples.settings)
 
 
-def request(metadata: Mapping[str, Any], part_of: str, members: int, times: int) -> WeatherRequest:
+def request(metadata: Mapping[str, Any], part_of: Part, members: int, times: int) -> WeatherRequest:
     """What is drawn for a part of the times: evenly over it, and no more than memory should hold.
 
     Args:
@@ -177,6 +180,21 @@ def _named(drawn: Drawn, frame: Frame, found: Factors | None) -> dict[str, Any]:
 def _tenth(truths: np.ndarray) -> float:
     """What is exceeded one time in ten, to three digits."""
     return float(f"{np.nanquantile(truths, 0.9):.3g}")
+
+
+def beside_the_forecast(drawn: Drawn) -> list[Metric]:
+    """All scores, beside those of the forecast that was given; InputError where nothing is known of the truth.
+
+    Args:
+        drawn: what was drawn.
+    """
+    if drawn.truths is None:
+        raise InputError("nothing is known of what happened: draw with --truth, or for times that were --held-out")
+    layout, block = Layout.of(drawn), metrics.hanging(drawn.truths, drawn.members)
+    found = metrics.scored(drawn.truths, drawn.members, layout, block=block)
+    alone = None if drawn.forecast is None else drawn.forecast[:, None]
+    beside = {} if alone is None else {"the forecast alone": metrics.scored(drawn.truths, alone, layout, block=block)}
+    return metrics.metrics(found, beside)
 
 
 # The report -------------------------------------------------------------------------------------------

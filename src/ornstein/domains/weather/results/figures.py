@@ -232,13 +232,15 @@ def maps(panels: Mapping[str, Float[np.ndarray, "y x"]], caption: str, shown: Dr
     every: Any = canvas.subplots(1, len(panels), squeeze=False).ravel()
     for axes, (title, field) in zip(every, panels.items(), strict=True):
         origin = "lower" if upward(shown.grid) else "upper"
-        image = axes.imshow(field, vmin=0, vmax=top, cmap="magma", origin=origin, interpolation="nearest")
+        axes.imshow(field, vmin=0, vmax=top, cmap="magma", origin=origin, interpolation="nearest")
         axes.set_title(title, fontsize=9, pad=3)
         axes.set(xticks=[], yticks=[])
         for side in axes.spines.values():
             side.set_visible(False)
     unit = unit_of(shown, variable)
-    bar = canvas.colorbar(image, ax=list(every), fraction=0.04, label=f"{variable}, {unit}" if unit else variable)
+    bar = canvas.colorbar(
+        every[0].images[0], ax=list(every), fraction=0.04, label=f"{variable}, {unit}" if unit else variable
+    )
     bar.outline.set_visible(False)
     return ensembles.pixels(canvas, caption, 230 * len(panels) + 80)
 
@@ -286,6 +288,7 @@ def judged(shown: Drawn, raw: Any | None = None, variable: int = 0, block: int =
 
     None of one member.
     """
+    assert shown.truths is not None
     layout, name = Layout.of(shown), shown.variables[variable]
     names = lead_names(shown.steps)
     known = [s for s in range(len(names)) if np.isfinite(np.asarray(shown.truths[:])[:, variable, s]).any()]
@@ -320,6 +323,7 @@ def judged(shown: Drawn, raw: Any | None = None, variable: int = 0, block: int =
 
 def _cell(shown: Drawn, variable: int, lead: int) -> tuple[np.ndarray, np.ndarray]:
     """Truths and members of a variable and lead."""
+    assert shown.truths is not None
     truths, members = np.asarray(shown.truths[:]), np.asarray(shown.members[:])
     return truths[:, variable, lead], members[:, :, variable, lead]
 
@@ -367,3 +371,16 @@ def spectra_by_lead(
     )
     caption = f"Power spectra of {name}; members / truth in bands, grey 0.9 to 1.1: {said}."
     return _with_legend(canvas, tops, caption, len(found))
+
+
+def of_samples(shown: Drawn, most: int = 4) -> list[Figure]:
+    """Of the first time and the middle lead: the variables as stamps or fans, and where they may be wrong.
+
+    Args:
+        shown: what was drawn.
+        most: variables.
+    """
+    middle, some = len(shown.steps) // 2, range(min(most, len(shown.variables)))
+    found = [members(shown, shown.forecast, 0, v, middle) for v in some]
+    spreads = [spread_maps(shown, v, middle) for v in some]
+    return [*found, *(one for one in spreads if one is not None)]
