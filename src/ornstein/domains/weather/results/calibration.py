@@ -119,8 +119,8 @@ def _drawn(
     """Ensembles of times of a part, evenly over it, as the model draws them."""
     assert denoiser.origin is not None
     metadata = denoiser.origin.metadata
-    asked = request(metadata, part_of, members, times)
     size = metadata["shape"][0] * prod(metadata["grid"]["shape"])  # of what is drawn, if by windows, too
+    asked = request(metadata, part_of, members, times)
     how = {"batch_size": int(np.clip(_AT_ONCE // size, 1, 64)), **settings}
     samples = yield from drawing(denoiser, asked, **how)
     return ensembles(samples), Frame.of(denoiser.origin.metadata, samples.settings)
