@@ -22,16 +22,16 @@ from ...shells import Shells
 from ...transforms import Separable
 from .base import drawn_below, fitted, hidden
 from .files.pairs import Pairs, Read
-from .known import Known, dated
-from .windows import PLACES, places, standardised
+from .known import Known, cycles_of
+from .windows import PLACES, packed, places, standardised, unpacked
 
 _COPIES = 16
 """How often a record is there, each time with other draws of what was not seen."""
+_OFTEN = 0.01
+"""The share of zeros from which on a variable that is never negative is learned as its root."""
 _MEASURED = 1024
 """Records that statistics are measured on at most, evenly over the times that are learned from."""
 _CHUNK = 64 * MB
-_YEARS = 700.0
-"""Days from which on times are told the season."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,11 +81,11 @@ class WeatherData:
         times, steps = (index // self.per_time) % len(self.pairs.times), index % self.per_time
         window = self._window(index)
         read, which = self._read(times, window)
-        condition = self.known.conditions(read, which)
+        condition = dict(self.known.conditions(read, which))
         u = self.known.rooted(_truth(read)).flatten(1, 2)
         if self.known.leads == "each":
             u = u.unflatten(1, (-1, self.known.steps))[torch.arange(len(index)), :, steps]
-            condition = self.known.one_lead(condition, steps)
+            condition = dict(self.known.one_lead(condition, steps))
         base, scale = condition.pop("base"), condition.pop("scale")
         u = self._latent(u, base, scale, Keys.of(self.seed, index.tolist()).fold("hidden"))
         x, missing = (u - base) / scale, u.isnan()
@@ -161,9 +161,11 @@ class WeatherData:
             f"{', '.join(self.known.variables)}, from {', '.join(self.known.predictors)}"
         ]
         roots = [name for name, one in zip(self.known.variables, self.known.positive, strict=True) if one]
-        zeros = [name for name, one in zip(self.known.variables, self.known.censored, strict=True) if one]
-        lines += [f"never negative, learned as roots: {', '.join(roots)}"] * bool(roots)
-        lines += [f"often 0, which is learned as a value that is not seen: {', '.join(zeros)}"] * bool(zeros)
+        bounded = [name for name, one in zip(self.known.variables, self.known.bounded, strict=True) if one]
+        lines += [
+            f"never negative and often 0: {', '.join(roots)}; learned as the root, a zero as one that is not seen"
+        ] * bool(roots)
+        lines += [f"never negative: {', '.join(bounded)}; draws below 0 are 0"] * bool(bounded)
         return "\n".join([*lines, *self.pairs.notes])
 
 
@@ -174,7 +176,7 @@ def split(
     memory: int,
     window: int = 0,
     seed: int = 0,
-    season: bool | None = None,
+    cycles: Sequence[str] | None = None,
     mirror: str = "",
     told: Mapping[str, Any] | None = None,
     coordinates: bool | None = None,
@@ -188,14 +190,13 @@ def split(
         memory: bytes of records that may be kept.
         window: the side of the windows of the grid that records are; 0 = all of it.
         seed: of draws.
-        season: whether the model is told the day of the year and the hour; None = where times are dates of two years
-            at least.
+        cycles: what is told of the time; None = what is worth telling, see `cycles_of`.
         mirror: the axis of the grid along which −x(−y) is as likely as x; "" = none.
         told: further metadata.
         coordinates: whether windows are told where they are on the grid; None = unless all its axes go round.
     """
     train, validation = pairs.part(slice(0, ends[0])), pairs.part(slice(ends[0], ends[1]))
-    known = measured(train, leads, _years(train) if season is None else season)
+    known = measured(train, leads, cycles_of(train.times) if cycles is None else cycles)
     parts = {"train": [0, ends[0]], "validation": [ends[0], ends[1]], "test": [ends[1], len(pairs.times)]}
     grid = known.grid.shape
     if mirror and window and any(n > window for n in grid):
@@ -217,8 +218,10 @@ def split(
     copies = _COPIES if any(known.censored) or side != grid else 2 if mirror else 1
     data = WeatherData(train, known, about, memory, window, copies, seed, _axis(known, mirror))
     if side != grid:  # the noise of windows is white: no other is diagonal in waves both of these and of the whole
-        where = places(known.grid, static, coordinates)
-        data = replace(data, places=where, about={**about, PLACES: 0 if where is None else len(where)})
+        fields = None if data.static is None else packed(data.static)
+        where = places(known.grid, None if fields is None else unpacked(fields), coordinates)
+        about |= {PLACES: 0 if where is None else len(where), "fields": fields}
+        data = replace(data, places=where, about=about)
     elif known.grid.kind == "grid" and not known.missing:
         spectrum = spectrum_of(replace(data, copies=1, mirror=None), side)
         data = replace(data, about={**about, "spectrum": spectrum.record()})
@@ -230,8 +233,9 @@ def _axis(known: Known, mirror: str) -> int | None:
         return None
     if mirror not in known.grid.dims:
         raise InputError(f"mirror is {mirror!r}, expected an axis of the grid: {', '.join(known.grid.dims)}")
-    if any(known.positive):
-        name = known.variables[list(known.positive).index(True)]
+    above = [one or other for one, other in zip(known.positive, known.bounded, strict=True)]
+    if any(above):
+        name = known.variables[above.index(True)]
         raise InputError(f"mirror changes the sign of fields, but {name} is never negative")
     return known.grid.dims.index(mirror)
 
@@ -247,21 +251,22 @@ def static_of(pairs: Pairs) -> Float[np.ndarray, "k *grid"] | None:
 # What is measured -------------------------------------------------------------------------------------
 
 
-def measured(pairs: Pairs, leads: str, season: bool) -> Known:
+def measured(pairs: Pairs, leads: str, cycles: Sequence[str]) -> Known:
     """Statistics of predictors and truths, and the regression of one on the other.
 
     Args:
         pairs: that are learned from.
-        leads, season: see `Known`.
+        leads, cycles: see `Known`.
     """
     first, zeros, missing = _signs(pairs)
-    positive = [low >= 0 and low < 0.1 * mean for low, mean in first]
-    censored = [one and share > 0.01 for one, share in zip(positive, zeros, strict=True)]
+    signed = [low < 0 or low > 0.1 * mean for low, mean in first]
+    positive = [not one and share > _OFTEN for one, share in zip(signed, zeros, strict=True)]
+    bounded = [not one and share <= _OFTEN for one, share in zip(signed, zeros, strict=True)]
     p, s, v = len(pairs.predictors), len(pairs.steps), len(pairs.variables)
     one = torch.ones(p, s)
     known = Known(
-        pairs.variables, pairs.predictors, s, pairs.grid, leads, positive, censored, pairs.members > 1, missing, season,
-        0 * one, one, one, torch.zeros(v, s), torch.ones(v, s),
+        pairs.variables, pairs.predictors, s, pairs.grid, leads, positive, positive, bounded, pairs.members > 1,
+        missing, cycles, 0 * one, one, one, torch.zeros(v, s), torch.ones(v, s),
     )  # fmt: skip
     predictors = _moments((known.standardised(read) for read, _ in _chunks(pairs)), "a predictor", pairs.predictors)
     truths = _moments((known.rooted(_truth(read)) for read, _ in _chunks(pairs)), "a truth", pairs.variables)
@@ -277,7 +282,7 @@ def measured(pairs: Pairs, leads: str, season: bool) -> Known:
         for read, times in _chunks(pairs):
             yield known.features(read, times), known.rooted(_truth(read)), known.squared(read)
 
-    return replace(known, base=fitted(chunks, censored, by_point=pairs.grid.kind == "stations"))
+    return replace(known, base=fitted(chunks, positive, by_point=pairs.grid.kind == "stations"))
 
 
 def spectrum_of(data: WeatherData, side: Sequence[int]) -> Shells:
@@ -308,14 +313,6 @@ def _chunks(pairs: Pairs) -> Iterator[tuple[Read, np.ndarray]]:
         yield pairs.read(part), pairs.times[part]
 
 
-def _years(pairs: Pairs) -> bool:
-    """Whether times are dates of two years at least."""
-    if not dated(pairs.times):
-        return False
-    days = pairs.times[-1] - pairs.times[0]
-    return bool((days / np.timedelta64(1, "D") if isinstance(days, np.timedelta64) else days.days) > _YEARS)
-
-
 def _signs(pairs: Pairs) -> tuple[list[tuple[float, float]], list[float], bool]:
     """Of each variable its least value and its mean, and the share of zeros; and whether any is missing."""
     low, total, count, zeros, missing = np.full(len(pairs.variables), np.inf), 0.0, 0.0, 0.0, False
@@ -329,7 +326,8 @@ def _signs(pairs: Pairs) -> tuple[list[tuple[float, float]], list[float], bool]:
     for name, n in zip(pairs.variables, np.asarray(count), strict=True):
         if not n:
             raise InputError(f"{name}: all truths that would be learned from are missing")
-    return list(zip(low.tolist(), (total / count).tolist(), strict=True)), (zeros / count).tolist(), missing
+    means, shares = np.asarray(total) / np.asarray(count), np.asarray(zeros) / np.asarray(count)
+    return list(zip(low.tolist(), means.tolist(), strict=True)), shares.tolist(), missing
 
 
 def _moments(fields: Iterator[Tensor], what: str, names: Sequence[str]) -> tuple[Tensor, Tensor]:

@@ -1,7 +1,7 @@
 """What the flags of a request mean: of each sample the forecast of its time.
 
-Sample k is member k % members of case k // members; see results/frame.py. A portion is some whole times, so that no more
-than their forecasts are in memory.
+Sample k is member k % members of case k // members; see results/frame.py. A portion is some whole times, so that no
+more than their forecasts are in memory.
 """
 
 from collections.abc import Mapping, Sequence
@@ -65,11 +65,12 @@ def request(asked: WeatherRequest, numbers: range, metadata: Mapping[str, Any]) 
     if asked.csv and known.grid.kind != "stations":
         raise InputError("--csv is for ensembles of stations, but this model is of fields on a grid, which are in Zarr")
     each = _per_time(metadata)
-    cases = [number // asked.members for number in numbers]
+    last = len(found.chosen) * each - 1  # samples beyond only fill up a block, and are dropped
+    cases = [min(number // asked.members, last) for number in numbers]
     condition, beside = _known(found, known, sorted(set(cases)), each)
     places = torch.from_numpy(np.unique(cases, return_inverse=True)[1])
     factors = _factors(asked, metadata)
-    condition = {**condition, **given_places(known.grid, found.pairs.static, metadata, len(set(cases)))}
+    condition = {**condition, **given_places(known.grid, metadata, len(set(cases)))}
     return Request(
         condition=_for_samples(condition, places),
         beside=_for_samples(beside, places),
