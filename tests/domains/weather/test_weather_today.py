@@ -1,4 +1,4 @@
-"""Observations and events through the flags of a request, of a grid and one lead at a time, streamed and by particles."""
+"""Observations and events through the flags of a request, of all leads and of one at a time, and by particles."""
 
 from collections.abc import Iterator
 from pathlib import Path

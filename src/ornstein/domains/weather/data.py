@@ -23,6 +23,7 @@ from ...transforms import Separable
 from .base import drawn_below, fitted, hidden
 from .files.pairs import Pairs, Read
 from .known import Known, cycles_of
+from .unseen import record, unseen
 from .windows import PLACES, packed, places, standardised, unpacked
 
 _COPIES = 16
@@ -212,6 +213,7 @@ def split(
         "static": 0 if (static := static_of(pairs)) is None else len(static),
         "window": window,
         "spectrum": None,
+        "unseen": record(unseen(_truth(read).numpy() for read, _ in _chunks(train))) if known.missing else None,
         "parts": parts,
         **(told or {}),
     }

@@ -24,6 +24,7 @@ from ...shells import Shells
 from .base import Base
 from .files.grids import Grid
 from .files.pairs import Read
+from .unseen import SCHEMA
 from .windows import FIELDS
 
 _COUNT = Within(int, 0, 10**6)
@@ -58,6 +59,7 @@ FACTS: Mapping[str, Any] = {
     "parts": {str: [_COUNT]},
     "files": {str: [str]},
     "source": str,
+    "unseen?": (None, SCHEMA),
     "recalibration?": dict,
 }
 """What the metadata of a model hold."""
