@@ -36,7 +36,8 @@ class WeatherRequest:
         held_out: draw for the forecasts of the training's own files that it did not learn from: those that validate, or
             those it is judged on.
         observations: readings of today, a CSV file of places, or a NetCDF file of stations; see the factors.
-        event: a threshold, such as "t2m > 303.15 @ 47.3,11.4": how probable it is.
+        observation_std: of the errors of these, where the file does not say them: 0.5, or t2m=0.5,u10=1.2.
+        event: a threshold, such as "t2m > 303.15 @ 47.3,11.4": how probable it is, by --exact particles.
         recalibrate: whether members are spread about their mean by factors that were fitted on times that validate;
             not said = if that helped there.
         window: points a side of the windows by which a model that learned from windows draws the whole grid, a multiple
@@ -46,7 +47,7 @@ class WeatherRequest:
 
     groups: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "the forecast": ("forecast", "members", "times", "held_out"),
-        "what is known besides": ("observations", "event"),
+        "what is known besides": ("observations", "observation_std", "event"),
         "what is written": ("recalibrate", "window", "csv"),
         "what samples are judged by": ("truth",),
     }
@@ -57,6 +58,7 @@ class WeatherRequest:
     truth: Path | None = None
     held_out: Literal["", "validation", "test"] = ""
     observations: Path | None = None
+    observation_std: str = ""
     event: str = ""
     recalibrate: bool | None = None
     window: int = 0

@@ -22,6 +22,7 @@ from ..unseen import from_record
 from ..windows import by_windows, given_places, windows
 from .flags import WeatherRequest
 from .given import Given, given
+from .today import today
 
 _ROOM, _MOST = 256 * MB, 100_000
 """Bytes of what the samples of a portion are given, and samples, at most; of one time at least."""
@@ -72,15 +73,18 @@ def request(asked: WeatherRequest, numbers: range, metadata: Mapping[str, Any]) 
     places = torch.from_numpy(np.unique(cases, return_inverse=True)[1])
     factors = _factors(asked, metadata)
     condition = {**condition, **given_places(known.grid, metadata, len(set(cases)))}
+    besides = today(asked, metadata, known, found, cases)
     if (mask := from_record(metadata.get("unseen"))) is not None:
         there = torch.from_numpy(~mask).repeat_interleave(known.channels // len(mask), 0)
         condition = {**condition, "mask": there.expand(len(set(cases)), *there.shape)}
     return Request(
-        condition=_for_samples(condition, places),
+        besides.guides,
+        condition={**_for_samples(condition, places), **besides.condition},
         beside=_for_samples(beside, places),
-        record={ENSEMBLE: {**_record(found), "members": asked.members, "factors": factors}},
+        record={ENSEMBLE: {**_record(found), "members": asked.members, "factors": factors}, **besides.record},
         each={"case": cases},
-        notes=_notes(found, metadata, factors),
+        notes=[*_notes(found, metadata, factors), *besides.notes],
+        weighed=besides.weighed,
         metadata={"shape": [known.channels, *known.grid.shape]} if by_windows(metadata) else {},
         windows=windows(known.grid, metadata, asked.window),
     )
