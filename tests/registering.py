@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import EntryPoint, entry_points
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from ornstein.tasks import registry
 def registered(name: str, value: str) -> Iterator[None]:
     """Within the block the domain `name` is the task of the entry point `value`, such as "module:Task"."""
 
-    def with_ours(group: str) -> list[EntryPoint]:
+    def with_ours(group: str) -> list[Any]:
         others = [point for point in entry_points(group=group) if point.name != name]
         return [*others, EntryPoint(name, value, group)]
 

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from functools import cache
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..config import suggestion
 from ..errors import InputError
@@ -20,14 +20,18 @@ OURS = "ornstein"
 Loaded = TypeVar("Loaded")
 
 
+Point = Any
+"""An entry point, of `importlib.metadata` or of its backport, which finds them all once anybody has imported it."""
+
+
 @cache
-def domains() -> dict[str, EntryPoint]:
+def domains() -> dict[str, Point]:
     """The installed domains, by name; nothing of them is imported yet. A name of ours stays ours."""
     points = sorted(entry_points(group="ornstein.domains"), key=lambda point: (point.name, package_of(point) == OURS))
     return {point.name: point for point in points}
 
 
-def package_of(point: EntryPoint) -> str:
+def package_of(point: Point) -> str:
     """The name of the distribution that a domain comes with."""
     return point.dist.name if point.dist else "?"
 
@@ -49,7 +53,7 @@ def broken() -> dict[str, InputError]:
 def package(domain: str) -> ModuleType:
     """The package of a domain, in which its Task is defined or lies: what `ornstein.NAME` is."""
 
-    def load(point: EntryPoint) -> ModuleType:
+    def load(point: Point) -> ModuleType:
         spec = find_spec(point.module)
         return import_module((spec and spec.parent) or point.module)
 
@@ -90,7 +94,7 @@ def _task(domain: str) -> "Task | InputError":
     return found
 
 
-def _told(domain: str, load: Callable[[EntryPoint], Loaded]) -> Loaded:
+def _told(domain: str, load: Callable[[Point], Loaded]) -> Loaded:
     """What is loaded of a domain; whatever fails ends in an InputError that says whose fault it is."""
     if domain not in domains():
         raise InputError(f"no domain {domain!r}{suggestion(domain, list(domains()))}")

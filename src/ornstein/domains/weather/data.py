@@ -22,7 +22,7 @@ from ...shells import Shells
 from ...transforms import Separable
 from .base import drawn_below, fitted, hidden
 from .files.pairs import Pairs, Read
-from .known import Known, dated
+from .known import Known, cycles_of
 from .windows import PLACES, packed, places, standardised, unpacked
 
 _COPIES = 16
@@ -30,8 +30,6 @@ _COPIES = 16
 _MEASURED = 1024
 """Records that statistics are measured on at most, evenly over the times that are learned from."""
 _CHUNK = 64 * MB
-_YEARS = 700.0
-"""Days from which on times are told the season."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,7 +172,7 @@ def split(
     memory: int,
     window: int = 0,
     seed: int = 0,
-    season: bool | None = None,
+    cycles: Sequence[str] | None = None,
     mirror: str = "",
     told: Mapping[str, Any] | None = None,
     coordinates: bool | None = None,
@@ -188,14 +186,13 @@ def split(
         memory: bytes of records that may be kept.
         window: the side of the windows of the grid that records are; 0 = all of it.
         seed: of draws.
-        season: whether the model is told the day of the year and the hour; None = where times are dates of two years
-            at least.
+        cycles: what is told of the time; None = what is worth telling, see `cycles_of`.
         mirror: the axis of the grid along which −x(−y) is as likely as x; "" = none.
         told: further metadata.
         coordinates: whether windows are told where they are on the grid; None = unless all its axes go round.
     """
     train, validation = pairs.part(slice(0, ends[0])), pairs.part(slice(ends[0], ends[1]))
-    known = measured(train, leads, _years(train) if season is None else season)
+    known = measured(train, leads, cycles_of(train.times) if cycles is None else cycles)
     parts = {"train": [0, ends[0]], "validation": [ends[0], ends[1]], "test": [ends[1], len(pairs.times)]}
     grid = known.grid.shape
     if mirror and window and any(n > window for n in grid):
@@ -249,12 +246,12 @@ def static_of(pairs: Pairs) -> Float[np.ndarray, "k *grid"] | None:
 # What is measured -------------------------------------------------------------------------------------
 
 
-def measured(pairs: Pairs, leads: str, season: bool) -> Known:
+def measured(pairs: Pairs, leads: str, cycles: Sequence[str]) -> Known:
     """Statistics of predictors and truths, and the regression of one on the other.
 
     Args:
         pairs: that are learned from.
-        leads, season: see `Known`.
+        leads, cycles: see `Known`.
     """
     first, zeros, missing = _signs(pairs)
     positive = [low >= 0 and low < 0.1 * mean for low, mean in first]
@@ -262,7 +259,7 @@ def measured(pairs: Pairs, leads: str, season: bool) -> Known:
     p, s, v = len(pairs.predictors), len(pairs.steps), len(pairs.variables)
     one = torch.ones(p, s)
     known = Known(
-        pairs.variables, pairs.predictors, s, pairs.grid, leads, positive, censored, pairs.members > 1, missing, season,
+        pairs.variables, pairs.predictors, s, pairs.grid, leads, positive, censored, pairs.members > 1, missing, cycles,
         0 * one, one, one, torch.zeros(v, s), torch.ones(v, s),
     )  # fmt: skip
     predictors = _moments((known.standardised(read) for read, _ in _chunks(pairs)), "a predictor", pairs.predictors)
@@ -308,14 +305,6 @@ def _chunks(pairs: Pairs) -> Iterator[tuple[Read, np.ndarray]]:
     for begin in range(0, len(numbers), each):
         part = numbers[begin : begin + each]
         yield pairs.read(part), pairs.times[part]
-
-
-def _years(pairs: Pairs) -> bool:
-    """Whether times are dates of two years at least."""
-    if not dated(pairs.times):
-        return False
-    days = pairs.times[-1] - pairs.times[0]
-    return bool((days / np.timedelta64(1, "D") if isinstance(days, np.timedelta64) else days.days) > _YEARS)
 
 
 def _signs(pairs: Pairs) -> tuple[list[tuple[float, float]], list[float], bool]:

@@ -17,8 +17,8 @@ EXPECTED = (
     "2020-01:2020-03 or 2020-01-01T00:2020-01-01T12, both ends included"
 )
 _DATE = r"\d{4}-\d{2}(?:-\d{2}(?:T\d{2}(?::\d{2}(?::\d{2})?)?)?)?"
-_DATES = re.compile(rf"(?P<start>{_DATE})?(?P<range>[:/])?(?P<stop>{_DATE})?")
-_NUMBERS = re.compile(r"(?P<start>-?\d{1,9})?(?P<range>:)?(?P<stop>-?\d{1,9})?(?::(?P<step>[1-9]\d{0,8}))?")
+_DATES = re.compile(rf"(?P<start>{_DATE})?(?:(?P<range>[:/])(?P<stop>{_DATE})?)?")
+_NUMBERS = re.compile(r"(?P<start>-?\d{1,9})?(?:(?P<range>:)(?P<stop>-?\d{1,9})?(?::(?P<step>[1-9]\d{0,8}))?)?")
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class WeatherRequest:
     """What to draw.
 
     Attributes:
-        forecast: the forecast of today, or of many days: NetCDF, Zarr, GRIB, or a table of stations (CSV, Parquet), with
-            the variables and leads that the model has learned; a path or a pattern. What ships with the model if
+        forecast: the forecast of today, or of many days: NetCDF, Zarr, GRIB, or a table of stations (CSV, Parquet),
+            with the variables and leads that the model has learned; a path or a pattern. What ships with the model if
             neither this nor --held-out is given.
         members: of the ensemble of each time.
         times: which of the forecast's initial times: numbers from 0, as 0:10, or dates, as 2020-01-01:2020-02-01, both

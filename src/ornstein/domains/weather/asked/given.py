@@ -1,7 +1,7 @@
 """The forecasts that a request names: of today, or those of the training's own files that were held out."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from glob import glob
 from json import dumps, loads
@@ -12,8 +12,7 @@ import numpy as np
 from jaxtyping import Int
 
 from ....errors import InputError
-from ..files.grids import Grid
-from ..files.opened import opened
+from ..files.opened import opened_for
 from ..files.pairs import Pairs
 from .flags import WeatherRequest, flag
 
@@ -60,14 +59,12 @@ def given(asked: WeatherRequest, metadata: Mapping[str, Any]) -> Given:
 def _given(
     asked: WeatherRequest, forecast: str, truth: str | None, metadata: Mapping[str, Any], part: range | None
 ) -> Given:
-    variables, predictors = tuple(metadata["variables"]), tuple(metadata["predictors"])
-    steps = tuple(metadata["steps"]["hours"])
-    grid = dumps(metadata["grid"], sort_keys=True)
-    pairs = _opened(forecast, truth, variables, predictors, steps, grid, (_stamp(forecast), _stamp(truth or "")))
+    facts = dumps({name: value for name, value in metadata.items() if name not in _HEAVY}, sort_keys=True)
+    pairs = _opened(forecast, truth, facts, (_stamp(forecast), _stamp(truth or "")))
     if part is not None and part.stop > len(pairs.times):
         raise InputError(
-            f"{flag('held_out')} {asked.held_out}: {forecast} has {len(pairs.times)} times, but had {part.stop} or more "
-            "when the model learned from it"
+            f"{flag('held_out')} {asked.held_out}: {forecast} has {len(pairs.times)} times, but had {part.stop} or "
+            "more when the model learned from it"
         )
     among = np.arange(len(pairs.times)) if part is None else np.asarray(part)
     if not len(among):
@@ -76,28 +73,13 @@ def _given(
 
 
 @lru_cache(maxsize=2)
-def _opened(
-    forecast: str,
-    truth: str | None,
-    variables: tuple[str, ...],
-    predictors: tuple[str, ...],
-    steps: tuple[float, ...],
-    grid: str,
-    stamps: tuple[int, ...],
-) -> Pairs:
-    """Files as they were at these times, on the grid of a model; nothing is read but what says what is in them."""
-    match = dict(zip(variables, predictors, strict=False))
-    found = opened(
-        forecast, truth, variables=variables, predictors=predictors[len(variables) :], steps=steps, match=match
-    )
-    if tuple(found.variables) != variables or tuple(found.predictors) != predictors:
-        raise InputError(
-            f"{forecast}: has {', '.join(found.predictors)}, expected {', '.join(predictors)}, which the model learned from"
-        )
-    target = Grid.from_record(loads(grid))
-    if truth is not None and not found.grid.same(target):
-        raise InputError(f"{truth}: is on another grid than the model, of {found.grid.shape}, expected {target.shape}")
-    return replace(found, grid=target)
+def _opened(forecast: str, truth: str | None, facts: str, stamps: tuple[int, int]) -> Pairs:
+    """Files as they were at these times, for a model of these metadata; nothing is read but what says what is there."""
+    return opened_for(loads(facts), forecast, truth)
+
+
+_HEAVY = ("base", "spectrum")
+"""Metadata that do not say what a model must be given."""
 
 
 def _stamp(said: str) -> int:

@@ -1,7 +1,7 @@
 """What the flags of a request mean: of each sample the forecast of its time.
 
-Sample k is member k % members of case k // members; see results/frame.py. A portion is some whole times, so that no more
-than their forecasts are in memory.
+Sample k is member k % members of case k // members; see results/frame.py. A portion is some whole times, so that no
+more than their forecasts are in memory.
 """
 
 from collections.abc import Mapping, Sequence
@@ -65,7 +65,7 @@ def request(asked: WeatherRequest, numbers: range, metadata: Mapping[str, Any]) 
     if asked.csv and known.grid.kind != "stations":
         raise InputError("--csv is for ensembles of stations, but this model is of fields on a grid, which are in Zarr")
     each = _per_time(metadata)
-    last = len(found.chosen) * each - 1  # beyond which numbers only fill up a block
+    last = len(found.chosen) * each - 1  # samples beyond only fill up a block, and are dropped
     cases = [min(number // asked.members, last) for number in numbers]
     condition, beside = _known(found, known, sorted(set(cases)), each)
     places = torch.from_numpy(np.unique(cases, return_inverse=True)[1])

@@ -201,9 +201,8 @@ def _write(
     write_json(own(folder, SCORES), [plain({"created": created, "scores": rows, "beside": beside, **told})])
     title = f"How far to trust {denoiser.origin.domain}/{denoiser.origin.name}"
     path = own(folder, PAGE)
-    write_text(
-        path, page(title, _lead(drawn, found, part_of), chapters(drawn, scores), _FOOTER, _tables(drawn, scores))
-    )
+    lead, tables = _lead(drawn, found, part_of), _tables(drawn, scores)
+    write_text(path, page(title, lead, chapters(drawn, scores), _FOOTER, tables))
     return path
 
 
@@ -259,9 +258,12 @@ def _lowest(values: Mapping[str, Estimate | None]) -> str | None:
 
 
 def _cell(one: Estimate | None, bold: bool) -> str:
+    """A number with its error, to one digit of that."""
     if one is None:
         return ""
-    text = f"{one.value:.3g}" + (f" ± {one.error:.1g}" if one.error else "")
+    digits = 3 if not one.error else int(np.clip(-np.floor(np.log10(one.error)), 0, 6))
+    text = f"{one.value:.2g}" if one.name == "rank p" else f"{one.value:.{digits}f}"
+    text += f" ± {one.error:.{digits}f}" if one.error else ""
     return f"<b>{text}</b>" if bold else text
 
 

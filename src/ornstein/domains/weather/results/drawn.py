@@ -85,13 +85,15 @@ def ensembles(samples: Samples) -> Drawn:
     grouped = {name: None if one is None else _by_time(one, frame, numbers) for name, one in every.items()}
     times = sorted({case // frame.per_time for case in numbers})
     return Drawn(
-        np.moveaxis(_by_time(np.moveaxis(fields, 1, -1), frame, numbers), -1, 1),
-        *(grouped[name] for name in BESIDE),
-        values_of(frame.times)[times],
-        values_of(frame.steps),
-        frame.grid,
-        frame.variables,
-        frame.units,
+        members=np.moveaxis(_by_time(np.moveaxis(fields, 1, -1), frame, numbers), -1, 1),
+        truths=grouped["truth"],
+        forecast=grouped["raw"],
+        base=grouped["base"],
+        times=values_of(frame.times)[times],
+        steps=values_of(frame.steps),
+        grid=frame.grid,
+        variables=frame.variables,
+        units=frame.units,
     )
 
 

@@ -317,7 +317,7 @@ def judged(shown: Fields, raw: Any | None = None, variable: int = 0, block: int 
             {lead: one.pit() for lead, one in ranks.items()}, fields.pit_on,
             f"Probability integral transform of {name}: ∪ too narrow, ∩ too wide, a slope biased.",
         ),
-        by_lead(skill, fields.spread_skill_on, f"Error where the spread is alike, {name}: spread / skill {ratios}.", True),
+        by_lead(skill, fields.spread_skill_on, f"Error where the spread is alike, {name}: ratios {ratios}.", True),
         *_reliable(cells, name, unit_of(shown, name), block, some),
     ]  # fmt: skip
     transform = layout.transform(tuple(shown.grid.shape))

@@ -45,9 +45,10 @@ def axis_of(values: np.ndarray, encoding: Mapping[str, Any] | None = None) -> di
     """
     with needed_for("NetCDF and Zarr", "fields"):
         import xarray
+        from xarray.conventions import encode_cf_variable
     kept = {name: (encoding or {})[name] for name in ("units", "calendar") if name in (encoding or {})}
     kept = kept if values.dtype.kind in "mMO" else {}
-    found = xarray.conventions.encode_cf_variable(xarray.Variable(("n",), values, encoding=kept))
+    found = encode_cf_variable(xarray.Variable(("n",), values, encoding=kept))
     attrs = {name: str(value) for name, value in found.attrs.items() if name in ("units", "calendar", "dtype")}
     return {"values": np.asarray(found.values).tolist(), "attrs": attrs}
 
@@ -55,9 +56,10 @@ def axis_of(values: np.ndarray, encoding: Mapping[str, Any] | None = None) -> di
 def values_of(axis: Mapping[str, Any]) -> np.ndarray:
     """The times or steps that `axis_of` was made of."""
     import xarray
+    from xarray.conventions import decode_cf_variable
 
     encoded = xarray.Variable(("n",), np.array(axis["values"]), dict(axis["attrs"]))
-    return np.asarray(xarray.conventions.decode_cf_variable("n", encoded, decode_timedelta=True).values)
+    return np.asarray(decode_cf_variable("n", encoded, decode_timedelta=True).values)
 
 
 def valid_times(times: np.ndarray, steps: np.ndarray) -> np.ndarray | None:

@@ -150,7 +150,7 @@ class _Source:
         numbers = self.frame.numbers(case, self.numbers)
         mean, factor = self._mean(case, numbers), self.frame.factor(case)
         for number in numbers:
-            fields = self.frame.fields(torch.from_numpy(self.waiting.state(number)))
+            fields = self.frame.fields(torch.from_numpy(self.waiting.state(number))[None])
             if mean is not None:
                 fields = self.frame.spread(fields, mean, factor)
             yield number - case * self.frame.members, self._seen(fields[0].numpy())
@@ -164,7 +164,7 @@ class _Source:
             return None
         total: Any = 0.0
         for number in numbers:
-            fields = self.frame.fields(torch.from_numpy(self.waiting.state(number)))
+            fields = self.frame.fields(torch.from_numpy(self.waiting.state(number))[None])
             total = total + self.frame.rooted(fields)[0].double()
         return (total / len(numbers)).float()
 
@@ -172,7 +172,7 @@ class _Source:
         """What is known of it, in the units of the variables."""
         found = {}
         for name, value in self.waiting.known(case).items():
-            fields = self.frame.fields(torch.from_numpy(value))
+            fields = self.frame.fields(torch.from_numpy(value)[None])
             found[name] = self._seen((self.frame.squared(fields) if name == "base" else fields)[0].numpy())
         return found
 
@@ -292,7 +292,7 @@ class Written:
         return zarrs.begun(path, coords, arrays, {**self.said, **({"title": title} if title else {})})
 
 
-def _put(group: Any, names: Sequence[str], at: Any, values: Sequence[Any]) -> None:
+def _put(group: Any, names: Sequence[str], at: Any, values: np.ndarray) -> None:
     for name, one in zip(names, values, strict=True):
         group[name][at] = one
 

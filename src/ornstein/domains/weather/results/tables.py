@@ -35,7 +35,7 @@ def write(path: Path, store: Path, frame: Frame, numbers: range) -> None:
                 for m, s, k in np.ndindex(len(members), frame.count, len(ids)):
                     at = [] if valid is None else [_text(valid[t, s])]
                     numbered = [_text(began[t]), _text(steps[s]), *at, members[m], ids[k]]
-                    table.writerow([*numbered, *(_number(one[m, s, k]) for one in values)])
+                    table.writerow([*numbered, *(_number(float(one[m, s, k])) for one in values)])
 
     write_atomic(path, rows)
 
@@ -49,6 +49,6 @@ def _text(value: object) -> str:
     return value.isoformat() if hasattr(value, "isoformat") else f"{value:g}"  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def _number(value: np.float32) -> str:
+def _number(value: float) -> str:
     """Empty where it is missing."""
     return f"{value:.7g}" if np.isfinite(value) else ""

@@ -95,14 +95,14 @@ def opened(path: Path, shapes: Mapping[str, Sequence[int]]) -> dict[str, Any]:
         import zarr
     try:
         with _quiet():
-            group = zarr.open_group(str(path), mode="r", use_consolidated=False)
+            group: Any = zarr.open_group(str(path), mode="r", use_consolidated=False)
             found = {name: group[name] for name in shapes}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: no Zarr store of {', '.join(shapes)} ({error})") from None
     for name, shape in shapes.items():
         one = found[name]
-        if tuple(one.shape) != tuple(shape) or one.dtype != np.float32:
-            raise InputError(f"{path}: {name!r} is {one.dtype} of {one.shape}, expected float32 of {tuple(shape)}")
+        if not isinstance(one, zarr.Array) or tuple(one.shape) != tuple(shape) or one.dtype != np.float32:
+            raise InputError(f"{path}: {name!r} is {one!r}, expected float32 of {tuple(shape)}")
     return found
 
 
