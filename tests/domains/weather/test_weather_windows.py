@@ -128,7 +128,8 @@ def test_static_fields_of_windows_are_kept_with_three_digits() -> None:
 def test_a_model_of_one_step_is_trained_saved_and_loaded(window: int, tmp_path: Path) -> None:
     train = TrainConfig(steps=2, batch_size=2, warmup=1, condition_dropout=0.0)
     config = WeatherConfig(method="crps", draws=3, bands=0.0 if window else 0.5, network=SMALL, train=train)
-    data, validation = split(pairs(), (12, 16), leads="joint", memory=10**9, window=window)
+    told: dict[str, Any] = {"files": {"forecast": [], "truth": []}, "source": "made"}
+    data, validation = split(pairs(), (12, 16), leads="joint", memory=10**9, window=window, told=told)
     model = Weather().denoiser(config, data.metadata)
     Weather().prepare(model.network, data)
     meta = {"domain": "weather", "name": "small", "config": to_dict(config), "facts": dict(data.metadata)}
@@ -137,13 +138,13 @@ def test_a_model_of_one_step_is_trained_saved_and_loaded(window: int, tmp_path: 
     assert isinstance(again, OneStep)
     assert (again.members, again.bands, again.one_step) == (3, config.bands, True)
     assert (again.space.noise_cov is None) == bool(window)  # pyright: ignore[reportAttributeAccessIssue]
-    told = Known.of(data.metadata).conditions(data.pairs.read([0]), data.pairs.times[:1])
-    told |= given_places(data.known.grid, data.metadata, 1)
+    given = Known.of(data.metadata).conditions(data.pairs.read([0]), data.pairs.times[:1])
+    given |= given_places(data.known.grid, data.metadata, 1)
     lie = windows(data.known.grid, data.metadata)
     whole = again if lie is None else windowed(again, (1, *GLOBE), **lie)
-    drawn = sample(whole, 1, condition=told).x
+    drawn = sample(whole, 1, condition=given).x
     assert drawn.shape == (1, 1, *GLOBE)
-    assert 0.5 < float(((drawn - told["base"]) / told["scale"]).std()) < 2
+    assert 0.5 < float(((drawn - given["base"]) / given["scale"]).std()) < 2
 
 
 def test_what_a_score_of_draws_needs_is_refused_of_diffusion() -> None:

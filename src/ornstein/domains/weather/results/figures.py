@@ -6,7 +6,7 @@ What is calibrated is grey, as everywhere in the reports.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -26,6 +26,7 @@ _COLUMNS = 2.3, 2.1
 """Of a panel, inches."""
 
 
+@runtime_checkable
 class Fields(Protocol):
     """Ensembles with what happened."""
 
