@@ -171,6 +171,7 @@ def main(said: Sequence[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--keep", action="store_true")
     options = parser.parse_args(said)
+    row: dict[str, Any] = {}
     with TemporaryDirectory(prefix="ornstein-global-") as folder:
         for row in rows(options, Path(folder)):
             row = {"grid": options.grid, "method": options.method, "steps": options.steps, **row}

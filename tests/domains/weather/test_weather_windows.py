@@ -1,5 +1,6 @@
 """Grids too large to learn from at once: windows of them know where they are, and draw the whole without seams."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -7,17 +8,21 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ornstein import Euclidean, InputError, Keys, OneStep, Traits, sample
+from ornstein import Euclidean, InputError, Keys, OneStep, Traits, load, sample
+from ornstein.config import TrainConfig, to_dict
 from ornstein.denoisers.base import Condition
 from ornstein.denoisers.windows import Windowed, windowed
 from ornstein.domains.weather.data import WeatherData, split
 from ornstein.domains.weather.files.grids import Grid
 from ornstein.domains.weather.files.pairs import Pairs
+from ornstein.domains.weather.known import Known
 from ornstein.domains.weather.network import described, network
+from ornstein.domains.weather.task import Weather, WeatherConfig
 from ornstein.domains.weather.windows import PLACES, by_windows, given_places, unpacked, windows
 from ornstein.networks.patches import PatchTransformerConfig
 from ornstein.networks.unet import UNetConfig
 from ornstein.roots import power_law
+from ornstein.training.trainer import Trainer
 from ornstein.transforms import Separable
 from worlds import rejected
 
@@ -117,6 +122,35 @@ def test_static_fields_of_windows_are_kept_with_three_digits() -> None:
     assert torch.allclose(unpacked(data.metadata["fields"]), data.static, rtol=1e-3, atol=1e-4)
     with pytest.raises(InputError, match="metadata: fields: no static fields"):
         unpacked({**data.metadata["fields"], "packed": "AAAA"})
+
+
+@pytest.mark.parametrize("window", [0, 32])
+def test_a_model_of_one_step_is_trained_saved_and_loaded(window: int, tmp_path: Path) -> None:
+    train = TrainConfig(steps=2, batch_size=2, warmup=1, condition_dropout=0.0)
+    config = WeatherConfig(method="crps", draws=3, bands=0.0 if window else 0.5, network=SMALL, train=train)
+    told: dict[str, Any] = {"files": {"forecast": [], "truth": []}, "source": "made"}
+    data, validation = split(pairs(), (12, 16), leads="joint", memory=10**9, window=window, told=told)
+    model = Weather().denoiser(config, data.metadata)
+    Weather().prepare(model.network, data)
+    meta = {"domain": "weather", "name": "small", "config": to_dict(config), "facts": dict(data.metadata)}
+    Trainer(model, data, validation, train, tmp_path, meta).fit()
+    again = load(tmp_path)
+    assert isinstance(again, OneStep)
+    assert (again.members, again.bands, again.one_step) == (3, config.bands, True)
+    assert (again.space.noise_cov is None) == bool(window)  # pyright: ignore[reportAttributeAccessIssue]
+    given = Known.of(data.metadata).conditions(data.pairs.read([0]), data.pairs.times[:1])
+    given |= given_places(data.known.grid, data.metadata, 1)
+    lie = windows(data.known.grid, data.metadata)
+    whole = again if lie is None else windowed(again, (1, *GLOBE), **lie)
+    drawn = sample(whole, 1, condition=given).x
+    assert drawn.shape == (1, 1, *GLOBE)
+    assert 0.5 < float(((drawn - given["base"]) / given["scale"]).std()) < 2
+
+
+def test_what_a_score_of_draws_needs_is_refused_of_diffusion() -> None:
+    for said in ({"draws": 3}, {"bands": 0.5}):
+        with pytest.raises(InputError, match="draws and bands are for method crps, found method diffusion"):
+            WeatherConfig(**said)
 
 
 class Blur(nn.Module):
