@@ -69,17 +69,20 @@ def written(folder: Path, kind: str = "grid", seed: int = 0) -> tuple[Path, Path
     return paths
 
 
-def model(folder: Path, kind: str = "grid", leads: Any = "joint", **metadata: Any) -> NeuralDenoiser:
+def model(
+    folder: Path, kind: str = "grid", leads: Any = "joint", truth: str = "truth.nc", **metadata: Any
+) -> NeuralDenoiser:
     """A model of the files in a folder, as it is before a training: of base and scale, with a network of small weights.
 
     Args:
         folder: of `written`.
         kind: that was written.
         leads: see `WeatherConfig`.
+        truth: the file of truths.
         metadata: in the place of those of the data.
     """
     config = WeatherConfig(
-        str(folder / "raw.nc"), str(folder / "truth.nc"), leads=leads, season="no", network=UNetConfig(4, (1,), 1, ()),
+        str(folder / "raw.nc"), str(folder / truth), leads=leads, season="no", network=UNetConfig(4, (1,), 1, ()),
         stations=PatchTransformerConfig(width=8, layers=1, heads=1, patch=1), train=TrainConfig(batch_size=4),
     )  # fmt: skip
     told = {"files": {"forecast": [config.forecast], "truth": [config.truth]}, "source": "a test"}

@@ -315,3 +315,21 @@ def test_memory_that_a_large_ensemble_does_not_fit_is_said(tmp_path: Path, monke
     monkeypatch.setattr(store, "available", lambda: 1000)
     with pytest.raises(InputError, match="xarray reads it piece by piece"):
         read_samples(tmp_path / "ens")
+
+
+@pytest.mark.parametrize("leads", ["joint", "each"])
+def test_where_the_truth_was_never_known_nothing_is_drawn(tmp_path: Path, leads: str) -> None:
+    truth = xarray.open_dataset(written(tmp_path)[1]).load()
+    truth.t2m[:, :, 2:4, 5] = np.nan  # the sea
+    truth.tp[3, :, 0, 0] = np.nan  # unknown on one day
+    truth.to_netcdf(tmp_path / "sea.nc")
+    small, out = model(tmp_path, leads=leads, truth="sea.nc"), tmp_path / "ens"
+    requests.draw(small, WeatherRequest(today(tmp_path), members=2), out=out, **FEW)
+    found = xarray.open_zarr(out / "ens.zarr", decode_timedelta=True)
+    expected = np.zeros((8, 16), bool)
+    expected[2:4, 5] = True
+    assert np.array_equal(np.isnan(found.t2m.values), np.broadcast_to(expected, found.t2m.shape))
+    assert np.isfinite(found.tp.values).all()
+    again = read_samples(out)
+    assert again.x.isfinite().all()
+    assert np.array_equal(ensembles(again).members[:, :, 0], found.t2m.values, equal_nan=True)

@@ -18,6 +18,7 @@ from ....files import MB, plain
 from ....tasks.task import Request
 from ..known import Known
 from ..results.frame import ENSEMBLE, axis_of
+from ..unseen import from_record
 from ..windows import by_windows, given_places, windows
 from .flags import WeatherRequest
 from .given import Given, given
@@ -71,6 +72,9 @@ def request(asked: WeatherRequest, numbers: range, metadata: Mapping[str, Any]) 
     places = torch.from_numpy(np.unique(cases, return_inverse=True)[1])
     factors = _factors(asked, metadata)
     condition = {**condition, **given_places(known.grid, metadata, len(set(cases)))}
+    if (mask := from_record(metadata.get("unseen"))) is not None:
+        there = torch.from_numpy(~mask).repeat_interleave(known.channels // len(mask), 0)
+        condition = {**condition, "mask": there.expand(len(set(cases)), *there.shape)}
     return Request(
         condition=_for_samples(condition, places),
         beside=_for_samples(beside, places),

@@ -19,6 +19,7 @@ from torch import Tensor
 from ....errors import needed_for
 from ....files import ANY, NUMBER, Within, require
 from ..files.grids import Grid
+from ..unseen import from_record
 
 if TYPE_CHECKING:
     import xarray
@@ -91,7 +92,7 @@ class Frame:
         positive: of each variable, whether it is never negative.
         said: attributes of the forecast's file.
         factors: by which members are spread about their mean, (V · S); None = they are left as they are.
-        unseen: of each channel, where nothing was ever known of the truth; None = everywhere something was.
+        unseen: of each variable, where nothing was ever known of the truth; None = everywhere something was.
     """
 
     variables: tuple[str, ...]
@@ -105,7 +106,7 @@ class Frame:
     positive: tuple[bool, ...]
     said: Mapping[str, Any]
     factors: tuple[float, ...] | None
-    unseen: Bool[np.ndarray, "v s *grid"] | None = None
+    unseen: Bool[np.ndarray, "v 1 *grid"] | None = None
 
     @classmethod
     def of(cls, metadata: Mapping[str, Any], settings: Mapping[str, Any]) -> "Frame":
@@ -116,11 +117,12 @@ class Frame:
             settings: of the samples.
         """
         said = require(settings.get(ENSEMBLE), _SCHEMA, f"settings: {ENSEMBLE}")
-        factors = said["factors"]
+        factors, mask = said["factors"], from_record(metadata.get("unseen"))
         return cls(
             tuple(metadata["variables"]), metadata["units"], metadata["attrs"], Grid.from_record(metadata["grid"]),
             said["members"], said["times"], said["steps"], metadata["leads"] == "each", tuple(metadata["positive"]),
             said["attrs"], None if factors is None else tuple(factors),
+            None if mask is None else mask[:, None],
         )  # fmt: skip
 
     # Which sample is what -----------------------------------------------------------------------------
