@@ -13,7 +13,7 @@ import xarray
 
 from ornstein.commands.sets import made
 from ornstein.domains.weather.worlds import SETS
-from ornstein.domains.weather.worlds import mast as masts
+from ornstein.domains.weather.worlds.mast import mast_hourly
 from ornstein.domains.weather.worlds.rain import rain_innsbruck
 from ornstein.errors import InputError
 
@@ -46,9 +46,7 @@ def rows(n: int = 3) -> pandas.DataFrame:
 
 def test_rain_is_dated_by_the_beginning_of_its_forecast(tmp_path: Path) -> None:
     rows().to_csv(tmp_path / "rain.csv", quoting=2)
-    assert (
-        main(["data", "rain-innsbruck", "--source", str(tmp_path / "rain.csv"), "--out", str(tmp_path / "rain")]) == 0
-    )
+    made(SETS["rain-innsbruck"])(tmp_path / "rain", source=tmp_path / "rain.csv")
     forecast, truth = read(tmp_path / "rain")
     assert forecast.precipitation.dims == ("time", "step", "number", "station")
     assert truth.precipitation.dims == ("time", "step", "station")
@@ -159,10 +157,10 @@ def test_a_folder_is_as_good_as_a_wheel(tmp_path: Path, monkeypatch: pytest.Monk
     inner.mkdir(parents=True)
     for name, text in tables().items():
         (inner / name).write_text(text)
-    assert masts.mast_hourly(tmp_path, inner) == "2 hours"
+    assert mast_hourly(tmp_path, inner) == "2 hours"
     spec = SimpleNamespace(origin=str(inner.parent / "__init__.py"))
-    monkeypatch.setattr(masts, "find_spec", lambda name: spec)
-    assert masts.mast_hourly(tmp_path) == "2 hours"
+    monkeypatch.setattr("ornstein.domains.weather.worlds.mast.find_spec", lambda name: spec)
+    assert mast_hourly(tmp_path) == "2 hours"
 
 
 def changed(**files: str | None) -> dict[str, str]:
@@ -197,5 +195,5 @@ def test_no_source_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     (tmp_path / "no.whl").write_text("no archive")
     assert "File is not a zip file" in refusal("mast", tmp_path / "no.whl", tmp_path)
     assert "is not there" in refusal("mast", tmp_path / "absent.whl", tmp_path)
-    monkeypatch.setattr(masts, "find_spec", lambda name: None)
+    monkeypatch.setattr("ornstein.domains.weather.worlds.mast.find_spec", lambda name: None)
     assert "pip download --no-deps brightwind==2.7.0" in refusal("mast", None, tmp_path)
