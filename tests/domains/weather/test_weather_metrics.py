@@ -1,5 +1,6 @@
 """Scores of weather on worlds that are calibrated, or broken on purpose."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,10 @@ import pytest
 
 from field_worlds import ensemble, fields
 from ornstein.domains.weather import metrics
+from ornstein.domains.weather.files.grids import Grid
 from ornstein.domains.weather.metrics import Layout, compared, hanging, judged, kept, lead_names, scored, table
+from ornstein.domains.weather.results.drawn import Drawn
+from ornstein.tasks.samples import Samples
 from worlds import rejected
 
 LAYOUT = Layout(("t",), ("6 h",), "grid", periodic=(True, True), units={"t": "K"})
@@ -137,6 +141,24 @@ def test_rows_of_a_grid_and_borders_that_do_not_go_round() -> None:
     for cut in (..., (..., 0)):
         scores = scored(y[cut], x[cut], Layout(("t",), ("1",), "grid"))["t", "1"]
         assert scores["power, k 2–3"].value == pytest.approx(1.0, abs=0.3)
+
+
+def test_samples_are_judged_beside_the_raw_forecast(monkeypatch: pytest.MonkeyPatch) -> None:
+    y, x = world()
+    coords = {"y": np.arange(8.0), "x": np.arange(8.0)}
+    grid = Grid("grid", ("y", "x"), (8, 8), coords, periodic=(True, True))
+    drawn = Drawn(x, y, x[:, 0] + 0.5, None, np.arange(120), np.array([6], "timedelta64[h]"), grid, ("t",), {})
+    samples = object.__new__(Samples)
+    monkeypatch.setattr(metrics, "ensembles", lambda _: drawn)
+    said = {one.name: one for one in metrics.evaluate(samples)}
+    crps = said["t, 6 h: CRPS"]
+    assert crps.reference_name == "raw forecast"
+    assert crps.reference is not None
+    assert crps.value == found(y, x)["CRPS"].value < 0.7 * crps.reference
+    monkeypatch.setattr(metrics, "ensembles", lambda _: replace(drawn, truths=None))
+    (spread,) = metrics.evaluate(samples)
+    assert spread.name == "t, 6 h: spread"
+    assert spread.value == pytest.approx(1.0, abs=0.05)
 
 
 def test_names_of_leads() -> None:

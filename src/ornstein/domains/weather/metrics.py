@@ -26,6 +26,8 @@ from ... import calibration
 from ...calibration import Along, Estimate, Listed, Near, Radial
 from ...keys import Keys
 from ...tasks.figures import Metric
+from ...tasks.samples import Samples
+from .results.drawn import ensembles
 
 Scores = dict[tuple[str, str], dict[str, Estimate]]
 """Estimates by variable and lead, and by their names."""
@@ -37,8 +39,7 @@ BANDS = (0.0, 3 / 16, 3 / 8, 3 / 4)
 """Ends of the bands of power, in shares of the shortest wave's number."""
 IN_MEMORY, AT_ONCE = 1 << 28, 1 << 24
 """Members that are in memory at most, numbers (1 GiB); more are on the disk meanwhile. Numbers read at once."""
-_PAIRS = 4096
-_FEW_MEMBERS = 5
+_PAIRS, _FEW_MEMBERS = 4096, 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,33 +141,22 @@ class _Cell:
         array: (n, V, S, *grid) or (n, M, V, S, *grid).
         place: of the variable and of the lead.
         axis: of the variables.
+        times: how often each member is there.
     """
 
     array: Any
     place: tuple[int, int]
     axis: int = 1
+    times: int = 1
 
     @property
     def shape(self) -> tuple[int, ...]:
-        shape = tuple(self.array.shape)
-        return shape[: self.axis] + shape[self.axis + 2 :]
+        first, *rest = (*self.array.shape[: self.axis], *self.array.shape[self.axis + 2 :])
+        return (first, rest[0] * self.times, *rest[1:]) if self.axis == 2 else (first, *rest)
 
     def __getitem__(self, cases: slice) -> np.ndarray:
-        return np.asarray(self.array[cases])[(*(slice(None),) * self.axis, *self.place)]
-
-
-@dataclass(frozen=True, eq=False)
-class _Twice:
-    """One member as two equal ones."""
-
-    cell: _Cell
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return (self.cell.shape[0], 2, *self.cell.shape[2:])
-
-    def __getitem__(self, cases: slice) -> np.ndarray:
-        return np.repeat(self.cell[cases], 2, axis=1)
+        found = np.asarray(self.array[cases])[(*(slice(None),) * self.axis, *self.place)]
+        return found if self.times == 1 else np.repeat(found, self.times, axis=1)
 
 
 def _cell(y: _Cell, x: _Cell, layout: Layout, events: Sequence[float], block: int) -> dict[str, Estimate]:
@@ -180,7 +170,7 @@ def _cell(y: _Cell, x: _Cell, layout: Layout, events: Sequence[float], block: in
         spread = calibration.spread_skill(y, x, **some)
         found += [spread.ratio, *_ranks(y, x, layout, block), spread.bias]
     if transform is not None:
-        spectra = calibration.spectra(y, x if several else _Twice(x), transform, block=block)
+        spectra = calibration.spectra(y, x if several else replace(x, times=2), transform, block=block)
         found += spectra.ratios(bands(y.shape[1:]))
     found += [calibration.brier(y, x, threshold, fair=several, **some) for threshold in events]
     return {one.name: one for one in found}
@@ -264,6 +254,26 @@ def kept(members: Any) -> Iterator[Any]:
 def _parts(members: Any) -> Iterator[slice]:
     step = max(1, int(AT_ONCE // np.prod(members.shape[1:])))
     yield from (slice(first, min(first + step, members.shape[0])) for first in range(0, members.shape[0], step))
+
+
+def evaluate(samples: Samples) -> list[Metric]:
+    """What can be said of samples: their scores beside the raw forecast's, or of an unknown truth how far they spread.
+
+    Args:
+        samples: of a model of this domain, drawn or read.
+    """
+    drawn = ensembles(samples)
+    layout = Layout.of(drawn)
+    if drawn.truths is None or drawn.members.shape[1] < 2:
+        return [_spread(drawn.members[:, :, *place], name) for place, name in layout.cells()]
+    raw = {} if drawn.forecast is None else {"raw forecast": scored(drawn.truths, drawn.forecast[:, None], layout)}
+    return judged(drawn.truths, drawn.members, layout, beside=raw)
+
+
+def _spread(members: Float[np.ndarray, "n M *grid"], name: tuple[str, str]) -> Metric:
+    variance = members.var(1, ddof=min(1, members.shape[1] - 1))
+    meaning = "root mean variance of the members: what is not known, in the units of the variable"
+    return Metric(f"{name[0]}, {name[1]}: spread", float(np.sqrt(np.nanmean(variance))), "closer", meaning)
 
 
 # Beside the baselines ---------------------------------------------------------------------------------
