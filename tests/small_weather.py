@@ -82,11 +82,11 @@ def model(
         metadata: in the place of those of the data.
     """
     config = WeatherConfig(
-        str(folder / "raw.nc"), str(folder / truth), leads=leads, season="no", network=UNetConfig(4, (1,), 1, ()),
+        str(folder / "raw.nc"), str(folder / truth), leads=leads, network=UNetConfig(4, (1,), 1, ()),
         stations=PatchTransformerConfig(width=8, layers=1, heads=1, patch=1), train=TrainConfig(batch_size=4),
     )  # fmt: skip
     told = {"files": {"forecast": [config.forecast], "truth": [config.truth]}, "source": "a test"}
-    train, _ = data.split(opened(config.forecast, config.truth), (6, 9), leads, 10**8, season=False, told=told)
+    train, _ = data.split(opened(config.forecast, config.truth), (6, 9), leads, 10**8, cycles=(), told=told)
     facts = plain({**train.metadata, **metadata})
     from ornstein.config import to_dict
 

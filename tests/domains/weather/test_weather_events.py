@@ -11,7 +11,7 @@ from scipy import stats
 
 import ornstein as on
 from ornstein import InputError, Keys
-from ornstein.domains.weather.events import Event, Exceeds, Probability, parse, probability
+from ornstein.domains.weather.events import Event, Probability, parse, probability
 from ornstein.domains.weather.files import Grid
 from ornstein.domains.weather.roots import Roots
 from ornstein.sampling.diagnostics import Exactness
@@ -80,7 +80,11 @@ def test_an_event_happens_at_any_lead_that_is_not_said() -> None:
 
 
 def test_stations_are_said_by_name_or_by_their_place() -> None:
-    coords = {"station": np.array(["IBK", "VIE"]), "latitude": np.array([47.26, 48.2]), "longitude": np.array([11.4, 16.4])}
+    coords = {
+        "station": np.array(["IBK", "VIE"]),
+        "latitude": np.array([47.26, 48.2]),
+        "longitude": np.array([11.4, 16.4]),
+    }
     stations = Grid("stations", ("station",), (2,), coords)
     for text in ("t2m > 1 @ station=VIE", "t2m > 1 @ VIE", "t2m > 1 @ 48.2,16.4", "mean(t2m) > 1 in box 48:49,15:17"):
         assert said(text, stations).index.tolist() == [1]
@@ -121,18 +125,13 @@ def test_a_place_beyond_the_grid_is_named() -> None:
 # Probabilities ----------------------------------------------------------------------------------------
 
 
-class Blind(Exceeds):
-    """Broken: a foresight of half the width, without the event's last word."""
+class Softened(Event):
+    """Broken: a soft threshold instead of the event."""
 
-    def log_expect(self, belief: Any) -> torch.Tensor:
-        return super().log_expect(belief) / 2
-
-
-class WithBlind(Event):
     @property
-    def factor(self) -> Exceeds:
-        right = super().factor
-        return Blind(right.statistic, lambda x: right.happened(x) | True, right.sign, right.threshold)
+    def factor(self) -> Any:
+        sign = 1 if self.above else -1
+        return on.Energy(lambda x: -torch.special.log_ndtr(sign * (self.value(x) - self.threshold) / 0.3))
 
 
 @pytest.mark.parametrize("text", ["t2m > 3 @ y=4.2,x=7.5 step=4", "mean(t2m) < -2.2 in box 2:5,6:1 step=2"])
@@ -141,8 +140,8 @@ def test_a_rare_event_has_the_probability_of_the_closed_form(text: str) -> None:
     truth = chance(event, WORLD.mean, SPECTRUM)
     assert 1e-4 < truth < 1e-3
     assert_found(probability(WORLD, event, particles=256, steps=20), truth)
-    blind = WithBlind(**{name: getattr(event, name) for name in Event.__dataclass_fields__})
-    rejected(assert_found, probability(WORLD, blind, particles=256, steps=20), truth)
+    soft = Softened(**{name: getattr(event, name) for name in Event.__dataclass_fields__})
+    rejected(assert_found, probability(WORLD, soft, particles=256, steps=20), truth)
 
 
 def test_what_was_observed_counts() -> None:
@@ -158,14 +157,14 @@ def test_what_was_observed_counts() -> None:
 
 
 def test_the_event_of_a_maximum_is_the_share_of_exact_draws() -> None:
-    event = said("max(t2m) > 3.2 in box 2:5,2:5")
-    draws = WORLD.draw(Keys.of(5, 40000))
+    event = said("max(t2m) > 3.2 in box 2:4,2:4")
+    draws = WORLD.draw(Keys.of(5, 20000))
     truth = float(event.happened(draws).double().mean())
-    found = probability(WORLD, event, particles=512, steps=30)
-    error = sqrt(truth / 40000 + found.error**2)
-    assert truth < 5e-3
+    found = probability(WORLD, event, particles=256, steps=20)
+    error = sqrt(truth / 20000 + found.error**2)
+    assert truth < 0.02
     assert abs(found.value - truth) < 3 * error
-    assert found.error < 0.2 * found.value
+    assert found.error < 0.3 * found.value
 
 
 def test_a_network_whose_belief_is_a_mean_finds_it_too() -> None:
@@ -181,15 +180,16 @@ def test_particles_are_scenarios_in_which_it_happens() -> None:
     assert bool(event.happened(drawn.x).all())
 
 
-@pytest.mark.parametrize("text", ["t2m > 9 @ 4,7 step=4", "t2m > 9 @ 4.5,7 step=4", "max(t2m) > 9 step=4"])
+@pytest.mark.parametrize("text", ["t2m > 5 @ 4,7 step=4", "t2m > 5 @ 4.5,7 step=4", "max(t2m) > 14 step=4"])
 def test_a_variable_that_is_never_negative_is_known_by_its_root(text: str) -> None:
-    """Rain is max(u, 0)²: more than 9 where u is above 3."""
+    """Rain is max(u, 0)²: more than 5 where u is above √5."""
     event = said(text, positive=True)
     model = on.mapped(WORLD, Roots((True, True)))
-    draws = on.physical(model, WORLD.draw(Keys.of(5, 40000)))
+    draws = on.physical(model, WORLD.draw(Keys.of(5, 20000)))
     truth = float(event.happened(draws).double().mean())
-    found = probability(model, event, particles=512, steps=30)
-    assert abs(found.value - truth) < 3 * sqrt(truth / 40000 + found.error**2)
+    found = probability(model, event, particles=256, steps=20)
+    assert found.error < 0.3 * found.value
+    assert abs(found.value - truth) < 3 * sqrt(truth / 20000 + found.error**2)
 
 
 def test_members_give_their_share() -> None:

@@ -7,56 +7,24 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ornstein.domains.weather.files import Pairs, opened, opened_for
+from ornstein.domains.weather.files import opened, opened_for
 from ornstein.errors import InputError
+from weather_pairs import (
+    LONGITUDE,
+    STEPS,
+    TIMES,
+    M,
+    S,
+    T,
+    assert_same,
+    forecast,
+    saved,
+    told,
+    truth,
+    values,
+)
 
 xarray = pytest.importorskip("xarray")
-pytest.importorskip("h5netcdf")
-T, S, M = 6, 3, 4
-DAY = np.timedelta64(24, "h").astype("timedelta64[ns]")
-TIMES = np.datetime64("2020-01-01", "ns") + np.arange(T) * DAY
-STEPS = np.arange(1, S + 1) * DAY
-LATITUDE, LONGITUDE = np.arange(40.0, 46), np.arange(5.0, 13)
-G = np.random.default_rng(0)
-
-
-def values(*shape: int) -> np.ndarray:
-    return G.normal(size=shape).astype(np.float32)
-
-
-def forecast(members: int = 0, **more: Any) -> Any:
-    """A forecast of temperature and wind."""
-    dims = ("time", "step", *["number"] * bool(members), "latitude", "longitude")
-    shape = (T, S, *[members] * bool(members), 6, 8)
-    coords = {"time": TIMES, "step": STEPS, "latitude": LATITUDE, "longitude": LONGITUDE}
-    data = {"t2m": (dims, 280 + values(*shape), {"units": "K"}), "u10": (dims, values(*shape), {"units": "m s-1"})}
-    return xarray.Dataset(data, coords=coords | more)
-
-
-def truth(days: int = T + S) -> Any:
-    """The truth of its valid times."""
-    coords = {"time": TIMES[0] + np.arange(days) * DAY, "latitude": LATITUDE, "longitude": LONGITUDE}
-    about = {"units": "K", "long_name": "2 m temperature"}
-    return xarray.Dataset({"t2m": (("time", "latitude", "longitude"), 280 + values(days, 6, 8), about)}, coords=coords)
-
-
-def told(pairs: Pairs) -> dict[str, Any]:
-    """What a model keeps of its data."""
-    return {
-        "variables": list(pairs.variables), "predictors": list(pairs.predictors), "units": dict(pairs.units),
-        "attrs": dict(pairs.attrs), "members": pairs.members, "grid": pairs.grid.record(), "season": True,
-        "steps": {"hours": pairs.step_hours.tolist()}, "calendar": pairs.calendar,
-    }  # fmt: skip
-
-
-def assert_same(a: Pairs, b: Pairs) -> None:
-    x, y = a.read(slice(None)), b.read(slice(None))
-    assert np.allclose(x.mean, y.mean, atol=1e-4, equal_nan=True)
-    assert x.truth is not None
-    assert y.truth is not None
-    assert np.allclose(x.truth, y.truth, atol=1e-4, equal_nan=True)
-
-
 # What goes together -----------------------------------------------------------------------------------
 
 
@@ -127,11 +95,7 @@ def test_a_truth_by_initial_time_and_step() -> None:
     both = xarray.concat([known.shift(time=-k).isel(time=slice(T)) for k in (3, 2, 1)], "step").assign_coords(
         step=STEPS[::-1]
     )
-    assert_same(pairs, opened(forecast_of(pairs), both.transpose("time", "step", ...)))
-
-
-def forecast_of(pairs: Pairs) -> Any:
-    return pairs.forecast
+    assert_same(pairs, opened(pairs.forecast, both.transpose("time", "step", ...)))
 
 
 # Names ------------------------------------------------------------------------------------------------
@@ -152,6 +116,7 @@ OTHER_NAMES: Mapping[str, Callable[[Any], Any]] = {
     "steps in days": lambda d: d.assign_coords(step=("step", [1.0, 2.0, 3.0], {"units": "days"})),
     "other axes": lambda d: d.transpose("longitude", "step", "latitude", "time"),
     "descending": lambda d: d.isel(latitude=slice(None, None, -1)),
+    "times as texts": lambda d: d.assign_coords(time=[f"2020-01-0{k + 1}T00:00:00Z" for k in range(T)]),
     "longitudes to the west": lambda d: d.assign_coords(longitude=LONGITUDE - 360),
     "times in another order": lambda d: d.isel(time=[3, 1, 0, 5, 4, 2]),
     "a height of one": lambda d: d.expand_dims(height=[2.0]),
@@ -233,16 +198,6 @@ def test_fields_that_do_not_change() -> None:
 # Files ------------------------------------------------------------------------------------------------
 
 
-def saved(tmp_path: Path, data: Any, name: str) -> Path:
-    path = tmp_path / name
-    if name.endswith(".zarr"):
-        pytest.importorskip("zarr")
-        data.to_zarr(path, consolidated=False)
-    else:
-        data.to_netcdf(path, engine="scipy" if name.endswith("3.nc") else "h5netcdf")
-    return path
-
-
 @pytest.mark.parametrize("name", ["raw.zarr", "raw.nc", "raw3.nc"])
 def test_formats(tmp_path: Path, name: str) -> None:
     raw, known = forecast(M), truth()
@@ -284,6 +239,35 @@ def test_only_what_is_asked_for_is_read(tmp_path: Path, monkeypatch: pytest.Monk
     assert {key.split("/")[2] for key in chunks} == {"2", "4"}
 
 
+def test_messages_of_grib(tmp_path: Path) -> None:
+    pytest.importorskip("cfgrib")
+    eccodes: Any = pytest.importorskip("eccodes")
+    grid = {"Ni": 12, "Nj": 7, "iDirectionIncrementInDegrees": 30, "jDirectionIncrementInDegrees": 30}
+    ends = {"latitudeOfFirstGridPointInDegrees": 90, "latitudeOfLastGridPointInDegrees": -90}
+    ends |= {"longitudeOfFirstGridPointInDegrees": 0, "longitudeOfLastGridPointInDegrees": 330}
+    kinds = [("heightAboveGround", 2, "2t"), ("heightAboveGround", 10, "10u")]
+    kinds += [("isobaricInhPa", 850, "t"), ("isobaricInhPa", 500, "t")]
+    fields = values(3, 2, 4, 7, 12)
+    with (tmp_path / "raw.grib2").open("wb") as file:
+        for t, s, k in np.ndindex(3, 2, 4):
+            message = eccodes.codes_grib_new_from_samples("regular_ll_sfc_grib2")
+            level = dict(zip(("typeOfLevel", "level", "shortName"), kinds[k], strict=True))
+            about = {**grid, **ends, **level, "dataDate": 20200101 + t, "dataTime": 0, "forecastTime": 24 * (s + 1)}
+            for key, value in about.items():
+                eccodes.codes_set(message, key, value)
+            eccodes.codes_set_values(message, fields[t, s, k].ravel())
+            eccodes.codes_write(message, file)
+            eccodes.codes_release(message)
+    pairs = opened(tmp_path / "raw.grib2")
+    assert sorted(pairs.predictors) == ["t2m", "t_500", "t_850", "u10"]
+    assert pairs.step_hours.tolist() == [24, 48]
+    assert pairs.grid.periodic == (False, True)
+    found = pairs.read([1]).mean[0]
+    for k, name in enumerate(("t2m", "u10", "t_850", "t_500")):
+        assert np.allclose(found[pairs.predictors.index(name)], fields[1, :, k], atol=1e-3)
+    assert [path.name for path in tmp_path.iterdir()] == ["raw.grib2"]
+
+
 # For a model ------------------------------------------------------------------------------------------
 
 
@@ -316,119 +300,3 @@ def test_a_model_of_one_member_is_told_of_one() -> None:
     assert any("the first of 4 is taken" in note for note in pairs.notes)
     with pytest.raises(InputError, match="a forecast of one member, the model learned from 4"):
         opened_for(told(opened(raw, truth())), forecast())
-
-
-# Mistakes ---------------------------------------------------------------------------------------------
-
-MISTAKES: Mapping[str, tuple[Callable[[Any, Any], Any], str]] = {
-    "lead": (
-        lambda f, t: opened(f, t, steps=[24, 30]),
-        r"forecast: has no lead 30 h, expected 24, 30 h; it has 24, 48, 72 h",
-    ),
-    "variable": (lambda f, t: opened(f, t, variables=["t3m"]), r"truth: has no variable 't3m'.*did you mean 't2m'"),
-    "predictor": (lambda f, t: opened(f, t, predictors=["v10"]), r"forecast: has no predictor 'v10'"),
-    "match": (lambda f, t: opened(f, t, match={"t2m": "x"}), r"forecast: has no variable 'x'"),
-    "nothing in common": (
-        lambda f, t: opened(f[["u10"]], t),
-        r"no variable is in both: truth has t2m, and forecast u10",
-    ),
-    "unit": (
-        lambda f, t: opened(f, t.assign(t2m=t.t2m.assign_attrs(units="hPa"))),
-        r"forecast: 't2m': the unit is 'K', which does not measure what 'hPa' does",
-    ),
-    "unknown unit": (
-        lambda f, t: opened(f, t.assign(t2m=t.t2m.assign_attrs(units="furlong"))),
-        r"'t2m': the unit is 'K', expected 'furlong'",
-    ),
-    "no time in common": (
-        lambda f, t: opened(f, t.assign_coords(time=t.time + np.timedelta64(400, "D"))),
-        r"truth: knows none of the 18 valid times of the forecast, 2020-01-02.* to 2020-01-09",
-    ),
-    "numbers and dates": (
-        lambda f, t: opened(f, t.assign_coords(time=np.arange(9.0))),
-        r"truth: the calendar is none, plain numbers, and that of the forecast standard",
-    ),
-    "steps are durations": (
-        lambda f, t: opened(f.assign_coords(time=np.arange(6.0)), t),
-        r"forecast: steps are durations and times plain numbers",
-    ),
-    "no overlap": (
-        lambda f, t: opened(f, t.assign_coords(latitude=LATITUDE + 30)),
-        r"forecast: the forecast's 'latitude' reaches from 40 to 45",
-    ),
-    "all missing": (lambda f, t: opened(f, t * np.nan), r"truth: 't2m' has no number"),
-    "forecast missing": (lambda f, t: opened(f.assign(u10=f.u10 * np.nan), t), r"forecast: 'u10' has no number"),
-    "no times": (lambda f, t: opened(f.drop_vars("time"), t), r"forecast: dimension 'time' has no coordinate"),
-    "no steps": (lambda f, t: opened(f.drop_vars("step"), t), r"forecast: dimension 'step' has no coordinate"),
-    "four axes": (lambda f, t: opened(f.expand_dims(a=2, b=2), t), r"expected one to three"),
-    "no numbers": (lambda f, t: opened(f[[]], t), r"forecast: no variable of numbers"),
-    "file": (lambda f, t: opened("nowhere.nc", t), r"nowhere.nc: not found"),
-    "model's predictors": (
-        lambda f, t: opened_for(told(opened(f, t)), f[["t2m"]]),
-        r"forecast: lacks the predictor 'u10' of the model, expected t2m, u10; it has t2m",
-    ),
-    "model's leads": (lambda f, t: opened_for(told(opened(f, t)), f.isel(step=[0, 1])), r"forecast: has no lead 72 h"),
-    "model's calendar": (
-        lambda f, t: opened_for(told(opened(f, t)), f.assign_coords(time=np.arange(6.0), step=[24.0, 48.0, 72.0])),
-        r"forecast: the calendar is none, plain numbers, expected standard",
-    ),
-    "model's grid": (
-        lambda f, t: opened_for(told(opened(f, t)), f.isel(longitude=slice(0, 4))),
-        r"forecast: the forecast's 'longitude' reaches from 5 to 8, and 24 of the truth's 48 points",
-    ),
-    "truth's variable": (
-        lambda f, t: opened_for(told(opened(f, t)), f, t.rename(t2m="q")),
-        r"truth: lacks the variable 't2m' of the model",
-    ),
-}
-
-
-@pytest.mark.parametrize("name", MISTAKES)
-def test_mistakes_are_named(name: str) -> None:
-    make, message = MISTAKES[name]
-    with pytest.raises(InputError, match=message):
-        make(forecast(), truth())
-
-
-def test_a_calendar_of_its_own() -> None:
-    pytest.importorskip("cftime")
-    days = xarray.date_range("2020-02-27", periods=T + S, calendar="noleap", use_cftime=True)
-    raw, known = forecast().assign_coords(time=days[:T]), truth().assign_coords(time=days)
-    pairs = opened(raw, known)
-    assert pairs.calendar == "noleap"
-    assert np.array_equal(np.asarray(pairs.read([1]).truth)[0, 0, 2], known.t2m.values[4])
-    with pytest.raises(InputError, match="the calendar is standard, and that of the forecast noleap"):
-        opened(raw, truth())
-    standard = xarray.date_range("2020-01-01", periods=T + S, calendar="standard", use_cftime=True)
-    assert_same(opened(forecast_of(pairs).assign_coords(time=TIMES), known.assign_coords(time=standard)), pairs)
-
-
-@pytest.mark.parametrize("content", [b"", b"no file of the kind", b"\x89HDF\r\n\x1a\n" + b"\0" * 64, b"CDF\x01damaged"])
-def test_a_damaged_file_is_named(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "raw.nc").write_bytes(content)
-    with pytest.raises(InputError, match=r"raw\.nc: cannot be read"):
-        opened(tmp_path / "raw.nc", truth())
-
-
-def test_a_folder_that_is_no_zarr(tmp_path: Path) -> None:
-    (tmp_path / "raw.zarr").mkdir()
-    with pytest.raises(InputError, match=r"raw\.zarr: cannot be read"):
-        opened(tmp_path / "raw.zarr", truth())
-
-
-def test_files_that_do_not_fit_together(tmp_path: Path) -> None:
-    pytest.importorskip("dask")
-    raw = forecast()
-    saved(tmp_path, raw[["u10"]].isel(time=0), "a.nc")
-    saved(tmp_path, raw[["u10"]].isel(time=1, latitude=slice(3)), "b.nc")
-    with pytest.raises(InputError, match=r"a\.nc and 1 more: they do not make one data set"):
-        opened([tmp_path / "a.nc", tmp_path / "b.nc"], truth())
-
-
-def test_grib_needs_its_extra(tmp_path: Path) -> None:
-    try:
-        import cfgrib  # noqa: F401  # pyright: ignore[reportMissingImports]
-    except ModuleNotFoundError:
-        (tmp_path / "raw.grib2").write_bytes(b"GRIB")
-        with pytest.raises(InputError, match=r"GRIB files needs 'cfgrib': pip install 'ornstein\[grib\]'"):
-            opened(tmp_path / "raw.grib2")

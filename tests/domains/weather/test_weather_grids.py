@@ -168,6 +168,48 @@ def test_what_lies_outside_is_named() -> None:
     assert np.isfinite(inside(np.ones((4, 4)))).all()
 
 
+def region(longitude: np.ndarray, n: int = 3) -> Grid:
+    return Grid("grid", ("lat", "lon"), (n, len(longitude)), {"lat": np.arange(40.0, 40 + n), "lon": longitude})
+
+
+@pytest.mark.parametrize("start", [350.0, -10.0, 170.0])
+def test_a_region_across_greenwich_or_the_date_line(start: float) -> None:
+    counted = (start + np.arange(21)) % 360
+    source, target = region(counted), region((start + np.arange(0, 20.5, 0.5) + 180) % 360 - 180)
+    values = np.broadcast_to(np.arange(21.0), (3, 21))
+    found = Regridding.between(source, target)(values)
+    assert np.allclose(found, np.arange(0, 20.5, 0.5), atol=1e-4)
+    with pytest.raises(InputError, match="3 of the truth's 9 points lie beyond"):  # in the gap, not in the region
+        Regridding.between(source, region(np.array([start + 1, start + 5, start + 100])))
+
+
+def test_a_longitude_that_is_there_at_both_ends() -> None:
+    source = region(np.linspace(0, 360, 13))
+    found = Regridding.between(source, region(np.array([345.0, 15.0, -15.0, 0.0])))(
+        np.broadcast_to(np.cos(np.deg2rad(np.linspace(0, 360, 13))), (3, 13))
+    )
+    assert np.allclose(found[0], [(1 + np.cos(np.pi / 6)) / 2] * 3 + [1], atol=1e-5)
+
+
+def test_axes_in_other_units_are_the_same_places() -> None:
+    far = Grid(
+        "grid",
+        ("y", "x"),
+        (4, 4),
+        {"y": np.arange(4.0), "x": np.arange(4.0)},
+        {"y": {"units": "km"}, "x": {"units": "km"}},
+    )
+    near = Grid(
+        "grid",
+        ("y", "x"),
+        (2, 2),
+        {"y": np.array([500.0, 1000]), "x": np.array([0.0, 2000])},
+        {"y": {"units": "m"}, "x": {"units": "m"}},
+    )
+    found = Regridding.between(far, near)(np.arange(16.0).reshape(4, 4))
+    assert found.tolist() == [[2.0, 4.0], [4.0, 6.0]]
+
+
 def test_grids_without_coordinates_cannot_be_compared() -> None:
     with pytest.raises(InputError, match=r"'y' has 4 points .* no coordinate"):
         Regridding.between(Grid("grid", ("y", "x"), (4, 4)), Grid("grid", ("y", "x"), (8, 8)))

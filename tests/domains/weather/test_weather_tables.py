@@ -74,12 +74,24 @@ SAME: Mapping[str, Callable[[Path, Any], Path]] = {
     "semicolons": lambda path, t: _csv(t, path, sep=";"),
     "tabs": lambda path, t: _csv(t, path, sep="\t"),
     "compressed": lambda path, t: _csv(t, path.with_suffix(".csv.gz")),
-    "other names": lambda path, t: _csv(t.rename(columns={"station": "Station_ID", "init_time": "forecast_reference_time", "step": "lead_time", "latitude": "LAT"}), path),
-    "time zone": lambda path, t: _csv(t.assign(init_time=t.init_time.dt.tz_localize("UTC").dt.tz_convert("Europe/Vienna")), path),
+    "other names": lambda path, t: _csv(
+        t.rename(
+            columns={
+                "station": "Station_ID",
+                "init_time": "forecast_reference_time",
+                "step": "lead_time",
+                "latitude": "LAT",
+            }
+        ),
+        path,
+    ),
+    "time zone": lambda path, t: _csv(
+        t.assign(init_time=t.init_time.dt.tz_localize("UTC").dt.tz_convert("Europe/Vienna")), path
+    ),
     "durations": lambda path, t: _csv(t.assign(step=pandas.to_timedelta(t.step, unit="h")), path),
     "remarks": lambda path, t: _csv(t.assign(remark="fine"), path),
     "blanks": lambda path, t: _csv(t.rename(columns=lambda name: f" {name}"), path),
-}  # fmt: skip
+}
 
 
 def _csv(table: Any, path: Path, **more: Any) -> Path:
@@ -103,6 +115,13 @@ def test_wide_and_long_parquet_and_frames(files: tuple[Path, Path]) -> None:
     pytest.importorskip("pyarrow")
     wide.to_parquet(files[0].with_name("obs.parquet"))
     assert np.array_equal(np.asarray(opened(files[0], files[0].with_name("obs.parquet")).read([2]).truth), expected)
+
+
+def test_columns_that_count_on_are_members_and_said(files: tuple[Path, Path]) -> None:
+    assert any("columns rain… that count on are taken as 3 members" in note for note in opened(*files).notes)
+    two = forecasts().rename(columns={"t2m [degC]": "t.1"}).assign(**{"t.2": 1.0, "t.3": 1.0, "t.4": 1.0})
+    with pytest.raises(InputError, match="columns of 3 of rain, 4 of t, which count on as members do"):
+        opened(_csv(two, files[0]), files[1])
 
 
 def test_gaps_are_missing(files: tuple[Path, Path]) -> None:
@@ -158,15 +177,30 @@ def test_today_at_the_stations_of_a_model(files: tuple[Path, Path]) -> None:
 
 
 MISTAKES: Mapping[str, tuple[Callable[[Any], Any], str]] = {
-    "twice": (lambda t: pandas.concat([t, t.iloc[3:4]]), r"raw.csv: 'rain': line 38 is of a time and station of a line before"),
-    "word": (lambda t: t.astype({"rain": object}).assign(rain=["x" if k == 4 else 1.0 for k in range(36)]), r"line 6, column 'rain': 'x', expected a number"),
-    "date": (lambda t: t.assign(init_time=["soon" if k == 2 else str(v) for k, v in enumerate(t.init_time)]), r"line 4, column 'init_time': 'soon', expected a time"),
-    "place": (lambda t: t.assign(latitude=[40.0 if k == 9 else v for k, v in enumerate(t.latitude)]), r"line 11, station 'AAA' has the latitude 40 and before 47"),
+    "twice": (
+        lambda t: pandas.concat([t, t.iloc[3:4]]),
+        r"raw.csv: 'rain': line 38 is of a time and station that had a line before",
+    ),
+    "word": (
+        lambda t: t.astype({"rain": object}).assign(rain=["x" if k == 4 else 1.0 for k in range(36)]),
+        r"line 6, column 'rain': 'x', expected a number",
+    ),
+    "date": (
+        lambda t: t.assign(init_time=["soon" if k == 2 else str(v) for k, v in enumerate(t.init_time)]),
+        r"line 4, column 'init_time': 'soon', expected a time",
+    ),
+    "place": (
+        lambda t: t.assign(latitude=[40.0 if k == 9 else v for k, v in enumerate(t.latitude)]),
+        r"line 11, station 'AAA' has the latitude 40 and before 47",
+    ),
     "no time": (lambda t: t.drop(columns="init_time"), r"raw.csv: no column of times among station, step"),
     "no rows": (lambda t: t.iloc[:0], r"raw.csv: no rows"),
     "no numbers": (lambda t: t[["station", "init_time", "step"]], r"raw.csv: no column of numbers besides"),
-    "other stations": (lambda t: t.assign(station=t.station + "x"), r"no station is in both: .*obs.csv has 'AAA'.*raw.csv 'AAAx'"),
-}  # fmt: skip
+    "other stations": (
+        lambda t: t.assign(station=t.station + "x"),
+        r"no station is in both: .*obs.csv has 'AAA'.*raw.csv 'AAAx'",
+    ),
+}
 
 
 @pytest.mark.parametrize("name", MISTAKES)
@@ -189,13 +223,24 @@ def test_what_is_no_table_is_named(files: tuple[Path, Path], content: bytes) -> 
 @pytest.mark.parametrize(
     ("unit", "wanted", "number", "expected"),
     [
-        ("K", "degC", 300.0, 26.85), ("Celsius", "K", 0.0, 273.15), ("degF", "degC", 212.0, 100.0), ("Pa", "hPa", 101325.0, 1013.25),
-        ("m s-1", "km/h", 10.0, 36.0), ("knots", "m s**-1", 1.0, 0.514444), ("kg m-2", "mm", 2.0, 2.0), ("m", "kg m-2", 0.002, 2.0),
-        ("kg m**-2 s**-1", "mm/day", 1 / 86400, 1.0), ("%", "1", 50.0, 0.5), ("g/kg", "kg kg-1", 5.0, 0.005),
-        ("W m-2", "J m^-2 s^-1", 3.0, 3.0), ("m2 s-2", "m**2/s**2", 1.0, 1.0), ("m s⁻¹", "m/s", 1.0, 1.0), ("", "K", 5.0, 5.0),
+        ("K", "degC", 300.0, 26.85),
+        ("Celsius", "K", 0.0, 273.15),
+        ("degF", "degC", 212.0, 100.0),
+        ("Pa", "hPa", 101325.0, 1013.25),
+        ("m s-1", "km/h", 10.0, 36.0),
+        ("knots", "m s**-1", 1.0, 0.514444),
+        ("kg m-2", "mm", 2.0, 2.0),
+        ("m", "kg m-2", 0.002, 2.0),
+        ("kg m**-2 s**-1", "mm/day", 1 / 86400, 1.0),
+        ("%", "1", 50.0, 0.5),
+        ("g/kg", "kg kg-1", 5.0, 0.005),
+        ("W m-2", "J m^-2 s^-1", 3.0, 3.0),
+        ("m2 s-2", "m**2/s**2", 1.0, 1.0),
+        ("m s⁻¹", "m/s", 1.0, 1.0),
+        ("", "K", 5.0, 5.0),
         ("degrees", "rad", 180.0, np.pi),
     ],
-)  # fmt: skip
+)
 def test_units_are_converted(unit: str, wanted: str, number: float, expected: float) -> None:
     factor, offset = conversion(unit, wanted, "here")
     assert number * factor + offset == pytest.approx(expected, rel=1e-5)

@@ -14,7 +14,7 @@ from ornstein.domains.weather.data import WeatherData, split
 from ornstein.domains.weather.files.grids import Grid
 from ornstein.domains.weather.files.pairs import Pairs
 from ornstein.domains.weather.network import described, network
-from ornstein.domains.weather.windows import PLACES, by_windows, given_places, windows
+from ornstein.domains.weather.windows import PLACES, by_windows, given_places, unpacked, windows
 from ornstein.networks.patches import PatchTransformerConfig
 from ornstein.networks.unet import UNetConfig
 from ornstein.roots import power_law
@@ -72,7 +72,7 @@ def test_windows_are_told_of_places_as_the_whole_grid_has_them() -> None:
     metadata, grid = data.metadata, data.known.grid
     assert grid.periodic == (False, True)
     assert (metadata["shape"], metadata["spectrum"], metadata[PLACES]) == ([1, 32, 32], None, 4)
-    told = given_places(grid, data.pairs.static, metadata, 2)[PLACES]
+    told = given_places(grid, metadata, 2)[PLACES]
     assert told.shape == (2, 4, *GLOBE)
     for channel in range(4):
         whole = windowed(echo(metadata, channel), (1, *GLOBE), **(windows(grid, metadata) or {}))
@@ -105,12 +105,18 @@ def test_networks_of_windows_take_what_they_are_told_and_those_of_whole_grids_kn
     assert net.static is None
     whole = split(pairs(), (12, 16), "joint", 10**9)[0].metadata
     assert not by_windows(whole)
-    assert given_places(data.known.grid, None, whole, 2) == {}
+    assert given_places(data.known.grid, whole, 2) == {}
     assert PLACES not in described(whole, None).conditions
     with pytest.raises(InputError, match="--window is 16, but the model learned from whole grids"):
         windows(data.known.grid, whole, 16)
-    with pytest.raises(InputError, match="has 0 static fields, expected the 1 that the model was trained with"):
-        given_places(data.known.grid, None, data.metadata, 2)
+
+
+def test_static_fields_of_windows_are_kept_with_three_digits() -> None:
+    data = learned()
+    assert data.static is not None
+    assert torch.allclose(unpacked(data.metadata["fields"]), data.static, rtol=1e-3, atol=1e-4)
+    with pytest.raises(InputError, match="metadata: fields: no static fields"):
+        unpacked({**data.metadata["fields"], "packed": "AAAA"})
 
 
 class Blur(nn.Module):

@@ -2,7 +2,7 @@
 
     u = w · φ(forecast) + √v ε,      v = c + d · spread²                     (Gneiting et al. 2005: EMOS)
 
-φ are the predictors at the same point and lead, standardised, 1 and the season. One w for all points of a grid, one for
+φ are the predictors at the same point and lead, standardised, 1, the season and the hour. One w for all points, one for
 each station. Of a variable that is never negative u is the root, and where it is 0 much of the time, as rain is, a zero
 is a value of u that is not seen (Tobin 1958): w and v are then fitted by expectation and maximisation, and a zero is
 learned as draws of u below 0 under this law (`censored`).

@@ -22,17 +22,15 @@ from ...shells import Shells
 from ...transforms import Separable
 from .base import drawn_below, fitted, hidden
 from .files.pairs import Pairs, Read
-from .known import Known, dated
+from .known import Known, cycles_of
 from .unseen import record, unseen
-from .windows import PLACES, places, standardised
+from .windows import PLACES, packed, places, standardised, unpacked
 
 _COPIES = 16
 """How often a record is there, each time with other draws of what was not seen."""
 _MEASURED = 1024
 """Records that statistics are measured on at most, evenly over the times that are learned from."""
 _CHUNK = 64 * MB
-_YEARS = 700.0
-"""Days from which on times are told the season."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,7 +173,7 @@ def split(
     memory: int,
     window: int = 0,
     seed: int = 0,
-    season: bool | None = None,
+    cycles: Sequence[str] | None = None,
     mirror: str = "",
     told: Mapping[str, Any] | None = None,
     coordinates: bool | None = None,
@@ -189,14 +187,13 @@ def split(
         memory: bytes of records that may be kept.
         window: the side of the windows of the grid that records are; 0 = all of it.
         seed: of draws.
-        season: whether the model is told the day of the year and the hour; None = where times are dates of two years
-            at least.
+        cycles: what is told of the time; None = what is worth telling, see `cycles_of`.
         mirror: the axis of the grid along which −x(−y) is as likely as x; "" = none.
         told: further metadata.
         coordinates: whether windows are told where they are on the grid; None = unless all its axes go round.
     """
     train, validation = pairs.part(slice(0, ends[0])), pairs.part(slice(ends[0], ends[1]))
-    known = measured(train, leads, _years(train) if season is None else season)
+    known = measured(train, leads, cycles_of(train.times) if cycles is None else cycles)
     parts = {"train": [0, ends[0]], "validation": [ends[0], ends[1]], "test": [ends[1], len(pairs.times)]}
     grid = known.grid.shape
     if mirror and window and any(n > window for n in grid):
@@ -219,8 +216,10 @@ def split(
     copies = _COPIES if any(known.censored) or side != grid else 2 if mirror else 1
     data = WeatherData(train, known, about, memory, window, copies, seed, _axis(known, mirror))
     if side != grid:  # the noise of windows is white: no other is diagonal in waves both of these and of the whole
-        where = places(known.grid, static, coordinates)
-        data = replace(data, places=where, about={**about, PLACES: 0 if where is None else len(where)})
+        fields = None if data.static is None else packed(data.static)
+        where = places(known.grid, None if fields is None else unpacked(fields), coordinates)
+        about |= {PLACES: 0 if where is None else len(where), "fields": fields}
+        data = replace(data, places=where, about=about)
     elif known.grid.kind == "grid" and not known.missing:
         spectrum = spectrum_of(replace(data, copies=1, mirror=None), side)
         data = replace(data, about={**about, "spectrum": spectrum.record()})
@@ -249,12 +248,12 @@ def static_of(pairs: Pairs) -> Float[np.ndarray, "k *grid"] | None:
 # What is measured -------------------------------------------------------------------------------------
 
 
-def measured(pairs: Pairs, leads: str, season: bool) -> Known:
+def measured(pairs: Pairs, leads: str, cycles: Sequence[str]) -> Known:
     """Statistics of predictors and truths, and the regression of one on the other.
 
     Args:
         pairs: that are learned from.
-        leads, season: see `Known`.
+        leads, cycles: see `Known`.
     """
     first, zeros, missing = _signs(pairs)
     positive = [low >= 0 and low < 0.1 * mean for low, mean in first]
@@ -262,7 +261,7 @@ def measured(pairs: Pairs, leads: str, season: bool) -> Known:
     p, s, v = len(pairs.predictors), len(pairs.steps), len(pairs.variables)
     one = torch.ones(p, s)
     known = Known(
-        pairs.variables, pairs.predictors, s, pairs.grid, leads, positive, censored, pairs.members > 1, missing, season,
+        pairs.variables, pairs.predictors, s, pairs.grid, leads, positive, censored, pairs.members > 1, missing, cycles,
         0 * one, one, one, torch.zeros(v, s), torch.ones(v, s),
     )  # fmt: skip
     predictors = _moments((known.standardised(read) for read, _ in _chunks(pairs)), "a predictor", pairs.predictors)
@@ -308,14 +307,6 @@ def _chunks(pairs: Pairs) -> Iterator[tuple[Read, np.ndarray]]:
     for begin in range(0, len(numbers), each):
         part = numbers[begin : begin + each]
         yield pairs.read(part), pairs.times[part]
-
-
-def _years(pairs: Pairs) -> bool:
-    """Whether times are dates of two years at least."""
-    if not dated(pairs.times):
-        return False
-    days = pairs.times[-1] - pairs.times[0]
-    return bool((days / np.timedelta64(1, "D") if isinstance(days, np.timedelta64) else days.days) > _YEARS)
 
 
 def _signs(pairs: Pairs) -> tuple[list[tuple[float, float]], list[float], bool]:

@@ -8,11 +8,12 @@
 Of members the probability is their share. What is too rare for that is weighed by particles: with the statistic
 s(u) ~ N(m, v) of a belief, m = s(mean), v = ∇s C ∇s,
 
-    log E[1(s > c)] = log Φ(z),      z = (m − c)/√v,      mean += C ∇s λ/√v,      cov −= δ C ∇s ∇s C/v
+    log E[1(s > c)] = L = log Φ(z),      z = (m − c)/√v,      mean += C d,      cov −= δ/λ² C d d C
 
-with λ = φ(z)/Φ(z), δ = λ (λ + z): both moments of the truncated normal law, exact where s is linear and the belief
-normal. At last the event itself decides, so that what a foresight misses costs particles and no bias, and the evidence
-of the population is log P(event).
+with d = ∇L, λ = φ(z)/Φ(z), δ = λ (λ + z): both moments of the truncated normal law, exact where s is linear and the
+belief normal. Of several places or leads, at any of which it may happen, L is that of independent ones, which all vary
+as the likeliest does. At last the event itself decides, so that what a foresight misses costs particles and no bias,
+and the evidence of the population is log P(event).
 """
 
 import re
@@ -87,7 +88,8 @@ class Event:
         Args:
             fields: physical ones.
         """
-        return self._most(self._points(fields))
+        each = self._each(self._points(fields))
+        return each.amax(1) if self.above else each.amin(1)
 
     def happened(self, fields: Float[Tensor, "n channels *grid"]) -> Bool[Tensor, " n"]:
         """In which fields the event is.
@@ -102,27 +104,31 @@ class Event:
     def factor(self) -> "Exceeds":
         """The event as a factor."""
         sign = 1.0 if self.above else -1.0
-        rooted = self.positive and self.of in ("max", "min")
-        bound = sqrt(max(self.threshold, 0.0)) if rooted else self.threshold
-        return Exceeds(self._foreseen, self.happened, sign, sign * bound, self.text)
-
-    def _foreseen(self, u: Tensor) -> Tensor:
-        """Of u, which has a slope where a variable is 0: its root, or its square with the sign of u."""
-        points = self._points(u)
-        if self.positive and self.of not in ("max", "min"):
-            points = points * points.abs()
-        return self._most(points)
+        level = Level(lambda u: sign * self._each(self._points(u)), sign * self.threshold)
+        if not self.positive:
+            return Exceeds(level, self.happened, self.text)
+        root = replace(level, threshold=sign * sqrt(max(self.threshold, 0.0)))
+        if self.of in ("max", "min") or len(self.index) == 1 or self.threshold <= 0:
+            return Exceeds(root, self.happened, self.text)
+        squares = replace(level, statistic=lambda u: sign * self._each(_signed_squares(self._points(u))))
+        return Exceeds(squares, self.happened, self.text, root)
 
     def _points(self, fields: Tensor) -> Float[Tensor, "n leads points"]:
         chosen = fields.flatten(2)[:, list(self.channels)]
         return chosen[..., self.index.to(fields.device)]
 
-    def _most(self, points: Float[Tensor, "n leads points"]) -> Float[Tensor, " n"]:
+    def _each(self, points: Float[Tensor, "n leads points"]) -> Float[Tensor, "n any"]:
+        """What is to pass the threshold, anywhere."""
+        if self.of == ("max" if self.above else "min"):
+            return points.flatten(1)
         if self.of in ("max", "min"):
-            each = points.amax(-1) if self.of == "max" else points.amin(-1)
-        else:
-            each = (points * self.weight.to(points)).sum(-1)
-        return each.amax(1) if self.above else each.amin(1)
+            return points.amax(-1) if self.of == "max" else points.amin(-1)
+        return (points * self.weight.to(points)).sum(-1)
+
+
+def _signed_squares(u: Tensor) -> Tensor:
+    """u², with the sign of u, so that there is a slope below 0, too."""
+    return u * u.abs()
 
 
 def parse(
@@ -282,23 +288,49 @@ def _steps(text: str, said: str | None, steps: Sequence[float]) -> list[int]:
 
 
 @dataclass(frozen=True, eq=False)
-class Exceeds(Factor):
-    """1 where a statistic exceeds a threshold, else 0.
+class Level:
+    """Any of some statistics is above a threshold.
 
     Attributes:
-        statistic: of u, (batch, ...) → (batch,), differentiable; its sign and the threshold say which side is meant.
-        happened: of physical fields, (batch, ...) → (batch,): the event itself, of which the statistic is a foresight.
-        sign: of the statistic.
-        threshold: sign · statistic is above it.
-        name: for manifests.
-        power: of what is foreseen.
+        statistic: (batch, ...) → (batch, any), differentiable.
+        threshold: of all of them.
     """
 
     statistic: Callable[[Any], Tensor]
-    happened: Callable[[Any], Tensor]
-    sign: float
     threshold: float
+
+    def at(self, mean: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        """The statistics less the threshold, in float64, and the slope of a weighted sum of them."""
+        with torch.enable_grad():
+            point = mean.detach().requires_grad_()
+            value = self.statistic(point)
+
+        def slope(weights: Tensor) -> Tensor:
+            with torch.enable_grad():
+                total = (value * weights.to(value)).sum()
+            found = gradient(total, point, create_graph=True)  # as it may be asked for twice
+            return torch.zeros_like(point) if found is None else found.detach()
+
+        return value.detach().double() - self.threshold, slope
+
+
+@dataclass(frozen=True, eq=False)
+class Exceeds(Factor):
+    """1 where an event happens, else 0.
+
+    Attributes:
+        level: of u: what is foreseen of the event.
+        happened: of physical fields, (batch, ...) → (batch,): the event itself.
+        name: for manifests.
+        start: one that is linear and says nearly the same: the slope is then taken where that reaches its threshold, as
+            the first-order reliability method does (Hasofer & Lind 1974), not at the mean, where it may be 0.
+        power: of what is foreseen.
+    """
+
+    level: Level
+    happened: Callable[[Any], Tensor]
     name: str = "event"
+    start: Level | None = None
     power: float = 1.0
 
     @property
@@ -309,43 +341,82 @@ class Exceeds(Factor):
         return replace(self, power=self.power * power)
 
     def through(self, map: Map) -> "Exceeds":
-        of_u = to_u(map)
-        statistic = self.statistic if of_u is None else After(self.statistic, of_u)
-        return replace(self, statistic=statistic, happened=After(self.happened, map))
+        found, of_u = replace(self, happened=After(self.happened, map)), to_u(map)
+        if of_u is None:
+            return found
+        levels = {name: one for name in ("level", "start") if (one := getattr(self, name)) is not None}
+        moved = {name: replace(one, statistic=After(one.statistic, of_u)) for name, one in levels.items()}
+        return replace(found, **moved)
 
     def log_expect(self, belief: Belief) -> Float[Tensor, " batch"]:
-        return self._foresight(belief)[0]
+        return self._foreseen(belief)[0]
 
     def update(self, belief: Belief, x_t: State, t: Time, space: Space) -> Updated:
-        value, z, towards, std = self._foresight(belief)
+        value, towards, less = self._foreseen(belief, moved=True)
         assert isinstance(belief, Normal)
-        share = (-(z**2) / 2 - torch.special.log_ndtr(z)).exp() / sqrt(2 * pi) * self.power  # λ
-        spread = std > 0
-        scale = torch.where(spread, 1 / std.clamp(min=1e-30), 0.0)
-        moved = belief.mean + (left(share * scale, towards) * towards.double()).to(belief.mean)
-        less = (share * (share + z)).clamp(0, 1 - 1e-6) * scale**2  # δ/v
         cov = conditioned(belief.spread, towards[:, None], less[:, None, None].to(towards))
-        return value, replace(belief, mean=moved, cov=cov)
+        return value, replace(belief, mean=belief.mean + self.power * towards, cov=cov)
 
-    def _foresight(self, belief: Belief) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """log E, z, C ∇s and √v."""
+    def _foreseen(self, belief: Belief, moved: bool = False) -> tuple[Tensor, Tensor, Tensor]:
+        """L, and where the belief is to move: C d and δ/λ²."""
         if not isinstance(belief, Normal):
             raise InputError(f"{self.name}: an event is of continuous fields")
-        with torch.enable_grad():
-            mean = belief.mean.detach().requires_grad_()
-            value = self.sign * self.statistic(mean)
-            slope = gradient(value.sum(), mean)
-        slope = torch.zeros_like(mean) if slope is None else slope.detach()
-        towards = belief.covary(slope)
-        variance = per_sample_sum(slope.double() * towards.double())
-        std = variance.clamp(min=0).sqrt()
+        mean = belief.mean.detach()
+        at = mean if self.start is None else _first_reached(self.start, belief)
+        value, slope_of = self.level.at(at)
+        best = torch.nn.functional.one_hot(value.argmax(1), value.shape[1]).double()
+        slope = slope_of(best)
+        towards = belief.covary(slope).detach()
+        std = per_sample_sum(slope.double() * towards.double()).clamp(min=0).sqrt()
+        value = value + per_sample_sum(slope.double() * (mean - at).double())[:, None]
         certain = std <= 0
-        z = (value.detach().double() - self.threshold) / torch.where(certain, 1.0, std)
-        log_share = self.power * torch.special.log_ndtr(z)
+        z = value / torch.where(certain, 1.0, std)[:, None]
+        log_share, weights = _any(z)
         if bool(certain.any()):  # a belief without doubt: the event itself
-            decided = torch.where(self.happened(belief.mean.detach()), 0.0, -torch.inf).to(log_share)
-            log_share = torch.where(certain, decided, log_share)
-        return log_share, z, towards.detach(), std
+            decided = torch.where(self.happened(mean), 0.0, -torch.inf).to(log_share)
+            log_share = torch.where(certain, decided, self.power * log_share)
+        else:
+            log_share = self.power * log_share
+        if not moved:
+            return log_share, towards, std
+        weights = torch.where(certain[:, None], 0.0, weights / std.clamp(min=1e-30)[:, None])
+        if value.shape[1] > 1:
+            towards = belief.covary(slope_of(weights)).detach()
+        else:
+            towards = (left(weights[:, 0], towards) * towards.double()).to(towards)
+        return log_share, towards, _narrowed(z, weights)
+
+
+def _any(z: Float[Tensor, "batch any"]) -> tuple[Float[Tensor, " batch"], Float[Tensor, "batch any"]]:
+    """log(1 − Π Φ(−z)), and its slope."""
+    with torch.enable_grad():
+        z = z.detach().requires_grad_()
+        none = torch.special.log_ndtr(-z).sum(1)
+        rare = torch.special.log_ndtr(z).logsumexp(1)
+        found = torch.where(none > -1e-4, rare, (-torch.expm1(none.clamp(max=-1e-5))).log())
+        found = torch.special.log_ndtr(z[:, 0]) if z.shape[1] == 1 else found
+        (slope,) = torch.autograd.grad(found.sum(), z)
+    return found.detach(), slope.nan_to_num()
+
+
+def _narrowed(z: Float[Tensor, "batch any"], weights: Float[Tensor, "batch any"]) -> Float[Tensor, " batch"]:
+    """δ/λ² of the likeliest, as far as it is the only one that counts."""
+    best = z.amax(1)
+    share = (-(best**2) / 2 - torch.special.log_ndtr(best)).exp() / sqrt(2 * pi)
+    explained = (share * (share + best)).clamp(0, 1 - 1e-6) * weights.amax(1) / weights.sum(1).clamp(min=1e-30)
+    return torch.where(share > 1e-9, explained / share.clamp(min=1e-9) ** 2, 0.0)
+
+
+def _first_reached(level: Level, belief: Normal) -> Tensor:
+    """Where a linear statistic first reaches its threshold: the likeliest of such fields."""
+    value, slope_of = level.at(belief.mean)
+    best = value.argmax(1)
+    slope = slope_of(torch.nn.functional.one_hot(best, value.shape[1]).double())
+    towards = belief.covary(slope).detach()
+    variance = per_sample_sum(slope.double() * towards.double())
+    gap = (-value.amax(1)).clamp(min=0)
+    share = torch.where(variance > 0, gap / variance.clamp(min=1e-30), 0.0)
+    return (belief.mean + left(share, towards) * towards).detach().to(belief.mean)
 
 
 # Probabilities ------------------------------------------------------------------------------------------

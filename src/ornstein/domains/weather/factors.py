@@ -283,9 +283,8 @@ def _placed(
     kept: Sequence[tuple[Reading, list[tuple[int, int]]]], known: Known, skipped: Skipped
 ) -> list[tuple[Reading, list[tuple[int, int]], np.ndarray, np.ndarray]]:
     """With the points that are read."""
-    places = {tuple(sorted(reading.place.items())): reading for reading, _ in kept}
-    found = {}
-    for key, place in places.items():
+    found: dict[Any, Any] = {}
+    for key in {tuple(sorted(reading.place.items())) for reading, _ in kept}:
         try:
             one = corners(known.grid, {name: [value] for name, value in key})
             found[key] = one.index[0], one.weight[0]

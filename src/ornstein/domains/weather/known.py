@@ -25,8 +25,11 @@ from .base import Base
 from .files.grids import Grid
 from .files.pairs import Read
 from .unseen import SCHEMA
+from .windows import FIELDS
 
 _COUNT = Within(int, 0, 10**6)
+_YEARS = 700.0
+"""Days from which on the season is told: one year alone would tell which day it was."""
 FACTS: Mapping[str, Any] = {
     "shape": [Within(int, 1, 10**6)],
     "variables": [str],
@@ -41,9 +44,10 @@ FACTS: Mapping[str, Any] = {
     "positive": [bool],
     "censored": [bool],
     "missing": bool,
-    "season": bool,
+    "cycles": [("year", "day")],
     "window": _COUNT,
     "places?": _COUNT,
+    "fields?": (None, FIELDS),
     "predictor_mean": [[NUMBER]],
     "predictor_std": [[Within(float, 1e-30, 1e30)]],
     "spread_mean": [[NUMBER]],
@@ -73,7 +77,7 @@ class Known:
         censored: of each variable, whether u ≤ 0 is seen as 0.
         ensemble: whether forecasts have members, of whose spread the model is told.
         missing: whether truths may be missing.
-        season: whether the model is told the day of the year and the hour.
+        cycles: what the model is told of the time when a forecast began: "year", the season, and "day", the hour.
         predictor_mean, predictor_std: (P, S), of the transformed predictors.
         spread_mean: (P, S).
         truth_mean, truth_std: (V, S), of u.
@@ -89,7 +93,7 @@ class Known:
     censored: Sequence[bool]
     ensemble: bool
     missing: bool
-    season: bool
+    cycles: Sequence[str]
     predictor_mean: Tensor
     predictor_std: Tensor
     spread_mean: Tensor
@@ -114,7 +118,7 @@ class Known:
             metadata["censored"],
             metadata["members"] > 1,
             metadata["missing"],
-            metadata["season"],
+            metadata["cycles"],
             base=Base.from_record(metadata["base"]),
             **tensors,
         )
@@ -131,7 +135,7 @@ class Known:
             "positive": list(self.positive),
             "censored": list(self.censored),
             "missing": self.missing,
-            "season": self.season,
+            "cycles": list(self.cycles),
             "base": self.base.record(),
             **{name: getattr(self, name).tolist() for name in tensors},
         }
@@ -166,7 +170,7 @@ class Known:
         return torch.where(positive, root, spread).square().transpose(1, 2)
 
     def features(self, read: Read, times: np.ndarray) -> Float[Tensor, "n s f *grid"]:
-        """1, the predictors and the season, step by step; 0 where a predictor is missing.
+        """1, the predictors, the season and the hour, step by step; 0 where a predictor is missing.
 
         Args:
             read: some records.
@@ -175,15 +179,15 @@ class Known:
         predictors = self.standardised(read).nan_to_num().transpose(1, 2)
         n, s, _, *grid = predictors.shape
         parts = [torch.ones(n, s, 1, *grid), predictors]
-        if self.season:
-            said = torch.from_numpy(seasons(times)).float()
+        if self.cycles:
+            said = torch.from_numpy(phases(times, self.cycles)).float()
             parts.append(said.reshape(n, 1, -1, *(1,) * len(grid)).expand(-1, s, -1, *grid))
         return torch.cat(parts, 2)
 
     def conditions(self, read: Read, times: np.ndarray) -> Condition:
         """What samples of some records are told, all leads of them.
 
-        "forecast", "spread", "guess" and "season" are for the network, "base" and "scale" for the map, in units of u.
+        "forecast", "spread", "guess" and "cycles" are for the network, "base" and "scale" for the map, in units of u.
 
         Args:
             read: the records.
@@ -198,7 +202,7 @@ class Known:
             spread = torch.from_numpy(read.spread)
             found["spread"] = (spread / _on(self.spread_mean, spread).clamp(min=1e-12) - 1).clamp(max=10)
         found = {name: _channels(value) for name, value in found.items()}
-        return found | ({"season": torch.from_numpy(seasons(times)).float()} if self.season else {})
+        return found | ({"cycles": torch.from_numpy(phases(times, self.cycles)).float()} if self.cycles else {})
 
     def one_lead(self, condition: Condition, step: Tensor) -> Condition:
         """Of conditions of all leads those of one, and which it is.
@@ -209,7 +213,7 @@ class Known:
         """
         found = {}
         for name, value in condition.items():
-            if name == "season":
+            if name == "cycles":
                 found[name] = value
                 continue
             each = value.unflatten(1, (-1, self.steps))
@@ -220,7 +224,7 @@ class Known:
     @property
     def scalars(self) -> dict[str, int]:
         """How many numbers the network is told beside fields, by name."""
-        return ({"season": 4} if self.season else {}) | ({"lead": 1} if self.leads == "each" else {})
+        return ({"cycles": 4 * len(self.cycles)} if self.cycles else {}) | ({"lead": 1} if self.leads == "each" else {})
 
     @property
     def fields(self) -> dict[str, int]:
@@ -259,16 +263,32 @@ def dated(times: np.ndarray) -> bool:
     return times.dtype.kind == "M" or (times.dtype == object and hasattr(times.flat[0], "timetuple"))
 
 
-def seasons(times: np.ndarray) -> Float[np.ndarray, "n 4"]:
-    """Sine and cosine of the day of the year and of the hour, of dates in any calendar.
+def phases(times: np.ndarray, cycles: Sequence[str]) -> Float[np.ndarray, "n waves"]:
+    """Sine and cosine, of one turn and of two, of the year and of the day, of dates in any calendar.
 
     Args:
         times: dates.
+        cycles: "year", "day", or both.
     """
     if times.dtype.kind == "M":
         seconds = times.astype("datetime64[s]")
         days = (seconds - seconds.astype("datetime64[Y]")) / np.timedelta64(1, "D")
     else:
         days = np.array([one.timetuple().tm_yday - 1 + one.hour / 24 + one.minute / 1440 for one in times.flat])
-    year, day = 2 * pi * days / 365.25, 2 * pi * (days % 1)
-    return np.stack([np.sin(year), np.cos(year), np.sin(day), np.cos(day)], 1)
+    turns = {"year": days / 365.25, "day": days % 1}
+    angles = [2 * pi * k * turns[name] for name in cycles for k in (1, 2)]
+    return np.stack([wave(angle) for angle in angles for wave in (np.sin, np.cos)], 1)
+
+
+def cycles_of(times: np.ndarray) -> tuple[str, ...]:
+    """What of the time is worth telling: the season of two years or more, the hour where it is not always the same.
+
+    Args:
+        times: when forecasts began, of those that are learned from.
+    """
+    if not dated(times):
+        return ()
+    days = times[-1] - times[0]
+    years = (days / np.timedelta64(1, "D") if isinstance(days, np.timedelta64) else days.days) > _YEARS
+    hours = np.ptp(phases(times, ["day"]), 0).max() > 1e-6
+    return ("year",) * bool(years) + ("day",) * bool(hours)

@@ -37,6 +37,7 @@ from .results.store import EnsembleStore
 from .roots import Roots
 from .worlds import SETS
 
+_CYCLES = {"auto": None, "none": (), "year": ("year",), "day": ("day",), "both": ("year", "day")}
 _SAID = {"auto": None, "yes": True, "no": False}
 
 
@@ -66,8 +67,8 @@ class WeatherConfig:
             small ones, which are many, count most; 1 = as the squared error of each point does.
         mirror: an axis of the grid along which a field mirrored with its sign changed is as likely, as the flow on a
             β-plane is along y; every second record is then learned from so.
-        season: whether the network is told the day of the year and the hour; auto = where the times that are
-            learned from are dates of two years at least.
+        cycles: what is told of the time when a forecast began: "none", "year" (the season), "day" (the hour), or both;
+            auto = the season where what is learned from is two years or more, the hour where it varies.
         coordinates: whether the network is told where on the grid an element is; auto = unless all axes go round.
         judged: times that validate, and last ones, for which ensembles are drawn after the training: for factors of the
             spread, and for the calibration report; 0 = neither.
@@ -96,7 +97,7 @@ class WeatherConfig:
     coloured: bool = True
     emphasis: float = 0.5
     mirror: str = ""
-    season: Literal["auto", "yes", "no"] = "auto"
+    cycles: Literal["auto", "none", "year", "day", "both"] = "auto"
     coordinates: Literal["auto", "yes", "no"] = "auto"
     judged: int = 40
     network: UNetConfig = field(default_factory=lambda: UNetConfig(32, (1, 2, 2), 1, ()))
@@ -152,7 +153,7 @@ class Weather(Task):
         }
         return records.split(
             pairs, ends, leads=config.leads, memory=int(config.memory * MB), window=config.window,
-            seed=config.train.seed, season=_SAID[config.season], mirror=config.mirror,
+            seed=config.train.seed, cycles=_CYCLES[config.cycles], mirror=config.mirror,
             coordinates=_SAID[config.coordinates], told=told,
         )  # fmt: skip
 

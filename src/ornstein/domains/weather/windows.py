@@ -5,7 +5,10 @@ as a condition, "places", of which each window sees its part: static fields, sta
 1, or sine and cosine of an axis that goes round.
 """
 
+import zlib
+from base64 import b64decode, b64encode
 from collections.abc import Mapping
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -15,10 +18,13 @@ from torch import Tensor
 
 from ...borders import Border
 from ...errors import InputError
+from ...files import Within
 from ...networks.fields import coordinates
 from .files.grids import Grid
 
 PLACES = "places"
+FIELDS: Mapping[str, Any] = {"packed": str, "shape": [Within(int, 1, 10**5)]}
+"""Of `packed`, in the metadata."""
 
 
 def told_places(grid: Grid, said: bool | None) -> bool:
@@ -40,17 +46,15 @@ def by_windows(metadata: Mapping[str, Any]) -> bool:
     return metadata["grid"]["kind"] == "grid" and list(metadata["grid"]["shape"]) != list(metadata["shape"][1:])
 
 
-def places(
-    grid: Grid, static: Float[np.ndarray, "k *grid"] | None, said: bool | None
-) -> Float[Tensor, "channels *grid"] | None:
+def places(grid: Grid, static: Float[Tensor, "k *grid"] | None, said: bool | None) -> Float[Tensor, "c *grid"] | None:
     """What is told of each element of the whole grid; None if nothing is.
 
     Args:
         grid: of the truth, or of what is drawn.
-        static: fields that are the same at all times, as they are in the file.
+        static: fields that are the same at all times, standardised.
         said: whether coordinates are told, by the configuration.
     """
-    parts = [] if static is None else [standardised(static)]
+    parts = [] if static is None else [static]
     if told_places(grid, said):
         borders: list[Border] = ["periodic" if one else "reflect" for one in grid.periodic]
         parts.append(coordinates(torch.zeros(1, 1, *grid.shape), borders)[0])
@@ -69,29 +73,45 @@ def standardised(static: Float[np.ndarray, "k *grid"]) -> Float[Tensor, "k *grid
     return (fields - fields.mean(axes, keepdim=True)) / torch.where(std > 0, std, 1.0)
 
 
-def given_places(
-    grid: Grid, static: Float[np.ndarray, "k *grid"] | None, metadata: Mapping[str, Any], n: int
-) -> dict[str, Tensor]:
+def packed(static: Float[Tensor, "k *grid"]) -> dict[str, Any]:
+    """Static fields in JSON, with three digits: a network of windows has none of its own to keep them with.
+
+    Args:
+        static: standardised.
+    """
+    data = zlib.compress(static.numpy().astype("<f2").tobytes(), 6)
+    return {"packed": b64encode(data).decode("ascii"), "shape": list(static.shape)}
+
+
+def unpacked(record: Mapping[str, Any]) -> Float[Tensor, "k *grid"]:
+    """The static fields that `packed` was given.
+
+    Args:
+        record: of them.
+
+    InputError for anything else.
+    """
+    size = 2 * prod(record["shape"])
+    try:
+        data = zlib.decompressobj().decompress(b64decode(record["packed"], validate=True), size + 1)
+        fields = np.frombuffer(data, dtype="<f2").reshape(record["shape"]).astype(np.float32)
+    except (ValueError, zlib.error) as error:
+        raise InputError(f"metadata: fields: no static fields ({error})") from None
+    return torch.from_numpy(fields)
+
+
+def given_places(grid: Grid, metadata: Mapping[str, Any], n: int) -> dict[str, Tensor]:
     """The condition "places" of n samples, one in memory for all; none where the network is told nothing of that.
 
     Args:
-        grid: of what is drawn.
-        static: the static fields of it, as they are in the file.
+        grid: of what is drawn, which is that of the training where there are static fields.
         metadata: of the data that the model learned from.
         n: samples.
-
-    InputError for another number of static fields than the model learned with.
     """
-    told = metadata.get(PLACES, 0)
+    told, static = metadata.get(PLACES, 0), metadata.get("fields")
     if not told:
         return {}
-    found, expected = 0 if static is None else len(static), metadata["static"]
-    if found < expected:
-        raise InputError(
-            f"--forecast: has {found} static fields, expected the {expected} that the model was trained with, of which "
-            "each window is told its part"
-        )
-    fields = places(grid, static if expected else None, told > expected)
+    fields = places(grid, None if static is None else unpacked(static), told > metadata["static"])
     assert fields is not None
     return {PLACES: fields[None].expand(n, *fields.shape)}
 

@@ -66,12 +66,12 @@ def request(asked: WeatherRequest, numbers: range, metadata: Mapping[str, Any]) 
     if asked.csv and known.grid.kind != "stations":
         raise InputError("--csv is for ensembles of stations, but this model is of fields on a grid, which are in Zarr")
     each = _per_time(metadata)
-    last = len(found.chosen) * each - 1  # of which are those that only fill up a block
+    last = len(found.chosen) * each - 1  # samples beyond only fill up a block, and are dropped
     cases = [min(number // asked.members, last) for number in numbers]
     condition, beside = _known(found, known, sorted(set(cases)), each)
     places = torch.from_numpy(np.unique(cases, return_inverse=True)[1])
     factors = _factors(asked, metadata)
-    condition = {**condition, **given_places(known.grid, found.pairs.static, metadata, len(set(cases)))}
+    condition = {**condition, **given_places(known.grid, metadata, len(set(cases)))}
     if (mask := from_record(metadata.get("unseen"))) is not None:
         there = torch.from_numpy(~mask).repeat_interleave(known.channels // len(mask), 0)
         condition = {**condition, "mask": there.expand(len(set(cases)), *there.shape)}

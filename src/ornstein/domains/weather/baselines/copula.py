@@ -30,8 +30,12 @@ def ordered(
         values: of members.
         like: whose ranks are taken; members that are equal keep their order.
     """
-    ranks = np.argsort(np.argsort(like, 0, kind="stable"), 0, kind="stable")
-    return np.take_along_axis(np.sort(values, 0), ranks, 0)
+    found = np.empty_like(values)
+    for place in np.ndindex(*values.shape[1:-1]):
+        where = (slice(None), *place)
+        ranks = np.argsort(np.argsort(like[where], 0, kind="stable"), 0, kind="stable")
+        found[where] = np.take_along_axis(np.sort(values[where], 0), ranks, 0)
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,4 +67,4 @@ class Schaake:
         """`count` members of each record."""
         values, which = self.emos(given, count, keys), self.past.picked(given, count, keys)
         pairs = zip(values, which, strict=True)
-        return np.stack([ordered(each, self.past.given(some).happened) for each, some in pairs])
+        return np.stack([ordered(each, self.past.truths(some)) for each, some in pairs])

@@ -28,11 +28,16 @@ class Dressed:
         """`count` members of each record."""
         which = self.past.picked(given, count, keys)
         places = keys.fold("place").uniform(*which.shape[1:]).numpy()
-        levels = np.stack([self._levels(some, place) for some, place in zip(which, places, strict=True)])
-        return self.emos.predicted(given).quantile(levels)
+        found = np.empty((*which.shape, *given.members.shape[2:]), np.float32)
+        for case, place in enumerate(places):
+            today = self.emos.predicted(given.taken(np.array([case])))
+            for here, past in self.past.given(which[case]):
+                levels = self._levels(past, place[here])
+                for channel in np.ndindex(*levels.shape[1:3]):
+                    found[case, here, *channel] = today.quantile(channel, levels[None, :, *channel])[0]
+        return found
 
-    def _levels(self, which: np.ndarray, place: np.ndarray) -> np.ndarray:
-        """Of past residuals in their laws, (M, V, S, points); in the middle where the past is not known."""
-        past = self.past.given(which)
+    def _levels(self, past: Given, place: np.ndarray) -> np.ndarray:
+        """Of past residuals in their laws, (some, V, S, points); in the middle where the past is not known."""
         places = np.broadcast_to(place[:, None, None, None], past.happened.shape)
         return np.nan_to_num(self.emos.predicted(past).level(past.happened, places), nan=0.5)

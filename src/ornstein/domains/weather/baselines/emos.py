@@ -45,13 +45,17 @@ class Predicted:
     location: Float[np.ndarray, "n V S points"]
     scale: Float[np.ndarray, "n V S points"]
 
-    def quantile(self, levels: Float[np.ndarray, "n M V S points"]) -> Float[np.ndarray, "n M V S points"]:
-        """Members at these levels of each value's law."""
-        found = np.empty_like(levels)
-        for v, law in enumerate(self.laws):
-            there = (torch.from_numpy(values[:, None, v]) for values in (self.location, self.scale))
-            found[:, :, v] = law.quantile(torch.from_numpy(levels[:, :, v]), *there).numpy()
-        return found
+    def quantile(
+        self, place: tuple[int, int], levels: Float[np.ndarray, "n M points"]
+    ) -> Float[np.ndarray, "n M points"]:
+        """Members at these levels of each value's law.
+
+        Args:
+            place: of the variable and the step.
+            levels: between 0 and 1.
+        """
+        there = (torch.from_numpy(values[:, None, *place]) for values in (self.location, self.scale))
+        return self.laws[place[0]].quantile(torch.from_numpy(levels), *there).numpy()
 
     def level(
         self, truth: Float[np.ndarray, "n V S points"], place: Float[np.ndarray, "n V S points"]
@@ -138,14 +142,18 @@ class Emos:
 
     def __call__(self, given: Given, count: int, keys: Keys) -> Float[np.ndarray, "n M V S points"]:
         """`count` members of each record."""
-        found = self.predicted(given)
-        levels = keys.fold("emos").uniform(count, *found.location.shape[1:]).numpy()
-        return found.quantile(levels)
+        laws, keys = self.predicted(given), keys.fold("emos")
+        n, *channels, points = laws.location.shape
+        found = np.empty((n, count, *channels, points), np.float32)
+        for k, place in enumerate(np.ndindex(*channels)):  # one by one: of a large grid, not all levels at once
+            levels = keys.fold(k).uniform(count, points).numpy()
+            found[:, :, *place] = laws.quantile(place, levels)
+        return found
 
     @classmethod
     def fit(cls, records: Records) -> "Emos":
         """To records with their truths."""
-        found = [_best(records, v) for v in range(records.read(slice(0, 1)).truth.shape[1])]
+        found = [_best(records, v) for v in range(len(records.variables))]
         return cls([one for one, _ in found], [measured for _, measured in found])
 
 
@@ -193,9 +201,8 @@ def _seen(records: Records, variable: int) -> tuple[float, float, float, float]:
 
 def _scopes(records: Records) -> list[bool]:
     """Whether one line of all points, one of each, or both are tried."""
-    read = records.read(slice(0, 1))
     points = int(np.prod(records.grid.shape))
-    width = points * read.truth.shape[2] * (read.mean.shape[1] + 9) ** 2
+    width = points * len(records.steps) * (len(records.predictors) + 9) ** 2
     if points == 1:
         return [True]
     return [True, False] if width <= SUMS and len(records.times) >= 30 else [True]
@@ -226,8 +233,16 @@ def _points(records: Records, together: bool) -> np.ndarray:
     points, count = int(np.prod(records.grid.shape)), len(records.times)
     if records.grid.kind == "stations" and not together and points * count <= ALONE:
         return np.arange(points)
-    few = max(1, min(points, SAMPLE // count))
-    return np.sort(np.argsort(Keys.of(0, 1).fold("points").uniform(points)[0].numpy())[:few])
+    order = Keys.of(0, 1).fold("points").uniform(points)[0].numpy()
+    order = np.argsort(np.where(_known(records), order, 2.0))  # those that are masked last
+    return np.sort(order[: max(1, min(points, SAMPLE // count))])
+
+
+def _known(records: Records) -> np.ndarray:
+    """Points that some of a few records have a truth of."""
+    index = np.unique(np.linspace(0, len(records.times) - 1, 8).astype(int))
+    truth = np.asarray(records.read(index).truth)
+    return np.asarray(np.isfinite(truth.reshape(*truth.shape[:3], -1)).any((0, 1, 2)))
 
 
 def _sampled(records: Records, plan: Plan, line: Line, part: slice, points: np.ndarray) -> _Sample:

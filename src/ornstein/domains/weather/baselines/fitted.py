@@ -96,10 +96,9 @@ class Baselines(Mapping[str, Baseline]):
 
 
 def _drawn(baseline: Baseline, records: Records, members: int, seed: int) -> Drawn:
-    raw = records.raw(slice(0, 1)).shape
-    own = isinstance(baseline, Raw | QuantileMapping)
-    count = min(members, raw[1]) if own else members
-    return Drawn(baseline, records, count, seed, (len(records.times), count, *raw[2:]))
+    count = min(members, records.members) if isinstance(baseline, Raw | QuantileMapping) else members
+    channels = len(records.variables), len(records.steps)
+    return Drawn(baseline, records, count, seed, (len(records.times), count, *channels, *records.grid.shape))
 
 
 def fit(train: Records, names: Sequence[str] = NAMES, progress: Callable[[str], None] = lambda name: None) -> Baselines:
@@ -110,11 +109,13 @@ def fit(train: Records, names: Sequence[str] = NAMES, progress: Callable[[str], 
         names: of `NAMES`; ECC is left out where the forecast has fewer than five members.
         progress: told the name of each that is fitted.
 
-    InputError for a name that is none.
+    InputError for a name that is none, and where no truth is known.
     """
     for name in names:
         if name not in NAMES:
             raise InputError(f"baselines: {name!r} is none{nearest(name, list(NAMES))}; there are {', '.join(NAMES)}")
+    if train.read(slice(0, 1)).truth is None:
+        raise InputError("baselines: no truth is known, expected forecasts with what happened")
     records = held(train)
     past, emos = Past.of(records), None
     found: dict[str, Baseline] = {}

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import reduce
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from ....errors import InputError
 from .records import Given, Records, batches
@@ -97,10 +97,20 @@ class Sums:
         return Sums(self.squares + other.squares, self.along + other.along, self.own + other.own)
 
     def line(self) -> "Line":
-        """The regression."""
+        """The regression; a point with too few records has that of all points."""
         count = self.squares[..., 0, 0]
         if not (count > 0).any():
             raise InputError("no record has both a forecast and a truth (NaN everywhere)")
+        few = count < 2 * self.along.shape[-1]
+        return self._filled(few)._solved() if few.any() and few.shape[1] > 1 else self._solved()
+
+    def _filled(self, few: Bool[np.ndarray, "S points"]) -> "Sums":
+        fields = (self.squares, self.along, self.own)
+        masks = few[..., None, None], few[..., None], few
+        return Sums(*(np.where(m, v.sum(1, keepdims=True), v) for m, v in zip(masks, fields, strict=True)))
+
+    def _solved(self) -> "Line":
+        count = self.squares[..., 0, 0]
         n = np.maximum(count, 1.0)[..., None]
         mean, level = self.squares[..., 0, 1:] / n, self.along[..., 0] / n[..., 0]
         cov = self.squares[..., 1:, 1:] / n[..., None] - mean[..., :, None] * mean[..., None, :]

@@ -4,13 +4,13 @@
 are variables × steps.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float, Num
+from jaxtyping import Float, Int, Num
 
 from .seasons import Seasons
 
@@ -24,6 +24,10 @@ HELD = 1 << 26
 class Records(Protocol):
     """Forecasts with what happened, see `files.Pairs`."""
 
+    @property
+    def variables(self) -> Sequence[str]: ...
+    @property
+    def predictors(self) -> Sequence[str]: ...
     @property
     def times(self) -> np.ndarray: ...
     @property
@@ -76,6 +80,14 @@ class Arrays:
     raw_members: Num[np.ndarray, "n M V S *grid"] | None = None
     dates: np.ndarray | None = None
     kind: str = "grid"
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        return tuple(str(v) for v in range(self.truth.shape[1]))
+
+    @property
+    def predictors(self) -> tuple[str, ...]:
+        return tuple(str(p) for p in range(self.mean.shape[1]))
 
     @property
     def times(self) -> np.ndarray:
@@ -137,6 +149,13 @@ class Given:
     def __len__(self) -> int:
         return len(self.predictors)
 
+    def taken(self, which: Int[np.ndarray, " some"]) -> "Given":
+        """Some of the records, which may repeat."""
+        truth = None if self.truth is None else self.truth[which]
+        days = None if self.seasons.days is None else self.seasons.days[which]
+        seasons = Seasons(days, len(which))
+        return Given(self.predictors[which], self.members[which], truth, seasons, self.shape)
+
     @property
     def happened(self) -> Float[np.ndarray, "n V S points"]:
         """The truth, which is there."""
@@ -151,8 +170,8 @@ def _flat(values: Any, shape: tuple[int, ...]) -> np.ndarray:
 
 def size(records: Records) -> int:
     """Numbers of one record, over members and predictors."""
-    first = records.read(slice(0, 1))
-    return max(int(np.asarray(first.mean).size), int(np.asarray(records.raw(slice(0, 1))).size))
+    width = max(len(records.predictors), len(records.variables) * records.members)
+    return width * len(records.steps) * prod(records.grid.shape)
 
 
 def batches(records: Records, budget: int = BATCH) -> Iterator[slice]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import xarray
 
 ROLES: Mapping[str, tuple[str, ...]] = {
-    "latitude": ("latitude", "lat", "nav_lat", "xlat", "degrees_north", "degree_north", "grid_latitude"),
+    "latitude": ("latitude", "lat", "nav_lat", "xlat", "degrees_north", "degree_north"),
     "longitude": ("longitude", "lon", "long", "lng", "nav_lon", "xlong", "degrees_east", "degree_east"),
     "altitude": ("altitude", "elevation", "alt", "height", "surface_altitude", "elev"),
 }

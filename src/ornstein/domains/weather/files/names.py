@@ -21,7 +21,16 @@ if TYPE_CHECKING:
 NAMES: Mapping[str, tuple[str, ...]] = {
     "initial": (
         *("init_time", "forecast_reference_time", "reference_time", "initial_time", "initialization_time"),
-        *("initialisation_time", "analysis_time", "base_time", "issue_time", "init", "start_date", "forecast_date"),
+        *(
+            "initialisation_time",
+            "analysis_time",
+            "base_time",
+            "reftime",
+            "issue_time",
+            "init",
+            "start_date",
+            "forecast_date",
+        ),
     ),
     "time": ("time", "date", "datetime", "timestamp", "t"),
     "valid_time": ("valid_time", "validity_time", "verification_time", "valid", "validtime", "forecast_valid_time"),

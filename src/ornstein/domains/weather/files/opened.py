@@ -112,8 +112,7 @@ def _paired(
         said = _scales(known, ours, [units.get(name, "") for name in variables], notes)
         pairs = _aligned(replace(pairs, truth_scales=said), known, ours)
     _require_grids(pairs, raw, known)
-    notes += [*raw.notes, *(known.notes if known else ())]
-    return pairs
+    return replace(pairs, notes=[*raw.notes, *(known.notes if known else ()), *pairs.notes])
 
 
 def _renamed(side: Side, names: list[str], wanted: list[str]) -> Any:
@@ -296,7 +295,7 @@ def _members(raw: Side, members: int) -> tuple[Side, list[str]]:
 
 def _require_calendar(metadata: Mapping[str, Any], raw: Side) -> None:
     said, found = metadata.get("calendar"), clock.calendar(raw.times)
-    if (said is not None and said != found) or (metadata.get("season") and not found):
+    if (said is not None and said != found) or (metadata.get("cycles") and not found):
         raise InputError(
             f"{raw.where}: the calendar is {found or 'none, plain numbers'}, expected "
             f"{said or 'dates'} as in the data that the model learned from"

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     import xarray
 
 
+_LARGEST = 1e30
+"""Beyond, a number is a fill value that the file does not say, or infinite."""
+
+
 @dataclass(frozen=True, eq=False)
 class Read:
     """Records in memory, float32, NaN where a value is missing.
@@ -214,14 +218,18 @@ def _loaded(
     """In memory as float32, the same along a dimension that is not there."""
     there = [dim for dim in first if dim in values.dims]
     try:
-        found = values.load().transpose(*there, *dims).values.astype(np.float32)
+        found = values.load().transpose(*there, *dims).values
     except PermissionError:
         raise
     except (OSError, RuntimeError, ValueError, KeyError) as error:  # of a file that is damaged in the middle
         raise InputError(f"variable {values.name!r}: cannot be read ({error}), expected numbers") from None
-    found = found.reshape(
-        *(n if dim in there else 1 for dim, n in zip(first, shape, strict=True)), *found.shape[len(there) :]
-    )
+    wrong = np.abs(found) > _LARGEST  # which NaN is not
+    if wrong.any():
+        raise InputError(
+            f"variable {values.name!r}: holds {found[wrong][0]:g}, expected numbers, NaN where one is missing"
+        )
+    sizes = (n if dim in there else 1 for dim, n in zip(first, shape, strict=True))
+    found = found.astype(np.float32).reshape(*sizes, *found.shape[len(there) :])
     return np.broadcast_to(found, shape + found.shape[len(first) :])
 
 

@@ -18,10 +18,12 @@ from scipy.spatial import Delaunay, KDTree
 
 from ....errors import InputError
 from .grids import Grid
+from .units import conversion
 
 Line = tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"], Float[np.ndarray, " n"]]
 """Of each target: the points below and above it, and the weight of the one above."""
 _SNAP = 1e-5  # of a cell: a target this near to a point is at the point
+_SAME = 1e-7  # of a circle: two points that are one
 _EDGE = 0.5 + 1e-3  # cells, beyond the outermost points
 
 
@@ -70,7 +72,7 @@ class Regridding:
         """
         if source.kind == "stations":
             return _by_ids(source, target)
-        if _curvilinear(source):
+        if _curvilinear(source) and target.place("latitude") is not None and target.place("longitude") is not None:
             return _triangles(source, target)
         lines = _lines(source, target)
         below_above = [np.stack([low, high]) for low, high, _ in lines]
@@ -142,8 +144,12 @@ def _wanted(source: Grid, target: Grid, k: int) -> np.ndarray | None:
     values = target.axis(target.dims[other])
     if values is None:
         return None
+    units = [
+        str(grid.attrs.get(name, {}).get("units", "")) for grid, name in ((target, target.dims[other]), (source, dim))
+    ]
+    factor, offset = conversion(units[0], units[1], f"axis {dim!r}")
     shape = [n if axis == other else 1 for axis, n in enumerate(target.shape)]
-    return np.broadcast_to(values.reshape(shape), target.shape)
+    return np.broadcast_to((values * factor + offset).reshape(shape), target.shape)
 
 
 def _circle(source: Grid, k: int, values: Float[np.ndarray, " n"]) -> float | None:
@@ -167,17 +173,19 @@ def line(
         circle: the length of an axis that counts in a circle.
         name: of the axis.
     """
-    order = np.argsort(values)
+    round_ = False
+    if circle is not None:
+        start, round_ = _start(values, circle)
+        values, wanted = (values - start) % circle + start, (wanted - start) % circle + start
+    order = np.argsort(values, kind="stable")
     rising = values[order]
+    if circle is not None:  # a point that is there at both ends, such as 0 and 360 degrees, is one
+        once = np.append(True, np.diff(rising) > _SAME * circle)
+        order, rising = order[once], rising[once]
     if len(rising) < 2 or not np.all(np.diff(rising) > 0):
         raise InputError(f"the forecast's {name!r} has {len(rising)} points, expected two or more, none of them twice")
-    if circle is not None:
-        start = rising[0] - _EDGE * (rising[1] - rising[0])
-        wanted = (wanted - start) % circle + start
-        gap = rising[0] + circle - rising[-1]
-        if gap < 1.5 * float(np.diff(rising).max()):  # it goes round
-            rising, order = np.append(rising, rising[0] + circle), np.append(order, order[0])
-            wanted = np.where(wanted < rising[0], wanted + circle, wanted)
+    if round_:
+        rising, order = np.append(rising, rising[0] + circle), np.append(order, order[0])
     first, last = rising[1] - rising[0], rising[-1] - rising[-2]
     outside = (wanted < rising[0] - _EDGE * first) | (wanted > rising[-1] + _EDGE * last)
     if outside.any():
@@ -189,6 +197,18 @@ def line(
     share = np.clip((wanted - rising[low]) / (rising[low + 1] - rising[low]), 0, 1)
     share = np.where(share < _SNAP, 0, np.where(share > 1 - _SNAP, 1, share))
     return order[low], order[low + 1], share
+
+
+def _start(values: Float[np.ndarray, " m"], circle: float) -> tuple[float, bool]:
+    """Where to begin to count along a circle, the widest gap, and whether that is as wide as others: all is covered."""
+    around = np.unique(values % circle)
+    around = around[np.append(True, np.diff(around) > _SAME * circle)]
+    gaps = np.diff(np.append(around, around[0] + circle))
+    widest = int(gaps.argmax())
+    if gaps[widest] < 1.5 * float(np.median(gaps)):
+        return float(values.min()), True
+    first = float(around[(widest + 1) % len(around)])
+    return first - 0.75 * min(float(np.median(gaps)), float(gaps[widest])), False
 
 
 # From curvilinear grids -------------------------------------------------------------------------------
@@ -207,8 +227,6 @@ def _plane(latitude: np.ndarray, longitude: np.ndarray, centre: tuple[float, flo
 def _triangles(source: Grid, target: Grid) -> Regridding:
     """Linear in the triangles between the points of a grid whose latitudes and longitudes are over both axes."""
     places = [grid.place(role) for grid in (source, target) for role in ("latitude", "longitude")]
-    if any(place is None for place in places):
-        raise InputError("the forecast's grid is curvilinear, and the truth has no latitude and longitude, as expected")
     latitude, longitude, *wanted = [np.asarray(place, dtype=np.float64) for place in places]
     middle = np.deg2rad(longitude)
     centre = float(latitude.mean()), float(np.rad2deg(np.arctan2(np.sin(middle).mean(), np.cos(middle).mean())))

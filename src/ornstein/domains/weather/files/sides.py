@@ -14,6 +14,7 @@ from .grids import Grid
 from .names import counterpart, grid_dims
 from .reading import Files, read
 from .regridding import Regridding
+from .tables import GROUPED
 from .times import ordinals, times_of
 
 if TYPE_CHECKING:
@@ -51,11 +52,15 @@ class Side:
         dims = grid_dims(data, where)
         if not dims:  # a series at one place
             data, dims = _one_station(data), ("station",)
+        if truth and data.sizes.get("number", 1) > 1:
+            raise InputError(f"{where}: a truth with {data.sizes['number']} members, expected one")
+        data = data.squeeze("number", drop=True) if truth and "number" in data.dims else data
         times = times_of(data, where)
         order, notes = _in_order(times, where)
         if order is not None:
             data, times = data.isel(time=order), times[order]
-        return cls(data, where, times, tuple(notes))
+        said = [f"{where}: {data.attrs[GROUPED]}"] if GROUPED in data.attrs else []
+        return cls(data, where, times, (*said, *notes))
 
     @cached_property
     def dims(self) -> tuple[str, ...]:

@@ -42,6 +42,8 @@ STATIONS = (
     *("station_name", "name"),
 )
 """Headers of the names of stations."""
+GROUPED = "columns_as_members"
+"""The attribute of a table that says so."""
 _LARGEST = 16 * GB  # of a table as an array
 _HEADER = re.compile(r"^(.*?)\s*[\[(]([^\])]*)[\])]$")
 _MEMBER = re.compile(r"^(.+?)[._\[ -](?:m|mem|member|ens|number)?(\d+)\]?$", re.IGNORECASE)
@@ -112,6 +114,7 @@ def of_frame(frame: Any, where: object) -> "xarray.Dataset":
     at = np.ravel_multi_index([code for _, code in codes.values()] + [station], shape)
     coords: dict[str, Any] = {name: (name, values) for name, (values, _) in codes.items()} | places
     data = {}
+    about = {}
     for name, columns in _variables(frame, known, where).items():
         parts = [_filled(values, rows, at, shape, f"{where}: {name!r}") for values, rows in columns]
         several = len(parts) > 1
@@ -119,7 +122,9 @@ def of_frame(frame: Any, where: object) -> "xarray.Dataset":
         data[name] = (dims, np.stack(parts, -1) if several else parts[0], {"units": units.get(name, "")})
         if several:
             coords["number"] = ("number", np.arange(len(parts)))
-    found = xarray.Dataset(data, coords=coords)
+            about[GROUPED] = f"columns {name}… that count on are taken as {len(parts)} members"
+    _require_members(data, where)
+    found = xarray.Dataset(data, coords=coords, attrs=about)
     for name in axes:
         found[name].attrs["units"] = units.get(known[name], "")
     return found
@@ -166,7 +171,7 @@ def _stations(frame: Any, known: Mapping[str, str], where: object) -> tuple[np.n
         if moved.any():
             k = int(np.argmax(moved))
             raise InputError(
-                f"{where}: line {k + 2}, station {ids[k]!r} has the {name} {values[k]:g} and before "
+                f"{where}: line {k + 2}, station '{ids[k]}' has the {name} {values[k]:g} and before "
                 f"{values[first][code][k]:g}, expected one place for each station"
             )
         coords[name] = ("station", values[first])
@@ -237,11 +242,9 @@ def _is_numeric(column: Any) -> bool:
     if column.dtype.kind in "fiub":
         return True
     there = column.dropna()
-    return (
-        column.dtype.kind not in "Mm"
-        and len(there) > 0
-        and pandas.to_numeric(there, errors="coerce").notna().mean() > 0.5
-    )
+    if column.dtype.kind in "Mm" or not len(there):
+        return False
+    return bool(pandas.to_numeric(there, errors="coerce").notna().mean() > 0.5)
 
 
 def _members(names: Sequence[str]) -> dict[str, list[str]]:
@@ -258,6 +261,13 @@ def _members(names: Sequence[str]) -> dict[str, list[str]]:
     }
     grouped = {column: stem for stem, of in groups.items() for column in of}
     return {grouped.get(name, name): groups.get(grouped.get(name, ""), [name]) for name in names}
+
+
+def _require_members(data: Mapping[str, Any], where: object) -> None:
+    sizes = {name: values.shape[-1] for name, (dims, values, _) in data.items() if dims[-1] == "number"}
+    if len(set(sizes.values())) > 1:
+        found = ", ".join(f"{n} of {name}" for name, n in sizes.items())
+        raise InputError(f"{where}: columns of {found}, which count on as members do, expected as many of each")
 
 
 def _filled(values: np.ndarray, rows: np.ndarray, at: np.ndarray, shape: tuple[int, ...], where: str) -> np.ndarray:

@@ -54,11 +54,23 @@ def dates(values: np.ndarray, where: object) -> np.ndarray:
         return values.astype("datetime64[ns]")
     if values.dtype.kind in "fiu":
         return values.astype(np.float64)
+    if values.dtype.kind in "USTO" and all(isinstance(one, str | bytes) for one in values.ravel()):
+        return _read(values, where)
     if values.dtype.kind != "O" or not all(hasattr(one, "calendar") for one in values.ravel()):
         raise InputError(f"{where}: times such as {values.ravel()[0]!r}, expected dates or numbers")
     if calendar(values) in _REAL and all(1678 <= one.year <= 2261 for one in values.ravel()):
         return np.array([one.isoformat() for one in values.ravel()], dtype="datetime64[ns]").reshape(values.shape)
     return values
+
+
+def _read(values: np.ndarray, where: object) -> np.ndarray:
+    """Dates of texts such as 2020-01-31T06:00."""
+    texts = [one.decode("utf-8", "replace") if isinstance(one, bytes) else one for one in values.ravel().tolist()]
+    try:
+        found = [np.datetime64(one.strip().removesuffix("Z").replace(" ", "T"), "ns") for one in texts]
+    except ValueError as error:
+        raise InputError(f"{where}: {error}, expected dates such as 2020-01-31T06:00") from None
+    return np.array(found).reshape(values.shape)
 
 
 def calendar(times: np.ndarray) -> str:
@@ -80,6 +92,8 @@ def times_of(data: "xarray.Dataset", where: object) -> np.ndarray:
         if "time" in data.dims:
             raise InputError(f"{where}: dimension 'time' has no coordinate, expected dates or numbers")
         return np.zeros(1)
+    if not data["time"].size:
+        raise InputError(f"{where}: 'time' is empty, expected one time or more")
     found = dates(np.atleast_1d(data["time"].values), f"{where}: 'time'")
     missing = _missing(found)
     if missing.any():

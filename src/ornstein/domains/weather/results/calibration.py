@@ -116,7 +116,8 @@ def _drawn(
     """Ensembles of times of a part, evenly over it, as the model draws them."""
     asked = request(denoiser, part_of, members, times)
     assert denoiser.origin is not None
-    size = prod(denoiser.origin.metadata["shape"])
+    metadata = denoiser.origin.metadata
+    size = metadata["shape"][0] * prod(metadata["grid"]["shape"])  # of what is drawn, if by windows, too
     how = {"batch_size": int(np.clip(_AT_ONCE // size, 1, 64)), **settings}
     samples = yield from drawing(denoiser, asked, **how)
     return ensembles(samples), Frame.of(denoiser.origin.metadata, samples.settings)
@@ -200,9 +201,8 @@ def _write(
     write_json(own(folder, SCORES), [plain({"created": created, "scores": rows, "beside": beside, **told})])
     title = f"How far to trust {denoiser.origin.domain}/{denoiser.origin.name}"
     path = own(folder, PAGE)
-    write_text(
-        path, page(title, _lead(drawn, found, part_of), chapters(drawn, scores), _FOOTER, _tables(drawn, scores))
-    )
+    lead, tables = _lead(drawn, found, part_of), _tables(drawn, scores)
+    write_text(path, page(title, lead, chapters(drawn, scores), _FOOTER, tables))
     return path
 
 
@@ -258,9 +258,12 @@ def _lowest(values: Mapping[str, Estimate | None]) -> str | None:
 
 
 def _cell(one: Estimate | None, bold: bool) -> str:
+    """A number with its error, to one digit of that."""
     if one is None:
         return ""
-    text = f"{one.value:.3g}" + (f" ± {one.error:.1g}" if one.error else "")
+    digits = 3 if not one.error else int(np.clip(-np.floor(np.log10(one.error)), 0, 6))
+    text = f"{one.value:.2g}" if one.name == "rank p" else f"{one.value:.{digits}f}"
+    text += f" ± {one.error:.{digits}f}" if one.error else ""
     return f"<b>{text}</b>" if bold else text
 
 

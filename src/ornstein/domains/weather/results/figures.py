@@ -6,7 +6,7 @@ What is calibrated is grey, as everywhere in the reports.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -26,6 +26,7 @@ _COLUMNS = 2.3, 2.1
 """Of a panel, inches."""
 
 
+@runtime_checkable
 class Fields(Protocol):
     """Ensembles with what happened."""
 
@@ -317,7 +318,7 @@ def judged(shown: Fields, raw: Any | None = None, variable: int = 0, block: int 
             {lead: one.pit() for lead, one in ranks.items()}, fields.pit_on,
             f"Probability integral transform of {name}: ∪ too narrow, ∩ too wide, a slope biased.",
         ),
-        by_lead(skill, fields.spread_skill_on, f"Error where the spread is alike, {name}: spread / skill {ratios}.", True),
+        by_lead(skill, fields.spread_skill_on, f"Error where the spread is alike, {name}: ratios {ratios}.", True),
         *_reliable(cells, name, unit_of(shown, name), block, some),
     ]  # fmt: skip
     transform = layout.transform(tuple(shown.grid.shape))

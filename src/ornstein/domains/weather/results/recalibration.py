@@ -51,7 +51,7 @@ class Factors:
         """What was found, in a sentence."""
         changes = np.array(self.after["CRPS"]) / np.array(self.before["CRPS"]) - 1
         ratios = (np.array(scores["spread / skill"]) for scores in (self.before, self.after))
-        before, after = (f"{one.min():.3g} to {one.max():.3g}" for one in ratios)
+        before, after = (f"{one.min():.2f}–{one.max():.2f}" for one in ratios)
         kept = "on by default (--no-recalibrate leaves members as they are drawn)" if self.helps else "off by default"
         return (
             f"recalibration by factors {min(self.factors):.3f} to {max(self.factors):.3f} "
