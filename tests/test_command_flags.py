@@ -177,3 +177,17 @@ def test_a_shell_completes_commands_models_and_flags(capsys: pytest.CaptureFixtu
 def test_completion_of_other_shells_is_refused() -> None:
     with pytest.raises(InputError, match="bash and zsh"):
         completion("fish", [], {}, {})
+
+
+def test_a_switch_may_be_left_unsaid_turned_on_and_turned_off() -> None:
+    def draw(model: str, /, *, recalibrate: bool | None = None) -> None:
+        """Draws.
+
+        Args:
+            model: of these.
+            recalibrate: whether members are moved; not said = as the model says.
+        """
+
+    said = ([], ["--recalibrate"], ["--no-recalibrate"])
+    assert [parse("draw", draw, ["qg", *words])[1].get("recalibrate") for words in said] == [None, True, False]
+    assert "--no-recalibrate, --recalibrate" in manual("draw", draw, [])

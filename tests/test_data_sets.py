@@ -102,6 +102,9 @@ def test_nothing_is_left_of_what_was_not_finished(
     monkeypatch.setitem(Builders.sets, "bricks", failing)  # pyright: ignore[reportArgumentType]
     assert ended("bricks", "--out", "wall") == 2
     assert "expected 6 at most" in capsys.readouterr().err
+    monkeypatch.setitem(Builders.sets, "bricks", reading)  # pyright: ignore[reportArgumentType]
+    assert ended("bricks", "--out", "wall") == 2
+    assert "clay.txt: No such file or directory" in capsys.readouterr().err
     assert not list(Path().iterdir())
 
 
@@ -109,3 +112,8 @@ def failing(out: Path) -> str:
     """Bricks that run out."""
     (out / "bricks.txt").write_text("red\n")
     raise InputError("n is more than there are, expected 6 at most")
+
+
+def reading(out: Path) -> str:
+    """Bricks of clay that is not there."""
+    return Path("clay.txt").read_text()

@@ -47,9 +47,14 @@ class Flag:
     group: str
 
     @property
+    def switch(self) -> bool:
+        """Whether it is on or off, and takes no value; where nothing is said, it may be neither."""
+        return _alternatives(self.hint) == (bool,)
+
+    @property
     def spellings(self) -> tuple[str, ...]:
         """How it may be written."""
-        if self.hint is bool:
+        if self.switch:
             return (self.option, f"--no-{self.option[2:]}")
         return (self.option, *(short for short, long in SHORT.items() if long == self.option))
 
@@ -167,7 +172,7 @@ def _sorted_out(
         if spelt not in known:
             raise InputError(f"{command} has no flag {spelt}{_nearest(spelt, known)}")
         flag = known[spelt]
-        if flag.hint is bool and not equals:
+        if flag.switch and not equals:
             given[flag.path] = spelt == flag.option
         else:
             given[flag.path] = flag.value([value] if equals else _taken(words, flag.hint))

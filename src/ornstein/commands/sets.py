@@ -5,6 +5,7 @@ arguments are the flags. It writes into a folder that takes its place only when 
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -59,14 +60,17 @@ def made(function: Callable[..., str]) -> Callable[..., None]:
 
     @wraps(function)
     def command(out: Path, **how: Any) -> None:
+        from ..events import heard_by
         from ..files import sync, sync_tree
         from ..locks import beside
+        from ..report.terminal import Lines
         from ..tasks.unfinished import require_absent
 
         require_absent(out)
         require_writable(out)
-        with working_in(out), beside(out) as work:
-            said = function(work, **how)
+        with working_in(out), heard_by(Lines()), beside(out) as work:
+            with _reading(work):
+                said = function(work, **how)
             sync_tree(work)
             require_absent(out)
             work.rename(out)
@@ -74,3 +78,14 @@ def made(function: Callable[..., str]) -> Callable[..., None]:
         print(printable(f"{said}\n{out}"))
 
     return command
+
+
+@contextmanager
+def _reading(work: Path) -> Iterator[None]:
+    """Within it a file that cannot be read is named: `beside` takes every fault for one of what is written."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename and work not in Path(error.filename).parents:
+            raise InputError(f"{error.filename}: {error.strerror}") from None
+        raise

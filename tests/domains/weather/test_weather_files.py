@@ -206,18 +206,43 @@ def test_formats(tmp_path: Path, name: str) -> None:
     assert np.array_equal(pairs.raw([3]), opened(raw, known).raw([3]))
 
 
-def test_many_files(tmp_path: Path) -> None:
+PIECES: Mapping[str, Callable[[Any], list[Any]]] = {
+    "times": lambda d: [d.isel(time=k) for k in range(T)],
+    "variables": lambda d: [d[[name]] for name in d],
+    "members": lambda d: [d.assign_coords(number=range(M)).isel(number=m) for m in range(M)],
+    "steps": lambda d: [d.isel(step=k) for k in range(S)],
+}
+
+
+@pytest.mark.parametrize("name", PIECES)
+def test_many_files(tmp_path: Path, name: str) -> None:
     pytest.importorskip("dask")
+    raw, known = forecast(M).isel(latitude=slice(2)), truth().isel(latitude=slice(2))
+    for k, piece in enumerate(PIECES[name](raw)):
+        saved(tmp_path, piece, f"part{k}.nc")
+    pairs = opened(str(tmp_path / "part*.nc"), known)
+    assert np.array_equal(pairs.raw([1, 4]), opened(raw, known).raw([1, 4]))
+    assert_same(opened(raw, known), pairs)
+
+
+def test_what_dask_computes_is_read_when_it_is_needed() -> None:
+    dask: Any = pytest.importorskip("dask")
     raw, known = forecast(M), truth()
-    for k in range(T):
-        saved(tmp_path, raw.isel(time=k), f"day{k}.nc")
-    assert_same(opened(raw, known), opened(str(tmp_path / "day*.nc"), known))
-    for name in raw:
-        saved(tmp_path, raw[[name]], f"of_{name}.nc")
-    assert_same(opened(raw, known), opened([tmp_path / "of_t2m.nc", tmp_path / "of_u10.nc"], known))
-    for m in range(M):
-        saved(tmp_path, raw.assign_coords(number=range(M)).isel(number=m), f"member{m}.nc")
-    assert np.array_equal(opened(str(tmp_path / "member*.nc"), known).raw([1]), opened(raw, known).raw([1]))
+    seen: list[int] = []
+
+    def counted(block: np.ndarray) -> np.ndarray:
+        seen.append(block.size)
+        return block
+
+    lazy = raw.chunk(time=1)
+    lazy = lazy.map(
+        lambda value: value.copy(data=value.data.map_blocks(counted, dtype=np.float32, meta=value.data._meta))
+    )
+    with dask.config.set(scheduler="synchronous"):
+        pairs = opened(lazy, known.chunk(time=1))
+        seen.clear()
+        assert np.array_equal(pairs.part(slice(1, 4)).raw([1]), opened(raw, known).raw([2]))
+    assert seen == [S * M * 48]  # of one variable at one time
 
 
 def test_only_what_is_asked_for_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -90,6 +90,7 @@ SAME: Mapping[str, Callable[[Path, Any], Path]] = {
     ),
     "durations": lambda path, t: _csv(t.assign(step=pandas.to_timedelta(t.step, unit="h")), path),
     "remarks": lambda path, t: _csv(t.assign(remark="fine"), path),
+    "dates as numbers": lambda path, t: _csv(t.assign(init_time=t.init_time.dt.strftime("%Y%m%d%H").astype(int)), path),
     "blanks": lambda path, t: _csv(t.rename(columns=lambda name: f" {name}"), path),
 }
 
@@ -192,6 +193,10 @@ MISTAKES: Mapping[str, tuple[Callable[[Any], Any], str]] = {
     "place": (
         lambda t: t.assign(latitude=[40.0 if k == 9 else v for k, v in enumerate(t.latitude)]),
         r"line 11, station 'AAA' has the latitude 40 and before 47",
+    ),
+    "number that is no date": (
+        lambda t: t.assign(init_time=[20201301 if k == 1 else 20200101 for k in range(36)]),
+        r"line 3, column 'init_time': .*, expected a time",
     ),
     "no time": (lambda t: t.drop(columns="init_time"), r"raw.csv: no column of times among station, step"),
     "no rows": (lambda t: t.iloc[:0], r"raw.csv: no rows"),

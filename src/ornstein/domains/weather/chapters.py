@@ -52,11 +52,11 @@ def forecast(model: NeuralDenoiser, full: bool, seed: int) -> Stream[Chapter]:
     lead = drawn.leads[_MIDDLE]
     return Chapter(
         TITLE,
-        "Turbulence of two layers of a rotating fluid, a world like the atmosphere at middle latitudes, and forecasts of "
-        "it by a model with half the resolution, a wrong wind and a wrong start. For each of these forecasts the network "
-        f"draws what may happen, at leads of {', '.join(drawn.leads)} together: {members} members in {steps} steps, for "
-        f"{times} times that it has not learned from. Figures are of the lead {lead}; of a forecast that is right, the "
-        "truth is one more member, in its place, its size and its texture.",
+        "Turbulence of two layers of a rotating fluid, a world like the atmosphere at middle latitudes, and forecasts "
+        "of it by a model with half the resolution, a wrong wind and a wrong start. For each of these forecasts the "
+        f"network draws what may happen, at leads of {', '.join(drawn.leads)} together: {members} members in {steps} "
+        f"steps, for {times} times that it has not learned from. Maps are of the lead {lead}; where an ensemble is "
+        "right, the truth looks like one more member: in its place, its size and its texture.",
         shown,
         [one for one in judged(drawn) if one.name.split(", ")[1].startswith(f"{lead}: ")],
         shown[0],
@@ -82,7 +82,8 @@ def judged(drawn: Drawn) -> list[metrics.Metric]:
         drawn: with what happened.
     """
     layout = Layout.of(drawn)
-    assert drawn.truths is not None and drawn.forecast is not None
+    assert drawn.truths is not None
+    assert drawn.forecast is not None
     found = metrics.scored(drawn.truths, drawn.members, layout)
     beside = metrics.scored(drawn.truths, drawn.forecast[:, None], layout)
     every = metrics.metrics(found, {"the forecast alone": beside})

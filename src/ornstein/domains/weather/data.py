@@ -28,6 +28,8 @@ from .windows import PLACES, packed, places, standardised, unpacked
 
 _COPIES = 16
 """How often a record is there, each time with other draws of what was not seen."""
+_OFTEN = 0.01
+"""The share of zeros from which on a variable that is never negative is learned as its root."""
 _MEASURED = 1024
 """Records that statistics are measured on at most, evenly over the times that are learned from."""
 _CHUNK = 64 * MB
@@ -160,9 +162,11 @@ class WeatherData:
             f"{', '.join(self.known.variables)}, from {', '.join(self.known.predictors)}"
         ]
         roots = [name for name, one in zip(self.known.variables, self.known.positive, strict=True) if one]
-        zeros = [name for name, one in zip(self.known.variables, self.known.censored, strict=True) if one]
-        lines += [f"never negative, learned as roots: {', '.join(roots)}"] * bool(roots)
-        lines += [f"often 0, which is learned as a value that is not seen: {', '.join(zeros)}"] * bool(zeros)
+        bounded = [name for name, one in zip(self.known.variables, self.known.bounded, strict=True) if one]
+        lines += [
+            f"never negative and often 0: {', '.join(roots)}; learned as the root, a zero as one that is not seen"
+        ] * bool(roots)
+        lines += [f"never negative: {', '.join(bounded)}; draws below 0 are 0"] * bool(bounded)
         return "\n".join([*lines, *self.pairs.notes])
 
 
@@ -231,8 +235,9 @@ def _axis(known: Known, mirror: str) -> int | None:
         return None
     if mirror not in known.grid.dims:
         raise InputError(f"mirror is {mirror!r}, expected an axis of the grid: {', '.join(known.grid.dims)}")
-    if any(known.positive):
-        name = known.variables[list(known.positive).index(True)]
+    above = [one or other for one, other in zip(known.positive, known.bounded, strict=True)]
+    if any(above):
+        name = known.variables[above.index(True)]
         raise InputError(f"mirror changes the sign of fields, but {name} is never negative")
     return known.grid.dims.index(mirror)
 
@@ -256,13 +261,14 @@ def measured(pairs: Pairs, leads: str, cycles: Sequence[str]) -> Known:
         leads, cycles: see `Known`.
     """
     first, zeros, missing = _signs(pairs)
-    positive = [low >= 0 and low < 0.1 * mean for low, mean in first]
-    censored = [one and share > 0.01 for one, share in zip(positive, zeros, strict=True)]
+    signed = [low < 0 or low > 0.1 * mean for low, mean in first]
+    positive = [not one and share > _OFTEN for one, share in zip(signed, zeros, strict=True)]
+    bounded = [not one and share <= _OFTEN for one, share in zip(signed, zeros, strict=True)]
     p, s, v = len(pairs.predictors), len(pairs.steps), len(pairs.variables)
     one = torch.ones(p, s)
     known = Known(
-        pairs.variables, pairs.predictors, s, pairs.grid, leads, positive, censored, pairs.members > 1, missing, cycles,
-        0 * one, one, one, torch.zeros(v, s), torch.ones(v, s),
+        pairs.variables, pairs.predictors, s, pairs.grid, leads, positive, positive, bounded, pairs.members > 1,
+        missing, cycles, 0 * one, one, one, torch.zeros(v, s), torch.ones(v, s),
     )  # fmt: skip
     predictors = _moments((known.standardised(read) for read, _ in _chunks(pairs)), "a predictor", pairs.predictors)
     truths = _moments((known.rooted(_truth(read)) for read, _ in _chunks(pairs)), "a truth", pairs.variables)
@@ -278,7 +284,7 @@ def measured(pairs: Pairs, leads: str, cycles: Sequence[str]) -> Known:
         for read, times in _chunks(pairs):
             yield known.features(read, times), known.rooted(_truth(read)), known.squared(read)
 
-    return replace(known, base=fitted(chunks, censored, by_point=pairs.grid.kind == "stations"))
+    return replace(known, base=fitted(chunks, positive, by_point=pairs.grid.kind == "stations"))
 
 
 def spectrum_of(data: WeatherData, side: Sequence[int]) -> Shells:

@@ -1,6 +1,6 @@
 """What a model knows of the data that it learned from, and how a forecast becomes what the network is told.
 
-    u = T(truth)                       T = √ of what is never negative, else the truth itself
+    u = T(truth)                       T = √ of what is never negative and often 0, else the truth itself
     x = (u − base)/scale               the model's state, channel v · S + s of variable v and step s
     forecast = (T(f) − mean)/std       of each predictor and step; NaN = missing
 
@@ -43,6 +43,7 @@ FACTS: Mapping[str, Any] = {
     "leads": ("joint", "each"),
     "positive": [bool],
     "censored": [bool],
+    "bounded": [bool],
     "missing": bool,
     "cycles": [("year", "day")],
     "window": _COUNT,
@@ -73,8 +74,10 @@ class Known:
         steps: how many leads.
         grid: of the truth.
         leads: "joint": a state has all leads; "each": one, which is a condition.
-        positive: of each variable, whether u is the root.
+        positive: of each variable, whether it is never negative and often 0, so that u is its root.
         censored: of each variable, whether u ≤ 0 is seen as 0.
+        bounded: of each variable, whether it is never negative though seldom 0, as the speed of the wind: u is the
+            variable itself, and draws below 0 are 0.
         ensemble: whether forecasts have members, of whose spread the model is told.
         missing: whether truths may be missing.
         cycles: what the model is told of the time when a forecast began: "year", the season, and "day", the hour.
@@ -91,6 +94,7 @@ class Known:
     leads: str
     positive: Sequence[bool]
     censored: Sequence[bool]
+    bounded: Sequence[bool]
     ensemble: bool
     missing: bool
     cycles: Sequence[str]
@@ -116,6 +120,7 @@ class Known:
             metadata["leads"],
             metadata["positive"],
             metadata["censored"],
+            metadata["bounded"],
             metadata["members"] > 1,
             metadata["missing"],
             metadata["cycles"],
@@ -134,6 +139,7 @@ class Known:
             "leads": self.leads,
             "positive": list(self.positive),
             "censored": list(self.censored),
+            "bounded": list(self.bounded),
             "missing": self.missing,
             "cycles": list(self.cycles),
             "base": self.base.record(),

@@ -181,7 +181,8 @@ class Weather(Task):
 
     def map(self, config: WeatherConfig, metadata: Mapping[str, Any]) -> Map:
         known, residual = Known.of(metadata), Residual("base", "scale")
-        return Roots(tuple(known.each_channel(known.positive))) @ residual if any(known.positive) else residual
+        squared, bounded = (tuple(known.each_channel(one)) for one in (known.positive, known.bounded))
+        return Roots(squared, bounded) @ residual if any(squared) or any(bounded) else residual
 
     def network(self, config: WeatherConfig, metadata: Mapping[str, Any]) -> nn.Module:
         return network(config.network, config.stations, metadata, _SAID[config.coordinates])

@@ -190,9 +190,20 @@ def _axis(column: Any, name: str, where: object) -> np.ndarray:
             return column.to_numpy().astype("timedelta64[ns]")
         if column.dtype.kind not in "fiu" and name == "step":
             return _timed(pandas.to_timedelta, column, where).to_numpy().astype("timedelta64[ns]")
-        return _numbers(column, str(column.name), where)
+        form = _counted(column.to_numpy()) if name in ("time", "valid_time") and column.dtype.kind in "iu" else None
+        if form is None:
+            return _numbers(column, str(column.name), where)
+        column = pandas.to_datetime(column.astype(str), format=form, errors="coerce").rename(column.name)
     found = _timed(lambda values, errors: pandas.to_datetime(values, errors=errors, utc=True), column, where)
     return found.dt.tz_localize(None).to_numpy().astype("datetime64[ns]")
+
+
+def _counted(numbers: np.ndarray) -> str | None:
+    """The form of dates that are written as whole numbers, 20200131 or 2020013106; None of other numbers."""
+    for form, unit in (("%Y%m%d", 1), ("%Y%m%d%H", 100)):
+        if (numbers >= 17000101 * unit).all() and (numbers <= 22001231 * unit + unit - 1).all():
+            return form
+    return None
 
 
 def _timed(convert: Any, column: Any, where: object) -> Any:

@@ -72,7 +72,7 @@ def measured(
     if drawn.truths is None or np.isnan(drawn.truths).all():
         say("no calibration report: of the times that it would be judged on, no truth is known")
         return _metadata(found)
-    asked = request(denoiser, part_of, members, times)
+    asked = request(denoiser.origin.metadata, part_of, members, times)
     scores = yield from part(_compared(denoiser, drawn, frame, found, asked, names), 6, 3, _PARTS)
     shown = _recalibrated_as(drawn, frame, found)
     yield Event(9.5, _PARTS, "the calibration report")
@@ -114,26 +114,24 @@ def _drawn(
     denoiser: NeuralDenoiser, part_of: str, members: int, times: int, settings: Mapping[str, Any]
 ) -> Stream[tuple[Drawn, Frame]]:
     """Ensembles of times of a part, evenly over it, as the model draws them."""
-    asked = request(denoiser, part_of, members, times)
     assert denoiser.origin is not None
     metadata = denoiser.origin.metadata
     size = metadata["shape"][0] * prod(metadata["grid"]["shape"])  # of what is drawn, if by windows, too
+    asked = request(metadata, part_of, members, times)
     how = {"batch_size": int(np.clip(_AT_ONCE // size, 1, 64)), **settings}
     samples = yield from drawing(denoiser, asked, **how)
     return ensembles(samples), Frame.of(denoiser.origin.metadata, samples.settings)
 
 
-def request(denoiser: NeuralDenoiser, part_of: str, members: int, times: int) -> WeatherRequest:
+def request(metadata: Mapping[str, Any], part_of: str, members: int, times: int) -> WeatherRequest:
     """What is drawn for a part of the times: evenly over it, and no more than memory should hold.
 
     Args:
-        denoiser: the model.
+        metadata: of the model.
         part_of: "validation" or "test".
         members: of each time.
         times: at most.
     """
-    assert denoiser.origin is not None
-    metadata = denoiser.origin.metadata
     first, last = metadata["parts"][part_of]
     each = members * len(metadata["variables"]) * len(metadata["steps"]["hours"]) * prod(metadata["grid"]["shape"])
     step = -(-(last - first) // max(1, min(times, _ALL // each)))
@@ -154,7 +152,8 @@ def _compared(
     names: Sequence[str],
 ) -> Stream[dict[str, Scores]]:
     """Scores of the model and of the baselines, of the same times, by name."""
-    assert denoiser.origin is not None and drawn.truths is not None
+    assert denoiser.origin is not None
+    assert drawn.truths is not None
     metadata = denoiser.origin.metadata
     there = given(asked, metadata)
     layout, block = Layout.of(drawn), metrics.hanging(drawn.truths, drawn.members)
@@ -207,11 +206,11 @@ def _write(
 
 
 _FOOTER = (
-    "± are standard errors over blocks of times that hang together. The CRPS and the variogram score are fair: those of "
-    "an ensemble of infinitely many members. Rank p is the probability of a calibrated ensemble showing a histogram as "
-    "far from flat, on points that are not correlated. Of the baselines raw is the forecast itself; EMOS is a "
+    "± are standard errors over blocks of times that hang together. The CRPS and the variogram score are fair: those "
+    "of an ensemble of infinitely many members. Rank p is the probability of a calibrated ensemble showing a histogram "
+    "as far from flat, on points that are not correlated. Of the baselines raw is the forecast itself; EMOS is a "
     "regression with a spread, by variable and lead, of each station by itself; ECC and the Schaake shuffle give its "
-    "values the order of the forecast's members or of past truths; dressing adds past errors, whole fields, to its mean."
+    "values the order of the forecast's members or of past truths; dressing adds past errors to its mean, whole fields."
 )
 
 

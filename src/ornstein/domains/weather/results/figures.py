@@ -6,7 +6,7 @@ What is calibrated is grey, as everywhere in the reports.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -19,35 +19,12 @@ from ....tasks.figures import Figure
 from ..files.grids import Grid
 from ..known import dated
 from ..metrics import Layout, bands, lead_names
+from .drawn import Drawn
 
 MOST = 4
 """Leads that a figure shows at most: the first, the last and some between; the tables have all of them."""
 _COLUMNS = 2.3, 2.1
 """Of a panel, inches."""
-
-
-@runtime_checkable
-class Fields(Protocol):
-    """Ensembles with what happened."""
-
-    @property
-    def truths(self) -> Any:
-        """(n, V, S, *grid), NaN is missing; None where it is not known."""
-
-    @property
-    def members(self) -> Any:
-        """(n, M, V, S, *grid)."""
-
-    @property
-    def times(self) -> np.ndarray: ...
-    @property
-    def steps(self) -> np.ndarray: ...
-    @property
-    def grid(self) -> Grid: ...
-    @property
-    def variables(self) -> Sequence[str]: ...
-    @property
-    def units(self) -> Mapping[str, str]: ...
 
 
 def chosen(count: int, most: int = MOST) -> list[int]:
@@ -70,7 +47,7 @@ def signed(values: Any) -> bool:
     return bool(low < 0 < high and min(-low, high) > 0.2 * max(-low, high))
 
 
-def unit_of(shown: Fields, name: str) -> str:
+def unit_of(shown: Drawn, name: str) -> str:
     """Of a variable; empty where it has none, which CF calls 1.
 
     Args:
@@ -84,7 +61,7 @@ def unit_of(shown: Fields, name: str) -> str:
 # Maps and fans ----------------------------------------------------------------------------------------
 
 
-def members(shown: Fields, raw: Any | None = None, record: int = 0, variable: int = 0, lead: int = 0) -> Figure:
+def members(shown: Drawn, raw: Any | None = None, record: int = 0, variable: int = 0, lead: int = 0) -> Figure:
     """One forecast: raw forecast, truth, mean, spread and members, as stamps; of stations, as a fan.
 
     Args:
@@ -184,7 +161,7 @@ def _abscissa(at: np.ndarray, along: str) -> tuple[np.ndarray, str]:
     return at, along
 
 
-def over_times(shown: Fields, raw: Any | None = None, variable: int = 0, lead: int = 0, most: int = 60) -> Figure:
+def over_times(shown: Drawn, raw: Any | None = None, variable: int = 0, lead: int = 0, most: int = 60) -> Figure:
     """Forecasts of consecutive times at one place, by the times that they are of.
 
     Args:
@@ -211,31 +188,36 @@ def when(time: Any) -> str:
     return time.isoformat(" ")[:16] if hasattr(time, "isoformat") else f"time {time:g}"
 
 
-def spread_maps(shown: Fields, variable: int = 0, lead: int = 0) -> Figure | None:
+def spread_maps(shown: Drawn, variable: int = 0, lead: int = 0) -> Figure | None:
     """Over all times: where the mean is wrong, and where the members say that it may be, on one scale.
 
     Args:
         shown, variable, lead: see `members`.
 
-    None where there is no map: of stations, or along one axis.
+    None where there is no map: of stations, along one axis, of one member, or where no truth is known.
     """
     if shown.truths is None or shown.grid.kind != "grid" or len(shown.grid.shape) < 2:
         return None
-    error, spread, count = 0.0, 0.0, 0
+    error, spread, known = np.zeros((3, *shown.grid.shape[-2:]))
     for record in range(len(shown.times)):
         drawn = _flat(np.asarray(shown.members[record : record + 1])[0, :, variable], lead, 1)
         truth = _flat(np.asarray(shown.truths[record : record + 1])[0, variable], lead, 0)
-        assert drawn is not None and truth is not None
-        error = error + (drawn.mean(0) - truth) ** 2
-        spread = spread + drawn.var(0, ddof=1) * (len(drawn) + 1) / len(drawn)
-        count += 1
+        assert drawn is not None
+        assert truth is not None
+        there = np.isfinite(truth)
+        known += there
+        error += np.where(there, (drawn.mean(0) - truth) ** 2, 0.0)
+        spread += np.where(there, drawn.var(0, ddof=1) * (len(drawn) + 1) / len(drawn), 0.0)
+    if not known.any() or shown.members.shape[1] < 2:
+        return None
+    count, seen = len(shown.times), np.where(known > 0, known, np.nan)
     name = shown.variables[variable]
-    panels = {"error of the mean (RMSE)": np.sqrt(error / count), "spread": np.sqrt(spread / count)}
+    panels = {"error of the mean (RMSE)": np.sqrt(error / seen), "spread": np.sqrt(spread / seen)}
     what = f"{name}, lead {lead_names(shown.steps)[lead]}, {count} times"
     return maps(panels, f"Error of the mean and spread on one scale{fields.of(what)}.", shown, name)
 
 
-def maps(panels: Mapping[str, Float[np.ndarray, "y x"]], caption: str, shown: Fields, variable: str) -> Figure:
+def maps(panels: Mapping[str, Float[np.ndarray, "y x"]], caption: str, shown: Drawn, variable: str) -> Figure:
     """Fields from 0 up, side by side on one scale.
 
     Args:
@@ -294,17 +276,22 @@ def _with_legend(canvas: Any, every: Any, caption: str, columns: int) -> Figure:
     return Figure(plots.svg(canvas), caption, "svg+xml", 230 * columns + 60)
 
 
-def judged(shown: Fields, raw: Any | None = None, variable: int = 0, block: int = 1, most: int = MOST) -> list[Figure]:
+def judged(shown: Drawn, raw: Any | None = None, variable: int = 0, block: int = 1, most: int = MOST) -> list[Figure]:
     """Rank histograms, PIT, reliability, spread beside error, and spectra of a variable, by lead.
 
     Args:
         shown, raw, variable: see `members`; the truth is known.
         block: how many consecutive times hang together.
-        most: leads that are shown.
+        most: leads that are shown, of those of which something is known.
+
+    None of one member.
     """
     layout, name = Layout.of(shown), shown.variables[variable]
     names = lead_names(shown.steps)
-    leads = {names[s]: s for s in chosen(len(names), most)}
+    known = [s for s in range(len(names)) if np.isfinite(np.asarray(shown.truths[:])[:, variable, s]).any()]
+    leads = {names[known[k]]: known[k] for k in chosen(len(known), most)} if known else {}
+    if not leads or shown.members.shape[1] < 2:
+        return []
     cells = {lead: _cell(shown, variable, s) for lead, s in leads.items()}
     some: Any = {"weights": layout.weights}
     ranks = {lead: Ranks.of(y, x, **some) for lead, (y, x) in cells.items()}
@@ -331,7 +318,7 @@ def judged(shown: Fields, raw: Any | None = None, variable: int = 0, block: int 
     return [*figures, spectra_by_lead(found, others, bands(tuple(shown.grid.shape)), name)]
 
 
-def _cell(shown: Fields, variable: int, lead: int) -> tuple[np.ndarray, np.ndarray]:
+def _cell(shown: Drawn, variable: int, lead: int) -> tuple[np.ndarray, np.ndarray]:
     """Truths and members of a variable and lead."""
     truths, members = np.asarray(shown.truths[:]), np.asarray(shown.members[:])
     return truths[:, variable, lead], members[:, :, variable, lead]

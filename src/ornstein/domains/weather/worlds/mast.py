@@ -12,7 +12,7 @@ quality-controlled by nobody: icing is among them. Where the mast stands is not 
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile, ZipFile
 
 import numpy as np
@@ -51,7 +51,7 @@ _SOURCES = {
 }
 
 
-def mast(out: Path, source: Path | None = None) -> str:
+def mast_hourly(out: Path, source: Path | None = None) -> str:
     """Hourly wind at 80 m and temperature of a mast, and the MERRA-2 reanalysis at four nodes around it.
 
     Writes OUT/forecast.nc and OUT/truth.nc: 12,447 hours. Those from 2017-02-01 on are kept for tests elsewhere.
@@ -102,7 +102,7 @@ def _renamed(table: "pandas.DataFrame", node: str) -> "pandas.DataFrame":
 
 
 def _dataset(table: "pandas.DataFrame", title: str) -> "xarray.Dataset":
-    with needed_for("writing NetCDF", "fields"):
+    with needed_for("writing NetCDF", "weather"):
         import xarray
 
     coords = {
@@ -128,7 +128,7 @@ def _attrs(name: str) -> dict[str, Any]:
 
 def _read(source: Path | None, name: str, columns: dict[str, str]) -> "pandas.DataFrame":
     """Some columns of a table by our names, the time as the index."""
-    with needed_for("reading tables", "fields"):
+    with needed_for("reading tables", "weather"):
         import pandas
     where = f"{source or 'brightwind'}: {name}"
     try:
@@ -143,7 +143,8 @@ def _read(source: Path | None, name: str, columns: dict[str, str]) -> "pandas.Da
     return table
 
 
-def _opened(source: Path | None, name: str) -> IO[bytes]:
+def _opened(source: Path | None, name: str) -> Any:
+    """A file of the package, opened to be read as bytes."""
     if source is None:
         spec = find_spec("brightwind")
         if spec is None or spec.origin is None:

