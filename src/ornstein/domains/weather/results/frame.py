@@ -238,7 +238,8 @@ class Frame:
         }
         valid = valid_times(values_of({**self.times, "values": values}), values_of(self.steps))
         if valid is not None:
-            encoded = axis_of(valid.ravel(), self.times["attrs"])
+            calendar = {name: value for name, value in self.times["attrs"].items() if name == "calendar"}
+            encoded = axis_of(valid.ravel(), calendar)  # hours, where times are days
             at = np.array(encoded["values"]).reshape(valid.shape)
             found["valid_time"] = xarray.Variable(("time", "step"), at, {**_NAMED["valid_time"], **encoded["attrs"]})
         for name, value in self.grid.coords.items():
