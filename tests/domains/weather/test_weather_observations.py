@@ -40,7 +40,14 @@ DAYS = np.array(["2020-01-01", "2020-01-02"], dtype="datetime64[ns]")
 def known(grid: Grid = SQUARE, positive: bool = False, censored: bool = False) -> Known:
     """What a model of one variable says."""
     one = torch.ones(1, 2)
-    said = {"positive": [positive], "censored": [censored], "ensemble": False, "missing": False, "season": False}
+    said = {
+        "positive": [positive],
+        "censored": [censored],
+        "bounded": [False],
+        "ensemble": False,
+        "missing": False,
+        "cycles": (),
+    }
     stats = dict.fromkeys(("predictor_mean", "predictor_std", "spread_mean", "truth_mean", "truth_std"), one)
     return Known(variables=["t"], predictors=["t"], steps=2, grid=grid, leads="joint", **said, **stats)
 
