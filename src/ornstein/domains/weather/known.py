@@ -41,6 +41,7 @@ FACTS: Mapping[str, Any] = {
     "members": Within(int, 1, 10**6),
     "static": _COUNT,
     "leads": ("joint", "each"),
+    "method?": ("diffusion", "crps"),
     "positive": [bool],
     "censored": [bool],
     "bounded": [bool],
