@@ -33,18 +33,20 @@ from .task import Task
 
 MODEL, REGRESSOR = "model.safetensors", "regressor.safetensors"
 CONFIG, SCORES = "config.toml", "scores.json"
+DEFAULT = "default"
+"""The recipe of a domain whose other ones are of data that not everybody has."""
 
 HEADER = {"domain": str, "name": str, "config": dict, "facts": dict, "step?": int, "grids?": {int: [float]}}
 """What the header of a model's or regressor's file says."""
 
 
 def recipe(domain: str, name: str | None, file: Path | None = None) -> Any:
-    """A domain's configuration: the named recipe (the first, if none is named) with a TOML file laid over it.
+    """A domain's configuration: the named recipe with a TOML file laid over it.
 
     A domain without recipes has its own defaults.
 
     Args:
-        name: of the recipe; the first if not given.
+        name: of the recipe; if not given, the one called "default", else the first.
     """
     this = task(domain)
     files = (this.folder / "recipes").glob("*.toml")
@@ -52,7 +54,7 @@ def recipe(domain: str, name: str | None, file: Path | None = None) -> Any:
     if name is not None and name not in recipes:
         known = suggestion(name, list(recipes)) if recipes else "; it has none: leave the name out"
         raise InputError(f"the domain {domain!r} has no recipe {name!r}{known}")
-    path = recipes.get(name or next(iter(recipes), ""))
+    path = recipes.get(name or (DEFAULT if DEFAULT in recipes else next(iter(recipes), "")))
     config = update(this.config(), read_toml(path), str(path)) if path else this.config()
     return _laid_over(this, config, file) if file else config
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
-from scipy.special import log_ndtr, ndtri
+from scipy.special import log_ndtr, ndtri_exp
 from torch import Tensor
 
 from ...keys import Keys
@@ -24,11 +24,15 @@ from ...keys import Keys
 Chunk = tuple[Float[Tensor, "n s f *grid"], Float[Tensor, "n v s *grid"], Float[Tensor, "n s v ..."]]
 """Features, what they are to say (NaN = missing), and the squared spread of the forecasts (0 of one member)."""
 _RIDGE = 1e-4
-"""Of the mean square of a feature, so that features that repeat each other share a weight."""
+"""Of the mean square of a feature, so that features that repeat each other share a weight; not of the constant."""
+_FREE = 1e-6
+"""Of that, for the constant: what is learned is the same in kelvin and in degrees Celsius."""
+_SHARED = 1.0
+"""Records that a station shares with all others, so that one of few records or of none has a regression, too."""
 _ROUNDS = 12
 """Of expectation and maximisation, where zeros are censored."""
-_LEAST = 1e-6
-"""Of the variance of u, as a share of its mean over records."""
+_LEAST = 1e-2
+"""Of the variance of u, as a share of its mean over records: forecasts that agree are not sure of what happens."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,20 +96,35 @@ def fitted(
 
 def _round(chunks: Callable[[], Iterator[Chunk]], last: Base | None, censored: Tensor, by_point: bool) -> Base:
     """Least squares, with what the last round expects of values that were not seen."""
-    gram, moment = 0.0, 0.0
+    gram, moment, n = 0.0, 0.0, 0.0
+    keep = "g" if by_point else ""
     for features, u, squared in chunks():
         seen, expected, _ = _expected(features, u, squared, last, censored)
-        flat = features.flatten(3).double()
-        keep = "g" if by_point else ""
-        gram = gram + torch.einsum(f"nsfg,nvsg,nseg->vs{keep}fe", flat, seen.flatten(3).double(), flat)
-        weighed = (seen * expected).flatten(3).double()
-        moment = moment + torch.einsum(f"nsfg,nvsg->vs{keep}f", flat, weighed)
+        flat, weight = features.flatten(3).double(), seen.flatten(3).double()
+        gram = gram + torch.einsum(f"nsfg,nvsg,nseg->vs{keep}fe", flat, weight, flat)
+        moment = moment + torch.einsum(f"nsfg,nvsg->vs{keep}f", flat, weight * expected.flatten(3).double())
+        n = n + torch.einsum(f"nvsg->vs{keep}", weight)
     assert isinstance(gram, Tensor)
-    ridge = _RIDGE * gram.diagonal(dim1=-2, dim2=-1).mean(-1).clamp(min=1e-12)
-    weights = torch.linalg.solve(gram + ridge[..., None, None] * torch.eye(gram.shape[-1]).double(), moment)
+    assert isinstance(moment, Tensor)
+    if by_point:
+        gram, moment = _shared(gram, n), _shared(moment, n)
+    ridge = _RIDGE * gram.diagonal(dim1=-2, dim2=-1).mean(-1, keepdim=True).clamp(min=1e-12)
+    ridge = ridge * torch.ones(gram.shape[-1]).double().index_fill(0, torch.tensor([0]), _FREE)
+    weights = torch.linalg.solve(gram + torch.diag_embed(ridge), moment)
     weights = (weights.transpose(-1, -2) if by_point else weights).float()
     nothing = torch.zeros(weights.shape[:2] + weights.shape[3:])
     return _with_variance(chunks, Base(weights, nothing, nothing), last, censored, by_point)
+
+
+def _shared(sums: Tensor, n: Any) -> Tensor:
+    """Sums over the records of each station, with as many of the mean record of all as these share.
+
+    Args:
+        sums: (V, S, stations, ...).
+        n: records, (V, S, stations).
+    """
+    everywhere = n.sum(2, keepdim=True).clamp(min=1)
+    return sums + _SHARED * sums.sum(2, keepdim=True) / everywhere.reshape(*everywhere.shape, *(1,) * (sums.ndim - 3))
 
 
 def _with_variance(
@@ -121,6 +140,8 @@ def _with_variance(
         each = torch.stack([seen, seen * s, seen * s * s, seen * square, seen * s * square])
         each = each.flatten(4).sum(1)
         sums = sums + (each if by_point else each.sum(-1))
+    if by_point:
+        sums = torch.stack([_shared(one, sums[0]) for one in sums])
     n, s, ss, r, sr = sums.unbind(0)
     mean = r / n.clamp(min=1)
     spread = ss * n - s * s
@@ -142,10 +163,10 @@ def _expected(
         return seen, u, torch.zeros_like(u)
     mean, std = last(features, squared)
     below = hidden(u, censored)
-    z = (-mean / std).clamp(max=8.0)
-    ratio = torch.exp(-(z**2) / 2 - torch.from_numpy(log_ndtr(z.double().numpy())).float()) / sqrt(2 * pi)
+    z = (-mean / std).double()
+    ratio = torch.exp(-(z**2) / 2 - torch.from_numpy(log_ndtr(z.numpy()))) / sqrt(2 * pi)
     expected, variance = mean - std * ratio, std**2 * (1 - z * ratio - ratio**2).clamp(min=0)
-    return seen, torch.where(below, expected, u), torch.where(below, variance, torch.zeros_like(u))
+    return seen, torch.where(below, expected.float(), u), torch.where(below, variance.float(), torch.zeros_like(u))
 
 
 def hidden(u: Float[Tensor, "n v *rest"], censored: Tensor) -> Bool[Tensor, "n v *rest"]:
@@ -167,5 +188,5 @@ def drawn_below(mean: Float[Tensor, "n *rest"], std: Float[Tensor, "n *rest"], k
     """
     uniform = keys.uniform(*mean.shape[1:]).double().clamp(1e-9, 1 - 1e-9)
     z = (-mean / std).double()
-    share = torch.special.ndtr(z).clamp(min=1e-12)
-    return (mean + std * torch.from_numpy(np.asarray(ndtri((uniform * share).numpy())))).clamp(max=0).float()
+    log_share = log_ndtr(z.numpy()) + uniform.log().numpy()  # as a logarithm: it may be below the smallest number
+    return (mean + std * torch.from_numpy(np.asarray(ndtri_exp(log_share)))).clamp(max=0).float()

@@ -24,6 +24,7 @@ from ...shells import Shells
 from .base import Base
 from .files.grids import Grid
 from .files.pairs import Read
+from .files.times import calendar
 from .unseen import SCHEMA
 from .windows import FIELDS
 
@@ -37,10 +38,12 @@ FACTS: Mapping[str, Any] = {
     "units": {str: str},
     "attrs": {str: {str: ANY}},
     "steps": dict,
+    "calendar?": str,
     "grid": dict,
     "members": Within(int, 1, 10**6),
     "static": _COUNT,
     "leads": ("joint", "each"),
+    "method?": ("diffusion", "crps"),
     "positive": [bool],
     "censored": [bool],
     "bounded": [bool],
@@ -169,7 +172,8 @@ class Known:
         if read.spread is None:
             mean = read.mean
             return torch.zeros(len(mean), mean.shape[2], v, *(1,) * (mean.ndim - 3))
-        spread = torch.from_numpy(read.spread[:, :v]).nan_to_num()
+        spread = torch.from_numpy(read.spread[:, :v])
+        spread = torch.where(spread.isnan(), _on(self.spread_mean[:v], spread), spread)  # as it is as a rule
         mean = torch.from_numpy(read.mean[:, :v]).nan_to_num().clamp(min=0)
         root = spread / (2 * (mean + spread).clamp(min=1e-12).sqrt())  # of √f, where f varies about its mean
         positive = torch.tensor(self.positive).reshape(1, v, *(1,) * (spread.ndim - 2))
@@ -280,10 +284,22 @@ def phases(times: np.ndarray, cycles: Sequence[str]) -> Float[np.ndarray, "n wav
         seconds = times.astype("datetime64[s]")
         days = (seconds - seconds.astype("datetime64[Y]")) / np.timedelta64(1, "D")
     else:
-        days = np.array([one.timetuple().tm_yday - 1 + one.hour / 24 + one.minute / 1440 for one in times.flat])
-    turns = {"year": days / 365.25, "day": days % 1}
+        days = np.array([one.timetuple().tm_yday - 1 + _day(one) for one in times.flat])
+    turns = {"year": days / _year(times), "day": days % 1}
     angles = [2 * pi * k * turns[name] for name in cycles for k in (1, 2)]
     return np.stack([wave(angle) for angle in angles for wave in (np.sin, np.cos)], 1)
+
+
+def _day(time: Any) -> float:
+    """What of a day is over."""
+    return (time.hour + (time.minute + time.second / 60) / 60) / 24
+
+
+def _year(times: np.ndarray) -> float:
+    """Days, of the calendar."""
+    return {"360_day": 360.0, "noleap": 365.0, "365_day": 365.0, "all_leap": 366.0, "366_day": 366.0}.get(
+        calendar(times), 365.25
+    )
 
 
 def cycles_of(times: np.ndarray) -> tuple[str, ...]:

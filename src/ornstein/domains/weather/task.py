@@ -1,5 +1,6 @@
 """Weather, bound to the engine: what may happen, given a forecast; grids and stations, all leads in one model."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -31,7 +32,7 @@ from .asked import requests
 from .asked.flags import WeatherRequest
 from .files.opened import opened
 from .files.pairs import Pairs
-from .known import FACTS, Known
+from .known import FACTS, Known, dated
 from .network import described, network
 from .results import calibration, drawn, figures
 from .results.store import EnsembleStore
@@ -39,6 +40,7 @@ from .roots import Roots
 from .worlds import SETS
 
 _CYCLES = {"auto": None, "none": (), "year": ("year",), "day": ("day",), "both": ("year", "day")}
+_DATE = re.compile(r"\d{4}(-\d\d(-\d\d([T ]\d\d(:\d\d){0,2})?)?)?")
 _SAID = {"auto": None, "yes": True, "no": False}
 
 
@@ -151,6 +153,7 @@ class Weather(Task):
         told = {
             "files": {"forecast": [str(config.forecast)], "truth": [str(config.truth)]},
             "source": f"{config.forecast}, {config.truth}",
+            "method": config.method,
         }
         return records.split(
             pairs, ends, leads=config.leads, memory=int(config.memory * MB), window=config.window,
@@ -260,7 +263,8 @@ def _ends(pairs: Pairs, config: WeatherConfig) -> tuple[int, int]:
     """The number of times that are learned from, and of those together with what validates."""
     n = len(pairs.times)
     test = _place(pairs.times, config.test_from, "test_from", n - round(config.test * n))
-    validation = _place(pairs.times, config.validation_from, "validation_from", test - round(config.validation * n))
+    share = max(1, round(config.validation * n))
+    validation = _place(pairs.times, config.validation_from, "validation_from", test - share)
     if not 0 < validation < test <= n:
         raise InputError(
             f"of {n} times {validation} are before what validates and {test} before what is judged, expected at least "
@@ -274,10 +278,12 @@ def _place(times: np.ndarray, said: str, name: str, otherwise: int) -> int:
     if not said:
         return otherwise
     try:
+        if not dated(times):
+            return int((times < float(said)).sum())
+        if not _DATE.fullmatch(said):
+            raise ValueError
         if times.dtype.kind == "M":
             return int((times < np.datetime64(said)).sum())
-        if times.dtype == object:
-            return int(sum(one.isoformat() < said for one in times))
-        return int((times < float(said)).sum())
+        return sum(one.isoformat() < said.replace(" ", "T") for one in times)
     except ValueError:
         raise InputError(f"{name} is {said!r}, expected a date such as 2017-02-01, or a number as times have") from None
