@@ -138,8 +138,8 @@ def test_a_model_of_one_step_is_trained_saved_and_loaded(window: int, tmp_path: 
     assert isinstance(again, OneStep)
     assert (again.members, again.bands, again.one_step) == (3, config.bands, True)
     assert (again.space.noise_cov is None) == bool(window)  # pyright: ignore[reportAttributeAccessIssue]
-    told = Known.of(data.metadata).conditions(data.pairs.read([0]), data.pairs.times[:1])
-    given = {**told, **given_places(data.known.grid, data.metadata, 1)}
+    of_first = Known.of(data.metadata).conditions(data.pairs.read([0]), data.pairs.times[:1])
+    given = {**of_first, **given_places(data.known.grid, data.metadata, 1)}
     lie = windows(data.known.grid, data.metadata)
     whole = again if lie is None else windowed(again, (1, *GLOBE), **lie)
     drawn = sample(whole, 1, condition=given).x
