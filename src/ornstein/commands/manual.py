@@ -16,6 +16,7 @@ EXAMPLES = (
     "ornstein sample images/digits --label 3 --n 16",
     "ornstein sample poisson/gaussian --solution-sensors readings.csv",
     "ornstein sample mri/brain --kspace scan.h5 --out recon",
+    "ornstein sample weather/qg --members 20 --out ens",
     "ornstein show samples/digits-0",
     "ornstein trust samples/gmm-40-0",
     "ornstein train sequences --data my.fasta",
