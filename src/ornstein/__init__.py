@@ -190,7 +190,7 @@ if TYPE_CHECKING:
     from .denoisers.onestep import OneStep
     from .denoisers.regressors import Regressor
     from .denoisers.windows import windowed
-    from .domains import energies, images, molecules, mri, poisson, sequences
+    from .domains import energies, images, molecules, mri, poisson, sequences, weather
     from .domains.sequences import folding
     from .errors import InputError
     from .events import Event

@@ -138,8 +138,8 @@ def test_a_model_of_one_step_is_trained_saved_and_loaded(window: int, tmp_path: 
     assert isinstance(again, OneStep)
     assert (again.members, again.bands, again.one_step) == (3, config.bands, True)
     assert (again.space.noise_cov is None) == bool(window)  # pyright: ignore[reportAttributeAccessIssue]
-    given = Known.of(data.metadata).conditions(data.pairs.read([0]), data.pairs.times[:1])
-    given |= given_places(data.known.grid, data.metadata, 1)
+    of_first = Known.of(data.metadata).conditions(data.pairs.read([0]), data.pairs.times[:1])
+    given = {**of_first, **given_places(data.known.grid, data.metadata, 1)}
     lie = windows(data.known.grid, data.metadata)
     whole = again if lie is None else windowed(again, (1, *GLOBE), **lie)
     drawn = sample(whole, 1, condition=given).x
@@ -150,7 +150,7 @@ def test_a_model_of_one_step_is_trained_saved_and_loaded(window: int, tmp_path: 
 def test_what_a_score_of_draws_needs_is_refused_of_diffusion() -> None:
     for said in ({"draws": 3}, {"bands": 0.5}):
         with pytest.raises(InputError, match="draws and bands are for method crps, found method diffusion"):
-            WeatherConfig(**said)
+            WeatherConfig(**said)  # pyright: ignore[reportArgumentType]
 
 
 class Blur(nn.Module):

@@ -43,6 +43,7 @@ FACTS: Mapping[str, Any] = {
     "members": Within(int, 1, 10**6),
     "static": _COUNT,
     "leads": ("joint", "each"),
+    "method?": ("diffusion", "crps"),
     "positive": [bool],
     "censored": [bool],
     "bounded": [bool],
@@ -166,11 +167,18 @@ class Known:
         return (found - _on(self.predictor_mean, found)) / _on(self.predictor_std, found)
 
     def squared(self, read: Read) -> Float[Tensor, "n s v ..."]:
-        """The squared spread of the forecasts of the variables, in units of u."""
+        """The squared spread of the forecasts of the variables, in units of u.
+
+        Of forecasts of one member it is 0, but the square of the forecast itself of what is never negative, as winds
+        are the less certain the stronger they are.
+        """
         v = len(self.variables)
         if read.spread is None:
-            mean = read.mean
-            return torch.zeros(len(mean), mean.shape[2], v, *(1,) * (mean.ndim - 3))
+            if not any(self.bounded):
+                return torch.zeros(len(read.mean), read.mean.shape[2], v, *(1,) * (read.mean.ndim - 3))
+            forecast = torch.from_numpy(read.mean[:, :v]).nan_to_num().clamp(min=0)
+            bounded = torch.tensor(self.bounded).reshape(1, v, *(1,) * (forecast.ndim - 2))
+            return torch.where(bounded, forecast, torch.zeros_like(forecast)).square().transpose(1, 2)
         spread = torch.from_numpy(read.spread[:, :v])
         spread = torch.where(spread.isnan(), _on(self.spread_mean[:v], spread), spread)  # as it is as a rule
         mean = torch.from_numpy(read.mean[:, :v]).nan_to_num().clamp(min=0)

@@ -153,6 +153,7 @@ class Weather(Task):
         told = {
             "files": {"forecast": [str(config.forecast)], "truth": [str(config.truth)]},
             "source": f"{config.forecast}, {config.truth}",
+            "method": config.method,
         }
         return records.split(
             pairs, ends, leads=config.leads, memory=int(config.memory * MB), window=config.window,
