@@ -48,7 +48,11 @@ def test_the_tutorials_run(
 @pytest.mark.filterwarnings("ignore:.*found in sys.modules:RuntimeWarning")  # a module run where it is in use
 @pytest.mark.parametrize(
     ("tutorial", "count", "commands", "last"),
-    [("poisson.md", 7, 11, "plate: residual"), ("mri.md", 4, 6, "degrees off")],
+    [
+        ("poisson.md", 7, 11, "plate: residual"),
+        ("mri.md", 4, 6, "degrees off"),
+        ("weather.md", 7, 14, "members of one call"),
+    ],
 )
 def test_the_tutorials_with_commands_run(
     tutorial: str,

@@ -100,8 +100,7 @@ def test_longitudes_may_begin_anew() -> None:
 
 
 def learned(tmp_path: Path, raw: Any, known: Any) -> Any:
-    paths = [str(saved(tmp_path, data, f"{name}.nc")) for name, data in (("raw", raw), ("known", known))]
-    return Weather().data(WeatherConfig(*paths))
+    return Weather().data(WeatherConfig(str(saved(tmp_path, raw, "raw.nc")), str(saved(tmp_path, known, "known.nc"))))
 
 
 def test_what_does_not_vary_is_not_learned(tmp_path: Path) -> None:

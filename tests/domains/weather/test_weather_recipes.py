@@ -1,16 +1,14 @@
 """`ornstein train weather` is of the user's own files: no recipe of a world is taken for them."""
 
-from dataclasses import replace
-
-from ornstein.domains.weather.task import WeatherConfig
 from ornstein.tasks import runs
 
 
-def test_files_of_ones_own_are_learned_by_the_defaults() -> None:
+def test_files_of_ones_own_are_learned_by_no_recipe_of_a_world() -> None:
     """It was the recipe of the mast, by which all times from 2017-02-01 on were kept for tests."""
     found = runs.recipe("weather", None)
-    assert replace(found, train=WeatherConfig().train) == WeatherConfig()
-    assert found.train.minutes == 60
+    said = (found.forecast, found.truth, found.test_from, found.validation_from, found.mirror, found.steps)
+    assert said == ("", "", "", "", "", ())
+    assert found.train.minutes == 30
 
 
 def test_recipes_of_worlds_say_which_files() -> None:

@@ -4,8 +4,9 @@
 
 φ are the predictors at the same point and lead, standardised, 1, the season and the hour. One w for all points, one for
 each station. Of a variable that is never negative u is the root, and where it is 0 much of the time, as rain is, a zero
-is a value of u that is not seen (Tobin 1958): w and v are then fitted by expectation and maximisation, and a zero is
-learned as draws of u below 0 under this law (`censored`).
+is a value of u that is not seen (Tobin 1958): w and v are then fitted by expectation and maximisation, which goes on
+in the direction of its last two steps (Varadhan & Roland 2008), and a zero is learned as draws of u below 0 under this
+law (`censored`).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -29,8 +30,10 @@ _FREE = 1e-6
 """Of that, for the constant: what is learned is the same in kelvin and in degrees Celsius."""
 _SHARED = 1.0
 """Records that a station shares with all others, so that one of few records or of none has a regression, too."""
-_ROUNDS = 12
-"""Of expectation and maximisation, where zeros are censored."""
+_ROUNDS = 8
+"""Of three steps of expectation and maximisation each, where zeros are censored."""
+_FURTHEST = 10.0
+"""Steps that a round goes at most beyond its own."""
 _LEAST = 1e-2
 """Of the variance of u, as a share of its mean over records: forecasts that agree are not sure of what happens."""
 
@@ -87,14 +90,31 @@ def fitted(
         by_point: one regression for each point of the grid, else one for all.
         rounds: of expectation and maximisation, where a variable is censored.
     """
-    found: Base | None = None
-    for _ in range(rounds if any(censored) else 1):
-        found = _round(chunks, found, torch.tensor(censored), by_point)
-    assert found is not None
+    hidden = torch.tensor(censored)
+    found = _step(chunks, None, hidden, by_point)
+    for _ in range(rounds if any(censored) else 0):
+        first = _step(chunks, found, hidden, by_point)
+        second = _step(chunks, first, hidden, by_point)
+        found = _step(chunks, _beyond(found, first, second), hidden, by_point)
     return found
 
 
-def _round(chunks: Callable[[], Iterator[Chunk]], last: Base | None, censored: Tensor, by_point: bool) -> Base:
+def _beyond(start: Base, first: Base, second: Base) -> Base:
+    """Where two steps that become shorter lead, of each variable and step by itself."""
+    step = first.weights - start.weights
+    turn = second.weights - first.weights - step
+    long, short = step.square().sum(2).sqrt(), turn.square().sum(2).sqrt()
+    times = torch.where(short > 0, long / short.clamp(min=1e-30), 1.0).clamp(1.0, _FURTHEST)
+
+    def along(a: Tensor, b: Tensor, c: Tensor, times: Tensor = times) -> Tensor:
+        return a + 2 * times * (b - a) + times**2 * (c - 2 * b + a)
+
+    weights = along(start.weights, first.weights, second.weights, times.unsqueeze(2))
+    constant = along(start.constant.log(), first.constant.log(), second.constant.log()).exp()
+    return Base(weights, constant, along(start.slope, first.slope, second.slope).clamp(min=0))
+
+
+def _step(chunks: Callable[[], Iterator[Chunk]], last: Base | None, censored: Tensor, by_point: bool) -> Base:
     """Least squares, with what the last round expects of values that were not seen."""
     gram, moment, n = 0.0, 0.0, 0.0
     keep = "g" if by_point else ""
@@ -149,7 +169,7 @@ def _with_variance(
     constant = (r - slope * s) / n.clamp(min=1)
     through = torch.where(ss > 0, sr / ss.clamp(min=1e-200), 0.0)  # the line through 0, where c would be negative
     slope = torch.where(constant < 0, through, slope)
-    constant = constant.clamp(min=0) + _LEAST * mean.clamp(min=1e-30)
+    constant = torch.maximum(constant, _LEAST * mean.clamp(min=1e-30))
     return Base(base.weights, constant.float(), slope.float())
 
 
