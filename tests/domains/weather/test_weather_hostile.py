@@ -33,7 +33,7 @@ REFUSED: Mapping[str, tuple[Callable[[Any, Any], Any], str]] = {
     ),
     "-9999": (
         lambda f, t: opened(f, t.where(t.latitude > 41, -9999)),
-        r"truth: 't2m' is -9999 in 128 of 384 numbers looked at, far from all others: a fill value that .* not say",
+        r"truth: 't2m' is -9999 in 144 of 432 numbers looked at, far from all others: a fill value that .* not say",
     ),
     "latitude missing": (
         lambda f, t: opened(f, t.assign_coords(latitude=[40, np.nan, 42, 43, 44, 45])),

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _OURS = ("time", "step", "number")
 _LOOKED_AT = 8  # times, for a number
+_NUMBERS = 100_000  # that are looked at where fields are small
 _FILLS = (
     -999999.0,
     -99999.0,
@@ -154,10 +155,10 @@ class Side:
         Args:
             names: of variables.
         """
-        looked = np.unique(np.linspace(0, len(self.times) - 1, _LOOKED_AT).astype(int))[::-1]
         for name in dict.fromkeys(names):
-            one: Any = self.data[name]
-            values = np.concatenate([one.isel({"time": [k]}, missing_dims="ignore").values.ravel() for k in looked])
+            count = max(_LOOKED_AT, _NUMBERS * len(self.times) // max(1, self.data[name].size))
+            looked = np.unique(np.linspace(0, len(self.times) - 1, min(count, len(self.times))).astype(int))
+            values = self.data[name].isel({"time": looked}, missing_dims="ignore").values
             values = values[np.isfinite(values)]
             if not len(values):
                 raise InputError(
