@@ -176,7 +176,7 @@ def test_a_gap_that_nobody_looked_at_is_named() -> None:
 
 
 def test_truths_that_are_all_missing_are_named() -> None:
-    with pytest.raises(InputError, match="u: all truths that would be learned from are missing"):
+    with pytest.raises(InputError, match="u: the truth is missing at all times that are learned from"):
         learned(pairs(np.full((T, S, Y, X), np.nan), normal(T, S, Y, X)))
 
 

@@ -127,7 +127,7 @@ def test_a_predictor_that_is_never_there_is_named(tmp_path: Path) -> None:
     raw["t2m"][:, 1] = np.nan
     raw.to_netcdf(tmp_path / "raw.nc")
     truth.to_netcdf(tmp_path / "truth.nc")
-    with pytest.raises(InputError, match="t2m: a predictor is missing at all times of step 1"):
+    with pytest.raises(InputError, match="t2m: the forecast of lead 12 is missing at all times"):
         known_of(opened(tmp_path / "raw.nc", tmp_path / "truth.nc"))
 
 

@@ -165,11 +165,11 @@ def _with_variance(
     n, s, ss, r, sr = sums.unbind(0)
     mean = r / n.clamp(min=1)
     spread = ss * n - s * s
-    slope = torch.where(spread > 1e-9 * ss * n, (n * sr - s * r) / spread.clamp(min=1e-30), 0.0).clamp(min=0)
+    slope = torch.where(spread > 1e-9 * ss * n, (n * sr - s * r) / spread.clamp(min=1e-200), 0.0).clamp(min=0)
     constant = (r - slope * s) / n.clamp(min=1)
-    through = torch.where(ss > 0, sr / ss.clamp(min=1e-30), 0.0)  # the line through 0, where c would be negative
+    through = torch.where(ss > 0, sr / ss.clamp(min=1e-200), 0.0)  # the line through 0, where c would be negative
     slope = torch.where(constant < 0, through, slope)
-    constant = torch.maximum(constant, _LEAST * mean.clamp(min=1e-12))
+    constant = torch.maximum(constant, _LEAST * mean.clamp(min=1e-30))
     return Base(base.weights, constant.float(), slope.float())
 
 

@@ -26,6 +26,8 @@ _OFTEN = 0.01
 """The share of zeros from which on a variable that is never negative is learned as its root."""
 _FAR = 0.1
 """Of its mean: a variable that was never lower is far from 0, as a temperature in kelvin is, and has no bound there."""
+_SMALL = 1e-14
+"""Of a variable at most: below, or above its inverse, squares of differences are lost."""
 _BATCH = 64 * MB
 
 
@@ -45,10 +47,15 @@ def measured(sample: Kept, leads: str, cycles: Sequence[str], missing: bool) -> 
         pairs.variables, pairs.predictors, s, pairs.grid, leads, positive, positive, bounded, pairs.members > 1,
         missing, cycles, 0 * one, one, one, torch.zeros(v, s), torch.ones(v, s),
     )  # fmt: skip
-    predictors = _moments((known.standardised(read) for read, _ in sample.chunks()), "a predictor", pairs.predictors)
-    truths = _moments((known.rooted(truth_of(read)) for read, _ in sample.chunks()), "a truth", pairs.variables)
+    _require_varying(signs, pairs.variables, pairs.where[1])
+    predictors = _moments(
+        (known.standardised(read) for read, _ in sample.chunks()), "the forecast", pairs.predictors, pairs.step_hours
+    )
+    truths = _moments(
+        (known.rooted(truth_of(read)) for read, _ in sample.chunks()), "the truth", pairs.variables, pairs.step_hours
+    )
     spreads = (torch.from_numpy(read.spread) for read, _ in sample.chunks() if read.spread is not None)
-    spread = _moments(spreads, "a spread", pairs.predictors)[0] if pairs.members > 1 else one
+    spread = _moments(spreads, "the spread", pairs.predictors, pairs.step_hours)[0] if pairs.members > 1 else one
     known = replace(
         known,
         predictor_mean=predictors[0], predictor_std=predictors[1], spread_mean=spread,
@@ -94,9 +101,10 @@ def truth_of(read: Read) -> Float[Tensor, "n v s *grid"]:
 
 @dataclass(frozen=True)
 class _Sign:
-    """The least value of a variable, its mean, and the share of zeros."""
+    """The least and the largest value of a variable, its mean, and the share of zeros."""
 
     low: float
+    high: float
     mean: float
     zeros: float
 
@@ -116,23 +124,42 @@ class _Sign:
 def _signs(sample: Kept) -> list[_Sign]:
     """Of each variable; InputError if nothing is known of one."""
     names = sample.pairs.variables
-    low, total, count, zeros = np.full(len(names), np.inf), *np.zeros((3, len(names)))
+    (low, high), (total, count, zeros) = np.full((2, len(names)), np.inf), np.zeros((3, len(names)))
     for read, _ in sample.chunks():
         assert read.truth is not None
         flat = np.moveaxis(read.truth, 1, 0).reshape(len(names), -1).astype(np.float64)
         there = ~np.isnan(flat)
         low = np.minimum(low, np.where(there, flat, np.inf).min(1))
+        high = np.minimum(high, np.where(there, -flat, np.inf).min(1))
         total, count, zeros = total + np.nansum(flat, 1), count + there.sum(1), zeros + (flat == 0).sum(1)
     for name, n in zip(names, count, strict=True):
         if not n:
-            raise InputError(f"{name}: all truths that would be learned from are missing")
-    return [_Sign(*row) for row in zip(low.tolist(), (total / count).tolist(), (zeros / count).tolist(), strict=True)]
+            raise InputError(f"{name}: the truth is missing at all times that are learned from, expected some")
+    columns = low, -high, total / count, zeros / count
+    return [_Sign(*row) for row in np.stack(columns, 1).tolist()]
+
+
+def _require_varying(signs: Sequence[_Sign], names: Sequence[str], where: str) -> None:
+    """InputError for a variable that is the same everywhere, or of a size whose squares are no single precision."""
+    for name, one in zip(names, signs, strict=True):
+        if one.low == one.high and not one.often_zero:
+            raise InputError(
+                f"{where}: {name!r} is {one.low:g} at all times that are learned from, expected numbers that vary"
+            )
+        size = max(abs(one.low), abs(one.high))
+        if not _SMALL < size < 1 / _SMALL and not one.often_zero:
+            raise InputError(
+                f"{where}: {name!r} is {size:g} at most, expected a unit in which it is between {_SMALL:g} and "
+                f"{1 / _SMALL:g}"
+            )
 
 
 # Moments ----------------------------------------------------------------------------------------------
 
 
-def _moments(fields: Iterator[Tensor], what: str, names: Sequence[str]) -> tuple[Tensor, Tensor]:
+def _moments(
+    fields: Iterator[Tensor], what: str, names: Sequence[str], leads: Float[np.ndarray, " s"]
+) -> tuple[Tensor, Tensor]:
     """Mean and spread by name and step, over records and the grid, NaN left out; the spread of a constant is 1."""
     n, total, square = 0.0, 0.0, 0.0
     for one in fields:
@@ -145,7 +172,10 @@ def _moments(fields: Iterator[Tensor], what: str, names: Sequence[str]) -> tuple
     assert isinstance(square, Tensor)
     if not n.all():
         step, name = (n == 0).nonzero()[0].tolist()
-        raise InputError(f"{names[name]}: {what} is missing at all times of step {step}")
+        raise InputError(
+            f"{names[name]}: {what} of lead {leads[step]:g} is missing at all times that are learned from, "
+            "expected some"
+        )
     mean = total / n
     std = (square / n - mean**2).clamp(min=0).sqrt()
     std = torch.where(std > 1e-6 * mean.abs(), std, 1.0)

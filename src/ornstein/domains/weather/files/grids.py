@@ -136,6 +136,34 @@ class Grid:
         axes = [(self.axis(a), other.axis(b)) for a, b in zip(self.dims, other.dims, strict=True)]
         return all(a is None or b is None or _close(a, b) for a, b in axes)
 
+    def unplaced(self, other: "Grid") -> list[str]:
+        """Axes along which one of two grids has a coordinate and the other none, so that nothing can be compared."""
+        if self.kind == "stations" or (self.place("latitude") is not None and other.place("latitude") is not None):
+            return []
+        axes = zip(self.dims, other.dims, strict=True)
+        return [a for a, b in axes if (self.axis(a) is None) != (other.axis(b) is None)]
+
+    def require_places(self, where: object, rising: bool = False) -> None:
+        """InputError for a latitude, a longitude or a coordinate of an axis that is no number, or misses some.
+
+        Args:
+            where: the grid is from.
+            rising: whether those of axes must also rise or fall.
+        """
+        for name, value in self.coords.items():
+            what = role_of(name, self.attrs.get(name, {}))
+            if what == "altitude" or (what is None and name not in self.dims):
+                continue
+            if value.dtype.kind == "U":
+                if what is not None:
+                    raise InputError(f"{where}: coordinate {name!r} holds {str(value.flat[0])!r}, expected numbers")
+                continue
+            if not np.isfinite(value).all():
+                place = ", ".join(map(str, np.argwhere(~np.isfinite(value))[0]))
+                raise InputError(f"{where}: coordinate {name!r} is missing at {place}, expected numbers everywhere")
+            if rising and self.kind == "grid" and name in self.dims:
+                _require_order(value, what == "longitude", f"{where}: coordinate {name!r}")
+
     def record(self) -> dict[str, Any]:
         """In JSON values."""
         coords = {name: _packed(value) for name, value in self.coords.items()}
@@ -219,6 +247,16 @@ def role_of(name: str, attrs: Mapping[str, Any]) -> str | None:
             if isinstance(said, str) and said.lower() in words:
                 return role
     return None
+
+
+def _require_order(values: Float[np.ndarray, " n"], circle: bool, where: str) -> None:
+    """InputError for a coordinate that turns, or stands still; longitudes may begin anew at 180 or 360 degrees."""
+    gaps = np.diff(values)
+    gaps = (gaps + 180) % 360 - 180 if circle and len(values) > 2 else gaps
+    wrong = gaps * np.sign(gaps[:1]) <= 0
+    if wrong.any():
+        k = int(wrong.argmax())
+        raise InputError(f"{where} goes from {values[k]:g} to {values[k + 1]:g}, expected points in order, none twice")
 
 
 def _said(attrs: Mapping[str, Any]) -> bool:

@@ -55,9 +55,10 @@ def opened(
         units[name] = units[other] = (known.unit(name) if known else "") or raw.unit(other)
     attrs = {name: dict((known.data[name] if known else raw.data[names[name]]).attrs) for name in names}
     pairs = _paired(raw, known, list(names), told, list(names), told, grid, units, steps)
-    fields = _statics(raw, known, static, grid)
+    fields = _statics(raw, known, static, grid, notes)
     values = np.stack(list(fields.values())) if fields else None
-    notes = [*notes, *raw.left_out, *(known.left_out if known else ()), *pairs.notes]
+    notes += [*raw.left_out, *(known.left_out if known else ()), *_unpaired(raw, known, names, variables)]
+    notes += pairs.notes
     return replace(pairs, attrs=attrs, static=values, static_names=tuple(fields), notes=notes)
 
 
@@ -99,13 +100,15 @@ def _paired(
     """Pairs, with names in the files (ours of variables, theirs of predictors) for those that they are to have."""
     leads, notes = clock.steps_of(raw.data, raw.times, raw.where)
     chosen = clock.chosen_steps(leads, steps, raw.where)
+    if len(steps) == 0 and len(chosen) < len(leads):
+        notes.append(f"{raw.where}: {len(leads) - len(chosen)} of {len(leads)} leads are there before, and left out")
     leads = leads[chosen]
     scales = _scales(raw, theirs, [units.get(name, "") for name in predictors], notes)
     forecast = _renamed(raw, theirs, predictors).isel({"step": chosen}, missing_dims="ignore")
     raw.require_numbers(theirs)
     pairs = Pairs(
         forecast, None, tuple(variables), tuple(predictors), raw.times, leads, dict(units), grid,
-        members=raw.members, notes=notes, scales=scales,
+        members=raw.members, notes=notes, scales=scales, where=(raw.where, known.where if known else "truth"),
     )  # fmt: skip
     if known is not None:
         known.require_numbers(ours)
@@ -177,6 +180,12 @@ def _require_grids(pairs: Pairs, raw: Side, known: Side | None) -> None:
             move = getattr(pairs, found)
         except InputError as error:
             raise InputError(f"{side.where}: {error}") from None
+        unplaced = side.grid.unplaced(pairs.grid) if move is None else []
+        if unplaced:
+            pairs.notes.append(
+                f"{side.where}: no coordinate says where it is along {', '.join(unplaced)}; taken as the grid's, "
+                "in its order"
+            )
         if move is not None:
             points = " × ".join(map(str, side.grid.shape)), " × ".join(map(str, pairs.grid.shape))
             pairs.notes.append(f"{side.where}: interpolated from {points[0]} points to {points[1]}")
@@ -211,6 +220,16 @@ def _variables(raw: Side, known: Side | None, wanted: Sequence[str], match: Mapp
             f"{', '.join(raw.fields[:20]) or 'none'}; expected a common one, or match=TRUTH=FORECAST"
         )
     return found
+
+
+def _unpaired(raw: Side, known: Side | None, names: Mapping[str, str], wanted: Sequence[str]) -> list[str]:
+    """A note of the truth's variables that the forecast lacks, where none was asked for."""
+    gone = [] if known is None or wanted else [name for name in known.fields if name not in names]
+    return (
+        [f"{known.where}: left out, as {raw.where} has no forecast of them: {', '.join(gone)}"]
+        if known and gone
+        else []
+    )
 
 
 def _own_grid(raw: Side, known: Side | None) -> tuple[Grid, Side | None, list[str]]:
@@ -248,18 +267,19 @@ def _placed(grid: Grid, other: Grid) -> Grid:
     return replace(grid, coords={**grid.coords, **coords}, attrs={**grid.attrs, **attrs}, over=over)
 
 
-def _statics(raw: Side, known: Side | None, static: Files | None, grid: Grid) -> dict[str, np.ndarray]:
+def _statics(
+    raw: Side, known: Side | None, static: Files | None, grid: Grid, notes: list[str]
+) -> dict[str, np.ndarray]:
     """Fields that do not change, of all files; of one name in two, both."""
     found: dict[str, np.ndarray] = {}
     if static is not None:
         side = Side.of(static)
         once = side.data.isel({"time": 0, "step": 0, "number": 0}, missing_dims="ignore")
-        found |= replace(side, data=once).statics(grid, [*side.fields, *side.still])
+        found |= replace(side, data=once).statics(grid, [*side.fields, *side.still], notes)
     for side, what in ((known, ""), (raw, " of the forecast")):
         if side is not None and side.still:
-            found |= {
-                name + what if name in found else name: value for name, value in side.statics(grid, side.still).items()
-            }
+            own = side.statics(grid, side.still, notes)
+            found |= {name + what if name in found else name: value for name, value in own.items()}
     return found
 
 

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     import xarray
 
 
-_LARGEST = 1e30
-"""Beyond, a number is a fill value that the file does not say, or infinite."""
+_LARGEST = 1e18
+"""Beyond, a number is a fill value that the file does not say, or infinite, and its square no float32."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +73,7 @@ class Pairs:
         rows: (T, S), the place of each record's valid time in `truth`, −1 where there is none.
         scales: factor and offset of each predictor, from the units of the file to those of `units`; () = as they are.
         truth_scales: likewise of each variable.
+        where: the forecast and the truth are from, for errors.
     """
 
     forecast: "xarray.Dataset"
@@ -91,6 +92,7 @@ class Pairs:
     rows: Int[np.ndarray, "T S"] | None = None
     scales: tuple[tuple[float, float], ...] = ()
     truth_scales: tuple[tuple[float, float], ...] = ()
+    where: tuple[str, str] = ("forecast", "truth")
 
     def __len__(self) -> int:
         return len(self.times)
@@ -173,7 +175,9 @@ class Pairs:
         chosen, dims = _at(self.forecast, at), own_dims(self.forecast)
         shape = (len(at), len(self.steps), self.members)
         for k, name in enumerate(names):
-            values = _scaled(_loaded(chosen[name], ("time", "step", "number"), shape, dims), self.scales, k)
+            values = _scaled(
+                _loaded(chosen[name], ("time", "step", "number"), shape, dims, self.where[0]), self.scales, k
+            )
             yield values if self.regridding is None else self.regridding(values)
 
     def _truths(self, at: Int[np.ndarray, " n"]) -> Float[np.ndarray, "n v s *grid"] | None:
@@ -186,9 +190,13 @@ class Pairs:
         chosen = _at(self.truth, needed)
         for k, name in enumerate(self.variables):
             if rows is None:
-                values = _loaded(chosen[name], ("time", "step"), found.shape[:1] + found.shape[2:3], dims)
+                values = _loaded(
+                    chosen[name], ("time", "step"), found.shape[:1] + found.shape[2:3], dims, self.where[1]
+                )
             else:
-                values = _loaded(chosen[name], ("time",), (len(needed),), dims)[where.reshape(rows.shape)]
+                values = _loaded(chosen[name], ("time",), (len(needed),), dims, self.where[1])[
+                    where.reshape(rows.shape)
+                ]
             values = _scaled(values, self.truth_scales, k)
             found[:, k] = values if self.truth_regridding is None else self.truth_regridding(values)
         if rows is not None:
@@ -213,7 +221,7 @@ def _at(data: "xarray.Dataset", index: slice | Int[np.ndarray, " n"]) -> "xarray
 
 
 def _loaded(
-    values: "xarray.DataArray", first: tuple[str, ...], shape: tuple[int, ...], dims: tuple[str, ...]
+    values: "xarray.DataArray", first: tuple[str, ...], shape: tuple[int, ...], dims: tuple[str, ...], where: str
 ) -> np.ndarray:
     """In memory as float32, the same along a dimension that is not there."""
     there = [dim for dim in first if dim in values.dims]
@@ -222,11 +230,17 @@ def _loaded(
     except PermissionError:
         raise
     except (OSError, RuntimeError, ValueError, KeyError) as error:  # of a file that is damaged in the middle
-        raise InputError(f"variable {values.name!r}: cannot be read ({error}), expected numbers") from None
+        raise InputError(f"{where}: variable {values.name!r}: cannot be read ({error}), expected numbers") from None
     wrong = np.abs(found) > _LARGEST  # which NaN is not
     if wrong.any():
+        time = (
+            f", time {values['time'].values[np.argwhere(wrong)[0][0]]}"
+            if "time" in values.coords and "time" in there
+            else ""
+        )
         raise InputError(
-            f"variable {values.name!r}: holds {found[wrong][0]:g}, expected numbers, NaN where one is missing"
+            f"{where}: variable {values.name!r}{time}: holds {found[wrong][0]:g}, expected numbers below "
+            f"{_LARGEST:g}, NaN where one is missing"
         )
     sizes = (n if dim in there else 1 for dim, n in zip(first, shape, strict=True))
     found = found.astype(np.float32).reshape(*sizes, *found.shape[len(there) :])

@@ -22,6 +22,23 @@ if TYPE_CHECKING:
 
 _OURS = ("time", "step", "number")
 _LOOKED_AT = 8  # times, for a number
+_NUMBERS = 100_000  # that are looked at where fields are small
+_FILLS = (
+    -999999.0,
+    -99999.0,
+    -32768.0,
+    -32767.0,
+    -9999.0,
+    -999.9,
+    -999.0,
+    -99.9,
+    999.0,
+    999.9,
+    9999.0,
+    32767.0,
+    99999.0,
+)
+"""Numbers that stand for a missing one, where they are far from all others."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +72,7 @@ class Side:
         if truth and data.sizes.get("number", 1) > 1:
             raise InputError(f"{where}: a truth with {data.sizes['number']} members, expected one")
         data = data.squeeze("number", drop=True) if truth and "number" in data.dims else data
+        Grid.of(data, dims).require_places(where, rising=truth)
         times = times_of(data, where)
         order, notes = _in_order(times, where)
         if order is not None:
@@ -137,31 +155,58 @@ class Side:
         Args:
             names: of variables.
         """
-        looked = np.unique(np.linspace(0, len(self.times) - 1, _LOOKED_AT).astype(int))[::-1]
         for name in dict.fromkeys(names):
-            at = (self.data[name].isel({"time": [k]}, missing_dims="ignore").values for k in looked)
-            if not any(np.isfinite(values).any() for values in at):
+            count = max(_LOOKED_AT, _NUMBERS * len(self.times) // max(1, self.data[name].size))
+            looked = np.unique(np.linspace(0, len(self.times) - 1, min(count, len(self.times))).astype(int))
+            values = self.data[name].isel({"time": looked}, missing_dims="ignore").values
+            values = values[np.isfinite(values)]
+            if not len(values):
                 raise InputError(
                     f"{self.where}: {name!r} has no number in {len(looked)} of {len(self.times)} times looked at, "
                     "expected some that are not NaN"
                 )
+            if (fill := _unsaid(values)) is not None:
+                raise InputError(
+                    f"{self.where}: {name!r} is {fill:g} in {(values == fill).sum()} of {len(values)} numbers looked "
+                    "at, far from all others: a fill value that the file does not say; expected NaN, or a _FillValue"
+                )
 
-    def statics(self, grid: Grid, names: Sequence[str]) -> dict[str, Float[np.ndarray, "*grid"]]:
+    def statics(self, grid: Grid, names: Sequence[str], notes: list[str]) -> dict[str, Float[np.ndarray, "*grid"]]:
         """Fields that do not change, on a grid, their mean where they have no number.
 
         Args:
             grid: where they are wanted.
             names: of the fields.
+            notes: to which it is added what was filled.
         """
         move = None if self.grid.same(grid) else Regridding.between(self.grid, grid)
         found = {}
         for name in names:
             values = self.data[name].transpose(*self.dims).values.astype(np.float32)
             values = values if move is None else move(values)
-            if not np.isfinite(values).any():
+            there = np.isfinite(values)
+            if not there.any():
                 raise InputError(f"{self.where}: the static field {name!r} has no number, expected some")
-            found[name] = np.where(np.isfinite(values), values, np.nanmean(values)).astype(np.float32)
+            if not there.all():
+                notes.append(
+                    f"{self.where}: the static field {name!r} has no number at {(~there).sum()} of {there.size} "
+                    "points, where it is taken as its mean"
+                )
+            found[name] = np.where(there, values, values[there].mean(dtype=np.float64)).astype(np.float32)
         return found
+
+
+def _unsaid(values: np.ndarray) -> float | None:
+    """A usual sign of a missing number, out of the range of the others by more than that is wide; None if none is."""
+    for fill in np.array(_FILLS, values.dtype if values.dtype.kind == "f" else np.float64):
+        others = values[values != fill].astype(np.float64)
+        if len(others) in (0, len(values)):
+            continue
+        low, high = float(others.min()), float(others.max())
+        wide = max(high - low, 1e-3 * max(abs(low), abs(high)))
+        if not low - wide <= fill <= high + wide:
+            return float(fill)
+    return None
 
 
 def _one_station(data: "xarray.Dataset") -> "xarray.Dataset":

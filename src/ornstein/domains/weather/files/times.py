@@ -126,7 +126,7 @@ def steps_of(data: "xarray.Dataset", times: np.ndarray, where: object) -> tuple[
 
 
 def chosen_steps(steps: np.ndarray, wanted: Sequence[float], where: object) -> Int[np.ndarray, " s"]:
-    """Places of the steps that are wanted, in that order; all if none is said.
+    """Places of the steps that are wanted, in that order, each once; all that do not repeat if none is said.
 
     InputError names those that are not there.
 
@@ -135,9 +135,9 @@ def chosen_steps(steps: np.ndarray, wanted: Sequence[float], where: object) -> I
         wanted: in hours, or plain numbers where the steps have no unit.
         where: the file is.
     """
-    if not len(wanted):
-        return np.arange(len(steps))
     hours = step_hours(steps)
+    if not len(wanted):
+        return np.sort(np.unique(hours, return_index=True)[1])
     gaps = np.abs(hours[None] - np.asarray(wanted, dtype=np.float64)[:, None])
     missing = [one for one, gap in zip(wanted, gaps, strict=True) if gap.min() > 1e-4 * max(1.0, abs(one))]
     if missing:
@@ -146,7 +146,7 @@ def chosen_steps(steps: np.ndarray, wanted: Sequence[float], where: object) -> I
             f"{where}: has no lead {_listed(missing)}{unit}, expected {_listed(wanted)}{unit}; it has "
             f"{_listed(hours)}{unit}"
         )
-    return gaps.argmin(1)
+    return np.array(list(dict.fromkeys(gaps.argmin(1).tolist())))
 
 
 def step_hours(steps: np.ndarray) -> Float[np.ndarray, " s"]:
