@@ -147,6 +147,12 @@ class Weather(Task):
     needs_data = False
     sets = SETS
     facts = FACTS
+    examples: ClassVar[Sequence[str]] = (
+        "data weather-qg --out qg",
+        "train weather --forecast raw.zarr --truth analysis.zarr",
+        "sample runs/weather --forecast today.nc --members 50 --out ens",
+        "sample weather/qg --members 10 --out ens",
+    )
 
     def data(self, config: WeatherConfig) -> tuple[Dataset, Dataset]:
         for name in ("forecast", "truth"):
@@ -159,7 +165,7 @@ class Weather(Task):
         ends = _ends(pairs, config)
         told = {
             "files": {"forecast": [str(config.forecast)], "truth": [str(config.truth)]},
-            "source": f"{config.forecast}, {config.truth}",
+            "source": _source(config, pairs),
             "method": config.method,
         }
         return records.split(
@@ -264,6 +270,13 @@ def _matches(said: Sequence[str]) -> dict[str, str]:
             raise InputError(f"match: {one!r}, expected NAME=NAME, that in the truth and that in the forecast")
         found[name] = other
     return found
+
+
+def _source(config: WeatherConfig, pairs: Pairs) -> str:
+    """The files, and what these say of where they are from and of their licence."""
+    attrs = {} if pairs.truth is None else pairs.truth.attrs
+    said = [str(attrs[name]) for name in ("title", "source", "license") if attrs.get(name)]
+    return "; ".join([f"{config.forecast}, {config.truth}", *said])
 
 
 def _ends(pairs: Pairs, config: WeatherConfig) -> tuple[int, int]:
