@@ -18,11 +18,12 @@ import numpy as np
 import torch
 
 from ornstein import calibration
-from ornstein.domains.weather.factors import Moments, Observed
+from ornstein.domains.weather.factors import Observed
 from ornstein.domains.weather.files import Pairs
 from ornstein.domains.weather.files.opened import opened
 from ornstein.domains.weather.known import Known
-from ornstein.domains.weather.places import along
+from ornstein.domains.weather.observed.moments import Moments
+from ornstein.domains.weather.observed.places import along
 from ornstein.keys import Keys
 from ornstein.tasks.drawing import sample
 from ornstein.tasks.runs import load

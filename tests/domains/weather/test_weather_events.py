@@ -11,7 +11,9 @@ from scipy import stats
 
 import ornstein as on
 from ornstein import InputError, Keys
-from ornstein.domains.weather.events import Event, Probability, parse, probability
+from ornstein.domains.weather.events.event import Event
+from ornstein.domains.weather.events.probability import Probability, probability
+from ornstein.domains.weather.events.words import parse
 from ornstein.domains.weather.files import Grid
 from ornstein.domains.weather.roots import Roots
 from ornstein.sampling.diagnostics import Exactness

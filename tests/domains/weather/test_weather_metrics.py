@@ -9,7 +9,8 @@ import pytest
 from field_worlds import ensemble, fields
 from ornstein.domains.weather import metrics
 from ornstein.domains.weather.files.grids import Grid
-from ornstein.domains.weather.metrics import Layout, compared, hanging, judged, kept, lead_names, scored, table
+from ornstein.domains.weather.files.times import lead_names
+from ornstein.domains.weather.metrics import Layout, compared, hanging, judged, kept, scored, table
 from ornstein.domains.weather.results.drawn import Drawn
 from ornstein.tasks.samples import Samples
 from worlds import rejected

@@ -13,11 +13,12 @@ from scipy import stats
 import ornstein as on
 from ornstein import InputError, Keys, calibration
 from ornstein.denoisers.fields import draw_normal
-from ornstein.domains.weather.factors import Moments, Observed, stds
+from ornstein.domains.weather.factors import Observed, stds
 from ornstein.domains.weather.files import Grid
 from ornstein.domains.weather.known import Known
-from ornstein.domains.weather.observations import read
-from ornstein.domains.weather.places import Gather, corners
+from ornstein.domains.weather.observed.moments import Moments
+from ornstein.domains.weather.observed.places import Gather, corners
+from ornstein.domains.weather.observed.readings import read
 from ornstein.domains.weather.roots import Roots
 from ornstein.testing import check_operator
 from worlds import rejected

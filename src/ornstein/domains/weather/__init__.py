@@ -5,15 +5,16 @@ files/              forecasts and truths as they come: names, units, calendars, 
 worlds/             data to learn from: two-layer turbulence, rain at Innsbruck, a mast
 base, roots, known, unseen      the regression that a model stands on, and what it knows of its data
 asked/              flags, requests: forecasts of today; today: observations and events
-observations, observed, places  what was measured, where and when; events, exceeds: thresholds and how probable they are
+observed/           what was measured of today, where and when; events/: thresholds and how probable they are
 results/            store: ensembles in Zarr; drawn, figures; recalibration and the calibration report
 baselines/          what an ensemble is judged beside; windows: grids too large for one network; examples, chapters
 """
 
 from . import baselines
 from .asked.flags import WeatherRequest
-from .events import Event, Probability, probability
-from .events import parse as event
+from .events.event import Event
+from .events.probability import Probability, probability
+from .events.words import parse as event
 from .factors import Observed, observations
 from .files.opened import opened, opened_for
 from .files.pairs import Pairs

@@ -27,6 +27,7 @@ from ...calibration import Along, Estimate, Listed, Near, Radial
 from ...keys import Keys
 from ...tasks.figures import Metric
 from ...tasks.samples import Samples
+from .files.times import lead_names
 from .results.drawn import ensembles
 
 Scores = dict[tuple[str, str], dict[str, Estimate]]
@@ -92,18 +93,6 @@ class Layout:
         periodic = [*self.periodic] or [False] * len(shape)
         windows = tuple("none" if goes_round else "hann" for goes_round in periodic[-axes:])
         return Radial(window=windows) if axes == 2 else Along(window=windows, two=False)
-
-
-def lead_names(steps: Any) -> list[str]:
-    """Of steps: hours of times, else numbers.
-
-    Args:
-        steps: timedelta64 or numbers.
-    """
-    values = np.asarray(steps)
-    if values.dtype.kind == "m":
-        return [f"{hours:g} h" for hours in values / np.timedelta64(1, "h")]
-    return [f"{value:g}" for value in values]
 
 
 # Scores -----------------------------------------------------------------------------------------------

@@ -1,16 +1,13 @@
 """Where nothing was ever known of the truth, such as the sea of an analysis of soil: nothing is drawn there, either."""
 
-import zlib
-from base64 import b64decode, b64encode
 from collections.abc import Iterable, Mapping
-from math import prod
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
 
-from ...errors import InputError
 from ...files import Within, require
+from .files.packing import packed, unpacked
 
 SCHEMA: Any = {"packed": str, "shape": [Within(int, 1, 2**31)]}
 """Of a record."""
@@ -32,7 +29,7 @@ def record(mask: Bool[np.ndarray, "v *grid"]) -> dict[str, Any] | None:
     """A mask in JSON values; None of one that is nowhere true."""
     if not mask.any():
         return None
-    return {"packed": b64encode(zlib.compress(np.packbits(mask).tobytes())).decode("ascii"), "shape": list(mask.shape)}
+    return packed(mask, "bool")
 
 
 def from_record(
@@ -47,9 +44,4 @@ def from_record(
     if said is None:
         return None
     require(said, SCHEMA, where)
-    size = prod(said["shape"])
-    try:
-        data = zlib.decompressobj().decompress(b64decode(said["packed"], validate=True), -(-size // 8) + 1)
-        return np.unpackbits(np.frombuffer(data, np.uint8), count=size).astype(bool).reshape(said["shape"])
-    except (ValueError, zlib.error) as error:
-        raise InputError(f"{where}: no mask ({error}), expected one of the shape {said['shape']}") from None
+    return unpacked(said, "bool", where, "mask")

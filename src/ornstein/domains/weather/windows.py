@@ -5,10 +5,7 @@ as a condition, "places", of which each window sees its part: static fields, sta
 1, or sine and cosine of an axis that goes round.
 """
 
-import zlib
-from base64 import b64decode, b64encode
 from collections.abc import Mapping
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -20,6 +17,7 @@ from ...borders import Border
 from ...errors import InputError
 from ...files import Within
 from ...networks.fields import coordinates
+from .files import packing
 from .files.grids import Grid
 
 PLACES = "places"
@@ -79,8 +77,7 @@ def packed(static: Float[Tensor, "k *grid"]) -> dict[str, Any]:
     Args:
         static: standardised.
     """
-    data = zlib.compress(static.numpy().astype("<f2").tobytes(), 6)
-    return {"packed": b64encode(data).decode("ascii"), "shape": list(static.shape)}
+    return packing.packed(static.numpy(), "<f2")
 
 
 def unpacked(record: Mapping[str, Any]) -> Float[Tensor, "k *grid"]:
@@ -91,13 +88,8 @@ def unpacked(record: Mapping[str, Any]) -> Float[Tensor, "k *grid"]:
 
     InputError for anything else.
     """
-    size = 2 * prod(record["shape"])
-    try:
-        data = zlib.decompressobj().decompress(b64decode(record["packed"], validate=True), size + 1)
-        fields = np.frombuffer(data, dtype="<f2").reshape(record["shape"]).astype(np.float32)
-    except (ValueError, zlib.error) as error:
-        raise InputError(f"metadata: fields: no static fields ({error})") from None
-    return torch.from_numpy(fields)
+    fields = packing.unpacked(record, "<f2", "metadata: fields", "static fields")
+    return torch.from_numpy(fields.astype(np.float32))
 
 
 def given_places(grid: Grid, metadata: Mapping[str, Any], n: int) -> dict[str, Tensor]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ....denoisers.base import Condition, Guide
 from ....errors import InputError
-from ..events import parse
+from ..events.words import parse
 from ..factors import Observed, observations
 from ..known import Known
 from .flags import WeatherRequest

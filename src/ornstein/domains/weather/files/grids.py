@@ -5,8 +5,6 @@ its units or one of the usual names. A longitude that goes round the globe is fo
 round if its coordinate says so, `attrs = {"periodic": 1}`: the point after the last one is then the first.
 """
 
-import zlib
-from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,6 +16,7 @@ from jaxtyping import Float
 
 from ....errors import InputError
 from ....files import ANY, Within, plain, require
+from .packing import packed, unpacked
 
 if TYPE_CHECKING:
     import xarray
@@ -300,16 +299,15 @@ def _jsonable(attrs: Mapping[str, Any]) -> dict[str, Any]:
 def _packed(value: np.ndarray) -> Any:
     if value.dtype.kind == "U" or value.size <= _SHORT:
         return value.tolist()
-    data = zlib.compress(np.ascontiguousarray(value, dtype="<f8").tobytes(), 6)
-    return {"packed": b64encode(data).decode("ascii"), "shape": list(value.shape)}
+    return packed(value, "<f8")
 
 
 def _unpacked(value: Any, where: str) -> np.ndarray:
+    if isinstance(value, dict):
+        if 8 * prod(value["shape"]) > _LARGEST:
+            raise InputError(f"{where}: no coordinate has the shape {value['shape']}, expected that of the grid")
+        return unpacked(value, "<f8", where, "coordinate").astype(np.float64)
     try:
-        if isinstance(value, list):
-            return _values(np.asarray(value))
-        size = 8 * prod(value["shape"])
-        data = zlib.decompressobj().decompress(b64decode(value["packed"], validate=True), min(size, _LARGEST) + 1)
-        return np.frombuffer(data, dtype="<f8").reshape(value["shape"]).astype(np.float64)
-    except (ValueError, zlib.error) as error:
+        return _values(np.asarray(value))
+    except ValueError as error:
         raise InputError(f"{where}: no coordinate ({error}), expected numbers or texts") from None

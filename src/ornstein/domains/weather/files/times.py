@@ -154,6 +154,18 @@ def step_hours(steps: np.ndarray) -> Float[np.ndarray, " s"]:
     return steps / np.timedelta64(1, "h") if steps.dtype.kind == "m" else steps.astype(np.float64)
 
 
+def lead_names(steps: Any) -> list[str]:
+    """Of steps: hours of times, else numbers.
+
+    Args:
+        steps: timedelta64 or numbers.
+    """
+    values = np.asarray(steps)
+    if values.dtype.kind == "m":
+        return [f"{hours:g} h" for hours in values / np.timedelta64(1, "h")]
+    return [f"{value:g}" for value in values]
+
+
 def valid_times(times: np.ndarray, steps: np.ndarray) -> np.ndarray:
     """(T, S) of initial times (T,) and steps (S,)."""
     if times.dtype.kind != "O":

@@ -16,6 +16,7 @@ from ....errors import InputError
 from ....states import State
 from ....tasks.samples import Samples
 from ..files.grids import Grid
+from ..files.times import lead_names
 from .frame import Frame, values_of
 from .store import BESIDE, EnsembleStore
 
@@ -49,9 +50,7 @@ class Drawn:
     @property
     def leads(self) -> list[str]:
         """Names of the steps, such as "24 h"; plain numbers where they have no unit."""
-        if self.steps.dtype.kind == "m":
-            return [f"{step / np.timedelta64(1, 'h'):g} h" for step in self.steps]
-        return [f"{step:g}" for step in self.steps]
+        return lead_names(self.steps)
 
 
 def read(folder: Path, manifest: Mapping[str, Any]) -> tuple[State, Condition]:

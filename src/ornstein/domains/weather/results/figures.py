@@ -17,8 +17,9 @@ from ....report import ensembles, fields, plots
 from ....report.fields import GREY, INK, RED
 from ....tasks.figures import Figure
 from ..files.grids import Grid
+from ..files.times import lead_names
 from ..known import dated
-from ..metrics import Layout, bands, lead_names
+from ..metrics import Layout, bands
 from .drawn import Drawn
 
 MOST = 4

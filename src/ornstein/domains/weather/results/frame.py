@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ....errors import needed_for
 from ....files import ANY, NUMBER, Within, require
+from ..files import times as clock
 from ..files.grids import Grid
 from ..unseen import from_record
 
@@ -69,14 +70,8 @@ def valid_times(times: np.ndarray, steps: np.ndarray) -> np.ndarray | None:
     Args:
         times, steps: as `values_of` gives them.
     """
-    if times.dtype.kind == "O":
-        if steps.dtype.kind != "m":
-            return None
-        deltas = [np.timedelta64(step, "us").item() for step in steps]
-        return np.array([[time + delta for delta in deltas] for time in times], dtype=object)
-    if (times.dtype.kind == "M") != (steps.dtype.kind == "m"):
-        return None
-    return times[:, None] + steps[None, :]
+    alike = (times.dtype.kind in "MO") == (steps.dtype.kind == "m")
+    return clock.valid_times(times, steps) if alike else None
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,35 +1,27 @@
-"""Events of thresholds, how probable they are, and scenarios in which they happen.
+"""Events as a user writes them.
 
-    t2m > 303.15 @ 47.3,11.4              at a place, at any of the leads
-    vorticity > 3 @ y=4.2,x=7 step=4      at one lead
-    wind < 2 @ station=IBK
-    max(t2m) > 303.15 in box 45:48,9:13   anywhere in a box, or with min and mean; without a box of the whole grid
-
-Of members the probability is their share. What is too rare for that is weighed by particles: see exceeds.py. The
-evidence of their population is log P(event).
+t2m > 303.15 @ 47.3,11.4              at a place, at any of the leads
+vorticity > 3 @ y=4.2,x=7 step=4      at one lead
+wind < 2 @ station=IBK
+max(t2m) > 303.15 in box 45:48,9:13   anywhere in a box, or with min and mean; without a box of the whole grid
 """
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from math import exp, isfinite, nan, sqrt
+from dataclasses import replace
+from math import isfinite
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int64
-from scipy import stats
-from torch import Tensor
+from jaxtyping import Bool
 
-from ...config import suggestion
-from ...denoisers.base import Condition, Denoiser
-from ...errors import InputError
-from ...guidance.factors import Factor
-from ...sampling.diagnostics import Exactness
-from ...values import is_number, number_written
-from .exceeds import Exceeds, Level
-from .files.grids import Grid
-from .places import STATION, along, axes_of, corners, period
+from ....config import suggestion
+from ....errors import InputError
+from ....values import is_number, number_written
+from ..files.grids import Grid
+from ..observed.places import STATION, along, axes_of, corners, period
+from .event import Event
 
 _EXPECTED = (
     'expected an event such as "t2m > 303.15 @ 47.3,11.4", "wind < 2 @ station=IBK step=24" or '
@@ -42,79 +34,6 @@ _HEAD = re.compile(
 _PLACE = re.compile(r"\s*@\s*(?P<place>.+?)\s*(?=\bin\s|\bstep\b|@|$)")
 _BOX = re.compile(r"\s*in\s+box\s+(?P<box>.+?)\s*(?=\bstep\b|@|$)")
 _STEP = re.compile(r"\s*step\s*=?\s*(?P<step>[^\s@]+)\s*")
-
-
-@dataclass(frozen=True, eq=False)
-class Event:
-    """A variable above or below a threshold.
-
-    Attributes:
-        text: as it was said.
-        channels: of the state, one a lead; the event happens if it does at any of them.
-        above: above the threshold, or below it.
-        threshold: in the unit of the variable.
-        of: "at" a place, or the "max", "min" or "mean" of points.
-        index: of these in the flattened grid.
-        weight: of each, in a sum.
-        positive: whether the variable is never negative.
-    """
-
-    text: str
-    channels: tuple[int, ...]
-    above: bool
-    threshold: float
-    of: str
-    index: Int64[Tensor, " points"]
-    weight: Float[Tensor, " points"]
-    positive: bool = False
-
-    def value(self, fields: Float[Tensor, "n channels *grid"]) -> Float[Tensor, " n"]:
-        """The statistic of fields, in the unit of the variable: of the lead at which it is most of an event.
-
-        Args:
-            fields: physical ones.
-        """
-        each = self._each(self._points(fields))
-        return each.amax(1) if self.above else each.amin(1)
-
-    def happened(self, fields: Float[Tensor, "n channels *grid"]) -> Bool[Tensor, " n"]:
-        """In which fields the event is.
-
-        Args:
-            fields: physical ones.
-        """
-        value = self.value(fields)
-        return value > self.threshold if self.above else value < self.threshold
-
-    @property
-    def factor(self) -> Exceeds:
-        """The event as a factor."""
-        sign = 1.0 if self.above else -1.0
-        level = Level(lambda u: sign * self._each(self._points(u)), sign * self.threshold)
-        if not self.positive:
-            return Exceeds(level, self.happened, self.text)
-        root = replace(level, threshold=sign * sqrt(max(self.threshold, 0.0)))
-        if self.of in ("max", "min") or len(self.index) == 1 or self.threshold <= 0:
-            return Exceeds(root, self.happened, self.text)
-        squares = replace(level, statistic=lambda u: sign * self._each(_signed_squares(self._points(u))))
-        return Exceeds(squares, self.happened, self.text, root)
-
-    def _points(self, fields: Tensor) -> Float[Tensor, "n leads points"]:
-        chosen = fields.flatten(2)[:, list(self.channels)]
-        return chosen[..., self.index.to(fields.device)]
-
-    def _each(self, points: Float[Tensor, "n leads points"]) -> Float[Tensor, "n any"]:
-        """What is to pass the threshold, anywhere."""
-        if self.of == ("max" if self.above else "min"):
-            return points.flatten(1)
-        if self.of in ("max", "min"):
-            return points.amax(-1) if self.of == "max" else points.amin(-1)
-        return (points * self.weight.to(points)).sum(-1)
-
-
-def _signed_squares(u: Tensor) -> Tensor:
-    """u², with the sign of u, so that there is a slope below 0, too."""
-    return u * u.abs()
 
 
 def parse(
@@ -268,106 +187,3 @@ def _steps(text: str, said: str | None, steps: Sequence[float]) -> list[int]:
             f"event {text!r}: step is {said!r}, expected one of {', '.join(f'{step:g}' for step in steps)}"
         )
     return found
-
-
-# Probabilities ------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Probability:
-    """How probable an event is.
-
-    Attributes:
-        event: in words.
-        value: the probability.
-        error: its standard error.
-        low, high: within which it is at 95 %.
-        method: "members" or "particles".
-        n: how many of these.
-        trusted: whether it can be; not where a handful of particles carries the answer.
-    """
-
-    event: str
-    value: float
-    error: float
-    low: float
-    high: float
-    method: str
-    n: int
-    trusted: bool = True
-
-    @classmethod
-    def of_members(cls, event: str, happened: Bool[Tensor, " n"]) -> "Probability":
-        """The share of members, with Jeffreys's interval.
-
-        Args:
-            event: in words.
-            happened: in which members.
-        """
-        n, k = len(happened), int(happened.sum())
-        low, high = stats.beta.ppf([0.025, 0.975], k + 0.5, n - k + 0.5)
-        p = (k + 0.5) / (n + 1)
-        ends = (0.0 if k == 0 else float(low)), (1.0 if k == n else float(high))
-        return cls(event, k / n, sqrt(p * (1 - p) / n), *ends, "members", n)
-
-    @classmethod
-    def of_particles(cls, event: str, exactness: Exactness, given: Exactness | None = None) -> "Probability":
-        """By the evidence of a population, P = exp(log E[g]).
-
-        Args:
-            event: in words.
-            exactness: of samples of the model with the event.
-            given: of samples of the same model without it, where something was observed.
-        """
-        log_p = exactness.log_evidence - (given.log_evidence if given else 0.0)
-        error = sqrt(exactness.error**2 + (given.error**2 if given else 0.0))
-        p = exp(min(log_p, 0.0)) if log_p > -700 else 0.0
-        low, high = (exp(min(max(log_p + side * 1.96 * error, -700), 0.0)) for side in (-1, 1))
-        trusted = isfinite(error) and not exactness.collapsed and not (given is not None and given.collapsed)
-        return cls(
-            event, p, p * error if isfinite(error) else nan, low, high, "particles", exactness.particles, trusted
-        )
-
-    def record(self) -> dict[str, Any]:
-        """In JSON values."""
-        return dict(vars(self))
-
-    def __str__(self) -> str:
-        doubt = "" if self.trusted else "; not to be trusted: take more particles"
-        return (
-            f"P({self.event}) = {self.value:.3g} ± {self.error:.2g} ({self.low:.3g} to {self.high:.3g} at 95 %, by "
-            f"{self.n} {self.method}{doubt})"
-        )
-
-
-def probability(
-    model: Denoiser,
-    event: Event,
-    condition: Condition | None = None,
-    given: Sequence[Factor] = (),
-    *,
-    particles: int = 512,
-    steps: int = 60,
-    seed: int = 0,
-) -> Probability:
-    """Of an event of one forecast, however rare, by particles.
-
-    Args:
-        model: a denoiser, with its map.
-        event: what may happen.
-        condition: what the one sample is told, name → (1, ...).
-        given: what was observed, such as `Observed.of_record`.
-        particles: of a population.
-        steps: of its time grid.
-        seed: of all random numbers.
-    """
-    from ...tasks.drawing import sample
-
-    told = {name: value.expand(particles, *value.shape[1:]) for name, value in (condition or {}).items()}
-    how = {"condition": told, "exact": "particles", "particles": particles, "steps": steps, "seed": seed}
-    for factor in given:
-        model = model & factor
-    happens = sample(model & event.factor, particles, **how).exactness  # pyright: ignore[reportArgumentType]
-    without = sample(model, particles, **how).exactness if given else None  # pyright: ignore[reportArgumentType]
-    assert happens is not None
-    return Probability.of_particles(event.text, happens, without)

@@ -15,10 +15,10 @@ import torch
 from jaxtyping import Float, Int, Int64
 from torch import Tensor
 
-from ...errors import InputError
-from ...guidance.operators import Operator
-from .files.grids import Grid, role_of
-from .files.regridding import line
+from ....errors import InputError
+from ....guidance.operators import Operator
+from ..files.grids import Grid, role_of
+from ..files.regridding import line
 
 STATION = "station"
 """What the name of a station is called, where a place is one."""

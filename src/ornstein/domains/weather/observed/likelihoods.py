@@ -12,16 +12,16 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ...beliefs import Belief
-from ...denoisers.base import Condition
-from ...denoisers.maps import Map
-from ...errors import InputError
-from ...guidance.factors import Factor, Smooth, Updated
-from ...guidance.measurements import Measurement
-from ...spaces import Space
-from ...states import State, Time
+from ....beliefs import Belief
+from ....denoisers.base import Condition
+from ....denoisers.maps import Map
+from ....errors import InputError
+from ....guidance.factors import Factor, Smooth, Updated
+from ....guidance.measurements import Measurement
+from ....spaces import Space
+from ....states import State, Time
+from ..roots import to_u
 from .places import Gather
-from .roots import to_u
 
 VALUES, PLACES = "observed", "observed_at"
 """Conditions: what was observed of each sample, and where."""

@@ -18,16 +18,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ...beliefs import Belief, Normal
-from ...covariances import conditioned
-from ...denoisers.maps import Map
-from ...errors import InputError
-from ...guidance.factors import Factor, Updated
-from ...guidance.functions import After
-from ...guidance.slopes import gradient
-from ...spaces import Space
-from ...states import State, Time, left, per_sample_sum
-from .roots import to_u
+from ....beliefs import Belief, Normal
+from ....covariances import conditioned
+from ....denoisers.maps import Map
+from ....errors import InputError
+from ....guidance.factors import Factor, Updated
+from ....guidance.functions import After
+from ....guidance.slopes import gradient
+from ....spaces import Space
+from ....states import State, Time, left, per_sample_sum
+from ..roots import to_u
 
 
 @dataclass(frozen=True, eq=False)

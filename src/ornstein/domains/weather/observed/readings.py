@@ -21,11 +21,11 @@ from typing import Any
 
 import numpy as np
 
-from ...config import suggestion
-from ...errors import InputError, needed_for
-from ...files import MB, text
-from ...values import number_written
-from .files.grids import Grid, role_of
+from ....config import suggestion
+from ....errors import InputError, needed_for
+from ....files import MB, text
+from ....values import number_written
+from ..files.grids import Grid, role_of
 from .places import STATION, axes_of
 
 _LIMIT = 256 * MB
