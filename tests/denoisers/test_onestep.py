@@ -103,6 +103,7 @@ def test_the_one_trainer_trains_it(tmp_path: Path) -> None:
 def test_the_loss_is_the_score_of_the_draws_as_the_calibration_has_it(members: int, fair: float) -> None:
     model, data = generator(members=members, fair=fair), world(50)
     keys = Keys.of(5, 50)
+    assert isinstance(data.x, torch.Tensor)
     draws = model.drawn(data.x, data.condition, keys).movedim(0, 1)
     losses = model.losses(data.x, torch.rand(50), data.condition, keys)
     draws = draws.detach()
