@@ -18,7 +18,6 @@ from ornstein.domains.weather.kept import Kept
 from ornstein.domains.weather.task import Weather, WeatherConfig, _ends
 from ornstein.domains.weather.unseen import from_record
 from ornstein.domains.weather.worlds.quasigeostrophic import TwoLayer
-from ornstein.tasks import runs
 from worlds import rejected
 
 xarray = pytest.importorskip("xarray")
@@ -360,22 +359,3 @@ def test_parts_that_leave_nothing_are_refused(times: Any, said: dict[str, Any], 
 def test_data_that_are_not_said_are_asked_for(tmp_path: Path, said: dict[str, Any], words: str) -> None:
     with pytest.raises(InputError, match=words):
         Weather().data(WeatherConfig(**{"forecast": str(tmp_path), "truth": str(tmp_path), **said}))
-
-
-# Recipes ----------------------------------------------------------------------------------------------
-
-
-def test_without_a_recipe_the_neutral_one_is_taken() -> None:
-    config = runs.recipe("weather", None)
-    assert config == runs.recipe("weather", "default")
-    assert (config.forecast, config.truth, config.test_from, config.validation_from) == ("", "", "", "")
-    assert (config.mirror, config.cycles, config.judged, config.network.patch) == ("", "auto", 40, 1)
-    assert (config.train.minutes, config.train.batch_size) == (30, 16)
-    assert runs.recipe("weather", "mast").test_from == "2017-02-01"
-
-
-def test_without_a_neutral_recipe_the_first_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runs, "DEFAULT", "rain")
-    assert runs.recipe("weather", None) == runs.recipe("weather", "rain")
-    monkeypatch.setattr(runs, "DEFAULT", "none")
-    assert runs.recipe("weather", None) == runs.recipe("weather", "default")

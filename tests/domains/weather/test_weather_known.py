@@ -158,6 +158,16 @@ def test_the_spread_of_roots_is_that_of_roots(tmp_path: Path) -> None:
     assert squared[0, 0, 1, 0].item() == pytest.approx(0.81)
 
 
+def test_a_wind_that_is_forecast_stronger_is_less_certain(tmp_path: Path) -> None:
+    known = replace(known_of(pairs(tmp_path)), positive=(False, False), bounded=(False, True))
+    known.predictor_mean[1] = 4.0
+    field = np.full((1, 2, 2, 3), 6.0, np.float32)
+    field[..., 1], field[..., 2] = -1.0, np.nan
+    squared = known.squared(Read(field, None, None))
+    assert squared[0, :, 0].tolist() == [[0, 0, 0]] * 2
+    assert squared[0, :, 1].tolist() == [[36, 0, 16]] * 2  # a forecast that is missing is as forecasts are on average
+
+
 def test_one_lead_is_told_of_one_channel_a_variable(tmp_path: Path) -> None:
     found = pairs(tmp_path)
     known = known_of(found)

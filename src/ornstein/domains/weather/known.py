@@ -176,7 +176,8 @@ class Known:
         if read.spread is None:
             if not any(self.bounded):
                 return torch.zeros(len(read.mean), read.mean.shape[2], v, *(1,) * (read.mean.ndim - 3))
-            forecast = torch.from_numpy(read.mean[:, :v]).nan_to_num().clamp(min=0)
+            forecast = torch.from_numpy(read.mean[:, :v])
+            forecast = torch.where(forecast.isnan(), _on(self.predictor_mean[:v], forecast), forecast).clamp(min=0)
             bounded = torch.tensor(self.bounded).reshape(1, v, *(1,) * (forecast.ndim - 2))
             return torch.where(bounded, forecast, torch.zeros_like(forecast)).square().transpose(1, 2)
         spread = torch.from_numpy(read.spread[:, :v])
