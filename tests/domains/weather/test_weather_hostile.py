@@ -122,3 +122,16 @@ def test_any_unit_is_learned_alike(tmp_path: Path, factor: float) -> None:
     assert 0.3 < float(x.std()) < 3
     y, _ = learned(tmp_path, raw * factor, known * factor)[0].batch(first)
     assert np.allclose(x, y, atol=0.01)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("station,time,t2m\nZürich,2020-01-01,280\n".encode("latin-1"), "table.csv: no table .* expected UTF-8"),
+        (b"station;time;t2m\nA;2020-01-01;280,5\n", "table.csv: no column of numbers .* with decimal points"),
+    ],
+)
+def test_other_ways_to_write_a_table_are_named(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "table.csv").write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        opened(tmp_path / "table.csv")

@@ -74,7 +74,7 @@ def read_table(path: Path) -> "xarray.Dataset":
     except (ValueError, OSError) as error:  # of pandas and pyarrow: all of theirs are one of these
         if isinstance(error, PermissionError | InputError):
             raise
-        raise InputError(f"{path}: no table that can be read ({error}), expected a header and rows") from None
+        raise InputError(f"{path}: no table that can be read ({error}), expected UTF-8, a header and rows") from None
     return of_frame(frame, path)
 
 
@@ -240,7 +240,9 @@ def _variables(frame: Any, known: Mapping[str, str], where: object) -> dict[str,
     used = set(known.values()) | {column for name, column in low.items() if name in STATIONS}
     numeric = [column for column in frame.columns if column not in used and _is_numeric(frame[column])]
     if not numeric:
-        raise InputError(f"{where}: no column of numbers besides {', '.join(used)}, expected one for each variable")
+        raise InputError(
+            f"{where}: no column of numbers besides {', '.join(used)}, expected one a variable, with decimal points"
+        )
     return {
         name: [(_numbers(frame[column], column, where), everywhere) for column in of]
         for name, of in _members(numeric).items()
