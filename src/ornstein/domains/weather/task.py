@@ -136,13 +136,6 @@ class Weather(Task):
     summary = "a sharp, calibrated ensemble from one forecast, on any grid or of stations"
     config = WeatherConfig
     request_type = WeatherRequest
-    examples: ClassVar[Sequence[str]] = (
-        "sample weather/qg --members 20 --out ensemble",
-        "sample weather/RUN --forecast today.nc --members 50 --out ensemble",
-        "sample weather/RUN --forecast today.nc --observations stations.csv --observation-std 0.5 --out ensemble",
-        'sample weather/RUN --forecast today.nc --event "t2m > 303.15 @ 47.3,11.4" --exact particles',
-        "train weather --forecast raw.zarr --truth analysis.zarr --train.minutes 60",
-    )
     n_evaluate = 64
     needs_data = False
     sets = SETS
@@ -151,6 +144,7 @@ class Weather(Task):
         "data weather-qg --out qg",
         "train weather --forecast raw.zarr --truth analysis.zarr",
         "sample runs/weather --forecast today.nc --members 50 --out ens",
+        'sample runs/weather --forecast today.nc --event "t2m > 303.15 @ 47.3,11.4" --exact particles',
         "sample weather/qg --members 10 --out ens",
     )
 
