@@ -15,6 +15,7 @@ from ornstein.domains.weather.data import WeatherData, split
 from ornstein.domains.weather.files.grids import Grid
 from ornstein.domains.weather.files.pairs import Pairs
 from ornstein.domains.weather.kept import Kept
+from ornstein.domains.weather.measured import _Sign
 from ornstein.domains.weather.task import Weather, WeatherConfig, _ends
 from ornstein.domains.weather.unseen import from_record
 from ornstein.domains.weather.worlds.quasigeostrophic import TwoLayer
@@ -359,3 +360,8 @@ def test_parts_that_leave_nothing_are_refused(times: Any, said: dict[str, Any], 
 def test_data_that_are_not_said_are_asked_for(tmp_path: Path, said: dict[str, Any], words: str) -> None:
     with pytest.raises(InputError, match=words):
         Weather().data(WeatherConfig(**{"forecast": str(tmp_path), "truth": str(tmp_path), **said}))
+
+
+def test_what_rounding_left_below_zero_is_still_never_negative() -> None:
+    assert _Sign(-1e-9, 30.0, 2.0, 0.4).often_zero
+    assert not _Sign(-0.1, 30.0, 2.0, 0.4).bounded

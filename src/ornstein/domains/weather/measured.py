@@ -22,6 +22,8 @@ from .files.pairs import Read
 from .kept import Kept
 from .known import Known
 
+_ROUNDED = 1e-6
+"""How far below 0 rounding may leave what is never negative, as a share of its mean: packed files do."""
 _OFTEN = 0.01
 """The share of zeros from which on a variable that is never negative is learned as its root."""
 _FAR = 0.1
@@ -110,7 +112,7 @@ class _Sign:
 
     @property
     def bounded(self) -> bool:
-        return 0 <= self.low <= _FAR * self.mean
+        return -_ROUNDED * self.mean <= self.low <= _FAR * self.mean
 
     @property
     def often_zero(self) -> bool:
@@ -131,7 +133,7 @@ def _signs(sample: Kept) -> list[_Sign]:
         there = ~np.isnan(flat)
         low = np.minimum(low, np.where(there, flat, np.inf).min(1))
         high = np.minimum(high, np.where(there, -flat, np.inf).min(1))
-        total, count, zeros = total + np.nansum(flat, 1), count + there.sum(1), zeros + (flat == 0).sum(1)
+        total, count, zeros = total + np.nansum(flat, 1), count + there.sum(1), zeros + (flat <= 0).sum(1)
     for name, n in zip(names, count, strict=True):
         if not n:
             raise InputError(f"{name}: the truth is missing at all times that are learned from, expected some")
