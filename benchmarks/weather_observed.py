@@ -131,6 +131,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
     said = parser.parse_args(arguments)
+    if said.members < 19:
+        parser.error(f"--members is {said.members}, expected 19 or more: fewer have no 90 % interval")
     torch.set_grad_enabled(False)
     model = load(said.model)
     assert model.origin is not None
