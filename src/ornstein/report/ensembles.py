@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -54,10 +54,7 @@ def stamps(
     if len(shape) != 2 or samples.shape[1:] != shape or len(samples) < least:
         expected = f"(members, y, x) with at least {least} members for a truth (y, x), found {shape}"
         raise InputError(f"samples: shape {samples.shape}, expected {expected}")
-    others = {name: real(shaped(field), name) for name, field in (beside or {}).items()}
-    for name, field in others.items():
-        if field.shape != shape:
-            raise InputError(f"{name}: shape {field.shape}, expected that of a member, {shape}")
+    others = _others(beside or {}, shape)
     shown = others | _stamps_of(truth, samples, most)
     left, right, bottom, top = extent or (0.0, shape[1], 0.0, shape[0])
     rows = -(-len(shown) // 5)
@@ -80,14 +77,28 @@ def stamps(
             axes.label_outer()
     for axes in panels[len(shown) :]:
         axes.set_visible(False)
-    for k, name in [(0, "field"), *((k, name) for k, name in enumerate(shown) if name == "spread")]:
-        bar = canvas.colorbar(panels[k].images[0], ax=list(panels), fraction=0.025, label=f"{name}{_in(unit)}")
-        bar.ax.tick_params(labelsize=7)
-        bar.outline.set_visible(False)
+    _bars(canvas, panels, list(shown), unit)
     dots = f"; dots: {len(points)} sensor{'s' if len(points) > 1 else ''}" if points is not None else ""
     told = _members(truth, samples, most)
     told = "; ".join([*others, told[0].lower() + told[1:]]) if others else told
     return pixels(canvas, f"{told[0].upper()}{told[1:]}{of(what)}{dots}.", 130 * columns + 90)
+
+
+def _others(beside: Mapping[str, Any], shape: tuple[int, ...]) -> dict[str, np.ndarray]:
+    """Fields that are shown beside members; InputError for one of another shape."""
+    others = {name: real(shaped(field), name) for name, field in beside.items()}
+    for name, field in others.items():
+        if field.shape != shape:
+            raise InputError(f"{name}: shape {field.shape}, expected that of a member, {shape}")
+    return others
+
+
+def _bars(canvas: Any, panels: Any, names: Sequence[str], unit: str) -> None:
+    """The scale of the fields and, where it is shown, that of the spread."""
+    for k, name in [(0, "field"), *((k, name) for k, name in enumerate(names) if name == "spread")]:
+        bar = canvas.colorbar(panels[k].images[0], ax=list(panels), fraction=0.025, label=f"{name}{_in(unit)}")
+        bar.ax.tick_params(labelsize=7)
+        bar.outline.set_visible(False)
 
 
 def _stamps_of(truth: np.ndarray | None, samples: np.ndarray, most: int) -> dict[str, np.ndarray]:

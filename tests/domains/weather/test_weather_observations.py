@@ -38,12 +38,11 @@ NUMBERS = np.array([0.0, 10.0])
 DAYS = np.array(["2020-01-01", "2020-01-02"], dtype="datetime64[ns]")
 
 
-def known(grid: Grid = SQUARE, positive: bool = False, censored: bool = False) -> Known:
+def known(grid: Grid = SQUARE, positive: bool = False) -> Known:
     """What a model of one variable says."""
     one = torch.ones(1, 2)
     said = {
         "positive": [positive],
-        "censored": [censored],
         "bounded": [False],
         "ensemble": False,
         "missing": False,
@@ -297,7 +296,7 @@ def test_rain_is_observed_by_its_root(tmp_path: Path) -> None:
 
 
 def test_a_zero_that_was_observed_says_that_it_is_dry(tmp_path: Path) -> None:
-    (factor,) = observed(written(tmp_path, "t,4,2,3,0,0.01"), known(positive=True, censored=True)).of_record(0)
+    (factor,) = observed(written(tmp_path, "t,4,2,3,0,0.01"), known(positive=True)).of_record(0)
     model = on.mapped(WORLD, Roots((True, True)))
     prior = on.physical(model, WORLD.draw(Keys.of(8, 400)))[:, 1, 2, 3]
     drawn = on.sample(model & factor, 100, exact="particles", particles=200, steps=15).x[:, 1, 2, 3]

@@ -6,10 +6,9 @@ from ...denoisers.base import NeuralDenoiser
 from ...events import Stream
 from ...tasks.figures import Chapter, Figure, Metric, Stop
 from ...tasks.requests import drawing
-from . import examples
+from . import examples, metrics
 from .asked.flags import WeatherRequest
 from .results import figures
-from .results.calibration import beside_the_forecast
 from .results.drawn import Drawn, ensembles
 
 QUICK, FULL = (2, 8, 8), (5, 20, 12)
@@ -78,5 +77,5 @@ def judged(drawn: Drawn) -> list[Metric]:
     Args:
         drawn: with what happened.
     """
-    every = beside_the_forecast(drawn)
+    every = metrics.beside_the_forecast(drawn)
     return [one for one in every if any(one.name.endswith(f": {name}") for name in SCORES)]

@@ -209,6 +209,6 @@ def _row(reading: Reading, weight: np.ndarray, known: Known, variable: int, std:
     if known.positive[variable]:
         if value < 0:
             raise InputError(f"{reading.where}: value is {value:g}, expected a number from 0, as {reading.variable} is")
-        kind = 2.0 if value == 0 and known.censored[variable] else 1.0
+        kind = 2.0 if value == 0 else 1.0
         value, error = sqrt(value), sqrt(value + error) - sqrt(value)
     return [kind, value / error, *(weight / error).tolist()]

@@ -45,7 +45,6 @@ FACTS: Mapping[str, Any] = {
     "leads": ("joint", "each"),
     "method?": ("diffusion", "crps"),
     "positive": [bool],
-    "censored": [bool],
     "bounded": [bool],
     "missing": bool,
     "cycles": [("year", "day")],
@@ -78,7 +77,6 @@ class Known:
         grid: of the truth.
         leads: "joint": a state has all leads; "each": one, which is a condition.
         positive: of each variable, whether it is never negative and often 0, so that u is its root.
-        censored: of each variable, whether u ≤ 0 is seen as 0.
         bounded: of each variable, whether it is never negative though seldom 0, as the speed of the wind: u is the
             variable itself, and draws below 0 are 0.
         ensemble: whether forecasts have members, of whose spread the model is told.
@@ -96,7 +94,6 @@ class Known:
     grid: Grid
     leads: str
     positive: Sequence[bool]
-    censored: Sequence[bool]
     bounded: Sequence[bool]
     ensemble: bool
     missing: bool
@@ -122,7 +119,6 @@ class Known:
             Grid.from_record(metadata["grid"]),
             metadata["leads"],
             metadata["positive"],
-            metadata["censored"],
             metadata["bounded"],
             metadata["members"] > 1,
             metadata["missing"],
@@ -141,13 +137,17 @@ class Known:
             "grid": self.grid.record(),
             "leads": self.leads,
             "positive": list(self.positive),
-            "censored": list(self.censored),
             "bounded": list(self.bounded),
             "missing": self.missing,
             "cycles": list(self.cycles),
             "base": self.base.record(),
             **{name: getattr(self, name).tolist() for name in tensors},
         }
+
+    @property
+    def censored(self) -> Sequence[bool]:
+        """Of each variable, whether u ≤ 0 is seen as 0: of those that are learned as their roots."""
+        return self.positive
 
     # Fields -------------------------------------------------------------------------------------------
 

@@ -46,7 +46,7 @@ def measured(sample: Kept, leads: str, cycles: Sequence[str], missing: bool) -> 
     p, s, v = len(pairs.predictors), len(pairs.steps), len(pairs.variables)
     one = torch.ones(p, s)
     known = Known(
-        pairs.variables, pairs.predictors, s, pairs.grid, leads, positive, positive, bounded, pairs.members > 1,
+        pairs.variables, pairs.predictors, s, pairs.grid, leads, positive, bounded, pairs.members > 1,
         missing, cycles, 0 * one, one, one, torch.zeros(v, s), torch.ones(v, s),
     )  # fmt: skip
     _require_varying(signs, pairs.variables, pairs.where[1])

@@ -28,7 +28,7 @@ from ...keys import Keys
 from ...tasks.figures import Metric
 from ...tasks.samples import Samples
 from .files.times import lead_names
-from .results.drawn import ensembles
+from .results.drawn import Drawn, ensembles
 
 Scores = dict[tuple[str, str], dict[str, Estimate]]
 """Estimates by variable and lead, and by their names."""
@@ -251,12 +251,22 @@ def evaluate(samples: Samples) -> list[Metric]:
     Args:
         samples: of a model of this domain, drawn or read.
     """
-    drawn = ensembles(samples)
+    return beside_the_forecast(ensembles(samples))
+
+
+def beside_the_forecast(drawn: Drawn) -> list[Metric]:
+    """All scores of ensembles, beside those of the forecast that was given; of an unknown truth how far they spread.
+
+    Args:
+        drawn: of some times.
+    """
     layout = Layout.of(drawn)
-    if drawn.truths is None or drawn.members.shape[1] < 2:
+    if drawn.truths is None:
         return [_spread(drawn.members[:, :, *place], name) for place, name in layout.cells()]
-    raw = {} if drawn.forecast is None else {"raw forecast": scored(drawn.truths, drawn.forecast[:, None], layout)}
-    return judged(drawn.truths, drawn.members, layout, beside=raw)
+    block = hanging(drawn.truths, drawn.members)
+    alone = None if drawn.forecast is None else drawn.forecast[:, None]
+    raw = {} if alone is None else {"raw forecast": scored(drawn.truths, alone, layout, block=block)}
+    return judged(drawn.truths, drawn.members, layout, beside=raw, block=block)
 
 
 def _spread(members: Float[np.ndarray, "n M *grid"], name: tuple[str, str]) -> Metric:
@@ -353,12 +363,13 @@ def table(found: Mapping[str, Scores], layout: Layout | None = None) -> str:
     lines = [_row(["variable", "lead", "method", *columns]), "|" + "---|" * (3 + len(columns))]
     for cell in dict.fromkeys(cell for scores in found.values() for cell in scores):
         rows = {method: scores[cell] for method, scores in found.items() if cell in scores}
-        best = {name: _lowest(rows, name) for name in columns}
+        best = {name: lowest({method: row.get(name) for method, row in rows.items()}) for name in columns}
         unit = "" if layout is None else layout.units.get(cell[0], "")
         label = f"{cell[0]} ({unit})" if unit else cell[0]
         for method, row in rows.items():
-            shown = [_shown(row.get(name), method == best[name]) for name in columns]
-            lines.append(_row([label, cell[1], method, *shown]))
+            shown = [number(row.get(name), digits=2) for name in columns]
+            bold = [f"**{text}**" if method == best[name] else text for name, text in zip(columns, shown, strict=True)]
+            lines.append(_row([label, cell[1], method, *bold]))
     return "\n".join(lines)
 
 
@@ -366,16 +377,26 @@ def _row(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def _lowest(rows: Mapping[str, Mapping[str, Estimate]], name: str) -> str | None:
-    values = {method: row[name].value for method, row in rows.items() if name in row and row[name].better == "lower"}
-    return min(values, key=lambda method: values[method]) if values else None
+def lowest(values: Mapping[str, Estimate | None]) -> str | None:
+    """The method with the lowest of a proper score; None where there is none, or it is no proper score.
+
+    Args:
+        values: by method.
+    """
+    there = {method: one.value for method, one in values.items() if one is not None and one.better == "lower"}
+    return min(there, key=lambda method: there[method]) if there else None
 
 
-def _shown(one: Estimate | None, bold: bool) -> str:
-    """A number with its error, to two digits of that."""
+def number(one: Estimate | None, digits: int) -> str:
+    """A number with its error; empty where there is none.
+
+    Args:
+        one: the estimate.
+        digits: of the error.
+    """
     if one is None:
         return ""
-    digits = 3 if not one.error else int(np.clip(1 - np.floor(np.log10(one.error)), 0, 6))
-    text = f"{one.value:.2g}" if one.name == "rank p" else f"{one.value:.{digits}f}"
-    text += f" ± {one.error:.{digits}f}" if one.error else ""
-    return f"**{text}**" if bold else text
+    if one.name == "rank p":
+        return f"{one.value:.2g}"
+    places = 3 if not one.error else int(np.clip(digits - 1 - np.floor(np.log10(one.error)), 0, 6))
+    return f"{one.value:.{places}f}" + (f" ± {one.error:.{places}f}" if one.error else "")

@@ -26,7 +26,7 @@ from ...tasks.figures import Figure, Interactive, Metric, Stop
 from ...tasks.samples import Samples
 from ...tasks.task import Request, Task
 from ...training.datasets import Dataset
-from . import chapters, examples
+from . import chapters, examples, metrics
 from . import data as records
 from .asked import requests
 from .asked.flags import WeatherRequest
@@ -211,7 +211,7 @@ class Weather(Task):
         return requests.request(asked, numbers, metadata)
 
     def store(self, folder: Path, origin: Origin, numbers: range) -> EnsembleStore:
-        with needed_for("Zarr", "fields"):  # before anything is drawn, not when it is to be written
+        with needed_for("Zarr", "weather"):  # before anything is drawn, not when it is to be written
             import xarray  # noqa: F401
             import zarr  # noqa: F401
         return EnsembleStore(folder, origin, numbers)
@@ -220,8 +220,7 @@ class Weather(Task):
         return drawn.read(folder, manifest)
 
     def evaluate(self, samples: Samples) -> list[Metric]:
-        """By variable and lead, beside the forecast that was given; InputError where nothing is known of the truth."""
-        return calibration.beside_the_forecast(drawn.ensembles(samples))
+        return metrics.evaluate(samples)
 
     def figures(self, samples: Samples) -> Sequence[Figure | Interactive]:
         return figures.of_samples(drawn.ensembles(samples))

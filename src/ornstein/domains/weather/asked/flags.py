@@ -11,6 +11,7 @@ from jaxtyping import Int
 
 from ....config import require_in
 from ....errors import InputError
+from ..files.times import written
 
 EXPECTED = (
     "expected numbers from 0 such as 3, 0:10, 0:100:5 or -5: (the last five), or dates such as 2020-01-31, "
@@ -91,7 +92,7 @@ class WeatherRequest:
             numbers = _NUMBERS.fullmatch(self.times)
             found = found[_slice(numbers)] if numbers else found[_between(self.times, times)]
         if not len(found):
-            span = f", from {_text(times[0])} to {_text(times[-1])}" if len(times) else ""
+            span = f", from {written(times[0])} to {written(times[-1])}" if len(times) else ""
             raise InputError(
                 f"--times is {self.times!r}, but none of the {len(times)} times is meant{span}; {EXPECTED}"
             )
@@ -108,7 +109,7 @@ def _slice(found: re.Match[str]) -> slice:
 
 def _between(said: str, times: np.ndarray) -> np.ndarray:
     """Which dates lie within two that are said, to the day, hour or minute that these are said to."""
-    texts = [_text(time) for time in times]
+    texts = [written(time) for time in times]
     if texts and not re.match(r"\d{4}-", texts[0]):
         raise InputError(f"--times is {said!r}, a date, but the forecast's times are numbers such as {texts[0]}")
     found = _DATES.fullmatch(said)
@@ -120,13 +121,6 @@ def _between(said: str, times: np.ndarray) -> np.ndarray:
         raise InputError(f"--times is {said!r}, which ends before it begins; {EXPECTED}")
     last = stop or "9999"
     return np.array([text[: len(start)] >= start and text[: len(last)] <= last for text in texts], dtype=bool)
-
-
-def _text(time: object) -> str:
-    """A date as ISO 8601 has it; a number as it is."""
-    if isinstance(time, np.datetime64):
-        return str(np.datetime_as_string(time, unit="s"))
-    return time.isoformat() if hasattr(time, "isoformat") else f"{time:g}"  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def flag(name: str) -> str:

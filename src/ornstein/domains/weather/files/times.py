@@ -197,6 +197,19 @@ def rows(wanted: np.ndarray, known: np.ndarray, where: object) -> Int[np.ndarray
     return np.where(np.abs(b[place] - a) <= _slack(b), place, -1)
 
 
+def written(time: Any) -> str:
+    """A date as ISO 8601 has it, a duration in hours, a number as it is.
+
+    Args:
+        time: one time or step.
+    """
+    if isinstance(time, np.datetime64):
+        return str(np.datetime_as_string(time, unit="s"))
+    if isinstance(time, np.timedelta64):
+        return f"{time / np.timedelta64(1, 'h'):g}"
+    return time.isoformat() if hasattr(time, "isoformat") else f"{time:g}"
+
+
 def ordinals(times: np.ndarray) -> np.ndarray:
     """Times as numbers in order: nanoseconds, microseconds of cftime, or what they are."""
     if times.dtype.kind == "M":

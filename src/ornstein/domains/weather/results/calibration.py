@@ -14,14 +14,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ....calibration import Estimate
 from ....denoisers.base import NeuralDenoiser
-from ....errors import InputError
 from ....escaping import html
 from ....events import Event, Stream, part
 from ....files import own, plain, write_json, write_text
 from ....report.page import page
-from ....tasks.figures import Chapter, Figure, Metric
+from ....tasks.figures import Chapter, Figure
 from ....tasks.requests import drawing
 from .. import baselines, metrics
 from ..asked.flags import WeatherRequest
@@ -182,21 +180,6 @@ def _tenth(truths: np.ndarray) -> float:
     return float(f"{np.nanquantile(truths, 0.9):.3g}")
 
 
-def beside_the_forecast(drawn: Drawn) -> list[Metric]:
-    """All scores, beside those of the forecast that was given; InputError where nothing is known of the truth.
-
-    Args:
-        drawn: what was drawn.
-    """
-    if drawn.truths is None:
-        raise InputError("nothing is known of what happened: draw with --truth, or for times that were --held-out")
-    layout, block = Layout.of(drawn), metrics.hanging(drawn.truths, drawn.members)
-    found = metrics.scored(drawn.truths, drawn.members, layout, block=block)
-    alone = None if drawn.forecast is None else drawn.forecast[:, None]
-    beside = {} if alone is None else {"the forecast alone": metrics.scored(drawn.truths, alone, layout, block=block)}
-    return metrics.metrics(found, beside)
-
-
 # The report -------------------------------------------------------------------------------------------
 
 
@@ -258,30 +241,17 @@ def _table(drawn: Drawn, scores: Mapping[str, Scores], variable: str, name: str)
     title = f"{variable}: {name}{', ' * bool(unit)}{unit}"
     head = "".join(f"<th>{html(lead)}</th>" for lead in drawn.leads)
     best = {
-        lead: _lowest({method: one[variable, lead].get(name) for method, one in scores.items()}) for lead in drawn.leads
+        lead: metrics.lowest({method: one[variable, lead].get(name) for method, one in scores.items()})
+        for lead in drawn.leads
     }
     rows = []
     for method, one in scores.items():
-        cells = [_cell(one[variable, lead].get(name), best[lead] == method) for lead in drawn.leads]
+        shown = {lead: metrics.number(one[variable, lead].get(name), digits=1) for lead in drawn.leads}
+        cells = [f"<b>{text}</b>" if text and best[lead] == method else text for lead, text in shown.items()]
         if any(cells):
             rows.append(f"<tr><td>{html(method)}</td>{''.join(f'<td class=number>{cell}</td>' for cell in cells)}</tr>")
     body = f"<tr><th>{html(title)}</th>{head}</tr>{''.join(rows)}"
     return f'<div class="scroll"><table>{body}</table></div>'
-
-
-def _lowest(values: Mapping[str, Estimate | None]) -> str | None:
-    there = {name: one.value for name, one in values.items() if one is not None and one.better == "lower"}
-    return min(there, key=lambda name: there[name]) if there else None
-
-
-def _cell(one: Estimate | None, bold: bool) -> str:
-    """A number with its error, to one digit of that."""
-    if one is None:
-        return ""
-    digits = 3 if not one.error else int(np.clip(-np.floor(np.log10(one.error)), 0, 6))
-    text = f"{one.value:.2g}" if one.name == "rank p" else f"{one.value:.{digits}f}"
-    text += f" ± {one.error:.{digits}f}" if one.error else ""
-    return f"<b>{text}</b>" if bold else text
 
 
 def chapters(drawn: Drawn, scores: Mapping[str, Scores]) -> list[Chapter]:

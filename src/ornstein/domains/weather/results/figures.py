@@ -17,7 +17,7 @@ from ....report import ensembles, fields, plots
 from ....report.fields import GREY, INK, RED
 from ....tasks.figures import Figure
 from ..files.grids import Grid
-from ..files.times import lead_names
+from ..files.times import lead_names, written
 from ..known import dated
 from ..metrics import Layout, bands
 from .drawn import Drawn
@@ -184,9 +184,8 @@ def when(time: Any) -> str:
     Args:
         time: a date of NumPy or of another calendar, or a number.
     """
-    if isinstance(time, np.datetime64):
-        return str(time.astype("datetime64[m]")).replace("T", " ")
-    return time.isoformat(" ")[:16] if hasattr(time, "isoformat") else f"time {time:g}"
+    text = written(time)
+    return text[:16].replace("T", " ") if "T" in text else f"time {text}"
 
 
 def spread_maps(shown: Drawn, variable: int = 0, lead: int = 0) -> Figure | None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from ....files import write_atomic
+from ..files.times import written
 from . import zarrs
 from .frame import Frame, valid_times, values_of
 
@@ -33,20 +34,11 @@ def write(path: Path, store: Path, frame: Frame, numbers: range) -> None:
             for t in range(len(times)):
                 values = [np.asarray(one[t]) for one in arrays.values()]
                 for m, s, k in np.ndindex(len(members), frame.count, len(ids)):
-                    at = [] if valid is None else [_text(valid[t, s])]
-                    numbered = [_text(began[t]), _text(steps[s]), *at, members[m], ids[k]]
+                    at = [] if valid is None else [written(valid[t, s])]
+                    numbered = [written(began[t]), written(steps[s]), *at, members[m], ids[k]]
                     table.writerow([*numbered, *(_number(float(one[m, s, k])) for one in values)])
 
     write_atomic(path, rows)
-
-
-def _text(value: object) -> str:
-    """Dates as ISO 8601 has them, durations in hours, numbers as they are."""
-    if isinstance(value, np.datetime64):
-        return str(np.datetime_as_string(value, unit="s"))
-    if isinstance(value, np.timedelta64):
-        return f"{value / np.timedelta64(1, 'h'):g}"
-    return value.isoformat() if hasattr(value, "isoformat") else f"{value:g}"  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _number(value: float) -> str:
