@@ -134,6 +134,7 @@ _TRAIN_INTERVALS = {
     "clip": "(0, inf)",
     "ema": "[0, 1)",
     "min_time": "(0, 1)",
+    "apart": "[0, 1]",
     "condition_dropout": "[0, 1]",
     "seed": SEEDS,
     "validate_every": "[1, inf)",
@@ -161,10 +162,14 @@ class TrainConfig:
         times: how noise levels are drawn: independently, stratified over the batch (low discrepancy), or stratified
             with a density that follows the loss (importance sampling; the objective stays the same).
         min_time: the smallest time trained on.
+        apart: share of the records whose parts have times of their own, where data have several parts: one model then
+            knows every path through them; 0 = all at the times of the path that samples are drawn on.
         condition_dropout: how often a record's condition is hidden, for classifier-free guidance.
         precision: of the network's arithmetic; auto takes bf16-mixed on CUDA devices that have it (compute capability
             8 and above), else 32-true.
         device: auto takes the CUDA devices if there are any.
+        start: the shipped model, run folder or weights file whose weights the training begins with; fresh ones if not
+            given. What the network has beyond them begins fresh.
         seed: decides weights, order, noise and times.
         validate_every: steps between validation losses.
         save_every: steps between checkpoints.
@@ -183,9 +188,11 @@ class TrainConfig:
     ema: float = 0.999
     times: Literal["uniform", "stratified", "importance"] = "stratified"
     min_time: float = 1e-3
+    apart: float = 0.0
     condition_dropout: float = 0.1
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    start: str = ""
     seed: int = 0
     validate_every: int = 250
     save_every: int = 250

@@ -21,7 +21,7 @@ from ..errors import InputError
 from ..escaping import html
 from ..events import Stream
 from ..keys import Keys
-from ..spaces import Space
+from ..spaces import Path, Product, Space
 from ..states import State, Time, batch_size, leaves, map_state
 from .conditions import require_fit
 from .maps import Map
@@ -63,6 +63,7 @@ class Traits:
         provenance: what its guides are, in JSON values.
         reach: the noise up to which its gradient is trusted for covariances; see Space.second_moment.
         time_independent: it believes the same of a state at every time: one that has not moved needs no new look.
+        recalls: its network sees what it believed at the step before (self-conditioning).
         one_step: its belief at t = 1 is itself a sample, and it knows no other time; see denoisers/onestep.py.
         map: from its states to the field that factors speak of and samples are (mapped.py); None where these are one.
     """
@@ -75,6 +76,7 @@ class Traits:
     provenance: tuple[Mapping[str, Any], ...] = ()
     reach: float = inf
     time_independent: bool = False
+    recalls: bool = False
     one_step: bool = False
     map: Map | None = None
 
@@ -124,6 +126,10 @@ class Denoiser(ABC):
     @property
     def time_independent(self) -> bool:
         return self.traits.time_independent
+
+    @property
+    def recalls(self) -> bool:
+        return self.traits.recalls
 
     @property
     def one_step(self) -> bool:
@@ -255,6 +261,12 @@ TRUSTED = 5.0
 with the squared error up to 10 and is noise from 20 on."""
 
 
+LAST = "last"
+"""The name of the condition that holds what was believed at the step before."""
+RECALLED = 0.5
+"""How many batches of a training see it."""
+
+
 @renamed(null="unconditional")
 @members(null="unconditional")
 @dataclass(frozen=True, repr=False)
@@ -262,7 +274,8 @@ class NeuralDenoiser(Denoiser):
     """A network with its preconditioning: `NeuralDenoiser(network, Traits(space))`.
 
     Attributes:
-        network: called with (inputs, times (batch, ...), condition); returns what `space.belief` understands.
+        network: called with (inputs, times (batch, ...), condition); returns what `space.belief` understands. The times
+            are a dictionary, part → times, where the parts of a product have times of their own (spaces/paths.py).
         unconditional: for every condition the value of one sample that stands for "not said"; for a field of any size
             NaN, (channels, 1, ...).
     """
@@ -276,7 +289,14 @@ class NeuralDenoiser(Denoiser):
     def __post_init__(self) -> None:
         reach = TRUSTED if self.reach == inf else self.reach
         time_independent = self.time_independent or getattr(self.network, "time_independent", False)
-        carry(self, replace(self.traits, reach=reach, time_independent=time_independent))
+        recalls = self.recalls or getattr(self.network, "recalls", False)
+        carry(self, replace(self.traits, reach=reach, time_independent=time_independent, recalls=recalls))
+
+    def along(self, path: Path) -> Self:
+        """The same network, drawn from on another path through the times of its parts; InputError if it has no parts."""
+        if not isinstance(self.space, Product):
+            raise InputError(f"a path is for data of several parts, not for a {type(self.space).__name__} space")
+        return self.having(space=self.space.along(path))
 
     def having(self, **traits: Any) -> Self:
         """The same network with other traits."""
@@ -306,11 +326,11 @@ class NeuralDenoiser(Denoiser):
         unheard = self.map.names - self.unconditional.keys() if self.map else frozenset[str]()  # those of the map alone
         condition = {name: value for name, value in condition.items() if name not in unheard}
         for name, value in condition.items():
-            if name != "mask":
+            if name != "mask" and not (self.recalls and name.startswith(LAST)):
                 self._require_fit(name, value)
         space = self.space.with_mask(condition.get("mask"))
         inputs = map_state(lambda x: in_precision(x, self.network), space.inputs(x_t, t))
-        return self.network(inputs, times(t, x_t), self.complete(condition, x_t))
+        return self.network(inputs, times(space.own_times(t), x_t), self.complete(condition, x_t))
 
     def _require_fit(self, name: str, value: Tensor) -> None:
         """InputError for a condition that the model does not know, or of another kind or width than its own."""
@@ -318,7 +338,7 @@ class NeuralDenoiser(Denoiser):
             raise InputError(f"this model knows no condition {name!r}{suggestion(name, list(self.unconditional))}")
         require_fit(name, value, self.unconditional[name])
 
-    def losses(self, x0: State, t: Time, condition: Condition, keys: Keys) -> Float[Tensor, " batch"]:
+    def losses(self, x0: State, t: Any, condition: Condition, keys: Keys) -> Float[Tensor, " batch"]:
         """The denoising loss of each record.
 
         Args:
@@ -330,6 +350,9 @@ class NeuralDenoiser(Denoiser):
         """
         space = self.space.with_mask(condition.get("mask"))
         x_t = space.corrupt(x0, t, keys.fold("noise"))
+        if self.recalls and keys.fold("recall").uniform()[0] < RECALLED:
+            with torch.no_grad():
+                condition = recalling(space, condition, self(x_t, t, condition))
         return space.loss(self(x_t, t, condition), x0, x_t, t)
 
     def complete(self, condition: Condition, x_t: State) -> dict[str, Tensor]:
@@ -337,6 +360,19 @@ class NeuralDenoiser(Denoiser):
         device, n = leaves(x_t)[0].device, batch_size(x_t)
         unsaid = {name: value.to(device).expand(n, *value.shape) for name, value in self.unconditional.items()}
         return {**unsaid, **condition}
+
+
+def recalling(space: Space, condition: Condition, belief: Belief) -> dict[str, Tensor]:
+    """A condition with the mean of the last belief, as the network sees clean data: LAST, or "LAST part" a part.
+
+    Args:
+        space: the kind of data and its noise.
+        condition: what each sample is given, name → (batch, ...); a missing name means that nothing is said.
+        belief: p(x₀ | x_t) of the step before.
+    """
+    mean = space.inputs(map_state(torch.Tensor.detach, belief.mean), 0.0)
+    parts = {f"{LAST} {name}": part for name, part in mean.items()} if isinstance(mean, Mapping) else {LAST: mean}
+    return {**condition, **parts}
 
 
 def in_short(space: Any) -> str:
@@ -359,8 +395,10 @@ def in_precision(x: Tensor, network: nn.Module) -> Tensor:
     return x if weight is None or not x.is_floating_point() else x.to(weight.dtype)
 
 
-def times(t: Time, x_t: State) -> Tensor:
-    """t as a float32 tensor with the batch of x_t as its first axis."""
+def times(t: Any, x_t: State) -> Any:
+    """t as a float32 tensor with the batch of x_t as its first axis; a dictionary of them for one of times."""
+    if isinstance(t, Mapping):
+        return {name: times(own, x_t) for name, own in t.items()}
     first = leaves(x_t)[0]
     if isinstance(t, Tensor):
         return (t if t.ndim else t.expand(batch_size(x_t))).to(first.device, torch.float32)

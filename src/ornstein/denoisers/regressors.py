@@ -66,10 +66,10 @@ class Regressor:
         """What states x_t say, or their codes, in which it is differentiable; condition: "mask", if there is one."""
         given = {name: value for name, value in (condition or {}).items() if name != self.target}
         inputs: Any = map_state(lambda x: in_precision(x, self.network), self.space.inputs(x_t, t))
-        mean, log_std = self.network(inputs, times(t, x_t), given).float().unbind(1)
+        mean, log_std = self.network(inputs, times(self.space.own_times(t), x_t), given).float().unbind(1)
         return Predicted(mean, log_std.exp())
 
-    def losses(self, x0: State, t: Time, condition: Condition, keys: Keys) -> Float[Tensor, " batch"]:
+    def losses(self, x0: State, t: Any, condition: Condition, keys: Keys) -> Float[Tensor, " batch"]:
         """−log p(y | x_t) of each record, nats a number.
 
         Args:
@@ -79,7 +79,7 @@ class Regressor:
             condition: what each sample is given, name → (batch, ...); a missing name means that nothing is said.
             keys: random keys, one a sample; they decide everything random.
         """
-        t = torch.zeros_like(t) if self.clean and isinstance(t, Tensor) else t
+        t = map_state(torch.zeros_like, t) if self.clean else t
         x_t = self.space.with_mask(condition.get("mask")).noise(x0, t, keys.fold("noise"))
         y = condition[self.target]
         return -self(x_t, t, condition).log_prob(y) / y.shape[1]

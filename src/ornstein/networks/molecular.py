@@ -35,6 +35,10 @@ from .embeddings import TimeEmbedding
 from .mlp import zeroed
 from .particles import RadialBasis
 
+Times = Tensor | Mapping[str, Tensor]
+LAST = ("last positions", "last atoms")
+"""The conditions by which a network recalls: what it believed at the step before; see `NeuralDenoiser.recalling`."""
+
 _REACH = 7.0  # of the bumps over distances, in standard deviations of a coordinate
 _SHARPER = 2.0  # how much closer they are for short distances
 
@@ -51,6 +55,7 @@ class MolecularConfig:
         vectors: an atom.
         radial: bumps over the distances.
         chiral: it tells mirror images apart.
+        recalls: it sees what it believed at the step before (self-conditioning; Chen et al. 2023).
     """
 
     width: int = 192
@@ -60,6 +65,7 @@ class MolecularConfig:
     vectors: int = 16
     radial: int = 32
     chiral: bool = False
+    recalls: bool = False
 
     def __post_init__(self) -> None:
         sizes = dict.fromkeys(("width", "layers", "heads", "pairs", "vectors"), "[1, 65536]")
@@ -145,6 +151,41 @@ class MolecularLayer(nn.Module):
         return torch.cat(seen, -1)
 
 
+class Recollection(nn.Module):
+    """What was believed at the step before, as features of atoms and pairs and as vectors; nothing where it is NaN.
+
+    It begins with zeros, so that a network that did not recall can learn to.
+
+    Args:
+        states: of a noisy atom, of which each has a probability.
+        radial: bumps over the distances.
+    """
+
+    def __init__(self, config: MolecularConfig, states: int, radial: int) -> None:
+        super().__init__()
+        self.said, self.atoms = zeroed(nn.Linear(1, config.width)), zeroed(nn.Linear(states, config.width))
+        self.pairs = zeroed(nn.Linear(radial, config.pairs, bias=False))
+        self.vectors = zeroed(nn.Linear(1, config.vectors, bias=False))
+
+    def forward(
+        self, last: tuple[Tensor, Tensor], x: Tensor, radial: nn.Module, cloud: _Cloud
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Features (batch, n, width), vectors (batch, n, 3, ·) and pairs (batch, n, n, ·).
+
+        Args:
+            last: believed positions at unit variance and probabilities of the elements, NaN where there was no belief.
+            x: positions, (batch, n, 3).
+            radial: encodes distances.
+            cloud: which atoms exist.
+        """
+        said = ~last[0].isnan().flatten(1).any(1)[:, None, None]
+        positions, atoms = cloud.centred(last[0].where(said, 0.0)), last[1].where(said, 0.0)
+        distances = ((positions[:, :, None] - positions[:, None]).square().sum(-1) + 1e-6).sqrt()
+        pairs = self.pairs(radial((_SHARPER * distances).log1p())) * said[..., None]
+        vectors = self.vectors((positions - x)[..., None]) * said[..., None]
+        return (self.said(said.to(atoms)) + self.atoms(atoms)) * said, vectors, pairs
+
+
 class MolecularTrunk(nn.Module):
     """What the networks share: atoms and noise level in, and all layers.
 
@@ -165,26 +206,37 @@ class MolecularTrunk(nn.Module):
             self.told = nn.Sequential(nn.Linear(2 * properties, width), nn.SiLU(), nn.Linear(width, width))
         self.radial = RadialBasis(config.radial, log1p(_SHARPER * _REACH))
         self.layers = nn.ModuleList(MolecularLayer(config, self.radial.features) for _ in range(config.layers))
+        self.recollection = Recollection(config, states, self.radial.features) if config.recalls else None
+
+    @property
+    def recalls(self) -> bool:
+        """Whether it sees what it believed at the step before."""
+        return self.recollection is not None
 
     def through(
-        self, x: Mapping[str, Tensor], t: Tensor, condition: Mapping[str, Tensor]
+        self, x: Mapping[str, Tensor], t: Times, condition: Mapping[str, Tensor]
     ) -> tuple[_Cloud, Tensor, Tensor, Tensor]:
         """The cloud, positions before and after the layers, and features, as far as molecules of the batch reach.
 
         Args:
             x: positions and elements.
-            t: time of the noise level, 0 = data, 1 = noise: a number, (batch,), or (batch, positions).
+            t: of the positions, (batch,), or that of each part: how noisy elements are, their masks say themselves.
             condition: what each sample is given, name → (batch, ...); a missing name means that nothing is said.
         """
         atoms, mask = x["atoms"], condition.get("mask")
         mask = torch.ones(atoms.shape[:2], dtype=torch.bool, device=atoms.device) if mask is None else mask
         n = int(mask.any(0).nonzero().max()) + 1  # what no molecule of the batch has costs nothing
         positions, atoms, mask = x["positions"][:, :n], atoms[:, :n], mask[:, :n]
+        t = t["positions"] if isinstance(t, Mapping) else t
         about = F.silu(self._about(mask, t, condition.get("properties")))[:, None]
         cloud = _Cloud(about, mask, 1 / mask.sum(1).to(positions)[:, None, None, None])
         start = now = cloud.centred(positions)
         h = (atoms @ self.atoms.weight if atoms.is_floating_point() else self.atoms(atoms)) + about
         vectors, z = start.new_zeros(*start.shape, self.vectors), start.new_zeros(())
+        if self.recollection is not None and LAST[0] in condition:
+            last = condition[LAST[0]][:, :n], condition[LAST[1]][:, :n]
+            more, vectors, z = self.recollection(last, start, self.radial, cloud)
+            h = h + more
         for layer in self.layers:
             now, h, vectors, z = layer(now, h, vectors, z, self.radial, cloud)
         return cloud, start, now, h
@@ -216,9 +268,7 @@ class MolecularTransformer(MolecularTrunk):
         self.scale, self.norm = zeroed(nn.Linear(config.width, 1)), nn.LayerNorm(config.width)
         self.elements = nn.Linear(config.width, elements)
 
-    def forward(
-        self, x: Mapping[str, Tensor], t: Float[Tensor, " batch"], condition: Mapping[str, Tensor]
-    ) -> dict[str, Tensor]:
+    def forward(self, x: Mapping[str, Tensor], t: Times, condition: Mapping[str, Tensor]) -> dict[str, Tensor]:
         cloud, start, now, h = self.through(x, t, condition)
         moved, logits = now - start + self.scale(cloud.about) * start, self.elements(self.norm(h))
         beyond = (0, 0, 0, x["atoms"].shape[1] - start.shape[1])
@@ -243,7 +293,7 @@ class MolecularRegressor(MolecularTrunk):
         self.spread = nn.Sequential(nn.Linear(width, width), nn.SiLU(), zeroed(nn.Linear(width, numbers)))
 
     def forward(
-        self, x: Mapping[str, Tensor], t: Float[Tensor, " batch"], condition: Mapping[str, Tensor]
+        self, x: Mapping[str, Tensor], t: Times, condition: Mapping[str, Tensor]
     ) -> Float[Tensor, "batch 2 numbers"]:
         cloud, start, _, h = self.through(x, t, condition)
         exists, share = cloud.exists[..., None], cloud.share[..., 0]

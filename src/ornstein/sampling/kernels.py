@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..beliefs import Belief, tallied
-from ..denoisers.base import Condition, Denoiser
+from ..denoisers.base import Condition, Denoiser, recalling
 from ..effort import Effort
 from ..errors import InputError
 from ..keys import Keys
@@ -84,6 +84,8 @@ def look(state: SamplerState, denoiser: Denoiser, condition: Condition) -> tuple
         state: where the samples stand, with the latest beliefs.
         condition: what each sample is given, name → (batch, ...); a missing name means that nothing is said.
     """
+    if denoiser.recalls and state.past:
+        condition = recalling(state.space, condition, state.belief)
     if not denoiser.time_independent or not state.past or not isinstance(state.x, Tensor):
         return denoiser(state.x, state.t, condition).settled(), denoiser.calls
     return look_again(state, (state.x != state.before).flatten(1).any(1), denoiser, condition)

@@ -7,6 +7,7 @@ from .euclidean import Euclidean
 from .gaussians import Correlated, Gaussian, Structured
 from .markov import Markov, RedrawKernel, Substitution
 from .ordered import Autoregressive
+from .paths import Path
 from .product import Independent, Product
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "Independent",
     "Markov",
     "Mask",
+    "Path",
     "Product",
     "RedrawKernel",
     "Space",

@@ -95,6 +95,14 @@ class Space(ABC):
         """
         raise InputError(f"{type(self).__name__} does not say how likely its noise is")
 
+    def own_times(self, t: Any) -> Any:
+        """The time as a network is told it: t itself, or a dictionary, part → time, where parts have their own.
+
+        Args:
+            t: time of the noise level, 0 = data, 1 = noise: a number, (batch,), or (batch, positions).
+        """
+        return t
+
     def average(self, past: Sequence[tuple[Time, Belief]], t: Time, s: Time, eta: float = 0.0) -> Belief:
         """The belief averaged over the step from t to s, for solvers of higher order.
 

@@ -1,7 +1,8 @@
 """Several kinds of data at once: positions and atoms, a field and a class. Each part has its own rule and schedule.
 
 The parts are noised independently and believed independently given the whole x_t; they inform each other through the
-denoiser, which sees all of them. A time or a mask is for all parts, or a dictionary with one a part.
+denoiser, which sees all of them. A mask is for all parts, or a dictionary with one a part. A time is where the clock
+stands, from which `path` tells the time of each part (paths.py), or a dictionary with the parts' own times.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,9 +18,10 @@ from ..beliefs import Belief, Joint
 from ..errors import InputError
 from ..keys import Keys
 from ..schedules import Schedule
-from ..states import State, Time
+from ..states import State, Time, as_time
 from ..values import is_number
 from .base import Mask, Space, Transition
+from .paths import Path
 
 Times = Time | Mapping[str, Time]
 
@@ -45,10 +47,12 @@ class Product(Space):
     Attributes:
         parts: the spaces; states, beliefs and network outputs are dictionaries with the same names.
         weights: of the parts in the loss, 1 where not given.
+        path: the parts' times along the clock; one clock for all where it says nothing.
     """
 
     parts: Mapping[str, Space]
     weights: Mapping[str, float] = field(default_factory=dict)
+    path: Path = Path()
 
     def __post_init__(self) -> None:
         if not isinstance(self.parts, Mapping) or not self.parts:
@@ -61,10 +65,36 @@ class Product(Space):
                 raise InputError(f"weights: the product has no part {name!r}, only {', '.join(self.parts)}")
             if not is_number(weight) or weight < 0:
                 raise InputError(f"weights: that of {name!r} is {weight!r}, expected a number of at least 0")
+        self.path.require_parts(list(self.parts))
 
     @property
     def schedule_and_std(self) -> tuple[Schedule, float] | None:
-        return next((part.schedule_and_std for part in self.parts.values() if part.schedule_and_std), None)
+        """Of the first part that has a flow, as a function of the clock."""
+        for name, part in self.parts.items():
+            if part.schedule_and_std:
+                schedule, std = part.schedule_and_std
+                return self.path.schedule(schedule, name), std
+        return None
+
+    def along(self, path: Path) -> Self:
+        """The same parts under another path."""
+        return replace(self, path=path)
+
+    def own_times(self, t: Times) -> Times:
+        return {name: self._at(t, name) for name in self.parts} if self.path or isinstance(t, Mapping) else t
+
+    def apart(self, t: Tensor, share: float, keys: Keys) -> dict[str, Tensor]:
+        """Times to train with: a share of the samples off the path, each part at a time of its own, uniform in [0, 1].
+
+        Args:
+            t: where the clock stands, (batch,); the part whose flow it measures keeps it, on the path or off.
+            share: of the samples off the path, in [0, 1].
+            keys: random keys, one a sample; they decide everything random.
+        """
+        off = keys.fold("apart").uniform() < share
+        lead = next((name for name, part in self.parts.items() if part.schedule_and_std), next(iter(self.parts)))
+        own = {name: t.double() if name == lead else keys.fold(f"time of {name}").uniform() for name in self.parts}
+        return {name: torch.where(off, own[name], as_time(self._at(t, name), t)).to(t) for name in self.parts}
 
     def with_mask(self, mask: Mask | Mapping[str, Mask] | None) -> Self:
         if mask is None:
@@ -89,14 +119,18 @@ class Product(Space):
         return {name: part.noise(x, at, keys.fold(name), begun) for name, part, x, at, begun in each}
 
     def average(self, past: Sequence[tuple[Times, Belief]], t: Times, s: Times, eta: float = 0.0) -> Joint:
-        parts = self.parts.items()
-        return Joint({name: part.average(_of(past, name), _at(t, name), _at(s, name), eta) for name, part in parts})
+        return Joint(
+            {
+                name: part.average(self._of(past, name), self._at(t, name), self._at(s, name), eta)
+                for name, part in self.parts.items()
+            }
+        )
 
     def correct(
         self, before: State, x: State, past: Sequence[tuple[Times, Belief]], t: Times, s: Times
     ) -> dict[str, Any]:
         each = self._each(x, t, s)
-        return {name: part.correct(before[name], y, _of(past, name), at, to) for name, part, y, at, to in each}
+        return {name: part.correct(before[name], y, self._of(past, name), at, to) for name, part, y, at, to in each}
 
     def step(self, x_t: State, belief: Belief, t: Times, s: Times, eta: float = 1.0) -> Independent:
         assert isinstance(belief, Joint)
@@ -150,16 +184,18 @@ class Product(Space):
         for name in self.parts:
             if name not in state:
                 raise InputError(f"the state lacks the part {name!r}, it has {', '.join(map(str, state))}")
-        return [(name, part, state[name], *(_at(time, name) for time in times)) for name, part in self.parts.items()]
+        return [
+            (name, part, state[name], *(self._at(time, name) for time in times)) for name, part in self.parts.items()
+        ]
 
+    def _of(self, past: Sequence[tuple[Times, Belief]], name: str) -> list[tuple[Time, Belief]]:
+        """The history of one part."""
+        return [(self._at(time, name), belief[name]) for time, belief in past if isinstance(belief, Joint)]
 
-def _of(past: Sequence[tuple[Times, Belief]], name: str) -> list[tuple[Time, Belief]]:
-    """The history of one part."""
-    return [(_at(time, name), belief[name]) for time, belief in past if isinstance(belief, Joint)]
-
-
-def _at(time: Times, name: str) -> Time:
-    """The time of one part."""
-    if isinstance(time, Mapping) and name not in time:
-        raise InputError(f"there is no time of the part {name!r}, only of {', '.join(map(str, time))}")
-    return time[name] if isinstance(time, Mapping) else time
+    def _at(self, time: Times, name: str) -> Time:
+        """The own time of one part."""
+        if not isinstance(time, Mapping):
+            return self.path.at(time, name)
+        if name not in time:
+            raise InputError(f"there is no time of the part {name!r}, only of {', '.join(map(str, time))}")
+        return time[name]

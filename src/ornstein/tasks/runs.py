@@ -100,6 +100,8 @@ def train(
     say(this.describe(data, validation))
     model = this.model(config, data.metadata)
     this.prepare(model.network, data)
+    if config.train.start:
+        say(_begun_with(model, config.train.start, domain))
     check_ahead(model.space, data, "training data")
     check_ahead(model.space, validation, "validation data")
     say(f"training for {config.train.length}; {of_precision(config.train)}")
@@ -118,6 +120,16 @@ def train(
             if type(this).trained is not Task.trained:
                 measure(load(path), this, config, path, say, callback)
     return path
+
+
+def _begun_with(model: NeuralDenoiser | Regressor, start: str, domain: str) -> str:
+    """Gives a model the weights of another, and says in words what is still fresh; InputError if they do not fit."""
+    path = locate(start, model.kind)
+    tensors, meta = checkpoints.load(path, model.kind, HEADER)
+    if meta["domain"] != domain:
+        raise InputError(f"train.start: {path} holds a model of {meta['domain']}, expected one of {domain}")
+    fresh = checkpoints.load_into(model.network, tensors, path, partly=True)
+    return f"beginning with the weights of {start}" + (f"; fresh: {', '.join(fresh)}" if fresh else "")
 
 
 def _require_begun(folder: Path, resume: bool) -> None:

@@ -58,18 +58,25 @@ def load(path: Path, kind: str, schema: Mapping[str, Any] | None = None) -> tupl
     return tensors, require(meta, schema or {}, path)
 
 
-def load_into(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
+def load_into(module: nn.Module, tensors: Mapping[str, Tensor], path: Path, partly: bool = False) -> list[str]:
     """Copies tensors into a module; InputError naming the first that is missing, surplus, misshapen or not finite.
+
+    Returns the names of the module's tensors that stay as they are.
 
     Args:
         path: of the file.
+        partly: the module may have tensors that the file does not; one in common is needed.
     """
     expected = module.state_dict()
-    found = {name: tensor(tensors, name, like, path) for name, like in expected.items()}
+    missing = [name for name in expected if name not in tensors] if partly else []
+    found = {name: tensor(tensors, name, like, path) for name, like in expected.items() if name not in missing}
     surplus = sorted(set(tensors) - set(expected))
     if surplus:
         raise InputError(f"{path}: has a tensor {surplus[0]!r} that this network does not")
-    module.load_state_dict(found)
+    if expected and not found:
+        raise InputError(f"{path}: has none of the tensors of this network")
+    module.load_state_dict(found, strict=not partly)
+    return missing
 
 
 def tensor(tensors: Mapping[str, Tensor], name: str, like: Tensor, path: Path) -> Tensor:

@@ -5,7 +5,7 @@ computation. Noise levels may follow the losses so far (importance sampling): th
 """
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,7 +19,8 @@ from ..denoisers.base import Condition, NeuralDenoiser
 from ..denoisers.regressors import Regressor
 from ..errors import InputError
 from ..keys import Keys
-from ..states import State, to_device
+from ..spaces import Product
+from ..states import State, map_state, to_device
 from .ahead import Ahead
 from .batches import NoiseTimes, hide, record_numbers
 from .checking import read
@@ -41,11 +42,17 @@ class Read:
 
 @dataclass(frozen=True)
 class Batch:
-    """One worker's part of a step: clean data, condition, times, weights, keys and the records' numbers."""
+    """One worker's part of a step: clean data, condition, times, weights, keys and the records' numbers.
+
+    Attributes:
+        t: where the clock stands.
+        times: what is trained on: t, or the parts' own times, where they are not all on the path.
+    """
 
     x0: State
     condition: Condition
     t: Float[Tensor, " batch"]
+    times: Tensor | Mapping[str, Tensor]
     weight: Float[Tensor, " batch"]
     keys: Keys
     records: Int64[Tensor, " batch"]
@@ -62,6 +69,8 @@ class Feed:
     def __init__(self, model: Trained, data: Dataset, validation: Dataset, config: TrainConfig, fabric: Fabric) -> None:
         self.data, self.validation, self.times = data, validation, NoiseTimes(config)
         self._model, self._config, self._fabric = model, config, fabric
+        if config.apart:
+            self._parts()
         self._lock = threading.Lock()
         self._next: Callable[[int], Read] = self._read
 
@@ -80,7 +89,7 @@ class Feed:
         clean = self._next(step)
         t, weight = self.times.draw(step)
         keys = Keys.of(self._config.seed, range(step * size, (step + 1) * size))[part].fold("train")
-        batch = self._batch(clean, t[part], weight[part], keys)
+        batch = self._batch(clean, t[part], weight[part], keys, self._config.apart)
         unconditional = {name: value.to(self._fabric.device) for name, value in self._model.unconditional.items()}
         return replace(
             batch, condition=hide(batch.condition, unconditional, self._config.condition_dropout, batch.keys)
@@ -112,6 +121,16 @@ class Feed:
             except InputError as error:
                 raise InputError(f"{error}; it was not used, and the last checkpoint is intact") from error
 
-    def _batch(self, clean: Read, t: Tensor, weight: Tensor, keys: Keys) -> Batch:
-        to = partial(to_device, device=self._fabric.device)
-        return Batch(to(clean.x0), to(clean.condition), to(t), to(weight), keys.to(self._fabric.device), clean.records)
+    def _batch(self, clean: Read, t: Tensor, weight: Tensor, keys: Keys, apart: float = 0.0) -> Batch:
+        to, own = partial(to_device, device=self._fabric.device), t
+        if apart:
+            own = map_state(lambda one: one.clamp(min=self._config.min_time), self._parts().apart(t, apart, keys))
+        x0, condition, keys = to(clean.x0), to(clean.condition), keys.to(self._fabric.device)
+        return Batch(x0, condition, to(t), to(own), to(weight), keys, clean.records)
+
+    def _parts(self) -> Product:
+        """The space, which must have parts to be at times of their own."""
+        space = self._model.space
+        if not isinstance(space, Product):
+            raise InputError(f"train.apart is for data of several parts, not for a {type(space).__name__} space")
+        return space

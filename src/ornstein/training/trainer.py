@@ -38,7 +38,7 @@ WHOLE = Fraction(1)
 
 def losses(model: Trained, batch: Batch) -> Float[Tensor, " batch"]:
     """The weighted loss of each record."""
-    return model.losses(batch.x0, batch.t, batch.condition, batch.keys) * batch.weight
+    return model.losses(batch.x0, batch.times, batch.condition, batch.keys) * batch.weight
 
 
 class Trainer:

@@ -112,9 +112,9 @@ def _shown_late(space: Any) -> None:
 
 def _shown(space: Any) -> float:
     """The share of the elements that are there at t = ½."""
-    atoms = torch.zeros(200, 29, dtype=torch.int64)
-    noisy = space.parts["atoms"].noise(atoms, 0.5, Keys.of(0, 200))
-    return (noisy == 0).double().mean().item()
+    clean = {"positions": torch.zeros(200, 29, 3), "atoms": torch.zeros(200, 29, dtype=torch.int64)}
+    noisy = space.noise(clean, 0.5, Keys.of(0, 200))
+    return (noisy["atoms"] == 0).double().mean().item()
 
 
 def test_a_training_without_a_recipe_is_of_a_model_of_all_molecules() -> None:

@@ -1,8 +1,8 @@
 """Space and network: positions without translation times masked elements, and a transformer that turns with them.
 
-Elements become masks while positions become a cloud, and both are undone together. Noise of 1 Å hides all bonds, though
-molecules are wider: most of the time is spent below. An element that was revealed stays as it is. With a power above 1
-elements survive as (1 − t)^power, so that most are decided once positions say something of them.
+Elements become masks while positions become a cloud, each in a time of its own. Noise of 1 Å hides all bonds, though
+molecules are wider: most of the time of positions is spent below. An element that was revealed stays as it is: on a path
+of a power p above 1, t_elements = 1 − (1 − t_positions)^p, most are decided once positions say something of them.
 """
 
 from collections.abc import Mapping
@@ -10,8 +10,8 @@ from dataclasses import replace
 from typing import Any
 
 from ...networks import MolecularConfig, MolecularRegressor, MolecularTransformer
-from ...schedules import Cosine, Polynomial, Scaled, Slowed
-from ...spaces import Categorical, Centered, Product
+from ...schedules import Cosine, Scaled, Slowed
+from ...spaces import Categorical, Centered, Path, Product
 
 
 def space(metadata: Mapping[str, Any], element_power: float = 1.0) -> Product:
@@ -19,13 +19,12 @@ def space(metadata: Mapping[str, Any], element_power: float = 1.0) -> Product:
 
     Args:
         metadata: of the data that the model was trained on, in JSON values.
-        element_power: p of the elements' survival (1 − t)^p.
+        element_power: p of the path, above.
     """
     length, std = metadata["length"], metadata["std"]
     positions = Centered((length, 3), Scaled(Slowed(Cosine()), std), std)
-    elements = Categorical.masked((length,), len(metadata["elements"]), Polynomial(element_power))
-    atoms = replace(elements, weighting="counted")
-    return Product({"positions": positions, "atoms": atoms}, {"atoms": 0.3})
+    atoms = replace(Categorical.masked((length,), len(metadata["elements"])), weighting="counted")
+    return Product({"positions": positions, "atoms": atoms}, {"atoms": 0.3}, Path.power(element_power, "atoms"))
 
 
 def build(config: MolecularConfig, metadata: Mapping[str, Any]) -> MolecularTransformer:

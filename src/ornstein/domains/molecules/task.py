@@ -45,7 +45,8 @@ class MoleculesConfig:
         data: qm9, qm9-sample (3,000 molecules of it), or an SDF or XYZ file or a folder of them.
         half: of the molecules to learn from, so that a guide and its judge share none; all if not given.
         predict: the data's properties, of clean molecules or of noisy ones, instead of drawing molecules.
-        element_power: elements survive the noise as (1 − t)^p: above 1 they are decided later than positions.
+        element_power: p of the path on which elements survive the noise of positions at t as (1 − t)^p: above 1 they
+            are decided later than positions.
         network: the transformer.
         train: the training.
     """
