@@ -293,7 +293,7 @@ class NeuralDenoiser(Denoiser):
         carry(self, replace(self.traits, reach=reach, time_independent=time_independent, recalls=recalls))
 
     def along(self, path: Path) -> Self:
-        """The same network, drawn from on another path through the times of its parts; InputError if it has no parts."""
+        """The same network, drawn from on another path through the times of its parts; InputError if it has none."""
         if not isinstance(self.space, Product):
             raise InputError(f"a path is for data of several parts, not for a {type(self.space).__name__} space")
         return self.having(space=self.space.along(path))

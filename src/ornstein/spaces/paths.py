@@ -10,6 +10,7 @@ of the data; which path errs least with few steps, or where the network is not e
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any, Self
 
 import numpy as np
@@ -119,7 +120,7 @@ def _settled(name: Any, own: Any) -> tuple[float, ...]:
     if len(values) < 2 or not all(is_number(value) and 0 <= value <= 1 for value in values):
         raise InputError(f"path of {name!r}: expected two or more times in [0, 1], found {own!r}")
     times = tuple(float(value) for value in values)
-    if times[0] != 0 or any(later < earlier for earlier, later in zip(times, times[1:], strict=False)):
+    if times[0] != 0 or any(later < earlier for earlier, later in pairwise(times)):
         raise InputError(f"path of {name!r}: the times must begin at 0, where data are, and never fall")
     return times
 
@@ -136,3 +137,6 @@ def _between(clock: Tensor, knots: tuple[float, ...]) -> Tensor:
     k = place.detach().floor().long().clamp(0, len(knots) - 2)
     share = place - k
     return table[k] * (1 - share) + table[k + 1] * share
+
+
+ONE_CLOCK = Path()

@@ -21,7 +21,7 @@ from ..schedules import Schedule
 from ..states import State, Time, as_time
 from ..values import is_number
 from .base import Mask, Space, Transition
-from .paths import Path
+from .paths import ONE_CLOCK, Path
 
 Times = Time | Mapping[str, Time]
 
@@ -52,7 +52,7 @@ class Product(Space):
 
     parts: Mapping[str, Space]
     weights: Mapping[str, float] = field(default_factory=dict)
-    path: Path = Path()
+    path: Path = ONE_CLOCK
 
     def __post_init__(self) -> None:
         if not isinstance(self.parts, Mapping) or not self.parts:

@@ -1,8 +1,8 @@
 """Space and network: positions without translation times masked elements, and a transformer that turns with them.
 
 Elements become masks while positions become a cloud, each in a time of its own. Noise of 1 Å hides all bonds, though
-molecules are wider: most of the time of positions is spent below. An element that was revealed stays as it is: on a path
-of a power p above 1, t_elements = 1 − (1 − t_positions)^p, most are decided once positions say something of them.
+molecules are wider: most of the time of positions is spent below. An element that was revealed stays as it is: on a
+path of a power p above 1, t_elements = 1 − (1 − t_positions)^p, most are decided once positions say something of them.
 """
 
 from collections.abc import Mapping
