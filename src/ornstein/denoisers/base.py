@@ -21,7 +21,7 @@ from ..errors import InputError
 from ..escaping import html
 from ..events import Stream
 from ..keys import Keys
-from ..spaces import Path, Product, Space
+from ..spaces import Product, Space, TimePath
 from ..states import State, Time, batch_size, leaves, map_state
 from .conditions import require_fit
 from .maps import Map
@@ -292,7 +292,7 @@ class NeuralDenoiser(Denoiser):
         recalls = self.recalls or getattr(self.network, "recalls", False)
         carry(self, replace(self.traits, reach=reach, time_independent=time_independent, recalls=recalls))
 
-    def along(self, path: Path) -> Self:
+    def along(self, path: TimePath) -> Self:
         """The same network, drawn from on another path through the times of its parts; InputError if it has none."""
         if not isinstance(self.space, Product):
             raise InputError(f"a path is for data of several parts, not for a {type(self.space).__name__} space")

@@ -7,7 +7,7 @@ from .euclidean import Euclidean
 from .gaussians import Correlated, Gaussian, Structured
 from .markov import Markov, RedrawKernel, Substitution
 from .ordered import Autoregressive
-from .paths import Path
+from .paths import TimePath
 from .product import Independent, Product
 
 __all__ = [
@@ -21,12 +21,12 @@ __all__ = [
     "Independent",
     "Markov",
     "Mask",
-    "Path",
     "Product",
     "RedrawKernel",
     "Space",
     "Stationary",
     "Structured",
     "Substitution",
+    "TimePath",
     "Transition",
 ]

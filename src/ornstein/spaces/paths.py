@@ -27,7 +27,7 @@ KNOTS = 128
 
 
 @dataclass(frozen=True)
-class Path:
+class TimePath:
     """The times of the parts along a sampler's clock.
 
     Attributes:
@@ -139,4 +139,4 @@ def _between(clock: Tensor, knots: tuple[float, ...]) -> Tensor:
     return table[k] * (1 - share) + table[k + 1] * share
 
 
-ONE_CLOCK = Path()
+ONE_CLOCK = TimePath()

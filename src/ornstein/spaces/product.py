@@ -21,7 +21,7 @@ from ..schedules import Schedule
 from ..states import State, Time, as_time
 from ..values import is_number
 from .base import Mask, Space, Transition
-from .paths import ONE_CLOCK, Path
+from .paths import ONE_CLOCK, TimePath
 
 Times = Time | Mapping[str, Time]
 
@@ -52,7 +52,7 @@ class Product(Space):
 
     parts: Mapping[str, Space]
     weights: Mapping[str, float] = field(default_factory=dict)
-    path: Path = ONE_CLOCK
+    path: TimePath = ONE_CLOCK
 
     def __post_init__(self) -> None:
         if not isinstance(self.parts, Mapping) or not self.parts:
@@ -76,7 +76,7 @@ class Product(Space):
                 return self.path.schedule(schedule, name), std
         return None
 
-    def along(self, path: Path) -> Self:
+    def along(self, path: TimePath) -> Self:
         """The same parts under another path."""
         return replace(self, path=path)
 

@@ -225,6 +225,8 @@ class Asking:
         held = {"batch_size": self.said.get("batch_size")} if streams else held
         require_room(model, **held, particles=self.said.get("particles"))
         request = this.request(self.asked, numbers, model.origin.metadata)
+        if request.path is not None:
+            model = model.along(request.path)
         if request.windows is None:
             guided: Denoiser = elsewhere(this, model, request.metadata)
         else:
@@ -237,6 +239,8 @@ class Asking:
             _require_one_of_each(self.exact, request)
         settings = {"seed": self.seed, "first": portion.numbers.start, "n": len(portion.numbers)}
         settings |= {"exact": self.exact, **record(how)}
+        if request.path is not None:
+            settings["path"] = request.path.record()
         if isinstance(how, Independent) and how.sampler is not None:
             settings["sampler"] = repr(how.sampler)
         return Plan(guided, how, portion.numbers, numbers, self.asked, request, settings)

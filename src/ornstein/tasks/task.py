@@ -23,7 +23,7 @@ from ..errors import InputError
 from ..events import Stream
 from ..networks.fields import FieldNetwork
 from ..sampling.sampler import Sampler
-from ..spaces import Space
+from ..spaces import Space, TimePath
 from ..states import State
 from ..training.datasets import Dataset
 from .figures import Figure, Interactive, Metric, Stop
@@ -52,6 +52,8 @@ class Request:
         weighed: flags that were said and that only exact = particles uses.
         corrected: flags that were said and that only exact = mcmc uses.
         start, strength: clean states to begin with, and the time up to which they are noised; see Independent.
+        path: through the times of the parts of the model's data, instead of the model's own: `TimePath.known("atoms")`
+            draws the other parts around atoms that `start` gives, at the strength 1.
         notes: what the user should know of what was read, in words; samples carry them.
         beside: name → (n, ...), what is kept with the samples as further conditions of which the model is not told,
             such as the truth that they will be judged by.
@@ -75,6 +77,7 @@ class Request:
     corrected: Sequence[str] = ()
     start: Any = None
     strength: float | None = None
+    path: TimePath | None = None
     notes: Sequence[str] = ()
     beside: Condition = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)

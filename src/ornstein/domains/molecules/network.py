@@ -11,7 +11,7 @@ from typing import Any
 
 from ...networks import MolecularConfig, MolecularRegressor, MolecularTransformer
 from ...schedules import Cosine, Scaled, Slowed
-from ...spaces import Categorical, Centered, Path, Product
+from ...spaces import Categorical, Centered, Product, TimePath
 
 
 def space(metadata: Mapping[str, Any], element_power: float = 1.0) -> Product:
@@ -24,7 +24,7 @@ def space(metadata: Mapping[str, Any], element_power: float = 1.0) -> Product:
     length, std = metadata["length"], metadata["std"]
     positions = Centered((length, 3), Scaled(Slowed(Cosine()), std), std)
     atoms = replace(Categorical.masked((length,), len(metadata["elements"])), weighting="counted")
-    return Product({"positions": positions, "atoms": atoms}, {"atoms": 0.3}, Path.power(element_power, "atoms"))
+    return Product({"positions": positions, "atoms": atoms}, {"atoms": 0.3}, TimePath.power(element_power, "atoms"))
 
 
 def build(config: MolecularConfig, metadata: Mapping[str, Any]) -> MolecularTransformer:
