@@ -44,7 +44,7 @@ def molecules_conformers(
 ) -> str:
     """Conformers of the SMILES of a file, by RDKit's ETKDG and MMFF94: a folder that `train molecules --data` reads.
 
-    A molecule of 50 atoms takes about 50 ms. What fails is left out, counted, and named with the reason in left-out.txt.
+    One of 50 atoms takes about 50 ms. What fails is left out, counted, and named with the reason in left-out.txt.
 
     Args:
         smiles: text file, may be .gz, a SMILES a line and what else stands behind a blank or a comma as its name.
