@@ -17,7 +17,7 @@ from ornstein.domains.molecules.chemistry import files
 from ornstein.domains.molecules.chemistry.embedding import embedded, parsed
 from ornstein.domains.molecules.chemistry.graphs import known_surroundings
 from ornstein.domains.molecules.chemistry.perception import from_rdkit, perceived, smiles_of
-from ornstein.domains.molecules.chemistry.records import Fault
+from ornstein.domains.molecules.chemistry.records import LACKING, Fault
 from ornstein.domains.molecules.chemistry.stability import Stability, bond_orders, stable_atoms
 from ornstein.domains.molecules.sets import SETS
 from ornstein.domains.molecules.task import MoleculesConfig, MoleculesRequest
@@ -114,6 +114,20 @@ def test_a_file_of_which_nothing_is_made_leaves_nothing(
     assert [path.name for path in tmp_path.iterdir()] == ["my.smi"]
     with pytest.raises(InputError, match="not found"):
         conformers(tmp_path / "mine", smiles=tmp_path / "other.smi")
+
+
+def test_molecules_without_their_hydrogens_are_noted_before_they_are_learned(tmp_path: Path) -> None:
+    mols = [embedded(smiles) for smiles in ("CCO", "c1ccccc1O", "C[N+](=O)[O-]")]
+    for name, written in {"all": mols, "heavy": [*mols[:1], *map(Chem.RemoveHs, mols[1:])]}.items():
+        with Chem.SDWriter(str(tmp_path / f"{name}.sdf")) as writer:
+            for mol in written:
+                writer.write(mol)
+    assert not files.read(tmp_path / "all.sdf", to_learn=True).notes
+    (note,) = files.read(tmp_path / "heavy.sdf", to_learn=True).notes
+    assert note.startswith(LACKING)
+    assert "2 records, the first is" in note
+    assert "record 2" in note
+    assert not files.read(tmp_path / "heavy.sdf").notes  # a fragment to build around
 
 
 # Larger molecules -------------------------------------------------------------------------------------
