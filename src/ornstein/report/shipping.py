@@ -1,9 +1,11 @@
-"""python -m ornstein.shipping RUN: puts what was trained into its domain package, with what one must know to trust it.
+"""python -m ornstein.report.shipping RUN: puts what was trained into its domain package, with what one must know to
+trust it.
 
-Beside the weights (half precision) stand the configuration that made them, the measured scores and a card.
+Beside the weights (in half precision, with `--bits 8` large matrices in 8 bits) stand the configuration that made them,
+the measured scores of the weights as they are stored, and a card.
 """
 
-import sys
+import argparse
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,10 +23,16 @@ from ..tasks.registry import task
 from ..tasks.requests import draw
 from ..training import checkpoints
 from ..training.metrics import read_metrics
+from ..training.rounding import rounded
 
 
-def ship(run: Path) -> Path:
-    """Copies the model or regressor of a run folder into its package, then measures and describes the copy."""
+def ship(run: Path, bits: int = 16) -> Path:
+    """Copies the model or regressor of a run folder into its package, then measures and describes the copy.
+
+    Args:
+        run: its folder.
+        bits: 16 = half precision; 8 = large matrices as whole numbers, each row with its scale (training/rounding.py).
+    """
     kind = "model" if (run / runs.MODEL).exists() else "regressor"
     tensors, meta = checkpoints.load(run / f"{kind}.safetensors", kind, runs.HEADER)
     this = task(meta["domain"])
@@ -32,12 +40,13 @@ def ship(run: Path) -> Path:
         raise InputError(f"{run}: field name is {meta['name']!r}, expected the name of a folder")
     folder = this.folder / "models" / meta["name"]
     path = folder / f"{kind}.safetensors"
-    checkpoints.save(path, kind, {name: half(tensor) for name, tensor in tensors.items()}, meta)
+    stored = rounded(tensors) if bits == 8 else {name: half(tensor) for name, tensor in tensors.items()}
+    checkpoints.save(path, kind, stored, {**meta, "bits": bits})
     recipe = to_toml(update(this.config(), meta["config"], str(run)))
     write_text(folder / runs.CONFIG, recipe)
     measured = sampled if kind == "model" else predicted
     scores = measured(f"{meta['domain']}/{meta['name']}", folder)
-    write_text(folder / "card.md", card(meta, recipe, read_metrics(run / "metrics.jsonl"), scores))
+    write_text(folder / "card.md", card({**meta, "bits": bits}, recipe, read_metrics(run / "metrics.jsonl"), scores))
     return folder
 
 
@@ -93,6 +102,9 @@ def _keep(metrics: Sequence[Metric], folder: Path) -> None:
     runs.append_metrics(folder, metrics)
 
 
+_STORED = {16: "", 8: ", large matrices in 8 bits a number with a scale a row, measured so"}
+
+
 def half(tensor: Tensor) -> Tensor:
     """float16, which the weights' range allows and 10 bits of mantissa serve better than bfloat16's 7."""
     return tensor.half() if tensor.is_floating_point() else tensor
@@ -144,7 +156,8 @@ def card(meta: Mapping[str, Any], recipe: str, log: Sequence[Mapping[str, float]
     return f"""# {name}
 
 Data: {task(meta["domain"]).data_provenance(meta["facts"])}.
-Weights: Apache-2.0. Made to show and test the engine; judge its scores below before any other use.
+Weights: Apache-2.0{_STORED[meta.get("bits", 16)]}.
+Made to show and test the engine; judge its scores below before any other use.
 
 Trained with `ornstein train {name}`: {learned(log, meta["step"], steps, machine)}.
 {renewed if rounds else ""}
@@ -156,4 +169,8 @@ Trained with `ornstein train {name}`: {learned(log, meta["step"], steps, machine
 
 
 if __name__ == "__main__":
-    print(ship(Path(sys.argv[1])))
+    parser = argparse.ArgumentParser(prog="python -m ornstein.report.shipping")
+    parser.add_argument("run", type=Path, help="the folder of a training")
+    parser.add_argument("--bits", type=int, choices=(16, 8), default=16, help="of a number in a large matrix")
+    asked = parser.parse_args()
+    print(ship(asked.run, asked.bits))

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from ..files import parse_json, require, write_atomic
+from .rounding import expanded
 
 _KEY = "ornstein"
 
@@ -31,6 +32,8 @@ def save(path: Path, kind: str, tensors: Mapping[str, Tensor], meta: Mapping[str
 
 def load(path: Path, kind: str, schema: Mapping[str, Any] | None = None) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The tensors and JSON of a checkpoint; InputError if it is absent, truncated, a pickle or of another kind.
+
+    Tensors that were rounded to 8 bits (rounding.py) are float32 again.
 
     schema: what the JSON must hold beside its kind; see `files.require`.
 
@@ -55,7 +58,7 @@ def load(path: Path, kind: str, schema: Mapping[str, Any] | None = None) -> tupl
     meta = require(parse_json(header[_KEY], path, "what ornstein writes of a checkpoint"), {"kind": str}, path)
     if meta["kind"] != kind:
         raise InputError(f"{path}: a {meta['kind']} checkpoint, expected a {kind} checkpoint")
-    return tensors, require(meta, schema or {}, path)
+    return expanded(tensors, path), require(meta, schema or {}, path)
 
 
 def load_into(module: nn.Module, tensors: Mapping[str, Tensor], path: Path, partly: bool = False) -> list[str]:
