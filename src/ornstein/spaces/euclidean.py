@@ -190,7 +190,7 @@ class Euclidean(Space):
         assert isinstance(x0, Tensor)
         alpha, sigma = self._levels(t, x0)
         earlier_alpha, earlier_sigma = self._levels(since, x0)
-        kept = alpha / earlier_alpha
+        kept = _share(alpha, earlier_alpha)
         added = torch.as_tensor(sigma**2 - (kept * earlier_sigma) ** 2, dtype=torch.float64).clamp(min=0).sqrt().to(x0)
         return Gaussian(kept * self.project(x0), added, self)
 
@@ -369,3 +369,11 @@ class Euclidean(Space):
 
 def _like(value: Time, x: Tensor) -> Tensor | float:
     return left(value, x).to(x) if isinstance(value, Tensor) else value
+
+
+def _share(alpha: Any, earlier: Any) -> Any:
+    """α_t / α_since: 1 of pure noise, to which nothing can be added."""
+    if not isinstance(alpha, Tensor) and not isinstance(earlier, Tensor):
+        return alpha / earlier if earlier else 1.0
+    earlier = torch.as_tensor(earlier)
+    return torch.where(earlier == 0, 1.0, alpha / torch.where(earlier == 0, 1.0, earlier))
