@@ -101,7 +101,7 @@ def train(
     model = this.model(config, data.metadata)
     this.prepare(model.network, data)
     if config.train.start:
-        say(_begun_with(model, config.train.start, domain))
+        say(_begun_with(model, config.train.start, this, data.metadata))
     check_ahead(model.space, data, "training data")
     check_ahead(model.space, validation, "validation data")
     say(f"training for {config.train.length}; {of_precision(config.train)}")
@@ -122,14 +122,17 @@ def train(
     return path
 
 
-def _begun_with(model: NeuralDenoiser | Regressor, start: str, domain: str) -> str:
+def _begun_with(model: NeuralDenoiser | Regressor, start: str, this: Task, metadata: Mapping[str, Any]) -> str:
     """Gives a model the weights of another, and says in words what is still fresh; InputError if they do not fit."""
     path = locate(start, model.kind)
     tensors, meta = checkpoints.load(path, model.kind, HEADER)
-    if meta["domain"] != domain:
-        raise InputError(f"train.start: {path} holds a model of {meta['domain']}, expected one of {domain}")
+    if meta["domain"] != this.name:
+        raise InputError(f"train.start: {path} holds a model of {meta['domain']}, expected one of {this.name}")
+    require(meta["facts"], this.facts, f"{path}: facts")
+    tensors, changed = this.transferred(tensors, meta["facts"], metadata)
     fresh = checkpoints.load_into(model.network, tensors, path, partly=True)
-    return f"beginning with the weights of {start}" + (f"; fresh: {', '.join(fresh)}" if fresh else "")
+    told = [f"beginning with the weights of {start}", changed, f"fresh: {', '.join(fresh)}" if fresh else ""]
+    return "; ".join(part for part in told if part)
 
 
 def _require_begun(folder: Path, resume: bool) -> None:

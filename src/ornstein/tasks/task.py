@@ -355,6 +355,17 @@ class Task(ABC):
                 raise InputError("the network is told of static fields, but the data have none")
             network.take_static(data.static)
 
+    def transferred(
+        self, tensors: Mapping[str, Tensor], theirs: Mapping[str, Any], ours: Mapping[str, Any]
+    ) -> tuple[Mapping[str, Tensor], str]:
+        """Weights of another model of this domain as a training on other data begins with them, and what was changed.
+
+        Args:
+            tensors: of the other model, by name.
+            theirs, ours: metadata of the data that the other model was trained on, and of those to train on now.
+        """
+        return tensors, ""
+
     def denoiser(self, config: Any, metadata: Mapping[str, Any], origin: Origin | None = None) -> NeuralDenoiser:
         """A fresh denoiser, its weights a function of config.train.seed.
 

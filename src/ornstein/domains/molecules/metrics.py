@@ -30,6 +30,7 @@ from . import data
 from .chemistry.busters import passing
 from .chemistry.conformers import Conformer
 from .chemistry.divergences import angle_divergence, length_divergence
+from .chemistry.graphs import known_surroundings
 from .chemistry.hydrogen_bonds import hydrogen_bonds
 from .chemistry.molecule import Molecule
 from .chemistry.perception import from_rdkit, perceived, smiles_of
@@ -86,6 +87,17 @@ _SLOW: Mapping[str, tuple[str, Better, str]] = {
     "passing": (
         "passes PoseBusters", "higher",
         "Share of the perceived that pass: lengths, angles, clashes, flat rings; the energy ratio is left out.",
+    ),
+}  # fmt: skip
+
+
+_DIVERGENCE = "Jensen–Shannon divergence of histograms by type, from held-out molecules' (0 = the same, 1 = disjoint)."
+_MEASURES: Mapping[str, tuple[Callable[..., float], Better, str]] = {
+    "bond lengths": (length_divergence, "lower", _DIVERGENCE),
+    "bond angles": (angle_divergence, "lower", _DIVERGENCE),
+    "atoms in known surroundings": (
+        known_surroundings, "higher",
+        "Share of atoms whose element and neighbours' elements occur in held-out molecules; it knows no bond orders.",
     ),
 }  # fmt: skip
 
@@ -172,11 +184,9 @@ def _shapes(found: tuple[Molecule, ...], reference: tuple[Molecule, ...]) -> lis
     if n == 0:
         return []
     ours, real, others = found[:n], reference[:n], reference[n:]
-    meaning = "Jensen–Shannon divergence of histograms by type, from held-out molecules' (0 = the same, 1 = disjoint)."
-    measures: dict[str, Callable[..., float]] = {"bond lengths": length_divergence, "bond angles": angle_divergence}
     return [
-        Metric(name, measure(ours, others), "lower", meaning, measure(real, others), f"{n} other held-out molecules")
-        for name, measure in measures.items()
+        Metric(name, measure(ours, others), better, meaning, measure(real, others), f"{n} other held-out molecules")
+        for name, (measure, better, meaning) in _MEASURES.items()
     ]
 
 

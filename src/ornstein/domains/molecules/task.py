@@ -28,6 +28,8 @@ from .chemistry import figures, files
 from .chemistry.stability import Stability
 from .chemistry.viewer import page_of
 from .drawn import conformers_of, molecules_of, placed, remarks, spread
+from .sets import SETS
+from .transfer import transferred
 
 SDF, XYZ = "samples.sdf", "samples.xyz"
 SHOWN = 12
@@ -66,6 +68,7 @@ class Molecules(Task):
     config = MoleculesConfig
     request_type = MoleculesRequest
     data_sets: ClassVar[Collection[str]] = ("qm9", "qm9-sample")
+    sets = SETS
     facts: ClassVar[Mapping[str, Any]] = {
         "source": str,
         "elements": [Within(int, 1, 118)],
@@ -83,6 +86,7 @@ class Molecules(Task):
         "sample molecules/qm9 --hydrogen-bond 4",
         "sample molecules/qm9 --fixed ring.sdf --atoms 18",
         "train molecules --data my.sdf --train.minutes 60",
+        "data molecules-conformers --smiles my.smi --out mine",
     )
     renamed_flags: ClassVar[Mapping[str, str]] = {"--temperature": "--temperature-kelvin"}
     sampling: ClassVar[Mapping[str, Any]] = {"steps": 100, "batch_size": 100}
@@ -125,6 +129,11 @@ class Molecules(Task):
         made = self.denoiser(config, metadata, origin)
         clean = config.predict == "clean"
         return Regressor(made.network, made.space, "properties", clean, origin) if config.predict else made
+
+    def transferred(
+        self, tensors: Mapping[str, Tensor], theirs: Mapping[str, Any], ours: Mapping[str, Any]
+    ) -> tuple[Mapping[str, Tensor], str]:
+        return transferred(tensors, theirs, ours)
 
     def unconditional(self, config: MoleculesConfig, metadata: Mapping[str, Any]) -> Mapping[str, Tensor]:
         properties = len(metadata["properties"])

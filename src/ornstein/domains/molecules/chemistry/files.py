@@ -16,7 +16,7 @@ from . import sdf, xyz
 from .conformers import with_bonds
 from .molecule import Molecule
 from .perception import perceived, to_rdkit
-from .records import Fault, Found, Record, Tally, require_geometry
+from .records import LACKING, Fault, Found, Record, Tally, require_geometry
 from .stability import table_mol
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def read(path: Path, hydrogens: bool = False, to_learn: bool = False) -> Found:
             except Fault as fault:
                 bad.append(f"{where}: {fault}")
                 continue
-            tally.remark(record.remarks, where)
+            tally.remark([remark for remark in record.remarks if to_learn or remark != LACKING], where)
             good.append(_with_properties(record.molecule, tally.numbers(record.fields, where)))
     if not good:
         raise InputError(f"{path}: holds no usable molecule; {bad[0] if bad else 'it is empty'}")

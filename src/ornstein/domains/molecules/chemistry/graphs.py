@@ -4,6 +4,7 @@ Two atoms touch if they are closer than the sum of their radii and a slack. The 
 same for all conformers of a molecule, whatever a file says of bond orders; stereoisomers share it.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,7 +26,9 @@ SLACK = 0.4
 
 
 def touching(molecule: Molecule) -> Int[np.ndarray, "pairs 2"]:
-    """Pairs of atoms that touch, each once."""
+    """Pairs of atoms that touch, each once; none of a molecule that has atoms nowhere."""
+    if not np.isfinite(molecule.positions).all():
+        return np.empty((0, 2), np.int64)
     radii = ase.data.covalent_radii[molecule.numbers]
     pairs = spatial.KDTree(molecule.positions).query_pairs(2 * radii.max() + SLACK, output_type="ndarray")
     first, second = pairs.T
@@ -46,12 +49,35 @@ def graph(molecule: Molecule) -> int:
     Atoms are told apart by their neighbours', until that tells no more apart. Others than conformers seldom share it.
     """
     labels: list[int] = molecule.numbers.tolist()
-    neighbours: list[list[int]] = [[] for _ in labels]
-    for i, j in touching(molecule).tolist():
-        neighbours[i].append(j)
-        neighbours[j].append(i)
+    neighbours = _neighbours(molecule)
     kinds = 0
     while len(set(labels)) > kinds:
         kinds = len(set(labels))
         labels = [hash((labels[k], *sorted(labels[j] for j in near))) for k, near in enumerate(neighbours)]
     return hash(tuple(sorted(labels)))
+
+
+def known_surroundings(found: Sequence[Molecule], reference: Sequence[Molecule]) -> float:
+    """The share of atoms whose element and neighbours' elements an atom of the reference has, too.
+
+    It knows no bond orders, so that it judges aromatic rings, charged groups and all elements alike.
+    """
+    known = {around for molecule in reference for around in _surroundings(molecule)}
+    each = [around in known for molecule in found for around in _surroundings(molecule)]
+    return sum(each) / len(each)
+
+
+def _surroundings(molecule: Molecule) -> list[tuple[int, ...]]:
+    """Of each atom its element and, sorted, those that it touches."""
+    numbers: list[int] = molecule.numbers.tolist()
+    both = zip(numbers, _neighbours(molecule), strict=True)
+    return [(number, *sorted(numbers[k] for k in near)) for number, near in both]
+
+
+def _neighbours(molecule: Molecule) -> list[list[int]]:
+    """Of each atom those that it touches."""
+    near: list[list[int]] = [[] for _ in range(len(molecule))]
+    for i, j in touching(molecule).tolist():
+        near[i].append(j)
+        near[j].append(i)
+    return near

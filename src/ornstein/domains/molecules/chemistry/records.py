@@ -25,6 +25,10 @@ SEVERAL = "several pieces, such as a salt, taken as one molecule"
 """A remark."""
 
 
+LACKING = "without all hydrogens that its bonds ask for; a model draws molecules as it has seen them"
+"""A remark on what is learned from; of a fragment to build around it is no news."""
+
+
 class Fault(ValueError):
     """What is wrong with a record."""
 

@@ -15,7 +15,7 @@ import numpy as np
 from ....deferred import deferred
 from .graphs import pieces
 from .perception import from_rdkit
-from .records import SEVERAL, Fault, Record, lines_of, require_neutral, sound, without_charge
+from .records import LACKING, SEVERAL, Fault, Record, lines_of, require_neutral, sound, without_charge
 
 if TYPE_CHECKING:
     import ase.data
@@ -65,8 +65,11 @@ def parse(block: Block, hydrogens: bool) -> Record:
         raise Fault("is a 2-D drawing: all z are 0")
     require_neutral(Chem.GetFormalCharge(mol))
     fields, remarks = _items(block.data)
-    if hydrogens and (missing := _missing_hydrogens(mol)):
+    missing = _missing_hydrogens(mol)
+    if hydrogens and missing:
         raise Fault(f"lacks {missing} hydrogens")
+    if missing and mol.GetNumBonds():
+        remarks.append(LACKING)
     ends = [(bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()) for bond in mol.GetBonds()]
     if pieces(len(molecule), np.array(ends, int).reshape(-1, 2)) > 1:
         remarks.append(SEVERAL)
