@@ -17,7 +17,7 @@ DOCS = Path(__file__).parent.parent / "docs"
 @pytest.mark.parametrize(
     ("tutorial", "count", "said"),
     [
-        ("molecules.md", 5, "Samples of molecules/qm9"),
+        ("molecules.md", 6, "Samples of molecules/qm9"),
         ("pictures.md", 2, "Samples of images/openmoji"),
         ("sequences.md", 6, "valid in 50 calls"),
         ("fields.md", 6, "50 records by time"),

@@ -66,6 +66,11 @@ class TimePath:
         """Parts that are clean data from the start."""
         return cls(dict.fromkeys(parts, (0.0, 0.0)))
 
+    @property
+    def begun(self) -> tuple[str, ...]:
+        """The parts of which something is known from the start, where the clock stands at 1."""
+        return tuple(name for name, times in self.times.items() if times[-1] < 1)
+
     def require_parts(self, names: Sequence[str]) -> None:
         """InputError for a part that there is not."""
         for name in self.times:

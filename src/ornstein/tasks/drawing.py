@@ -16,6 +16,7 @@ from ..denoisers.base import Condition, Denoiser
 from ..deprecation import renamed
 from ..errors import InputError
 from ..events import Event, Stream, finished, part
+from ..keys import Keys
 from ..mcmc.correction import corrected, shuffled
 from ..mcmc.discrete import moves_for
 from ..mcmc.moves import MALA
@@ -23,7 +24,8 @@ from ..mcmc.proposals import draw as propose
 from ..mcmc.targets import target_of
 from ..sampling.kernels import SamplerState
 from ..sampling.sampler import Sampler
-from ..states import cast, take, to_device
+from ..spaces import Product
+from ..states import State, cast, take, to_device
 from .checks import (
     require_factors_outside,
     require_map,
@@ -211,11 +213,12 @@ def _population(job: Job, how: Population) -> Stream[Samples]:
     size = how.size(n)
     require_shared(denoiser, job.condition)
     require_factors_outside(denoiser)
-    sampler, keys = how.sampler_for(denoiser), job.keys(range(size))
-    given = {**denoiser.latent(keys.fold("latent")), **job.given(torch.arange(size) * n // size)}
+    sampler, keys, index = how.sampler_for(denoiser), job.keys(range(size)), torch.arange(size) * n // size
+    given = {**denoiser.latent(keys.fold("latent")), **job.given(index)}
+    begun = None if how.start is None else _given(job, how.start, index, given, keys)
     frames: list[Any] = []
     total, state = len(sampler.grid) - 1, None
-    for k, state in enumerate(walked(sampler.steps(denoiser, keys, given))):
+    for k, state in enumerate(walked(sampler.steps(denoiser, keys, given, begun))):
         if how.trajectory:
             frames = _descended(frames, state)
         if k + 1 < total:
@@ -236,6 +239,25 @@ def _population(job: Job, how: Population) -> Stream[Samples]:
     )
     yield Event(total, total, "weighing and resampling", _of_particles(job, state, given), samples, samples)
     return samples
+
+
+def _given(job: Job, start: State, index: torch.Tensor, given: Condition, keys: Keys) -> State:
+    """What a population begins with where parts of the states are known: noise beside these.
+
+    Args:
+        start: clean states, one a sample.
+        index: the sample of each particle.
+        given: what each particle is given.
+        keys: of the particles.
+    """
+    space = job.denoiser.space.with_mask(given.get("mask"))
+    if not isinstance(space, Product) or not space.path.begun:
+        raise InputError(
+            "start is for independent samples, or for a path on which a part is known from the start (TimePath.known): "
+            "samples that start from given ones follow no distribution of their own"
+        )
+    clean = to_device(take(start_of(job.denoiser, start, job.n, job.condition), index), job.denoiser.device)
+    return space.noise(clean, 1.0, keys.fold("start"))
 
 
 def _of_particles(job: Job, state: SamplerState, given: Condition) -> Any:

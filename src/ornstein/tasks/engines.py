@@ -132,6 +132,8 @@ class Population(Engine):
             `grids.CLOSE` where the last step ends in the mean of x₀.
         temper: weakens the factors on the way where a population loses too many particles; see Particles.
         trajectory: keep the states of every step, each particle's with those of its ancestors.
+        start: clean states, one a sample, of whose parts those are kept that the path of the model's data knows from
+            the start (`TimePath.known`); samples are of the law given these.
     """
 
     exact = "particles"
@@ -142,6 +144,7 @@ class Population(Engine):
     grid: str | None = None
     temper: float | None = None
     trajectory: bool | None = None
+    start: State | None = None
 
     def __post_init__(self) -> None:
         self._require_whole(particles=2, steps=1)

@@ -30,7 +30,7 @@ from .joining import joined
 from .packing import pack, unpack, without_numbers
 from .planning import METADATA, facts_of
 from .registry import task
-from .samples import Samples, origin_in
+from .samples import Samples, origin_in, remarked
 from .task import SCRATCH
 from .unfinished import MEMBERS, WORK, counted, folder_of, numbered, part_of, read_members, require_place, what_is_left
 
@@ -202,6 +202,7 @@ class Kept:
         if len(samples) != self._said["n"]:
             raise InputError(f"{self.part}: {counted(self._said)}, which is not all of them")
         if self._store is None:
+            samples = remarked(samples)
             samples.save(self.folder)
         else:
             samples = replace(samples, notes=(*samples.notes, *(self._store.finish(samples) or ())))

@@ -273,9 +273,11 @@ def _engine(exact: str, request: Request, denoiser: Denoiser, said: Mapping[str,
     for meant, flag in ((way, flag) for way, flags in owners.items() if way != exact for flag in flags):
         raise InputError(f"--{flag.replace('_', '-')} is for --exact {meant}, found --exact {exact}")
     if exact != "off":
-        if request.start is not None:
+        known = exact == "particles" and request.strength == 1 and request.path is not None and request.path.begun
+        if request.start is not None and not known:
             raise InputError(f"--exact {exact}: samples that start from a reference follow no law of their own")
-        return engine(exact, {**(request.population if exact == "particles" else {}), **said})
+        kept = {} if request.start is None else {"start": request.start}
+        return engine(exact, {**(request.population if exact == "particles" else {}), **said, **kept})
     start = {} if request.start is None else {"start": request.start, "strength": request.strength}
     if request.sampler is None:
         return engine(exact, {**request.defaults, **said, **start})

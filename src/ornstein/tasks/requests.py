@@ -21,7 +21,7 @@ from .joining import joined
 from .keeping import Kept
 from .planning import Asking, Plan, portions
 from .registry import task
-from .samples import Samples, read_samples
+from .samples import Samples, read_samples, remarked
 
 SOME = 16
 """Samples that are drawn where neither the user nor the request says how many."""
@@ -89,9 +89,9 @@ def drawing(
     if resume:
         raise InputError("resume is for samples that are drawn into a folder: say which (out)")
     if len(asking.portions) > 1:
-        return (yield from _one_by_one(asking))
+        return remarked((yield from _one_by_one(asking)))
     plan = yield from asking.planned(0)
-    return (yield from plan.cut(draws(plan.guided, **plan.options)))
+    return remarked((yield from plan.cut(draws(plan.guided, **plan.options))))
 
 
 def _wanted(count: int | None, n: int | None, first: int) -> range:

@@ -203,6 +203,13 @@ class Samples:
         }
 
 
+def remarked(samples: Samples) -> Samples:
+    """Samples of a trained model with what their domain sees in them, as notes."""
+    assert samples.origin is not None
+    said = task(samples.origin.domain).remarks(samples)
+    return replace(samples, notes=(*samples.notes, *said)) if said else samples
+
+
 def versions() -> dict[str, str]:
     """Of what draws samples here."""
     return {"ornstein": version("ornstein"), "torch": torch.__version__, "python": platform.python_version()}

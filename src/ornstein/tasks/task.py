@@ -201,6 +201,13 @@ class Task(ABC):
         """
         return None
 
+    def remarks(self, samples: "Samples") -> Sequence[str]:
+        """What a domain sees in samples once all are drawn that a user should know, in words; they carry it as notes.
+
+        Of samples that a `store` writes its `finish` says it.
+        """
+        return ()
+
     def write(self, samples: "Samples", folder: Path) -> None:
         """Writes the samples in the field's own formats into an existing folder; into its `store`, if there is one."""
         assert samples.origin is not None

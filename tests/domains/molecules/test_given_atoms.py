@@ -1,4 +1,4 @@
-"""Molecules of a formula, and elements for positions that are given, by the model that knows every pair of times."""
+"""Molecules of a formula, and elements for positions that are given: one part is known, the other is drawn."""
 
 from collections import Counter
 from collections.abc import Callable

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from ...deprecation import names
+from .bounds import conformer_bounds
 from .factors import (
     clash_penalty,
     docking_energy,
@@ -17,6 +18,7 @@ from .factors import (
 
 __all__ = [
     "clash_penalty",
+    "conformer_bounds",
     "docking_energy",
     "element_count",
     "energy",

@@ -12,6 +12,7 @@ from ...errors import InputError
 from ...states import take
 from ...tasks.samples import Samples
 from . import data
+from .chemistry.conformers import Conformer, conformer
 from .chemistry.molecule import Molecule
 
 STOCHASTIC: Mapping[str, Any] = {"steps": 100, "eta": 1.0, "order": 2, "grid": "uniform"}
@@ -41,7 +42,39 @@ def sizes(numbers: range, metadata: Mapping[str, Any], atoms: int | None = None,
 
 
 def molecules_of(samples: Samples) -> list[Molecule]:
-    """In the frame of what was asked for: fixed atoms where they were, the pocket where it is."""
+    """In the frame of what was asked for: fixed atoms where they were, the pocket where it is, a SMILES' atoms in its
+    order.
+    """
+    return [one.molecule for one in conformers_of(samples)] if samples.each.get("smiles") else placed(samples)
+
+
+def conformers_of(samples: Samples) -> list[Conformer]:
+    """What each of the molecules that were drawn for a SMILES is of it; nothing, if none was said.
+
+    Without a pocket and a handed network the law does not know a mirror, so that mirror images may be taken.
+    """
+    assert samples.origin is not None
+    handed = "centre" in samples.settings or samples.origin.config["network"].get("chiral", False)
+    said = zip(placed(samples), samples.each.get("smiles", ()), samples.each.get("molecule", ()), strict=False)
+    return [conformer(replace(one, name=name), smiles, not handed) for one, smiles, name in said]
+
+
+def remarks(samples: Samples) -> list[str]:
+    """How many of the molecules that were drawn for SMILES are conformers of them, in words."""
+    found = conformers_of(samples)
+    if not found:
+        return []
+    right = [one for one in found if one.right]
+    others = ", the others are isomers" if len(right) < len(found) else ""
+    told = [f"{len(right)} of {len(found)} are conformers of the molecule that was asked for{others}"]
+    if stereo := [bool(one.stereo) for one in right if one.stereo is not None]:
+        mirrored = sum(one.mirrored for one in right)
+        told.append(f"{sum(stereo)} of {len(stereo)} have its stereo, of which {mirrored} were drawn as mirror images")
+    return told
+
+
+def placed(samples: Samples) -> list[Molecule]:
+    """As they were drawn, fixed atoms where they were and the pocket where it is."""
     assert samples.origin is not None
     found = data.molecules(samples.x, samples.condition["mask"], samples.origin.metadata)
     if centre := samples.settings.get("centre"):
@@ -60,5 +93,10 @@ def _put_back(molecule: Molecule, held: np.ndarray) -> Molecule:
 def spread(samples: Samples, n: int) -> Samples:
     """Some of the samples, spread over all."""
     index = torch.linspace(0, len(samples) - 1, min(n, len(samples))).round().long()
-    trajectory = [take(frame, index) for frame in samples.trajectory]
-    return replace(samples, x=take(samples.x, index), condition=take(samples.condition, index), trajectory=trajectory)
+    return replace(
+        samples,
+        x=take(samples.x, index),
+        condition=take(samples.condition, index),
+        trajectory=[take(frame, index) for frame in samples.trajectory],
+        each={name: [values[k] for k in index.tolist()] for name, values in samples.each.items()},
+    )

@@ -28,6 +28,7 @@ from ...tasks.figures import Metric
 from ...tasks.runs import load_regressor
 from . import data
 from .chemistry.busters import passing
+from .chemistry.conformers import Conformer
 from .chemistry.divergences import angle_divergence, length_divergence
 from .chemistry.graphs import known_surroundings
 from .chemistry.hydrogen_bonds import hydrogen_bonds
@@ -99,6 +100,18 @@ _MEASURES: Mapping[str, tuple[Callable[..., float], Better, str]] = {
         "Share of atoms whose element and neighbours' elements occur in held-out molecules; it knows no bond orders.",
     ),
 }  # fmt: skip
+
+
+def as_asked(found: Sequence[Conformer]) -> list[Metric]:
+    """Whether molecules that were drawn for SMILES are these; nothing, if there are none."""
+    if not found:
+        return []
+    right = [one for one in found if one.right]
+    rows = [Metric("conformers", len(right) / len(found), "higher", "Share whose graph is the one that was asked for.")]
+    if stereo := [bool(one.stereo) for one in right if one.stereo is not None]:
+        meaning = "Share of the conformers that are the stereoisomer that was asked for."
+        rows.append(Metric("stereo as asked", sum(stereo) / len(stereo), "higher", meaning))
+    return rows
 
 
 def judged(

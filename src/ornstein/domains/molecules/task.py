@@ -27,7 +27,7 @@ from .asked.flags import MoleculesRequest, properties
 from .chemistry import figures, files
 from .chemistry.stability import Stability
 from .chemistry.viewer import page_of
-from .drawn import molecules_of, spread
+from .drawn import conformers_of, molecules_of, placed, remarks, spread
 from .sets import SETS
 from .transfer import transferred
 
@@ -81,6 +81,8 @@ class Molecules(Task):
         "sample molecules/qm9 --n 16",
         "sample molecules/qm9 --atoms 19 --properties gap=5 --guidance 2",
         "sample molecules/qm9 --formula C6H6O",
+        "sample molecules/qm9 --smiles 'OCC(O)CO' --n 20",
+        "sample molecules/qm9 --smiles mine.smi --conformers 5",
         "sample molecules/qm9 --hydrogen-bond 4",
         "sample molecules/qm9 --fixed ring.sdf --atoms 18",
         "train molecules --data my.sdf --train.minutes 60",
@@ -140,10 +142,18 @@ class Molecules(Task):
     def request(self, asked: MoleculesRequest, numbers: range, metadata: Mapping[str, Any]) -> Request:
         return requests.request(asked, numbers, metadata)
 
+    def count(self, asked: MoleculesRequest, metadata: Mapping[str, Any]) -> int | None:
+        return requests.count(asked, metadata)
+
+    def remarks(self, samples: Samples) -> list[str]:
+        return remarks(samples)
+
     def write(self, samples: Samples, folder: Path) -> None:
         """samples.sdf with bonds, samples.xyz, viewer.html to turn them, pictures; the trajectory, if there is one."""
         found = molecules_of(samples)
-        files.write_sdf(folder / SDF, found)
+        told = [{"conformer": one.right, "stereo": one.stereo} for one in conformers_of(samples)]
+        fields = [{name: float(value) for name, value in one.items() if value is not None} for one in told]
+        files.write_sdf(folder / SDF, found, fields)
         files.write_xyz(folder / XYZ, found)
         for k, figure in enumerate(self.figures(samples)):
             if isinstance(figure, Interactive):
@@ -164,9 +174,8 @@ class Molecules(Task):
         assert samples.origin is not None
         source, found = samples.origin.config["data"], molecules_of(samples)
         wanted = properties(samples.settings.get("properties", ())) if source.startswith("qm9") else {}
-        return metrics.wanted_and_found(found, wanted) + metrics.judged(
-            found, data.reference(source), data.known(source)
-        )
+        asked = metrics.as_asked(conformers_of(samples)) + metrics.wanted_and_found(found, wanted)
+        return asked + metrics.judged(found, data.reference(source), data.known(source))
 
     def predictions(self, regressor: Regressor) -> list[Metric]:
         return metrics.predictions(regressor)
@@ -176,7 +185,7 @@ class Molecules(Task):
         shown = figures.gallery(molecules_of(spread(samples, SHOWN)), len(samples))
         some = spread(samples, 4)
         steps = torch.linspace(0, len(some.trajectory) - 1, min(len(some.trajectory), 40)).round().long().tolist()
-        frames = [molecules_of(replace(some, x=some.trajectory[k])) for k in steps]
+        frames = [placed(replace(some, x=some.trajectory[k])) for k in steps]
         return [*shown, *(figures.emergence(frames) if frames else [])]
 
     def judge_few(self, samples: Samples) -> list[Metric]:

@@ -18,12 +18,15 @@ from ....spaces import TimePath
 from ....states import take
 from ....tasks.task import Request
 from .. import data, factors
+from ..bounds import NAME, WEIGHT, DistanceBounds
 from ..chemistry import files
 from ..chemistry.formulas import doubts, protons_of
 from ..chemistry.molecule import Molecule
 from ..chemistry.pockets import read_pocket
+from ..chemistry.smiles import distance_bounds, parsed, placeless
 from ..drawn import STOCHASTIC, sizes
 from .flags import MoleculesRequest, properties
+from .named import CONFORMERS, wanted
 
 
 def request(asked: MoleculesRequest, numbers: range, metadata: Mapping[str, Any]) -> Request:
@@ -62,8 +65,22 @@ def _wishes(asked: MoleculesRequest) -> list[Guide]:
     return found
 
 
+def count(asked: MoleculesRequest, metadata: Mapping[str, Any]) -> int | None:
+    """How many samples the request speaks of: so many conformers of each molecule of --smiles, else any number.
+
+    Args:
+        metadata: of the data that the model was trained on, in JSON values.
+    """
+    if not asked.smiles:
+        return None
+    molecules = len(wanted(asked.smiles, metadata)[0])
+    return None if molecules == 1 and asked.conformers is None else molecules * (asked.conformers or CONFORMERS)
+
+
 def _begun(asked: MoleculesRequest, numbers: range, metadata: Mapping[str, Any]) -> Request:
-    """What the molecules begin with: noise, a formula, or a file."""
+    """What the molecules begin with: noise, a formula, SMILES, or a file."""
+    if asked.smiles:
+        return _from_smiles(asked, numbers, metadata)
     if asked.formula is not None:
         return _from_formula(asked, numbers, metadata)
     if asked.elements_of is not None:
@@ -93,6 +110,24 @@ def _from_formula(asked: MoleculesRequest, numbers: range, metadata: Mapping[str
     order = protons if asked.fixed is None else _around(_one_of(asked.fixed)[0], protons, where)
     given = [of_elements(order)] * len(numbers)
     return replace(with_elements(given, metadata, where), notes=doubts(protons, asked.formula))
+
+
+def _from_smiles(asked: MoleculesRequest, numbers: range, metadata: Mapping[str, Any]) -> Request:
+    """Conformers of each molecule one after another."""
+    named, notes = wanted(asked.smiles, metadata)
+    each = asked.conformers or CONFORMERS
+    chosen = [named[0 if len(named) == 1 else min(k // each, len(named) - 1)] for k in numbers]
+    made = with_elements([placeless(parsed(one.smiles)) for one in chosen], metadata, "--smiles")
+    told: dict[str, Any] = {
+        "each": {"smiles": [one.smiles for one in chosen], "molecule": [one.name for one in chosen]}
+    }
+    weight = WEIGHT if asked.bounds is None else asked.bounds
+    if weight:
+        of_each = {one.smiles: distance_bounds(parsed(one.smiles), metadata["length"]) for one in chosen}
+        bounds = np.stack([of_each[one.smiles] for one in chosen]).astype(np.float32)
+        told["guides"] = [DistanceBounds(NAME, weight).on("positions")]
+        told["condition"] = {**made.condition, NAME: torch.from_numpy(bounds)}
+    return replace(made, notes=notes, **told)
 
 
 def _around(part: Molecule, protons: tuple[int, ...], where: str) -> tuple[int, ...]:

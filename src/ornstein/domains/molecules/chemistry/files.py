@@ -13,6 +13,7 @@ from ....deferred import deferred
 from ....errors import InputError
 from ....files import write_atomic
 from . import sdf, xyz
+from .conformers import with_bonds
 from .molecule import Molecule
 from .perception import perceived, to_rdkit
 from .records import LACKING, Fault, Found, Record, Tally, require_geometry
@@ -102,7 +103,9 @@ def to_ase(molecule: Molecule) -> ase.Atoms:
 
 
 def bonded(molecule: Molecule) -> tuple[Chem.Mol, str]:
-    """RDKit's molecule, and where its bonds are from: perception, else the distance table, else there are none."""
+    """RDKit's molecule, and where its bonds are from: its SMILES, perception, the distance table, or there are none."""
+    if molecule.smiles:
+        return with_bonds(molecule), "SMILES"
     if mol := perceived(molecule):
         return mol, "rdDetermineBonds"
     mol, bare = _closed(table_mol(molecule)), _closed(to_rdkit(molecule))

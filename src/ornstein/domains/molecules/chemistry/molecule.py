@@ -16,12 +16,14 @@ class Molecule:
         positions: Å.
         name: a title for files.
         properties: numbers known of it, by name.
+        smiles: of which its atoms are in the order, hydrogens behind them, where it is known; it then has its bonds.
     """
 
     numbers: Int[np.ndarray, " atoms"]
     positions: Float[np.ndarray, "atoms 3"]
     name: str = ""
     properties: Mapping[str, float] = field(default_factory=dict)
+    smiles: str = ""
 
     def __len__(self) -> int:
         return len(self.numbers)
