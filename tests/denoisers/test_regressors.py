@@ -14,6 +14,7 @@ from ornstein.config import TrainConfig
 from ornstein.denoisers.regressors import Predicted, Regressor
 from ornstein.guidance.factors import NoisyClassifierGuidance
 from ornstein.keys import Keys
+from ornstein.spaces import Categorical, Product, TimePath
 from ornstein.tasks.drawing import sample
 from ornstein.tasks.strength import Law, StrengthSearch, ValueFunction, guidance_strength
 from ornstein.training import checkpoints
@@ -105,6 +106,31 @@ def test_the_trainer_finds_the_mean_and_the_spread(clean: bool, tmp_path: Path) 
     assert (at_rest.std - 0.5).abs().max() < 0.1
     learned = bool(noise.mean.abs().max() < 0.3 and (noise.std - 1.25**0.5).abs().max() < 0.3)
     assert learned != clean  # one that has seen clean data alone knows nothing of noise
+
+
+class Seeing(nn.Module):
+    """Notes what it is told."""
+
+    def forward(self, x: dict[str, Tensor], t: Any, condition: Mapping[str, Tensor]) -> Tensor:
+        self.x, self.t = x, t
+        return torch.zeros(len(x["tokens"]), 2, 1)
+
+
+def assert_apart(times: Any) -> None:
+    """Each part is noised at a time of its own, which the network is told."""
+    space = Product({"x": NORMAL, "tokens": Categorical.masked((3,), 2)}, path=TimePath.power(8.0, "tokens"))
+    network, x0 = Seeing(), {"x": torch.full((4, 1), 5.0), "tokens": torch.zeros(4, 3).long()}
+    losses = Regressor(network, space, "y").losses(x0, times, {"y": torch.zeros(4, 1)}, Keys.of(0, 4))
+    assert losses.isfinite().all()
+    assert isinstance(network.t, dict)
+    assert (network.x["tokens"] == 2).all()  # masks
+    assert_close(network.t["tokens"], torch.ones(4))
+    assert_close(network.x["x"] / network.x["x"].mean(), torch.ones(4, 1), 1e-2)
+
+
+def test_it_learns_at_times_of_the_parts() -> None:
+    assert_apart({"x": torch.full((4,), 1e-4), "tokens": torch.ones(4)})
+    rejected(assert_apart, torch.full((4,), 1e-4))
 
 
 # Guidance by foresight --------------------------------------------------------------------------------

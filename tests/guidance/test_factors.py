@@ -26,7 +26,7 @@ from ornstein.guidance.interval import Interval
 from ornstein.guidance.measurements import Fixed, Measurement
 from ornstein.guidance.operators import Mask
 from ornstein.keys import Keys
-from ornstein.spaces import Categorical, Euclidean, Product, Space
+from ornstein.spaces import Categorical, Euclidean, Product, Space, TimePath
 from ornstein.states import State, Time, map_state
 from worlds import MeanOnly, anisotropic, assert_close, coupled, double, rejected, rotated, sequences, single, table
 
@@ -218,6 +218,25 @@ def test_its_value_is_the_share_of_the_label() -> None:
     value, _ = factor.update(world(x, 0.3), x, 0.3, world.space)
     assert_close(value, 0.5 * log_label(world, 1)(x, 0.3))
     assert_close(factor.log_expect(world.space.point_mass(x)), 0.5 * log_label(world, 1)(x, 0.0))
+
+
+def assert_told(space: Product) -> None:
+    """A classifier on a path is told the time of each part, not where the clock of the sampler stands."""
+    asked: list[Any] = []
+
+    def log_prob(code: Any, t: Any) -> Tensor:
+        asked.append(t)
+        return code["x"].sum(1) + code["tokens"].sum((1, 2))
+
+    x = {"x": KEYS.normal(2), "tokens": torch.zeros(3, 3).long()}
+    NoisyClassifierGuidance(log_prob).update(JOINT, x, 0.5, space)
+    assert isinstance(asked[0], dict)
+    assert_close(double([asked[0]["x"], asked[0]["tokens"]]), double([0.5, 1 - 0.5**3]))
+
+
+def test_a_classifier_is_told_the_times_of_the_parts() -> None:
+    assert_told(BOTH.along(TimePath.power(3.0, "tokens")))
+    rejected(assert_told, BOTH)
 
 
 def multilinear(values: Tensor, code: Tensor) -> Tensor:

@@ -22,6 +22,7 @@ from ..escaping import html
 from ..events import Stream
 from ..keys import Keys
 from ..spaces import Product, Space, TimePath
+from ..spaces.product import Times
 from ..states import State, Time, batch_size, leaves, map_state
 from .conditions import require_fit
 from .maps import Map
@@ -315,11 +316,12 @@ class NeuralDenoiser(Denoiser):
         output = self.output(x_t, t, condition)
         return self.space.with_mask((condition or {}).get("mask")).belief(output, x_t, t)
 
-    def output(self, x_t: State, t: Time, condition: Condition | None = None) -> Any:
+    def output(self, x_t: State, t: Times, condition: Condition | None = None) -> Any:
         """What the network itself says of x_t.
 
         Args:
-            t: time of the noise level, 0 = data, 1 = noise: a number, (batch,), or (batch, positions).
+            t: time of the noise level, 0 = data, 1 = noise: a number, (batch,), or (batch, positions); or a dictionary
+                of them, part → time.
             condition: what each sample is given, name → (batch, ...); a missing name means that nothing is said.
         """
         condition = condition or {}

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from ..keys import Keys
 from ..spaces import Space
-from ..states import State, Time, map_state
+from ..spaces.product import Times
+from ..states import State, map_state
 from .base import Condition, Origin, in_precision, times
 
 
@@ -62,8 +63,11 @@ class Regressor:
     clean: bool = False
     origin: Origin | None = None
 
-    def __call__(self, x_t: State, t: Time, condition: Condition | None = None) -> Predicted:
-        """What states x_t say, or their codes, in which it is differentiable; condition: "mask", if there is one."""
+    def __call__(self, x_t: State, t: Times, condition: Condition | None = None) -> Predicted:
+        """What states x_t say, or their codes, in which it is differentiable; condition: "mask", if there is one.
+
+        t: where the clock of the regressor's own space stands, or a dictionary, part → time.
+        """
         given = {name: value for name, value in (condition or {}).items() if name != self.target}
         inputs: Any = map_state(lambda x: in_precision(x, self.network), self.space.inputs(x_t, t))
         mean, log_std = self.network(inputs, times(self.space.own_times(t), x_t), given).float().unbind(1)
@@ -75,7 +79,8 @@ class Regressor:
         Args:
             x0: clean states, (batch, ...): a tensor of the space's shape for each sample, or a dictionary of them for
                 a product.
-            t: time of the noise level, 0 = data, 1 = noise: a number, (batch,), or (batch, positions).
+            t: time of the noise level, 0 = data, 1 = noise: a number, (batch,), or (batch, positions); or a dictionary
+                of them, part → time.
             condition: what each sample is given, name → (batch, ...); a missing name means that nothing is said.
             keys: random keys, one a sample; they decide everything random.
         """

@@ -339,7 +339,10 @@ class ClassifierGuidance(Smooth):
 
 @dataclass(frozen=True)
 class NoisyClassifierGuidance(ClassifierGuidance):
-    """g = p(c | x₀)^weight by a classifier of noisy data, log p(c | x_t, t): (code of x_t, t) → (batch,)."""
+    """g = p(c | x₀)^weight by a classifier of noisy data, log p(c | x_t, t): (code of x_t, t) → (batch,).
+
+    Its t is what a network is told: a dictionary, part → time, where the parts of a product are on a path.
+    """
 
     log_prob: Callable[..., Tensor]
 
@@ -353,7 +356,7 @@ class NoisyClassifierGuidance(ClassifierGuidance):
         learning = torch.is_grad_enabled()
         with torch.enable_grad():
             code = map_state(lambda x: x.detach().requires_grad_(), space.point_mass(x_t).mean)
-            value = self.weight * one_each(self, called(self, self.log_prob, code, t), code)
+            value = self.weight * one_each(self, called(self, self.log_prob, code, space.own_times(t)), code)
             learning = learning and learns(value, code)
             slope = differentiated(self, lambda: gradient(value.sum(), code, create_graph=learning))
             require_log_g(self, value, slope)

@@ -43,10 +43,11 @@ class ValueFunction:
     """A property with foresight.
 
     Attributes:
-        of: E[w(x₀) | x_t] from the code of x_t, (batch, ...), and t, differentiable; at t = 0 it is w itself.
+        of: E[w(x₀) | x_t] from the code of x_t, (batch, ...), and t, differentiable; at t = 0 it is w itself. Of a
+            product on a path t is a dictionary, part → time.
     """
 
-    of: Callable[[Any, Time], Tensor]
+    of: Callable[[Any, Any], Tensor]
 
     def __call__(self, code: Any) -> Float[Tensor, " batch"]:
         return self.of(code, 0.0)

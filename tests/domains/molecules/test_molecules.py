@@ -19,7 +19,8 @@ from ornstein.domains.molecules import data, network
 from ornstein.domains.molecules.chemistry import files
 from ornstein.domains.molecules.chemistry.molecule import Molecule
 from ornstein.domains.molecules.chemistry.stability import Stability
-from ornstein.domains.molecules.task import Molecules, MoleculesConfig, MoleculesRequest, sizes
+from ornstein.domains.molecules.drawn import sizes
+from ornstein.domains.molecules.task import Molecules, MoleculesConfig, MoleculesRequest
 from ornstein.keys import Keys
 from ornstein.tasks import requests, runs
 from ornstein.tasks.samples import read_samples

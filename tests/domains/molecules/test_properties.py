@@ -18,6 +18,7 @@ from ornstein.domains.molecules.task import Molecules, MoleculesConfig, Molecule
 from ornstein.guidance.factors import NoisyClassifierGuidance
 from ornstein.keys import Keys
 from ornstein.networks import MolecularConfig, MolecularRegressor
+from ornstein.spaces import TimePath
 from ornstein.tasks import requests, runs
 from ornstein.tasks.strength import ValueFunction
 from worlds import rejected
@@ -145,7 +146,28 @@ def test_data_without_properties_have_nothing_to_predict(tmp_path: Path) -> None
         Molecules().data(update(MoleculesConfig(str(tmp_path / "two.xyz")), {"predict": "clean"}, "test"))
 
 
+def test_the_recipe_knows_the_times_of_the_model_that_it_guides() -> None:
+    guide, guided = (runs.recipe("molecules", name) for name in ("qm9-regressor", "qm9"))
+    assert guide.element_power == guided.element_power
+    assert guide.train.apart == guided.train.apart > 0
+
+
 # Guidance ---------------------------------------------------------------------------------------------
+
+
+def test_it_sees_molecules_at_the_times_of_the_models_path(model: Any, regressor: Regressor) -> None:
+    """Whatever path it was trained on: elements are masked for long, and positions tell it the noise."""
+    x, condition = data.load("qm9-sample")[0].batch(torch.arange(6))
+    moved = model.along(TimePath.of(positions=lambda u: u**2, atoms=lambda u: 1 - (1 - u) ** 8))
+    space = moved.space.with_mask(condition["mask"])
+    x_t = space.noise(x, 0.6, Keys.of(0, 6))
+    factor: Any = factors.property_regressor({"gap": 6.5}, by=regressor).bound(moved)
+    value, _ = factor.update(moved(x_t, 0.6, {"mask": condition["mask"]}), x_t, 0.6, space)
+    y = factors.targets({"gap": 6.5}, model.origin.metadata)[None]
+    expected = regressor(x_t, space.own_times(0.6), {"mask": condition["mask"]}).log_prob(y)
+    torch.testing.assert_close(value.float(), expected, atol=1e-4, rtol=1e-4)
+    clock = regressor(x_t, 0.6, {"mask": condition["mask"]}).log_prob(y)
+    assert (clock - expected).abs().max() > 2e-3  # of a regressor that sees the clock of the sampler
 
 
 def test_the_factor_is_the_regressors_likelihood(model: Any, regressor: Regressor) -> None:

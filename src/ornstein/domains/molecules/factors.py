@@ -24,7 +24,7 @@ from ...guidance.functions import require_weight
 from ...guidance.interval import Interval
 from ...guidance.measurements import Fixed, RigidMotif
 from ...spaces import Product, Space
-from ...states import Time
+from ...spaces.product import Times
 from ...tasks.runs import load_regressor
 from ...tasks.strength import ValueFunction, ValueFunctionOf
 from .chemistry.hydrogen_bonds import ANGLE
@@ -68,7 +68,7 @@ class Agreement:
     regressor: Regressor
     y: Float[Tensor, "#batch properties"]
 
-    def __call__(self, code: Any, t: Time) -> Float[Tensor, " batch"]:
+    def __call__(self, code: Any, t: Times) -> Float[Tensor, " batch"]:
         return self.regressor(code, t, {"mask": exists(code)}).log_prob(self.y)
 
 
@@ -104,7 +104,7 @@ def property_value(name: str, by: Regressor | str = REGRESSOR) -> ValueFunctionO
     targets({name: 0.0}, known)  # refuses what is not known
     column = list(known["properties"]).index(name)
 
-    def value(code: Any, t: Time) -> Tensor:
+    def value(code: Any, t: Times) -> Tensor:
         seen = regressor(code, t, {"mask": exists(code)}).mean
         return in_units(seen, known)[:, column]
 
@@ -131,7 +131,7 @@ def element_count(element: int | str) -> ValueFunctionOf:
         if not networks:
             raise InputError(f"counted: asks a network what it foresees, and {type(model).__name__} has none")
 
-        def count(code: Any, t: Time) -> Tensor:
+        def count(code: Any, t: Times) -> Tensor:
             chances = networks[0].output(code, t, {"mask": exists(code)})["atoms"].softmax(-1)[..., column]
             return (code["atoms"][..., column] + code["atoms"][..., -1] * chances).sum(-1)
 

@@ -26,7 +26,9 @@ SLACK = 0.4
 
 
 def touching(molecule: Molecule) -> Int[np.ndarray, "pairs 2"]:
-    """Pairs of atoms that touch, each once."""
+    """Pairs of atoms that touch, each once; none of a molecule that has atoms nowhere."""
+    if not np.isfinite(molecule.positions).all():
+        return np.empty((0, 2), np.int64)
     radii = ase.data.covalent_radii[molecule.numbers]
     pairs = spatial.KDTree(molecule.positions).query_pairs(2 * radii.max() + SLACK, output_type="ndarray")
     first, second = pairs.T
