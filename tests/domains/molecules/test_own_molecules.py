@@ -171,7 +171,7 @@ def test_surroundings_are_known_or_not() -> None:
     assert known_surroundings([ethanol], [ethanol, water]) == 1
     assert known_surroundings([water], [ethanol]) == pytest.approx(2 / 3)  # its hydrogens are like that of the OH
     nowhere = replace(water, positions=water.positions * np.nan)
-    assert known_surroundings([nowhere, water], [nowhere, water]) == 0.5
+    assert known_surroundings([nowhere, water], [water]) == 0.5
     assert known_surroundings([acid], [ethanol]) == pytest.approx(6 / 8)  # not C(=O)O, not =O
 
 

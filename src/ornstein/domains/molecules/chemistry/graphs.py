@@ -62,15 +62,13 @@ def known_surroundings(found: Sequence[Molecule], reference: Sequence[Molecule])
 
     It knows no bond orders, so that it judges aromatic rings, charged groups and all elements alike.
     """
-    known = {around for molecule in reference for around in _surroundings(molecule)} - {()}
+    known = {around for molecule in reference for around in _surroundings(molecule)}
     each = [around in known for molecule in found for around in _surroundings(molecule)]
     return sum(each) / len(each)
 
 
 def _surroundings(molecule: Molecule) -> list[tuple[int, ...]]:
-    """Of each atom its element and, sorted, those that it touches; nothing known of atoms that are nowhere."""
-    if not np.isfinite(molecule.positions).all():
-        return [()] * len(molecule)
+    """Of each atom its element and, sorted, those that it touches."""
     numbers: list[int] = molecule.numbers.tolist()
     both = zip(numbers, _neighbours(molecule), strict=True)
     return [(number, *sorted(numbers[k] for k in near)) for number, near in both]
