@@ -30,7 +30,7 @@ from ornstein.denoisers.base import Denoiser, NeuralDenoiser
 from ornstein.denoisers.regressors import Regressor
 from ornstein.domains.molecules import data, factors, metrics
 from ornstein.domains.molecules.drawn import STOCHASTIC
-from ornstein.guidance.factors import NoisyClassifierGuidance
+from ornstein.guidance.classifiers import NoisyClassifierGuidance
 from ornstein.keys import Keys
 
 MODEL, ALL = "molecules/qm9", "all six"

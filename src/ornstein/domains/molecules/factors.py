@@ -19,7 +19,8 @@ from ...denoisers.composition import ClassifierFreeGuidance, within
 from ...denoisers.regressors import Regressor
 from ...errors import InputError
 from ...guidance.binding import ForModel, Several, metadata_of
-from ...guidance.factors import Energy, NoisyClassifierGuidance, Smooth
+from ...guidance.classifiers import NoisyClassifierGuidance
+from ...guidance.factors import Energy, Smooth
 from ...guidance.functions import require_weight
 from ...guidance.interval import Interval
 from ...guidance.measurements import Fixed, RigidMotif
