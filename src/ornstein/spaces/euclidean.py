@@ -237,9 +237,12 @@ class Euclidean(Space):
         assert isinstance(x0, Tensor)
         return Normal(x0, Diagonal(torch.zeros_like(x0)))
 
-    def apply_score(self, belief: Belief, slope: State, t: Time) -> Normal:
+    def apply_score(self, belief: Belief, slope: State, t: Time, most: float = inf) -> Normal:
         assert isinstance(slope, Tensor)
         towards = self._noisy(self.project(slope))
+        if most < inf:
+            explained = per_sample_sum(self._levels(t, slope)[1] ** 2 * slope * towards).sqrt()
+            towards = towards * left((most / explained).clamp(max=1), towards)
         return Normal(belief.mean + self.tweedie(t, slope) * towards, getattr(belief, "cov", None))
 
     def loss(self, belief: Belief, x0: State, x_t: State, t: Time) -> Float[Tensor, " batch"]:

@@ -178,9 +178,10 @@ class Product(Space):
         assert isinstance(x0, Mapping)
         return Joint({name: part.point_mass(x0[name]) for name, part in self.parts.items()})
 
-    def apply_score(self, belief: Belief, slope: State, t: Times) -> Joint:
+    def apply_score(self, belief: Belief, slope: State, t: Times, most: float = inf) -> Joint:
         assert isinstance(belief, Joint)
-        return Joint({name: part.apply_score(belief[name], own, at) for name, part, own, at in self._each(slope, t)})
+        each = self._each(slope, t)
+        return Joint({name: part.apply_score(belief[name], own, at, most) for name, part, own, at in each})
 
     def check(self, x0: State, where: str = "data") -> None:
         found = sorted(x0) if isinstance(x0, Mapping) else type(x0).__name__
