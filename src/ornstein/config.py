@@ -137,6 +137,7 @@ _TRAIN_INTERVALS = {
     "apart": "[0, 1]",
     "condition_dropout": "[0, 1]",
     "seed": SEEDS,
+    "plan_path": "[0, 1000]",
     "validate_every": "[1, inf)",
     "save_every": "[1, inf)",
     "log_every": "[1, inf)",
@@ -174,6 +175,8 @@ class TrainConfig:
         validate_every: steps between validation losses.
         save_every: steps between checkpoints.
         log_every: steps between rows of metrics.jsonl.
+        plan_path: the number of sampling steps for which a path through the times of two parts is planned after the
+            training, saved with the model and drawn on by default; 0 = the path of the domain stays.
         plan: the numbers of sampling steps for which time grids are planned after the training; others resample them.
     """
 
@@ -198,6 +201,7 @@ class TrainConfig:
     save_every: int = 250
     log_every: int = 10
     plan: tuple[int, ...] = (5, 10, 20, 40)
+    plan_path: int = 0
 
     def __post_init__(self) -> None:
         require_in(self, "train.", _TRAIN_INTERVALS)
@@ -210,7 +214,9 @@ class TrainConfig:
         return f"{self.minutes:g} minutes (train.minutes is given, so train.steps = {self.steps} is not used)"
 
 
-RESUMABLE = frozenset({"steps", "minutes", "precision", "device", "validate_every", "save_every", "log_every", "plan"})
+RESUMABLE = frozenset(
+    {"steps", "minutes", "precision", "device", "validate_every", "save_every", "log_every", "plan", "plan_path"}
+)
 """The training settings that may change when a run is resumed."""
 
 

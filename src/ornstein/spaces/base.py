@@ -95,6 +95,11 @@ class Space(ABC):
         """
         raise InputError(f"{type(self).__name__} does not say how likely its noise is")
 
+    @property
+    def paced(self) -> bool:
+        """Whether a path says how fast the flow goes along the clock: then even steps of the clock are its steps."""
+        return False
+
     def own_times(self, t: Any) -> Any:
         """The time as a network is told it: t itself, or a dictionary, part → time, where parts have their own.
 
