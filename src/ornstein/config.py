@@ -138,6 +138,7 @@ _TRAIN_INTERVALS = {
     "condition_dropout": "[0, 1]",
     "seed": SEEDS,
     "validate_every": "[1, inf)",
+    "validate_on": "[0, inf)",
     "save_every": "[1, inf)",
     "log_every": "[1, inf)",
     "plan": "[2, inf)",
@@ -172,6 +173,8 @@ class TrainConfig:
             given. What the network has beyond them begins fresh.
         seed: decides weights, order, noise and times.
         validate_every: steps between validation losses.
+        validate_on: the most held-out records a validation loss is of, always the same ones, evenly spread over the
+            sizes of records where these differ; 0 = all.
         save_every: steps between checkpoints.
         log_every: steps between rows of metrics.jsonl.
         plan: the numbers of sampling steps for which time grids are planned after the training; others resample them.
@@ -195,6 +198,7 @@ class TrainConfig:
     start: str = ""
     seed: int = 0
     validate_every: int = 250
+    validate_on: int = 2000
     save_every: int = 250
     log_every: int = 10
     plan: tuple[int, ...] = (5, 10, 20, 40)
@@ -210,7 +214,9 @@ class TrainConfig:
         return f"{self.minutes:g} minutes (train.minutes is given, so train.steps = {self.steps} is not used)"
 
 
-RESUMABLE = frozenset({"steps", "minutes", "precision", "device", "validate_every", "save_every", "log_every", "plan"})
+RESUMABLE = frozenset(
+    {"steps", "minutes", "precision", "device", "validate_every", "validate_on", "save_every", "log_every", "plan"}
+)
 """The training settings that may change when a run is resumed."""
 
 
