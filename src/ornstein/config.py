@@ -139,6 +139,7 @@ _TRAIN_INTERVALS = {
     "seed": SEEDS,
     "plan_path": "[0, 1000]",
     "validate_every": "[1, inf)",
+    "validate_on": "[0, inf)",
     "save_every": "[1, inf)",
     "log_every": "[1, inf)",
     "plan": "[2, inf)",
@@ -173,6 +174,8 @@ class TrainConfig:
             given. What the network has beyond them begins fresh.
         seed: decides weights, order, noise and times.
         validate_every: steps between validation losses.
+        validate_on: the most held-out records a validation loss is of, always the same ones, evenly spread over the
+            sizes of records where these differ; 0 = all.
         save_every: steps between checkpoints.
         log_every: steps between rows of metrics.jsonl.
         plan_path: the number of sampling steps for which a path through the times of two parts is planned after the
@@ -198,6 +201,7 @@ class TrainConfig:
     start: str = ""
     seed: int = 0
     validate_every: int = 250
+    validate_on: int = 2000
     save_every: int = 250
     log_every: int = 10
     plan: tuple[int, ...] = (5, 10, 20, 40)
@@ -215,7 +219,18 @@ class TrainConfig:
 
 
 RESUMABLE = frozenset(
-    {"steps", "minutes", "precision", "device", "validate_every", "save_every", "log_every", "plan", "plan_path"}
+    {
+        "steps",
+        "minutes",
+        "precision",
+        "device",
+        "validate_every",
+        "validate_on",
+        "save_every",
+        "log_every",
+        "plan",
+        "plan_path",
+    }
 )
 """The training settings that may change when a run is resumed."""
 

@@ -140,12 +140,13 @@ class Space(ABC):
                 of them for a product.
         """
 
-    def corrupt(self, x0: State, t: Time, keys: Keys) -> Any:
+    def corrupt(self, x0: State, t: Any, keys: Keys) -> Any:
         """What a network in training is shown of x₀ at time t: x_t.
 
         Args:
             x0: clean states, (batch, ...): a tensor of the space's shape for each sample, or a dictionary of them for
                 a product.
+            t: time of the noise level: a number, (batch,), or (batch, positions); of a product also its parts' times.
             keys: random keys, one a sample; they decide everything random.
         """
         return self.noise(x0, t, keys)

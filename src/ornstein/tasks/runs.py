@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from .. import code, events
-from ..config import read_toml, suggestion, to_dict, to_toml, update
+from ..config import TrainConfig, read_toml, suggestion, to_dict, to_toml, update
 from ..denoisers.base import NeuralDenoiser, Origin
 from ..denoisers.regressors import Regressor
 from ..errors import InputError
@@ -115,7 +115,7 @@ def train(
         say(_begun_with(model, config.train.start, this, data.metadata))
     check_ahead(model.space, data, "training data")
     check_ahead(model.space, validation, "validation data")
-    say(f"training for {config.train.length}; {of_precision(config.train)}")
+    say(f"training for {config.train.length}; {of_precision(config.train)}{_judged_on(config.train, validation)}")
     meta = {"domain": domain, "name": name, "config": to_dict(config), "facts": dict(data.metadata)}
     trainer = Trainer(model, data, validation, config.train, folder, meta, progress, stop)
     with trainer.held():
@@ -133,6 +133,13 @@ def train(
             if type(this).trained is not Task.trained:
                 measure(load(path), this, config, path, say, callback)
     return path
+
+
+def _judged_on(config: TrainConfig, validation: Dataset) -> str:
+    """Words for a validation loss that is not of all that is held out."""
+    most = config.validate_on
+    whole = not most or len(validation) <= most
+    return "" if whole else f"; validated on {most:,} of {len(validation):,} held-out records (train.validate_on)"
 
 
 def _begun_with(model: NeuralDenoiser | Regressor, start: str, this: Task, metadata: Mapping[str, Any]) -> str:
