@@ -217,7 +217,7 @@ def test_a_factor_in_python_says_the_same() -> None:
     assert DistanceBounds(bounds, 1.0).log_expect(Normal(x, Diagonal(x * 0))).min() > -1
     for smiles, said in (("C[Xx]", "is no SMILES"), ("CCS", "does not know"), ("C" * 20, "expected at most 29")):
         with pytest.raises(InputError, match=said):
-            model() & on.molecules.conformer_bounds(smiles)
+            _ = model() & on.molecules.conformer_bounds(smiles)
 
 
 @pytest.mark.parametrize(
