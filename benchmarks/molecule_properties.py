@@ -1,16 +1,19 @@
 """Molecules with properties that were asked for: mean absolute errors by an independent judge, as EDM measures them.
 
-python -m benchmarks.molecule_properties [--n 300] [--steps 50] [--only gap mu] [--ways prompt-1] [--out F] [--report]
+python -m benchmarks.molecule_properties [--n 100] [--steps 50] [--only gap mu] [--ways prompt-3] [--model M] [--report]
 
 Sizes and properties are drawn together from QM9's training molecules (Hoogeboom et al. 2022), each property alone and
 all six at once; the judge has learned from one half of these molecules, the regressor that guides from the other. Ways:
 
+    free         nothing is asked: what a wish costs is read against it
     prompt-W     the model is told, with classifier-free guidance of scale W
     regressor-W  the model is not told; p(y | x_t)^W by the regressor of noisy molecules
 
 Beside them stand real molecules: with their own properties (what the judge misses), with the mean of their size
-(#atoms) and with anybody's (shuffled), measured here and as published. One JSON row a measurement; --report prints the
-table of those in the file and draws nothing. What is drawn is kept in --kept, and not drawn again where it is there.
+(#atoms) and with anybody's (shuffled), measured here and as published. One JSON row a measurement, with its standard
+error and the share of its molecules that are stable; --report prints the tables of those in the file and draws nothing.
+
+A run can be broken off and begun again: batches that are in --kept are not drawn anew.
 """
 
 import argparse
@@ -29,12 +32,14 @@ import ornstein as on
 from ornstein.denoisers.base import Denoiser, NeuralDenoiser
 from ornstein.denoisers.regressors import Regressor
 from ornstein.domains.molecules import data, factors, metrics
-from ornstein.domains.molecules.drawn import STOCHASTIC
-from ornstein.guidance.factors import NoisyClassifierGuidance
+from ornstein.domains.molecules.chemistry.molecule import Molecule
+from ornstein.domains.molecules.chemistry.stability import Stability
 from ornstein.keys import Keys
 
-MODEL, ALL = "molecules/qm9", "all six"
-WAYS = ("prompt-1", "prompt-2", "regressor-1")
+from .molecule_runs import Drawing, add_arguments, digest
+
+ALL = "all six"
+WAYS = ("free", "prompt-3", "regressor-3")
 RESULTS = Path(__file__).parent / "results" / "molecule_properties.jsonl"
 
 
@@ -50,11 +55,8 @@ class Wanted:
     mask: Bool[Tensor, "n length"]
     y: Float[Tensor, "n properties"]
 
-    def batches(self, size: int) -> Iterator[tuple[int, "Wanted"]]:
-        """The number of the first of each batch, and the batch."""
-        for first in range(0, len(self.y), size):
-            part = slice(first, first + size)
-            yield first, Wanted(self.mask[part], self.y[part])
+    def __getitem__(self, part: slice) -> "Wanted":
+        return Wanted(self.mask[part], self.y[part])
 
 
 def drawn_from_data(n: int, name: str, names: Sequence[str], seed: int = 0) -> Wanted:
@@ -70,29 +72,16 @@ def drawn_from_data(n: int, name: str, names: Sequence[str], seed: int = 0) -> W
 def told(model: NeuralDenoiser, way: str, wanted: Wanted, regressor: Regressor) -> tuple[Denoiser, dict[str, Tensor]]:
     """The model under a way of asking, and what each molecule is given."""
     kind, _, weight = way.partition("-")
+    if kind == "free":
+        return model, {}
     if kind == "prompt":
-        return model & on.ClassifierFreeGuidance({"properties": None}, float(weight)), {
-            "mask": wanted.mask,
-            "properties": wanted.y,
-        }
-    return model & NoisyClassifierGuidance(factors.Agreement(regressor, wanted.y), float(weight)), {"mask": wanted.mask}
+        return model & on.ClassifierFreeGuidance({"properties": None}, float(weight)), {"properties": wanted.y}
+    return model & factors.agreement(regressor, wanted.y, float(weight)), {}
 
 
-def draw(model: NeuralDenoiser, way: str, wanted: Wanted, steps: int, size: int) -> data.Table:
-    """Molecules of which something is wanted."""
-    assert model.origin is not None
-    found, regressor = [], on.load_regressor(factors.REGRESSOR)
-    for first, part in wanted.batches(size):
-        denoiser, condition = told(model, way, part, regressor)
-        how = {**STOCHASTIC, "steps": steps}
-        drawn = on.sample(denoiser, len(part.y), **how, condition=condition, first=first)
-        found += data.molecules(drawn.x, part.mask, model.origin.metadata)
-    return data.table(found)
-
-
-def errors(drawn: data.Table, wanted: Wanted, metadata: Mapping[str, Any]) -> Float[Tensor, "n properties"]:
+def errors(found: Sequence[Molecule], wanted: Wanted, metadata: Mapping[str, Any]) -> Float[Tensor, "n properties"]:
     """|judged − wanted| of each molecule, in the units of the data; NaN where nothing was asked."""
-    judged = metrics.read_off(metrics.judge_of_qm9(), list(drawn.molecules()))
+    judged = metrics.read_off(metrics.judge_of_qm9(), found)
     return (judged - data.in_units(wanted.y, metadata)).abs()
 
 
@@ -125,26 +114,36 @@ def row(name: str, way: str, each: Float[Tensor, " n"], **more: Any) -> dict[str
 
 
 def measure(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """All rows that were asked for."""
-    model = on.load(MODEL)
-    assert model.origin is not None
-    names = list(model.origin.metadata["properties"])
-    for asked in options.only or [*names, ALL]:
+    """All rows that were asked for, cheap ones first."""
+    drawing, regressor = Drawing.of(options), on.load_regressor(options.regressor)
+    names = list(drawing.metadata["properties"])
+    for asked in options.only or [ALL, *names]:
         wanted = drawn_from_data(options.n, asked, names)
         for way in options.ways:
-            kept = options.kept / f"{asked}-{way}-{options.n}-{options.steps}.npz".replace(" ", "-")
-            if not kept.exists():
-                draw(model, way, wanted, options.steps, options.batch).save(kept)
-            each = errors(data.Table.load(kept), wanted, model.origin.metadata)
+            if way == "free" and asked != ALL:
+                continue  # the same molecules again
+
+            def asked_for(part: slice, way: str = way, wanted: Wanted = wanted) -> tuple[Denoiser, dict[str, Tensor]]:
+                return told(drawing.model, way, wanted[part], regressor)
+
+            name = f"{asked}-{way}-{options.n}" + (f"-{digest(regressor)}" if way.startswith("regressor") else "")
+            found = drawing.draw(name, wanted.mask, options.steps, asked_for)
+            each, stable = errors(found, wanted, drawing.metadata), Stability.of(found)
+            more = {"molecules_stable": round(stable.molecules, 4), "atoms_stable": round(stable.atoms, 4)}
             for name, values in zip(names, each.T, strict=True):
                 if not values.isnan().all():
-                    yield row(name, way, values, asked=asked, steps=options.steps)
+                    yield row(name, way, values, asked=asked, steps=options.steps, model=drawing.folder.name, **more)
+
+
+def latest(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str, bool], Mapping[str, Any]]:
+    """The latest of each measurement: of a property, by a way, alone or with the others."""
+    return {(row["property"], row["way"], row["asked"] == ALL): row for row in rows}
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The latest of each measurement, in Markdown."""
-    latest = {(row["property"], row["way"], row["asked"] == ALL): row["error"] for row in rows}
-    ways = list(dict.fromkeys((way, together) for _, way, together in latest))
+    """Errors, in Markdown."""
+    measured = latest(rows)
+    ways = list(dict.fromkeys((way, together) for _, way, together in measured if way != "free"))
     real = of_real_molecules(list(metrics.PUBLISHED))
     heads = [f"{way}{', all six' if together else ''}" for way, together in ways]
     lines = [
@@ -152,27 +151,50 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
         "|---" * (len(ways) + 5) + "|",
     ]
     for k, (name, like) in enumerate(metrics.PUBLISHED.items()):
-        ours = [latest.get((name, *way), float("nan")) for way in ways]
         shuffled, by_size, own = (like.scale * real[key][k].item() for key in ("shuffled", "#atoms", "real"))
         numbers = [
             f"{shuffled:.4g} ({like.shuffled:g})",
             f"{by_size:.4g} ({like.by_size:g})",
-            *(f"{x:.3g}" for x in ours),
+            *(_with_error(measured.get((name, *way))) for way in ways),
         ]
         lines.append(f"| {name}, {like.unit} | {' | '.join(numbers)} | {like.edm:g} | {own:.3g} ({like.judge:g}) |")
     return "\n".join(lines)
 
 
+def _with_error(row: Mapping[str, Any] | None) -> str:
+    return "" if row is None else f"{row['error']:.3g} ± {row['standard_error']:.2g}"
+
+
+def prices(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What each way costs in stability, in Markdown: the mean over the properties that were asked for."""
+    lines = ["| | molecules stable | atoms stable | molecules |", "|---" * 4 + "|"]
+    groups: dict[tuple[str, bool], dict[str, Mapping[str, Any]]] = {}
+    for (_, way, together), row in latest(rows).items():
+        if "molecules_stable" in row:
+            groups.setdefault((way, together), {})[row["asked"]] = row
+    for (way, together), by in groups.items():
+        n = sum(row["n"] for row in by.values())
+        molecules, atoms = (
+            sum(row[key] * row["n"] for row in by.values()) / n for key in ("molecules_stable", "atoms_stable")
+        )
+        error = (molecules * (1 - molecules) / n) ** 0.5
+        named = way + (", all six" if together and way != "free" else "")
+        lines.append(f"| {named} | {molecules:.3f} ± {error:.3f} | {atoms:.4f} | {n} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--n", type=int, default=300, help="molecules a measurement")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("--n", type=int, default=100, help="molecules a measurement")
     parser.add_argument("--steps", type=int, default=50)
-    parser.add_argument("--batch", type=int, default=50)
     parser.add_argument("--only", nargs="*", help="properties, or 'all six'")
     parser.add_argument("--ways", nargs="*", default=WAYS)
+    parser.add_argument("--regressor", default=factors.REGRESSOR, help="that guides")
     parser.add_argument("--out", type=Path, default=RESULTS)
-    parser.add_argument("--kept", type=Path, default=Path("runs/molecule_properties"))
     parser.add_argument("--report", action="store_true")
+    add_arguments(parser, "molecule_properties")
     options = parser.parse_args()
     torch.set_num_threads(1)
     if not options.report:
@@ -180,7 +202,8 @@ def main() -> None:
             for found in measure(options):
                 print(json.dumps(found), file=file, flush=True)
                 print(json.dumps(found), flush=True)
-    print(table([json.loads(line) for line in options.out.read_text().splitlines()]))
+    rows = [json.loads(line) for line in options.out.read_text().splitlines()]
+    print(table(rows), prices(rows), sep="\n\n")
 
 
 if __name__ == "__main__":

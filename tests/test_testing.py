@@ -12,7 +12,8 @@ from ornstein.beliefs import Belief, Normal
 from ornstein.denoisers.base import Condition, Denoiser, Traits, carry
 from ornstein.denoisers.composition import ClassifierFreeGuidance
 from ornstein.errors import InputError
-from ornstein.guidance.factors import ClassifierGuidance, Energy, Factor, NoisyClassifierGuidance
+from ornstein.guidance.classifiers import ClassifierGuidance, NoisyClassifierGuidance
+from ornstein.guidance.factors import Energy, Factor
 from ornstein.guidance.measurements import Fixed, Measurement
 from ornstein.guidance.operators import Blur, Downsample, Fourier, Mask, Matrix, Operator
 from ornstein.keys import Keys

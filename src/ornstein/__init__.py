@@ -43,8 +43,8 @@ _HOMES = {
     "Reward": "guidance.factors",
     "Energy": "guidance.factors",
     "Factor": "guidance.factors",
-    "ClassifierGuidance": "guidance.factors",
-    "NoisyClassifierGuidance": "guidance.factors",
+    "ClassifierGuidance": "guidance.classifiers",
+    "NoisyClassifierGuidance": "guidance.classifiers",
     "boltzmann": "tasks.boltzmann",
     "refine": "tasks.boltzmann",
     "Heun": "sampling.kernels",
@@ -196,8 +196,9 @@ if TYPE_CHECKING:
     from .events import Event
     from .guidance import constraints, maps, operators
     from .guidance.calculators import calculated
+    from .guidance.classifiers import ClassifierGuidance, NoisyClassifierGuidance
     from .guidance.constraints import Bounded, Constraint
-    from .guidance.factors import ClassifierGuidance, Energy, Factor, NoisyClassifierGuidance, Reward
+    from .guidance.factors import Energy, Factor, Reward
     from .guidance.measurements import Fixed, Measurement
     from .keys import Keys
     from .mcmc import chains

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ornstein import Euclidean
 from ornstein.config import TrainConfig
 from ornstein.denoisers.regressors import Predicted, Regressor
-from ornstein.guidance.factors import NoisyClassifierGuidance
+from ornstein.guidance.classifiers import NoisyClassifierGuidance
 from ornstein.keys import Keys
 from ornstein.spaces import Categorical, Product, TimePath
 from ornstein.tasks.drawing import sample

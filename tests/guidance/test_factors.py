@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import product
+from math import inf
 from typing import Any
 
 import pytest
@@ -14,20 +15,15 @@ from ornstein.beliefs import Belief, Joint, Normal, Probs
 from ornstein.covariances import Dense, Diagonal
 from ornstein.denoisers.composition import ClassifierFreeGuidance
 from ornstein.denoisers.oracles import Mixture, enumerated
-from ornstein.guidance.factors import (
-    ClassifierGuidance,
-    Energy,
-    Factor,
-    Factored,
-    NoisyClassifierGuidance,
-    Updated,
-)
+from ornstein.errors import InputError
+from ornstein.guidance.classifiers import ClassifierGuidance, NoisyClassifierGuidance
+from ornstein.guidance.factors import Energy, Factor, Factored, Updated
 from ornstein.guidance.interval import Interval
 from ornstein.guidance.measurements import Fixed, Measurement
 from ornstein.guidance.operators import Mask
 from ornstein.keys import Keys
 from ornstein.spaces import Categorical, Euclidean, Product, Space, TimePath
-from ornstein.states import State, Time, map_state
+from ornstein.states import State, Time, leaves, map_state
 from worlds import MeanOnly, anisotropic, assert_close, coupled, double, rejected, rotated, sequences, single, table
 
 KEYS = Keys.of(1, 3)
@@ -237,6 +233,37 @@ def assert_told(space: Product) -> None:
 def test_a_classifier_is_told_the_times_of_the_parts() -> None:
     assert_told(BOTH.along(TimePath.power(3.0, "tokens")))
     rejected(assert_told, BOTH)
+
+
+STEEP = {"x": double([[30.0, -40.0]] * 3), "tokens": 30 * KEYS.fold(2).normal(3, 3, 3)}
+
+
+def assert_held_back(belief: Any, space: Product, trust: float = 1.5, t: float = 0.4) -> None:
+    """c explains at most so much of the noise, along the slope, and of the odds of each category."""
+    found: Any = space.apply_score(belief, STEEP, t, trust)
+    moved = found["x"].mean - belief["x"].mean
+    sigma, alpha = (float(level(double(t))) for level in (PLANE.schedule.sigma, PLANE.schedule.alpha))
+    assert_close(moved * alpha / sigma, trust * double([[0.6, -0.8]] * 3), 1e-6)
+    odds = found["tokens"].logits - belief["tokens"].logits
+    assert trust - 1e-9 <= odds.abs().max() <= trust + 1e-9
+    assert (
+        odds.sign() == (STEEP["tokens"] - (belief["tokens"].mean * STEEP["tokens"]).sum(-1, keepdim=True)).sign()
+    ).all()
+
+
+def test_what_a_classifier_asks_too_much_of_is_held_back() -> None:
+    assert_held_back(JOINT, BOTH)
+    rejected(assert_held_back, JOINT, BOTH, inf)
+    gentle = map_state(lambda slope: slope / 1000, STEEP)
+    free, held = (BOTH.apply_score(JOINT, gentle, 0.4, most) for most in (inf, 1.5))
+    for one, other in zip(leaves(held.mean), leaves(free.mean), strict=True):
+        assert_close(one, other)
+
+
+def test_a_trust_radius_is_positive_and_recorded() -> None:
+    with pytest.raises(InputError, match="NoisyClassifierGuidance: trust is 0, expected a positive number"):
+        NoisyClassifierGuidance(lambda code, t: code["x"].sum(1), 1.0, 0)
+    assert NoisyClassifierGuidance(lambda code, t: code["x"].sum(1), 1.0, 2.0).provenance["trust"] == 2.0
 
 
 def multilinear(values: Tensor, code: Tensor) -> Tensor:

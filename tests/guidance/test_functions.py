@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from ornstein import InputError
-from ornstein.guidance.factors import ClassifierGuidance, Energy, Factor, NoisyClassifierGuidance, Reward
+from ornstein.guidance.classifiers import ClassifierGuidance, NoisyClassifierGuidance
+from ornstein.guidance.factors import Energy, Factor, Reward
 from ornstein.guidance.functions import require_function, require_weight
 from ornstein.guidance.interval import Interval
 from ornstein.mcmc.densities import Density

@@ -11,8 +11,9 @@ from ornstein.beliefs import Normal
 from ornstein.covariances import Dense
 from ornstein.denoisers.maps import Map
 from ornstein.errors import InputError
+from ornstein.guidance.classifiers import ClassifierGuidance, NoisyClassifierGuidance
 from ornstein.guidance.constraints import Bounded, Constraint
-from ornstein.guidance.factors import ClassifierGuidance, Energy, Factor, NoisyClassifierGuidance, Reward, Smooth
+from ornstein.guidance.factors import Energy, Factor, Reward, Smooth
 from ornstein.guidance.interval import Interval
 from ornstein.guidance.maps import Composed, Lifted, Log, Logit, Parts, Residual, Softplus, Standardised, Whitened
 from ornstein.guidance.measurements import Fixed, Measurement, RigidMotif

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from ornstein.denoisers.oracles import Mixture
-from ornstein.guidance.factors import ClassifierGuidance, Energy, NoisyClassifierGuidance
+from ornstein.guidance.classifiers import ClassifierGuidance, NoisyClassifierGuidance
+from ornstein.guidance.factors import Energy
 from ornstein.guidance.slopes import learns
 from ornstein.keys import Keys
 from ornstein.tasks.drawing import sample

@@ -15,7 +15,8 @@ from ornstein.beliefs import Normal, Probs
 from ornstein.covariances import Dense
 from ornstein.denoisers.base import Condition, Denoiser, Guided, NeuralDenoiser, Traits, with_covariance
 from ornstein.effort import Effort
-from ornstein.guidance.factors import Energy, Factor, NoisyClassifierGuidance, Reward
+from ornstein.guidance.classifiers import NoisyClassifierGuidance
+from ornstein.guidance.factors import Energy, Factor, Reward
 from ornstein.guidance.interval import Interval
 from ornstein.guidance.measurements import Fixed, Measurement
 from ornstein.guidance.operators import Matrix

@@ -18,7 +18,8 @@ from torch import Tensor
 
 from ornstein.denoisers.base import Denoiser
 from ornstein.denoisers.oracles import GaussianComponents, Mixture
-from ornstein.guidance.factors import Energy, Factor, NoisyClassifierGuidance
+from ornstein.guidance.classifiers import NoisyClassifierGuidance
+from ornstein.guidance.factors import Energy, Factor
 from ornstein.guidance.measurements import Fixed, Measurement
 from ornstein.guidance.operators import Mask, Matrix
 from ornstein.keys import Keys

@@ -17,7 +17,7 @@ from ornstein.beliefs import Probs
 from ornstein.denoisers.base import Condition, Denoiser, Guided, Traits
 from ornstein.denoisers.oracles import coupled, enumerated
 from ornstein.errors import InputError
-from ornstein.guidance.factors import ClassifierGuidance
+from ornstein.guidance.classifiers import ClassifierGuidance
 from ornstein.guidance.measurements import Fixed
 from ornstein.keys import Keys
 from ornstein.sampling.grids import uniform

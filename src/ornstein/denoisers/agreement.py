@@ -42,7 +42,8 @@ def _agree(a: Any, b: Any) -> bool:
     if type(a) is not type(b) or a.schedule_and_std != b.schedule_and_std:
         return False
     if isinstance(a, Product):
-        return a.parts.keys() == b.parts.keys() and all(_agree(a.parts[name], b.parts[name]) for name in a.parts)
+        same = a.parts.keys() == b.parts.keys() and a.path == b.path
+        return same and all(_agree(a.parts[name], b.parts[name]) for name in a.parts)
     if isinstance(a, Euclidean):
         return a.same_noise(b)
     if isinstance(a, Categorical):

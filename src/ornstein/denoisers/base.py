@@ -170,6 +170,19 @@ class Denoiser(ABC):
             "or ask energy_difference for the difference of two states"
         )
 
+    def along(self, path: TimePath) -> Self:
+        """The same, drawn from on another path through the times of its parts, with all that guides it.
+
+        Args:
+            path: the parts' times along the clock.
+
+        InputError for data of one part, for parts that there are not, and for a denoiser that knows one path only.
+        """
+        raise InputError(
+            f"{self!r} knows no other path through the times of its parts: a {type(self).__name__} says in `along` "
+            "what it is on another one"
+        )
+
     def held(self, x0: Any, condition: Condition | None = None) -> Any:
         """Samples of clean data in which all that is known exactly holds to round-off; most know nothing so.
 
@@ -249,6 +262,9 @@ class Guided(Denoiser):
     def held(self, x0: Any, condition: Condition | None = None) -> Any:
         return self.denoiser.held(x0, condition)
 
+    def along(self, path: TimePath) -> Self:
+        return replace(self, denoiser=self.denoiser.along(path))
+
     def latent(self, keys: Keys) -> Condition:
         return self.denoiser.latent(keys)
 
@@ -294,7 +310,6 @@ class NeuralDenoiser(Denoiser):
         carry(self, replace(self.traits, reach=reach, time_independent=time_independent, recalls=recalls))
 
     def along(self, path: TimePath) -> Self:
-        """The same network, drawn from on another path through the times of its parts; InputError if it has none."""
         if not isinstance(self.space, Product):
             raise InputError(f"a path is for data of several parts, not for a {type(self.space).__name__} space")
         return self.having(space=self.space.along(path))

@@ -15,7 +15,7 @@ every space. A mixture is exact as it is: each sample draws its component before
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from jaxtyping import Float
@@ -25,6 +25,7 @@ from ..beliefs import Belief, Joint, Normal, Probs, combined
 from ..covariances import Weighted
 from ..errors import InputError
 from ..keys import Keys
+from ..spaces import TimePath
 from ..spaces.categorical import draw
 from ..states import State, Time, batch_size, leaves
 from ..values import as_places, is_number
@@ -230,6 +231,9 @@ class Composed(Denoiser):
     @property
     def device(self) -> torch.device:
         return self.parts[0][1].device
+
+    def along(self, path: TimePath) -> Self:
+        return replace(self, parts=tuple((weight, part.along(path)) for weight, part in self.parts))
 
     def __repr__(self) -> str:
         parts = ", ".join(f"{weight:g} × {part!r}" for weight, part in self.parts)

@@ -4,8 +4,8 @@ p(k | x_t) ∝ w_k p_k(x_t),      belief = Σ_k p(k | x_t) p_k(x₀ | x_t)
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import torch
 from einops import rearrange
@@ -13,8 +13,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..beliefs import Belief
+from ..errors import InputError
 from ..keys import Keys
-from ..spaces import Categorical
+from ..spaces import Categorical, TimePath
 from ..spaces.categorical import draw
 from ..states import State, Time
 from .base import Condition, Denoiser, Traits, carry
@@ -37,6 +38,10 @@ class Components(ABC):
             share: probability of each component, sample by sample, (batch, components).
             t: time of the noise level, 0 = data, 1 = noise: a number, (batch,), or (batch, positions).
         """
+
+    def along(self, path: TimePath) -> "Components":
+        """The same components on another path through the times of their parts; InputError if they have none."""
+        raise InputError(f"a path is for data of several parts, not for a {type(self.space).__name__} space")
 
     @abstractmethod
     def draw(self, component: Int[Tensor, " batch"], keys: Keys) -> Any:
@@ -64,6 +69,9 @@ class Mixture(Denoiser):
         t = 0.5 if self.time_independent else t  # at t = 1 what is not hidden would be impossible
         log_weights = self._log_weights(condition) + self.components.log_likelihood(x_t, t)
         return self.components.belief(_share(log_weights, self.weights), x_t, t)
+
+    def along(self, path: TimePath) -> Self:
+        return replace(self, components=self.components.along(path))
 
     def log_density(self, x_t: State, t: Time, condition: Condition | None = None) -> Float[Tensor, " batch"]:
         """Of tokens the log-probability itself; −∞ where x_t is impossible.

@@ -21,7 +21,7 @@ from ..covariances import Spelled
 from ..errors import InputError
 from ..keys import Keys
 from ..schedules import Cosine, RectifiedFlow, Schedule
-from ..spaces import Categorical, Euclidean, Product
+from ..spaces import ONE_CLOCK, Categorical, Euclidean, Product, TimePath
 from ..states import State, Time, left
 from .base import Condition, Denoiser, Traits
 from .fields import FieldComponents, GaussianField, field_mixture, gaussian_field, mixture_posterior
@@ -148,18 +148,29 @@ class TokenComponents(Components):
 
 @dataclass(frozen=True, eq=False)
 class JointComponents(Components):
-    """Components over a product space: given the component, the parts are independent."""
+    """Components over a product space: given the component, the parts are independent.
+
+    Attributes:
+        path: the parts' times along the clock.
+    """
 
     parts: Mapping[str, Components]
+    path: TimePath = ONE_CLOCK
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "space", Product({name: part.space for name, part in self.parts.items()}))
+        space = Product({name: part.space for name, part in self.parts.items()}, path=self.path)
+        object.__setattr__(self, "space", space)
+
+    def along(self, path: TimePath) -> "JointComponents":
+        return replace(self, path=path)
 
     def log_likelihood(self, x_t: State, t: Time) -> Float[Tensor, "batch components"]:
-        return torch.stack([part.log_likelihood(x_t[name], t) for name, part in self._with(x_t)]).sum(0)
+        each = [part.log_likelihood(x_t[name], self.space.time_of(t, name)) for name, part in self._with(x_t)]
+        return torch.stack(each).sum(0)
 
     def belief(self, share: Float[Tensor, "batch components"], x_t: State, t: Time) -> Joint:
-        return Joint({name: part.belief(share, x_t[name], t) for name, part in self._with(x_t)})
+        time_of = self.space.time_of
+        return Joint({name: part.belief(share, x_t[name], time_of(t, name)) for name, part in self._with(x_t)})
 
     def draw(self, component: Int[Tensor, " batch"], keys: Keys) -> dict[str, Any]:
         return {name: part.draw(component, keys.fold(name)) for name, part in self.parts.items()}

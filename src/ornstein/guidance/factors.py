@@ -311,58 +311,6 @@ class Energy(Smooth):
         return {"factor": "Energy", "of": name_of(self.energy), "weight": number_of(self.weight)}
 
 
-@dataclass(frozen=True)
-class ClassifierGuidance(Smooth):
-    """g = p(c | x₀)^weight, of a classifier or a regressor of clean data.
-
-    Attributes:
-        log_prob: of the code of x₀, (batch, ...) → (batch,), differentiable.
-    """
-
-    log_prob: Callable[[Any], Tensor]
-    weight: float | Tensor = 1.0
-
-    def __post_init__(self) -> None:
-        require_function(self, self.log_prob)
-        require_weight(self, self.weight)
-
-    def log_g(self, code: Any) -> Float[Tensor, " batch"]:
-        return self.weight * one_each(self, called(self, self.log_prob, code), code)
-
-    def tempered(self, power: float) -> "ClassifierGuidance":
-        return replace(self, weight=self.weight * power)
-
-    @property
-    def provenance(self) -> Mapping[str, Any]:
-        return {"factor": "ClassifierGuidance", "of": name_of(self.log_prob), "weight": number_of(self.weight)}
-
-
-@dataclass(frozen=True)
-class NoisyClassifierGuidance(ClassifierGuidance):
-    """g = p(c | x₀)^weight by a classifier of noisy data, log p(c | x_t, t): (code of x_t, t) → (batch,).
-
-    Its t is what a network is told: a dictionary, part → time, where the parts of a product are on a path.
-    """
-
-    log_prob: Callable[..., Tensor]
-
-    time_independent = False
-
-    def log_expect(self, belief: Belief) -> Float[Tensor, " batch"]:
-        """Of a belief without doubt: the classifier at t = 0."""
-        return self.weight * one_each(self, called(self, self.log_prob, belief.mean, 0.0), belief.mean)
-
-    def update(self, belief: Belief, x_t: State, t: Time, space: Space) -> Updated:
-        learning = torch.is_grad_enabled()
-        with torch.enable_grad():
-            code = map_state(lambda x: x.detach().requires_grad_(), space.point_mass(x_t).mean)
-            value = self.weight * one_each(self, called(self, self.log_prob, code, space.own_times(t)), code)
-            learning = learning and learns(value, code)
-            slope = differentiated(self, lambda: gradient(value.sum(), code, create_graph=learning))
-            require_log_g(self, value, slope)
-        return value if learning else value.detach(), space.apply_score(belief, slope, t)
-
-
 @renamed(score="reward")
 @members(score="reward")
 @dataclass(frozen=True)

@@ -25,7 +25,8 @@ class Interval(Factor):
     Particles weigh it in full all the same, when its time has come.
 
     Attributes:
-        until: the time above which it is 1.
+        until: the time above which it is 1: of the sampler's clock, or, where the interval is of a factor on one part
+            of a product (`OnPart`), of the part itself.
     """
 
     factor: Factor

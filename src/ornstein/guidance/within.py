@@ -79,7 +79,7 @@ class OnPart(Factor):
     def update(self, belief: Belief, x_t: State, t: Time, space: Any) -> Updated:
         assert isinstance(belief, Joint)
         assert isinstance(x_t, Mapping)
-        time: Any = t[self.part] if isinstance(t, Mapping) else t  # pyright: ignore[reportArgumentType]
+        time = space.time_of(t, self.part)
         value, part = self.factor.update(belief[self.part], x_t[self.part], time, space.parts[self.part])
         return value, replace(belief, parts={**belief.parts, self.part: part})
 

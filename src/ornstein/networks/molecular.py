@@ -19,9 +19,10 @@ Lengths and dot products do not see a mirror: an enantiomer is as likely as its 
 it, while the relative handedness of two centres is seen. `chiral` adds triple products, which change sign in a mirror.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import log1p
+from typing import Self
 
 import torch
 from einops import rearrange
@@ -41,6 +42,10 @@ LAST = ("last positions", "last atoms")
 
 _REACH = 7.0  # of the bumps over distances, in standard deviations of a coordinate
 _SHARPER = 2.0  # how much closer they are for short distances
+_PAIRS, _GROUP = (
+    22.0,
+    120.0,
+)  # measured on CPUs: atoms whose pairs cost as much as themselves; what a group costs, in atoms
 
 
 @dataclass(frozen=True)
@@ -76,15 +81,53 @@ class MolecularConfig:
 
 @dataclass(frozen=True)
 class _Cloud:
-    """What all layers share of one batch: conditioning (batch, 1, width), which atoms and pairs exist, 1/atoms."""
+    """What all layers share of one batch: conditioning (batch, 1, width), which atoms and pairs exist, 1/atoms.
+
+    Attributes:
+        corners: the pairs i ≤ j, and the place of every pair among them.
+    """
 
     about: Float[Tensor, "batch 1 width"]
     exists: Bool[Tensor, "batch n"]
     share: Float[Tensor, "batch 1 1 1"]
+    corners: tuple[Tensor, Tensor]
+
+    @classmethod
+    def of(cls, about: Tensor, exists: Tensor, like: Tensor) -> Self:
+        """like: positions, whose precision counts."""
+        share = 1 / exists.sum(1).to(like)[:, None, None, None]
+        return cls(about, exists, share, _corners(exists.shape[1], exists.device))
+
+    def part(self, rows: Tensor | slice, n: int) -> Self:
+        """Some of the molecules, as far as n atoms."""
+        corners = _corners(n, self.exists.device)
+        return replace(
+            self, about=self.about[rows], exists=self.exists[rows, :n], share=self.share[rows], corners=corners
+        )
+
+    def differences(self, x: Float[Tensor, "batch n 3"]) -> tuple[Tensor, Tensor]:
+        """x_i − x_j, (batch, 3, n, n), and their lengths."""
+        planes = x.mT[..., None]
+        differences = planes - planes.mT
+        return differences, (differences.square().sum(1) + 1e-6).sqrt()
+
+    def encoded(self, distances: Float[Tensor, "batch n n"], radial: nn.Module, into: nn.Module) -> Tensor:
+        """into(radial(distances)), (batch, n, n, ·), computed for one of (i, j) and (j, i)."""
+        first, place = self.corners
+        once = distances.flatten(1).index_select(1, first)
+        return into(radial((_SHARPER * once).log1p())).index_select(1, place).unflatten(1, distances.shape[1:])
 
     def centred(self, x: Float[Tensor, "batch n 3"]) -> Float[Tensor, "batch n 3"]:
         x = x * self.exists[..., None]
         return (x - x.sum(1, keepdim=True) * self.share[..., 0]) * self.exists[..., None]
+
+
+def _corners(n: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """The pairs i ≤ j of n atoms, numbered among all n², and for all n² which of them they are."""
+    i, j = torch.triu_indices(n, n, device=device)
+    place = torch.empty(n, n, dtype=torch.int64, device=device)
+    place[i, j] = place[j, i] = torch.arange(len(i), device=device)
+    return i * n + j, place.flatten()
 
 
 class MolecularLayer(nn.Module):
@@ -119,15 +162,14 @@ class MolecularLayer(nn.Module):
             cloud: which atoms and pairs exist.
         """
         shift, scale, gate, shift_2, scale_2, gate_2 = self.adapt(cloud.about).chunk(6, -1)
-        features = self.norms[0](h) * (1 + scale) + shift
-        differences = x[:, :, None] - x[:, None]
-        distances = (differences.square().sum(-1) + 1e-6).sqrt()
+        features = (self.norms[0](h) * (1 + scale) + shift).to(scale.dtype)
+        differences, distances = cloud.differences(x)
         first, second = self.ends(features).chunk(2, -1)
-        z = z + first[:, :, None] + second[:, None] + self.distance(radial((_SHARPER * distances).log1p()))
+        z = z + cloud.encoded(distances, radial, self.distance) + (first[:, :, None] + second[:, None])
         pair = F.silu(z)
         h = h + gate * self._messages(features, pair, cloud)
-        weights = torch.tanh(self.pull(pair)) * cloud.exists[:, None, :, None] / (distances + 1)[..., None]
-        pulled = torch.einsum("bijc,bijk->bikc", weights.float(), differences) * cloud.share
+        towards = differences * (cloud.exists[:, None] / (distances + 1))[:, None]
+        pulled = torch.einsum("bijc,bkij->bikc", torch.tanh(self.pull(pair)), towards) * cloud.share
         vectors = self.mix(vectors) + pulled
         features = self.norms[1](h) * (1 + scale_2) + shift_2
         h = h + gate_2 * self.dense(torch.cat([features, self._seen(vectors)], -1))
@@ -180,8 +222,7 @@ class Recollection(nn.Module):
         """
         said = ~last[0].isnan().flatten(1).any(1)[:, None, None]
         positions, atoms = cloud.centred(last[0].where(said, 0.0)), last[1].where(said, 0.0)
-        distances = ((positions[:, :, None] - positions[:, None]).square().sum(-1) + 1e-6).sqrt()
-        pairs = self.pairs(radial((_SHARPER * distances).log1p())) * said[..., None]
+        pairs = cloud.encoded(cloud.differences(positions)[1], radial, self.pairs) * said[..., None]
         vectors = self.vectors((positions - x)[..., None]) * said[..., None]
         return (self.said(said.to(atoms)) + self.atoms(atoms)) * said, vectors, pairs
 
@@ -225,21 +266,29 @@ class MolecularTrunk(nn.Module):
         """
         atoms, mask = x["atoms"], condition.get("mask")
         mask = torch.ones(atoms.shape[:2], dtype=torch.bool, device=atoms.device) if mask is None else mask
-        n = int(mask.any(0).nonzero().max()) + 1  # what no molecule of the batch has costs nothing
-        positions, atoms, mask = x["positions"][:, :n], atoms[:, :n], mask[:, :n]
         t = t["positions"] if isinstance(t, Mapping) else t
         about = F.silu(self._about(mask, t, condition.get("properties")))[:, None]
-        cloud = _Cloud(about, mask, 1 / mask.sum(1).to(positions)[:, None, None, None])
-        start = now = cloud.centred(positions)
-        h = (atoms @ self.atoms.weight if atoms.is_floating_point() else self.atoms(atoms)) + about
+        cloud = _Cloud.of(about, mask, x["positions"])
+        start = cloud.centred(x["positions"])
+        groups = _alike(mask, self.training)
+        walked = [self._walk(start, atoms, condition, cloud, rows, n) for rows, n in groups]
+        now, h = (_together(parts, [rows for rows, _ in groups], atoms.shape[1]) for parts in zip(*walked, strict=True))
+        return cloud, start, now, h
+
+    def _walk(
+        self, start: Tensor, atoms: Tensor, condition: Mapping[str, Tensor], cloud: _Cloud, rows: Tensor | slice, n: int
+    ) -> tuple[Tensor, Tensor]:
+        """Positions and features after the layers, of some of the molecules as far as n atoms."""
+        cloud, start, atoms = cloud.part(rows, n), start[rows, :n], atoms[rows, :n]
+        now, h = start, (atoms @ self.atoms.weight if atoms.is_floating_point() else self.atoms(atoms)) + cloud.about
         vectors, z = start.new_zeros(*start.shape, self.vectors), start.new_zeros(())
         if self.recollection is not None and LAST[0] in condition:
-            last = condition[LAST[0]][:, :n], condition[LAST[1]][:, :n]
+            last = condition[LAST[0]][rows, :n], condition[LAST[1]][rows, :n]
             more, vectors, z = self.recollection(last, start, self.radial, cloud)
             h = h + more
         for layer in self.layers:
             now, h, vectors, z = layer(now, h, vectors, z, self.radial, cloud)
-        return cloud, start, now, h
+        return now, h
 
     def _about(self, mask: Tensor, t: Tensor, properties: Tensor | None) -> Tensor:
         """Noise level, number of atoms and properties."""
@@ -251,6 +300,47 @@ class MolecularTrunk(nn.Module):
         if self.training:
             said = said & (torch.rand_like(properties) < 0.5)
         return about + self.told(torch.cat([properties.where(said, 0.0), said.to(t)], -1))
+
+
+def _alike(mask: Bool[Tensor, "batch n"], training: bool) -> list[tuple[Tensor | slice, int]]:
+    """Molecules that go through the layers together, and up to which atom: what none of them has costs nothing.
+
+    On a CPU, groups of like size, where they save more than they cost. A GPU, which would wait for the sizes, takes all
+    at once, in training as long as they come (batches are cut when they are read), and so does a compiled network.
+    """
+    everyone: Tensor | slice = slice(None)
+    if torch.compiler.is_compiling() or (mask.is_cuda and training):
+        return [(everyone, mask.shape[1])]
+    ends = (mask * torch.arange(1, mask.shape[1] + 1, device=mask.device)).amax(1).clamp(min=1)
+    if mask.is_cuda:
+        return [(everyone, int(ends.max()))]
+    ends, order = ends.sort(stable=True)
+    parts = _split(ends.double(), 0, len(ends))
+    if len(parts) == 1:
+        return [(everyone, int(ends[-1]))]
+    return [(order[first:last], int(ends[last - 1])) for first, last in parts]
+
+
+def _split(ends: Tensor, first: int, last: int) -> list[tuple[int, int]]:
+    """Where groups of molecules that are ordered by size begin and end, halved as long as that saves work."""
+    work = ends * (1 + ends / _PAIRS)
+    count = torch.arange(1, last - first, dtype=work.dtype)
+    if not len(count):
+        return [(first, last)]
+    apart = count * work[first : last - 1] + (last - first - count) * work[last - 1] + _GROUP
+    least, at = apart.min(0)
+    if least >= (last - first) * work[last - 1]:
+        return [(first, last)]
+    middle = first + 1 + int(at)
+    return _split(ends, first, middle) + _split(ends, middle, last)
+
+
+def _together(parts: Sequence[Tensor], rows: Sequence[Tensor | slice], length: int) -> Tensor:
+    """The molecules of all groups in their old order, padded to one length."""
+    padded = [F.pad(part, (0, 0, 0, length - part.shape[1])) for part in parts]
+    if len(padded) == 1:
+        return padded[0]
+    return torch.cat(padded).index_select(0, torch.cat([row for row in rows if isinstance(row, Tensor)]).argsort())
 
 
 class MolecularTransformer(MolecularTrunk):
@@ -271,8 +361,7 @@ class MolecularTransformer(MolecularTrunk):
     def forward(self, x: Mapping[str, Tensor], t: Times, condition: Mapping[str, Tensor]) -> dict[str, Tensor]:
         cloud, start, now, h = self.through(x, t, condition)
         moved, logits = now - start + self.scale(cloud.about) * start, self.elements(self.norm(h))
-        beyond = (0, 0, 0, x["atoms"].shape[1] - start.shape[1])
-        return {"positions": F.pad(moved, beyond), "atoms": F.pad(logits, beyond)}
+        return {"positions": moved, "atoms": logits}
 
 
 class MolecularRegressor(MolecularTrunk):

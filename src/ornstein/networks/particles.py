@@ -63,9 +63,9 @@ class RadialBasis(nn.Module):
         self.register_buffer("centres", torch.linspace(0, reach, number), persistent=False)
 
     def forward(self, d: Float[Tensor, "*pairs"]) -> Float[Tensor, "*pairs features"]:
-        near = (1 - ((d[..., None] - self.centres) * self.rate) ** 2).clamp(min=0) ** 3
+        near = (1 - ((d[..., None] - self.centres) * self.rate).square()).relu()
         u = d / self.reach
-        return torch.cat([near, torch.stack([u, u**2, 1 / (1 + 10 * d)], -1)], -1)
+        return torch.cat([near * near.square(), torch.stack([u, u.square(), 1 / (1 + 10 * d)], -1)], -1)
 
 
 class Pairs:

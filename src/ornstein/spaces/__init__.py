@@ -7,10 +7,11 @@ from .euclidean import Euclidean
 from .gaussians import Correlated, Gaussian, Structured
 from .markov import Markov, RedrawKernel, Substitution
 from .ordered import Autoregressive
-from .paths import TimePath
+from .paths import ONE_CLOCK, TimePath
 from .product import Independent, Product
 
 __all__ = [
+    "ONE_CLOCK",
     "Autoregressive",
     "Categorical",
     "Centered",

@@ -187,11 +187,13 @@ class Space(ABC):
         """The belief that has no doubt about x0; its mean is the code of x0 (itself, or one-hot)."""
 
     @abstractmethod
-    def apply_score(self, belief: Belief, slope: State, t: Time) -> Belief:
+    def apply_score(self, belief: Belief, slope: State, t: Time, most: float = inf) -> Belief:
         """The belief given c, by the slope of log p(c | x_t) with respect to the code of x_t.
 
         Args:
             t: time of the noise level, 0 = data, 1 = noise: a number, (batch,), or (batch, positions).
+            most: that c may explain of the noise of a sample, in standard deviations, or of the odds of a category, in
+                nats; steeper slopes are shortened.
         """
 
     @abstractmethod

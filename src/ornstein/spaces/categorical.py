@@ -294,17 +294,21 @@ class Categorical(Space):
         assert isinstance(x0, Tensor)
         return Probs(torch.nn.functional.one_hot(x0, self.states).double().log(), self._exists(x0))
 
-    def apply_score(self, belief: Belief, slope: State, t: Time) -> Belief:
+    def apply_score(self, belief: Belief, slope: State, t: Time, most: float = inf) -> Belief:
         """To first order in the change of one token.
 
         Args:
             belief: p(x₀ | x_t), one a sample.
             slope: gradient of log p(c | x_t) with respect to the code of x_t.
             t: time of the noise level, 0 = data, 1 = noise: a number, (batch,), or (batch, positions).
+            most: nats by which a category may gain or lose more than they do on average.
         """
         assert isinstance(belief, Probs)
         assert isinstance(slope, Tensor)
-        return belief.tilt(slope.to(belief.logits))
+        slope = slope.to(belief.logits)
+        if most < inf:
+            slope = (slope - (belief.mean * slope).sum(-1, keepdim=True)).clamp(-most, most)
+        return belief.tilt(slope)
 
     def check(self, x0: State, where: str = "data") -> None:
         if not isinstance(x0, Tensor) or x0.shape[1:] != self.shape:

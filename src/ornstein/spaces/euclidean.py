@@ -190,7 +190,7 @@ class Euclidean(Space):
         assert isinstance(x0, Tensor)
         alpha, sigma = self._levels(t, x0)
         earlier_alpha, earlier_sigma = self._levels(since, x0)
-        kept = alpha / earlier_alpha
+        kept = _share(alpha, earlier_alpha)
         added = torch.as_tensor(sigma**2 - (kept * earlier_sigma) ** 2, dtype=torch.float64).clamp(min=0).sqrt().to(x0)
         return Gaussian(kept * self.project(x0), added, self)
 
@@ -237,9 +237,12 @@ class Euclidean(Space):
         assert isinstance(x0, Tensor)
         return Normal(x0, Diagonal(torch.zeros_like(x0)))
 
-    def apply_score(self, belief: Belief, slope: State, t: Time) -> Normal:
+    def apply_score(self, belief: Belief, slope: State, t: Time, most: float = inf) -> Normal:
         assert isinstance(slope, Tensor)
         towards = self._noisy(self.project(slope))
+        if most < inf:
+            explained = per_sample_sum(self._levels(t, slope)[1] ** 2 * slope * towards).sqrt()
+            towards = towards * left((most / explained).clamp(max=1), towards)
         return Normal(belief.mean + self.tweedie(t, slope) * towards, getattr(belief, "cov", None))
 
     def loss(self, belief: Belief, x0: State, x_t: State, t: Time) -> Float[Tensor, " batch"]:
@@ -369,3 +372,11 @@ class Euclidean(Space):
 
 def _like(value: Time, x: Tensor) -> Tensor | float:
     return left(value, x).to(x) if isinstance(value, Tensor) else value
+
+
+def _share(alpha: Any, earlier: Any) -> Any:
+    """α_t / α_since: 1 of pure noise, to which nothing can be added."""
+    if not isinstance(alpha, Tensor) and not isinstance(earlier, Tensor):
+        return alpha / earlier if earlier else 1.0
+    earlier = torch.as_tensor(earlier)
+    return torch.where(earlier == 0, 1.0, alpha / torch.where(earlier == 0, 1.0, earlier))

@@ -81,7 +81,22 @@ class Product(Space):
         return replace(self, path=path)
 
     def own_times(self, t: Times) -> Times:
-        return {name: self._at(t, name) for name in self.parts} if self.path or isinstance(t, Mapping) else t
+        return {name: self.time_of(t, name) for name in self.parts} if self.path or isinstance(t, Mapping) else t
+
+    def time_of(self, t: Times, name: str) -> Time:
+        """The own time of one part.
+
+        Args:
+            t: where the clock stands: a number, (batch,), or (batch, positions); or the parts' own times by name.
+            name: of the part.
+
+        InputError for own times without that of the part.
+        """
+        if not isinstance(t, Mapping):
+            return self.path.at(t, name)
+        if name not in t:
+            raise InputError(f"there is no time of the part {name!r}, only of {', '.join(map(str, t))}")
+        return t[name]
 
     def apart(self, t: Tensor, share: float, keys: Keys) -> dict[str, Tensor]:
         """Times to train with: a share of the samples off the path, each part at a time of its own, uniform in [0, 1].
@@ -94,7 +109,7 @@ class Product(Space):
         off = keys.fold("apart").uniform() < share
         lead = next((name for name, part in self.parts.items() if part.schedule_and_std), next(iter(self.parts)))
         own = {name: t.double() if name == lead else keys.fold(f"time of {name}").uniform() for name in self.parts}
-        return {name: torch.where(off, own[name], as_time(self._at(t, name), t)).to(t) for name in self.parts}
+        return {name: torch.where(off, own[name], as_time(self.time_of(t, name), t)).to(t) for name in self.parts}
 
     def with_mask(self, mask: Mask | Mapping[str, Mask] | None) -> Self:
         if mask is None:
@@ -121,7 +136,7 @@ class Product(Space):
     def average(self, past: Sequence[tuple[Times, Belief]], t: Times, s: Times, eta: float = 0.0) -> Joint:
         return Joint(
             {
-                name: part.average(self._of(past, name), self._at(t, name), self._at(s, name), eta)
+                name: part.average(self._of(past, name), self.time_of(t, name), self.time_of(s, name), eta)
                 for name, part in self.parts.items()
             }
         )
@@ -163,9 +178,10 @@ class Product(Space):
         assert isinstance(x0, Mapping)
         return Joint({name: part.point_mass(x0[name]) for name, part in self.parts.items()})
 
-    def apply_score(self, belief: Belief, slope: State, t: Times) -> Joint:
+    def apply_score(self, belief: Belief, slope: State, t: Times, most: float = inf) -> Joint:
         assert isinstance(belief, Joint)
-        return Joint({name: part.apply_score(belief[name], own, at) for name, part, own, at in self._each(slope, t)})
+        each = self._each(slope, t)
+        return Joint({name: part.apply_score(belief[name], own, at, most) for name, part, own, at in each})
 
     def check(self, x0: State, where: str = "data") -> None:
         found = sorted(x0) if isinstance(x0, Mapping) else type(x0).__name__
@@ -185,17 +201,10 @@ class Product(Space):
             if name not in state:
                 raise InputError(f"the state lacks the part {name!r}, it has {', '.join(map(str, state))}")
         return [
-            (name, part, state[name], *(self._at(time, name) for time in times)) for name, part in self.parts.items()
+            (name, part, state[name], *(self.time_of(time, name) for time in times))
+            for name, part in self.parts.items()
         ]
 
     def _of(self, past: Sequence[tuple[Times, Belief]], name: str) -> list[tuple[Time, Belief]]:
         """The history of one part."""
-        return [(self._at(time, name), belief[name]) for time, belief in past if isinstance(belief, Joint)]
-
-    def _at(self, time: Times, name: str) -> Time:
-        """The own time of one part."""
-        if not isinstance(time, Mapping):
-            return self.path.at(time, name)
-        if name not in time:
-            raise InputError(f"there is no time of the part {name!r}, only of {', '.join(map(str, time))}")
-        return time[name]
+        return [(self.time_of(time, name), belief[name]) for time, belief in past if isinstance(belief, Joint)]

@@ -27,6 +27,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 _NODES, _WEIGHTS = (torch.from_numpy(array) for array in np.polynomial.legendre.leggauss(48))
 _NEAR = 1 / 40  # noise of many times the data's spread is almost pure: z stays finite
+_STILL = 0.02  # of a step: what is less far apart is one place, between which the other parts of a product have moved
 _REACH = 40.0  # e^{-40}: what lies further back has no weight in float64
 
 
@@ -67,17 +68,31 @@ def _average(schedule: Schedule, scale: float, eta: float, *times: Tensor) -> li
     measure = _WEIGHTS.to(s.device) * (power * (at - s)).exp()
     measure = measure / measure.sum(-1, keepdim=True)
     z, *places = (torch.asinh(1 / (ell.clamp(min=-15.0).exp() * scale + _NEAR)) for ell in (at, *nodes))
-    weights = [(_lagrange(z, places, j) * measure).sum(-1) for j in range(len(nodes))]
+    places, counts = _told_apart(places, _STILL * (z[..., -1] - z[..., 0]).abs()[..., None])
+    weights = [(_lagrange(z, places, counts, j) * measure).sum(-1) for j in range(len(nodes))]
     return [torch.where(settled[..., 0], float(j == len(nodes) - 1), weight) for j, weight in enumerate(weights)]
 
 
-def _lagrange(z: Tensor, places: Sequence[Tensor], j: int) -> Tensor:
-    """The polynomial that is 1 at places[j] and 0 at the others."""
+def _told_apart(places: Sequence[Tensor], near: Tensor) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
+    """The places of the nodes, and whether each counts: of those at one place, where time stood still, the last does.
+
+    Those that do not count are put beside all others, so that no difference is 0.
+    """
+    *whole, near = torch.broadcast_tensors(*places, near)
+    counts = [torch.ones_like(near, dtype=torch.bool) for _ in whole]
+    for j, place in enumerate(whole):
+        for later in whole[j + 1 :]:
+            counts[j] &= (place - later).abs() > near
+    return [torch.where(one, place, -1.0 - j) for j, (one, place) in enumerate(zip(counts, whole, strict=True))], counts
+
+
+def _lagrange(z: Tensor, places: Sequence[Tensor], counts: Sequence[Tensor], j: int) -> Tensor:
+    """The polynomial that is 1 at places[j] and 0 at the others, of those that count."""
     value = torch.ones_like(z)
     for k, place in enumerate(places):
         if k != j:
-            value = value * (z - place) / (places[j] - place)
-    return value
+            value = torch.where(counts[k], value * (z - place) / (places[j] - place), value)
+    return torch.where(counts[j], value, 0.0)
 
 
 @_planned

@@ -100,7 +100,7 @@ def train(
     say(this.describe(data, validation))
     model = this.model(config, data.metadata)
     this.prepare(model.network, data)
-    if config.train.start:
+    if config.train.start and not resume:
         say(_begun_with(model, config.train.start, this, data.metadata))
     check_ahead(model.space, data, "training data")
     check_ahead(model.space, validation, "validation data")

@@ -28,7 +28,8 @@ from ..denoisers.base import Condition, Denoiser, Guide, Guided, Traits
 from ..denoisers.mapped import field_space, map_of
 from ..errors import InputError
 from ..events import Event, Stream, finished, part, streamed
-from ..guidance.factors import Energy, Factored, NoisyClassifierGuidance
+from ..guidance.classifiers import NoisyClassifierGuidance
+from ..guidance.factors import Energy, Factored
 from ..spaces import Euclidean
 from ..states import State, Time
 from ..values import as_constants, is_number

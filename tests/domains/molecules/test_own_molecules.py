@@ -1,6 +1,7 @@
 """Molecules of one's own, from SMILES to scores: conformers, units of noise, weights of a model of other elements."""
 
 import gzip
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -169,6 +170,8 @@ def test_surroundings_are_known_or_not() -> None:
     ethanol, water, acid = (from_rdkit(embedded(smiles)) for smiles in ("CCO", "O", "CC(=O)O"))
     assert known_surroundings([ethanol], [ethanol, water]) == 1
     assert known_surroundings([water], [ethanol]) == pytest.approx(2 / 3)  # its hydrogens are like that of the OH
+    nowhere = replace(water, positions=water.positions * np.nan)
+    assert known_surroundings([nowhere, water], [water]) == 0.5
     assert known_surroundings([acid], [ethanol]) == pytest.approx(6 / 8)  # not C(=O)O, not =O
 
 

@@ -15,7 +15,7 @@ from ornstein.config import update
 from ornstein.denoisers.regressors import Regressor
 from ornstein.domains.molecules import data, factors, metrics
 from ornstein.domains.molecules.task import Molecules, MoleculesConfig, MoleculesRequest
-from ornstein.guidance.factors import NoisyClassifierGuidance
+from ornstein.guidance.classifiers import NoisyClassifierGuidance
 from ornstein.keys import Keys
 from ornstein.networks import MolecularConfig, MolecularRegressor
 from ornstein.spaces import TimePath

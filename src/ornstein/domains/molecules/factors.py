@@ -19,7 +19,8 @@ from ...denoisers.composition import ClassifierFreeGuidance, within
 from ...denoisers.regressors import Regressor
 from ...errors import InputError
 from ...guidance.binding import ForModel, Several, metadata_of
-from ...guidance.factors import Energy, NoisyClassifierGuidance, Smooth
+from ...guidance.classifiers import NoisyClassifierGuidance
+from ...guidance.factors import Energy, Smooth
 from ...guidance.functions import require_weight
 from ...guidance.interval import Interval
 from ...guidance.measurements import Fixed, RigidMotif
@@ -72,8 +73,19 @@ class Agreement:
         return self.regressor(code, t, {"mask": exists(code)}).log_prob(self.y)
 
 
+TRUST = 1.0
+"""Standard deviations of the noise, and nats of the odds of an element, that a property may explain at most."""
+
+
+def agreement(
+    regressor: Regressor, y: Float[Tensor, "#batch properties"], weight: float = 1.0, trust: float = TRUST
+) -> NoisyClassifierGuidance:
+    """The factor p(y | x_t)^weight; y and trust: as of `Agreement` and `property_regressor`."""
+    return NoisyClassifierGuidance(Agreement(regressor, y), weight, trust)
+
+
 def property_regressor(
-    properties: Mapping[str, float], weight: float = 1.0, by: Regressor | str = REGRESSOR
+    properties: Mapping[str, float], weight: float = 1.0, by: Regressor | str = REGRESSOR, trust: float = TRUST
 ) -> ForModel:
     """Molecules of which a regressor says that they have these properties, in the units of the data.
 
@@ -83,11 +95,12 @@ def property_regressor(
     Args:
         weight: the power of p(y | x_t).
         by: a regressor of noisy molecules.
+        trust: how far the regressor may move what the model believes, see guidance/classifiers.py; inf = as it says.
 
     InputError if it was not trained with one of them, or with other elements, sizes or noise than the model.
     """
     regressor, known = _regressor(by)
-    factor = NoisyClassifierGuidance(Agreement(regressor, targets(properties, known)[None]), weight)
+    factor = agreement(regressor, targets(properties, known)[None], weight, trust)
 
     def make(metadata: Mapping[str, Any], space: Space) -> NoisyClassifierGuidance:
         require_match(regressor, metadata)

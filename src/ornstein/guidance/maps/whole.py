@@ -1,7 +1,7 @@
 """Maps of whole fields, whitened and lifted, and of the parts of a product."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
@@ -215,7 +215,7 @@ class Parts(Map):
         return total
 
     def field_space(self, space: Any) -> Any:
-        return Product({name: self._field_space(name, part) for name, part in space.parts.items()})
+        return replace(space, parts={name: self._field_space(name, part) for name, part in space.parts.items()})
 
     def _field_space(self, name: str, space: Any) -> Any:
         return self.maps[name].field_space(space) if name in self.maps else space
