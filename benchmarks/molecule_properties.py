@@ -162,7 +162,8 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _with_error(row: Mapping[str, Any] | None) -> str:
-    return "" if row is None else f"{row['error']:.3g} ± {row['standard_error']:.2g}"
+    places = 0 if row and row["error"] >= 20 else 2
+    return "" if row is None else f"{row['error']:.{places}f} ± {row['standard_error']:.{places}f}"
 
 
 def prices(rows: Sequence[Mapping[str, Any]]) -> str:
