@@ -15,6 +15,8 @@ from .errors import InputError
 
 State = Tensor | Mapping[str, Any]
 Time = float | Tensor
+Times = Time | Mapping[str, Time]
+"""A time for all of a state, or of each of its parts."""
 
 
 def as_time(t: Time, like: Tensor) -> Tensor:

@@ -22,7 +22,6 @@ from ..escaping import html
 from ..events import Stream
 from ..keys import Keys
 from ..spaces import Product, Space, TimePath
-from ..spaces.product import Times
 from ..states import State, Time, batch_size, leaves, map_state
 from .conditions import require_fit
 from .maps import Map
@@ -327,11 +326,11 @@ class NeuralDenoiser(Denoiser):
         weights = sum(weight.numel() for weight in self.network.parameters())
         return f"{name}({in_short(self.space)}, {weights:,} parameters)"
 
-    def __call__(self, x_t: State, t: Time, condition: Condition | None = None) -> Belief:
+    def __call__(self, x_t: State, t: Any, condition: Condition | None = None) -> Belief:
         output = self.output(x_t, t, condition)
         return self.space.with_mask((condition or {}).get("mask")).belief(output, x_t, t)
 
-    def output(self, x_t: State, t: Times, condition: Condition | None = None) -> Any:
+    def output(self, x_t: State, t: Any, condition: Condition | None = None) -> Any:
         """What the network itself says of x_t.
 
         Args:

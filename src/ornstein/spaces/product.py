@@ -18,12 +18,10 @@ from ..beliefs import Belief, Joint
 from ..errors import InputError
 from ..keys import Keys
 from ..schedules import Schedule
-from ..states import State, Time, as_time
+from ..states import State, Time, Times, as_time
 from ..values import is_number
 from .base import Mask, Space, Transition
 from .paths import ONE_CLOCK, TimePath
-
-Times = Time | Mapping[str, Time]
 
 
 @dataclass(frozen=True)
