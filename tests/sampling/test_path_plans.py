@@ -2,11 +2,13 @@
 
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from ornstein.denoisers.base import NeuralDenoiser, Traits
 from ornstein.denoisers.oracles import Mixture, joint_mixture
 from ornstein.errors import InputError
 from ornstein.keys import Keys
@@ -15,6 +17,7 @@ from ornstein.sampling.kernels import Predictor
 from ornstein.sampling.path_plans import PlannedPath, measured, plan_path, require_plannable
 from ornstein.sampling.sampler import Sampler
 from ornstein.spaces import Categorical, Euclidean, Product, TimePath
+from ornstein.tasks.runs import _along
 from worlds import JOINT_WEIGHTS, assert_close, coupled, double, rejected, single
 
 FIRST = TimePath({"x": (0, 1, 1), "tokens": (0, 0, 1)})
@@ -39,27 +42,28 @@ def torn(path: TimePath, grid: Any, n: int = 1000) -> float:
     return 1 - (x["tokens"] == (x["x"] > 0)).all(1).double().mean().item()
 
 
-def test_letters_are_planned_after_what_decides_them() -> None:
-    found = planned(8)
-    halfway = [u / 8 for u in range(9) if found.path.at(u / 8, "tokens") < 0.9]
-    assert all(found.path.at(u, "x") < 0.6 for u in halfway)
+def test_the_plan_loses_least_in_bound_and_in_samples() -> None:
+    """Letters that x decides wait for x: a third of the samples are torn by one clock or more."""
+    found, space = planned(8), agreeing().space
+    assert found.bound < min(found.others.values())
     assert [len(times) for times in found.path.times.values()] == [9, 9]
+    error = torn(found.path, grids.uniform(8))
+    assert error < min(torn(TimePath(), grids.asinh(8, space)), torn(FIRST, grids.uniform(8))) / 2
+
+
+def assert_ordered(paths: list[TimePath]) -> None:
+    """Bounds order paths as their errors do."""
+    found = planned(8).losses
+    assert found is not None
+    for of in (lambda path: found.bound(path, grids.uniform(8)), lambda path: torn(path, grids.uniform(8))):
+        values = [of(path) for path in paths]
+        assert values == sorted(values, reverse=True), values
 
 
 def test_bounds_order_paths_as_their_errors_do() -> None:
-    found, space = planned(8), agreeing().space
-    assert found.losses is not None
-    ways = {
-        "planned": (found.path, grids.uniform(8)),
-        "letters late": (TimePath.power(4, "tokens"), grids.asinh(8, space)),
-        "one clock": (TimePath(), grids.asinh(8, space)),
-        "letters first": (FIRST, grids.uniform(8)),
-    }
-    bounds = {name: found.losses.bound(*way) for name, way in ways.items()}
-    errors = {name: torn(*way) for name, way in ways.items()}
-    assert found.bound == bounds["planned"] == min([*bounds.values(), *found.others.values()])
-    assert errors["planned"] <= min(errors.values()) + 0.005
-    assert sorted(bounds, key=bounds.__getitem__) == sorted(errors, key=errors.__getitem__), (bounds, errors)
+    paths = [TimePath.power(power, "tokens") for power in (0.5, 1, 4, 16)]
+    assert_ordered(paths)
+    rejected(assert_ordered, paths[::-1])
 
 
 @cache
@@ -74,13 +78,15 @@ def assert_lost_together(first: TimePath, apart: TimePath) -> None:
     mutual = (table * (table / (table.sum(1, keepdim=True) * table.sum(0))).log()).sum().item()
     losses = losses_of_coupled()
     lost = losses.bound(first, grids.uniform(200)) - losses.bound(apart, grids.uniform(200))
-    assert abs(lost - mutual) < 0.03, f"{lost:.3f} nats, the mutual information is {mutual:.3f}"
+    assert abs(lost - mutual) < 0.06, f"{lost:.3f} nats, the mutual information is {mutual:.3f}"
 
 
 def tokens_first(steps: int) -> TimePath:
-    """Tokens in so many steps of 200 while x is noise, then x in the others."""
-    x = tuple(min(1.0, k / (200 - steps)) for k in range(201))
-    return TimePath({"x": x, "tokens": tuple(max(0.0, (k - 200 + steps) / steps) for k in range(201))})
+    """Tokens in so many steps while x is noise, then x in 100 others."""
+    x = tuple(min(1.0, k / 100) for k in range(201))
+    return TimePath(
+        {"x": x, "tokens": (*[0.0] * 100, *(1 - (200 - k) * steps // 100 / steps for k in range(100, 201)))}
+    )
 
 
 def test_the_loss_of_a_coarse_path_is_what_is_known() -> None:
@@ -101,7 +107,7 @@ def test_steps_of_gaussian_data_lose_nothing_but_ancestral_ones_do() -> None:
     wide = measured(world, world.draw(keys), keys)
     plain = replace(wide, wide=False)
     few, many = ([one.bound(TimePath(), grids.asinh(n, world.space)) for one in (wide, plain)] for n in (5, 80))
-    assert abs(few[0] - many[0]) < 0.1 < 1 < few[1] - many[1]
+    assert abs(few[0] - many[0]) < 0.1 * (few[1] - many[1]), (few, many)
 
 
 def test_a_plan_depends_on_the_number_of_steps_alone_and_is_walked_evenly() -> None:
@@ -129,3 +135,11 @@ def test_places_and_times_are_inverse() -> None:
     for axis in losses_of_coupled().axes:
         for place in axis.places(7).tolist():
             assert_close(axis.place(axis.time(place)), place, 1e-6)
+
+
+def test_a_path_in_a_file_is_checked(tmp_path: Path) -> None:
+    model = NeuralDenoiser(torch.nn.Linear(1, 1), Traits(agreeing().space))
+    assert _along(model, LAST.record(), tmp_path).space == agreeing().along(LAST).space
+    for saved in ({"atoms": [0.0, 1.0]}, {"x": [0.5, 1.0]}, {"x": [0.0, 2.0]}):
+        with pytest.raises(InputError, match=f"{tmp_path}: path: "):
+            _along(model, saved, tmp_path)

@@ -36,8 +36,10 @@ from .grids import fit, uniform
 
 RESOLUTION = 0.02
 """The σ/α, in units of the data's spread, down to which a continuous part is asked for."""
-LEVELS = 13
+LEVELS = 17
 """Own times of each part at which losses are measured."""
+TINY = 1e-5
+"""The loss that is as good as none."""
 LEAST = 1e-6
 """The probability that an outcome is given at least, so that what a model rules out costs something finite."""
 
@@ -142,12 +144,13 @@ class Losses:
         )
 
     def _at(self, table: np.ndarray, places: np.ndarray) -> np.ndarray:
-        """Bilinear between the places where the losses were measured."""
+        """Between the places where the losses were measured, bilinear in their logarithms, as they fall by powers."""
+        table = np.log(np.maximum(table, TINY))
         index = [places[:, k] / axis.end * (table.shape[k] - 1) for k, axis in enumerate(self.axes)]
         low = [np.clip(at.astype(int), 0, table.shape[k] - 2) for k, at in enumerate(index)]
         (i, j), (u, v) = low, (at - one for at, one in zip(index, low, strict=True))
         first = table[i, j] * (1 - v) + table[i, j + 1] * v
-        return first * (1 - u) + (table[i + 1, j] * (1 - v) + table[i + 1, j + 1] * v) * u
+        return np.exp(first * (1 - u) + (table[i + 1, j] * (1 - v) + table[i + 1, j + 1] * v) * u)
 
     def _cheapest(self, steps: int) -> np.ndarray:
         """The places of the best path on a lattice, (steps + 1, 2)."""
@@ -312,19 +315,17 @@ def _lacking(
     x_t = space.noise(x0, 1.0, keys)
     belief: Any = there(x_t, 1.0, condition)
     assert isinstance(belief, Joint)
-    each = [(space.parts[axis.name], axis, time) for axis, time in zip(axes, at, strict=True)]
-    return torch.stack([_loss(part, belief[one.name], x0[one.name], x_t[one.name], t) for part, one, t in each])
+    names = [axis.name for axis in axes]
+    return torch.stack([_loss(space.parts[name], belief[name], x0[name], x_t[name]) for name in names])
 
 
-def _loss(part: Any, belief: Any, x0: Tensor, x_t: Tensor, time: float) -> Tensor:
+def _loss(part: Any, belief: Any, x0: Tensor, x_t: Tensor) -> Tensor:
     if isinstance(part, Euclidean):
         error = part.whiten(belief.mean.double() - part.project(x0).double()) / part.scale
         return error.square().sum()
-    hidden = 1 - part.schedule.alpha(time).item()
-    if hidden == 0:  # nothing is left to be said
-        return torch.zeros((), dtype=torch.float64, device=x0.device)
+    hidden = part.hidden(x_t)  # counted, so that few of them say no less
     chance = belief.log_probs.double().gather(-1, x0[..., None]).squeeze(-1).clamp(min=log(LEAST))
-    return -chance.where(part.hidden(x_t), 0.0).sum() / hidden
+    return -chance.where(hidden, 0.0).sum() / hidden.sum().clamp(min=1) * part.existing(x0).sum()
 
 
 def _named(axes: tuple[Axis, Axis]) -> dict[str, TimePath]:
