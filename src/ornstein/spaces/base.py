@@ -146,7 +146,7 @@ class Space(ABC):
         Args:
             x0: clean states, (batch, ...): a tensor of the space's shape for each sample, or a dictionary of them for
                 a product.
-            t: time of the noise level: a number, (batch,), or (batch, positions); of a product also its parts' times.
+            t: time of the noise level: a number, (batch,), or (batch, positions), or the parts' own times.
             keys: random keys, one a sample; they decide everything random.
         """
         return self.noise(x0, t, keys)
