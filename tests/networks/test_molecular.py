@@ -1,6 +1,9 @@
 """The network for molecules: it turns with them, at every noise level, and cannot tell what is not there."""
 
+import subprocess
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,6 +12,8 @@ from torch import Tensor
 from ornstein.denoisers.base import NeuralDenoiser, Traits
 from ornstein.keys import Keys
 from ornstein.networks import MolecularConfig, MolecularTransformer
+from ornstein.networks.molecular import _alike as alike
+from ornstein.networks.molecular import _Cloud as Cloud
 from ornstein.schedules import Cosine, Scaled, Slowed
 from ornstein.spaces import Categorical, Centered, Product
 
@@ -116,3 +121,50 @@ def test_what_is_not_said_makes_no_difference_and_what_is_does() -> None:
     said = made(x, 0.5, {"mask": MASK, "properties": torch.zeros(3, 2)}).mean["positions"]
     assert (unsaid == nan).all()
     assert not torch.allclose(unsaid, said, atol=1e-3)
+
+
+def test_molecules_of_like_size_go_together() -> None:
+    """Each molecule is what it is alone, in its old place; a batch of one size is left whole."""
+    sizes = torch.tensor([3, 29, 4, 28] * 12)
+    mask = torch.arange(30) < sizes[:, None]
+    groups = alike(mask, training=False)
+    assert [n for _, n in groups] == [4, 29]
+    assert sorted(torch.cat([rows for rows, _ in groups]).tolist()) == list(range(48))
+    assert alike(mask[1::2], training=True) == [(slice(None), 29)]
+
+    keys, made = Keys.of(5, 48), network()
+    x = {"positions": keys.normal(30, 3).float(), "atoms": keys.uniform(30).mul(ELEMENTS).long()}
+    t = keys.fold("t").uniform().float()
+    with torch.no_grad():
+        found = made(x, t, {"mask": mask})
+        for i in (0, 1, 6, 47):
+            n = int(sizes[i])
+            alone = made({name: part[i : i + 1, :n] for name, part in x.items()}, t[i : i + 1], {})
+            for name, part in alone.items():
+                assert torch.allclose(found[name][i, :n], part[0], atol=1e-5), name
+    assert not torch.allclose(found["atoms"][0, :3], found["atoms"][2, :3], atol=1e-2)
+
+
+def test_a_pair_is_encoded_once() -> None:
+    """The formula pair by pair: both ways alike, and each distance at its own place."""
+    made = network()
+    cloud = Cloud.of(torch.zeros(3, 1, 32), MASK, state()["positions"])
+    differences, distances = cloud.differences(state()["positions"])
+    into = made.layers[0].distance
+    found = cloud.encoded(distances, made.radial, into)
+    for i, j in ((0, 0), (2, 5), (5, 2), (8, 1)):
+        apart = state()["positions"][:, i] - state()["positions"][:, j]
+        length = (apart.square().sum(-1) + 1e-6).sqrt()
+        assert torch.allclose(differences[:, :, i, j], apart, atol=1e-6)
+        assert torch.allclose(distances[:, i, j], length, atol=1e-6)
+        assert torch.allclose(found[:, i, j], into(made.radial((2 * length).log1p())), atol=1e-5)
+    assert not torch.allclose(found[:, 2, 5], found[:, 2, 4], atol=1e-2)
+
+
+@pytest.mark.slow
+def test_it_compiles_to_one_graph() -> None:
+    """In a program of its own: the checks of shapes at run time cannot be compiled."""
+    program = Path(__file__).parents[1] / "compiled_molecules.py"
+    done = subprocess.run([sys.executable, program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.count("same numbers") == 2
