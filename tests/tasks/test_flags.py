@@ -111,6 +111,11 @@ ASKED: dict[str, dict[str, tuple[Any, dict[str, Any]]]] = {
     },
     "molecules/qm9": {
         "atoms": (9, {}),
+        "formula": ("C2H6O", {}),
+        "smiles": (("CCO",), {}),
+        "conformers": (1, {"smiles": ("CCO", "CO")}),
+        "bounds": (0.0, {"smiles": ("CCO",)}),
+        "elements_of": ("water.xyz", {}),
         "properties": (("gap=5",), {}),
         "guidance": (3.0, {"properties": ("gap=5",)}),
         "guide_by": ("regressor", {"properties": ("gap=5",)}),
