@@ -32,7 +32,7 @@ from typing import Any
 import numpy as np
 import torch
 from rdkit import Chem, rdBase
-from rdkit.Chem import AllChem, rdDistGeom, rdMolAlign
+from rdkit.Chem import rdDistGeom, rdForceFieldHelpers, rdMolAlign
 
 import ornstein as on
 from ornstein.denoisers.base import NeuralDenoiser
@@ -95,8 +95,8 @@ def by_etkdg(some: Sequence[Case], each: int, relaxed: bool) -> list[list[Confor
         mol = Chem.Mol(parsed(case.smiles))
         with rdBase.BlockLogs():
             numbers = list(rdDistGeom.EmbedMultipleConfs(mol, each, options))
-            if relaxed and numbers and AllChem.MMFFHasAllMoleculeParams(mol):
-                AllChem.MMFFOptimizeMoleculeConfs(mol)
+            if relaxed and numbers and rdForceFieldHelpers.MMFFHasAllMoleculeParams(mol):
+                rdForceFieldHelpers.MMFFOptimizeMoleculeConfs(mol)
         drawn = [from_rdkit(Chem.Mol(mol, confId=number)) for number in numbers]
         found.append([conformer(one, case.smiles, mirror=False) for one in drawn])
     return found

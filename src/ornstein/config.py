@@ -137,7 +137,9 @@ _TRAIN_INTERVALS = {
     "apart": "[0, 1]",
     "condition_dropout": "[0, 1]",
     "seed": SEEDS,
+    "plan_path": "[0, 1000]",
     "validate_every": "[1, inf)",
+    "validate_on": "[0, inf)",
     "save_every": "[1, inf)",
     "log_every": "[1, inf)",
     "plan": "[2, inf)",
@@ -172,8 +174,12 @@ class TrainConfig:
             given. What the network has beyond them begins fresh.
         seed: decides weights, order, noise and times.
         validate_every: steps between validation losses.
+        validate_on: the most held-out records a validation loss is of, always the same ones, evenly spread over the
+            sizes of records where these differ; 0 = all.
         save_every: steps between checkpoints.
         log_every: steps between rows of metrics.jsonl.
+        plan_path: the number of sampling steps for which a path through the times of two parts is planned after the
+            training, saved with the model and drawn on by default; 0 = the path of the domain stays.
         plan: the numbers of sampling steps for which time grids are planned after the training; others resample them.
     """
 
@@ -195,9 +201,11 @@ class TrainConfig:
     start: str = ""
     seed: int = 0
     validate_every: int = 250
+    validate_on: int = 2000
     save_every: int = 250
     log_every: int = 10
     plan: tuple[int, ...] = (5, 10, 20, 40)
+    plan_path: int = 0
 
     def __post_init__(self) -> None:
         require_in(self, "train.", _TRAIN_INTERVALS)
@@ -210,7 +218,20 @@ class TrainConfig:
         return f"{self.minutes:g} minutes (train.minutes is given, so train.steps = {self.steps} is not used)"
 
 
-RESUMABLE = frozenset({"steps", "minutes", "precision", "device", "validate_every", "save_every", "log_every", "plan"})
+RESUMABLE = frozenset(
+    {
+        "steps",
+        "minutes",
+        "precision",
+        "device",
+        "validate_every",
+        "validate_on",
+        "save_every",
+        "log_every",
+        "plan",
+        "plan_path",
+    }
+)
 """The training settings that may change when a run is resumed."""
 
 

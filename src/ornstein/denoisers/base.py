@@ -355,7 +355,9 @@ class NeuralDenoiser(Denoiser):
             raise InputError(f"this model knows no condition {name!r}{suggestion(name, list(self.unconditional))}")
         require_fit(name, value, self.unconditional[name])
 
-    def losses(self, x0: State, t: Any, condition: Condition, keys: Keys) -> Float[Tensor, " batch"]:
+    def losses(
+        self, x0: State, t: Any, condition: Condition, keys: Keys, recall: bool | None = None
+    ) -> Float[Tensor, " batch"]:
         """The denoising loss of each record.
 
         Args:
@@ -364,10 +366,11 @@ class NeuralDenoiser(Denoiser):
             t: time of the noise level, 0 = data, 1 = noise: a number, (batch,), or (batch, positions).
             condition: what each sample is given, name → (batch, ...); a missing name means that nothing is said.
             keys: random keys, one a sample; they decide everything random.
+            recall: whether a network that recalls sees what it believes; if not said, the first key decides.
         """
         space = self.space.with_mask(condition.get("mask"))
         x_t = space.corrupt(x0, t, keys.fold("noise"))
-        if self.recalls and keys.fold("recall").uniform()[0] < RECALLED:
+        if self.recalls and (recalled(keys) if recall is None else recall):
             with torch.no_grad():
                 condition = recalling(space, condition, self(x_t, t, condition))
         return space.loss(self(x_t, t, condition), x0, x_t, t)
@@ -377,6 +380,11 @@ class NeuralDenoiser(Denoiser):
         device, n = leaves(x_t)[0].device, batch_size(x_t)
         unsaid = {name: value.to(device).expand(n, *value.shape) for name, value in self.unconditional.items()}
         return {**unsaid, **condition}
+
+
+def recalled(keys: Keys) -> bool:
+    """Whether the network of a batch sees what it believes, as its first key has it."""
+    return bool(keys[:1].fold("recall").uniform() < RECALLED)
 
 
 def recalling(space: Space, condition: Condition, belief: Belief) -> dict[str, Tensor]:

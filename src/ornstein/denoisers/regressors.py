@@ -73,7 +73,9 @@ class Regressor:
         mean, log_std = self.network(inputs, times(self.space.own_times(t), x_t), given).float().unbind(1)
         return Predicted(mean, log_std.exp())
 
-    def losses(self, x0: State, t: Any, condition: Condition, keys: Keys) -> Float[Tensor, " batch"]:
+    def losses(
+        self, x0: State, t: Any, condition: Condition, keys: Keys, recall: bool | None = None
+    ) -> Float[Tensor, " batch"]:
         """−log p(y | x_t) of each record, nats a number.
 
         Args:
@@ -83,6 +85,7 @@ class Regressor:
                 of them, part → time.
             condition: what each sample is given, name → (batch, ...); a missing name means that nothing is said.
             keys: random keys, one a sample; they decide everything random.
+            recall: not used: it believes nothing of states.
         """
         t = map_state(torch.zeros_like, t) if self.clean else t
         x_t = self.space.with_mask(condition.get("mask")).noise(x0, t, keys.fold("noise"))

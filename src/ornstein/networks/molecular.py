@@ -22,7 +22,7 @@ it, while the relative handedness of two centres is seen. `chiral` adds triple p
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import log1p
-from typing import Self
+from typing import ClassVar, Self
 
 import torch
 from einops import rearrange
@@ -235,7 +235,12 @@ class MolecularTrunk(nn.Module):
     Args:
         states: of a noisy atom.
         properties: how many numbers it can be told.
+
+    Attributes:
+        any_length: it works on any number of positions, so that those no molecule of a batch has may be cut off.
     """
+
+    any_length: ClassVar[bool] = True
 
     def __init__(self, config: MolecularConfig, states: int, properties: int = 0) -> None:
         super().__init__()

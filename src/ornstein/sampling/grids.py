@@ -8,6 +8,9 @@ Named grids are laid out in σ/α (noise to signal), in units of the data's spre
     asinh      σ/α = c sinh(·): log-uniform in the noise, linear near the data
     flow       σ/α = s u/(1 − u), equal intervals of u: few steps far from the data
 
+Where a path says how fast the flow goes (`Space.paced`), steps are even in the clock, and the path is what is planned
+(path_plans.py): a grid by σ/α would leap over the pieces on which other parts move alone.
+
 `plan` finds the grid of one model by gradient descent on the times themselves. A few pilot samples are followed finely,
 to ends x*; the loop of the solver is differentiable in its times, so with q = mean (x − x*)² / spread² of each pilot
 
@@ -122,14 +125,14 @@ NAMED: Mapping[str, Callable[[int, Space], Grid]] = {
 
 
 def named(name: str, steps: int, space: Space) -> Grid:
-    """The grid of that name for a space; uniform where the space has no flow.
+    """The grid of that name for a space; uniform where the space has no flow, or a path says how fast it goes.
 
     Args:
         steps: intervals of the time grid.
     """
     if name not in NAMED:
         raise InputError(f"no grid {name!r}; there are {', '.join(NAMED)}")
-    return NAMED[name if space.schedule_and_std else "uniform"](steps, space)
+    return NAMED[name if _by_noise(space) else "uniform"](steps, space)
 
 
 @streamed
@@ -153,7 +156,7 @@ def plan(
         checkpoint: keep the memory of one step for the gradient, not of all.
     """
     space = denoiser.space
-    if space.schedule_and_std is None or steps < 2:
+    if not _by_noise(space) or steps < 2:
         return uniform(steps)
     keys = keys or Keys.of(1_000_003, 512, denoiser.device)
     paths = _Pilots(denoiser, keys, condition, solver, fine, checkpoint)
@@ -171,9 +174,14 @@ def plan(
 def fit(denoiser: Denoiser, steps: int) -> Grid:
     """The grid to use by default: the denoiser's plan, or a named one if it has none."""
     space = denoiser.space
-    if denoiser.grids and space.schedule_and_std:
+    if denoiser.grids and _by_noise(space):
         return nearest(denoiser.grids, steps, space)
     return named("asinh", steps, space)
+
+
+def _by_noise(space: Space) -> bool:
+    """Whether grids are laid by noise levels."""
+    return space.schedule_and_std is not None and not space.paced
 
 
 def _require_steps(steps: int) -> None:

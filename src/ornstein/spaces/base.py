@@ -95,6 +95,11 @@ class Space(ABC):
         """
         raise InputError(f"{type(self).__name__} does not say how likely its noise is")
 
+    @property
+    def paced(self) -> bool:
+        """Whether a path says how fast the flow goes along the clock: then even steps of the clock are its steps."""
+        return False
+
     def own_times(self, t: Any) -> Any:
         """The time as a network is told it: t itself, or a dictionary, part → time, where parts have their own.
 
@@ -135,12 +140,13 @@ class Space(ABC):
                 of them for a product.
         """
 
-    def corrupt(self, x0: State, t: Time, keys: Keys) -> Any:
+    def corrupt(self, x0: State, t: Any, keys: Keys) -> Any:
         """What a network in training is shown of x₀ at time t: x_t.
 
         Args:
             x0: clean states, (batch, ...): a tensor of the space's shape for each sample, or a dictionary of them for
                 a product.
+            t: time of the noise level: a number, (batch,), or (batch, positions); of a product also its parts' times.
             keys: random keys, one a sample; they decide everything random.
         """
         return self.noise(x0, t, keys)

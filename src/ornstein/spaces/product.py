@@ -76,6 +76,15 @@ class Product(Space):
                 return self.path.schedule(schedule, name), std
         return None
 
+    @property
+    def paced(self) -> bool:
+        return self._lead in self.path.times
+
+    @property
+    def _lead(self) -> str:
+        """The part by whose noise levels grids are laid: the first that has a flow, if there is one."""
+        return next((name for name, part in self.parts.items() if part.schedule_and_std), next(iter(self.parts)))
+
     def along(self, path: TimePath) -> Self:
         """The same parts under another path."""
         return replace(self, path=path)
@@ -107,8 +116,7 @@ class Product(Space):
             keys: random keys, one a sample; they decide everything random.
         """
         off = keys.fold("apart").uniform() < share
-        lead = next((name for name, part in self.parts.items() if part.schedule_and_std), next(iter(self.parts)))
-        own = {name: t.double() if name == lead else keys.fold(f"time of {name}").uniform() for name in self.parts}
+        own = {name: keys.fold(f"time of {name}").uniform() for name in self.parts} | {self._lead: t.double()}
         return {name: torch.where(off, own[name], as_time(self.time_of(t, name), t)).to(t) for name in self.parts}
 
     def with_mask(self, mask: Mask | Mapping[str, Mask] | None) -> Self:

@@ -35,7 +35,7 @@ from .checks import (
     require_steps,
     start_of,
 )
-from .engines import MCMC, Engine, Independent, Population, engine
+from .engines import MCMC, Engine, Independent, Population, engine, path_of
 from .jobs import Job, cost, for_all, of_sampler, walked
 from .joining import joined
 from .memory import require_room
@@ -146,7 +146,7 @@ def blocks(
     require_sense(denoiser, n, seed, first)
     require_steps(denoiser, how)
     require_room(denoiser, particles=getattr(how, "particles", None))
-    job = Job(denoiser, n, seed, first, for_all(denoiser, n, condition or {}), settings or {})
+    job = Job(denoiser, n, seed, first, for_all(denoiser, n, condition or {}), path_of(denoiser) | dict(settings or {}))
     require_map(denoiser, n, job.condition)
     return _independent(job, how, there) if isinstance(how, Independent) else _at_once(job, how, there)
 

@@ -235,6 +235,12 @@ def record(how: Engine) -> dict[str, Any]:
     return {"exact": how.exact, **said}
 
 
+def path_of(denoiser: Denoiser) -> dict[str, Any]:
+    """The path that samples are drawn on, for manifests; nothing where all parts are at one time."""
+    space = denoiser.space
+    return {"path": space.path.record()} if isinstance(space, Product) and space.path else {}
+
+
 def grid_of(denoiser: Denoiser, name: str | None, steps: int) -> grids.Grid:
     """The times of that name; InputError where it needs noise levels that the data do not have.
 
@@ -248,6 +254,8 @@ def grid_of(denoiser: Denoiser, name: str | None, steps: int) -> grids.Grid:
         raise InputError(f"grid is {name!r}, expected auto, {', '.join(grids.NAMED)}")
     if denoiser.space.schedule_and_std is None and name != "uniform":
         raise InputError(f"grid is {name!r}, but {_kind(denoiser)} have no noise level σ/α; take uniform")
+    if denoiser.space.paced and name != "uniform":
+        raise InputError(f"grid is {name!r}, but the model's path says the noise levels of all steps; take uniform")
     return grids.named(name, steps, denoiser.space)
 
 

@@ -20,7 +20,7 @@ from ..events import Stream
 from ..files import plain, require
 from ..keys import Keys
 from ..spaces import Space
-from .engines import Engine, Independent, engine, record
+from .engines import Engine, Independent, engine, path_of, record
 from .memory import require_room
 from .registry import task
 from .samples import Samples
@@ -239,8 +239,7 @@ class Asking:
             _require_one_of_each(self.exact, request)
         settings = {"seed": self.seed, "first": portion.numbers.start, "n": len(portion.numbers)}
         settings |= {"exact": self.exact, **record(how)}
-        if request.path is not None:
-            settings["path"] = request.path.record()
+        settings |= path_of(guided)
         if isinstance(how, Independent) and how.sampler is not None:
             settings["sampler"] = repr(how.sampler)
         return Plan(guided, how, portion.numbers, numbers, self.asked, request, settings)

@@ -11,13 +11,14 @@ from typing import Any
 import torch
 
 from .. import code, events
-from ..config import read_toml, suggestion, to_dict, to_toml, update
+from ..config import TrainConfig, read_toml, suggestion, to_dict, to_toml, update
 from ..denoisers.base import NeuralDenoiser, Origin
 from ..denoisers.regressors import Regressor
 from ..errors import InputError
 from ..files import NUMBER, number, own, read_json, require, sha256, write_json, write_text
 from ..keys import Keys
-from ..sampling import grids
+from ..sampling import grids, path_plans
+from ..spaces import TimePath
 from ..training import checkpoints
 from ..training.budget import Budget
 from ..training.checking import check_ahead
@@ -36,7 +37,15 @@ CONFIG, SCORES = "config.toml", "scores.json"
 DEFAULT = "default"
 """The recipe of a domain whose other ones are of data that not everybody has."""
 
-HEADER = {"domain": str, "name": str, "config": dict, "facts": dict, "step?": int, "grids?": {int: [float]}}
+HEADER = {
+    "domain": str,
+    "name": str,
+    "config": dict,
+    "facts": dict,
+    "step?": int,
+    "grids?": {int: [float]},
+    "path?": {str: [float]},
+}
 """What the header of a model's or regressor's file says."""
 
 
@@ -99,12 +108,14 @@ def train(
     require_batch(data, config.train.batch_size)
     say(this.describe(data, validation))
     model = this.model(config, data.metadata)
+    if config.train.plan_path:
+        path_plans.require_plannable(model.space)
     this.prepare(model.network, data)
-    if config.train.start:
+    if config.train.start and not resume:
         say(_begun_with(model, config.train.start, this, data.metadata))
     check_ahead(model.space, data, "training data")
     check_ahead(model.space, validation, "validation data")
-    say(f"training for {config.train.length}; {of_precision(config.train)}")
+    say(f"training for {config.train.length}; {of_precision(config.train)}{_judged_on(config.train, validation)}")
     meta = {"domain": domain, "name": name, "config": to_dict(config), "facts": dict(data.metadata)}
     trainer = Trainer(model, data, validation, config.train, folder, meta, progress, stop)
     with trainer.held():
@@ -117,9 +128,18 @@ def train(
         path = folder / f"{model.kind}.safetensors"
         if trainer.fabric.is_global_zero and isinstance(model, NeuralDenoiser):
             plan_grids(path, data, config.train.plan, callback=callback)
+            if config.train.plan_path:
+                plan_path(path, data, config.train.plan_path, callback=callback)
             if type(this).trained is not Task.trained:
                 measure(load(path), this, config, path, say, callback)
     return path
+
+
+def _judged_on(config: TrainConfig, validation: Dataset) -> str:
+    """Words for a validation loss that is not of all that is held out."""
+    most = config.validate_on
+    whole = not most or len(validation) <= most
+    return "" if whole else f"; validated on {most:,} of {len(validation):,} held-out records (train.validate_on)"
 
 
 def _begun_with(model: NeuralDenoiser | Regressor, start: str, this: Task, metadata: Mapping[str, Any]) -> str:
@@ -206,6 +226,33 @@ def plan_grids(
     checkpoints.save(path, "model", tensors, {**meta, "grids": planned})
 
 
+def plan_path(
+    path: Path,
+    data: Dataset,
+    steps: int,
+    pilots: int = 256,
+    callback: Callable[[events.Event], object] = lambda event: None,
+) -> path_plans.PlannedPath:
+    """Plans the path through the times of a model's two parts on records of the data, and saves it with the weights.
+
+    Args:
+        path: of the file.
+        data: what the model learned from, or has not seen.
+        steps: of the sampler.
+        pilots: records, the first of a random order; all where there are fewer.
+        callback: called with every event, for progress.
+    """
+    model = load(path)
+    tensors, meta = checkpoints.load(path, "model")
+    keys = Keys.of(1_000_003, min(pilots, len(data)))
+    chosen = torch.randperm(len(data), generator=torch.Generator().manual_seed(1_000_003))[: len(keys)]
+    x0, condition = data.batch(chosen)
+    exist = {name: value for name, value in condition.items() if name == "mask"}  # samples are told no more by default
+    found = events.finished(path_plans.plan_path.events(model, steps, x0, keys, exist), callback)
+    checkpoints.save(path, "model", tensors, {**meta, "path": found.path.record()})
+    return found
+
+
 def shipped(kind: str = "model") -> dict[str, Path]:
     """What comes with the installed domains, "domain/name" → folder: models, or what is of the kind "regressor".
 
@@ -267,7 +314,16 @@ def load(
     """
     denoiser, meta = _loaded(model, "model", device, allow_code)
     assert isinstance(denoiser, NeuralDenoiser)
-    return denoiser.having(grids=_grids(meta.get("grids") or {}, locate(model)))
+    denoiser = denoiser.having(grids=_grids(meta.get("grids") or {}, locate(model)))
+    return _along(denoiser, meta["path"], locate(model)) if meta.get("path") else denoiser
+
+
+def _along(denoiser: NeuralDenoiser, saved: Mapping[str, Any], path: Path) -> NeuralDenoiser:
+    """The model on the path in its file; InputError, which names the file, if it is none for its data."""
+    try:
+        return denoiser.along(TimePath.from_record(saved))
+    except InputError as error:
+        raise InputError(f"{path}: path: {error}") from None
 
 
 def _grids(saved: Mapping[str, Any], path: Path) -> dict[int, list[float]]:

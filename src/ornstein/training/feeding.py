@@ -8,22 +8,24 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
 from ..config import TrainConfig
-from ..denoisers.base import Condition, NeuralDenoiser
+from ..denoisers.base import Condition, NeuralDenoiser, recalled
 from ..denoisers.regressors import Regressor
 from ..errors import InputError
 from ..keys import Keys
 from ..spaces import Product
-from ..states import State, map_state, to_device
+from ..states import State, map_state
 from .ahead import Ahead
 from .batches import NoiseTimes, hide, record_numbers
 from .checking import read
+from .cutting import cut
 from .datasets import Dataset
 from .devices import Fabric
 
@@ -47,6 +49,7 @@ class Batch:
     Attributes:
         t: where the clock stands.
         times: what is trained on: t, or the parts' own times, where they are not all on the path.
+        recall: a network that recalls sees what it believes.
     """
 
     x0: State
@@ -56,6 +59,7 @@ class Batch:
     weight: Float[Tensor, " batch"]
     keys: Keys
     records: Int64[Tensor, " batch"]
+    recall: bool = False
 
 
 class Feed:
@@ -88,21 +92,35 @@ class Feed:
         size, part = self._config.batch_size, self._part()
         clean = self._next(step)
         t, weight = self.times.draw(step)
-        keys = Keys.of(self._config.seed, range(step * size, (step + 1) * size))[part].fold("train")
-        batch = self._batch(clean, t[part], weight[part], keys, self._config.apart)
-        unconditional = {name: value.to(self._fabric.device) for name, value in self._model.unconditional.items()}
-        return replace(
-            batch, condition=hide(batch.condition, unconditional, self._config.condition_dropout, batch.keys)
-        )
+        keys = Keys.of(self._config.seed, range(step * size, (step + 1) * size)).fold("train")
+        recall = self._recall(keys)
+        keys = keys[part]
+        condition = hide(clean.condition, self._model.unconditional, self._config.condition_dropout, keys)
+        return self._batch(replace(clean, condition=condition), t[part], weight[part], keys, recall, self._config.apart)
 
     def held_out(self) -> Iterator[Batch]:
         """The validation data, always under the same noise and at the same times."""
-        size, n = self._config.batch_size, len(self.validation)
-        for first in range(0, n, size):
-            records = torch.arange(first, min(first + size, n))
+        for records in self.judged.split(self._config.batch_size):
             t = ((records * 0.6180339887498949) % 1.0).clamp(min=self._config.min_time).float()
-            clean = self._checked(self.validation, records, "validation data")
-            yield self._batch(clean, t, torch.ones_like(t), Keys.of(self._config.seed, records.tolist()))
+            clean, keys = self._checked(self.validation, records, "validation data"), self._keys(records)
+            yield self._batch(clean, t, torch.ones_like(t), keys, self._recall(keys))
+
+    def _keys(self, records: Tensor) -> Keys:
+        return Keys.of(self._config.seed, records.tolist())
+
+    @cached_property
+    def judged(self) -> Int64[Tensor, " records"]:
+        """The records of the validation data that are used: all, or as many as asked for, evenly spread by size."""
+        n, most = len(self.validation), self._config.validate_on
+        if not most or n <= most:
+            return torch.arange(n)
+        sizes = self.validation.sizes
+        order = torch.arange(n) if sizes is None else sizes.argsort(stable=True)
+        return order[(torch.arange(most) * n) // most].sort().values
+
+    def _recall(self, keys: Keys) -> bool:
+        """Whether the network sees what it believes, decided here, where nothing waits for the answer."""
+        return bool(getattr(self._model, "recalls", False) and recalled(keys))
 
     def _part(self) -> slice:
         """This worker's part of a batch."""
@@ -117,16 +135,24 @@ class Feed:
     def _checked(self, data: Dataset, records: Tensor, where: str) -> Read:
         with self._lock:  # one read at a time, which files and their libraries may need
             try:
-                return Read(records, *read(self._model.space, data, records, where))
+                x0, condition = read(self._model.space, data, records, where)
             except InputError as error:
                 raise InputError(f"{error}; it was not used, and the last checkpoint is intact") from error
+        return Read(records, *(cut(x0, condition) if self._cuts else (x0, condition)))
 
-    def _batch(self, clean: Read, t: Tensor, weight: Tensor, keys: Keys, apart: float = 0.0) -> Batch:
-        to, own = partial(to_device, device=self._fabric.device), t
+    @property
+    def _cuts(self) -> bool:
+        """Whether the network works on any number of positions."""
+        return getattr(self._model.network, "any_length", False)
+
+    def _batch(
+        self, clean: Read, t: Tensor, weight: Tensor, keys: Keys, recall: bool = False, apart: float = 0.0
+    ) -> Batch:
+        to, own = partial(_sent, device=self._fabric.device), t
         if apart:
             own = map_state(lambda one: one.clamp(min=self._config.min_time), self._parts().apart(t, apart, keys))
         x0, condition, keys = to(clean.x0), to(clean.condition), keys.to(self._fabric.device)
-        return Batch(x0, condition, to(t), to(own), to(weight), keys, clean.records)
+        return Batch(x0, condition, to(t), to(own), to(weight), keys, clean.records, recall)
 
     def _parts(self) -> Product:
         """The space, which must have parts to be at times of their own."""
@@ -134,3 +160,10 @@ class Feed:
         if not isinstance(space, Product):
             raise InputError(f"train.apart is for data of several parts, not for a {type(space).__name__} space")
         return space
+
+
+def _sent(state: State, device: torch.device) -> Any:
+    """The state on the device, sent while it goes on with what it does."""
+    if device.type == "cpu":
+        return state
+    return map_state(lambda leaf: leaf.pin_memory().to(device, non_blocking=True), state)

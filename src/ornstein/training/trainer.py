@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
-from math import floor, inf, isfinite
+from math import floor, inf
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,6 +30,7 @@ from .datasets import Dataset
 from .devices import fabric_of, machine_of, precision_of
 from .feeding import Batch, Feed, Trained
 from .stopping import on_signals
+from .watching import Watch
 
 Progress = Callable[[dict[str, Any]], None]
 LAST = "last.safetensors"
@@ -38,7 +39,7 @@ WHOLE = Fraction(1)
 
 def losses(model: Trained, batch: Batch) -> Float[Tensor, " batch"]:
     """The weighted loss of each record."""
-    return model.losses(batch.x0, batch.times, batch.condition, batch.keys) * batch.weight
+    return model.losses(batch.x0, batch.times, batch.condition, batch.keys, batch.recall) * batch.weight
 
 
 class Trainer:
@@ -53,6 +54,8 @@ class Trainer:
         seconds: how long they took, with validations and checkpoints, before and after a resume.
         precision: the arithmetic that was chosen, as the checkpoints say.
         lock: held while it trains: one training at a time in a folder.
+        watch: whether the steps were finite.
+        look_every: steps after which that is asked, and the numbers of a row are new: a GPU would wait for each answer.
     """
 
     def __init__(
@@ -76,13 +79,17 @@ class Trainer:
         self.feed = Feed(model, data, validation, config, self.fabric)
         self.network = model.network
         self.average = copy.deepcopy(model.network).requires_grad_(False).eval()
-        self.optimizer = torch.optim.AdamW(
+        adam = torch.optim.AdamW(
             self.network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
         )
+        self.watch = Watch(self.fabric.device)
+        adam.found_inf = self.watch.harm  # pyright: ignore[reportAttributeAccessIssue] # a fused step heeds it
         self.step, self.seconds = 0, 0.0
+        must = self.fabric.device.type == "cpu" or config.times == "importance"  # which follows the losses of each step
+        self.look_every = 1 if must else config.log_every
         self.lock = Lock(folder, "training")
         self._stop = stop or threading.Event()
-        wrapped, self.optimizer = self.fabric.setup(self.network, self.optimizer)
+        wrapped, self.optimizer = self.fabric.setup(self.network, adam)
         self.average.to(self.fabric.device)
         self.model = replace(model, network=wrapped)
         self.averaged = replace(model, network=self.average)
@@ -134,9 +141,12 @@ class Trainer:
             last = self.reached(share)
             if self.config.minutes is not None:
                 row["minutes"] = self.seconds / 60
+            logged = self.step % self.config.log_every == 0 or last
+            if logged or self.step % self.config.validate_every == 0:
+                row |= self._look()
             if self.step % self.config.validate_every == 0 or last:
                 row["validation"] = self.validate()
-            if self.step % self.config.log_every == 0 or "validation" in row or last:
+            if logged or "validation" in row:
                 row["steps_per_second"] = (self.step - first) / (time.monotonic() - started)
                 self._log(row)
             saved = self.step % self.config.save_every == 0 or last
@@ -161,10 +171,10 @@ class Trainer:
         for batch in self.feed.held_out():
             with torch.no_grad(), self.fabric.autocast():
                 total += losses(self.averaged, batch).sum().item()
-        return total / len(self.feed.validation)
+        return total / len(self.feed.judged)
 
     def _update(self) -> dict[str, Any]:
-        """One step of the optimiser and of the average; raises before either if anything is not finite."""
+        """One step of the optimiser and of the average, neither of which moves if anything is not finite."""
         rate = learning_rate(self.config, self.step, self.seconds)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
@@ -172,17 +182,27 @@ class Trainer:
         self.network.train()
         with self._seeded():
             each = losses(self.model, batch)
-        self._require_finite(each, batch)
         self.optimizer.zero_grad()
         self.fabric.backward(each.mean())
-        norm = self._clip()
+        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip)
+        each = each.detach()
+        self.watch.note(self.step, batch, each, self._reduced(each.mean(), "mean"), norm)
         self.optimizer.step()
         self.step += 1
         self._average()
+        if self.step % self.look_every == 0 or not self.watch.known:
+            self._look()
         if self.config.times == "importance":
-            self._observe(batch, each.detach() / batch.weight)
-        loss = self._reduced(each.detach().mean(), "mean")
-        return {"step": self.step, "loss": loss.item(), "learning_rate": rate, "gradient_norm": norm}
+            self._observe(batch, each / batch.weight)
+        return {"step": self.step, "learning_rate": rate, **self.watch.known}
+
+    def _look(self) -> dict[str, float]:
+        """Loss and norm of the gradient of the last step; goes back to the last good step and raises if one was bad."""
+        try:
+            return self.watch.look()
+        except TrainingError:
+            self.step = self.watch.first_bad
+            raise
 
     @contextmanager
     def _seeded(self) -> Iterator[None]:
@@ -192,31 +212,17 @@ class Trainer:
             torch.manual_seed(int(keys.fold("layers").key))
             yield
 
-    def _require_finite(self, each: Tensor, batch: Batch) -> None:
-        wrong = (~each.isfinite()).nonzero().flatten().tolist()
-        if wrong:
-            named = ", ".join(f"{batch.records[i]} (t = {batch.t[i]:.4f})" for i in wrong[:5])
-            raise TrainingError(
-                f"step {self.step}: the loss of {len(wrong)} of {len(each)} records in batch {self.step} is not "
-                f"finite: records {named}; nothing was updated, the last checkpoint is intact"
-            )
-
-    def _clip(self) -> float:
-        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip).item()
-        if not isfinite(norm):
-            raise TrainingError(
-                f"step {self.step}: the gradient of batch {self.step} is not finite; nothing was updated"
-            )
-        return norm
-
     def _average(self) -> None:
         """EMA with a decay that starts small, so that early steps do not linger."""
         decay = min(self.config.ema, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
-            for mean, now in zip(self.average.parameters(), self.network.parameters(), strict=True):
-                mean.lerp_(now, 1 - decay)
-            for mean, now in zip(self.average.buffers(), self.network.buffers(), strict=True):
-                mean.copy_(now)
+            means, now = list(self.average.parameters()), list(self.network.parameters())
+            if means:
+                moves = torch._foreach_sub(now, means)
+                torch._foreach_mul_(moves, (1 - decay) * (1 - self.watch.harm))
+                torch._foreach_add_(means, moves)
+            for mean, own in zip(self.average.buffers(), self.network.buffers(), strict=True):
+                mean.copy_(torch.where(self.watch.harm > 0, mean, own))
 
     def _observe(self, batch: Batch, loss: Tensor) -> None:
         """All workers learn the same density, from all of the batch."""
@@ -248,7 +254,8 @@ class Trainer:
             metrics.append_row(self.folder, row)
 
     def save(self) -> None:
-        """Writes the training state and the averaged model, each atomically."""
+        """Writes the training state and the averaged model, each atomically; TrainingError first, if a step was bad."""
+        self._look()
         if self.fabric.is_global_zero:
             self.folder.mkdir(parents=True, exist_ok=True)
             meta = {**self.meta, "step": self.step}

@@ -25,7 +25,7 @@ from ornstein.domains.molecules.bounds import DistanceBounds
 from ornstein.domains.molecules.chemistry.conformers import conformer
 from ornstein.domains.molecules.chemistry.molecule import Molecule
 from ornstein.domains.molecules.chemistry.perception import from_rdkit
-from ornstein.domains.molecules.chemistry.smiles import FAR, distance_bounds, parsed
+from ornstein.domains.molecules.chemistry.smiles import FAR, distance_bounds, handedness, parsed
 from ornstein.domains.molecules.drawn import conformers_of, molecules_of
 from ornstein.domains.molecules.task import Molecules, MoleculesConfig, MoleculesRequest
 from ornstein.tasks import requests
@@ -217,7 +217,7 @@ def test_a_factor_in_python_says_the_same() -> None:
     assert DistanceBounds(bounds, 1.0).log_expect(Normal(x, Diagonal(x * 0))).min() > -1
     for smiles, said in (("C[Xx]", "is no SMILES"), ("CCS", "does not know"), ("C" * 20, "expected at most 29")):
         with pytest.raises(InputError, match=said):
-            model() & on.molecules.conformer_bounds(smiles)
+            _ = model() & on.molecules.conformer_bounds(smiles)
 
 
 @pytest.mark.parametrize(
@@ -246,3 +246,19 @@ def test_what_is_no_molecule_to_ask_for_ends_with_code_2(
     assert main(["sample", "molecules/qm9", *flags, "--out", str(tmp_path / "out")]) == 2
     assert not list(tmp_path.iterdir())
     assert said in capsys.readouterr().err
+
+
+def test_handed_centres_are_seen_and_a_mirror_image_is_turned() -> None:
+    smiles = "C[C@H](O)[C@H](F)C#N"
+    bounds, rows = distance_bounds(parsed(smiles), 14), handedness(parsed(smiles), 14)
+    assert (rows[:, 4] != 0).sum() == 2
+    factor = DistanceBounds(torch.from_numpy(bounds), 10.0, torch.from_numpy(rows))
+    right = conformer(embedded(smiles), smiles).molecule
+
+    def least(molecule: Molecule) -> None:
+        x = torch.zeros(1, 14, 3, dtype=torch.float64)
+        x[0, : len(molecule)] = torch.from_numpy(molecule.positions)
+        assert factor.log_expect(Normal(x, Diagonal(x * 0))).item() > -0.1
+
+    least(right)
+    rejected(least, mirrored(right))

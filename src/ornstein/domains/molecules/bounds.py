@@ -2,6 +2,9 @@
 
     g(x) = exp(−w E(x)),   E = Σ_{i<j} max(d_ij − u_ij, 0)² + max(l_ij − d_ij, 0)²
 
+Distances do not see a mirror. Where centres are handed E has a further term for each, Å² max(½ − V, 0)², with V the
+volume that its neighbours span, of the wanted sign, over the lengths of its edges (a regular tetrahedron has .71).
+
 Inside of the bounds nothing is preferred. E is stiff: every atom feels all others, and early beliefs are far off, so an
 expansion at the mean (guidance/factors.py) oversteps. Here the belief given g is found by the proximal operator
 
@@ -30,16 +33,17 @@ from ...spaces import Product, Space
 from ...states import State, Time
 from . import data
 from .chemistry.records import Fault
-from .chemistry.smiles import distance_bounds, parsed, placeless
+from .chemistry.smiles import distance_bounds, handedness, parsed, placeless
 
 WEIGHT = 10.0
 """1/Å²: bounds that are missed by .1 Å cost a tenth."""
 
-NAME = "distance bounds"
-"""Of the condition that holds each molecule's bounds, of which the model is not told."""
+BOUNDS, CENTRES = "distance bounds", "handed centres"
+"""The conditions that hold those of each molecule, of which the model is not told."""
 
 _WIDEST = 1.0  # Å, of the doubt about positions: beyond it a belief says where a molecule is, and not what it is
 _MOVES = 30
+_FLAT = 0.5
 
 
 @dataclass(frozen=True)
@@ -50,10 +54,12 @@ class DistanceBounds(Factor):
         bounds: Å, upper ones above the diagonal, lower ones below: (n, n) for all, (batch, n, n) for each, or the name
             of the condition that holds them.
         weight: w, 1/Å².
+        centres: rows of four neighbours and a sign, as `smiles.handedness` has them, likewise; None = none is handed.
     """
 
     bounds: Tensor | str
     weight: float = WEIGHT
+    centres: Tensor | str | None = None
 
     time_independent = False
 
@@ -64,7 +70,7 @@ class DistanceBounds(Factor):
 
     @property
     def names(self) -> frozenset[str]:
-        return frozenset([self.bounds]) if isinstance(self.bounds, str) else frozenset()
+        return frozenset(one for one in (self.bounds, self.centres) if isinstance(one, str))
 
     @property
     def provenance(self) -> Mapping[str, Any]:
@@ -79,11 +85,11 @@ class DistanceBounds(Factor):
             raise InputError(f"DistanceBounds: has the shape {found}, expected ({shape[0]}, {shape[0]})")
 
     def bound(self, condition: Condition | None) -> "DistanceBounds":
-        if not isinstance(self.bounds, str):
-            return self
-        if self.bounds not in (condition or {}):
-            raise InputError(f"DistanceBounds: the condition {self.bounds!r} is not given")
-        return replace(self, bounds=(condition or {})[self.bounds])
+        given = condition or {}
+        for name in self.names - given.keys():
+            raise InputError(f"DistanceBounds: the condition {name!r} is not given")
+        bounds, centres = (given[one] if isinstance(one, str) else one for one in (self.bounds, self.centres))
+        return replace(self, bounds=bounds, centres=centres)
 
     def tempered(self, power: float) -> "DistanceBounds":
         return replace(self, weight=self.weight * power)
@@ -112,14 +118,34 @@ class DistanceBounds(Factor):
         pace = 1.0
         for _ in range(_MOVES):
             apart, d = _pairs(ahead)
-            pull = 2 * self.weight * ((self._missed(d) / d)[..., None] * apart).sum(2)
+            pull = self.weight * (2 * ((self._missed(d) / d)[..., None] * apart).sum(2) + self._turning(ahead))
             before, x = x, ahead - step * ((ahead - mean) / doubt + pull)
             faster = (1 + (1 + 4 * pace**2) ** 0.5) / 2
             ahead, pace = x + (pace - 1) / faster * (x - before), faster
         return x
 
     def _energy(self, x: Float[Tensor, "batch n 3"]) -> Float[Tensor, " batch"]:
-        return self._missed(_pairs(x)[1]).square().sum((1, 2)) / 2
+        return self._missed(_pairs(x)[1]).square().sum((1, 2)) / 2 + self._unlike(x)
+
+    def _turning(self, x: Float[Tensor, "batch n 3"]) -> Float[Tensor, "batch n 3"]:
+        """The gradient of what is handed otherwise."""
+        if self.centres is None:
+            return torch.zeros_like(x)
+        with torch.enable_grad():
+            x = x.detach().requires_grad_()
+            return torch.autograd.grad(self._unlike(x).sum(), x)[0]
+
+    def _unlike(self, x: Float[Tensor, "batch n 3"]) -> Float[Tensor, " batch"]:
+        """Σ max(½ − V, 0)² over the centres."""
+        if self.centres is None:
+            return x.new_zeros(len(x))
+        assert isinstance(self.centres, Tensor)
+        rows = self.centres.expand(len(x), *self.centres.shape[-2:])
+        corners = x[torch.arange(len(x), device=x.device)[:, None, None], rows[..., :4]]
+        a, b, c = (corners[..., :3, :] - corners[..., 3:, :]).unbind(-2)
+        lengths = torch.stack([a, b, c]).square().sum(-1).add(1e-2).sqrt().prod(0)
+        volume = (a * torch.linalg.cross(b, c)).sum(-1) / lengths
+        return ((_FLAT - rows[..., 4] * volume).clamp(min=0).square() * (rows[..., 4] != 0)).sum(-1)
 
     def _missed(self, d: Float[Tensor, "batch n n"]) -> Float[Tensor, "batch n n"]:
         """By how much each distance is too long, or negative and too short."""
@@ -143,7 +169,7 @@ def conformer_bounds(smiles: str, weight: float = WEIGHT) -> ForModel:
     """Conformers of a molecule: its elements are known from the start, its distances wanted within RDKit's bounds.
 
     The first atoms are those of the SMILES in its order, hydrogens behind them; draw as many as these, by the condition
-    "mask". Mirror images are as likely as each other.
+    "mask". Centres of which the SMILES says no handedness have either.
 
     Args:
         smiles: of a neutral molecule, hydrogens implied.
@@ -162,6 +188,7 @@ def conformer_bounds(smiles: str, weight: float = WEIGHT) -> ForModel:
         x, condition = data.states([wanted], metadata)
         bounds = torch.from_numpy(distance_bounds(mol, metadata["length"])).float()
         elements = Fixed(x["atoms"][0], condition["mask"][0])
-        return Several((elements.on("atoms"), DistanceBounds(bounds, weight).on("positions")))
+        centres = torch.from_numpy(handedness(mol, metadata["length"]))
+        return Several((elements.on("atoms"), DistanceBounds(bounds, weight, centres).on("positions")))
 
     return ForModel("conformer_bounds", make, ("elements", "length"))

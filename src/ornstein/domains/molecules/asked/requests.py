@@ -4,7 +4,7 @@ Where the elements are given they are clean data all along, and positions come f
 which one part is known (spaces/paths.py). Where positions are given it is the other way round.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,12 @@ from ....spaces import TimePath
 from ....states import take
 from ....tasks.task import Request
 from .. import data, factors
-from ..bounds import NAME, WEIGHT, DistanceBounds
+from ..bounds import BOUNDS, CENTRES, WEIGHT, DistanceBounds
 from ..chemistry import files
 from ..chemistry.formulas import doubts, protons_of
 from ..chemistry.molecule import Molecule
 from ..chemistry.pockets import read_pocket
-from ..chemistry.smiles import distance_bounds, parsed, placeless
+from ..chemistry.smiles import distance_bounds, handedness, parsed, placeless
 from ..drawn import STOCHASTIC, sizes
 from .flags import MoleculesRequest, properties
 from .named import CONFORMERS, wanted
@@ -123,11 +123,17 @@ def _from_smiles(asked: MoleculesRequest, numbers: range, metadata: Mapping[str,
     }
     weight = WEIGHT if asked.bounds is None else asked.bounds
     if weight:
-        of_each = {one.smiles: distance_bounds(parsed(one.smiles), metadata["length"]) for one in chosen}
-        bounds = np.stack([of_each[one.smiles] for one in chosen]).astype(np.float32)
-        told["guides"] = [DistanceBounds(NAME, weight).on("positions")]
-        told["condition"] = {**made.condition, NAME: torch.from_numpy(bounds)}
+        told["guides"] = [DistanceBounds(BOUNDS, weight, CENTRES).on("positions")]
+        told["condition"] = {**made.condition, **_of_graphs([one.smiles for one in chosen], metadata["length"])}
     return replace(made, notes=notes, **told)
+
+
+def _of_graphs(smiles: Sequence[str], length: int) -> dict[str, torch.Tensor]:
+    """Bounds and handed centres, one a sample."""
+    bounds = {one: distance_bounds(parsed(one), length).astype(np.float32) for one in set(smiles)}
+    centres = {one: handedness(parsed(one), length) for one in set(smiles)}
+    of_each = {BOUNDS: [bounds[one] for one in smiles], CENTRES: [centres[one] for one in smiles]}
+    return {name: torch.from_numpy(np.stack(rows)) for name, rows in of_each.items()}
 
 
 def _around(part: Molecule, protons: tuple[int, ...], where: str) -> tuple[int, ...]:

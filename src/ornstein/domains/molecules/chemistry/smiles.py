@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from ....deferred import deferred
 from ....errors import InputError
@@ -114,3 +114,22 @@ def distance_bounds(mol: Chem.Mol, length: int) -> Float[np.ndarray, "length len
     bounds = np.triu(np.full((length, length), FAR), 1)
     bounds[:n, :n] = own
     return bounds
+
+
+def handedness(mol: Chem.Mol, length: int) -> Int[np.ndarray, "length 5"]:
+    """The handed centres of a molecule, a row each: its four neighbours a, b, c, d, and the sign of their volume.
+
+    The volume is (x_a − x_d) · (x_b − x_d) × (x_c − x_d). Centres of which nothing is said have no row, nor have
+    those with a lone pair; the rows left over are 0.
+
+    Args:
+        mol: with its hydrogens.
+        length: rows, at least the molecule's atoms.
+    """
+    signs = {Chem.ChiralType.CHI_TETRAHEDRAL_CCW: 1, Chem.ChiralType.CHI_TETRAHEDRAL_CW: -1}
+    rows = np.zeros((length, 5), int)
+    for atom in mol.GetAtoms():
+        near = [bond.GetOtherAtomIdx(atom.GetIdx()) for bond in atom.GetBonds()]  # the order that tags are about
+        if len(near) == 4 and atom.GetChiralTag() in signs:
+            rows[atom.GetIdx()] = [*near, signs[atom.GetChiralTag()]]
+    return rows
