@@ -185,7 +185,8 @@ def test_it_composes_and_is_weighed(model: Any, regressor: Regressor) -> None:
     condition = {"mask": torch.arange(29) < torch.tensor([[9], [9], [29], [12]])}
     drawn = on.sample(guided, 4, 3, eta=1.0, condition=condition)
     assert drawn.x["positions"].isfinite().all()
-    assert drawn.settings["guides"][0] == {"factor": "ClassifierGuidance", "of": "Agreement", "weight": 1.0}
+    expected = {"factor": "ClassifierGuidance", "of": "Agreement", "weight": 1.0, "trust": factors.TRUST}
+    assert drawn.settings["guides"][0] == expected
     weighed = on.sample(guided, 4, 3, exact="particles", particles=8, condition=condition)
     assert weighed.exactness is not None
     assert 0 < weighed.exactness.ess[-1] <= 1

@@ -73,7 +73,7 @@ class Agreement:
         return self.regressor(code, t, {"mask": exists(code)}).log_prob(self.y)
 
 
-TRUST = 1.0
+TRUST = 4.0
 """Standard deviations of the noise, and nats of the odds of an element, that a property may explain at most."""
 
 
