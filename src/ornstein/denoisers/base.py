@@ -326,7 +326,7 @@ class NeuralDenoiser(Denoiser):
         weights = sum(weight.numel() for weight in self.network.parameters())
         return f"{name}({in_short(self.space)}, {weights:,} parameters)"
 
-    def __call__(self, x_t: State, t: Times, condition: Condition | None = None) -> Belief:
+    def __call__(self, x_t: State, t: Any, condition: Condition | None = None) -> Belief:
         output = self.output(x_t, t, condition)
         return self.space.with_mask((condition or {}).get("mask")).belief(output, x_t, t)
 
