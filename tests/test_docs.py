@@ -18,6 +18,7 @@ DOCS = Path(__file__).parent.parent / "docs"
     ("tutorial", "count", "said"),
     [
         ("molecules.md", 6, "Samples of molecules/qm9"),
+        ("paths.md", 4, "Samples of molecules/qm9"),
         ("pictures.md", 2, "Samples of images/openmoji"),
         ("sequences.md", 6, "valid in 50 calls"),
         ("fields.md", 6, "50 records by time"),
