@@ -80,6 +80,8 @@ class SampleConfig:
         eta: fresh noise a step: 0 deterministic, 1 ancestral (exact = off).
         order: of the solver (exact = off).
         grid: where the steps are: auto is the grid planned for the model (exact = off and particles).
+        restarts: how often samples are noised again, up to restart-at, and drawn anew from there (exact = off).
+        restart_at: a time, 0 = data, 1 = noise (exact = off).
         batch_size: samples drawn at once, in blocks that are drawn whole (exact = off).
         particles: how many are weighed for the n samples: 512 or n if that is more, with mcmc 4 n.
         temper: weakens what is known on the way, where a population loses too many particles (exact = particles).
@@ -95,7 +97,7 @@ class SampleConfig:
 
     groups: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "how many, and which": ("n", "first", "seed", "device"),
-        "steps": ("steps", "eta", "order", "grid", "batch_size", "trajectory"),
+        "steps": ("steps", "eta", "order", "grid", "restarts", "restart_at", "batch_size", "trajectory"),
         "exactness": ("exact", "particles", "temper", "moves", "check", "tolerance", "budget"),
     }
 
@@ -107,6 +109,8 @@ class SampleConfig:
     eta: float | None = None
     order: Literal[1, 2, 3] | None = None
     grid: Literal["auto", "uniform", "log-snr", "karras", "asinh", "flow"] | None = None
+    restarts: int | None = None
+    restart_at: float | None = None
     batch_size: int | None = None
     particles: int | None = None
     temper: float | None = None
@@ -120,7 +124,7 @@ class SampleConfig:
     def __post_init__(self) -> None:
         require_in(self, "", {"n": "[1, inf)", "steps": "[1, 1e6]", "eta": "[0, 1]", "batch_size": "[1, inf)"})
         require_in(self, "", {"particles": "[2, inf)", "temper": "[0, inf)", "moves": "[1, 1e6]", "check": "[0, 1e7]"})
-        require_in(self, "", {"tolerance": "(0, 1)"})
+        require_in(self, "", {"tolerance": "(0, 1)", "restarts": "[0, 1000]", "restart_at": "(0, 1)"})
         require_in(self, "", {"first": "[0, 1e15)", "seed": SEEDS})
 
 

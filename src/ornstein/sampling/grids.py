@@ -135,6 +135,22 @@ def named(name: str, steps: int, space: Space) -> Grid:
     return NAMED[name if _by_noise(space) else "uniform"](steps, space)
 
 
+def restarted(grid: Sequence[Time], level: float, times: int) -> tuple[Time, ...]:
+    """A grid that rises to `level` at its end and falls again on its own last times, so often; see sampler.py.
+
+    InputError unless its times are numbers, and the level is below the first.
+
+    Args:
+        grid: falling times.
+        level: the time up to which noise is added.
+        times: how often.
+    """
+    numbers = [time for time in grid if not isinstance(time, Tensor)]
+    if len(numbers) < len(grid) or not numbers[-1] < level <= numbers[0]:
+        raise InputError(f"restarts at {level}, expected a time on a grid of numbers that falls from {grid[0]}")
+    return (*numbers, *(level, *(time for time in numbers if time < level)) * times)
+
+
 @streamed
 def plan(
     denoiser: Denoiser,

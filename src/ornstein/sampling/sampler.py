@@ -3,10 +3,14 @@ loop.
 
 for walk in Sampler(grids.uniform(50)).steps(denoiser, Keys.of(seed, n)):
     show(walk.t, walk.belief.mean)
+
+Where a grid rises, noise is added up to the later time, and the walk goes down again from there: Restart (Xu et al.
+2023). Data that are noised and drawn anew have the law that they had; what a coarse walk or a network's error left in
+them is forgotten as far up as the noise goes.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -28,7 +32,8 @@ class Sampler:
     """Walks a grid of times, all kernels in turn on each interval.
 
     Attributes:
-        grid: descending times, noise first; numbers, or tensors of times per sample or per position.
+        grid: descending times, noise first; numbers, or tensors of times per sample or per position. Numbers may rise
+            again, no higher than the first: there noise is added, at no call.
         kernels: the moves of one interval; the predictor first.
         checkpoint: keep for the gradient only where each move starts, and take the move again on the way back.
     """
@@ -43,8 +48,18 @@ class Sampler:
         if len(self.grid) < 2:
             raise InputError(f"a grid needs at least two times, not {len(self.grid)}")
         for t, s in pairwise(self.grid):
-            if not isinstance(t, Tensor) and not isinstance(s, Tensor) and not 1 >= t >= s >= 0:
+            rising = _rises(t, s)
+            if rising and isinstance(self.grid[0], Tensor):
+                raise InputError("only a grid of numbers may rise, not one whose first time is a tensor")
+            if not all(0 <= time <= 1 for time in (t, s) if not isinstance(time, Tensor)) or (
+                rising and s > self.grid[0]
+            ):
                 raise InputError(f"times fall from noise (1) to data (0); this grid goes from {t} to {s}")
+
+    @property
+    def intervals(self) -> int:
+        """How many steps are walked: those on which the time does not rise."""
+        return sum(not _rises(t, s) for t, s in pairwise(self.grid))
 
     def steps(
         self, denoiser: Denoiser, keys: Keys, condition: Condition | None = None, start: State | None = None
@@ -62,7 +77,11 @@ class Sampler:
         x = space.prior(keys.fold("prior")) if start is None else start
         state = SamplerState(x, self.grid[0], space)
         streams = iter(keys.fold("steps").streams(len(self.kernels) * (len(self.grid) - 1)))
-        for _, s in pairwise(self.grid):
+        for t, s in pairwise(self.grid):
+            if _rises(t, s):
+                x = space.noise(state.x, s, next(streams), since=t)
+                state = replace(state, x=x, t=s, past=(), before=None, transition=None)
+                continue
             for kernel in self.kernels:
                 state = self._move(kernel, state, s, denoiser, condition, next(streams))
             yield state
@@ -102,3 +121,7 @@ class Sampler:
             pass
         assert state is not None
         return state
+
+
+def _rises(t: Time, s: Time) -> bool:
+    return not isinstance(t, Tensor) and not isinstance(s, Tensor) and s > t

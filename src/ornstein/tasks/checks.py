@@ -39,10 +39,10 @@ def require_steps(denoiser: Denoiser, how: Any) -> None:
             f"exact={how.exact!r} weighs samples on their way from noise to data, but {denoiser!r} draws in one step; "
             "take a model that is trained by diffusion"
         )
-    for name in ("steps", "eta", "order", "grid", "sampler", "start"):
+    for name in ("steps", "eta", "order", "grid", "restarts", "restart_at", "sampler", "start"):
         value = getattr(how, name)
         if value is not None and (name, value) != ("steps", 1):
-            said = f"{name} is {value}" if name in ("steps", "eta", "order", "grid") else f"a {name} is given"
+            said = f"a {name} is given" if name in ("sampler", "start") else f"{name} is {value}"
             raise InputError(f"{said}, but {denoiser!r} draws in one step" + ": steps = 1" * (name == "steps"))
 
 

@@ -162,7 +162,7 @@ def _independent(job: Job, how: Independent, there: Callable[[range], bool]) -> 
     if size < job.n:
         require_shared(job.denoiser, job.condition)
     parts = [range(k, min(k + size, job.n)) for k in range(0, job.n, size)]
-    steps = len(sampler.grid) - 1
+    steps = sampler.intervals
     for k, chosen in enumerate(parts):
         if there(job.numbers(chosen)):
             yield Event((k + 1) * steps, len(parts) * steps, "sampling")
@@ -178,7 +178,7 @@ def _batch(job: Job, how: Independent, sampler: Sampler, chosen: range) -> Strea
         clean = to_device(take(how.start, index), job.denoiser.device)
         begun = job.denoiser.space.with_mask(given.get("mask")).noise(clean, sampler.grid[0], keys.fold("start"))
     frames: list[Any] = []
-    total, state = len(sampler.grid) - 1, None
+    total, state = sampler.intervals, None
     walks = walked(sampler.steps(job.denoiser, keys, given, begun))
     for k, state in enumerate(walks):
         if how.trajectory:
@@ -217,7 +217,7 @@ def _population(job: Job, how: Population) -> Stream[Samples]:
     given = {**denoiser.latent(keys.fold("latent")), **job.given(index)}
     begun = None if how.start is None else _given(job, how.start, index, given, keys)
     frames: list[Any] = []
-    total, state = len(sampler.grid) - 1, None
+    total, state = sampler.intervals, None
     for k, state in enumerate(walked(sampler.steps(denoiser, keys, given, begun))):
         if how.trajectory:
             frames = _descended(frames, state)

@@ -7,7 +7,7 @@
 A setting is used or refused: `None` means "not said", and what a way to draw has no use for it does not take.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
@@ -19,7 +19,7 @@ from ..sampling.kernels import Predictor, require_eta, require_order
 from ..sampling.particles import Particles
 from ..sampling.sampler import Sampler
 from ..spaces import Product
-from ..states import State
+from ..states import State, Time
 from ..values import is_number, require_whole
 
 
@@ -62,7 +62,10 @@ class Independent(Engine):
         eta: fresh noise a step, 0 = deterministic flow, 1 = ancestral; 0 if not said. Categories are always ancestral.
         order: of the solver, 1 to 3; 3 with a corrector if deterministic, else 2, if not said.
         grid: auto (the one planned for the model, else asinh), uniform, log-snr, karras, asinh or flow.
-        sampler: in the place of the four above.
+        restarts: how often finished samples are noised again, up to `restart_at`, and drawn anew from there; not if
+            not said. Each takes as many calls as the grid has steps below.
+        restart_at: a time, 0 = data, 1 = noise.
+        sampler: in the place of the six above.
         batch_size: samples drawn at once; all, if not said.
         start: clean states, one a sample, to begin with instead of noise: they are noised up to the time `strength`
             and denoised from there.
@@ -77,6 +80,8 @@ class Independent(Engine):
     eta: float | None = None
     order: int | None = None
     grid: str | None = None
+    restarts: int | None = None
+    restart_at: float | None = None
     sampler: Sampler | None = None
     batch_size: int | None = None
     start: State | None = None
@@ -89,7 +94,8 @@ class Independent(Engine):
             require_order(self.order)
         if self.eta is not None:
             require_eta(self.eta)
-        for name in ("steps", "eta", "order", "grid"):
+        self._require_restarts()
+        for name in ("steps", "eta", "order", "grid", "restarts", "restart_at"):
             if self.sampler is not None and getattr(self, name) is not None:
                 raise InputError(f"{name} is {getattr(self, name)}, but the sampler given decides it: give one of them")
         if self.strength is not None and self.start is None:
@@ -98,6 +104,17 @@ class Independent(Engine):
             raise InputError(
                 f"strength is {self.strength!r}, expected a time in (0, 1] up to which the start is noised"
             )
+
+    def _require_restarts(self) -> None:
+        """InputError for restarts without a level, a level without restarts, or either out of range."""
+        if self.restarts is not None and not (isinstance(self.restarts, int) and 0 <= self.restarts <= 1000):
+            raise InputError(f"restarts is {self.restarts!r}, expected a whole number from 0 to 1000")
+        if self.restart_at is not None and not (is_number(self.restart_at) and 0 < self.restart_at < 1):
+            raise InputError(f"restart_at is {self.restart_at!r}, expected a time between 0 and 1")
+        if self.restarts and self.restart_at is None:
+            raise InputError(f"restarts is {self.restarts}: say up to which time noise is added, as restart_at")
+        if self.restart_at is not None and self.restarts is None:
+            raise InputError(f"restart_at is {self.restart_at}, but restarts are not asked for")
 
     def sampler_for(self, denoiser: Denoiser) -> Sampler:
         """The time grid and its kernel; InputError for settings that this kind of data has no use for."""
@@ -111,7 +128,9 @@ class Independent(Engine):
                     raise InputError(f"{name} is {getattr(self, name)}, but {_kind(denoiser)} have no flow to follow")
         eta = 0.0 if self.eta is None else self.eta
         order = self.order or (3 if eta == 0 else 2)
-        times = grid_of(denoiser, self.grid, self.steps or 20)
+        times: Sequence[Time] = grid_of(denoiser, self.grid, self.steps or 20)
+        if self.restarts and self.restart_at is not None:
+            times = grids.restarted(times, self.restart_at, self.restarts)
         return self._shortened(Sampler(times, (Predictor(eta, order, correct=eta == 0 and order > 1),)))
 
     def _shortened(self, sampler: Sampler) -> Sampler:

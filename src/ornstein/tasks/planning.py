@@ -280,7 +280,7 @@ def _engine(exact: str, request: Request, denoiser: Denoiser, said: Mapping[str,
     start = {} if request.start is None else {"start": request.start, "strength": request.strength}
     if request.sampler is None:
         return engine(exact, {**request.defaults, **said, **start})
-    for name in ("eta", "order", "grid"):
+    for name in ("eta", "order", "grid", "restarts", "restart_at"):
         if name in said:
             raise InputError(f"--{name}: here {request.owned} how samples are drawn")
     kept = {name: value for name, value in said.items() if name != "steps"}

@@ -39,7 +39,8 @@ WHOLE = Fraction(1)
 
 def losses(model: Trained, batch: Batch) -> Float[Tensor, " batch"]:
     """The weighted loss of each record."""
-    return model.losses(batch.x0, batch.times, batch.condition, batch.keys, batch.recall) * batch.weight
+    told = {"recall": batch.recall} if getattr(model, "recalls", False) else {}  # others know nothing of it
+    return model.losses(batch.x0, batch.times, batch.condition, batch.keys, **told) * batch.weight
 
 
 class Trainer:

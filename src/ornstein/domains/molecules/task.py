@@ -89,9 +89,9 @@ class Molecules(Task):
         "data molecules-conformers --smiles my.smi --out mine",
     )
     renamed_flags: ClassVar[Mapping[str, str]] = {"--temperature": "--temperature-kelvin"}
-    sampling: ClassVar[Mapping[str, Any]] = {"steps": 100, "batch_size": 100}
+    sampling: ClassVar[Mapping[str, Any]] = {"batch_size": 100}
     n_tour = 64
-    glance: ClassVar[Mapping[str, Any]] = {"steps": 40, "batch_size": 16}
+    glance: ClassVar[Mapping[str, Any]] = {"steps": 20, "batch_size": 16}
     place = 20.0
     seconds = 8.0
 
