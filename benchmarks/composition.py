@@ -76,7 +76,7 @@ def trained(world: Mixture, seed: int, steps: int = 4000, batch: int = 512) -> E
     for step in range(steps):
         keys = Keys.of(seed, range(step * batch, (step + 1) * batch))
         t = ((torch.arange(batch) + keys[:1].fold("times").uniform()) / batch).float().clamp(min=1e-3)
-        data = Batch(world.draw(keys.fold("data")).float(), {}, t, torch.ones(batch), keys, torch.arange(batch))
+        data = Batch(world.draw(keys.fold("data")).float(), {}, t, t, torch.ones(batch), keys, torch.arange(batch))
         optimizer.zero_grad()
         losses(denoiser, data).mean().backward()
         optimizer.step()

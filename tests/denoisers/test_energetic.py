@@ -234,7 +234,7 @@ def test_it_learns_through_the_ordinary_loss() -> None:
         optimizer.param_groups[0]["lr"] = 5e-3 * (1 - step / 800)
         keys = Keys.of(5, range(256 * step, 256 * (step + 1)))
         t = keys.fold("t").uniform().float()
-        each = losses(denoiser, Batch(world.draw(keys), {}, t, torch.ones(256), keys, torch.arange(256)))
+        each = losses(denoiser, Batch(world.draw(keys), {}, t, t, torch.ones(256), keys, torch.arange(256)))
         optimizer.zero_grad()
         each.mean().backward()
         optimizer.step()

@@ -186,7 +186,7 @@ def test_masks_and_tokens_reach_the_network_as_they_are() -> None:
 
 def batch(x0: Tensor) -> Batch:
     t = torch.linspace(0.1, 1, len(x0))
-    return Batch(x0, {}, t, torch.ones(len(x0)), Keys.of(0, len(x0)), torch.arange(len(x0)))
+    return Batch(x0, {}, t, t, torch.ones(len(x0)), Keys.of(0, len(x0)), torch.arange(len(x0)))
 
 
 def nats(x0: Tensor, table: Tensor = TABLE) -> Tensor:

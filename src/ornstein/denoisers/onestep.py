@@ -36,7 +36,7 @@ from ..errors import InputError
 from ..keys import Keys
 from ..spaces import Euclidean
 from ..spaces.base import require_shape
-from ..states import State, Time, per_sample_sum
+from ..states import State, Times, per_sample_sum
 from ..transforms import Separable
 from ..values import is_number, require_whole
 from .base import Condition, NeuralDenoiser, carry
@@ -74,7 +74,7 @@ class OneStep(NeuralDenoiser):
         if self.bands and not self._data.basis.axes:
             raise InputError("bands are of waves: expected a space whose noise, or whose data_std, has a spectrum")
 
-    def __call__(self, x_t: State, t: Time, condition: Condition | None = None) -> Normal:
+    def __call__(self, x_t: State, t: Times, condition: Condition | None = None) -> Normal:
         assert isinstance(x_t, Tensor)
         if not bool(torch.as_tensor(t == 1).all()):
             raise InputError(f"a one-step model knows the time t = 1 alone, not t = {t}: its mean there is a sample")
@@ -82,7 +82,9 @@ class OneStep(NeuralDenoiser):
         output = require_shape(self.output(x_t, t, condition), x_t.shape)
         return space.belief(space.inputs(x_t, t) + output, x_t, t)  # pyright: ignore[reportReturnType]
 
-    def losses(self, x0: State, t: Time, condition: Condition, keys: Keys) -> Float[Tensor, " batch"]:
+    def losses(
+        self, x0: State, t: Times, condition: Condition, keys: Keys, recall: bool | None = None
+    ) -> Float[Tensor, " batch"]:
         """The score of M draws of each record, a degree of freedom, in the units of the states; t has no meaning.
 
         Args:
@@ -90,6 +92,7 @@ class OneStep(NeuralDenoiser):
             t: as of any denoiser, not used.
             condition: what each record is given, name → (batch, ...); a missing name means that nothing is said.
             keys: random keys, one a record; they decide everything random.
+            recall: not used: a model of one step has no step before.
         """
         assert isinstance(x0, Tensor)
         draws = self.drawn(x0, condition, keys)

@@ -219,9 +219,9 @@ class Trainer:
         with torch.no_grad():
             means, now = list(self.average.parameters()), list(self.network.parameters())
             if means:
-                moves = torch._foreach_sub(now, means)
-                torch._foreach_mul_(moves, (1 - decay) * (1 - self.watch.harm))
-                torch._foreach_add_(means, moves)
+                moves: list[Tensor] = torch._foreach_sub(now, means)  # pyright: ignore
+                torch._foreach_mul_(moves, (1 - decay) * (1 - self.watch.harm))  # pyright: ignore
+                torch._foreach_add_(means, moves)  # pyright: ignore
             for mean, own in zip(self.average.buffers(), self.network.buffers(), strict=True):
                 mean.copy_(torch.where(self.watch.harm > 0, mean, own))
 

@@ -64,7 +64,7 @@ def bits_per_letter(denoiser: NeuralDenoiser, records: Arrays, looks: int = 8, s
             keys = Keys.of(seed, index.tolist()).fold(look)
             t = ((index * 0.6180339887498949 + look / looks) % 1.0).clamp(1e-3, 1).float()
             with torch.no_grad():
-                total += losses(denoiser, Batch(x0, condition, t, torch.ones(len(t)), keys, index)).sum().item()
+                total += losses(denoiser, Batch(x0, condition, t, t, torch.ones(len(t)), keys, index)).sum().item()
     return total / (n * looks * log(2))
 
 

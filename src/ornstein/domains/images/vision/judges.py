@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from ....denoisers.base import Condition
 from ....denoisers.regressors import Regressor
 from ....keys import Keys
-from ....states import State, Time
+from ....states import State, Times
 from .captions import whole
 
 SHARPNESS = 20.0  # 1/τ
@@ -31,7 +31,9 @@ _BATCH = 500
 class Judge(Regressor):
     """What a picture shows: a class ("label") or a caption ("caption")."""
 
-    def losses(self, x0: State, t: Time, condition: Condition, keys: Keys) -> Float[Tensor, " batch"]:
+    def losses(
+        self, x0: State, t: Times, condition: Condition, keys: Keys, recall: bool | None = None
+    ) -> Float[Tensor, " batch"]:
         """−log p of the right class; or of the right caption among those of the batch.
 
         Args:
@@ -39,6 +41,7 @@ class Judge(Regressor):
             t: time of the noise level, 0 = data, 1 = noise: a number, (batch,), or (batch, positions).
             condition: what each sample is given, name → (batch, ...); a missing name means that nothing is said.
             keys: random keys, one a sample; they decide everything random.
+            recall: not used: it believes nothing of pictures.
         """
         assert isinstance(x0, Tensor)
         _, found = self.network(altered(x0, keys))
