@@ -22,14 +22,20 @@ PAYS = 0.8
 """The share of the time of float32 under which bfloat16 is taken on a CPU: below it the casts, too, are paid for."""
 
 
-def fabric_of(config: TrainConfig) -> Fabric:
-    """Fabric on the devices of this launch; InputError if they are not there or cannot share a batch."""
+def fabric_of(config: TrainConfig, some_unused: bool = False) -> Fabric:
+    """Fabric on the devices of this launch; InputError if they are not there or cannot share a batch.
+
+    Args:
+        config: the batch, the device and the arithmetic.
+        some_unused: not every batch uses all weights, so that workers have to look which of them have a gradient.
+    """
     workers, local = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("LOCAL_WORLD_SIZE", 1))
     if config.batch_size % workers:
         raise InputError(f"train.batch_size {config.batch_size} is not divisible by the {workers} workers")
     from lightning_fabric import Fabric
 
-    strategy = "ddp" if workers > 1 else "auto"
+    shared = "ddp_find_unused_parameters_true" if some_unused else "ddp"
+    strategy = shared if workers > 1 else "auto"
     if config.device == "cuda" and not torch.cuda.is_available():
         raise InputError("train.device is cuda: this machine has no CUDA device")
     fabric = Fabric(
