@@ -1,6 +1,6 @@
 """Conformers of molecules of QM9 that the model has not seen, beside those of RDKit's ETKDG.
 
-python -m benchmarks.molecule_conformers [--model M] [--n 100] [--conformers 5] [--steps 50] [--ways bounds] [--report]
+python -m benchmarks.molecule_conformers [--model M] [--n 100] [--conformers 5] [--steps 20] [--ways bounds] [--report]
 
 The graph and the stereo of each molecule are read from its held-out geometry, whose one DFT conformer is the reference.
 Each way draws the same number of conformers of each molecule:
@@ -172,7 +172,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
         "|---" * 6 + "|",
     ]
     for (model, way, steps), row in latest.items():
-        calls = f", {model}, {steps} calls" if steps else ""
+        calls = f", {model}, {steps} steps" if steps else ""
         shares = [f"{row[name]:.3f} ± {row[f'{name}_error']:.3f}" for name in ("right", "coverage")]
         rmsd = (
             "none" if row["median_rmsd"] is None else f"{row['median_rmsd']:.3f} ± {row['median_rmsd_error'] or 0:.3f}"
@@ -187,7 +187,7 @@ def main() -> None:
     parser.add_argument("--name", default=None, help="of the model in the rows; its own if not given")
     parser.add_argument("--n", type=int, default=100, help="molecules")
     parser.add_argument("--conformers", type=int, default=5, help="of each molecule")
-    parser.add_argument("--steps", type=int, default=50)
+    parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--batch", type=int, default=50)
     parser.add_argument("--bounds", type=float, default=None, help="their weight, 1/Å²")
     parser.add_argument("--ways", nargs="*", default=WAYS, choices=WAYS)

@@ -34,10 +34,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def rough_plans() -> Iterator[None]:
     """Grids that a training plans in passing are rough, which saves most of its time; tests of plans make their own."""
-    from ornstein.tasks import runs
+    from ornstein.tasks import plans
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runs, "plan_grids", partial(runs.plan_grids, pilots=4, rounds=1))
+        patch.setattr(plans, "plan_grids", partial(plans.plan_grids, pilots=4, rounds=1))
         yield
 
 

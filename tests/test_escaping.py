@@ -20,9 +20,9 @@ from ornstein.escaping import document, html, phrases, printable
 from ornstein.report import terminal
 from ornstein.report.page import page
 from ornstein.report.show import show
-from ornstein.tasks import runs
 from ornstein.tasks.figures import Chapter, Figure, Interactive, Metric
 from ornstein.tasks.samples import read_samples
+from ornstein.tasks.scores import append_metrics
 
 EVIL = [
     "<script>alert(1)</script>",
@@ -139,7 +139,7 @@ def test_no_field_of_a_folder_is_obeyed(
     """Every text and name in manifest.json and scores.json, one after the other, by a page and by a terminal."""
     monkeypatch.setattr("ornstein.domains.images.task.Images.figures", lambda self, samples: [])
     folder = saved(tmp_path / "a", "images", 2)
-    runs.append_metrics(folder, [Metric("a", 1.0, "higher", "b", 2.0)])
+    append_metrics(folder, [Metric("a", 1.0, "higher", "b", 2.0)])
     read = 0
     for name in ("manifest.json", "scores.json"):
         good = json.loads((folder / name).read_text())

@@ -12,6 +12,7 @@ from ornstein.networks import UNetConfig
 from ornstein.report import shipping
 from ornstein.tasks import runs
 from ornstein.tasks.figures import Metric
+from ornstein.tasks.scores import latest_metrics
 
 LOG = [
     {"step": 100, "loss": 0.4, "validation": 0.25, "steps_per_second": 10.0},
@@ -52,7 +53,7 @@ def test_each_request_has_its_table(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert "`ornstein sample images/small --n 20`" in card
     assert "`ornstein sample images/small --n 10 --label 3`" in card
     assert card.count("| class agreement (higher is better) |") == 2
-    assert len(runs.latest_metrics(folder)) == 6
+    assert len(latest_metrics(folder)) == 6
     assert on.load("images/small").origin is not None
 
 

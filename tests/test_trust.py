@@ -22,6 +22,7 @@ from ornstein.sampling.diagnostics import Exactness
 from ornstein.tasks import runs
 from ornstein.tasks.figures import Metric
 from ornstein.tasks.samples import Samples
+from ornstein.tasks.scores import append_metrics
 from worlds import rejected
 
 MCMC: dict[str, Any] = {
@@ -188,7 +189,7 @@ def test_scores_that_are_not_measured_again(tmp_path: Path) -> None:
     assert "As scores.json says: virial, mean energy, shares of modes" in texts(report, "tested")
     assert "Wasserstein-2" in texts(report, "could_be_wrong")
     better = [replace(one, value=1.02 * one.value) if one.name == "mean energy" else one for one in metrics]
-    runs.append_metrics(folder, better)
+    append_metrics(folder, better)
     assert "scores.json says mean energy" in on.trust(folder).verdict
 
 
@@ -327,7 +328,7 @@ def test_a_page_shows_text_of_others_as_it_is(tmp_path: Path) -> None:
         manifest["exactness"] = MCMC | {"method": evil, "budget": evil, "notes": [evil], "concerns": [evil]}
 
     folder = rewritten(saved(tmp_path / "x", "energies"), change)
-    runs.append_metrics(folder, [Metric(evil, 1.0, "higher", evil, 2.0, evil)])
+    append_metrics(folder, [Metric(evil, 1.0, "higher", evil, 2.0, evil)])
     assert main_exits(["trust", str(folder)]) == 1
     html = (folder / "trust.html").read_text()
     assert "<script" not in html

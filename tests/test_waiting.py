@@ -9,7 +9,7 @@ from ornstein.domains.images.data import digits
 from ornstein.events import Event, Stream, heard_by, streamed, tell
 from ornstein.report import terminal
 from ornstein.report.terminal import Lines
-from ornstein.tasks import runs
+from ornstein.tasks import plans, runs
 from ornstein.training.clusters import clustered
 
 
@@ -87,10 +87,10 @@ def test_time_grids_tell_how_far_they_are(tmp_path: Path, monkeypatch: pytest.Mo
             yield Event(k + 1, 4, "planning the grid")
         return [1 - k / steps for k in range(steps + 1)]
 
-    monkeypatch.setattr(runs.grids, "plan", plan)
+    monkeypatch.setattr(plans.grids, "plan", plan)
     path, heard = tmp_path / "model.safetensors", []
     path.write_bytes(runs.locate("images/digits").read_bytes())
-    runs.plan_grids(path, digits()[0], (2, 8), pilots=2, callback=heard.append)
+    plans.plan_grids(path, runs.load(path), digits()[0], (2, 8), pilots=2, callback=heard.append)
     assert [event.done for event in heard] == [0.5, 1, 1.5, 2, 4, 6, 8, 10]
     assert {(event.total, event.stage) for event in heard} == {(10, "planning time grids")}
     assert len(runs.load(path).grids[8]) == 9

@@ -53,7 +53,7 @@ def test_numbers_and_tensors_agree_and_have_slopes() -> None:
     each = [LATE.at(u, "tokens") for u in clock.tolist()]
     assert_close(LATE.at(clock, "tokens"), double(each))
     inside = (clock[1:-1] + 1e-3).requires_grad_()  # off the knots
-    assert torch.autograd.gradcheck(lambda u: LATE.at(u, "tokens"), (inside,))
+    assert torch.autograd.gradcheck(lambda u: torch.as_tensor(LATE.at(u, "tokens")), (inside,))
 
 
 @pytest.mark.usefixtures("untyped")
@@ -111,7 +111,7 @@ def assert_apart(share: float, times: dict[str, Tensor], clock: Tensor) -> None:
     assert found.pvalue > 0.001, f"{off.float().mean():.3f} are off the path, asked for {share}"
     own = times["tokens"][off].double().numpy()
     assert stats.kstest(own, "uniform").pvalue > 0.001
-    assert stats.spearmanr(own, times["x"][off].numpy()).pvalue > 0.001
+    assert stats.kendalltau(own, times["x"][off].numpy())[1] > 0.001  # pyright: ignore
     assert times["x"].equal(clock)
 
 

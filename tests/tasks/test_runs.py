@@ -14,6 +14,7 @@ import torch
 import ornstein as on
 from ornstein import InputError
 from ornstein.tasks import registry, runs
+from ornstein.tasks.scores import latest_metrics
 from ornstein.training import checkpoints
 
 
@@ -48,7 +49,7 @@ def test_every_shipped_model_has_its_papers() -> None:
 def test_damaged_scores_are_named(tmp_path: Path, content: str) -> None:
     (tmp_path / "scores.json").write_text(content)
     with pytest.raises(InputError, match=r"scores.json.*(value is not there|is empty| is \{\}), expected "):
-        runs.latest_metrics(tmp_path)
+        latest_metrics(tmp_path)
 
 
 @pytest.mark.parametrize(

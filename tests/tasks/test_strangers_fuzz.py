@@ -11,10 +11,10 @@ import ornstein as on
 from folders import run, saved
 from fuzz import json_bytes, json_mutations, mutations, require_clean
 from ornstein.config import TrainConfig, read_toml, to_toml, update
-from ornstein.tasks import runs
 from ornstein.tasks.figures import Metric
 from ornstein.tasks.registry import task
 from ornstein.tasks.samples import read_samples
+from ornstein.tasks.scores import append_metrics, latest_metrics
 from ornstein.training.metrics import read_metrics
 
 Reader = tuple[Callable[[Any], object], Callable[[int], Iterator[Any]]]
@@ -71,12 +71,12 @@ def files(place: Path, domain: str) -> Reader:
 def scores(place: Path, _: str) -> Reader:
     folder = place / "scores"
     folder.mkdir()
-    runs.append_metrics(folder, [Metric("a", 1.0, "higher", "x", 2.0), Metric("b", float("nan"), "lower", "y")])
+    append_metrics(folder, [Metric("a", 1.0, "higher", "x", 2.0), Metric("b", float("nan"), "lower", "y")])
     good = json.loads((folder / "scores.json").read_text())
 
     def read(data: bytes) -> None:
         (folder / "scores.json").write_bytes(data)
-        for metric in runs.latest_metrics(folder):
+        for metric in latest_metrics(folder):
             f"{metric.value:.4g} {metric.reference or 0:.4g}"
 
     return read, lambda n: json_bytes(good, n, 3)

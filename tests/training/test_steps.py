@@ -1,7 +1,9 @@
 """A step: what is cut off a batch, what happens when nobody looks at it, and how much of it the host waits for."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,12 +16,35 @@ from small_molecules import molecular, molecules
 from small_training import CONFIG, data, trainer
 
 
+def molecules(n: int, sizes: tuple[int, ...] = (3, 5, 6, 9), length: int = 13) -> Arrays:
+    """Random clouds of atoms, of these sizes in turn."""
+    keys, count = Keys.of(0, n), torch.tensor(sizes).repeat(n)[:n]
+    mask = torch.arange(length) < count[:, None]
+    x = keys.normal(length, 3).float() * mask[..., None]
+    x = (x - x.sum(1, keepdim=True) / count[:, None, None]) * mask[..., None]
+    atoms = (keys.fold("atoms").bits(length) % 3).abs() * mask
+    return Arrays({"positions": x, "atoms": atoms}, {"mask": mask})
+
+
+def molecular(folder: Path, config: TrainConfig, recalls: bool = True, n: int = 32) -> Trainer:
+    """A small training of molecules."""
+    length = 13
+    parts = {"positions": Centered((length, 3), Cosine()), "atoms": Categorical.masked((length,), 3)}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        sizes: Any = {"width": 16, "layers": 2, "heads": 2, "pairs": 8, "vectors": 4, "radial": 8}
+        network = MolecularTransformer(MolecularConfig(**sizes, recalls=recalls), 4, 3)
+    model = NeuralDenoiser(network, Traits(Product(parts)))
+    return Trainer(model, molecules(n), molecules(16), config, folder, {"config": {}, "facts": {}})
+
+
 def test_positions_that_no_record_has_are_cut_off() -> None:
     x0, condition = molecules(3).batch(torch.arange(3))
     short, told = cut(x0, {**condition, "properties": torch.zeros(3, 13)})
+    assert isinstance(short, Mapping)
     assert {name: tuple(x.shape) for name, x in short.items()} == {"positions": (3, 8, 3), "atoms": (3, 8)}
     assert {name: tuple(x.shape) for name, x in told.items()} == {"mask": (3, 8), "properties": (3, 13)}
-    assert torch.equal(short["positions"], x0["positions"][:, :8])
+    assert torch.equal(short["positions"], x0["positions"][:, :8])  # pyright: ignore[reportArgumentType]
     whole = {"mask": torch.ones(3, 13, dtype=torch.bool)}
     assert cut(x0, whole)[0]["atoms"].shape == (3, 13)  # not beyond the whole length
     assert cut(x0, {"mask": whole["mask"][:, :4]})[0] is x0  # a mask of something else

@@ -74,7 +74,7 @@ class OneStep(NeuralDenoiser):
         if self.bands and not self._data.basis.axes:
             raise InputError("bands are of waves: expected a space whose noise, or whose data_std, has a spectrum")
 
-    def __call__(self, x_t: State, t: Times, condition: Condition | None = None) -> Normal:
+    def __call__(self, x_t: State, t: Any, condition: Condition | None = None) -> Normal:
         assert isinstance(x_t, Tensor)
         if not bool(torch.as_tensor(t == 1).all()):
             raise InputError(f"a one-step model knows the time t = 1 alone, not t = {t}: its mean there is a sample")

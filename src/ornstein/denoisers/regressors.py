@@ -18,7 +18,6 @@ from torch import Tensor, nn
 
 from ..keys import Keys
 from ..spaces import Space
-from ..spaces.product import Times
 from ..states import State, map_state
 from .base import Condition, Origin, in_precision, times
 
@@ -63,7 +62,7 @@ class Regressor:
     clean: bool = False
     origin: Origin | None = None
 
-    def __call__(self, x_t: State, t: Times, condition: Condition | None = None) -> Predicted:
+    def __call__(self, x_t: State, t: Any, condition: Condition | None = None) -> Predicted:
         """What states x_t say, or their codes, in which it is differentiable; condition: "mask", if there is one.
 
         t: where the clock of the regressor's own space stands, or a dictionary, part → time.

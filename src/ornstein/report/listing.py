@@ -9,6 +9,7 @@ from rich.text import Text
 
 from ..tasks import runs
 from ..tasks.registry import broken, task
+from ..tasks.scores import latest_metrics
 
 
 def shipped_table() -> Group:
@@ -36,7 +37,7 @@ def _of_domain(domain: str, shipped: Mapping[str, Path]) -> Table:
 
 def _measured(folder: Path) -> str:
     """The first score of the card, and what it is compared with."""
-    first = next(iter(runs.latest_metrics(folder)), None)
+    first = next(iter(latest_metrics(folder)), None)
     if first is None:
         return ""
     beside = "" if first.reference is None else f" ({first.reference_name}: {first.reference:.3g})"

@@ -21,6 +21,7 @@ from ..tasks import runs
 from ..tasks.figures import Metric
 from ..tasks.registry import task
 from ..tasks.requests import draw
+from ..tasks.scores import SCORES, append_metrics
 from ..training import checkpoints
 from ..training.metrics import read_metrics
 from ..training.rounding import rounded
@@ -98,8 +99,8 @@ def predicted(name: str, folder: Path) -> str:
 
 def _keep(metrics: Sequence[Metric], folder: Path) -> None:
     """As the scores of this model, in the place of an earlier one's."""
-    (folder / runs.SCORES).unlink(missing_ok=True)
-    runs.append_metrics(folder, metrics)
+    (folder / SCORES).unlink(missing_ok=True)
+    append_metrics(folder, metrics)
 
 
 _STORED = {16: "", 8: ", large matrices in 8 bits a number with a scale a row, measured so"}

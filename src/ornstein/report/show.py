@@ -16,6 +16,7 @@ from ..tasks import runs
 from ..tasks.figures import Chapter, Figure
 from ..tasks.registry import task
 from ..tasks.samples import MANIFEST, read_samples
+from ..tasks.scores import latest_metrics
 from ..tasks.unfinished import counted, is_unfinished, part_of, read_members
 from ..training.metrics import read_metrics
 from . import plots
@@ -48,7 +49,7 @@ def show(path: str, allow_code: bool | Path = False) -> Sequence[Any]:
 def _show_samples(folder: Path, allow_code: bool | Path) -> Sequence[Any]:
     samples = read_samples(folder, allow_code=allow_code)
     assert samples.origin is not None
-    metrics = runs.latest_metrics(folder)
+    metrics = latest_metrics(folder)
     this, model = task(samples.origin.domain), f"{samples.origin.domain}/{samples.origin.name}"
     rows = [
         ("exactness", samples.verdict),
@@ -103,7 +104,7 @@ def _show_run(folder: Path) -> Sequence[Any]:
 
 def _show_model(name: str, folder: Path) -> Sequence[Any]:
     card = folder / "card.md"
-    metrics = runs.latest_metrics(folder)
+    metrics = latest_metrics(folder)
     return [
         Text(printable(card.read_text() if card.exists() else name)),
         *([metric_table(metrics, "measured")] if metrics else []),

@@ -14,6 +14,7 @@ from ..tasks.figures import Card, Chapter, Figure, Metric, Stop
 from ..tasks.registry import broken, domains, task
 from ..tasks.requests import drawing
 from ..tasks.samples import MANIFEST, Samples
+from ..tasks.scores import latest_metrics
 from . import exactness, posteriors
 from .page import coded
 
@@ -117,7 +118,7 @@ def _own_samples(model: str, denoiser: NeuralDenoiser, folder: Path, seed: int, 
     options = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in this.sampling.items())
     if options:
         text += f". The card's samples were drawn with <code>{options}</code>"
-    card = Card(runs.latest_metrics(runs.locate(model).parent), this.n_evaluate, n)
+    card = Card(latest_metrics(runs.locate(model).parent), this.n_evaluate, n)
     figures = this.figures(samples)
     cover = next((figure for figure in figures if isinstance(figure, Figure)), None)
     return Chapter(model, text, figures, metrics, cover, card if card.metrics else None)

@@ -1,8 +1,7 @@
 """From a configuration to a trained model, and from a name to a loaded one."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
 from threading import Event
@@ -15,9 +14,8 @@ from ..config import TrainConfig, read_toml, suggestion, to_dict, to_toml, updat
 from ..denoisers.base import NeuralDenoiser, Origin
 from ..denoisers.regressors import Regressor
 from ..errors import InputError
-from ..files import NUMBER, number, own, read_json, require, sha256, write_json, write_text
-from ..keys import Keys
-from ..sampling import grids, path_plans
+from ..files import require, sha256, write_text
+from ..sampling import path_plans
 from ..spaces import TimePath
 from ..training import checkpoints
 from ..training.budget import Budget
@@ -25,15 +23,17 @@ from ..training.checking import check_ahead
 from ..training.datasets import Arrays, Dataset
 from ..training.devices import of_precision
 from ..training.trainer import LAST, Progress, Trainer
+from . import plans
 from .figures import Metric
 from .measuring import measure
 from .memory import require_batch
 from .registry import broken, domains, names, task
 from .samples import MANIFEST, Samples, read_samples, require_code, task_in
+from .scores import append_metrics
 from .task import Task
 
 MODEL, REGRESSOR = "model.safetensors", "regressor.safetensors"
-CONFIG, SCORES = "config.toml", "scores.json"
+CONFIG = "config.toml"
 DEFAULT = "default"
 """The recipe of a domain whose other ones are of data that not everybody has."""
 
@@ -127,9 +127,9 @@ def train(
         _rounds(this, config, trainer, folder)
         path = folder / f"{model.kind}.safetensors"
         if trainer.fabric.is_global_zero and isinstance(model, NeuralDenoiser):
-            plan_grids(path, data, config.train.plan, callback=callback)
+            plans.plan_grids(path, load(path), data, config.train.plan, callback=callback)
             if config.train.plan_path:
-                plan_path(path, data, config.train.plan_path, callback=callback)
+                plans.plan_path(path, load(path), data, config.train.plan_path, callback=callback)
             if type(this).trained is not Task.trained:
                 measure(load(path), this, config, path, say, callback)
     return path
@@ -195,62 +195,6 @@ def _tensors(data: Dataset) -> dict[str, torch.Tensor]:
     assert isinstance(x, torch.Tensor), "only plain tensors are renewed"
     assert not condition, "only data without conditions are renewed"
     return {"x": x}
-
-
-def plan_grids(
-    path: Path,
-    data: Dataset,
-    steps: Sequence[int],
-    pilots: int = 64,
-    rounds: int = 20,
-    callback: Callable[[events.Event], object] = lambda event: None,
-) -> None:
-    """Plans the model's time grids on pilot samples with conditions from the data, and saves them with its weights.
-
-    Args:
-        path: of the file.
-        steps: intervals of the time grid.
-        pilots: samples with which the grids are planned.
-        rounds: steps of the optimiser.
-        callback: called with every event, for progress.
-    """
-    model = load(path)
-    tensors, meta = checkpoints.load(path, "model")
-    keys = Keys.of(1_000_003, pilots)
-    condition = data.batch(keys.uniform().mul(len(data)).long())[1]
-    planned, total = {}, sum(steps)
-    walks = model.space.schedule_and_std is not None and not model.one_step
-    for k, n in enumerate(steps if walks else ()):
-        planning = grids.plan.events(model, n, keys, condition, rounds=rounds)
-        planned[n] = events.finished(events.part(planning, sum(steps[:k]), n, total, "planning time grids"), callback)
-    checkpoints.save(path, "model", tensors, {**meta, "grids": planned})
-
-
-def plan_path(
-    path: Path,
-    data: Dataset,
-    steps: int,
-    pilots: int = 256,
-    callback: Callable[[events.Event], object] = lambda event: None,
-) -> path_plans.PlannedPath:
-    """Plans the path through the times of a model's two parts on records of the data, and saves it with the weights.
-
-    Args:
-        path: of the file.
-        data: what the model learned from, or has not seen.
-        steps: of the sampler.
-        pilots: records, the first of a random order; all where there are fewer.
-        callback: called with every event, for progress.
-    """
-    model = load(path)
-    tensors, meta = checkpoints.load(path, "model")
-    keys = Keys.of(1_000_003, min(pilots, len(data)))
-    chosen = torch.randperm(len(data), generator=torch.Generator().manual_seed(1_000_003))[: len(keys)]
-    x0, condition = data.batch(chosen)
-    exist = {name: value for name, value in condition.items() if name == "mask"}  # samples are told no more by default
-    found = events.finished(path_plans.plan_path.events(model, steps, x0, keys, exist), callback)
-    checkpoints.save(path, "model", tensors, {**meta, "path": found.path.record()})
-    return found
 
 
 def shipped(kind: str = "model") -> dict[str, Path]:
@@ -420,44 +364,6 @@ def with_data(samples: Samples, this: Task, data: str | None, where: object) -> 
             f"of yours, say so: --data {named}, in Python data={named!r}"
         )
     return samples
-
-
-def append_metrics(folder: Path, metrics: Sequence[Metric]) -> None:
-    """Adds what was measured just now to scores.json in a folder."""
-    path = own(folder, SCORES)
-    rows = read_json(path, "earlier scores", [dict]) if path.exists() else []
-    rows.append({"created": datetime.now(UTC).isoformat(timespec="seconds"), "scores": [vars(row) for row in metrics]})
-    write_json(path, rows)
-
-
-def latest_metrics(folder: Path) -> list[Metric]:
-    """The scores last written in a folder of samples or beside a shipped model; none if there are none."""
-    path = own(folder, SCORES)
-    if not path.exists():
-        return []
-    rows = read_json(path, "what `ornstein evaluate` writes", [{"scores": [METRIC]}])
-    if not rows:
-        raise InputError(f"{path}: is empty, expected the scores that `ornstein evaluate` writes")
-    return [_metric(row) for row in rows[-1]["scores"]]
-
-
-METRIC = {
-    "name": str,
-    "value": (*NUMBER, None),
-    "better": ("higher", "lower", "closer"),
-    "meaning": str,
-    "reference?": NUMBER,
-    "reference_name?": str,
-    "error?": NUMBER,
-    "reference_error?": NUMBER,
-}
-"""What scores.json says of a score."""
-
-
-def _metric(row: Mapping[str, Any]) -> Metric:
-    known = {name: number(row[name]) for name in ("reference", "error", "reference_error") if row.get(name) is not None}
-    name = row.get("reference_name") or "real data"
-    return Metric(row["name"], number(row["value"]), row["better"], row["meaning"], reference_name=name, **known)
 
 
 def task_of(model: Path | str) -> Task:

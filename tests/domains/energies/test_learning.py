@@ -33,6 +33,7 @@ from ornstein.spaces import Centered, Euclidean
 from ornstein.tasks import requests, runs
 from ornstein.tasks.registry import task
 from ornstein.tasks.samples import read_samples
+from ornstein.tasks.scores import latest_metrics
 from ornstein.training import checkpoints
 from ornstein.training.datasets import Arrays
 from ornstein.training.metrics import read_metrics
@@ -335,7 +336,7 @@ def test_samples_are_exact_saved_read_and_scored(model: NeuralDenoiser) -> None:
     assert metrics["log Z"].reference == pytest.approx(LOG_Z)
     assert metrics["virial"].value == pytest.approx(2, abs=0.5)
     assert metrics["shares of modes"].value < 0.1
-    assert runs.latest_metrics(folder) == list(metrics.values())
+    assert latest_metrics(folder) == list(metrics.values())
 
 
 @pytest.mark.usefixtures("place")

@@ -12,6 +12,7 @@ from ...tasks.figures import Metric
 from ...tasks.records import exactness_of
 from ...tasks.registry import task
 from ...tasks.samples import MANIFEST, Samples, altered, read_manifest, read_samples
+from ...tasks.scores import latest_metrics
 from ..settings import in_words
 from .statements import COLUMNS, Statement, clipped, count
 
@@ -61,7 +62,7 @@ def of_folder(folder: Path, model: Path | str | None, data: str | None, allow_co
     manifest = {**manifest, "settings": samples.settings}  # old ones by their new names
     whole = f"Unchanged since the manifest was written: {count(len(manifest['files']), 'file')}."
     files = Statement(whole, "SHA-256", True)
-    return _with_model(str(folder), manifest, samples, files, runs.latest_metrics(folder), model, data)
+    return _with_model(str(folder), manifest, samples, files, latest_metrics(folder), model, data)
 
 
 def _with_model(
@@ -92,7 +93,7 @@ def _with_model(
         _weights(origin.weights, name if folder else None, model),
         clipped(in_words(name, len(samples), samples.settings, this.request_type())[0][1], 2 * COLUMNS),
         scores,
-        runs.latest_metrics(folder) if folder else [],
+        latest_metrics(folder) if folder else [],
         again,
         untested,
     )

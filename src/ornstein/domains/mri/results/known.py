@@ -46,6 +46,7 @@ from ....tasks.figures import Metric
 from ....tasks.planning import METADATA, elsewhere
 from ....tasks.registry import task
 from ....tasks.samples import Samples, read_samples
+from ....tasks.scores import append_metrics
 from .. import data as records
 
 LEVELS = (0.05, 0.2, 0.5, 1.0, 2.0)
@@ -249,7 +250,7 @@ def main(said: Sequence[str]) -> int:
             found = judge(known, runs.load(name), samples)
             for number, p in found.items():
                 print(f"slice {number}: p = {p:.2g}{f', {UNKNOWN}: do not trust the picture' if p < RATE else ''}")
-            runs.append_metrics(Path(folder), [metric(found)])
+            append_metrics(Path(folder), [metric(found)])
             print(known)
         case _:
             raise InputError(f"expected fit FILE MODEL, or judge FILE MODEL FOLDER\n\n{__doc__}")
