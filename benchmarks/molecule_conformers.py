@@ -15,8 +15,8 @@ Each way draws the same number of conformers of each molecule:
     median RMSD  over the molecules, of the nearest right draw; infinite where there is none
 
 RMSD is that of heavy atoms after the best rotation and the best exchange of like atoms. Standard errors are over
-molecules, those of medians from 1,000 resamples. On one core a draw of 50 calls costs about .2 s with the shipped
-network, so that 100 × 5 conformers take two minutes; one JSON row a way, --report prints the table and draws nothing.
+molecules, those of medians from 1,000 resamples. Each way of the model takes about seven CPU minutes for 100 × 5
+conformers of 50 calls; one JSON row a way, --report prints the table and draws nothing.
 """
 
 import argparse

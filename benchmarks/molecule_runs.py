@@ -22,7 +22,7 @@ from ornstein.denoisers.regressors import Regressor
 from ornstein.domains.molecules import data
 from ornstein.domains.molecules.chemistry.molecule import Molecule
 from ornstein.domains.molecules.drawn import STOCHASTIC
-from ornstein.training.devices import bf16_slowdown
+from ornstein.training.devices import bf16_pays
 
 MODEL = "molecules/qm9"
 
@@ -57,7 +57,7 @@ class Drawing:
     @classmethod
     def of(cls, options: argparse.Namespace) -> "Drawing":
         model = on.load(options.model)
-        fast = options.precision == "bf16" or (options.precision == "auto" and bf16_slowdown() < 0.9)
+        fast = options.precision == "bf16" or (options.precision == "auto" and bf16_pays())
         return cls(model, options.kept / digest(model), options.batch, fast)
 
     @property

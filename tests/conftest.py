@@ -41,6 +41,16 @@ def rough_plans() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_arithmetic() -> Iterator[None]:
+    """Trainings are in float32 on every machine: no CPU is measured to be faster in bf16 unless a test says so."""
+    from ornstein.training import devices
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(devices, "_slowdown", lambda: 1.0)
+        yield
+
+
 @pytest.fixture
 def untyped() -> Iterator[None]:
     """Without the checks of types, which users do not have: what is of a wrong type must be named all the same."""

@@ -29,6 +29,7 @@ CONFIG = TrainConfig(
     save_every=5,
     log_every=1,
     times="importance",
+    precision="32-true",
 )
 
 

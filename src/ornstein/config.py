@@ -172,7 +172,7 @@ class TrainConfig:
             knows every path through them; 0 = all at the times of the path that samples are drawn on.
         condition_dropout: how often a record's condition is hidden, for classifier-free guidance.
         precision: of the network's arithmetic; auto takes bf16-mixed on CUDA devices that have it (compute capability
-            8 and above), else 32-true.
+            8 and above) and on CPUs that have units for it and are measured to be faster in it, else 32-true.
         device: auto takes the CUDA devices if there are any.
         start: the shipped model, run folder or weights file whose weights the training begins with; fresh ones if not
             given. What the network has beyond them begins fresh.

@@ -11,15 +11,19 @@ from ornstein.config import TrainConfig, read_toml, to_dict
 from ornstein.errors import Interrupted
 from ornstein.tasks.registry import domains, task
 from ornstein.training import checkpoints, devices
-from ornstein.training.devices import bf16_slowdown, of_precision, precision_of
+from ornstein.training.devices import bf16_pays, bf16_slowdown, bf16_units, of_precision, precision_of
 from ornstein.training.trainer import Trainer
 from small_training import CONFIG, trainer
 
 
-def pretend(monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int] | None) -> None:
-    """A machine with such a GPU, or with none."""
+def pretend(
+    monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int] | None, units: bool = False, slowdown: float = 1.0
+) -> None:
+    """A machine with such a GPU, or with none, and a CPU that has units for bf16 and takes so much of the time."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: capability is not None)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: capability)
+    monkeypatch.setattr(devices, "bf16_units", lambda: units)
+    monkeypatch.setattr(devices, "_slowdown", lambda: slowdown)
 
 
 @pytest.mark.parametrize(
@@ -39,6 +43,54 @@ def test_auto_takes_bf16_on_gpus_that_have_it(
     config = replace(TrainConfig(), device=device)
     assert precision_of(config) == chosen
     assert f"{chosen}, chosen for this" in of_precision(config)
+
+
+@pytest.mark.parametrize(
+    ("units", "slowdown", "chosen", "said"),
+    [
+        (True, 0.51, "bf16-mixed", "CPU, whose products in bf16 take 0.51 of the time of float32"),
+        (True, 0.95, "32-true", "CPU, whose products in bf16 take 0.95 of the time of float32"),
+        (False, 0.51, "32-true", "CPU, which has no bf16 units"),
+        (False, 31.5, "32-true", "CPU, which has no bf16 units"),
+    ],
+)
+def test_auto_takes_bf16_on_cpus_that_are_faster_in_it(
+    units: bool, slowdown: float, chosen: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for capability, device in ((None, "auto"), ((7, 0), "cpu"), ((9, 0), "cpu")):
+        pretend(monkeypatch, capability, units, slowdown)
+        config = replace(TrainConfig(), device=device)
+        assert precision_of(config) == chosen
+        assert of_precision(config) == f"arithmetic: {chosen}, chosen for this {said} (train.precision = auto)"
+    pretend(monkeypatch, (7, 0), units, slowdown)  # what the CPU can says nothing of a GPU
+    assert precision_of(TrainConfig()) == "32-true"
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "units"),
+    [
+        ("processor\t: 0\nflags\t\t: fpu avx512_bf16 sse\n", True),
+        ("flags\t\t: fpu amx_bf16 amx_tile\nbugs : none\n", True),
+        ("flags\t\t: fpu avx512f\nmodel name\t: it has avx512_bf16\n", False),
+        ("flags\t\t: avx512_bf16\nflags\t\t: avx512f\n", False),  # cores of two kinds
+        ("", False),
+        (None, False),
+    ],
+)
+def test_units_are_what_the_processor_says(cpuinfo: str | None, units: bool, tmp_path: Path) -> None:
+    path = tmp_path / "cpuinfo"
+    if cpuinfo is not None:
+        path.write_text(cpuinfo)
+    assert bf16_units(path) == units
+
+
+def test_the_speed_of_bf16_is_only_measured_where_there_are_units(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bool] = []
+    monkeypatch.setattr(devices, "_slowdown", lambda: asked.append(True) or 0.5)
+    for units in (False, True):
+        monkeypatch.setattr(devices, "bf16_units", lambda units=units: units)
+        assert bf16_pays() == units
+    assert asked == [True]
 
 
 @pytest.mark.parametrize("said", ["32-true", "bf16-mixed"])
@@ -82,6 +134,18 @@ def test_a_resume_says_what_is_otherwise(tmp_path: Path) -> None:
     arithmetic, rate = again.resume()
     assert arithmetic == "the arithmetic was 32-true and is bf16-mixed from here on (train.precision)"
     assert rate.startswith("the learning rate ended at 0.0025, by its schedule over 3 steps, and goes on from 0.0099")
+
+
+def test_a_resume_on_a_cpu_with_bf16_goes_on_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = replace(CONFIG, steps=40, precision="auto")
+    first = begun(tmp_path, config, progress=lambda row: row["step"] == 2 and first.cancel())
+    with pytest.raises(Interrupted):
+        first.fit()
+    pretend(monkeypatch, None, units=True, slowdown=0.5)
+    again = begun(tmp_path, config)
+    assert again.resume() == ["the arithmetic was 32-true and is bf16-mixed from here on (train.precision)"]
+    assert again.precision == again.fabric._precision.precision == "bf16-mixed"
+    assert again._update()["loss"] > 0
 
 
 def test_a_resume_in_the_middle_has_nothing_to_say(tmp_path: Path) -> None:

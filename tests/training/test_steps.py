@@ -3,42 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
-from ornstein import Categorical, Centered, Keys, NeuralDenoiser, Product, Traits
 from ornstein.config import TrainConfig
 from ornstein.errors import TrainingError
-from ornstein.networks import MolecularConfig, MolecularTransformer
-from ornstein.schedules import Cosine
 from ornstein.training.cutting import cut
-from ornstein.training.datasets import Arrays
-from ornstein.training.trainer import Trainer, losses
+from ornstein.training.trainer import losses
+from small_molecules import molecular, molecules
 from small_training import CONFIG, data, trainer
-
-
-def molecules(n: int, sizes: tuple[int, ...] = (3, 5, 6, 9), length: int = 13) -> Arrays:
-    """Random clouds of atoms, of these sizes in turn."""
-    keys, count = Keys.of(0, n), torch.tensor(sizes).repeat(n)[:n]
-    mask = torch.arange(length) < count[:, None]
-    x = keys.normal(length, 3).float() * mask[..., None]
-    x = (x - x.sum(1, keepdim=True) / count[:, None, None]) * mask[..., None]
-    atoms = (keys.fold("atoms").bits(length) % 3).abs() * mask
-    return Arrays({"positions": x, "atoms": atoms}, {"mask": mask})
-
-
-def molecular(folder: Path, config: TrainConfig, recalls: bool = True, n: int = 32) -> Trainer:
-    """A small training of molecules."""
-    length = 13
-    parts = {"positions": Centered((length, 3), Cosine()), "atoms": Categorical.masked((length,), 3)}
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        sizes: Any = {"width": 16, "layers": 2, "heads": 2, "pairs": 8, "vectors": 4, "radial": 8}
-        network = MolecularTransformer(MolecularConfig(**sizes, recalls=recalls), 4, 3)
-    model = NeuralDenoiser(network, Traits(Product(parts)))
-    return Trainer(model, molecules(n), molecules(16), config, folder, {"config": {}, "facts": {}})
 
 
 def test_positions_that_no_record_has_are_cut_off() -> None:

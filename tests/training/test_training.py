@@ -23,6 +23,7 @@ from ornstein.errors import Interrupted, TrainingError
 from ornstein.keys import Keys
 from ornstein.training import checkpoints
 from ornstein.training.batches import NoiseTimes, hide, learning_rate, record_numbers
+from small_molecules import TOGETHER, molecular
 from small_training import CONFIG, assert_same_run, data, losses, trainer
 
 CHILD = Path(__file__).parents[1] / "small_training.py"
@@ -280,26 +281,36 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
+def two_workers(*command: str) -> None:
+    """A program and its arguments under torchrun, with two processes."""
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", str(free_port())]
+    done = subprocess.run([*launch, *command], capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+
+
 def test_two_workers_train_as_one(tmp_path: Path) -> None:
     """torchrun with two processes: the same batches, times and noise, so the same run up to round-off."""
-    command = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--nproc-per-node",
-        "2",
-        "--master-port",
-        str(free_port()),
-    ]
     options = ["--dropout", "0"]  # its draws are a worker's own
-    two = subprocess.run(
-        [*command, str(CHILD), str(tmp_path / "two"), *options], capture_output=True, text=True, timeout=240
-    )
-    assert two.returncode == 0, two.stderr
+    two_workers(str(CHILD), str(tmp_path / "two"), *options)
     assert child(tmp_path / "one", *options).wait() == 0
     one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
     assert [step for step, _ in one] == [step for step, _ in two]
     assert [loss for _, loss in one] == pytest.approx([loss for _, loss in two], rel=1e-4)
+
+
+@pytest.mark.slow
+def test_two_workers_share_a_network_of_which_batches_use_parts(tmp_path: Path) -> None:
+    """Molecules at times of their own; batches with and without what was believed, which has weights of its own."""
+    run = molecular(tmp_path / "one", TOGETHER)
+    assert {run.feed.training(step).recall for step in range(TOGETHER.steps)} == {False, True}
+    run.fit()
+    two_workers(str(CHILD.with_name("small_molecules.py")), str(tmp_path / "two"))
+    one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
+    assert [step for step, _ in one] == [step for step, _ in two]
+    assert [loss for _, loss in one] == pytest.approx([loss for _, loss in two], rel=1e-4)
+    ours, theirs = (checkpoints.load(tmp_path / name / "last.safetensors", "training")[0] for name in ("one", "two"))
+    assert ours.keys() == theirs.keys()
+    assert all(torch.allclose(ours[name], theirs[name], rtol=1e-2, atol=1e-4) for name in ours)
 
 
 # What a step does, by hand ----------------------------------------------------------------------------

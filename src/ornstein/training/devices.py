@@ -2,6 +2,8 @@
 
 import os
 import time
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,15 +16,26 @@ if TYPE_CHECKING:
 else:
     Fabric = Any  # it loads torch's compiler, a second and more that only a training should cost
 
+BF16_UNITS = frozenset({"avx512_bf16", "amx_bf16"})
+"""What a CPU that multiplies in bfloat16 says of itself, one of them or both."""
+PAYS = 0.8
+"""The share of the time of float32 under which bfloat16 is taken on a CPU: below it the casts, too, are paid for."""
 
-def fabric_of(config: TrainConfig) -> Fabric:
-    """Fabric on the devices of this launch; InputError if they are not there or cannot share a batch."""
+
+def fabric_of(config: TrainConfig, some_unused: bool = False) -> Fabric:
+    """Fabric on the devices of this launch; InputError if they are not there or cannot share a batch.
+
+    Args:
+        config: the batch, the device and the arithmetic.
+        some_unused: not every batch uses all weights, so that workers have to look which of them have a gradient.
+    """
     workers, local = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("LOCAL_WORLD_SIZE", 1))
     if config.batch_size % workers:
         raise InputError(f"train.batch_size {config.batch_size} is not divisible by the {workers} workers")
     from lightning_fabric import Fabric
 
-    strategy = "ddp" if workers > 1 else "auto"
+    shared = "ddp_find_unused_parameters_true" if some_unused else "ddp"
+    strategy = shared if workers > 1 else "auto"
     if config.device == "cuda" and not torch.cuda.is_available():
         raise InputError("train.device is cuda: this machine has no CUDA device")
     fabric = Fabric(
@@ -49,7 +62,8 @@ def precision_of(config: TrainConfig) -> str:
     """The arithmetic of the network: what the configuration says, or with "auto" what is fast on this machine."""
     if config.precision != "auto":
         return config.precision
-    fast = _accelerator(config) == "cuda" and torch.cuda.get_device_capability()[0] >= 8
+    on_gpu = _accelerator(config) == "cuda"
+    fast = torch.cuda.get_device_capability()[0] >= 8 if on_gpu else bf16_pays()
     return "bf16-mixed" if fast else "32-true"
 
 
@@ -57,10 +71,45 @@ def of_precision(config: TrainConfig) -> str:
     """A sentence for the user: the arithmetic that was chosen, or what the one that was asked for costs here."""
     where, chosen = _accelerator(config), precision_of(config)
     if config.precision == "auto":
-        return f"arithmetic: {chosen}, chosen for this {'GPU' if where == 'cuda' else 'CPU'} (train.precision = auto)"
+        return f"arithmetic: {chosen}, chosen for this {_machine(where)} (train.precision = auto)"
     slower = bf16_slowdown() if where == "cpu" and chosen == "bf16-mixed" else 1.0
     warning = f"; on this CPU bf16 takes {slower:.1f} times as long as 32-true: take auto" if slower > 1.2 else ""
     return f"arithmetic: {chosen}{warning}"
+
+
+def _machine(where: str) -> str:
+    """What is trained on and, for a CPU, what is known of its bf16."""
+    if where == "cuda":
+        return "GPU"
+    if not bf16_units():
+        return "CPU, which has no bf16 units"
+    return f"CPU, whose products in bf16 take {_slowdown():.2f} of the time of float32"
+
+
+def bf16_pays() -> bool:
+    """Whether this CPU has units for bfloat16 and is clearly faster in it, as measured once a process."""
+    return bf16_units() and _slowdown() < PAYS
+
+
+@cache
+def bf16_units(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether this CPU says that it multiplies in bfloat16; no where it says nothing.
+
+    Args:
+        cpuinfo: what Linux says of the processors, a line "flags : …" each.
+    """
+    try:
+        lines = cpuinfo.read_text().splitlines()
+    except OSError:
+        return False
+    flags = [set(line.partition(":")[2].split()) for line in lines if line.partition(":")[0].strip() == "flags"]
+    return bool(flags) and all(BF16_UNITS & each for each in flags)
+
+
+@cache
+def _slowdown() -> float:
+    """Measured once, so that all of a process trains in one arithmetic."""
+    return bf16_slowdown()
 
 
 def bf16_slowdown(size: int = 256, repeats: int = 5) -> float:

@@ -76,7 +76,7 @@ class Trainer:
         self.config, self.folder, self.progress = config, folder, progress
         self.precision = precision_of(config)
         self.meta = {**meta, "precision": self.precision, "machine": machine_of(config)}
-        self.fabric = fabric_of(config)
+        self.fabric = fabric_of(config, some_unused=getattr(model, "recalls", False))
         self.feed = Feed(model, data, validation, config, self.fabric)
         self.network = model.network
         self.average = copy.deepcopy(model.network).requires_grad_(False).eval()

@@ -97,6 +97,47 @@ def test_the_factor_pulls_the_hydrogen_to_its_acceptor() -> None:
     assert (after > before).all()
 
 
+def line(gap: float) -> dict[str, Tensor]:
+    """O–H of 1 Å and an oxygen so many Å on."""
+    return code(Molecule(np.array([8, 1, 8]), np.array([[0.0, 0, 0], [1.0, 0, 0], [1 + gap, 0, 0]])), padding=0)
+
+
+def pull(said: dict[str, Tensor], weight: float = 1.0) -> Tensor:
+    """∂ log g/∂x, 1/Å."""
+    x = said["positions"].clone().requires_grad_()
+    value = factors.HydrogenBonded(QM9, weight).log_g({**said, "positions": x})
+    return torch.autograd.grad(value.sum(), x)[0]
+
+
+@pytest.mark.parametrize("gap", [2.5, 3.0, 3.5, 4.0])
+def test_a_bond_is_felt_from_afar(gap: float) -> None:
+    off, straight = gap - 2.0, 1 / (1 + np.exp(-(1 + np.cos(np.radians(118))) / 0.2))
+    s = straight / (1 + (off / 0.5) ** 2)
+    felt = -2 * off / (0.25 + off**2) * s / (1 + s) ** 2 / (1e-3 + s / (1 + s))
+    assert pull(line(gap), 4.0)[0, 2, 0].item() == pytest.approx(4 * felt, rel=1e-3)
+    assert felt < -0.75  # a bell of 0.3 Å leaves nothing: 1e-6 at 3.5 Å
+
+
+def test_the_pull_turns_with_the_molecule_and_leaves_elements_alone() -> None:
+    rotation = torch.from_numpy(np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))[0])
+    there = pull(code(OPENED))
+    assert there.norm() > 0.1
+    assert torch.allclose(pull(code(turned(OPENED))), there @ rotation.T, atol=1e-9)
+    loose = code(OPENED)
+    loose["atoms"].requires_grad_()
+    assert not factors.HydrogenBonded(QM9).log_g(loose).requires_grad
+
+
+def test_a_bond_counts_from_when_shapes_are_decided() -> None:
+    guide = made(factors.hydrogen_bond(4.0))
+    before, (early, late) = belief(OPENED, 0.1), (0.75, 0.65)
+    assert guide.update(before, code(OPENED), early, SPACE)[1] is before
+    after = guide.update(before, code(OPENED), late, SPACE)[1]
+    hydrogen, acceptor = (after.mean["positions"][0, k] for k in (8, 0))
+    assert (hydrogen - acceptor).norm() < np.linalg.norm(OPENED.positions[8] - OPENED.positions[0]) - 0.03
+    assert torch.equal(after.mean["atoms"], before.mean["atoms"])
+
+
 def test_tight_binding_slopes_are_differences_of_its_energy() -> None:
     factor = factors.TightBinding(QM9, temperature=3000.0)
     bent = Molecule(ENOL.numbers, ENOL.positions + 0.03 * np.random.default_rng(1).normal(size=(9, 3)))

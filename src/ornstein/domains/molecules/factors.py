@@ -5,7 +5,7 @@ The code of a molecule is its positions (batch, n, 3) in Å and, for every atom,
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,15 +20,14 @@ from ...denoisers.regressors import Regressor
 from ...errors import InputError
 from ...guidance.binding import ForModel, Several, metadata_of
 from ...guidance.classifiers import NoisyClassifierGuidance
-from ...guidance.factors import Energy, Smooth
-from ...guidance.functions import require_weight
+from ...guidance.factors import Energy
 from ...guidance.interval import Interval
 from ...guidance.measurements import Fixed, RigidMotif
 from ...spaces import Product, Space
 from ...spaces.product import Times
 from ...tasks.runs import load_regressor
 from ...tasks.strength import ValueFunction, ValueFunctionOf
-from .chemistry.hydrogen_bonds import ANGLE
+from .chemistry.hydrogen_wishes import POLAR, HydrogenBonded
 from .chemistry.molecule import Molecule
 from .chemistry.pockets import RADII, Pocket, Vina
 from .chemistry.tight_binding import REFERENCES, TightBinding
@@ -42,8 +41,8 @@ else:
 REGRESSOR = "molecules/qm9-regressor"
 """Of the properties of QM9, at every noise level."""
 
-_POLAR = (7, 8)
-_OPPOSED = -np.cos(np.radians(ANGLE + 8))  # a little straighter than what counts as formed
+_SHAPED = 0.7
+"""Time from which positions say who is bound to whom: 1.35 Å of noise."""
 
 
 def property_condition(properties: Mapping[str, float], scale: float = 1.0) -> ForModel:
@@ -233,76 +232,13 @@ def _symbol(element: int | str) -> str:
 # Hydrogen bonds and clashes -----------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class HydrogenBonded(Smooth):
-    """g = (floor + s)^weight, s near 1 where some D–H···A within the molecule is short and straight enough, else 0.
-
-    s = S/(1 + S), with S the sum over donors, hydrogens and acceptors of their probabilities times a bell in each of
-    the distances D–H and H···A and the angle: far and bent ones are penalised, as much as `floor` allows. Elements feel
-    nothing of it, so that a wish for a bond does not make the composition another one.
-
-    Attributes:
-        elements: the numbers of protons of the model's categories.
-        weight: how much it is wanted; 0 = not at all.
-        donors, acceptors: the elements D and A may be.
-        floor: of molecules without a donor, so that these are not impossible.
-    """
-
-    elements: tuple[int, ...]
-    weight: float = 1.0
-    donors: tuple[int, ...] = _POLAR
-    acceptors: tuple[int, ...] = _POLAR
-    floor: float = 0.02
-
-    def __post_init__(self) -> None:
-        require_weight(self, self.weight)
-
-    def log_g(self, code: Any) -> Float[Tensor, " batch"]:
-        formed = self.strength(code["positions"], code["atoms"].detach().to(code["positions"]))
-        return self.weight * (self.floor + formed / (1 + formed)).log()
-
-    def strength(
-        self, x: Float[Tensor, "batch n 3"], probs: Float[Tensor, "batch n states"]
-    ) -> Float[Tensor, " batch"]:
-        """S."""
-        hydrogen, donor, acceptor = (self._any(probs, kinds) for kinds in ((1,), self.donors, self.acceptors))
-        apart = x[:, :, None] - x[:, None]
-        d = (apart.square().sum(-1) + 1e-6).sqrt()
-        opposed = torch.einsum("bdhx,bhax->bdha", apart, apart) / (d[..., None] * d[:, None])  # 1: straight
-        straight = torch.sigmoid((opposed - _OPPOSED) / 0.1)
-        bound = donor[:, :, None] * hydrogen[:, None] * _bell(d - 1.0, 0.1)
-        near = (
-            hydrogen[:, :, None]
-            * acceptor[:, None]
-            * _bell((d - 1.9).clamp(min=0), 0.3)
-            * _bell((d - 1.7).clamp(max=0), 0.1)
-        )
-        return torch.einsum("bdh,bha,bdha->b", bound, near, straight)
-
-    def _any(self, probs: Float[Tensor, "batch n states"], kinds: Sequence[int]) -> Float[Tensor, "batch n"]:
-        """The probability that an atom is of one of these elements."""
-        return probs[..., [self.elements.index(z) for z in kinds if z in self.elements]].sum(-1)
-
-    def tempered(self, power: float) -> "HydrogenBonded":
-        return replace(self, weight=self.weight * power)
-
-    @property
-    def provenance(self) -> Mapping[str, Any]:
-        donors, acceptors = ([periodic.chemical_symbols[z] for z in kinds] for kinds in (self.donors, self.acceptors))
-        return {"factor": "HydrogenBonded", "weight": self.weight, "donors": donors, "acceptors": acceptors}
-
-
-def _bell(off: Tensor, width: float) -> Tensor:
-    return (-((off / width) ** 2) / 2).exp()
-
-
 def hydrogen_bond(
     weight: float = 1.0,
     donor: str | None = None,
     acceptor: str | None = None,
     elements: Sequence[int] | None = None,
 ) -> ForModel:
-    """Wants a hydrogen bond within the molecule, once hydrogens and what they are bound to can be told apart.
+    """Wants a hydrogen bond within the molecule, from when its shape is decided; see chemistry/hydrogen_wishes.py.
 
     Args:
         donor, acceptor: "N" or "O"; None = either.
@@ -312,17 +248,17 @@ def hydrogen_bond(
     InputError if the model knows no hydrogen, or not the donor or acceptor.
     """
     for end, said in (("donor", donor), ("acceptor", acceptor)):
-        if said is not None and periodic.atomic_numbers.get(said) not in _POLAR:
+        if said is not None and periodic.atomic_numbers.get(said) not in POLAR:
             raise InputError(f"hydrogen_bond: {end} is {said!r}, expected N or O")
 
     def make(known: tuple[int, ...], space: Product) -> Interval:
-        if 1 not in known or not set(_POLAR) & set(known):
+        if 1 not in known or not set(POLAR) & set(known):
             raise InputError(f"hydrogen_bond: the model's elements have {list(known)} protons, expected 1 and 7 or 8")
         donors, acceptors = (
-            tuple(z for z in _POLAR if z in known) if said is None else (_known("hydrogen_bond", said, known),)
+            tuple(z for z in POLAR if z in known) if said is None else (_known("hydrogen_bond", said, known),)
             for said in (donor, acceptor)
         )
-        return Interval(HydrogenBonded(known, weight, donors, acceptors), 0.5)
+        return Interval(HydrogenBonded(known, weight, donors, acceptors), _SHAPED)
 
     return _of_atoms("hydrogen_bond", make, elements)
 

@@ -91,7 +91,7 @@ class Molecules(Task):
     renamed_flags: ClassVar[Mapping[str, str]] = {"--temperature": "--temperature-kelvin"}
     sampling: ClassVar[Mapping[str, Any]] = {"batch_size": 100}
     n_tour = 64
-    glance: ClassVar[Mapping[str, Any]] = {"steps": 20, "batch_size": 16}
+    glance: ClassVar[Mapping[str, Any]] = {"steps": 12, "batch_size": 16}
     place = 20.0
     seconds = 8.0
 

@@ -29,7 +29,7 @@ class MoleculesRequest:
             debye, cv in cal/(mol K); of your own files whatever they are in.
         guidance: scale of classifier-free guidance by these properties, 1 = none; or the regressor's power.
         guide_by: prompt tells the model the properties; regressor asks another network, which knows noisy molecules.
-        hydrogen_bond: how much a hydrogen bond within the molecule is wanted, 0 = not.
+        hydrogen_bond: how much a hydrogen bond within the molecule is wanted: 0 = not, 4 = much.
         temperature_kelvin: K, at which molecules are weighed by the energy of GFN2-xTB; not if not given.
         fixed: SDF or XYZ file of atoms that hold exactly: the rest is built around them.
         reference: SDF or XYZ file of a molecule to begin with.
