@@ -6,6 +6,7 @@ Its network has weights that half of the batches do not use, those of what it be
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -37,7 +38,7 @@ def molecular(folder: Path, config: TrainConfig, n: int = 32) -> Trainer:
     parts = {"positions": Centered((length, 3), Cosine()), "atoms": Categorical.masked((length,), 3)}
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        sizes = {"width": 16, "layers": 2, "heads": 2, "pairs": 8, "vectors": 4, "radial": 8}
+        sizes: Any = {"width": 16, "layers": 2, "heads": 2, "pairs": 8, "vectors": 4, "radial": 8}
         network = MolecularTransformer(MolecularConfig(**sizes, recalls=True), 4, 3)
     model = NeuralDenoiser(network, Traits(Product(parts)))
     return Trainer(model, molecules(n), molecules(16), config, folder, {"config": {}, "facts": {}})
