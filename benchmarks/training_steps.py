@@ -1,10 +1,12 @@
 """What a step of training costs: kernels, host synchronisations and seconds; with a GPU also how busy it is.
 
-    python -m benchmarks.training_steps [--batch 8] [--steps 3] [--precision auto]
+    python -m benchmarks.training_steps [--of molecules pictures] [--batch 8] [--steps 3] [--precision auto]
+
+The networks are those of molecules/qm9 and images/openmoji, the latter without captions; the data are random.
 
 Every operator that does work stands for a kernel of a GPU, and every one that gives the host a number for a
 synchronisation, so that they can be counted on a CPU. On a GPU its own kernels and the time in which it works are
-measured, too, at a batch of 1024.
+measured, too, at batches of 1024 molecules and 256 pictures.
 """
 
 import argparse
@@ -17,6 +19,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
+from benchmarks.pictures_training import COLOURS, SIDE, recipe
 from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -24,7 +27,8 @@ from ornstein.config import TrainConfig
 from ornstein.denoisers.base import NeuralDenoiser, Traits
 from ornstein.domains.molecules import network as chemistry
 from ornstein.keys import Keys
-from ornstein.networks import MolecularConfig
+from ornstein.networks import MolecularConfig, UNet
+from ornstein.spaces import Euclidean
 from ornstein.training.datasets import Arrays
 from ornstein.training.trainer import Trainer
 
@@ -96,6 +100,24 @@ def molecules(batch: int, folder: Path, **settings: Any) -> Trainer:
     return Trainer(model, data, data, config, folder, {"config": {}, "facts": {}})
 
 
+def pictures(batch: int, folder: Path, **settings: Any) -> Trainer:
+    """The training of images/openmoji without captions, on noise.
+
+    Args:
+        batch: pictures a step.
+        folder: of the run.
+    """
+    network = UNet(recipe(), COLOURS)
+    model = NeuralDenoiser(network, Traits(Euclidean((COLOURS, SIDE, SIDE), data_std=0.5)))
+    data = Arrays(Keys.of(0, 4 * batch).uniform(COLOURS, SIDE, SIDE).float() * 2 - 1)
+    config = replace(TrainConfig(batch_size=batch, log_every=1000, warmup=1), **settings)
+    return Trainer(model, data, data, config, folder, {"config": {}, "facts": {}})
+
+
+TRAININGS = {"molecules": (molecules, 1024), "pictures": (pictures, 256)}
+"""What is trained, and the batch on a GPU."""
+
+
 def seconds(run: Trainer, steps: int) -> float:
     """Of a step, after two that warm up.
 
@@ -137,22 +159,37 @@ def busy(run: Trainer, steps: int = 5) -> tuple[float, float]:
 
 def main() -> None:
     asked = argparse.ArgumentParser(description=__doc__)
-    asked.add_argument("--batch", type=int, default=None, help="records a step: 8, or 1024 on a GPU")
+    many = "records a step: 8, or 1024 molecules and 256 pictures on a GPU"
+    asked.add_argument("--batch", type=int, default=None, help=many)
     asked.add_argument("--steps", type=int, default=3, help="that are timed")
     asked.add_argument("--precision", default="auto")
+    asked.add_argument("--of", nargs="+", choices=TRAININGS, default=list(TRAININGS))
     options = asked.parse_args()
+    for name in options.of:
+        with tempfile.TemporaryDirectory() as folder:
+            report(name, options, Path(folder))
+
+
+def report(name: str, options: argparse.Namespace, folder: Path) -> None:
+    """Prints what a step of a training costs.
+
+    Args:
+        name: of the training.
+        options: of the command line.
+        folder: of the run.
+    """
+    made, many = TRAININGS[name]
     gpu = torch.cuda.is_available()
-    batch = options.batch or (1024 if gpu else 8)
-    with tempfile.TemporaryDirectory() as folder:
-        run = molecules(batch, Path(folder), precision=options.precision)
-        run._update()
-        seen = counted(run)
-        print(f"molecules, batch {batch}: {seen.work} operators and {seen.waits} synchronisations a step")
-        print(", ".join(f"{name} {count}" for name, count in seen.calls.most_common(12) if name not in _VIEWS))
-        print(f"{seconds(run, 30 if gpu else options.steps):.4f} s a step")
-        if gpu:
-            share, kernels = busy(run)
-            print(f"the GPU works {share:.0%} of the time, {kernels:.0f} kernels a step")
+    batch = options.batch or (many if gpu else 8)
+    run = made(batch, folder, precision=options.precision)
+    run._update()
+    seen = counted(run)
+    print(f"{name}, batch {batch}: {seen.work} operators and {seen.waits} synchronisations a step")
+    print(", ".join(f"{operator} {count}" for operator, count in seen.calls.most_common(12) if operator not in _VIEWS))
+    print(f"{seconds(run, 30 if gpu else options.steps):.4f} s a step")
+    if gpu:
+        share, kernels = busy(run)
+        print(f"the GPU works {share:.0%} of the time, {kernels:.0f} kernels a step")
 
 
 if __name__ == "__main__":

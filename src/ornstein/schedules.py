@@ -40,6 +40,11 @@ class Schedule(ABC):
         """Noise level (standard deviation) at time t, float64, of t's shape."""
         return self._sigma(torch.as_tensor(t, dtype=torch.float64))
 
+    @cached_property
+    def left_over(self) -> float:
+        """The signal level at t = 1, α(1)."""
+        return self.alpha(1.0).item()
+
     def log_snr(self, t: Time) -> Float[Tensor, "..."]:
         """λ(t) = 2 log α(t)/σ(t); +∞ at t = 0."""
         return 2 * (self.alpha(t).log() - self.sigma(t).log())

@@ -327,3 +327,18 @@ def test_clean_tokens_do_not_count_in_the_loss() -> None:
     belief = space.belief(torch.zeros(1, 2, 3), x_t, torch.tensor([[0.0, 0.5]]))
     assert space.loss(belief, x0, x_t, torch.tensor([[0.0, 0.5]])).item() > 0
     assert space.loss(belief, x0, x_t, torch.tensor([[0.0, 0.0]])).item() == 0
+
+
+def test_only_masks_absorb() -> None:
+    assert [name for name, space in SPACES.items() if space.absorbing] == ["masked"]
+    assert not Categorical.hybrid((2,), 3).absorbing
+
+
+@pytest.mark.parametrize("wrong", [-1, 7])
+def test_a_category_that_is_no_state_is_refused(wrong: int) -> None:
+    for space in SPACES.values():
+        with pytest.raises((IndexError, RuntimeError)):
+            space.noise(torch.tensor([[0, wrong]]), 0.5, Keys.of(0, 1))
+    for chain in (SPACES["masked"].chain, SPACES["uniform"].chain):
+        with pytest.raises((IndexError, RuntimeError)):
+            chain.column(double(0.5), torch.tensor([[0, wrong]]))

@@ -29,7 +29,7 @@ from ..keys import Keys
 from ..schedules import RectifiedFlow, Schedule
 from ..states import State, Time, as_time, left, per_sample_sum
 from .base import Mask, Space, Transition, require_shape
-from .markov import Markov, RedrawKernel, Substitution
+from .markov import Markov, RedrawKernel, Substitution, codes
 
 
 def draw(probs: Float[Tensor, "batch *positions states"], keys: Keys) -> Int[Tensor, "batch *positions"]:
@@ -105,9 +105,9 @@ class Categorical(Space):
     mask: Tensor | None = None
 
     def __post_init__(self) -> None:
-        if self.schedule.alpha(1.0) > 0.05:
+        if self.schedule.left_over > 0.05:
             raise InputError(f"{self.schedule} keeps the signal at t = 1, so categories would never be forgotten")
-        if self.weighting == "counted" and not (self.absorbing and self.schedule.alpha(1.0) == 0):
+        if self.weighting == "counted" and not (self.absorbing and self.schedule.left_over == 0):
             raise InputError("masks are counted under masked noise that ends in masks alone, α(1) = 0")
 
     @classmethod
@@ -169,7 +169,7 @@ class Categorical(Space):
     @property
     def absorbing(self) -> bool:
         """Whether noise does nothing but mask: what is not masked is clean."""
-        return self.states > self.size and self.chain.stationary[self.size].item() == 1
+        return self.states > self.size and self.chain.end == self.size
 
     def existing(self, x: Int[Tensor, "batch *positions"]) -> Bool[Tensor, "batch *positions"]:
         """Where there is a category."""
@@ -200,7 +200,7 @@ class Categorical(Space):
         """The probabilities of the states at t."""
         assert isinstance(x0, Tensor)
         survival = (self._alpha(t, x0) / self._alpha(since, x0)).nan_to_num(1.0)
-        return self.chain.push(survival, torch.nn.functional.one_hot(x0, self.states).double())
+        return self.chain.push(survival, codes(x0, self.states))
 
     def step(self, x_t: State, belief: Belief, t: Time, s: Time, eta: float = 1.0) -> Choice:
         """Ancestral for every eta: categories have no deterministic flow.
@@ -219,7 +219,7 @@ class Categorical(Space):
         onward = self.chain.column((alpha_t / alpha_s).nan_to_num(1.0), x_t)
         joint = self.chain.push(alpha_s, origin) * onward
         total = joint.sum(-1, keepdim=True)
-        stay = torch.nn.functional.one_hot(x_t, self.states).double()  # where the belief contradicts x_t altogether
+        stay = codes(x_t, self.states)  # where the belief contradicts x_t altogether
         return Choice(torch.where(total > 0, joint / total.where(total > 0, 1.0), stay).log(), x_t, self.mask)
 
     def loss(self, belief: Belief, x0: State, x_t: State, t: Time) -> Float[Tensor, " batch"]:
@@ -248,8 +248,8 @@ class Categorical(Space):
     def _rate_loss(self, belief: Probs, x0: Tensor, x_t: Tensor, t: Time) -> Tensor:
         """The bound's integrand for any chain."""
         alpha, slope = self._alpha_and_slope(t, x0)
-        other = self.chain.rates(x_t) * (1 - torch.nn.functional.one_hot(x_t, self.states).double())
-        r = self._ratios(alpha, torch.nn.functional.one_hot(x0, self.states).double(), x_t)
+        other = self.chain.rates(x_t) * (1 - codes(x_t, self.states))
+        r = self._ratios(alpha, codes(x0, self.states), x_t)
         s = self._ratios(alpha, belief.mean.double(), x_t)
         each = s - torch.special.xlogy(r, s) + torch.special.xlogy(r, r) - r
         flow = torch.where(alpha > 0, -slope / alpha, 0.0)  # pure noise teaches nothing
@@ -292,7 +292,7 @@ class Categorical(Space):
 
     def point_mass(self, x0: State) -> Probs:
         assert isinstance(x0, Tensor)
-        return Probs(torch.nn.functional.one_hot(x0, self.states).double().log(), self._exists(x0))
+        return Probs(codes(x0, self.states).log(), self._exists(x0))
 
     def apply_score(self, belief: Belief, slope: State, t: Time, most: float = inf) -> Belief:
         """To first order in the change of one token.

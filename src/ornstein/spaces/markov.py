@@ -12,20 +12,36 @@ References: Austin et al. 2021 (D3PM), Campbell et al. 2022, Sahoo et al. 2024 (
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from einops import rearrange
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn.functional import one_hot
 
 from ..errors import InputError
+
+
+def codes(x: Int[Tensor, "*shape"], states: int) -> Float[Tensor, "*shape states"]:
+    """1 at the state of each x, else 0, float64; what is no state is refused, though nothing waits for an answer.
+
+    Args:
+        x: numbers of states.
+        states: how many there are.
+    """
+    return torch.zeros(*x.shape, states, dtype=torch.float64, device=x.device).scatter_(-1, x[..., None], 1.0)
 
 
 class Markov(ABC):
     """A reversible-in-time-scale family of kernels Q_α over `len(stationary)` states."""
 
     stationary: Float[Tensor, " states"]
+
+    @cached_property
+    def end(self) -> int | None:
+        """The state in which everything ends, if it is one alone."""
+        alone = (self.stationary == 1).nonzero().flatten().tolist()
+        return alone[0] if alone else None
 
     @abstractmethod
     def column(self, alpha: Tensor, x: Int[Tensor, "*shape"]) -> Float[Tensor, "*shape states"]:
@@ -48,7 +64,7 @@ class RedrawKernel(Markov):
 
     def column(self, alpha: Tensor, x: Int[Tensor, "*shape"]) -> Float[Tensor, "*shape states"]:
         pi, alpha = self.stationary.to(x.device), alpha.to(x.device)[..., None]
-        return alpha * one_hot(x, len(pi)).double() + (1 - alpha) * pi[x][..., None]
+        return alpha * codes(x, len(pi)) + (1 - alpha) * pi[x][..., None]
 
     def push(self, alpha: Tensor, w: Float[Tensor, "*shape states"]) -> Float[Tensor, "*shape states"]:
         pi, alpha = self.stationary.to(w.device), alpha.to(w.device)[..., None]

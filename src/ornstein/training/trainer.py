@@ -218,10 +218,7 @@ class Trainer:
         decay = min(self.config.ema, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
             means, now = list(self.average.parameters()), list(self.network.parameters())
-            if means:
-                moves: list[Tensor] = torch._foreach_sub(now, means)  # pyright: ignore
-                torch._foreach_mul_(moves, (1 - decay) * (1 - self.watch.harm))  # pyright: ignore
-                torch._foreach_add_(means, moves)  # pyright: ignore
+            _towards(means, now, (1 - decay) * (1 - self.watch.harm))
             for mean, own in zip(self.average.buffers(), self.network.buffers(), strict=True):
                 mean.copy_(torch.where(self.watch.harm > 0, mean, own))
 
@@ -279,3 +276,20 @@ class Trainer:
         resuming.load_tensors(tensors, self.network, self.average, self.optimizer, self.feed.times.squares, path)
         self.step, self.seconds = meta["step"], meta.get("seconds") or 0.0
         return resuming.changes(self.config, self.precision, meta, path)
+
+
+def _towards(means: list[Tensor], now: list[Tensor], share: Tensor) -> None:
+    """means += share · (now − means): a few kernels on a GPU, one pass over the memory of a CPU.
+
+    Args:
+        means: are changed.
+        now: of the same shapes.
+        share: a number, on their device.
+    """
+    if means and share.is_cuda:
+        moves = torch._foreach_sub(now, means)
+        torch._foreach_mul_(moves, share)
+        torch._foreach_add_(means, moves)
+        return
+    for mean, own in zip(means, now, strict=True):
+        mean.lerp_(own, share)
