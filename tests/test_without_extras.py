@@ -77,7 +77,7 @@ def test_what_needs_no_extra_works(found: dict[str, tuple[int, str]], command: s
     ("command", "package", "extra"),
     [
         ("evaluate", "sklearn", "images"),
-        ("molecules", "rdkit", "molecules"),
+        ("molecules", "ase", "molecules"),
         ("mri", "nibabel", "mri"),
         ("weather", "xarray", "weather"),
     ],

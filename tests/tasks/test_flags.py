@@ -21,7 +21,8 @@ MODELS = {"images/digits": 4, "sequences/riboswitch": 4, "molecules/qm9": 4, "en
 
 SETTINGS: dict[str, Any] = {
     "steps": 3, "seed": 1, "first": 4, "eta": 0.5, "order": 1, "grid": "flow", "batch_size": 2, "particles": 50,
-    "temper": 0.5, "moves": 3, "check": 60, "tolerance": 0.05, "budget": "20000", "trajectory": True,
+    "temper": 0.5, "moves": 3, "check": 60, "tolerance": 0.05, "budget": "20000", "trajectory": True, "restarts": 1,
+    "restart_at": 0.2,
 }  # fmt: skip
 APART = {"n", "exact", "device"}  # what every run here says already
 SAME = {"batch_size", "trajectory", "tolerance"}  # these change how samples are drawn or doubted, not the samples

@@ -55,6 +55,8 @@ class Sampler:
                 rising and s > self.grid[0]
             ):
                 raise InputError(f"times fall from noise (1) to data (0); this grid goes from {t} to {s}")
+        if _rises(*self.grid[-2:]):
+            raise InputError(f"times fall from noise (1) to data (0); this grid ends with a rise to {self.grid[-1]}")
 
     @property
     def intervals(self) -> int:
