@@ -1,4 +1,4 @@
-"""A factor that counts only within an interval of times."""
+"""A factor that counts only from a time down."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -22,18 +22,15 @@ from .factors import Factor, Updated
 class Interval(Factor):
     """A factor that counts only from a time down: beliefs about noise are too broad for an expansion at their mean.
 
-    Below `since` it need not be felt: what it decides is decided, and the rest follows from the model alone. Particles
-    weigh it in full all the same, when its time has come.
+    Particles weigh it in full all the same, when its time has come.
 
     Attributes:
         until: the time above which it is 1: of the sampler's clock, or, where the interval is of a factor on one part
             of a product (`OnPart`), of the part itself.
-        since: the time below which it is 1 again.
     """
 
     factor: Factor
     until: float
-    since: float = 0.0
 
     time_independent = False
 
@@ -45,12 +42,10 @@ class Interval(Factor):
             )
         if not is_number(self.until) or not 0 <= self.until <= 1:
             raise InputError(f"Interval: until is {self.until!r}, expected a time in [0, 1]")
-        if not is_number(self.since) or not 0 <= self.since <= self.until:
-            raise InputError(f"Interval: since is {self.since!r}, expected a time in [0, until = {self.until}]")
 
     @property
     def provenance(self) -> Mapping[str, Any]:
-        return {**self.factor.provenance, "until": self.until, **({"since": self.since} if self.since else {})}
+        return {**self.factor.provenance, "until": self.until}
 
     def require_fit(self, space: Space) -> None:
         self.factor.require_fit(space)
@@ -78,7 +73,7 @@ class Interval(Factor):
         return self.factor.log_expect(belief)
 
     def update(self, belief: Belief, x_t: State, t: Time, space: Space) -> Updated:
-        if self.since <= float(torch.as_tensor(t, dtype=torch.float64).max()) <= self.until:
+        if float(torch.as_tensor(t, dtype=torch.float64).max()) <= self.until:
             return self.factor.update(belief, x_t, t, space)
         x = leaves(x_t)[0]
         return torch.zeros(len(x), dtype=torch.float64, device=x.device), belief

@@ -18,7 +18,7 @@ from .chemistry import figures
 from .chemistry.hydrogen_bonds import hydrogen_bonds
 from .chemistry.molecule import Molecule
 from .chemistry.stability import Stability
-from .drawn import STOCHASTIC, molecules_of, sizes
+from .drawn import ONCE, molecules_of, sizes
 
 if TYPE_CHECKING:
     from ase import build
@@ -43,7 +43,11 @@ def _drawn(denoiser: Denoiser, n: int, seed: int, atoms: int | None = None) -> S
     metadata = denoiser.origin.metadata
     condition = {"mask": torch.arange(metadata["length"]) < sizes(range(n), metadata, atoms)[:, None]}
     return draws(
-        denoiser, n, Independent(**{**STOCHASTIC, "steps": _QUICK}, batch_size=32), seed=seed, condition=condition
+        denoiser,
+        n,
+        Independent(**{**STOCHASTIC, "steps": _QUICK, "restarts": 0}, batch_size=32),
+        seed=seed,
+        condition=condition,
     )
 
 

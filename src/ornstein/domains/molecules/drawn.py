@@ -25,6 +25,8 @@ STOCHASTIC: Mapping[str, Any] = {
 }
 """How molecules are drawn: fresh noise, of second order, leaves fewer broken ones than the flow does; four times they
 are noised again up to 0.27 Å, where bonds and elements are decided, and drawn anew: 48 calls in all."""
+ONCE: Mapping[str, Any] = {**STOCHASTIC, "steps": 40, "restarts": 0}
+"""How they are drawn with a wish that says something of shapes alone, of which restarts would forget much."""
 
 
 def sizes(numbers: range, metadata: Mapping[str, Any], atoms: int | None = None, held: int = 0) -> Tensor:

@@ -41,7 +41,7 @@ else:
 REGRESSOR = "molecules/qm9-regressor"
 """Of the properties of QM9, at every noise level."""
 
-_SHAPED, _SETTLED = 0.7, 0.36
+_SHAPED = 0.7
 """Time from which positions say who is bound to whom: 1.35 Å of noise."""
 
 
@@ -258,7 +258,7 @@ def hydrogen_bond(
             tuple(z for z in POLAR if z in known) if said is None else (_known("hydrogen_bond", said, known),)
             for said in (donor, acceptor)
         )
-        return Interval(HydrogenBonded(known, weight, donors, acceptors), _SHAPED, _SETTLED)
+        return Interval(HydrogenBonded(known, weight, donors, acceptors), _SHAPED)
 
     return _of_atoms("hydrogen_bond", make, elements)
 

@@ -24,7 +24,7 @@ from ..chemistry.formulas import doubts, protons_of
 from ..chemistry.molecule import Molecule
 from ..chemistry.pockets import read_pocket
 from ..chemistry.smiles import distance_bounds, handedness, parsed, placeless
-from ..drawn import STOCHASTIC, sizes
+from ..drawn import ONCE, STOCHASTIC, sizes
 from .flags import MoleculesRequest, properties
 from .named import CONFORMERS, wanted
 
@@ -52,7 +52,8 @@ def request(asked: MoleculesRequest, numbers: range, metadata: Mapping[str, Any]
         guides.append(factors.docking_energy(pocket, 1.0 if asked.binding is None else asked.binding))
         record["centre"] = pocket.centre.tolist()
     guides += _wishes(asked)
-    return replace(made, guides=guides, record=record, notes=notes, defaults=STOCHASTIC)
+    how = ONCE if asked.hydrogen_bond else STOCHASTIC
+    return replace(made, guides=guides, record=record, notes=notes, defaults=how)
 
 
 def _wishes(asked: MoleculesRequest) -> list[Guide]:
