@@ -42,13 +42,8 @@ def _drawn(denoiser: Denoiser, n: int, seed: int, atoms: int | None = None) -> S
     assert denoiser.origin is not None
     metadata = denoiser.origin.metadata
     condition = {"mask": torch.arange(metadata["length"]) < sizes(range(n), metadata, atoms)[:, None]}
-    return draws(
-        denoiser,
-        n,
-        Independent(**{**STOCHASTIC, "steps": _QUICK, "restarts": 0}, batch_size=32),
-        seed=seed,
-        condition=condition,
-    )
+    how = Independent(**{**ONCE, "steps": _QUICK}, batch_size=32)
+    return draws(denoiser, n, how, seed=seed, condition=condition)
 
 
 def around(model: NeuralDenoiser, seed: int, n: int = 12, atoms: int = 16) -> Stream[Chapter]:
