@@ -16,7 +16,7 @@ from .chemistry.conformers import Conformer, conformer
 from .chemistry.molecule import Molecule
 
 STOCHASTIC: Mapping[str, Any] = {
-    "steps": 20,
+    "steps": 40,
     "eta": 1.0,
     "order": 2,
     "grid": "uniform",
@@ -24,8 +24,8 @@ STOCHASTIC: Mapping[str, Any] = {
     "restart_at": 0.35,
 }
 """How molecules are drawn: fresh noise, of second order, leaves fewer broken ones than the flow does; four times they
-are noised again up to 0.27 Å, where bonds and elements are decided, and drawn anew: 48 calls in all."""
-ONCE: Mapping[str, Any] = {**STOCHASTIC, "steps": 40, "restarts": 0}
+are noised again up to 0.27 Å, where bonds and elements are decided, and drawn anew: 96 calls in all."""
+ONCE: Mapping[str, Any] = {**STOCHASTIC, "restarts": 0}
 """How they are drawn with a wish that says something of shapes alone, of which restarts would forget much."""
 
 
