@@ -153,7 +153,7 @@ def busy(run: Trainer, steps: int = 5) -> tuple[float, float]:
             run._update()
         _wait()
         whole = time.perf_counter() - begun
-    kernels = [event for event in seen.events() if event.device_type.name == "CUDA"]
+    kernels = [event for event in seen.events() or () if event.device_type.name == "CUDA"]
     return sum(event.device_time for event in kernels) * 1e-6 / whole, len(kernels) / steps
 
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import nn
 
+from molecular_training import TOGETHER, molecular
 from ornstein.spaces import Categorical
 from ornstein.training.trainer import Trainer
-from small_molecules import TOGETHER, molecular
 from worlds import RATES, rejected
 
 ROOT = Path(__file__).parent.parent

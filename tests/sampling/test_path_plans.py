@@ -139,7 +139,9 @@ def test_places_and_times_are_inverse() -> None:
 
 def test_a_path_in_a_file_is_checked(tmp_path: Path) -> None:
     model = NeuralDenoiser(torch.nn.Linear(1, 1), Traits(agreeing().space))
-    assert _along(model, LAST.record(), tmp_path).space.path == LAST
+    space = _along(model, LAST.record(), tmp_path).space
+    assert isinstance(space, Product)
+    assert space.path == LAST
     for saved in ({"atoms": [0.0, 1.0]}, {"x": [0.5, 1.0]}, {"x": [0.0, 2.0]}):
         with pytest.raises(InputError, match=f"{tmp_path}: path: "):
             _along(model, saved, tmp_path)

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from molecular_training import molecular, molecules
 from ornstein.config import TrainConfig
 from ornstein.errors import TrainingError
 from ornstein.training.cutting import cut
 from ornstein.training.trainer import losses
-from small_molecules import molecular, molecules
 from small_training import CONFIG, data, trainer
 
 

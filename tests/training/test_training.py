@@ -17,13 +17,13 @@ from typing import Any
 import pytest
 import torch
 
+from molecular_training import TOGETHER, molecular
 from ornstein import InputError
 from ornstein.config import TrainConfig
 from ornstein.errors import Interrupted, TrainingError
 from ornstein.keys import Keys
 from ornstein.training import checkpoints
 from ornstein.training.batches import NoiseTimes, hide, learning_rate, record_numbers
-from small_molecules import TOGETHER, molecular
 from small_training import CONFIG, assert_same_run, data, losses, trainer
 
 CHILD = Path(__file__).parents[1] / "small_training.py"

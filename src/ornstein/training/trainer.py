@@ -217,7 +217,8 @@ class Trainer:
         """EMA with a decay that starts small, so that early steps do not linger."""
         decay = min(self.config.ema, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
-            means, now = list(self.average.parameters()), list(self.network.parameters())
+            means: list[Tensor] = list(self.average.parameters())
+            now: list[Tensor] = list(self.network.parameters())
             _towards(means, now, (1 - decay) * (1 - self.watch.harm))
             for mean, own in zip(self.average.buffers(), self.network.buffers(), strict=True):
                 mean.copy_(torch.where(self.watch.harm > 0, mean, own))
@@ -287,9 +288,9 @@ def _towards(means: list[Tensor], now: list[Tensor], share: Tensor) -> None:
         share: a number, on their device.
     """
     if means and share.is_cuda:
-        moves = torch._foreach_sub(now, means)
-        torch._foreach_mul_(moves, share)
-        torch._foreach_add_(means, moves)
+        moves = torch._foreach_sub(now, means)  # pyright: ignore[reportPrivateImportUsage]
+        torch._foreach_mul_(moves, share)  # pyright: ignore[reportPrivateImportUsage]
+        torch._foreach_add_(means, moves)  # pyright: ignore[reportPrivateImportUsage]
         return
     for mean, own in zip(means, now, strict=True):
         mean.lerp_(own, share)
