@@ -1,4 +1,4 @@
-"""A training of molecules small enough for tests, also as a program of its own: python small_molecules.py FOLDER.
+"""A training of molecules small enough for tests, also as a program of its own: python molecular_training.py FOLDER.
 
 Its network has weights that half of the batches do not use, those of what it believed at the step before.
 """

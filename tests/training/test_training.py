@@ -304,7 +304,7 @@ def test_two_workers_share_a_network_of_which_batches_use_parts(tmp_path: Path) 
     run = molecular(tmp_path / "one", TOGETHER)
     assert {run.feed.training(step).recall for step in range(TOGETHER.steps)} == {False, True}
     run.fit()
-    two_workers(str(CHILD.with_name("small_molecules.py")), str(tmp_path / "two"))
+    two_workers(str(CHILD.with_name("molecular_training.py")), str(tmp_path / "two"))
     one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
     assert [step for step, _ in one] == [step for step, _ in two]
     assert [loss for _, loss in one] == pytest.approx([loss for _, loss in two], rel=1e-4)
