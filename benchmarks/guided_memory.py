@@ -24,7 +24,8 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from ornstein.denoisers.base import Denoiser, NeuralDenoiser, Traits, with_covariance
+from ornstein.denoisers.base import Denoiser, NeuralDenoiser, Traits
+from ornstein.denoisers.tweedie import with_covariance
 from ornstein.guidance.measurements import Measurement
 from ornstein.guidance.operators import Blur
 from ornstein.keys import Keys

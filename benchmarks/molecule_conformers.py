@@ -45,6 +45,8 @@ from ornstein.domains.molecules.drawn import conformers_of
 from ornstein.domains.molecules.task import MoleculesRequest
 from ornstein.tasks import requests
 
+from .molecule_runs import measured
+
 MODEL, NEAR = "molecules/qm9", 0.5  # Å
 WAYS = ("bounds", "elements", "etkdg", "etkdg-mmff")
 RESULTS = Path(__file__).parent / "results" / "molecule_conformers.jsonl"
@@ -197,10 +199,7 @@ def main() -> None:
     options.name = options.name or options.model
     torch.set_num_threads(1)
     if not options.report:
-        with options.out.open("a") as file:
-            for found in measure(options):
-                print(json.dumps(found), file=file, flush=True)
-                print(json.dumps(found), flush=True)
+        measured(measure(options), options.out)
     print(table([json.loads(line) for line in options.out.read_text().splitlines()]))
 
 

@@ -36,7 +36,7 @@ from ornstein.domains.molecules.chemistry.molecule import Molecule
 from ornstein.domains.molecules.chemistry.stability import Stability
 from ornstein.keys import Keys
 
-from .molecule_runs import Drawing, add_arguments, digest
+from .molecule_runs import Drawing, add_arguments, digest, measured
 
 ALL = "all six"
 WAYS = ("free", "prompt-3", "regressor-3")
@@ -199,10 +199,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     if not options.report:
-        with options.out.open("a") as file:
-            for found in measure(options):
-                print(json.dumps(found), file=file, flush=True)
-                print(json.dumps(found), flush=True)
+        measured(measure(options), options.out)
     rows = [json.loads(line) for line in options.out.read_text().splitlines()]
     print(table(rows), prices(rows), sep="\n\n")
 

@@ -5,9 +5,10 @@ What is kept is of one model, by its weights: another one's draws are never take
 
 import argparse
 import hashlib
+import json
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from ornstein.denoisers.base import Denoiser, NeuralDenoiser
 from ornstein.denoisers.regressors import Regressor
 from ornstein.domains.molecules import data
 from ornstein.domains.molecules.chemistry.molecule import Molecule
-from ornstein.domains.molecules.drawn import STOCHASTIC
+from ornstein.domains.molecules.drawn import ONCE
 from ornstein.training.devices import bf16_pays
 
 MODEL = "molecules/qm9"
@@ -99,10 +100,18 @@ class Drawing:
     def _drawn(
         self, mask: Tensor, steps: int, first: int, denoiser: Denoiser, given: Mapping[str, Tensor]
     ) -> list[Molecule]:
-        how, condition = {**STOCHASTIC, "steps": steps}, {**given, "mask": mask}
+        how, condition = {**ONCE, "steps": steps}, {**given, "mask": mask}
         with self.arithmetic():
             drawn = on.sample(denoiser, len(mask), **how, condition=condition, first=first)
         return data.molecules(drawn.x, mask, self.metadata)
+
+
+def measured(found: Iterable[Mapping[str, Any]], out: Path) -> None:
+    """Appends each row to the file as soon as it is measured, and prints it."""
+    with out.open("a") as file:
+        for row in found:
+            print(json.dumps(row), file=file, flush=True)
+            print(json.dumps(row), flush=True)
 
 
 def digest(model: NeuralDenoiser | Regressor) -> str:

@@ -23,7 +23,8 @@ from torch import Tensor
 
 import posterior_report as reporting
 from ornstein.beliefs import Belief, Normal
-from ornstein.denoisers.base import Condition, Denoiser, Guide, Guided, with_covariance
+from ornstein.denoisers.base import Condition, Denoiser, Guide, Guided
+from ornstein.denoisers.tweedie import with_covariance
 from ornstein.guidance.measurements import Measurement
 from ornstein.keys import Keys
 from ornstein.states import State, Time

@@ -12,13 +12,13 @@ from ornstein.domains.molecules import data
 from ornstein.domains.molecules.chemistry.conformers import Conformer, conformer
 from ornstein.domains.molecules.chemistry.molecule import Molecule
 
-BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture
 def bench(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    return import_module("molecule_conformers")
+    monkeypatch.syspath_prepend(str(ROOT))
+    return import_module("benchmarks.molecule_conformers")
 
 
 def test_the_reference_is_found_and_an_isomer_is_not(bench: Any) -> None:

@@ -33,7 +33,7 @@ _HOMES = {
     "physical": "denoisers.mapped",
     "NeuralDenoiser": "denoisers.base",
     "Traits": "denoisers.base",
-    "with_covariance": "denoisers.base",
+    "with_covariance": "denoisers.tweedie",
     "Density": "mcmc.densities",
     "energy_difference": "denoisers.energy",
     "EnergyDenoiser": "denoisers.energy",
@@ -181,7 +181,7 @@ if TYPE_CHECKING:
     from . import calibration, networks, roots, testing, transforms
     from .beliefs import Belief, Joint, Normal, Probs
     from .denoisers import oracles
-    from .denoisers.base import Denoiser, Guide, NeuralDenoiser, Traits, with_covariance
+    from .denoisers.base import Denoiser, Guide, NeuralDenoiser, Traits
     from .denoisers.composition import Autoguidance, ClassifierFreeGuidance, mixture, negation, product
     from .denoisers.diffusers import from_diffusers
     from .denoisers.energy import EnergyDenoiser, energy_difference, score
@@ -189,6 +189,7 @@ if TYPE_CHECKING:
     from .denoisers.maps import Map
     from .denoisers.onestep import OneStep
     from .denoisers.regressors import Regressor
+    from .denoisers.tweedie import with_covariance
     from .denoisers.windows import windowed
     from .domains import energies, images, molecules, mri, poisson, sequences, weather
     from .domains.sequences import folding

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from ornstein.beliefs import Joint, Normal
-from ornstein.denoisers.base import Condition, Denoiser, NeuralDenoiser, Traits, times, with_covariance
+from ornstein.denoisers.base import Condition, Denoiser, NeuralDenoiser, Traits, times
 from ornstein.denoisers.energy import EnergyDenoiser
 from ornstein.denoisers.oracles import Mixture
+from ornstein.denoisers.tweedie import with_covariance
 from ornstein.errors import InputError
 from ornstein.keys import Keys
 from ornstein.networks.embeddings import LabelEmbedding

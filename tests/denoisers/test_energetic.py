@@ -10,10 +10,11 @@ from torch import Tensor, nn
 from nets import Net
 from ornstein.beliefs import Normal
 from ornstein.config import TrainConfig
-from ornstein.denoisers.base import Condition, Denoiser, Guided, NeuralDenoiser, Traits, with_covariance
+from ornstein.denoisers.base import Condition, Denoiser, Guided, NeuralDenoiser, Traits
 from ornstein.denoisers.composition import Autoguidance, ClassifierFreeGuidance, Composed, mixture, negation, product
 from ornstein.denoisers.energy import EnergyDenoiser, energy_difference, score
 from ornstein.denoisers.fields import gaussian_field
+from ornstein.denoisers.tweedie import with_covariance
 from ornstein.errors import InputError
 from ornstein.guidance.factors import Energy
 from ornstein.keys import Keys

@@ -13,7 +13,7 @@ from torch import Tensor
 from ornstein.denoisers.base import NeuralDenoiser, Traits
 from ornstein.keys import Keys
 from ornstein.networks import MolecularConfig, MolecularTransformer
-from ornstein.networks.molecular import _alike as alike
+from ornstein.networks.grouping import alike
 from ornstein.networks.molecular import _Cloud as Cloud
 from ornstein.schedules import Cosine, Scaled, Slowed
 from ornstein.spaces import Categorical, Centered, Product

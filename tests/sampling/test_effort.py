@@ -13,7 +13,8 @@ from torch import Tensor
 from nets import Net
 from ornstein.beliefs import Normal, Probs
 from ornstein.covariances import Dense
-from ornstein.denoisers.base import Condition, Denoiser, Guided, NeuralDenoiser, Traits, with_covariance
+from ornstein.denoisers.base import Condition, Denoiser, Guided, NeuralDenoiser, Traits
+from ornstein.denoisers.tweedie import with_covariance
 from ornstein.effort import Effort
 from ornstein.guidance.classifiers import NoisyClassifierGuidance
 from ornstein.guidance.factors import Energy, Factor, Reward

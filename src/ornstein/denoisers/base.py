@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..beliefs import Belief, combined
+from ..beliefs import Belief
 from ..config import suggestion
 from ..deprecation import members, renamed
 from ..errors import InputError
@@ -25,6 +25,7 @@ from ..spaces import Product, Space, TimePath
 from ..states import State, Time, batch_size, leaves, map_state
 from .conditions import require_fit
 from .maps import Map
+from .recall import LAST, recalled, recalling
 
 Condition = Mapping[str, Tensor]
 
@@ -277,12 +278,6 @@ TRUSTED = 5.0
 with the squared error up to 10 and is noise from 20 on."""
 
 
-LAST = "last"
-"""The name of the condition that holds what was believed at the step before."""
-RECALLED = 0.5
-"""How many batches of a training see it."""
-
-
 @renamed(null="unconditional")
 @members(null="unconditional")
 @dataclass(frozen=True, repr=False)
@@ -381,24 +376,6 @@ class NeuralDenoiser(Denoiser):
         return {**unsaid, **condition}
 
 
-def recalled(keys: Keys) -> bool:
-    """Whether the network of a batch sees what it believes, as its first key has it."""
-    return bool(keys[:1].fold("recall").uniform() < RECALLED)
-
-
-def recalling(space: Space, condition: Condition, belief: Belief) -> dict[str, Tensor]:
-    """A condition with the mean of the last belief, as the network sees clean data: LAST, or "LAST part" a part.
-
-    Args:
-        space: the kind of data and its noise.
-        condition: what each sample is given, name → (batch, ...); a missing name means that nothing is said.
-        belief: p(x₀ | x_t) of the step before.
-    """
-    mean = space.inputs(map_state(torch.Tensor.detach, belief.mean), 0.0)
-    parts = {f"{LAST} {name}": part for name, part in mean.items()} if isinstance(mean, Mapping) else {LAST: mean}
-    return {**condition, **parts}
-
-
 def in_short(space: Any) -> str:
     """The kind of a space and its shape, part by part."""
     parts = getattr(space, "parts", None)
@@ -427,35 +404,3 @@ def times(t: Any, x_t: State) -> Any:
     if isinstance(t, Tensor):
         return (t if t.ndim else t.expand(batch_size(x_t))).to(first.device, torch.float32)
     return torch.full((batch_size(x_t),), t, device=first.device)
-
-
-def with_covariance(denoiser: Denoiser, x_t: State, t: Time, condition: Condition | None = None) -> Belief:
-    """The belief with its covariance: the denoiser's own, else Tweedie's, through the gradient of the network.
-
-    Args:
-        x_t: noisy states at time t, (batch, ...): a tensor of the space's shape for each sample, or a dictionary of
-            them for a product.
-        t: time of the noise level, 0 = data, 1 = noise: a number, (batch,), or (batch, positions).
-        condition: what each sample is given, name → (batch, ...); a missing name means that nothing is said.
-    """
-    return terms_and_belief(denoiser, x_t, t, condition)[1]
-
-
-def terms_and_belief(
-    denoiser: Denoiser, x_t: State, t: Time, condition: Condition | None = None
-) -> tuple[list[tuple[Time, Belief]], Belief]:
-    """The denoiser's terms, and the belief they combine to with its covariance.
-
-    Args:
-        x_t: noisy states at time t, (batch, ...): a tensor of the space's shape for each sample, or a dictionary of
-            them for a product.
-        t: time of the noise level, 0 = data, 1 = noise: a number, (batch,), or (batch, positions).
-        condition: what each sample is given, name → (batch, ...); a missing name means that nothing is said.
-    """
-    x_t = map_state(lambda x: x.detach().requires_grad_() if x.is_floating_point() and not x.requires_grad else x, x_t)
-    by_gradients = any(x.requires_grad for x in leaves(x_t))  # categories covary in closed form, and need no graph
-    with torch.set_grad_enabled(by_gradients or torch.is_grad_enabled()):
-        terms = denoiser.terms(x_t, t, condition)
-        belief = combined(terms)
-    mask = (condition or {}).get("mask")
-    return terms, denoiser.space.with_mask(mask).second_moment(belief, x_t, t, denoiser.reach)

@@ -32,8 +32,9 @@ from ..errors import InputError
 from ..roots import Spectral
 from ..spaces import Categorical
 from ..states import State, Time, left
-from .base import Condition, Denoiser, Traits, carry, with_covariance
+from .base import Condition, Denoiser, Traits, carry
 from .tiles import Tiling
+from .tweedie import with_covariance
 from .widening import resized, tiled, widened
 
 Group = Sequence[tuple[int, ...]]

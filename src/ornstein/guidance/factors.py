@@ -24,10 +24,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..beliefs import Belief, Probs, counted, tallied, with_mean
-from ..denoisers.base import Condition, Denoiser, Guide, Guided, Traits, require_guide, with_covariance
+from ..denoisers.base import Condition, Denoiser, Guide, Guided, Traits, require_guide
 from ..denoisers.beside import beside
 from ..denoisers.mapped import field_space, map_of, said
 from ..denoisers.maps import Map
+from ..denoisers.tweedie import with_covariance
 from ..deprecation import members, renamed
 from ..effort import Tally
 from ..errors import InputError

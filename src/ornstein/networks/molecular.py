@@ -19,7 +19,7 @@ Lengths and dot products do not see a mirror: an enantiomer is as likely as its 
 it, while the relative handedness of two centres is seen. `chiral` adds triple products, which change sign in a mirror.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import log1p
 from typing import ClassVar, Self
@@ -33,19 +33,16 @@ from torch.nn import functional as F
 from ..config import require_in
 from ..errors import InputError
 from .embeddings import TimeEmbedding
+from .grouping import alike, together
 from .mlp import zeroed
 from .particles import RadialBasis
 
 Times = Tensor | Mapping[str, Tensor]
 LAST = ("last positions", "last atoms")
-"""The conditions by which a network recalls: what it believed at the step before; see `NeuralDenoiser.recalling`."""
+"""The conditions by which a network recalls: what it believed at the step before; see denoisers/recall.py."""
 
 _REACH = 7.0  # of the bumps over distances, in standard deviations of a coordinate
 _SHARPER = 2.0  # how much closer they are for short distances
-_PAIRS, _GROUP = (
-    22.0,
-    120.0,
-)  # measured on CPUs: atoms whose pairs cost as much as themselves; what a group costs, in atoms
 
 
 @dataclass(frozen=True)
@@ -277,9 +274,9 @@ class MolecularTrunk(nn.Module):
         about = F.silu(self._about(mask, t, condition.get("properties")))[:, None]
         cloud = _Cloud.of(about, mask, x["positions"])
         start = cloud.centred(x["positions"])
-        groups = _alike(mask, self.training)
+        groups = alike(mask, self.training)
         walked = [self._walk(start, atoms, condition, cloud, rows, n) for rows, n in groups]
-        now, h = (_together(parts, [rows for rows, _ in groups], atoms.shape[1]) for parts in zip(*walked, strict=True))
+        now, h = (together(parts, [rows for rows, _ in groups], atoms.shape[1]) for parts in zip(*walked, strict=True))
         return cloud, start, now, h
 
     def _walk(
@@ -307,47 +304,6 @@ class MolecularTrunk(nn.Module):
         if self.training:
             said = said & (torch.rand_like(properties) < 0.5)
         return about + self.told(torch.cat([properties.where(said, 0.0), said.to(t)], -1))
-
-
-def _alike(mask: Bool[Tensor, "batch n"], training: bool) -> list[tuple[Tensor | slice, int]]:
-    """Molecules that go through the layers together, and up to which atom: what none of them has costs nothing.
-
-    On a CPU, groups of like size, where they save more than they cost. A GPU, which would wait for the sizes, takes all
-    at once, in training as long as they come (batches are cut when they are read), and so does a compiled network.
-    """
-    everyone: Tensor | slice = slice(None)
-    if torch.compiler.is_compiling() or (mask.is_cuda and training):
-        return [(everyone, mask.shape[1])]
-    ends = (mask * torch.arange(1, mask.shape[1] + 1, device=mask.device)).amax(1).clamp(min=1)
-    if mask.is_cuda:
-        return [(everyone, int(ends.max()))]
-    ends, order = ends.sort(stable=True)
-    parts = _split(ends.double(), 0, len(ends))
-    if len(parts) == 1:
-        return [(everyone, int(ends[-1]))]
-    return [(order[first:last], int(ends[last - 1])) for first, last in parts]
-
-
-def _split(ends: Tensor, first: int, last: int) -> list[tuple[int, int]]:
-    """Where groups of molecules that are ordered by size begin and end, halved as long as that saves work."""
-    work = ends * (1 + ends / _PAIRS)
-    count = torch.arange(1, last - first, dtype=work.dtype)
-    if not len(count):
-        return [(first, last)]
-    apart = count * work[first : last - 1] + (last - first - count) * work[last - 1] + _GROUP
-    least, at = apart.min(0)
-    if least >= (last - first) * work[last - 1]:
-        return [(first, last)]
-    middle = first + 1 + int(at)
-    return _split(ends, first, middle) + _split(ends, middle, last)
-
-
-def _together(parts: Sequence[Tensor], rows: Sequence[Tensor | slice], length: int) -> Tensor:
-    """The molecules of all groups in their old order, padded to one length."""
-    padded = [F.pad(part, (0, 0, 0, length - part.shape[1])) for part in parts]
-    if len(padded) == 1:
-        return padded[0]
-    return torch.cat(padded).index_select(0, torch.cat([row for row in rows if isinstance(row, Tensor)]).argsort())
 
 
 class MolecularTransformer(MolecularTrunk):

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from ..beliefs import Belief, tallied
-from ..denoisers.base import Condition, Denoiser, recalling
+from ..denoisers.base import Condition, Denoiser
+from ..denoisers.recall import recalling
 from ..effort import Effort
 from ..errors import InputError
 from ..keys import Keys

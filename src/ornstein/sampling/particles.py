@@ -28,7 +28,8 @@ from torch import Tensor
 from ..beliefs import Belief, Joint, Normal, counted
 from ..config import require_in
 from ..covariances import Dense, Rooted, Spelled
-from ..denoisers.base import Condition, Denoiser, terms_and_belief
+from ..denoisers.base import Condition, Denoiser
+from ..denoisers.tweedie import terms_and_belief
 from ..effort import Effort, Tally
 from ..guidance.factors import Factor, Factored, update
 from ..keys import Keys

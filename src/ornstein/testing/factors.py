@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from ..beliefs import Belief, Joint, Normal, Probs
-from ..denoisers.base import Condition, Denoiser, with_covariance
+from ..denoisers.base import Condition, Denoiser
 from ..denoisers.mapped import map_of
+from ..denoisers.tweedie import with_covariance
 from ..errors import InputError
 from ..guidance.factors import Factor
 from ..guidance.operators import Operator, real_part, require_event

@@ -16,7 +16,8 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from ..config import TrainConfig
-from ..denoisers.base import Condition, NeuralDenoiser, recalled
+from ..denoisers.base import Condition, NeuralDenoiser
+from ..denoisers.recall import recalled
 from ..denoisers.regressors import Regressor
 from ..errors import InputError
 from ..keys import Keys
