@@ -27,6 +27,7 @@ from ..spaces import Space, TimePath
 from ..states import State
 from ..training.datasets import Dataset
 from .figures import Figure, Interactive, Metric, Stop
+from .hands import Hand
 
 if TYPE_CHECKING:
     from .members import MemberStore
@@ -117,6 +118,10 @@ class Task(ABC):
             `out` and of typed arguments, which become flags; they return what they wrote, in words.
         needs_data: whether samples are judged by the data that the model learned from, which are then opened again;
             False where all that judges them is kept with them.
+        files: suffixes of the files that a field of the request may be given, such as {"observation": (".png",)}; "" is a
+            run folder. A field of text that may name files as well is among them; a path that is not takes any file.
+        by_hand: fields of the request whose file can be made with a pointer; see hands.py.
+        conversions: what samples of the domain can become, by name: `samples.to_rdkit()` is "rdkit".
         examples: commands without "ornstein", such as "sample images/digits --label 3", which `--help` shows first.
         block: how many the command line draws at once, if not said. Blocks start at multiples of it and are drawn
             whole, so that a sample is the same bit for bit whatever others are asked for.
@@ -139,6 +144,9 @@ class Task(ABC):
     facts: ClassVar[Mapping[str, Any]] = {}
     sets: ClassVar[Mapping[str, Callable[..., str]]] = {}
     needs_data: ClassVar[bool] = True
+    files: ClassVar[Mapping[str, Collection[str]]] = {}
+    by_hand: ClassVar[Mapping[str, Hand]] = {}
+    conversions: ClassVar[Mapping[str, Callable[["Samples"], Any]]] = {}
     examples: ClassVar[Sequence[str]] = ()
     block: ClassVar[int] = 8
 
@@ -237,6 +245,14 @@ class Task(ABC):
     @abstractmethod
     def figures(self, samples: "Samples") -> Sequence[Figure | Interactive]:
         """The samples as a person wants to see them; with the trajectory, if they carry one."""
+
+    def frame(self, samples: "Samples") -> Figure | None:
+        """A few samples on their way as one picture that takes no longer than a step; None if there is none.
+
+        Args:
+            samples: as they stand, with noise; at most 16.
+        """
+        return next((figure for figure in self.figures(samples) if isinstance(figure, Figure)), None)
 
     def store(self, folder: Path, origin: Origin, numbers: range) -> "MemberStore | None":
         """How samples are written one by one, as they finish; None where `write` needs all of them together.
