@@ -1,7 +1,7 @@
 """Files that a person makes with a pointer: a mask painted over a picture, readings placed on a field, atoms picked.
 
-A domain says for which fields of its request that makes sense (`Task.by_hand`); whoever has a screen shows the backdrop,
-takes what was done on it as JSON values (`marks`) and lets the domain write the file that the request then names:
+A domain says for which fields of its request that makes sense (`Task.by_hand`); whoever has a screen shows the
+backdrop, takes what was done on it as JSON values (`marks`) and lets the domain write the file that the request names:
 
     backdrop = hand.backdrop(given, metadata)
     path = hand.write(marks, given, metadata, folder)

@@ -118,8 +118,8 @@ class Task(ABC):
             `out` and of typed arguments, which become flags; they return what they wrote, in words.
         needs_data: whether samples are judged by the data that the model learned from, which are then opened again;
             False where all that judges them is kept with them.
-        files: suffixes of the files that a field of the request may be given, such as {"observation": (".png",)}; "" is a
-            run folder. A field of text that may name files as well is among them; a path that is not takes any file.
+        files: suffixes of the files that a field of the request may be given, such as {"observation": (".png",)}; "" is
+            a run folder. A field of text that may name files is among them; a path that is not takes any file.
         by_hand: fields of the request whose file can be made with a pointer; see hands.py.
         conversions: what samples of the domain can become, by name: `samples.to_rdkit()` is "rdkit".
         examples: commands without "ornstein", such as "sample images/digits --label 3", which `--help` shows first.
