@@ -102,7 +102,7 @@ class Backdrop:
 Row = Mapping[str, Any]
 """What is said of a point, by column."""
 Look = Callable[[Given, Mapping[str, Any]], Backdrop]
-"""What is shown of a request's fields so far and of a model's metadata; InputError if they are not what they must be."""
+"""What is shown, of a request's fields so far and of a model's metadata."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -215,6 +215,9 @@ class Images(Task):
             return [grid, walls.summary(samples.x)]
         return [grid, *(walls.trajectory(samples.trajectory) if samples.trajectory else [])]
 
+    def frame(self, samples: Samples) -> Figure:
+        return walls.wall(samples.x.detach().cpu(), walls.columns_of(len(samples)), "Pictures on their way", quick=True)
+
     def judge_few(self, samples: Samples) -> list[Metric]:
         label = samples.condition.get("label")
         assert samples.origin is not None

@@ -151,6 +151,9 @@ class Mri(Task):
     def figures(self, samples: Samples) -> Sequence[Figure | Interactive]:
         return drawn.figures(samples)
 
+    def frame(self, samples: Samples) -> Figure:
+        return drawn.frame(samples)
+
 
 def _scratch() -> Path:
     """A folder that is gone when the program ends."""

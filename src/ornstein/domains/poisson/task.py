@@ -28,7 +28,7 @@ from .asked import requests
 from .asked.flags import PoissonRequest
 from .learned import pairs, prior, surrogate
 from .network import network
-from .results import drawn
+from .results import drawn, pictures
 
 LEARNED: Mapping[str, ModuleType] = {"sources": prior, "solutions": surrogate}
 """Module by what is learned: its data, space, map and fields."""
@@ -153,6 +153,9 @@ class Poisson(Task):
 
     def figures(self, samples: Samples) -> Sequence[Figure | Interactive]:
         return drawn.figures(samples)
+
+    def frame(self, samples: Samples) -> Figure:
+        return pictures.frame(samples)
 
     def judge_few(self, samples: Samples) -> list[Metric]:
         return metrics.evaluate(samples)

@@ -34,7 +34,7 @@ from .files.opened import opened
 from .files.pairs import Pairs
 from .known import FACTS, Known, dated
 from .network import described, network
-from .results import calibration, drawn, figures
+from .results import calibration, drawn, figures, stills
 from .results.store import EnsembleStore
 from .roots import Roots
 from .worlds import SETS
@@ -224,6 +224,9 @@ class Weather(Task):
 
     def figures(self, samples: Samples) -> Sequence[Figure | Interactive]:
         return figures.of_samples(drawn.ensembles(samples))
+
+    def frame(self, samples: Samples) -> Figure:
+        return stills.frame(samples)
 
     def judged_on(self, metadata: Mapping[str, Any]) -> Sequence[tuple[WeatherRequest, int]]:
         """The forecasts that ship, of a model of their world; else the last times of the training's own files."""
