@@ -106,6 +106,32 @@ def dots(
     return Figure(_png(image.reduce(_FINE)), caption, width=size[0])
 
 
+def plane(
+    field: Float[np.ndarray, "h w"],
+    at: tuple[Float[np.ndarray, " h"], Float[np.ndarray, " w"]],
+    extent: tuple[float, float, float, float],
+    caption: str,
+    palette: str = "viridis",
+) -> Figure:
+    """A field that fills an extent exactly: in every pixel the value of the row and the column that are nearest.
+
+    Args:
+        field: on lines of a grid.
+        at: where its rows and its columns are.
+        extent: of the picture: (left, right, bottom, top), in the units of these.
+        caption: text below the figure.
+        palette: of matplotlib.
+    """
+    left, right, bottom, top = extent
+    middles = (np.arange(_ALONE) + 0.5) / _ALONE
+    rows, columns = (
+        np.abs(np.asarray(lines)[:, None] - (first + (last - first) * middles)).argmin(0)
+        for lines, first, last in ((at[0], top, bottom), (at[1], left, right))
+    )
+    pixels = coloured(field[np.ix_(rows, columns)], range_of(field), palette)
+    return Figure(pictures.png(pixels, quick=True), caption, width=_ALONE)
+
+
 def coloured(
     field: Float[np.ndarray, "h w"], limits: tuple[float, float], palette: str = "viridis"
 ) -> UInt8[np.ndarray, "h w 3"]:

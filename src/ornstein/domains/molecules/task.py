@@ -24,7 +24,9 @@ from ...training.datasets import Arrays, Dataset
 from . import chapters, data, metrics, network
 from .asked import requests
 from .asked.flags import MoleculesRequest, properties
+from .by_hand import BY_HAND
 from .chemistry import figures, files, stills
+from .chemistry.smiles import SUFFIXES as SMILES
 from .chemistry.stability import Stability
 from .chemistry.viewer import page_of
 from .drawn import conformers_of, molecules_of, placed, remarks, spread
@@ -92,6 +94,12 @@ class Molecules(Task):
     )
     renamed_flags: ClassVar[Mapping[str, str]] = {"--temperature": "--temperature-kelvin"}
     sampling: ClassVar[Mapping[str, Any]] = {"batch_size": 100}
+    files: ClassVar[Mapping[str, Collection[str]]] = {
+        **dict.fromkeys(("fixed", "reference", "elements_of"), files.SUFFIXES),
+        "pocket": (".pdb", ".ent"),
+        "smiles": SMILES,
+    }
+    by_hand = BY_HAND
     n_tour = 64
     glance: ClassVar[Mapping[str, Any]] = {"steps": 12, "batch_size": 16}
     place = 20.0
