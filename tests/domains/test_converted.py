@@ -1,5 +1,6 @@
 """Samples of each domain as what its people work with."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -18,6 +19,13 @@ from ornstein.domains.sequences import data as letters
 def of(name: str, x: Any, condition: Any = None, **said: Any) -> Samples:
     """States as if the shipped model had drawn them."""
     return Samples(x, condition or {}, on.load(name).origin, settings={"seed": 3, "first": 5}, **said)
+
+
+def facts(name: str) -> Mapping[str, Any]:
+    """The metadata of a shipped model."""
+    origin = on.load(name).origin
+    assert origin is not None
+    return origin.metadata
 
 
 def test_pictures() -> None:
@@ -54,7 +62,7 @@ def test_sequences_of_several_lengths_and_families() -> None:
 
 
 def water_and_methane() -> Samples:
-    metadata = on.load("molecules/qm9").origin.metadata
+    metadata = facts("molecules/qm9")
     tetrahedron = 0.629 * np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]])
     water = Molecule(np.array([8, 1, 1]), np.array([[0, 0, 0.117], [0, 0.757, -0.469], [0, -0.757, -0.469]]))
     methane = Molecule(np.array([6, 1, 1, 1, 1]), np.concatenate([np.zeros((1, 3)), tetrahedron]))
@@ -82,7 +90,7 @@ def test_molecules_are_arrays_padded_to_the_largest() -> None:
 
 
 def test_a_heap_of_atoms_is_a_molecule_without_bonds() -> None:
-    metadata = on.load("molecules/qm9").origin.metadata
+    metadata = facts("molecules/qm9")
     heap = Molecule(np.array([6, 6, 6]), np.array([[0, 0, 0], [9.0, 0, 0], [0, 9.0, 0]]))
     (mol,) = of("molecules/qm9", *molecular.states([heap], metadata)).to_rdkit()
     assert mol.GetNumAtoms() == 3
