@@ -95,6 +95,7 @@ def test_sensors_are_read_as_they_were_placed(tmp_path: Path) -> None:
     hand = this.by_hand["solution_sensors"]
     backdrop = hand.backdrop(given, metadata)
     assert backdrop.extent == (1.0, 3.0, 0.0, 1.0)
+    assert backdrop.size == (480, 240)
     assert [column.name for column in backdrop.columns] == ["x", "y", "value", "std"]
     assert backdrop.picture is None
     path = hand.write({"points": [[2.5, 0.25, 0.01, None], [1, 1, 2, 0.5]]}, given, metadata, new(tmp_path))

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,15 @@ import torch
 
 import ornstein as on
 import recon_domain
+import small_weather
 from ornstein import Keys, Samples
 from ornstein.domains.molecules import data as molecular
 from ornstein.domains.molecules.chemistry.molecule import Molecule
 from ornstein.domains.sequences import data as letters
+from ornstein.domains.weather.asked.flags import WeatherRequest
+from ornstein.events import finished
+from ornstein.tasks.requests import drawing
+from registering import registered
 
 
 def of(name: str, x: Any, condition: Any = None, **said: Any) -> Samples:
@@ -109,6 +115,24 @@ def test_states_of_an_energy_have_it_beside_them() -> None:
 def test_sources_without_a_request_are_fields_alone() -> None:
     found = of("poisson/gaussian", torch.zeros(2, 1, 64, 64)).to_xarray()
     assert found["field"].dims == ("number", "y", "x")
+
+
+def test_ensembles_are_what_their_store_holds(tmp_path: Path) -> None:
+    xarray = pytest.importorskip("xarray")
+    small_weather.written(tmp_path)
+    model = small_weather.model(tmp_path)
+    asked = WeatherRequest(forecast=tmp_path / "raw.nc", times="1:3", members=2)
+    with registered(*small_weather.DOMAIN):
+        samples = finished(drawing(model, asked, 4, seed=0, steps=1))
+        found = samples.to_xarray()
+        samples.save(tmp_path / "ens")
+    assert found["t2m"].dims == ("time", "number", "step", "latitude", "longitude")
+    assert found["t2m"].attrs["units"] == "K"
+    with xarray.open_zarr(tmp_path / "ens" / "ens.zarr") as stored:
+        for name in ("t2m", "tp"):
+            assert np.allclose(found[name], stored[name], atol=1e-4)
+        for name in ("time", "step", "number", "valid_time", "latitude"):
+            assert (found[name].values == stored[name].values).all()
 
 
 def test_slices_have_their_phase_and_their_place() -> None:
