@@ -144,6 +144,11 @@ def _wall(jobs: Sequence[Job], chapters: Mapping[Job, Chapter]) -> str:
     return f'<div class="wall">{tiles}</div>' if tiles else ""
 
 
+def _breaking(title: str) -> str:
+    """A title that may go on in the next line after a slash."""
+    return html(title).replace("/", "/<wbr>")
+
+
 def _contents(jobs: Sequence[Job], chapters: Mapping[Job, Chapter]) -> str:
     """The table of contents, with what is still to come in grey."""
     rows = "".join(
