@@ -39,10 +39,8 @@ def with_studio(out: Path, test: Callable[[Studio], Awaitable[Any]]) -> None:
 
 async def ended(studio: Studio, job: Job) -> tuple[Any, set[str]]:
     """The last status of a job, and the kinds of news on the way."""
-    kinds, said = set(), {}
-    async for kind, said, _ in studio.subscribe(job.id):
-        kinds.add(kind)
-    return said, kinds
+    news = [(kind, said) async for kind, said, _ in studio.subscribe(job.id)]
+    return news[-1][1], {kind for kind, _ in news}
 
 
 async def at_work(job: Job, done: float) -> None:
@@ -113,6 +111,6 @@ def test_results_of_the_command_line_are_shown_at_first_sight(tmp_path: Path) ->
         assert first["state"] == "done"
         assert first["result"]["figures"]
         (entry,) = await studio.gallery()
-        assert entry["cover"] == "/v1/samples/by hand/figures/cover"
+        assert entry["cover"] == "/v1/samples/by%20hand/figures/cover"
 
     with_studio(tmp_path, test)
