@@ -12,16 +12,17 @@ import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
 from ..commands.flags import Flag, alternatives, flags_of, laid_over, surplus, unknown
-from ..config import SampleConfig
+from ..config import SampleConfig, to_dict, update
 from ..errors import InputError
 from ..files import plain
 from ..tasks.registry import task
-from .references import EXPECTED, Model, Places, is_reference, names_file
+from .queueing import Order
+from .references import EXPECTED, Model, Places, domain_of_source, is_reference, names_file
 
 if TYPE_CHECKING:
     from ..tasks.task import Task
@@ -34,28 +35,6 @@ _ELSEWHERE = {
     "code": "no code is run for a request over HTTP",
 }
 """Flags of the command line that have no meaning here, and why."""
-
-
-@dataclass(frozen=True)
-class Order:
-    """What is to be drawn.
-
-    Attributes:
-        model: whose samples.
-        asked: the request, of its domain's type.
-        how: the way to draw.
-        said: what was said, by field, as JSON values: what `order` makes the same order of.
-    """
-
-    model: Model
-    asked: Any
-    how: SampleConfig
-    said: Mapping[str, Any]
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """The arguments of `tasks.requests.drawing`, and the device: those settings of the way that were said."""
-        return {name: value for name, value in vars(self.how).items() if value is not None and value is not False}
 
 
 def flags(this: "Task") -> list[Flag]:
@@ -186,8 +165,23 @@ def order(body: Mapping[str, Any], places: Places) -> Order:
         laid_over(config, {path[1:]: value for path, value in given.items() if path[0] == part})
         for part, config in (("asked", this.request_type()), ("how", SampleConfig()))
     )
-    said = {_flag(name, known).path[-1]: value for name, value in body.items() if name != "model" and value is not None}
-    return Order(model, asked, how, said)
+    values = {**to_dict(asked), **to_dict(how)}
+    return _ordered(model.source, asked, how, {path[-1]: values[path[-1]] for path in given})
+
+
+def again(model: str, flat: Mapping[str, Any]) -> Order:
+    """The order that a result of the studio was drawn for, from what was kept of it: `Order.flat`, with paths."""
+    this = task(domain_of_source(model))
+    names = vars(SampleConfig())
+    asked = update(this.request_type(), {name: value for name, value in flat.items() if name not in names}, model)
+    how = update(SampleConfig(), {name: value for name, value in flat.items() if name in names}, model)
+    return _ordered(model, asked, how, flat)
+
+
+def _ordered(model: str, asked: Any, how: SampleConfig, flat: Mapping[str, Any]) -> Order:
+    """With those settings of the way to draw that were said, as the command line hands them on."""
+    options = {name: value for name, value in vars(how).items() if value is not None and value is not False}
+    return Order(model, asked, options, options.pop("device"), flat)
 
 
 def given(body: Mapping[str, Any], this: "Task", places: Places) -> dict[str, Any]:
@@ -197,7 +191,18 @@ def given(body: Mapping[str, Any], this: "Task", places: Places) -> dict[str, An
     return {(flag := _flag(name, known)).path[-1]: _value(flag, value, this, places) for name, value in found.items()}
 
 
-def flag_in(message: str, this: "Task | None" = None) -> str | None:
+def suffixes_of(model: Model, name: str) -> Any:
+    """Suffixes of the files that a field of a model's request takes, any if None; InputError if it takes none."""
+    this = task(model.domain)
+    known = {flag.option: flag for flag in flags(this)}
+    flag = _flag(name, known)
+    suffixes = this.files.get(flag.path[-1]) if flag.path[0] == "asked" else None
+    if suffixes is None and Path not in _leaves(flag.hint):
+        raise InputError(f"{flag.option} takes no file")
+    return suffixes
+
+
+def flag_in(message: str) -> str | None:
     """The flag that an error speaks of, if it names one first."""
     named = re.search(r"(?<![\w-])--[a-z][a-z0-9.-]*", message)
     if named:

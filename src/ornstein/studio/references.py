@@ -80,8 +80,7 @@ class Places:
             raise InputError(f"model is {name!r}, expected a shipped model's name, runs:NAME or file:ID")
         if is_reference(name):
             path = self.path(name, ("", ".safetensors"), "model")
-            weights = path / WEIGHTS if path.is_dir() else path
-            return Model(name, str(path), domain_of(weights), "run" if name.startswith("runs:") else "upload")
+            return Model(name, str(path), domain_of(_weights(path)), "run" if name.startswith("runs:") else "upload")
         known = names(f"models/*/{WEIGHTS}")
         if name not in known:
             raise InputError(f"{name}: no shipped model of that name{suggestion(name, known)}")
@@ -116,7 +115,7 @@ class Places:
         return [
             Model(name, str(path), domain, "run" if name.startswith("runs:") else "upload")
             for name, path in found
-            if (domain := _domain_if_any(path / WEIGHTS if path.is_dir() else path)) is not None
+            if (domain := _domain_if_any(_weights(path))) is not None
         ]
 
     def data_files(self) -> list[str]:
@@ -156,6 +155,17 @@ def domain_of(weights: Path) -> str:
     domain = header_of(weights)["domain"]
     task(domain)
     return domain
+
+
+def domain_of_source(source: str) -> str:
+    """The domain of what `ornstein.load` takes: of a shipped model's name, a run folder or a weights file."""
+    if source in names(f"models/*/{WEIGHTS}"):
+        return source.partition("/")[0]
+    return domain_of(_weights(Path(source)))
+
+
+def _weights(path: Path) -> Path:
+    return path / WEIGHTS if path.is_dir() else path
 
 
 def _domain_if_any(weights: Path) -> str | None:
