@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -43,6 +43,7 @@ class Job:
     Attributes:
         id: also the name of the folder of its samples.
         owner: whoever it is drawn for, such as a tab.
+        record: what is noted of the order, in JSON values.
         resume: whether it goes on with samples that are there.
         done, total: units of work.
         stage: what is being done, in words.
@@ -52,12 +53,14 @@ class Job:
         drawn: whether all samples are in their folder, so that what fails now does not fail them.
         stopping: whether it is to be cancelled.
         heard: when the worker last said something of it, by the clock of the event loop.
+        attached: how many streams are open without which it is not wanted any more.
         news: the latest of each kind, with the number under which it was told. Older news is not kept.
     """
 
     id: str
     owner: str
     order: Order
+    record: Mapping[str, Any] = field(default_factory=dict)
     resume: bool = False
     state: State = "queued"
     done: float = 0.0
@@ -90,7 +93,7 @@ class Job:
         """The news told after this number, in the order in which it was told."""
         return sorted((told, kind, said) for kind, (told, said) in self.news.items() if told > number)
 
-    async def watch(self, number: int = 0) -> Any:
+    async def watch(self, number: int = 0) -> AsyncIterator[tuple[str, Mapping[str, Any], int]]:
         """News after this number, then what comes, to the end: (kind, what is said, number).
 
         A slow reader misses what was overtaken by newer news of its kind, and nothing else.
@@ -100,8 +103,9 @@ class Job:
         try:
             while True:
                 woken.clear()
-                for number, kind, said in self.since(number):
-                    yield kind, said, number
+                for told, kind, said in self.since(number):
+                    yield kind, said, told
+                    number = told
                     if kind == "end":
                         return
                 if "end" in self.news:  # which the reader has had already

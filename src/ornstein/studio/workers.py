@@ -2,7 +2,7 @@
 
 Messages go over a pipe as pickles, between our own processes only. A task is answered by any number of ("news", kind,
 said) and one ("answer", said) or ("refused", words) or ("failed", words). Cancelling is a message, too: the child looks
-for it at every event, and an end of the pipe tells it that its parent is gone.
+for it at every event, where an end of the pipe tells it that its parent is gone.
 """
 
 import asyncio
@@ -10,6 +10,7 @@ import multiprocessing
 import signal
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -17,10 +18,6 @@ from ..errors import InputError
 
 News = Callable[[str, Mapping[str, Any]], object]
 """Called with a kind and what is said."""
-
-_PATIENCE = 3.0
-"""Seconds that a worker has to end by itself before it is killed."""
-
 
 class WorkerDied(Exception):
     """The process of a worker ended in the middle of a task; says how."""
@@ -52,7 +49,7 @@ class Worker:
         """Starts the process if none runs."""
         if self.pid is not None:
             return
-        self._end()
+        self.end()
         from .worker import main
 
         context = multiprocessing.get_context("spawn")
@@ -90,27 +87,17 @@ class Worker:
 
     def send(self, what: str, values: Mapping[str, Any]) -> None:
         """Sends a message, if there is anybody to receive it."""
-        try:
+        with suppress(OSError):  # it has died, which the reader tells
             if self._pipe is not None:
                 self._pipe.send((what, dict(values)))
-        except OSError:
-            pass  # it has died, which the reader tells
 
     def kill(self) -> None:
         """Ends the process at once; whoever waits for its answer is told."""
         if self._process is not None:
             self._process.kill()
 
-    async def stop(self) -> None:
-        """Ends the process and the thread that reads it; what it was doing is lost."""
-        if self._process is None:
-            return
-        self.send("stop", {})
-        await asyncio.to_thread(self._process.join, _PATIENCE)
-        self._end()
-
-    def _end(self) -> None:
-        """Nothing is left of a process."""
+    def end(self) -> None:
+        """Ends the process and the thread that reads it. Files are whole or absent, however a process ends."""
         if self._process is None:
             return
         self._process.kill()
@@ -128,18 +115,18 @@ class Worker:
         """Hands every message to the event loop, and the end of the process."""
         try:
             while True:
-                loop.call_soon_threadsafe(self._heard, pipe.recv())
+                loop.call_soon_threadsafe(self._heard, process, pipe.recv())
         except (EOFError, OSError):
             process.join()
             died = ("died", f"the worker died ({_ending(process.exitcode)}); a new one takes its place")
         except RuntimeError:  # the loop is closed
             return
-        try:
-            loop.call_soon_threadsafe(self._heard, died)
-        except RuntimeError:
-            pass
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(self._heard, process, died)
 
-    def _heard(self, message: tuple[Any, ...]) -> None:
+    def _heard(self, process: Any, message: tuple[Any, ...]) -> None:
+        if process is not self._process:
+            return  # of one whose place another has taken
         kind, *said = message
         if kind == "news":
             self._news(*said)
