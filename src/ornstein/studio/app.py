@@ -26,23 +26,31 @@ from ..commands.exits import exit_code, why
 from ..config import suggestion
 from ..errors import InputError
 from ..files import MB, plain
-from ..tasks.registry import broken, domains, names, task
+from ..tasks.registry import broken, task
 from . import forms, openapi, results
+from .catalogue import listed
 from .guarding import COOKIE, App, Guard
 from .queueing import Busy, Job
-from .references import WEIGHTS, Places
+from .references import Places
 from .results import NotThere
 from .streaming import HEADERS, last_event_id, lines
 from .studio import Over, Settings, Studio
-from .workers import WorkerDied, WorkFailed
 from .uploads import TooLarge, Uploads
+from .workers import WorkerDied, WorkFailed
 
 STATIC = Path(__file__).parent / "static"
 _LARGEST = {"/v1/hand": 32 * MB}
 """Bytes of a JSON body, where more than one million are taken."""
 _STATUS: Mapping[type[Exception], int] = {
-    **{TooLarge: 413, Busy: 429, NotThere: 404, Over: 409, InputError: 400},
-    **{WorkFailed: 500, WorkerDied: 500, OSError: 500, MemoryError: 500},
+    TooLarge: 413,
+    Busy: 429,
+    NotThere: 404,
+    Over: 409,
+    InputError: 400,
+    WorkFailed: 500,
+    WorkerDied: 500,
+    OSError: 500,
+    MemoryError: 500,
 }
 
 
@@ -120,12 +128,12 @@ class Door:
             self.uploads.close()
 
     def _forget_unused(self) -> None:
-        """Removes what was kept of uploads for samples of which nothing came."""
-        out = self.settings.out
-        for id, paths in self._kept.items():
-            if not any((out / name).exists() for name in (id, f"{id}.part")):
-                for path in paths:
-                    self.uploads.forget(path)
+        """Removes what was kept of uploads for samples of which nothing came: no order that is noted names it."""
+        noted = (self.settings.out / results.HIDDEN).glob(f"*/{results.ORDER}") if self.uploads.kept else ()
+        orders = [path.read_text(encoding="utf-8") for path in noted]
+        for place in self.uploads.kept:
+            if not any(place.name in order for order in orders):
+                shutil.rmtree(place, ignore_errors=True)
 
     # The page and what it is told at first ----------------------------------------------------------------
 
@@ -150,20 +158,7 @@ class Door:
         return answer
 
     async def models(self, request: Request) -> Response:
-        return _json(await run_sync(self._models))
-
-    def _models(self) -> dict[str, Any]:
-                wrong = broken()
-        found = [
-            {"name": name, "domain": domain, "summary": task(domain).summary, "kind": "shipped"}
-            for name in names(f"models/*/{WEIGHTS}")
-            if (domain := name.partition("/")[0]) not in wrong
-        ]
-        own = [
-            {"name": one.name, "domain": one.domain, "summary": task(one.domain).summary, "kind": one.kind}
-            for one in self.places.own_models()
-        ]
-        return {"models": [*found, *own], "broken": [{"domain": k, "why": str(error)} for k, error in wrong.items()]}
+        return _json(await run_sync(listed, self.places))
 
     async def form(self, request: Request) -> Response:
         name = request.query_params.get("model")
@@ -216,7 +211,8 @@ class Door:
         model = self.places.model(body.get("model"))
         this, name = task(model.domain), str(body.get("field")).replace("-", "_")
         if name not in this.by_hand:
-            raise InputError(f"field is {name!r}, expected one that can be made by hand{suggestion(name, list(this.by_hand))}")
+            known = suggestion(name, list(this.by_hand))
+            raise InputError(f"field is {name!r}, expected one that can be made by hand{known}")
         said = body.get("given") or {}
         if not isinstance(said, dict):
             raise InputError("given is no object: the fields of the request so far")
@@ -342,8 +338,10 @@ def _zipped(folder: Path, path: Path) -> None:
 async def _refused(request: Request, error: Exception) -> Response:
     """What the command line would say, and the flag that it is about."""
     status = next(_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS)
+    if status == 500 and exit_code(error) == InputError.exit_code:  # of the system, such as a file that is not there
+        status = 400
     words = why(error)
-    return _json({"error": words, "flag": forms.flag_in(words)}, 400 if exit_code(error) == 2 and status == 500 else status)
+    return _json({"error": words, "flag": forms.flag_in(words)}, status)
 
 
 async def _http(request: Request, error: HTTPException) -> Response:

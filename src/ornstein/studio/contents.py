@@ -76,15 +76,13 @@ _BY_SUFFIX: Mapping[str, tuple[str, ...]] = {
     ".parquet": ("Parquet",),
     ".safetensors": ("safetensors",),
 }
-_TEXT = frozenset(
-    ".a2m .a3m .aln .cif .csv .fa .faa .fasta .fna .json .mol .mol2 .pdb .sdf .smi .smiles .stk .sto .toml .tsv .txt "
-    ".xyz .yaml .yml".split()
+_TEXT = (
+    *(".a2m", ".a3m", ".aln", ".cif", ".csv", ".fa", ".faa", ".fasta", ".fna", ".json", ".mol", ".mol2", ".pdb"),
+    *(".sdf", ".smi", ".smiles", ".stk", ".sto", ".toml", ".tsv", ".txt", ".xyz", ".yaml", ".yml"),
 )
-_NEVER = frozenset(
-    "bzip2;xz;zstd;7-Zip;RAR;PDF;a program;a pickle, which can run code when it is read".split(";")
-)
-"""What no field takes, whatever it is called."""
 PICKLE = "a pickle, which can run code when it is read"
+_NEVER = ("bzip2", "xz", "zstd", "7-Zip", "RAR", "PDF", "a program", PICKLE)
+"""What no field takes, whatever it is called."""
 
 
 def require_content(path: Path, name: str, unpacked: int) -> None:
@@ -191,7 +189,15 @@ def _require_zip(path: Path, name: str, unpacked: int) -> None:
             _require_size(sum(info.file_size for info in infos), path.stat().st_size, name, unpacked)
             for info in infos:
                 _require_member(archive, info, name)
-    except (zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, RuntimeError, EOFError, ValueError) as error:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        struct.error,
+        NotImplementedError,
+        RuntimeError,
+        EOFError,
+        ValueError,
+    ) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{name}: a damaged zip archive ({error})") from None

@@ -1,9 +1,9 @@
-"""Who may come in, and what a page may do: nothing of the studio is for another site, and beyond this machine a token is
-asked for.
+"""Who may come in, and what a page may do: nothing of the studio is for another site, and whoever reaches it from
+beyond this machine is asked for a token.
 
-A page of somebody else's in the same browser could send requests to a server on this machine. So every request must name
-this server as its host (which a name that was bound to this address anew does not) and, where it says who sent it, this
-page.
+A page of somebody else's in the same browser could send requests to a server on this machine. So every request must
+name this server as its host (which a name that was bound to this address anew does not) and, where it says who sent it,
+this page.
 """
 
 import hmac

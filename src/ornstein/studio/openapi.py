@@ -133,7 +133,9 @@ def _paths() -> dict[str, Any]:
                 code="201",
             )
         },
-        "/v1/files/{id}": {"delete": _operation("remove", "Remove what was sent", [_parameter("id", "path", "")], to="")},
+        "/v1/files/{id}": {
+            "delete": _operation("remove", "Remove what was sent", [_parameter("id", "path", "")], to="")
+        },
         "/v1/backdrop": {"post": _operation("backdrop", "What lies under the pointer", body="Object")},
         "/v1/hand": {"post": _operation("hand", "A file made with the pointer", body="Object", to="File", code="201")},
         "/v1/samples": {

@@ -1,9 +1,9 @@
 """What a request over HTTP may name: shipped models, own runs, uploads, and files of one folder. No other path.
 
-    images/digits       a shipped model
-    file:1f0c…          a file that was uploaded, or the weights of a model
-    runs:digits-long    a run folder below --runs
-    data:scan.h5        a file below --data
+images/digits       a shipped model
+file:1f0c…          a file that was uploaded, or the weights of a model
+runs:digits-long    a run folder below --runs
+data:scan.h5        a file below --data
 """
 
 import os
@@ -109,14 +109,10 @@ class Places:
         _require_taken(path, suffixes, f"{option} is {reference!r}", kind == "runs")
         return path
 
-    def own_models(self) -> list[Model]:
-        """The models of run folders below `runs`, and those that were uploaded."""
-        found = [*_models_below(self.runs), *((f"file:{one.id}", one.path) for one in self.uploads.models())]
-        return [
-            Model(name, str(path), domain, "run" if name.startswith("runs:") else "upload")
-            for name, path in found
-            if (domain := _domain_if_any(_weights(path))) is not None
-        ]
+    def own_models(self) -> list[tuple[str, Path, str]]:
+        """Run folders below `runs`, and weights that were uploaded: by name, the path, run or upload."""
+        uploads = [(f"file:{one.id}", one.path, "upload") for one in self.uploads.models()]
+        return [*((name, path, "run") for name, path in _models_below(self.runs)), *uploads]
 
     def data_files(self) -> list[str]:
         """The names of the files below `data`, and of folders that are one file to their readers, such as a Zarr."""
@@ -140,14 +136,12 @@ def _below(folder: Path | None, name: str, where: str, flag: str) -> Path:
 
 def _require_taken(path: Path, suffixes: Collection[str] | None, where: str, run: bool) -> None:
     """InputError unless a field takes such a file, or such a folder."""
-    if suffixes is None:
-        suffixes = (".*",)
-    known = [suffix for suffix in suffixes if suffix]
-    named = path.name.lower().endswith(tuple(known)) or ".*" in known
-    if (run and "" in suffixes) or (not run and named and (path.is_file() or not path.is_file() and path.suffix)):
-        return
-    expected = ", ".join([*known, *(["a run folder (runs:NAME)"] if "" in suffixes else [])]).replace(".*", "a file")
-    raise InputError(f"{where} ({path.name}), expected {expected}")
+    known = [suffix for suffix in suffixes or () if suffix]
+    named = suffixes is None or path.name.lower().endswith(tuple(known))
+    taken = "" in (suffixes or ()) if run else named and (path.is_file() or bool(path.suffix))
+    if not taken:
+        runs = ["a run folder (runs:NAME)"] if "" in (suffixes or ()) else []
+        raise InputError(f"{where} ({path.name}), expected {', '.join([*known, *runs]) or 'a file'}")
 
 
 def domain_of(weights: Path) -> str:
@@ -166,14 +160,6 @@ def domain_of_source(source: str) -> str:
 
 def _weights(path: Path) -> Path:
     return path / WEIGHTS if path.is_dir() else path
-
-
-def _domain_if_any(weights: Path) -> str | None:
-    """The domain of a model, if its file is one."""
-    try:
-        return domain_of(weights)
-    except (InputError, OSError):
-        return None
 
 
 def _models_below(folder: Path) -> Iterator[tuple[str, Path]]:

@@ -72,7 +72,7 @@ def _token(host: str, token: str | None) -> str:
     """What is asked for: nothing on this machine alone, unless it is given."""
     if token is None:
         return "" if is_loopback(host) else secrets.token_urlsafe(24)
-    if len(token) < LEAST_TOKEN or not token.isascii() or not token.isprintable() or set(token) & set(" ;,\"\\"):
+    if len(token) < LEAST_TOKEN or not token.isascii() or not token.isprintable() or set(token) & set(' ;,"\\'):
         raise InputError(f"--token: expected at least {LEAST_TOKEN} letters, digits and signs, without spaces")
     return token
 

@@ -63,6 +63,8 @@ class Uploads:
 
     Attributes:
         limit: bytes of one file; all together may have eight times as many.
+        folder: the private one.
+        kept: new folders in which `keep` put files.
     """
 
     limit: int = 512 * MB
@@ -70,6 +72,7 @@ class Uploads:
     _files: dict[str, Upload] = field(default_factory=dict, init=False)
     _coming: dict[str, int] = field(default_factory=dict, init=False)
     _lock: Lock | None = field(default=None, init=False)
+    kept: set[Path] = field(default_factory=set, init=False)
 
     def open(self) -> None:
         """Makes the private folder, and removes those of studios that are gone."""
@@ -191,7 +194,9 @@ class Uploads:
         """
         key = next(one.sha256 for one in self._files.values() if one.path == path)[:16]
         place = folder / key
-        place.mkdir(parents=True, exist_ok=True)
+        if not place.exists():
+            place.mkdir(parents=True)
+            self.kept.add(place)
         for file in path.parent.iterdir():
             if not (place / file.name).exists():
                 partial = place / f".{file.name}.{secrets.token_hex(4)}"
