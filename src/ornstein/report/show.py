@@ -60,13 +60,13 @@ def _show_samples(folder: Path, allow_code: bool | Path) -> Sequence[Any]:
         ("network evaluations", f"{samples.nfe:g} a sample"),
         ("gradients of the network", f"{samples.gradients:g} a sample"),
         ("seconds", f"{samples.seconds:.2f}"),
-        *in_words(_called(samples.origin), len(samples), samples.settings, this.request_type()),
+        *in_words(called(samples.origin), len(samples), samples.settings, this.request_type()),
         ("created", samples.created),
     ]
     exact = samples.exactness
     facts = [*(exact.rows() if exact else []), *rows]
     figures = [*this.figures(samples)]
-    chapter = Chapter("Samples", "", [*figures, *_films(folder, figures)], metrics, facts=facts)
+    chapter = Chapter("Samples", "", [*figures, *films(folder, figures)], metrics, facts=facts)
     told = "; ".join([exact.verdict, *samples.notes]) if exact else samples.verdict
     report = _write(folder, chapter, verdict(told, exact and exact.holds))
     table = pairs_table([("exactness", samples.verdict), *rows], str(folder))
@@ -83,13 +83,13 @@ def _show_unfinished(folder: Path) -> Table:
     return pairs_table(rows, str(part))
 
 
-def _called(origin: Origin) -> str:
+def called(origin: Origin) -> str:
     """What stands for a model in a command: its name if it is the shipped one, else the run that it came from."""
     shipped = runs.shipped_folder(origin.domain, origin.name, origin.weights)
     return f"{origin.domain}/{origin.name}" if shipped else "RUN"
 
 
-def _films(folder: Path, shown: Sequence[Figure | Interactive]) -> list[Figure]:
+def films(folder: Path, shown: Sequence[Figure | Interactive]) -> list[Figure]:
     """The moving pictures in a folder of samples that are not shown yet: the way there is kept nowhere else."""
     paths = (path for path in sorted(folder.glob("*.gif")) if path.is_file() and not path.is_symlink())
     known = [figure.image for figure in shown if isinstance(figure, Figure)]
