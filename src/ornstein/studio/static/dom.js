@@ -27,8 +27,17 @@ export function button(text, action, properties = {}) {
 
 /** A table of rows (name, value). */
 export function pairs(rows) {
-  const cells = rows.map(([name, value]) => el("tr", {}, el("td", {}, name), el("td", {}, String(value))));
+  const cells = rows.map(([name, value]) => el("tr", {}, el("td", {}, name), el("td", {}, shown(value))));
   return el("table", { class: "pairs" }, el("tbody", {}, cells));
+}
+
+/** A JSON value as a person reads it. */
+export function shown(value) {
+  if (value === null || value === undefined || value === "") return "–";
+  if (typeof value === "number") return Number.isInteger(value) ? String(value) : String(Number(value.toPrecision(5)));
+  if (Array.isArray(value)) return value.map(shown).join(", ");
+  if (typeof value === "object") return Object.entries(value).map(([name, one]) => `${name} ${shown(one)}`).join(", ");
+  return typeof value === "boolean" ? (value ? "yes" : "no") : String(value);
 }
 
 /** Tells a screen reader. */
