@@ -65,7 +65,7 @@ function entry(field, form, id) {
 function placeholder(field) {
   const value = field.default;
   if (value !== null && value !== undefined && value !== "" && !Array.isArray(value)) return String(value);
-  return (field.metavar ?? "").replace(" ...", "").toLowerCase().replace("int", "number").replace("float", "number").replaceAll("|", " or ");
+  return field.placeholder ?? { integer: "a whole number", number: "a number", "number-or-file": "a number" }[field.kind] ?? "";
 }
 
 function choice(field, form, id) {

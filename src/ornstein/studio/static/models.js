@@ -100,7 +100,7 @@ export class Models {
 
   failures() {
     if (!this.broken.length) return null;
-    return el("details", {}, el("summary", {}, `${this.broken.length} domains cannot be loaded`),
+    return el("details", {}, el("summary", {}, `${this.broken.length === 1 ? "One domain" : `${this.broken.length} domains`} cannot be loaded`),
       el("ul", {}, this.broken.map(({ domain, why }) => el("li", {}, el("strong", {}, domain), `: ${why}`))));
   }
 }

@@ -15,7 +15,7 @@ export function placing(backdrop, hand) {
     const before = points.at(-1);
     points.push([x, y, ...columns.slice(2).map((_, k) => before?.[k + 2] ?? "")]); // likely alike, such as a noise
     render();
-    rows.lastElementChild.querySelectorAll("input")[2]?.focus();
+    rows.lastElementChild.querySelectorAll("input")[2]?.select();
   };
   const remove = (k) => {
     points.splice(k, 1);
