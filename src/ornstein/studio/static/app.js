@@ -36,7 +36,7 @@ async function use(values, model) {
   if (model === form.said?.model) form.fill(values);
   else await choose(model, values);
   asked.scrollIntoView({ block: "start" });
-  models.node.focus({ preventScroll: true });
+  models.button.focus({ preventScroll: true });
 }
 
 async function draw(request) {

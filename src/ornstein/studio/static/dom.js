@@ -40,6 +40,11 @@ export function shown(value) {
   return typeof value === "boolean" ? (value ? "yes" : "no") : String(value);
 }
 
+/** Plain text in which what stands between backticks is code. */
+export function coded(text) {
+  return String(text ?? "").split("`").map((part, k, all) => (k % 2 && k < all.length - 1 ? el("code", {}, part) : k % 2 ? `\`${part}` : part));
+}
+
 /** Tells a screen reader. */
 export function say(text) {
   document.getElementById("say").textContent = text;
