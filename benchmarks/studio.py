@@ -174,7 +174,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, serving(Path(folder)) as studio:
         alone = warm(studio, asked.steps)
         seen = load(studio, asked.clients, asked.seconds, asked.steps)
-        assert {id for id in drawn(studio.out)} >= set(seen.seeds)
+        assert set(drawn(studio.out)) >= set(seen.seeds)
     cores, today = len(os.sched_getaffinity(0)), time.strftime("%Y-%m-%d")
     told = row(seen, alone, clients=asked.clients, seconds=asked.seconds, steps=asked.steps, cores=cores, date=today)
     print(json.dumps(told, indent=2))
