@@ -59,10 +59,10 @@ def _show_samples(folder: Path, allow_code: bool | Path) -> Sequence[Any]:
         ("network evaluations", f"{samples.nfe:g} a sample"),
         ("gradients of the network", f"{samples.gradients:g} a sample"),
         ("seconds", f"{samples.seconds:.2f}"),
-        *in_words(_called(samples.origin), len(samples), samples.settings, this.request_type()),
+        *in_words(called(samples.origin), len(samples), samples.settings, this.request_type()),
         ("created", samples.created),
     ]
-    chapter = Chapter("Samples", _html(rows), [*this.figures(samples), *_films(folder)], metrics)
+    chapter = Chapter("Samples", _html(rows), [*this.figures(samples), *films(folder)], metrics)
     report = _write(folder, chapter)
     tables = [pairs_table(rows, str(folder))] + ([metric_table(metrics, "scores")] if metrics else [])
     return [*tables, report]
@@ -78,16 +78,16 @@ def _show_unfinished(folder: Path) -> Table:
     return pairs_table(rows, str(part))
 
 
-def _called(origin: Origin) -> str:
+def called(origin: Origin) -> str:
     """What stands for a model in a command: its name if it is the shipped one, else the run that it came from."""
     shipped = runs.shipped_folder(origin.domain, origin.name, origin.weights)
     return f"{origin.domain}/{origin.name}" if shipped else "RUN"
 
 
-def _films(folder: Path) -> list[Figure]:
+def films(folder: Path) -> list[Figure]:
     """The moving pictures in a folder of samples, whose states on the way are kept nowhere else."""
-    films = (path for path in sorted(folder.glob("*.gif")) if path.is_file() and not path.is_symlink())
-    return [Figure(path.read_bytes(), f"From noise to samples ({path.name})", "gif") for path in films]
+    found = (path for path in sorted(folder.glob("*.gif")) if path.is_file() and not path.is_symlink())
+    return [Figure(path.read_bytes(), f"From noise to samples ({path.name})", "gif") for path in found]
 
 
 def _show_run(folder: Path) -> Sequence[Any]:
