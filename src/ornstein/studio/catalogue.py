@@ -1,4 +1,4 @@
-"""All that can be drawn from: shipped models, runs of the user's own, and domains that cannot be loaded, with why."""
+"""All that can be drawn from: shipped models, runs of the user's own, uploads, and domains that cannot be loaded."""
 
 from pathlib import Path
 from typing import Any
@@ -6,34 +6,34 @@ from typing import Any
 from ..errors import InputError
 from ..tasks import runs
 from ..tasks.registry import broken, task
+from .references import WEIGHTS, Places, domain_of
 
 
-def listed(folder: Path) -> dict[str, Any]:
-    """Models as JSON values.
+def listed(places: Places) -> dict[str, Any]:
+    """Models as JSON values, by the names that requests give them; and what is none, with why.
 
     Args:
-        folder: of the user's own runs.
+        places: where own ones are.
     """
-    shipped = [_shipped(name, path) for name, path in runs.shipped().items()]
-    own = [_own(path.parent) for path in sorted(folder.glob(f"*/{runs.MODEL}"))]
+    shipped = [_model(name, name.partition("/")[0], "shipped", path) for name, path in runs.shipped().items()]
+    own = [_own(name, path, kind) for name, path, kind in places.own_models()]
     return {
         "models": [*shipped, *(one for one in own if "why" not in one)],
         "broken": [
             *({"domain": domain, "why": str(error)} for domain, error in broken().items()),
-            *(one for one in own if "why" in one),
+            *({"domain": one["name"], "why": one["why"]} for one in own if "why" in one),
         ],
     }
 
 
-def _shipped(name: str, path: Path) -> dict[str, Any]:
-    this, card = task(name.partition("/")[0]), path / "card.md"
-    text = card.read_text(encoding="utf-8") if card.is_file() else ""
-    return {"name": name, "domain": this.name, "summary": this.summary, "kind": "shipped", "card": text}
-
-
-def _own(path: Path) -> dict[str, Any]:
+def _own(name: str, path: Path, kind: str) -> dict[str, Any]:
     try:
-        this = runs.task_of(path)
+        return _model(name, domain_of(path / WEIGHTS if path.is_dir() else path), kind, path)
     except (InputError, OSError) as error:
-        return {"name": str(path), "domain": "", "why": str(error)}
-    return {"name": str(path), "domain": this.name, "summary": this.summary, "kind": "run", "card": ""}
+        return {"name": name, "why": str(error)}
+
+
+def _model(name: str, domain: str, kind: str, path: Path) -> dict[str, Any]:
+    card = path / "card.md"
+    text = card.read_text(encoding="utf-8") if card.is_file() else ""
+    return {"name": name, "domain": domain, "summary": task(domain).summary, "kind": kind, "card": text}

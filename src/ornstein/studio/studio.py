@@ -336,14 +336,12 @@ class Studio:
     # Results ----------------------------------------------------------------------------------------------
 
     async def ask(self, kind: str, **values: Any) -> Any:
-        """What a worker says: view, evaluate, trust, models, backdrop or hand, as the methods of worker.py are called.
+        """What a worker says: view, evaluate, trust, backdrop or hand, as the methods of worker.py are called.
 
         InputError as it was raised there, word for word; WorkFailed and WorkerDied for what is no fault of the input.
         """
         if kind in ("view", "evaluate", "trust"):
             values = {"out": self.settings.out, **values}
-        if kind == "models":
-            values = {"runs": self.settings.runs, **values}
         worker = self._judge if kind in ("evaluate", "trust") else self._viewer
         return await worker.work(kind, values)
 

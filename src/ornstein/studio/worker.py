@@ -57,7 +57,6 @@ class Child:
             "view": self.view,
             "evaluate": self.evaluate,
             "trust": self.trust,
-            "models": self.models,
             "backdrop": self.backdrop,
             "hand": self.hand,
         }
@@ -152,12 +151,6 @@ class Child:
             for one in statements
         ]
         return {"trusted": report.trusted, "verdict": report.verdict, "made": report.made, "statements": statements}
-
-    def models(self, runs: Path) -> dict[str, Any]:
-        """All that can be drawn from: shipped models and runs of the user's own, and domains that cannot be loaded."""
-        from .catalogue import listed
-
-        return listed(runs)
 
     # By hand ----------------------------------------------------------------------------------------------
 

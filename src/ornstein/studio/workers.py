@@ -19,6 +19,7 @@ from ..errors import InputError
 News = Callable[[str, Mapping[str, Any]], object]
 """Called with a kind and what is said."""
 
+
 class WorkerDied(Exception):
     """The process of a worker ended in the middle of a task; says how."""
 
