@@ -27,15 +27,16 @@ def columns_of(n: int) -> int:
     return min(n, 8 if n <= 40 else 20)
 
 
-def wall(x: Float[Tensor, "n c h w"], columns: int, caption: str) -> Figure:
+def wall(x: Float[Tensor, "n c h w"], columns: int, caption: str, quick: bool = False) -> Figure:
     """The pictures in rows of `columns`.
 
     Args:
         x: pictures, (n, channels, height, width), from −1 (black) to 1 (white).
         caption: text below the figure.
+        quick: see `pictures.png`.
     """
     tiled = _tiled(x, columns)
-    return Figure(pictures.png(tiled), caption, width=tiled.shape[1])
+    return Figure(pictures.png(tiled, quick), caption, width=tiled.shape[1])
 
 
 def trajectory(frames: Sequence[Any]) -> list[Figure]:

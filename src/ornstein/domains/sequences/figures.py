@@ -18,16 +18,19 @@ _COLOURS = {
 _BASES = {"A": "#6fae7f", "C": "#5b8fc9", "G": "#e8b64c", "T": "#cf5f5b", "U": "#cf5f5b"}
 
 
-def alignment(x: Int[Tensor, "n length"], metadata: Mapping[str, Any], mask: Tensor | None = None) -> Figure:
+def alignment(
+    x: Int[Tensor, "n length"], metadata: Mapping[str, Any], mask: Tensor | None = None, quick: bool = False
+) -> Figure:
     """Sequences below one another, a colour a letter; gaps are white, hidden letters grey.
 
     Args:
         x: letters of the sequences, (n, length).
         metadata: of the data that the model was trained on, in JSON values.
         mask: true where a position exists.
+        quick: see `pictures.png`.
     """
     cells = x if mask is None else torch.where(mask, x, len(metadata["alphabet"]) + 1)
-    image = pictures.png(pictures.mosaic(cells.numpy(), _palette(metadata), *_cell(metadata)))
+    image = pictures.png(pictures.mosaic(cells.numpy(), _palette(metadata), *_cell(metadata)), quick)
     return Figure(
         image, f"{len(x)} sequences, a colour a kind of letter", width=min(900, _cell(metadata)[0] * x.shape[1])
     )

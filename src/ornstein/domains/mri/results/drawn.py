@@ -9,6 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from ....denoisers.base import Condition
+from ....report import quick
 from ....states import State
 from ....tasks.figures import Figure
 from ....tasks.samples import Samples, native
@@ -47,6 +48,24 @@ def figures(samples: Samples) -> list[Figure]:
     return [pictures.sheet(rows, frame, said)]
 
 
+def frame(samples: Samples) -> Figure:
+    """A few slices on their way, in milliseconds: magnitudes, turned as the sheet of the finished ones is.
+
+    Args:
+        samples: as they stand.
+    """
+    assert samples.origin is not None
+    size = (int(samples.x.shape[-2]), int(samples.x.shape[-1]))
+    step = max(1, max(size) // quick.LARGEST)
+    some = samples.x[:FEW, :, ::step, ::step].detach().cpu().numpy()
+    magnitudes = np.hypot(some[:, 0], some[:, 1])
+    view = pictures.View.of(Places.of(range(len(samples)), samples.settings).frame(samples.settings, size))
+    turned = np.stack([view(one) for one in magnitudes])
+    return quick.fields(turned, (0.0, BRIGHT * samples.origin.metadata["std"][0]), "Slices on their way", "gray")
+
+
+FEW, BRIGHT = 8, 3.0
+"""Slices that are shown on their way, and the standard deviations of the data that are white there."""
 _ABOVE = ("χ²", "retrospective")
 """Words of the notes that stand above pictures."""
 
