@@ -341,7 +341,7 @@ async def _refused(request: Request, error: Exception) -> Response:
     if status == 500 and exit_code(error) == InputError.exit_code:  # of the system, such as a file that is not there
         status = 400
     words = why(error)
-    return _json({"error": words, "flag": forms.flag_in(words)}, status)
+    return _json({"error": words, "flag": forms.flag_in(words) if status == 400 else None}, status)
 
 
 async def _http(request: Request, error: HTTPException) -> Response:

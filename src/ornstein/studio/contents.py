@@ -158,22 +158,23 @@ def _chunks(path: Path) -> Iterator[bytes]:
 
 
 def _require_text(chunks: Iterator[bytes], name: str) -> None:
-    decode, line = getincrementaldecoder("utf-8")(), 1
+    """InputError, with the line, unless bytes are UTF-8 text without zero bytes."""
+    decoder, line = getincrementaldecoder("utf-8")(), 1
     for chunk in chunks:
-        if b"\0" in chunk:
-            at = line + chunk.count(b"\n", 0, chunk.index(0))
-            raise InputError(f"{name}: line {at} holds a zero byte, expected text")
-        _decoded(decode, chunk, name, line)
+        _require_letters(decoder, chunk, name, line)
         line += chunk.count(b"\n")
-    _decoded(decode, b"", name, line, final=True)
+    _require_letters(decoder, b"", name, line, final=True)
 
 
-def _decoded(decoder: Any, chunk: bytes, name: str, line: int, final: bool = False) -> None:
+def _require_letters(decoder: Any, chunk: bytes, name: str, line: int, final: bool = False) -> None:
     try:
         decoder.decode(chunk, final)
     except UnicodeDecodeError as error:
         at = line + error.object.count(b"\n", 0, error.start)
         raise InputError(f"{name}: line {at} is not UTF-8 text, as expected") from None
+    if b"\0" in chunk:
+        at = line + chunk.count(b"\n", 0, chunk.index(0))
+        raise InputError(f"{name}: line {at} holds a zero byte, expected text")
 
 
 # Archives ---------------------------------------------------------------------------------------------
@@ -246,17 +247,17 @@ def _require_gzip(path: Path, name: str, unpacked: int) -> None:
     """Unpacked into nothing, up to the limit."""
     packed, inner = path.stat().st_size, name.lower().removesuffix(".gz")
     head, size = b"", 0
-    text = getincrementaldecoder("utf-8")() if Path(inner).suffix in _TEXT else None
     for piece in _gunzipped(path, name):
         size += len(piece)
         _require_size(size, packed, name, unpacked)
-        if text is not None:
-            _decoded(text, piece, name, 1)
-        if len(head) < _HEAD:
-            head += piece[: _HEAD - len(head)]
-    found = _named(head, inner if Path(inner).suffix != ".gz" else "x")
+        head += piece[: _HEAD - len(head)] if len(head) < _HEAD else b""
+    found = _named(head, inner)
+    if found == "text":
+        _require_text(_gunzipped(path, name), name)
     if found in ("a zip archive", "gzip"):
         raise InputError(f"{name}: holds {found}, which is not taken")
+    if found == "a NumPy array":
+        _require_numbers(head, name)
 
 
 def _gunzipped(path: Path, name: str) -> Iterator[bytes]:
