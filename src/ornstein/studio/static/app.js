@@ -36,7 +36,7 @@ async function use(values, model) {
   if (model === form.said?.model) form.fill(values);
   else await choose(model, values);
   asked.scrollIntoView({ block: "start" });
-  models.node.focus({ preventScroll: true });
+  models.button.focus({ preventScroll: true });
 }
 
 async function draw(request) {
@@ -73,7 +73,7 @@ async function route() {
 /** The jobs of this tab: each with its state, to go to, to cancel or to put away. */
 function showJobs() {
   const mine = jobs.mine();
-  strip.hidden = !mine.length;
+  strip.hidden = mine.every((one) => location.hash === `#/result/${encodeURIComponent(one.id)}`); // which the page shows
   strip.replaceChildren(el("ul", {}, mine.map((one) => {
     const where = `#/result/${encodeURIComponent(one.id)}`;
     const away = jobs.unfinished(one) ? null : button("×", () => jobs.dismiss(one.id), { class: "quiet icon", "aria-label": `Put ${one.id} away` });

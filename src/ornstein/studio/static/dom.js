@@ -40,6 +40,11 @@ export function shown(value) {
   return typeof value === "boolean" ? (value ? "yes" : "no") : String(value);
 }
 
+/** Plain text in which what stands between backticks is code. */
+export function coded(text) {
+  return String(text ?? "").split("`").map((part, k, all) => (k % 2 && k < all.length - 1 ? el("code", {}, part) : k % 2 ? `\`${part}` : part));
+}
+
 /** Tells a screen reader. */
 export function say(text) {
   document.getElementById("say").textContent = text;
@@ -48,7 +53,7 @@ export function say(text) {
 /** A name of the program's, such as solution_sensors, in words. */
 export function words(name) {
   const text = name.replaceAll("_", " ").replaceAll(".", ": ");
-  return text.charAt(0).toUpperCase() + text.slice(1);
+  return text.length === 1 ? text : text.charAt(0).toUpperCase() + text.slice(1); // a letter is a symbol
 }
 
 export function bytes(size) {
@@ -68,8 +73,8 @@ export function date(text) {
   const when = new Date(text);
   if (Number.isNaN(when.getTime())) return text ?? "";
   const today = when.toDateString() === new Date().toDateString();
-  const hour = when.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
-  return today ? `today ${hour}` : `${when.toLocaleDateString([], { day: "numeric", month: "short", year: "numeric" })} ${hour}`;
+  const hour = when.toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" });
+  return `${today ? "today" : when.toLocaleDateString("en-GB", { day: "numeric", month: "short", year: "numeric" })}, ${hour}`;
 }
 
 /** Text to the clipboard; where a browser does not let us, the text itself, selected. */

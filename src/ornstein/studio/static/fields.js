@@ -1,7 +1,7 @@
 // One control for a field of a form. Every control has { node, get(), set(value), focus() }; get() is null where
 // nothing is said. Values stay the text that was typed: the server reads them as the command line does.
 
-import { button, el, words } from "./dom.js";
+import { button, coded, el, words } from "./dom.js";
 import { fileControl } from "./files.js";
 
 let count = 0;
@@ -17,7 +17,7 @@ export function fieldControl(field, form) {
       el("code", {}, field.option)),
     control.node,
     error,
-    field.text ? el("p", { class: "help", id: `${id}-help` }, field.text) : null);
+    field.text ? el("p", { class: "help", id: `${id}-help` }, coded(field.text)) : null);
   if (control.group) {
     control.node.setAttribute("role", "group");
     control.node.setAttribute("aria-labelledby", `${id}-label`);
@@ -65,7 +65,7 @@ function entry(field, form, id) {
 function placeholder(field) {
   const value = field.default;
   if (value !== null && value !== undefined && value !== "" && !Array.isArray(value)) return String(value);
-  return (field.metavar ?? "").replace(" ...", "").toLowerCase().replace("int", "number").replace("float", "number").replaceAll("|", " or ");
+  return field.placeholder ?? { integer: "a whole number", number: "a number", "number-or-file": "a number" }[field.kind] ?? "";
 }
 
 function choice(field, form, id) {

@@ -46,13 +46,13 @@ export class Form {
     const parts = this.said.groups.map((group, k) => this.group(group, k === 0, context));
     const beside = this.fields.filter((field) => BESIDE.includes(field.name));
     beside.sort((a, b) => BESIDE.indexOf(a.name) - BESIDE.indexOf(b.name));
-    bar.append(...beside.map((field) => this.control(field, context).node), this.buttons());
+    bar.append(...beside.map((field) => this.control({ placeholder: "auto", ...field }, context).node), this.buttons());
     this.root.replaceChildren(this.trouble, this.examples(), ...parts.filter(Boolean), bar);
     this.trouble.hidden = true;
   }
 
   buttons() {
-    const dice = button("New seed", () => this.newSeed(), { title: "Another seed: other samples of the same" });
+    const dice = button("↻", () => this.newSeed(), { class: "dice", "aria-label": "New seed", title: "New seed: other samples of the same" });
     this.button = button("Draw", () => this.submit(), { class: "primary", id: "draw", title: "Ctrl + Enter" });
     return el("div", { class: "draw-buttons" }, this.controls.has("seed") ? dice : null, this.button);
   }
@@ -85,7 +85,7 @@ export class Form {
     if (!mine.length) return el("div", { hidden: true });
     return el("details", { class: "examples", open: true },
       el("summary", {}, "Examples"),
-      el("ul", {}, mine.map((line) => el("li", {}, button(line.replace(/^sample /, ""), () => this.example(line), { class: "quiet example" })))));
+      el("ul", {}, mine.map((line) => el("li", {}, button(line.replace(/^sample /, "").replace(`${this.name} `, ""), () => this.example(line), { class: "quiet example" })))));
   }
 
   /** Fills in an example; files that it names are the user's to give, which is said at their fields. */

@@ -59,7 +59,7 @@ class JobView {
   whole() {
     const { job, parts } = this;
     const { state } = job;
-    parts.head.replaceChildren(el("h1", {}, job.result?.model ?? job.model ?? job.id), badge(state), el("span", { class: "muted id" }, job.id), this.cancelButton());
+    parts.head.replaceChildren(el("h1", {}, job.result?.model ?? job.model ?? job.id), badge(state), el("span", { class: "muted id" }, job.id), ...this.cancelButton());
     parts.progress.replaceChildren(...(jobs.unfinished(job) ? [this.bar, this.text] : []));
     parts.trouble.replaceChildren(...this.trouble());
     if (!jobs.unfinished(job)) say(`${job.model}: ${STATES[state][1]}`);
@@ -67,11 +67,11 @@ class JobView {
     const shown = job.result ? result(job, this.studio) : null;
     parts.result.replaceChildren(...(shown ? [shown.node] : []));
     shown?.start();
-    parts[state === "done" ? "result" : "head"].after(parts.live); // what came out stands before how it came
+    parts[state === "done" ? "result" : "trouble"].after(parts.live); // what came out stands before how it came
   }
 
   cancelButton() {
-    if (!jobs.unfinished(this.job)) return null;
+    if (!jobs.unfinished(this.job)) return [];
     const stop = button("Cancel", () => {
       stop.disabled = true;
       stop.textContent = "Cancelling…";
@@ -80,7 +80,7 @@ class JobView {
         this.parts.trouble.replaceChildren(el("p", { class: "notice error", role: "alert" }, refusal.message));
       });
     }, { class: "danger small", id: "cancel" });
-    return stop;
+    return [stop];
   }
 
   trouble() {

@@ -1,7 +1,7 @@
 // Choosing a model: shipped ones by domain, own runs, a file of weights that is dropped.
 
 import * as api from "./api.js";
-import { button, el } from "./dom.js";
+import { button, coded, el } from "./dom.js";
 import { fileName, rememberFile } from "./files.js";
 
 /** The button that shows the model and opens the list; `choose(name)` is called with another one. */
@@ -10,8 +10,10 @@ export class Models {
     Object.assign(this, { choose, list: [], broken: [], now: null });
     this.name = el("strong", {});
     this.summary = el("span", { class: "help" });
-    this.node = el("button", { type: "button", class: "model", id: "model", "aria-haspopup": "dialog", onclick: () => this.open() },
+    this.card = el("details", { class: "model-card" }, el("summary", {}, "About this model"), el("pre", { tabindex: "0" }));
+    this.button = el("button", { type: "button", class: "model", id: "model", "aria-haspopup": "dialog", onclick: () => this.open() },
       el("span", {}, el("small", { class: "muted" }, "Model"), this.name, this.summary), el("span", { class: "change" }, "Change"));
+    this.node = el("div", {}, this.button, this.card);
   }
 
   async load() {
@@ -31,7 +33,10 @@ export class Models {
   show(name, summary) {
     this.now = name;
     this.name.textContent = name.startsWith("file:") ? fileName(name) : name;
-    this.summary.textContent = this.list.find((model) => model.name === name)?.summary ?? summary;
+    const card = this.list.find((model) => model.name === name)?.card;
+    this.summary.replaceChildren(...coded(summary));
+    this.card.hidden = !card;
+    this.card.lastChild.textContent = card ?? "";
   }
 
   async open() {
@@ -62,13 +67,14 @@ export class Models {
     const titles = [...new Set(found.map(title))];
     if (!titles.length) return [el("p", { class: "muted" }, "No model of that name.")];
     return titles.map((one) => el("section", {}, el("h3", {}, one),
+      el("p", { class: "help" }, coded(shared(found.filter((model) => title(model) === one)))),
       el("ul", {}, found.filter((model) => title(model) === one).map((model) => this.row(model, take)))));
   }
 
   row(model, take) {
     const name = model.name.startsWith("file:") ? fileName(model.name) : model.name;
     return el("li", {}, el("button", { type: "button", class: "quiet", "data-model": model.name, "aria-current": model.name === this.now ? "true" : null, onclick: () => take(model.name) },
-      el("strong", {}, name, model.name === this.now ? " ✓" : ""), model.summary ? el("span", { class: "help" }, model.summary) : null));
+      el("strong", {}, name, model.name === this.now ? " ✓" : ""), el("span", { class: "help" }, coded(line(model.card)))));
   }
 
   /** Weights of a model of one's own; the server reads them as numbers and runs nothing. */
@@ -100,7 +106,17 @@ export class Models {
 
   failures() {
     if (!this.broken.length) return null;
-    return el("details", {}, el("summary", {}, `${this.broken.length} domains cannot be loaded`),
+    return el("details", {}, el("summary", {}, `${this.broken.length === 1 ? "One domain" : `${this.broken.length} domains`} cannot be loaded`),
       el("ul", {}, this.broken.map(({ domain, why }) => el("li", {}, el("strong", {}, domain), `: ${why}`))));
   }
+}
+
+/** What all of these models are for, if that is one thing. */
+function shared(models) {
+  return models.every((model) => model.summary === models[0].summary) ? models[0].summary : "";
+}
+
+/** The first line of a model's card below its heading. */
+function line(card) {
+  return card?.split("\n").find((text) => text && !text.startsWith("#"));
 }

@@ -1,4 +1,4 @@
-// A mask painted over a picture, pixel by pixel: marks = { width, height, png }, white where it was painted.
+// A mask painted over a picture, pixel by pixel: marks = { png }, white where it was painted.
 
 import { button, el } from "./dom.js";
 
@@ -12,7 +12,6 @@ export function painting(backdrop) {
     "aria-label": "The mask over the picture. Arrow keys move the brush, space paints." });
   const tools = toolbar(Math.max(1, Math.round(Math.min(width, height) / 12)), Math.ceil(Math.min(width, height) / 2));
   const layer = new ImageData(width, height);
-  const cursor = { x: Math.floor(width / 2), y: Math.floor(height / 2), shown: false };
   const paper = canvas.getContext("2d");
 
   const save = () => {
@@ -22,15 +21,15 @@ export function painting(backdrop) {
   const draw = () => {
     for (let k = 0; k < mask.length; k++) tint(layer.data, k, mask[k], width);
     paper.putImageData(layer, 0, 0);
-    if (cursor.shown) outline(paper, cursor, tools.size());
     tools.count(mask);
   };
+  const brush = outline(width, height, tools);
   const dab = (x, y) => {
     disc(mask, width, height, x, y, tools.size() / 2, tools.erases() ? 0 : 1);
   };
 
-  pointer(canvas, { save, dab, draw, width, height });
-  keys(canvas, { save, dab, draw, cursor, width, height, undo: () => undo() });
+  pointer(canvas, { save, dab, draw, brush, width, height });
+  keys(canvas, { save, dab, draw, brush, width, height, undo: () => undo() });
   const undo = () => {
     if (past.length) mask.set(past.pop());
     draw();
@@ -45,13 +44,13 @@ export function painting(backdrop) {
   draw();
 
   const stage = el("div", { class: "stage" },
-    backdrop.image ? el("img", { src: backdrop.image, alt: "The picture that is painted over", class: Math.max(width, height) <= 256 ? "crisp" : null }) : null, canvas);
+    backdrop.image ? el("img", { src: backdrop.image, alt: "The picture that is painted over", class: Math.max(width, height) <= 256 ? "crisp" : null }) : null, canvas, brush.node);
   stage.style.aspectRatio = `${width} / ${height}`;
   stage.style.setProperty("--wide", width / height);
   return {
     node: el("div", {}, tools.node, stage,
       el("p", { class: "help", id: "paint-help" }, `${width} × ${height} pixels. What is striped is painted. Keys: arrows move, space paints, Ctrl + Z undoes.`)),
-    marks: () => ({ width, height, png: png(mask, width, height).split(",")[1] }),
+    marks: () => ({ png: png(mask, width, height).split(",")[1] }),
     picture: () => png(mask, width, height),
   };
 }
@@ -81,9 +80,21 @@ function tint(data, k, painted, width) {
   data.set(painted ? [stripe ? 230 : 250, stripe ? 80 : 150, stripe ? 0 : 60, stripe ? 190 : 150] : [0, 0, 0, 0], 4 * k);
 }
 
-function outline(paper, { x, y }, size) {
-  paper.strokeStyle = "#0a84ff";
-  paper.strokeRect(x - size / 2 + 0.5, y - size / 2 + 0.5, size, size);
+/** A ring that shows where the brush would paint, and how much. */
+function outline(width, height, tools) {
+  const node = el("span", { class: "brush", hidden: true });
+  return {
+    node,
+    at: [Math.floor(width / 2) + 0.5, Math.floor(height / 2) + 0.5],
+    show(x, y) {
+      this.at = [x, y];
+      const size = Math.max(1, tools.size());
+      const part = (share) => `${100 * share}%`;
+      Object.assign(node.style, { left: part((x - size / 2) / width), top: part((y - size / 2) / height), width: part(size / width), height: part(size / height) });
+      node.hidden = false;
+    },
+    hide: () => (node.hidden = true),
+  };
 }
 
 function disc(mask, width, height, x, y, radius, value) {
@@ -92,7 +103,7 @@ function disc(mask, width, height, x, y, radius, value) {
       if ((column + 0.5 - x) ** 2 + (row + 0.5 - y) ** 2 <= Math.max(radius, 0.71) ** 2) mask[row * width + column] = value;
 }
 
-function pointer(canvas, { save, dab, draw, width, height }) {
+function pointer(canvas, { save, dab, draw, brush, width, height }) {
   let last = null;
   const place = (event) => {
     const box = canvas.getBoundingClientRect();
@@ -111,35 +122,33 @@ function pointer(canvas, { save, dab, draw, width, height }) {
     draw();
   });
   canvas.addEventListener("pointermove", (event) => {
+    brush.show(...place(event));
     if (!last) return;
     event.getCoalescedEvents?.().forEach((one) => line(place(one)));
     line(place(event));
     draw();
   });
   for (const name of ["pointerup", "pointercancel"]) canvas.addEventListener(name, () => (last = null));
+  canvas.addEventListener("pointerleave", () => brush.hide());
 }
 
-function keys(canvas, { save, dab, draw, cursor, width, height, undo }) {
+function keys(canvas, { save, dab, draw, brush, width, height, undo }) {
   const moves = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
   canvas.addEventListener("keydown", (event) => {
     const step = event.shiftKey ? 8 : 1;
     if (event.key === "z" && (event.ctrlKey || event.metaKey)) undo();
     else if (event.key === " ") {
       save();
-      dab(cursor.x + 0.5, cursor.y + 0.5);
+      dab(...brush.at);
     } else if (moves[event.key]) {
+      const within = (value, most) => Math.min(most - 0.5, Math.max(0.5, value));
       const [x, y] = moves[event.key];
-      cursor.x = Math.min(width - 1, Math.max(0, cursor.x + step * x));
-      cursor.y = Math.min(height - 1, Math.max(0, cursor.y + step * y));
-      cursor.shown = true;
+      brush.show(within(brush.at[0] + step * x, width), within(brush.at[1] + step * y, height));
     } else return;
     event.preventDefault();
     draw();
   });
-  canvas.addEventListener("blur", () => {
-    cursor.shown = false;
-    draw();
-  });
+  canvas.addEventListener("blur", () => brush.hide());
 }
 
 function png(mask, width, height) {

@@ -1,7 +1,7 @@
 // What came out: how exact it is first, then figures, metrics, settings, files, and how to do it again.
 
 import * as api from "./api.js";
-import { button, bytes, copy, date, el, pairs, seconds } from "./dom.js";
+import { button, bytes, coded, copy, date, el, pairs, seconds } from "./dom.js";
 import { figures } from "./figures.js";
 
 /** The parts of a result; `start` is called once they are on the page. */
@@ -34,9 +34,9 @@ function facts(found) {
 export function exactness({ verdict, rows, notes }) {
   return el("section", { class: "exactness", "aria-label": "Exactness" },
     el("h2", {}, "Exactness"),
-    el("p", { class: "verdict" }, verdict),
+    el("p", { class: "verdict" }, coded(verdict)),
     rows.length ? el("div", { class: "scroll" }, pairs(rows)) : null,
-    notes.length ? el("ul", { class: "notes" }, notes.map((note) => el("li", {}, note))) : null);
+    notes.length ? el("ul", { class: "notes" }, notes.map((note) => el("li", {}, coded(note)))) : null);
 }
 
 export function metricTable(metrics) {
@@ -46,7 +46,7 @@ export function metricTable(metrics) {
     el("td", {}, metric.name, el("br"), el("small", { class: "muted" }, `${metric.better} is better`)),
     el("td", { class: "number" }, metric.measured),
     el("td", { class: "number" }, metric.yardstick || "–"),
-    el("td", {}, metric.meaning)));
+    el("td", {}, coded(metric.meaning))));
   return el("section", {}, el("h2", {}, "Metrics"),
     el("div", { class: "scroll" }, el("table", { class: "metrics" }, el("thead", {}, el("tr", {}, head)), el("tbody", {}, rows))));
 }
