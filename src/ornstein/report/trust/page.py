@@ -7,8 +7,9 @@ from rich.table import Table
 from rich.text import Text
 
 from ...escaping import document, html, printable
+from ...progress import console
 from ..style import style
-from ..terminal import cells, console
+from ..terminal import cells
 from .statements import Statement, TrustReport, mark, paragraphs, sentence
 
 WIDEST = 100  # columns
