@@ -130,7 +130,8 @@ class Browser:
         script = """return [...document.querySelectorAll('img, canvas, svg')].filter(one => {
             if (one.closest('[aria-hidden="true"], svg svg') || !one.getClientRects().length) return false
             const named = one.closest('[aria-label], [aria-labelledby], figure:has(figcaption)')
-            return one.tagName === 'IMG' ? !one.alt && one.getAttribute('role') !== 'presentation' : !named
+            const beside = one.closest('a, button, label')?.textContent.trim() // says what the picture would
+            return one.tagName === 'IMG' ? !one.alt && !(one.hasAttribute('alt') && beside) : !named
         }).map(one => one.outerHTML.slice(0, 200))"""
         return self.run(script)
 
@@ -138,7 +139,8 @@ class Browser:
         """What makes the page wider than its window; empty if one need not scroll sideways."""
         script = """const page = document.documentElement, wide = page.clientWidth
         if (page.scrollWidth <= wide) return []
-        const over = [...document.querySelectorAll('body *')].filter(one => one.getBoundingClientRect().right > wide + 1)
+        const right = one => one.getBoundingClientRect().right
+        const over = [...document.querySelectorAll('body *')].filter(one => right(one) > wide + 1)
         return [`${page.scrollWidth} > ${wide}`, ...over.slice(0, 12).map(one => one.outerHTML.slice(0, 120))]"""
         return self.run(script)
 
