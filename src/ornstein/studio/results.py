@@ -12,6 +12,7 @@ from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from ..errors import InputError
 from ..files import MB, inside, own, plain, read_json, write_atomic, write_json, write_text
@@ -169,7 +170,7 @@ def view(out: Path, id: str) -> dict[str, Any] | None:
     found = read_json(path, "what the studio shows of samples", _VIEW, limit=256 * MB)
     if found["of"] != _stamp(where) or found.get("by") != version("ornstein"):
         return None
-    base = f"/v1/samples/{id}"
+    base = f"/v1/samples/{quote(id)}"
     return {
         **{name: value for name, value in found.items() if name not in ("of", "by")},
         "id": id,
@@ -192,7 +193,7 @@ def _listed(where: Path, base: str) -> dict[str, Any]:
     """The files of a result, no more of them than a page has room for."""
     names = sorted(name for name, _ in files(where))
     sizes = ((name, (where / name).stat().st_size) for name in names[:_FILES])
-    rows = [{"name": name, "size": size, "url": f"{base}/files/{name}"} for name, size in sizes]
+    rows = [{"name": name, "size": size, "url": f"{base}/files/{quote(name)}"} for name, size in sizes]
     return {"files": rows, "more_files": len(names) - len(rows)}
 
 

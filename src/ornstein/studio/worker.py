@@ -194,12 +194,13 @@ class Watch:
         now, seconds = time.monotonic(), self.left(event)
         if event.stage != self._stage or now - self._told >= _EVERY:
             self._told, self._stage = now, event.stage
-            said = {"done": event.done, "total": event.total, "stage": event.stage, "seconds_left": seconds}
-            self.child.tell("progress", **said)
+            self.child.tell("progress", stage=event.stage, seconds_left=seconds, **_counted(event))
         if self.frames and event.state is not None and now >= self._next:
+            first = not self._made
             self._show(event)
             ended = time.monotonic()
-            self._next = max(now + self.EVERY, ended + (ended - now) * (1 / self.SHARE - 1))
+            spent = 0.0 if first else ended - now  # the first one waits for packages to be imported
+            self._next = max(now + self.EVERY, ended + spent * (1 / self.SHARE - 1))
 
     def _show(self, event: Event) -> None:
         """Sends a frame; a domain that fails to make one makes no more of this job."""
@@ -212,8 +213,7 @@ class Watch:
             return
         if figure is not None:
             self._made += 1
-            said = {"k": self._made, "done": event.done, "total": event.total, "alt": figure.caption}
-            self.child.tell("frame", src=data_url(figure), **said)
+            self.child.tell("frame", k=self._made, src=data_url(figure), alt=figure.caption, **_counted(event))
 
     def _frame(self, event: Event) -> Any:
         """The first samples as they stand, as their domain draws them."""
@@ -227,6 +227,11 @@ class Watch:
         settings = {**to_dict(self.order.asked), **self.order.how, **event.settings}
         samples = Samples(x, given, self.model.origin, settings=settings)
         return task(self.model.origin.domain).frame(samples)
+
+
+def _counted(event: Event) -> dict[str, float]:
+    """How far it is, without the noise of floating-point numbers."""
+    return {"done": round(event.done, 3), "total": round(event.total, 3)}
 
 
 class SecondsLeft:

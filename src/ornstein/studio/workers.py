@@ -15,6 +15,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from ..errors import InputError
+from .worker import main
 
 News = Callable[[str, Mapping[str, Any]], object]
 """Called with a kind and what is said."""
@@ -31,9 +32,13 @@ class WorkFailed(Exception):
 class Worker:
     """One process, and what it is doing. Started when it is first needed, and anew after it has died."""
 
-    def __init__(self, name: str) -> None:
-        """name: what it does, for the names of its process and its thread, such as "drawer"."""
-        self.name = name
+    def __init__(self, name: str, main: Callable[[Connection], None] = main) -> None:
+        """
+        Args:
+            name: what it does, for the names of its process and its thread, such as "drawer".
+            main: what the process runs, given its end of the pipe.
+        """
+        self.name, self.main = name, main
         self._process: Any = None
         self._pipe: Connection | None = None
         self._reader: threading.Thread | None = None
@@ -51,11 +56,9 @@ class Worker:
         if self.pid is not None:
             return
         self.end()
-        from .worker import main
-
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
-        self._process = context.Process(target=main, args=(theirs,), name=f"ornstein {self.name}", daemon=True)
+        self._process = context.Process(target=self.main, args=(theirs,), name=f"ornstein {self.name}", daemon=True)
         self._process.start()
         theirs.close()  # else its end would not be seen here when the process dies
         self._pipe = ours
@@ -81,7 +84,7 @@ class Worker:
             try:
                 return await self._answer
             except asyncio.CancelledError:
-                self.kill()
+                self.end()
                 raise
             finally:
                 self._answer = None
