@@ -89,13 +89,7 @@ def field(flag: Flag, this: "Task") -> dict[str, Any]:
         "metavar": flag.metavar,
         "suffixes": None if suffixes is None else [suffix for suffix in suffixes if suffix],
         "runs": suffixes is not None and "" in suffixes,
-        "hand": hand
-        and {
-            "kind": hand.kind,
-            "over": hand.over,
-            "columns": list(getattr(hand, "columns", ())),
-            "note": getattr(hand, "note", ""),
-        },
+        "hand": hand and {"kind": hand.kind, "over": hand.over},
     }
 
 

@@ -15,8 +15,8 @@ from typing import Any
 from ..config import suggestion
 from ..errors import InputError
 from ..tasks.registry import broken, domains, names, task
-from .contents import header_of
 from .uploads import Uploads
+from .weights import header_of
 
 KINDS = ("file:", "data:", "runs:")
 EXPECTED = "a file that was uploaded (file:ID), or one of the server's (data:NAME, runs:NAME)"

@@ -20,7 +20,8 @@ from ..errors import InputError
 from ..files import MB
 from ..files import sha256 as sha256_of
 from ..locks import Lock
-from .contents import HEAD, require_content, require_head
+from .contents import require_content
+from .kinds import HEAD, named
 
 _PREFIX = "ornstein-studio-"
 _LETTERS, _BYTES = 120, 200
@@ -147,7 +148,7 @@ class Uploads:
         with path.open("xb") as file:
             async for chunk in stream:
                 if len(head) < HEAD <= len(head := head + chunk[:HEAD]):
-                    require_head(head, path.name)
+                    named(head, path.name)
                 size += len(chunk)
                 self._coming[f"{key}/{path.name}"] = size
                 self._require_room(size, coming=True)
