@@ -12,6 +12,7 @@ import { Models } from "./models.js";
 
 const [asked, results, view, strip, connection] = ["asked", "results", "view", "jobs", "connection"].map((id) => document.getElementById(id));
 const formPlace = el("div", { class: "form" });
+const narrow = matchMedia("(max-width: 60rem)"); // where the results stand below the form
 let data = [];
 let leave = () => {};
 
@@ -42,7 +43,6 @@ async function use(values, model) {
 async function draw(request) {
   const { id } = await jobs.draw(request);
   location.hash = `#/result/${encodeURIComponent(id)}`;
-  if (matchMedia("(max-width: 60rem)").matches) results.scrollIntoView({ block: "start" });
 }
 
 /** Shows what the address says. An address that is none of ours, such as that of a skip link, changes nothing. */
@@ -66,6 +66,7 @@ async function route() {
     if (!(refusal instanceof api.Refusal)) throw refusal;
     place.replaceChildren(el("p", { class: "notice error", role: "alert" }, refusal.message), el("p", {}, el("a", { href: "#/" }, "All results")));
   }
+  if (page && narrow.matches) results.scrollIntoView({ block: "start" });
   title();
   showJobs();
 }

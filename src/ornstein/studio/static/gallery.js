@@ -18,7 +18,8 @@ export async function show(root) {
   async function load(before) {
     const { jobs, results } = await api.earlier(PAGE, before);
     if (!before) others.replaceChildren(...others_of(jobs));
-    wall.append(...results.map((one) => card(one, choose)));
+    const now = new Set(jobs.map((job) => job.id)); // of which a beginning may be there
+    wall.append(...results.filter((one) => !now.has(one.id)).map((one) => card(one, choose)));
     more.replaceChildren(...(results.length === PAGE ? [button("Earlier ones", () => load(results.at(-1).id))] : []));
     if (!wall.children.length) wall.replaceWith(empty());
     mark();
@@ -51,7 +52,7 @@ function empty() {
 function others_of(jobs) {
   if (!jobs.length) return [];
   const row = (job) => el("li", {}, el("a", { href: `#/result/${encodeURIComponent(job.id)}` }, job.model ?? job.id), " ", badge(job.state), job.place ? ` place ${job.place}` : "");
-  return [el("h2", {}, "In the queue, of everybody"), el("ul", { class: "queue" }, jobs.map(row))];
+  return [el("h2", {}, "In the queue"), el("ul", { class: "queue" }, jobs.map(row))];
 }
 
 function card(one, choose) {

@@ -64,10 +64,10 @@ class JobView {
     parts.trouble.replaceChildren(...this.trouble());
     if (!jobs.unfinished(job)) say(`${job.model}: ${STATES[state][1]}`);
     this.frame();
-    const shown = job.result ? result(job, this.studio) : null;
+    parts.trouble.after(parts.live);
+    const shown = job.result ? result(job, this.studio, parts.live) : null; // how it came stands after what came out
     parts.result.replaceChildren(...(shown ? [shown.node] : []));
     shown?.start();
-    parts[state === "done" ? "result" : "trouble"].after(parts.live); // what came out stands before how it came
   }
 
   cancelButton() {

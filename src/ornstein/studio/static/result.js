@@ -4,8 +4,8 @@ import * as api from "./api.js";
 import { button, bytes, coded, copy, date, el, pairs, seconds } from "./dom.js";
 import { figures } from "./figures.js";
 
-/** The parts of a result; `start` is called once they are on the page. */
-export function result(job, studio) {
+/** The parts of a result, `replay` of its frames among them; `start` is called once they are on the page. */
+export function result(job, studio, replay) {
   const found = job.result;
   const drawn = figures(found.figures);
   const metrics = el("div", {}, metricTable(found.metrics));
@@ -16,6 +16,7 @@ export function result(job, studio) {
     actions(job, studio, metrics, judged),
     judged,
     drawn.node,
+    replay,
     metrics,
     again(found),
     el("details", {}, el("summary", {}, "Settings"), pairs(found.settings)),

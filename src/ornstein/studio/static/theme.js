@@ -10,7 +10,7 @@
     else document.documentElement.dataset.theme = theme;
   };
   const name = (button) => {
-    button.textContent = `Theme: ${kept()}`;
+    button.querySelector("output").textContent = kept();
     button.title = "Colours: as the system has them, light, or dark";
   };
 
