@@ -9,7 +9,7 @@ import os
 import shutil
 import subprocess
 from base64 import b64decode
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
@@ -178,12 +178,20 @@ def _is_wrong(entry: dict[str, Any]) -> bool:
     return entry["level"] == "SEVERE" and entry.get("source") != "network"
 
 
-def looked_at(seen: Browser, name: str, sizes: Sequence[tuple[int, int]] = (WIDE, PHONE)) -> None:
-    """Pictures of the page as it stands, for a person to look at: wide and on a phone, light and dark."""
+def looked_at(seen: Browser, name: str, at: str = "") -> None:
+    """Pictures of the page as it stands, for a person to look at: wide and on a phone, light and dark.
+
+    Args:
+        seen: the browser.
+        name: of the pictures.
+        at: what is scrolled to, and how far the window shows it; the whole page if not given.
+    """
     if not os.environ.get(SCREENSHOTS):
         return
-    for size in sizes:
+    for size in (WIDE, PHONE):
         for dark in (False, True):
             seen.resize(size, dark)
-            seen.screenshot(f"{name}-{size[0]}-{'dark' if dark else 'light'}")
+            if at:
+                seen.run("document.querySelector(arguments[0])?.scrollIntoView({ block: 'start' })", at)
+            seen.screenshot(f"{name}-{size[0]}-{'dark' if dark else 'light'}", whole=not at)
     seen.resize(WIDE)
