@@ -175,7 +175,9 @@ def test_kinds_of_fields(places: Places) -> None:
     assert ".png" in known["observation"]["suffixes"]
     assert known["weak_model"]["runs"]
     assert known["mask"]["hand"] == {"kind": "painted", "over": "observation"}
-    source = {one["name"]: one for g in form(places.model("poisson/gaussian"))["groups"] for one in g["fields"]}["source"]
+    source = {one["name"]: one for g in form(places.model("poisson/gaussian"))["groups"] for one in g["fields"]}[
+        "source"
+    ]
     assert source["kind"] == "number-or-file"
 
 

@@ -45,6 +45,7 @@ class Job:
         owner: whoever it is drawn for, such as a tab.
         record: what is noted of the order, in JSON values.
         resume: whether it goes on with samples that are there.
+        place: in the queue, from 1: how many are drawn until this one is; None if it does not wait.
         done, total: units of work.
         stage: what is being done, in words.
         seconds_left: an estimate; None if there is none.
@@ -63,6 +64,7 @@ class Job:
     record: Mapping[str, Any] = field(default_factory=dict)
     resume: bool = False
     state: State = "queued"
+    place: int | None = None
     done: float = 0.0
     total: float = 0.0
     stage: str = "waiting"
@@ -156,10 +158,6 @@ class Queue:
         if jobs:
             self._turns[owner] = jobs
         return job
-
-    def place(self, job: Job) -> int | None:
-        """How many are drawn until it is this one's turn, itself included; None if it does not wait."""
-        return next((k + 1 for k, one in enumerate(self) if one is job), None)
 
     def _forget(self, owner: str) -> None:
         if not self._turns[owner]:

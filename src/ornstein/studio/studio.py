@@ -15,7 +15,6 @@ import asyncio
 import re
 import secrets
 from collections.abc import AsyncIterator, Coroutine, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -189,7 +188,7 @@ class Studio:
 
     async def _draw(self, job: Job) -> None:
         """Draws one job; however it ends, it is told, and the next one is drawn."""
-        job.state, job.stage, job.heard = "running", "starting", self._clock()
+        job.state, job.place, job.stage, job.heard = "running", None, "starting", self._clock()
         self._tell(job)
         self._tell_places()
         values = {"id": job.id, "order": job.order, "out": self.settings.out, "resume": job.resume}
@@ -226,22 +225,27 @@ class Studio:
             job.tell(kind, said)
 
     def _end(self, job: Job, state: Any, error: str = "") -> None:
-        """A job is over; the oldest ones are forgotten."""
-        job.state, job.error, job.stage, job.seconds_left = state, error, state, None
+        """A job is over. Of those before it the pictures on the way are dropped, and the oldest are forgotten."""
+        job.state, job.place, job.error, job.stage, job.seconds_left = state, None, error, state, None
         self._tell(job)
         job.news.pop("progress", None)
         job.tell("end", self.status(job))
-        over = [id for id, one in self._jobs.items() if one.over]
-        for id in over[: max(0, len(over) - HISTORY)]:
-            del self._jobs[id]
+        over = [one for one in self._jobs.values() if one.over]
+        for one in over:
+            if one is not job:
+                one.news.pop("frame", None)
+        for one in over[: max(0, len(over) - HISTORY)]:
+            del self._jobs[one.id]
 
     def _tell(self, job: Job) -> None:
         job.tell("state", self.status(job))
 
     def _tell_places(self) -> None:
-        """Tells everybody who waits where they stand."""
-        for job in self._queue:
-            self._tell(job)
+        """Tells everybody who waits and has moved where they stand now."""
+        for place, job in enumerate(self._queue, 1):
+            if job.place != place:
+                job.place = place
+                self._tell(job)
 
     def _clock(self) -> float:
         return asyncio.get_running_loop().time()
@@ -249,20 +253,15 @@ class Studio:
     # Watching ---------------------------------------------------------------------------------------------
 
     def status(self, job: Job) -> dict[str, Any]:
-        """What is known of a job, as JSON values; its result, too, if it is there and has been looked at."""
-        shown = None
-        if job.state == "done":
-            with suppress(results.NotThere, InputError, OSError):  # told to whoever asks for the result itself
-                shown = results.view(self.settings.out, job.id)
+        """What is known of a job, as JSON values, but for its result; see `found`."""
         return {
             "id": job.id,
             "state": job.state,
-            "place": self._queue.place(job) if job.state == "queued" else None,
-            **{name: getattr(job, name) for name in (*_PROGRESS, "error", "created")},
+            **{name: getattr(job, name) for name in ("place", *_PROGRESS, "error", "created")},
             "notes": list(job.notes),
             "unfinished": self.unfinished(job.id) if job.over and job.state != "done" else None,
             **{name: value for name, value in job.record.items() if name != "flat"},
-            "result": shown,
+            "result": None,
         }
 
     async def found(self, id: str) -> dict[str, Any]:
@@ -320,8 +319,8 @@ class Studio:
             return
         job.attached += attached
         try:
-            async for news in job.watch(last_event_id):
-                yield news
+            async for kind, said, number in job.watch(last_event_id):
+                yield kind, await self.found(id) if kind == "end" else said, number
         finally:
             job.attached -= attached
             if attached and not job.attached and not job.over:
@@ -340,6 +339,8 @@ class Studio:
 
         InputError as it was raised there, word for word; WorkFailed and WorkerDied for what is no fault of the input.
         """
+        if self._closing:
+            raise WorkFailed("the studio is being stopped")
         if kind in ("view", "evaluate", "trust"):
             values = {"out": self.settings.out, **values}
         worker = self._judge if kind in ("evaluate", "trust") else self._viewer
