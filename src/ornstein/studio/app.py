@@ -7,7 +7,7 @@ import shutil
 import zipfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -74,8 +74,8 @@ class Door:
     def __post_init__(self) -> None:
         self.studio = Studio(self.settings)
         self.uploads = Uploads(self.upload_mb * MB)
-        self.places = Places(self.uploads, self.settings.runs, self.data)
-        self.kept = Places(self.uploads, self.settings.runs, self.data, self.settings.out / "inputs")
+        self.places = Places(self.uploads, self.settings.runs, self.data, inputs=self.settings.out / "inputs")
+        self.kept = replace(self.places, kept=self.settings.out / "inputs")
 
     def app(self) -> App:
         """The whole application, guarded."""

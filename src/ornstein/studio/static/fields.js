@@ -28,6 +28,7 @@ export function fieldControl(field, form) {
     node.classList.toggle("failed", Boolean(message));
     node.querySelectorAll("input, select").forEach((input) => input.setAttribute("aria-invalid", message ? "true" : "false"));
   };
+  node.addEventListener("input", () => fail(null)); // what was refused is being changed
   return { ...control, field, node, fail, isSet: () => control.get() !== null };
 }
 

@@ -62,12 +62,26 @@ class JobView {
     parts.head.replaceChildren(el("h1", {}, job.result?.model ?? job.model ?? job.id), badge(state), el("span", { class: "muted id" }, job.id), ...this.cancelButton());
     parts.progress.replaceChildren(...(jobs.unfinished(job) ? [this.bar, this.text] : []));
     parts.trouble.replaceChildren(...this.trouble());
+    if (state === "done" && !job.result) this.fetch();
     if (!jobs.unfinished(job)) say(`${job.model}: ${STATES[state][1]}`);
     this.frame();
     parts.trouble.after(parts.live);
     const shown = job.result ? result(job, this.studio, parts.live) : null; // how it came stands after what came out
     parts.result.replaceChildren(...(shown ? [shown.node] : []));
     shown?.start();
+  }
+
+  /** The result of a job whose figures were not made with it: they are now. */
+  async fetch() {
+    const { job, parts } = this;
+    if (this.fetched) return; // and were not made: the notes say why
+    this.fetched = true;
+    parts.result.replaceChildren(el("p", { class: "muted", role: "status" }, "The figures are made…"));
+    try {
+      jobs.take(await api.status(job.id));
+    } catch (refusal) {
+      parts.result.replaceChildren(el("p", { class: "notice error", role: "alert" }, refusal.message));
+    }
   }
 
   cancelButton() {
@@ -85,9 +99,10 @@ class JobView {
 
   trouble() {
     const { job } = this;
+    if (job.state === "done") return (job.notes ?? []).map((note) => el("p", { class: "notice" }, note));
     if (job.state !== "failed" && job.state !== "cancelled") return [];
     const text = job.error || (job.state === "failed" ? "It failed; the server does not say why." : "It was cancelled.");
-    const rest = job.resumable ?? job.result?.resumable ?? Boolean(job.unfinished);
+    const rest = Boolean(job.unfinished && job.asked); // asked of the studio, which then knows how to go on
     return [
       el("p", { class: job.state === "failed" ? "notice error" : "notice", role: "alert" }, text, job.unfinished ? ` There are ${job.unfinished}.` : ""),
       el("div", { class: "row" },
