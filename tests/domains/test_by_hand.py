@@ -1,4 +1,4 @@
-"""Files that a pointer makes, in each domain: the request takes them, and they mean what the same file means otherwise."""
+"""Files that a pointer makes, in each domain: the request takes them, and they mean what was done."""
 
 from base64 import b64encode
 from io import BytesIO
@@ -96,7 +96,7 @@ def test_sensors_are_read_as_they_were_placed(tmp_path: Path) -> None:
     assert request.beside["solution_sensors"].shape == (2, 2, 4)
     for name in ("source_sensors", "solution_sensors"):
         assert this.by_hand[name].backdrop({"truth": truth}, metadata).picture is not None
-    with pytest.raises(InputError, match="point 1: x is 0.5, expected 1 to 3"):
+    with pytest.raises(InputError, match=r"point 1: x is 0\.5, expected 1 to 3"):
         hand.write({"points": [[0.5, 0.25, 0, None]]}, given, metadata, new(tmp_path))
     with pytest.raises(InputError, match="std is 0, expected a positive number"):
         hand.write({"points": [[1.5, 0.25, 0, 0]]}, given, metadata, new(tmp_path))
@@ -169,7 +169,7 @@ def test_a_place_beyond_the_grid_is_refused(tmp_path: Path) -> None:
     model = small_weather.model(tmp_path)
     assert model.origin is not None
     given, point = {"forecast": tmp_path / "raw.nc"}, [8, 89, "t2m", None, None, 285.5, 0.5]
-    with pytest.raises(InputError, match="point 1: .*89"):
+    with pytest.raises(InputError, match=r"point 1: .*89"):
         task("weather").by_hand["observations"].write({"points": [point]}, given, model.origin.metadata, new(tmp_path))
     with pytest.raises(InputError, match="--forecast is not given"):
         task("weather").by_hand["observations"].backdrop({}, model.origin.metadata)

@@ -90,7 +90,7 @@ def test_a_heap_of_atoms_is_a_molecule_without_bonds() -> None:
 
 
 def test_states_of_an_energy_have_it_beside_them() -> None:
-    samples = of("energies/gmm-40", torch.tensor([[1.0, 2.0], [30.0, -20.0]]))
+    samples = of("energies/gmm-40", torch.tensor([[1.0, 2.0], [300.0, -20.0]]))
     table, found = samples.to_pandas(), samples.to_xarray()
     assert list(table) == ["energy", "x0", "x1"]
     assert table["energy"].tolist() == found["energy"].values.tolist()

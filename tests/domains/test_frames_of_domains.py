@@ -1,5 +1,6 @@
 """Samples on their way as one picture: of noise as of samples, of each domain, within the time of a step."""
 
+from collections.abc import Callable
 from io import BytesIO
 from time import process_time
 from xml.etree import ElementTree
@@ -48,9 +49,9 @@ def test_sixteen_samples_are_seen_as_they_are_within_the_time_of_a_step(name: st
     assert min(measured(lambda: frame(noise)) for _ in range(3)) < SECONDS
 
 
-def measured(call: object) -> float:
+def measured(call: Callable[[], object]) -> float:
     begun = process_time()
-    call()  # pyright: ignore[reportCallIssue]
+    call()
     return process_time() - begun
 
 
