@@ -21,6 +21,7 @@ extensions = [
     "command_line",
     "executed",
     "elsewhere",
+    "look",
 ]
 exclude_patterns = ["_build", "executed", "ext"]
 nitpicky = True

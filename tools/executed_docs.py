@@ -1,9 +1,10 @@
 """What the blocks of a tutorial print: executed once, recorded in docs/executed, shown on the site behind each block.
 
-    python tools/executed_docs.py [docs/molecules.md ...]     # anew, all tutorials that have blocks if none is named
+    python tools/executed_docs.py [docs/molecules.md ...]     # anew; all that take about a minute if none is named
 
 A record holds for the blocks that it was made of, by their hash: the site does not build with any other. Blocks are run
-in their order, in one process, in an empty folder, as tests/test_docs.py runs them.
+in their order, in one process, in an empty folder, as tests/test_docs.py runs them. Of pages that take long nothing is
+recorded but how long, unless they are named.
 """
 
 import contextlib
@@ -25,10 +26,15 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 RECORDS = DOCS / "executed"
+NOT_EXECUTED = (
+    "The blocks of this page were not executed for this site: they take about {minutes} minutes of one core. "
+    "`make test-all` runs them."
+)
 BLOCK = re.compile(r"^```(python|sh)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 PICTURES = {".png", ".svg"}
 LARGEST = 200_000  # bytes of a picture that is kept
 LONGEST = 60  # lines of an output that are kept
+MINUTES = {"inverse-problems": 8, "mri": 8, "poisson": 8, "weather": 10}  # of one core, of pages that take long
 
 
 def blocks(text: str) -> list[tuple[str, str]]:
@@ -65,12 +71,15 @@ def with_outputs(text: str, record: dict[str, Any], folder: str = "executed") ->
         record: as `execute` made it of this page.
         folder: where its pictures are, as the page names it.
     """
+    if record["outputs"] is None:
+        title, _, rest = text.partition("\n")
+        return f"{title}\n\n:::{{note}}\n{NOT_EXECUTED.format(**record)}\n:::\n{rest}"
     outputs = iter(record["outputs"])
 
     def shown(match: re.Match[str]) -> str:
         output = next(outputs)
         parts = [match.group(0)]
-        if output["text"]:
+        if output["text"] and not match.string.startswith("\n\n```text", match.end()):  # the page has it itself
             parts.append(f"````{{code-block}} text\n:class: output\n\n{output['text']}\n````")
         parts += [f"![{what}]({folder}/{name})" for name, what in output["pictures"].items()]
         return "\n\n".join(parts)
@@ -131,15 +140,22 @@ def tidied(text: str) -> str:
 def main(pages: list[Path]) -> None:
     """Executes pages anew, each in a process and an empty folder of its own, and writes their records."""
     for page in pages or [page for page in sorted(DOCS.glob("*.md")) if blocks(page.read_text())]:
+        if page not in pages and page.stem in MINUTES:
+            _write(page, {"blocks": fingerprint(page.read_text()), "minutes": MINUTES[page.stem], "outputs": None})
+            continue
         with tempfile.TemporaryDirectory() as folder:
             child = [sys.executable, __file__, "--in", folder, str(page.resolve())]
             subprocess.run(child, check=True, env=os.environ | {"COLUMNS": "100"})
+
+
+def _write(page: Path, record: dict[str, Any]) -> None:
+    (RECORDS / f"{page.stem}.json").write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--in"]:
         os.chdir(sys.argv[2])
         here = Path(sys.argv[3])
-        (RECORDS / f"{here.stem}.json").write_text(json.dumps(execute(here), indent=1, ensure_ascii=False) + "\n")
+        _write(here, execute(here))
     else:
         main([Path(name) for name in sys.argv[1:]])

@@ -1,15 +1,16 @@
 """The reference of the command line, from the table of flags by which commands are parsed and helped.
 
-    .. command:: ornstein sample images/…
+.. command:: ornstein sample images/…
 """
 
 from typing import Any
 
 from docutils import nodes
 from docutils.parsers.rst import Directive
+from public_names import commands
+
 from ornstein.commands.flags import flags_of, words_of
 from ornstein.commands.manual import _spelt, _told, summary
-from public_names import commands
 
 COMMANDS = commands()
 

@@ -1,10 +1,14 @@
-"""Pages that lie outside this folder: a page here includes each, and links to it and in it lead to pages of the site."""
+"""Pages that lie outside this folder: a page here includes each, and links lead to the site's pages."""
 
 import re
 from pathlib import Path
 from typing import Any
 
-PAGES = {"../CONTRIBUTING.md": "contributing.md", "../CHANGELOG.md": "changes.md", "../benchmarks/README.md": "benchmarks.md"}
+PAGES = {
+    "../CONTRIBUTING.md": "contributing.md",
+    "../CHANGELOG.md": "changes.md",
+    "../benchmarks/README.md": "benchmarks.md",
+}
 
 
 def led(text: str, top: str) -> str:

@@ -1,8 +1,8 @@
 """The reference: a list of names on a page becomes their signatures and docstrings, and nothing public is left out.
 
-    .. names:: ornstein
+.. names:: ornstein
 
-       Normal Probs Joint
+   Normal Probs Joint
 """
 
 import inspect

@@ -15,6 +15,8 @@ class Metric:
     """One measured number and how to read it.
 
     Attributes:
+        name: of the metric.
+        value: what was measured.
         better: which way is better.
         meaning: one sentence for a reader from the field.
         reference: the value that real data reach, or another yardstick; `reference_name` says which.
@@ -56,7 +58,14 @@ def _with_error(value: float, error: float | None) -> str:
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture and its caption. `image` is a whole PNG, GIF or SVG file."""
+    """A picture and its caption. `image` is a whole PNG, GIF or SVG file.
+
+    Attributes:
+        image: a whole PNG, GIF or SVG file.
+        caption: below it; also what is read out in its place.
+        kind: of the file.
+        width: at which it is shown, pixels; its own if None.
+    """
 
     image: bytes
     caption: str

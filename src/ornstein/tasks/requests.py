@@ -42,6 +42,7 @@ def draw(
         model: the model, (x_t, t, condition) → belief.
         asked: the user's request, a frozen dataclass of the domain.
         n: number of samples; all that the request speaks of, else 16, if not said.
+        options: those of `drawing`.
         callback: called with every event, for progress; what it raises cancels the work.
     """
     return finished(drawing(model, asked, n, **options), callback)
