@@ -18,7 +18,6 @@ from ..beliefs import Belief
 from ..config import suggestion
 from ..deprecation import members, renamed
 from ..errors import InputError
-from ..escaping import html
 from ..events import Stream
 from ..keys import Keys
 from ..spaces import Product, Space, TimePath
@@ -218,7 +217,9 @@ class Denoiser(ABC):
         return f"{type(self).__name__}({in_short(self.space)})"
 
     def _repr_html_(self) -> str:
-        return f"<code>{html(repr(self))}</code>"
+        from ..report.notebooks import of_model
+
+        return of_model(self)
 
 
 def carry(denoiser: Denoiser, traits: Traits) -> None:
@@ -281,7 +282,7 @@ class Guided(Denoiser):
 
     def __repr__(self) -> str:
         own = self.provenance[len(self.denoiser.provenance) :]
-        return " & ".join([repr(self.denoiser), *map(_guide_in_short, own)])
+        return " & ".join([repr(self.denoiser), *map(guide_in_short, own)])
 
 
 TRUSTED = 5.0
@@ -395,7 +396,7 @@ def in_short(space: Any) -> str:
     return f"{type(space).__name__} {' × '.join(map(str, getattr(space, 'shape', ())))}".rstrip()
 
 
-def _guide_in_short(record: Mapping[str, Any]) -> str:
+def guide_in_short(record: Mapping[str, Any]) -> str:
     """The name of a guide, from its record."""
     kind, value = next(iter(record.items()))
     return value if kind in ("factor", "guide", "target") else kind
