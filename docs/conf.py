@@ -37,8 +37,7 @@ autodoc_preserve_defaults = True
 autodoc_typehints_format = "short"
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
-napoleon_use_ivar = True
-napoleon_attr_annotations = False
+napoleon_custom_sections = [("Attributes", "params_style")]  # else each would be a reference
 python_maximum_signature_line_length = 100
 
 html_theme = "furo"

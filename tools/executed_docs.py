@@ -34,7 +34,7 @@ BLOCK = re.compile(r"^```(python|sh)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 PICTURES = {".png", ".svg"}
 LARGEST = 200_000  # bytes of a picture that is kept
 LONGEST = 60  # lines of an output that are kept
-MINUTES = {"inverse-problems": 8, "mri": 8, "poisson": 8, "weather": 10}  # of one core, of pages that take long
+MINUTES = {"inverse-problems": 6, "poisson": 7, "weather": 8}  # of one core, of pages that take long
 
 
 def blocks(text: str) -> list[tuple[str, str]]:

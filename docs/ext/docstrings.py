@@ -16,8 +16,13 @@ def escaped(line: str) -> str:
     parts = line.split("`")
     if len(parts) % 2 == 0:
         return SPECIAL.sub(r"\\\1", line.replace("`", "'"))
-    told = [f"``{part}``" if k % 2 else SPECIAL.sub(r"\\\1", part) for k, part in enumerate(parts)]
-    return re.sub(r"(?<=``)(?=\w)", r"\\ ", "".join(told)) if len(parts) > 1 else told[0]
+    told = ""
+    for k, part in enumerate(parts):
+        if k % 2:
+            told += f"``{part}``"
+        else:  # code must not touch a letter behind it
+            told += ("\\ " if k and part[:1].isalnum() else "") + SPECIAL.sub(r"\\\1", part)
+    return told
 
 
 def converted(lines: list[str]) -> list[str]:
