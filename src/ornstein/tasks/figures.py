@@ -15,6 +15,8 @@ class Metric:
     """One measured number and how to read it.
 
     Attributes:
+        name: of the metric.
+        value: what was measured.
         better: which way is better.
         meaning: one sentence for a reader from the field.
         reference: the value that real data reach, or another yardstick; `reference_name` says which.
