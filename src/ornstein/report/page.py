@@ -6,30 +6,7 @@ from collections.abc import Sequence
 from ..escaping import document, html, phrases
 from ..tasks.figures import Chapter, Figure, Interactive, Metric
 from .cards import card_table
-
-_STYLE = """
-body { font: 16px/1.55 system-ui, sans-serif; color: #1c2430; max-width: 60rem; margin: 3rem auto; padding: 0 1.2rem }
-h1 { font-weight: 650; letter-spacing: -.02em }
-h2 { margin-top: 3rem; border-top: 1px solid #d8dde4; padding-top: 1.4rem }
-figure { margin: 1.4rem 0 }
-figcaption { color: #5b6675; font-size: .88rem; margin-top: .4rem }
-img { max-width: 100%; height: auto }
-table { border-collapse: collapse; font-size: .92rem; margin: 1rem 0 }
-td, th { padding: .4rem .9rem .4rem 0; text-align: left; vertical-align: top; border-bottom: 1px solid #e6e9ee }
-td.number { font-variant-numeric: tabular-nums; white-space: nowrap }
-code { background: #f3f5f8; border-radius: 4px; padding: .1rem .35rem }
-.wall { display: grid; grid-template-columns: repeat(auto-fill, minmax(9rem, 1fr)); gap: .5rem; margin: 1.4rem 0 }
-.wall img { width: 100%; height: 9rem; object-fit: cover; object-position: left top; border-radius: 6px }
-.notice { background: #fdf3dc; border-radius: 6px; padding: .6rem .9rem }
-.scroll { overflow-x: auto }
-nav ol { columns: 18rem; font-size: .92rem }
-.coming { color: #9aa3ae }
-@media (max-width: 40rem) {
-  body { margin: 1rem auto; padding: 0 .8rem }
-  td, th { padding-right: .5rem; overflow-wrap: anywhere }
-}
-footer { color: #5b6675; font-size: .85rem; margin-top: 4rem }
-"""
+from .style import style
 
 
 def page(
@@ -52,7 +29,7 @@ def page(
     """
     body = top + "".join(map(_chapter, chapters, names or [f"chapter-{k}" for k in range(len(chapters))]))
     whole = f"<h1>{html(title)}</h1><p>{phrases(lead)}</p>{body}<footer>{phrases(footer)}</footer>"
-    return document(title, whole, _STYLE, _scripts(chapters), reload)
+    return document(title, whole, style(), _scripts(chapters), reload, "report")
 
 
 def coded(text: str) -> str:
@@ -69,7 +46,24 @@ def _scripts(chapters: Sequence[Chapter]) -> list[str]:
 def _chapter(chapter: Chapter, name: str) -> str:
     figures = "".join(_figure(figure) for figure in chapter.figures)
     table = _scores(chapter.metrics) if chapter.card is None else card_table(chapter.metrics, chapter.card)
-    return f'<h2 id="{html(name)}">{html(chapter.title)}</h2><p>{phrases(chapter.text)}</p>{figures}{table}'
+    head = f'<h2 id="{html(name)}">{html(chapter.title)}</h2><p>{phrases(chapter.text)}</p>'
+    return head + _facts(chapter.facts) + figures + table
+
+
+def verdict(text: str, holds: bool | None) -> str:
+    """What a reader must know first, as a paragraph.
+
+    Args:
+        text: plain text.
+        holds: whether it is good news; None if it is neither.
+    """
+    kind = {True: "verdict holds", False: "verdict fails", None: "verdict"}[holds]
+    return f'<p class="{kind}">{html(text)}</p>'
+
+
+def _facts(rows: Sequence[tuple[str, str]]) -> str:
+    cells = (f"<tr><td>{html(name)}</td><td>{html(value)}</td></tr>" for name, value in rows)
+    return f'<table class="pairs">{"".join(cells)}</table>' if rows else ""
 
 
 def _figure(figure: Figure | Interactive) -> str:

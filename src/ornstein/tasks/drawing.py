@@ -15,17 +15,18 @@ import torch
 from ..denoisers.base import Condition, Denoiser
 from ..deprecation import renamed
 from ..errors import InputError
-from ..events import Event, Stream, finished, part
+from ..events import Event, Stream, part
 from ..keys import Keys
 from ..mcmc.correction import corrected, shuffled
 from ..mcmc.discrete import moves_for
 from ..mcmc.moves import MALA
 from ..mcmc.proposals import draw as propose
 from ..mcmc.targets import target_of
+from ..progress import watched
 from ..sampling.kernels import SamplerState
 from ..sampling.sampler import Sampler
 from ..spaces import Product
-from ..states import State, cast, take, to_device
+from ..states import State, batch_size, cast, take, to_device
 from .checks import (
     require_factors_outside,
     require_map,
@@ -36,7 +37,7 @@ from .checks import (
     start_of,
 )
 from .engines import MCMC, Engine, Independent, Population, engine, path_of
-from .jobs import Job, cost, for_all, of_sampler, walked
+from .jobs import Job, cost, for_all, for_each, of_sampler, walked
 from .joining import joined
 from .memory import require_room
 from .samples import Samples
@@ -54,7 +55,7 @@ def sample(
     first: int = 0,
     condition: Condition | None = None,
     settings: Mapping[str, Any] | None = None,
-    callback: Callable[[Event], object] = lambda event: None,
+    callback: Callable[[Event], object] | None = None,
     **said: Any,
 ) -> Samples:
     """Draws n samples: the last event of `draws`.
@@ -71,7 +72,7 @@ def sample(
         first: the number of the first sample: worker w of n samples each passes w·n.
         condition: what each sample is given, (n, ...) a name.
         settings: further JSON values for the manifest.
-        callback: called with every event, for progress; raise in it to cancel.
+        callback: called with every event, for progress; raise in it to cancel. If not given, a notebook shows a bar.
         said: settings of the way to draw, such as eta, order, grid, batch_size, particles; see engines.py.
 
     InputError for a setting that the way to draw does not take.
@@ -81,7 +82,8 @@ def sample(
     if how is not None and (exact is not None or said):
         raise InputError(f"how says how to draw: leave out {', '.join([*said, *(['exact'] if exact else [])])}")
     how = how or engine(exact or "off", said)
-    return finished(draws(denoiser, n, how, seed=seed, first=first, condition=condition, settings=settings), callback)
+    stream = draws(denoiser, n, how, seed=seed, first=first, condition=condition, settings=settings)
+    return watched(stream, callback)
 
 
 def draws(
@@ -184,7 +186,7 @@ def _batch(job: Job, how: Independent, sampler: Sampler, chosen: range) -> Strea
         if how.trajectory:
             frames += [to_device(x, "cpu") for x in ([state.x] if frames else [state.before, state.x])]
         if k + 1 < total:
-            yield Event(k + 1, total, "sampling", job.field(state.x, given))
+            yield Event(k + 1, total, "sampling", **job.standing(state.x, given))
     assert state is not None
     made = of_sampler(sampler)
     samples = job.finished(
@@ -197,7 +199,7 @@ def _batch(job: Job, how: Independent, sampler: Sampler, chosen: range) -> Strea
         trajectory=frames,
         **cost(state, len(chosen)),
     )
-    yield Event(total, total, "sampling", job.field(state.x, given), samples)
+    yield Event(total, total, "sampling", finished=samples, **job.standing(state.x, given))
     return samples
 
 
@@ -222,7 +224,7 @@ def _population(job: Job, how: Population) -> Stream[Samples]:
         if how.trajectory:
             frames = _descended(frames, state)
         if k + 1 < total:
-            yield Event(k + 1, total, "weighing and resampling", _of_particles(job, state, given))
+            yield Event(k + 1, total, "weighing and resampling", **_of_particles(job, state, given))
     assert state is not None
     assert state.population is not None
     index = -(-torch.arange(n, device=denoiser.device) * size // n)  # the first particle of each sample's share
@@ -237,7 +239,8 @@ def _population(job: Job, how: Population) -> Stream[Samples]:
         exactness=state.population.exactness(),
         genealogy=genealogy.unique(return_inverse=True)[1].cpu(),
     )
-    yield Event(total, total, "weighing and resampling", _of_particles(job, state, given), samples, samples)
+    told = _of_particles(job, state, given)
+    yield Event(total, total, "weighing and resampling", finished=samples, result=samples, **told)
     return samples
 
 
@@ -260,9 +263,9 @@ def _given(job: Job, start: State, index: torch.Tensor, given: Condition, keys: 
     return space.noise(clean, 1.0, keys.fold("start"))
 
 
-def _of_particles(job: Job, state: SamplerState, given: Condition) -> Any:
-    """The physical fields of particles, each of which carries the condition of its first ancestor."""
-    return job.field(state.x, take(given, state.population.ancestor))
+def _of_particles(job: Job, state: SamplerState, given: Condition) -> dict[str, Any]:
+    """Where particles stand, each of which carries the condition of its first ancestor."""
+    return job.standing(state.x, take(given, state.population.ancestor))
 
 
 def _descended(frames: Sequence[Any], state: SamplerState) -> list[Any]:
@@ -328,7 +331,10 @@ def _filmed(job: Job, stream: Stream[Any], frames: list[Any] | None, given: Cond
             return end.value
         if frames is not None and event.stage == "moves":
             frames.append(to_device(cast(event.state, torch.get_default_dtype()), "cpu"))
-        yield event if event.state is None else replace(event, state=job.field(event.state, given))
+        if event.state is None:
+            yield event
+        else:
+            yield replace(event, **job.standing(event.state, for_each(given, batch_size(event.state))))
 
 
 _AT_ONCE: Mapping[type[Engine], Callable[[Job, Any], Stream[Samples]]] = {Population: _population, MCMC: _mcmc}

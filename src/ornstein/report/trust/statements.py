@@ -86,9 +86,9 @@ class TrustReport:
         return printable("\n".join(parts))
 
     def _repr_html_(self) -> str:
-        from .page import body
+        from ..notebooks import of_trust
 
-        return body(self)
+        return of_trust(self)
 
 
 def shown(statements: Sequence[Statement]) -> list[Statement]:
@@ -163,4 +163,4 @@ def paragraphs(statements: Sequence[Statement]) -> str:
         f"<small>{html(one.basis)}</small></li>"
         for one in statements
     )
-    return f"<ul>{''.join(items)}</ul>"
+    return f'<ul class="statements">{"".join(items)}</ul>'
