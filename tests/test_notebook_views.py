@@ -70,7 +70,7 @@ def test_a_trust_report_shows_what_it_rests_on() -> None:
     ]
     html = TrustReport("mine", "2 samples", f"ornstein {EVIL}", "fine", [], tested, [])._repr_html_()
     require_scoped(html)
-    assert "✗ NOT TO BE TRUSTED: one is not finite" in html
+    assert "✗ NOT TO BE TRUSTED: one sample is not finite" in html
     assert html.index("NOT TO BE TRUSTED") < html.index("SHA-256")
     assert EVIL not in html
 
