@@ -24,6 +24,7 @@ from ...tasks.samples import Samples, native
 from ...tasks.task import Request, Task
 from ...training.datasets import Arrays, Dataset
 from . import data, metrics, network, stills
+from .converted import CONVERSIONS
 from .data import System, recorded
 from .factors import boltzmann
 from .learning import renewed
@@ -89,6 +90,7 @@ class Energies(Task):
         "source": str,
         "code?": {str: str},
     }
+    conversions = CONVERSIONS
     examples: ClassVar[Sequence[str]] = (
         "sample energies/gmm-40 --n 1000 --exact mcmc",
         "sample energies/lj-13 --n 100 --exact mcmc",

@@ -26,6 +26,7 @@ from ...tasks.task import Request, Task
 from ...training.datasets import Arrays, Dataset
 from . import chapters, data, metrics, network
 from .by_hand import BY_HAND
+from .converted import CONVERSIONS
 from .factors import Brightness, blurred, coarse, inpainted, projected, weaker
 from .pixels import read
 from .requests import ALWAYS, ImagesRequest, of_captions, of_classes
@@ -108,6 +109,7 @@ class Images(Task):
         "weak_model": ("",),
     }
     by_hand = BY_HAND
+    conversions = CONVERSIONS
     n_tour = 100
     n_glance = 20
     glance: ClassVar[Mapping[str, Any]] = {"steps": chapters.QUICK, "batch_size": 20}

@@ -29,6 +29,7 @@ from .chemistry import figures, files, stills
 from .chemistry.smiles import SUFFIXES as SMILES
 from .chemistry.stability import Stability
 from .chemistry.viewer import page_of
+from .converted import CONVERSIONS
 from .drawn import conformers_of, molecules_of, placed, remarks, spread
 from .sets import SETS
 from .transfer import transferred
@@ -100,6 +101,7 @@ class Molecules(Task):
         "smiles": SMILES,
     }
     by_hand = BY_HAND
+    conversions = CONVERSIONS
     n_tour = 64
     glance: ClassVar[Mapping[str, Any]] = {"steps": 12, "batch_size": 16}
     place = 20.0

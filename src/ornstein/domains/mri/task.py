@@ -94,6 +94,7 @@ class Mri(Task):
         "noise": (".npz",),
         "widen": (".json",),
     }
+    conversions = drawn.CONVERSIONS
     examples: ClassVar[Sequence[str]] = (
         "sample mri/brain --kspace scan.h5 --out recon",
         "sample mri/brain --kspace head.nii.gz --acceleration 8 --slices 80:90 --out recon",

@@ -43,17 +43,17 @@ def look(name: str, given: Given, metadata: Mapping[str, Any]) -> Backdrop:
         raise InputError("sensors are for models of sources: this one has learnt to solve, given the whole of --source")
     grid, shown = grid_in(given, metadata), _shown(name, given, metadata)
     spread = _spread(name, given, metadata, shown)
-    std = Column("std", float(f"{_SHARE * spread:.1g}"), unit="that of the value")
+    std = Column("std", float(f"{_SHARE * spread:.1g}"))
     if grid.ndim == 1:
         return _line(grid, shown, spread, std)
     depth, (bottom, top), (left, right) = [grid.domain[:-2], *grid.domain[-2:]]
     extent = (left, right, bottom, top)
-    between = [Column("z", (low + high) / 2, unit="length") for low, high in depth]
+    between = [Column("z", (low + high) / 2) for low, high in depth]
     picture = None if shown is None else _plane(shown, extent)
     note = "Click where a sensor is; say what it read, and its standard deviation."
     if between:
         note += f" Shown is the plane z = {between[0].default:g}; z may be any from {depth[0][0]:g} to {depth[0][1]:g}."
-    columns = (Column("x", unit="length"), Column("y", unit="length"), *between, Column("value", 0.0), std)
+    columns = (Column("x"), Column("y"), *between, Column("value", 0.0), std)
     return Backdrop(extent, picture, columns=columns, note=note)
 
 
@@ -121,7 +121,7 @@ def _line(grid: Grid, shown: Shown | None, spread: float, std: Column) -> Backdr
         low, high = float(field.min()) - spread, float(field.max()) + spread
         line = np.interp(np.linspace(left, right, _POINTS), at.numpy(), field.numpy())
         picture = quick.lines(line[None], (low, high), "What is known of the field")
-    columns = (Column("x", unit="length"), Column("value"), std)
+    columns = (Column("x"), Column("value"), std)
     note = "Click at the place of a sensor, as high as what it read; say its standard deviation."
     return Backdrop((left, right, low, high), picture, (640, 240), columns=columns, note=note)
 

@@ -30,6 +30,7 @@ from .by_hand import BY_HAND
 from .learned import pairs, prior, surrogate
 from .network import network
 from .results import drawn, pictures
+from .results.exported import CONVERSIONS
 
 LEARNED: Mapping[str, ModuleType] = {"sources": prior, "solutions": surrogate}
 """Module by what is learned: its data, space, map and fields."""
@@ -102,6 +103,7 @@ class Poisson(Task):
         "truth": FIELDS,
     }
     by_hand = BY_HAND
+    conversions = CONVERSIONS
     examples: ClassVar[Sequence[str]] = (
         "sample poisson/gaussian --solution-sensors readings.csv --n 32 --out posterior",
         "sample poisson/discs --source-sensors readings.csv --total 0 --boundary neumann",

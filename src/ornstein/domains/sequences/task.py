@@ -28,6 +28,7 @@ from ...tasks.samples import Samples, native
 from ...tasks.task import Request, Task
 from ...training.datasets import Arrays, Dataset
 from . import data, figures, metrics, network, texts
+from .converted import CONVERSIONS
 from .data import Kind, Unknown
 from .factors import known
 from .formats import Record, read, write_fasta
@@ -100,6 +101,7 @@ class Sequences(Task):
     )
     renamed_flags: ClassVar[Mapping[str, str]] = {"--reveal": "--reveal-order", "--rounds": "--sweeps"}
     sampling: ClassVar[Mapping[str, Any]] = {"batch_size": 100}
+    conversions = CONVERSIONS
     n_evaluate = 200
     n_tour = 24
     n_glance = 12

@@ -36,8 +36,9 @@ def look(given: Given, metadata: Mapping[str, Any]) -> Backdrop:
     found = forecasts(asked, metadata)
     pairs, grid = found.pairs, Grid.from_record(metadata["grid"])
     field = pairs.read(found.chosen[:1]).mean[0, 0, 0]
-    units = ", ".join(f"{name} in {metadata['units'].get(name) or 'its unit'}" for name in metadata["variables"])
-    note = f"Click where something was observed; say what, when, its value and its standard deviation. {units}."
+    units = [f"{name} in {unit}" for name, unit in metadata["units"].items() if unit not in ("", "1")]
+    note = "Click where something was observed; say what, when, its value and its standard deviation."
+    note = f"{note} {', '.join(units)}." if units else note
     said = _said(pairs, found.times, metadata)
     if grid.kind == "stations":
         return _stations(grid, said, note)

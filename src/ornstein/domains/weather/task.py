@@ -148,6 +148,7 @@ class Weather(Task):
         "observations": (".csv", ".txt", *NETCDF),
     }
     by_hand = BY_HAND
+    conversions = drawn.CONVERSIONS
     examples: ClassVar[Sequence[str]] = (
         "data weather-qg --out qg",
         "train weather --forecast raw.zarr --truth analysis.zarr",

@@ -71,7 +71,7 @@ def _atoms(molecule: Molecule, places: Float[np.ndarray, "atoms 3"]) -> list[str
     radii = drawing.radii(molecule.numbers)
     drawn = [
         (depth, f'<path d="M{a[0]:.2f} {-a[1]:.2f}L{b[0]:.2f} {-b[1]:.2f}" stroke="{_INK}" stroke-width="0.14"/>')
-        for depth, (a, b) in zip(ends[..., 2].mean(1).tolist(), ends.tolist(), strict=True)
+        for depth, (a, b) in zip(ends[..., 2].min(1).tolist(), ends.tolist(), strict=True)
     ]
     atoms = zip(places.tolist(), radii.tolist(), molecule.numbers.tolist(), strict=True)
     drawn += [

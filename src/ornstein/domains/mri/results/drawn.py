@@ -1,6 +1,6 @@
 """What was drawn: read again, and shown."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,10 @@ from torch import Tensor
 from ....denoisers.base import Condition
 from ....report import quick
 from ....states import State
+from ....tasks import conversions
 from ....tasks.figures import Figure
+from ....tasks.members import NUMBER
+from ....tasks.netcdf import Variable
 from ....tasks.samples import Samples, native
 from ..scans.geometry import middle
 from . import pictures
@@ -79,6 +82,41 @@ def _row(samples: Samples, places: Places, frame: Frame, number: int) -> picture
     truth = about.get("truth")
     shown = None if truth is None else np.abs(images_of(truth, phase, scale, frame))
     return pictures.Row(named(samples, number), np.abs(images_of(x, phase, scale, frame)), shown)
+
+
+def xarray(samples: Samples) -> Any:
+    """A Dataset of `image` along number, row and column, complex, in the units of the scan's k-space.
+
+    `slice` says of which slice a sample is, and `member` which of its samples; `truth` is there if it is known.
+
+    Args:
+        samples: of a model of this domain.
+    """
+    places = Places.of(range(samples.first, samples.first + len(samples)), samples.settings)
+    frame = places.frame(samples.settings, (int(samples.x.shape[-2]), int(samples.x.shape[-1])))
+    images, truths = [], []
+    for number in places:
+        inside = places.of_slice(number)
+        x = samples.x[inside.start - samples.first : inside.stop - samples.first].detach().cpu()
+        about = {name: one[inside.start - samples.first].detach().cpu() for name, one in samples.condition.items()}
+        phase, scale = frame_of(about, x)
+        images.append(images_of(x, phase, scale, frame))
+        if "truth" in about:
+            truths.append(np.stack([images_of(about["truth"], phase, scale, frame)] * len(x)))
+    at = [places.at(number) for number in places.numbers]
+    first = places.slices.start if places.each else 0
+    unit, axes = "unit of the image" if places.each else "1", (NUMBER, "row", "column")
+    variables = {
+        "image": Variable(axes, np.concatenate(images), "magnetisation", unit),
+        "slice": Variable((NUMBER,), np.array([first + k for k, _ in at]), "slice of the request, from 0"),
+        "member": Variable((NUMBER,), np.array([places.members.start + k for _, k in at]), "sample of the slice"),
+    }
+    if truths:
+        variables["truth"] = Variable(axes, np.concatenate(truths), "what is true, where it is known", unit)
+    return conversions.xarray(samples, variables)
+
+
+CONVERSIONS: Mapping[str, Callable[[Samples], Any]] = {"xarray": xarray}
 
 
 def in_view(samples: Samples) -> Samples:
