@@ -75,12 +75,10 @@ export function earlier(limit, before) {
 
 export const forget = (file) => call("DELETE", `/v1/files/${encodeURIComponent(file.replace(/^file:/, ""))}`);
 
-/** The stream of a job's events. `attached`: the job is this tab's, and ends with it. */
-export const events = (id, attached) => new EventSource(at(id, attached ? "/events?attached=1" : "/events"));
-
-/** Sent while the page goes away, when nothing waits for an answer any more. */
-export function cancelAtLast(id) {
-  fetch(at(id), { method: "DELETE", headers: { "X-Owner": owner }, keepalive: true }).catch(() => {});
+/** The stream of the events of jobs. `attached`: they are this tab's, and end with it. */
+export function events(ids, attached) {
+  const query = new URLSearchParams([...ids.map((id) => ["job", id]), ...(attached ? [["attached", "1"]] : [])]);
+  return new EventSource(`/v1/events?${query}`);
 }
 
 /** Sends a file as it is; fetch tells no progress of that, XMLHttpRequest does. Returns { done, stop }. */

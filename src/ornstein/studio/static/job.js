@@ -104,7 +104,7 @@ class JobView {
     const text = job.error || (job.state === "failed" ? "It failed; the server does not say why." : "It was cancelled.");
     const rest = Boolean(job.unfinished && job.asked); // asked of the studio, which then knows how to go on
     return [
-      el("p", { class: job.state === "failed" ? "notice error" : "notice", role: "alert" }, text, job.unfinished ? ` There are ${job.unfinished}.` : ""),
+      el("p", { class: job.state === "failed" ? "notice error" : "notice", role: "alert" }, text, job.unfinished ? ` Kept: ${job.unfinished}.` : ""),
       el("div", { class: "row" },
         rest ? button("Draw the rest", (event) => this.rest(event.target), { class: "primary" }) : null,
         job.asked ? button("Use these settings", () => this.studio.use(job.asked, job.model)) : null),

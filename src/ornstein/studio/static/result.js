@@ -42,12 +42,11 @@ export function exactness({ verdict, rows, notes }) {
 
 export function metricTable(metrics) {
   if (!metrics.length) return el("div");
-  const head = ["Metric", "Value", "Yardstick", "What it means"].map((name) => el("th", { scope: "col" }, name));
+  const head = ["Metric", "Value", "Yardstick"].map((name) => el("th", { scope: "col" }, name));
   const rows = metrics.map((metric) => el("tr", {},
-    el("td", {}, metric.name, el("br"), el("small", { class: "muted" }, `${metric.better} is better`)),
+    el("td", {}, metric.name, el("p", { class: "help" }, `${metric.better} is better. `, coded(metric.meaning))),
     el("td", { class: "number" }, metric.measured),
-    el("td", { class: "number" }, metric.yardstick || "–"),
-    el("td", {}, coded(metric.meaning))));
+    el("td", {}, metric.yardstick || "–")));
   return el("section", {}, el("h2", {}, "Metrics"),
     el("div", { class: "scroll" }, el("table", { class: "metrics" }, el("thead", {}, el("tr", {}, head)), el("tbody", {}, rows))));
 }
@@ -56,7 +55,7 @@ function actions(job, studio, metrics, judged) {
   const { id, model } = job.result;
   const evaluate = async () => {
     const answer = await api.evaluate(id);
-    metrics.replaceChildren(metricTable(answer.metrics));
+    metrics.replaceChildren(metricTable(answer));
     metrics.scrollIntoView({ block: "nearest" });
   };
   const trust = async () => judged.replaceChildren(trusted(await api.trust(id)));
@@ -85,7 +84,7 @@ function working(text, meanwhile, action, place, title) {
   return node;
 }
 
-const SIGNS = new Map([[true, ["✓", "holds", "Holds: "]], [false, ["✕", "fails", "Does not hold: "]], [null, ["?", "unsure", "Not known: "]]]);
+const SIGNS = new Map([[true, ["✓", "holds", "Holds: "]], [false, ["✕", "fails", "Does not hold: "]], [null, ["·", "", ""]]]);
 
 /** The trust report: statements by section, each with what it rests on. */
 function trusted({ verdict, statements }) {
@@ -104,7 +103,7 @@ function grouped(statements) {
 
 function statement({ holds, text, basis }) {
   const [sign, kind, words] = SIGNS.get(holds ?? null) ?? SIGNS.get(null);
-  return el("li", { class: kind }, el("span", { "aria-hidden": "true" }, sign), el("b", { class: "unseen" }, words), text,
+  return el("li", { class: kind }, el("span", { "aria-hidden": "true" }, sign), words ? el("b", { class: "unseen" }, words) : null, text,
     basis ? el("small", { class: "muted" }, ` (${basis})`) : null);
 }
 
