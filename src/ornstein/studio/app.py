@@ -270,10 +270,17 @@ class Door:
         return StreamingResponse(lines(news), media_type="text/event-stream", headers=HEADERS)
 
     async def evaluate(self, request: Request) -> Response:
-        return _json(await self.studio.ask("evaluate", id=request.path_params["id"]))
+        return _json(await self.studio.ask("evaluate", id=self._finished(request)))
 
     async def trust(self, request: Request) -> Response:
-        return _json(await self.studio.ask("trust", id=request.path_params["id"]))
+        return _json(await self.studio.ask("trust", id=self._finished(request)))
+
+    def _finished(self, request: Request) -> str:
+        """The id of a finished result; NotThere if there is none, which no worker needs to find out."""
+        id = request.path_params["id"]
+        if not (results.folder(self.settings.out, id) / results.MANIFEST).is_file():
+            raise NotThere(f"no finished result {id!r}")
+        return id
 
     # Files of results -------------------------------------------------------------------------------------
 
@@ -282,11 +289,11 @@ class Door:
         return FileResponse(path, filename=path.name, media_type="application/octet-stream")
 
     async def archive(self, request: Request) -> Response:
-        id = request.path_params["id"]
-        folder = self.uploads.new()
+        id = self._finished(request)
+        place, folder = results.folder(self.settings.out, id), self.uploads.new()
         path = folder / f"{id}.zip"
         try:
-            await run_sync(_zipped, results.folder(self.settings.out, id), path)
+            await run_sync(_zipped, place, path)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
@@ -337,8 +344,6 @@ def _owner(request: Request) -> str:
 
 def _zipped(folder: Path, path: Path) -> None:
     """All files of a result in one."""
-    if not folder.is_dir():
-        raise NotThere(f"no result {folder.name!r}")
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for name, file in sorted(results.files(folder)):
             archive.write(file, f"{folder.name}/{name}")
