@@ -1,7 +1,7 @@
 // Two results side by side: rows of the same name stand in one line, and what differs is marked.
 
 import * as api from "./api.js";
-import { button, date, el, shown } from "./dom.js";
+import { button, date, el, shown, words } from "./dom.js";
 import { figures } from "./figures.js";
 
 /** Shows the comparison of two results in `root`; `studio` has use(asked, model). */
@@ -40,7 +40,13 @@ function table(both, studio) {
       part("Exactness", results.map(({ exactness }) => [["verdict", exactness.verdict], ...exactness.rows, ...exactness.notes.map((note, k) => [`note ${k + 1}`, note])])),
       part("Metrics", results.map(({ metrics }) => metrics.map(({ name, measured }) => [name, measured]))),
       part("Effort", results.map(({ nfe, gradients, seconds }) => [["network evaluations a sample", nfe], ["gradients a sample", gradients], ["seconds", seconds]])),
-      part("Settings", results.map(({ n, settings }) => [["n", n], ...settings.filter(([name]) => name !== "command")]))));
+      part("Settings", both.map(settings))));
+}
+
+/** What was asked for, and how it was drawn. */
+function settings({ asked, result }) {
+  const said = Object.entries({ n: result.n, ...(asked ?? result.asked) }).map(([name, value]) => [words(name), value]);
+  return [...said, ...result.settings];
 }
 
 /** Rows (name, one value, the other), in the order of the first list, with those that only the second has behind. */

@@ -41,7 +41,7 @@ export class Models {
 
   async open() {
     await this.load().catch(() => {}); // a run may have been trained meanwhile; else the list as it was
-    const filter = el("input", { type: "search", placeholder: "Search", "aria-label": "Search the models", autocomplete: "off" });
+    const filter = el("input", { type: "search", placeholder: "Search", autofocus: true, "aria-label": "Search the models", autocomplete: "off" });
     const list = el("div", { class: "model-list" });
     const trouble = el("p", { class: "notice error", role: "alert", hidden: true });
     const dialog = el("dialog", { class: "models", "aria-labelledby": "models-title" },

@@ -8,7 +8,7 @@ export function picking(backdrop) {
   const chosen = new Set();
   const board = plane(backdrop, "Things to pick: click one, or drag a box around several");
   const counted = el("output", { class: "muted" });
-  const radius = Math.max(9, Math.min(17, 150 / Math.sqrt(marks.length + 1)));
+  const radius = Math.max(6, Math.min(12, 60 / Math.sqrt(marks.length + 1)));
   const nodes = marks.map((mark, k) => {
     const [x, y] = board.to(mark.x, mark.y);
     const disc = svg("circle", { r: radius });

@@ -2,8 +2,8 @@
 
 import { svg } from "./dom.js";
 
-const MARGIN = { left: 62, right: 14, top: 12, bottom: 34 };
-const LONG = 640; // of the longer side, in the drawing's own units; the page scales it
+const MARGIN = { left: 52, right: 14, top: 10, bottom: 28 };
+const LONG = 420; // of the longer side, in the drawing's own units; the page scales it
 
 /** The drawing: { node, layer, to(x, y), from(event) } between the user's units and places in it. */
 export function plane(backdrop, label) {
@@ -35,7 +35,7 @@ export function plane(backdrop, label) {
 function axis(first, last, place, across) {
   return ticks(Math.min(first, last), Math.max(first, last)).map((value) => {
     const [x, y] = place(value);
-    const text = across ? { x, y: y + 20, "text-anchor": "middle" } : { x: x - 9, y: y + 4, "text-anchor": "end" };
+    const text = across ? { x, y: y + 19, "text-anchor": "middle" } : { x: x - 9, y: y + 4, "text-anchor": "end" };
     const line = across ? { x1: x, x2: x, y1: y, y2: y + 5 } : { x1: x - 5, x2: x, y1: y, y2: y };
     return svg("g", { class: "tick" }, svg("line", line), svg("text", text, String(value)));
   });
