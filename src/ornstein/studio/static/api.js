@@ -12,7 +12,8 @@ export class Refusal extends Error {
 }
 
 /** This tab among all that draw: the queue is fair between tabs. */
-const owner = tab.get("owner") ?? Array.from(crypto.getRandomValues(new Uint32Array(3)), (x) => x.toString(16)).join("");
+const owner =
+  tab.get("owner") ?? Array.from(crypto.getRandomValues(new Uint32Array(3)), (x) => x.toString(16)).join("");
 tab.set("owner", owner);
 
 let askForToken = async () => {
@@ -89,7 +90,10 @@ export function upload(file, about, onProgress) {
     request.open("POST", `/v1/files?${query}`);
     request.setRequestHeader("X-Owner", owner);
     request.setRequestHeader("Content-Type", "application/octet-stream");
-    request.upload.addEventListener("progress", (event) => event.lengthComputable && onProgress(event.loaded / event.total));
+    request.upload.addEventListener(
+      "progress",
+      (event) => event.lengthComputable && onProgress(event.loaded / event.total),
+    );
     request.addEventListener("load", () => {
       try {
         resolve(answer(request.status, request.responseText));

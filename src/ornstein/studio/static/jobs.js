@@ -80,7 +80,11 @@ export async function recall() {
   attach();
 }
 
-const remember = () => tab.set("jobs", mine().map((job) => job.id));
+const remember = () =>
+  tab.set(
+    "jobs",
+    mine().map((job) => job.id),
+  );
 
 /** Follows a job of another tab while it is looked at. */
 export function watch(id) {
@@ -91,7 +95,9 @@ export function watch(id) {
 
 /** One stream of all that is not finished, anew when a job joins; the old one goes when the new one is there. */
 function attach() {
-  const ids = mine().filter(unfinished).map((job) => job.id);
+  const ids = mine()
+    .filter(unfinished)
+    .map((job) => job.id);
   const old = stream;
   stream = ids.length ? follow(ids, true) : null;
   if (stream && old) stream.addEventListener("open", () => old.close(), { once: true });
@@ -100,10 +106,11 @@ function attach() {
 
 function follow(ids, attached) {
   const source = api.events(ids, attached);
-  const on = (name, action) => source.addEventListener(name, (event) => {
-    const said = JSON.parse(event.data);
-    action(entry(said.id), said);
-  });
+  const on = (name, action) =>
+    source.addEventListener(name, (event) => {
+      const said = JSON.parse(event.data);
+      action(entry(said.id), said);
+    });
   on("state", (_, status) => take(status));
   on("progress", (job, progress) => {
     Object.assign(job, progress, { state: "running" });
@@ -130,7 +137,10 @@ function connected(job, whether) {
 
 /** The browser tries again by itself, unless the server refused; then each job is asked after. */
 function broken(ids, source, attached) {
-  ids.map(entry).filter(unfinished).forEach((job) => connected(job, false));
+  ids
+    .map(entry)
+    .filter(unfinished)
+    .forEach((job) => connected(job, false));
   if (source.readyState !== EventSource.CLOSED) return;
   setTimeout(async () => {
     if (source !== stream && source !== watched) return; // another one has taken its place

@@ -10,15 +10,34 @@ export function plane(backdrop, label) {
   const [left, right, bottom, top] = backdrop.extent;
   const ratio = backdrop.width / backdrop.height;
   const [width, height] = ratio > 1 ? [LONG, LONG / ratio] : [LONG * ratio, LONG];
-  const to = (x, y) => [MARGIN.left + ((x - left) / (right - left)) * width, MARGIN.top + ((y - top) / (bottom - top)) * height];
+  const to = (x, y) => [
+    MARGIN.left + ((x - left) / (right - left)) * width,
+    MARGIN.top + ((y - top) / (bottom - top)) * height,
+  ];
   const layer = svg("g");
   const frame = { x: MARGIN.left, y: MARGIN.top, width, height };
-  const node = svg("svg", { class: "plane", role: "group", "aria-label": label,
-    viewBox: `0 0 ${width + MARGIN.left + MARGIN.right} ${height + MARGIN.top + MARGIN.bottom}` },
+  const node = svg(
+    "svg",
+    {
+      class: "plane",
+      role: "group",
+      "aria-label": label,
+      viewBox: `0 0 ${width + MARGIN.left + MARGIN.right} ${height + MARGIN.top + MARGIN.bottom}`,
+    },
     svg("rect", { ...frame, class: "ground" }),
-    backdrop.image ? svg("image", { ...frame, href: backdrop.image, preserveAspectRatio: "none", class: backdrop.width <= 256 ? "crisp" : null }) : null,
-    axis(left, right, (x) => to(x, bottom), true), axis(bottom, top, (y) => to(left, y), false),
-    svg("rect", { ...frame, class: "border" }), layer);
+    backdrop.image
+      ? svg("image", {
+          ...frame,
+          href: backdrop.image,
+          preserveAspectRatio: "none",
+          class: backdrop.width <= 256 ? "crisp" : null,
+        })
+      : null,
+    axis(left, right, (x) => to(x, bottom), true),
+    axis(bottom, top, (y) => to(left, y), false),
+    svg("rect", { ...frame, class: "border" }),
+    layer,
+  );
   const from = (event) => {
     const place = new DOMPoint(event.clientX, event.clientY).matrixTransform(node.getScreenCTM().inverse());
     const within = (share) => Math.min(1, Math.max(0, share));
@@ -47,6 +66,7 @@ export function ticks(low, high) {
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((k) => k * power).find((one) => one >= rough);
   const found = [];
-  for (let k = Math.ceil(low / step - 1e-9); k * step <= high + 1e-9 * step; k++) found.push(Number((k * step).toPrecision(12)));
+  for (let k = Math.ceil(low / step - 1e-9); k * step <= high + 1e-9 * step; k++)
+    found.push(Number((k * step).toPrecision(12)));
   return found;
 }
