@@ -36,7 +36,9 @@ def phrases(text: str) -> str:
     return _TAG.sub("&lt;", printable(text))
 
 
-def document(title: str, body: str, style: str = "", scripts: Sequence[str] = (), reload: int | None = None) -> str:
+def document(
+    title: str, body: str, style: str = "", scripts: Sequence[str] = (), reload: int | None = None, kind: str = ""
+) -> str:
     """A whole page that fetches nothing and runs no script but these, by a content security policy.
 
     Args:
@@ -45,6 +47,7 @@ def document(title: str, body: str, style: str = "", scripts: Sequence[str] = ()
         style: CSS.
         scripts: JavaScript, run in this order at the end.
         reload: seconds after which the page loads itself anew; never if not given.
+        kind: class of the body, to which the style may refer.
     """
     kept = [script.replace("\r\n", "\n").replace("\r", "\n") for script in scripts]  # as browsers read and hash it
     hashes = (b64encode(sha256(script.encode()).digest()).decode() for script in kept)
@@ -53,10 +56,11 @@ def document(title: str, body: str, style: str = "", scripts: Sequence[str] = ()
         f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {allowed}; "
         "base-uri 'none'; form-action 'none'"
     )
+    run = "".join(f"<script>{script}</script>" for script in kept)
     refresh = "" if reload is None else f'<meta http-equiv="refresh" content="{reload:d}">'
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}"><title>{html(title)}</title>'
-        f'<meta name="viewport" content="width=device-width">{refresh}<style>{style}</style></head>'
-        f"<body>{body}{''.join(f'<script>{script}</script>' for script in kept)}</body></html>\n"
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">{refresh}<style>{style}</style></head>'
+        f'<body class="{html(kind)}">{body}{run}</body></html>\n'
     )

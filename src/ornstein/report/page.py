@@ -6,30 +6,7 @@ from collections.abc import Sequence
 from ..escaping import document, html, phrases
 from ..tasks.figures import Chapter, Figure, Interactive, Metric
 from .cards import card_table
-
-_STYLE = """
-body { font: 16px/1.55 system-ui, sans-serif; color: #1c2430; max-width: 60rem; margin: 3rem auto; padding: 0 1.2rem }
-h1 { font-weight: 650; letter-spacing: -.02em }
-h2 { margin-top: 3rem; border-top: 1px solid #d8dde4; padding-top: 1.4rem }
-figure { margin: 1.4rem 0 }
-figcaption { color: #5b6675; font-size: .88rem; margin-top: .4rem }
-img { max-width: 100%; height: auto }
-table { border-collapse: collapse; font-size: .92rem; margin: 1rem 0 }
-td, th { padding: .4rem .9rem .4rem 0; text-align: left; vertical-align: top; border-bottom: 1px solid #e6e9ee }
-td.number { font-variant-numeric: tabular-nums; white-space: nowrap }
-code { background: #f3f5f8; border-radius: 4px; padding: .1rem .35rem }
-.wall { display: grid; grid-template-columns: repeat(auto-fill, minmax(9rem, 1fr)); gap: .5rem; margin: 1.4rem 0 }
-.wall img { width: 100%; height: 9rem; object-fit: cover; object-position: left top; border-radius: 6px }
-.notice { background: #fdf3dc; border-radius: 6px; padding: .6rem .9rem }
-.scroll { overflow-x: auto }
-nav ol { columns: 18rem; font-size: .92rem }
-.coming { color: #9aa3ae }
-@media (max-width: 40rem) {
-  body { margin: 1rem auto; padding: 0 .8rem }
-  td, th { padding-right: .5rem; overflow-wrap: anywhere }
-}
-footer { color: #5b6675; font-size: .85rem; margin-top: 4rem }
-"""
+from .style import style
 
 
 def page(
@@ -52,7 +29,7 @@ def page(
     """
     body = top + "".join(map(_chapter, chapters, names or [f"chapter-{k}" for k in range(len(chapters))]))
     whole = f"<h1>{html(title)}</h1><p>{phrases(lead)}</p>{body}<footer>{phrases(footer)}</footer>"
-    return document(title, whole, _STYLE, _scripts(chapters), reload)
+    return document(title, whole, style(), _scripts(chapters), reload, "report")
 
 
 def coded(text: str) -> str:

@@ -15,7 +15,8 @@ def listed(places: Places) -> dict[str, Any]:
     Args:
         places: where own ones are.
     """
-    shipped = [_model(name, name.partition("/")[0], "shipped", path) for name, path in runs.shipped().items()]
+    names = sorted(runs.shipped().items(), key=lambda one: task(one[0].partition("/")[0]).place)  # as in the tour
+    shipped = [_model(name, name.partition("/")[0], "shipped", path) for name, path in names]
     own = [_own(name, path, kind) for name, path, kind in places.own_models()]
     return {
         "models": [*shipped, *(one for one in own if "why" not in one)],

@@ -22,7 +22,7 @@ from ..errors import InputError
 from ..files import plain
 from ..tasks.registry import task
 from .queueing import Order
-from .references import EXPECTED, Model, Places, domain_of_source, is_reference, names_file
+from .references import EXPECTED, Model, Places, domain_of_source, names_file
 
 if TYPE_CHECKING:
     from ..tasks.task import Task
@@ -240,7 +240,7 @@ def _words(flag: Flag, value: Any) -> list[str]:
 
 def _path(flag: Flag, words: Sequence[str], suffixes: Any, places: Places) -> Any:
     """The value of a flag that takes files, which only references name."""
-    if words and all(map(is_reference, words)):
+    if words and all(map(places.knows, words)):
         return flag.value([str(places.path(word, suffixes, flag.option)) for word in words])
     others = tuple(leaf for leaf in _leaves(flag.hint) if leaf is not Path)
     if others:
@@ -250,13 +250,13 @@ def _path(flag: Flag, words: Sequence[str], suffixes: Any, places: Places) -> An
             raise InputError(f"{error}, or {EXPECTED}") from None
     if not words:
         return flag.value(words)
-    wrong = next(word for word in words if not is_reference(word))
+    wrong = next(word for word in words if not places.knows(word))
     raise InputError(f"{flag.option} is {wrong!r}, expected {EXPECTED}")
 
 
 def _text(flag: Flag, word: str, suffixes: Any, places: Places) -> str:
     """A word of a flag of text that may name a file, which only a reference does."""
-    if is_reference(word):
+    if places.knows(word):
         return str(places.path(word, suffixes, flag.option))
     if names_file(word, suffixes):
         raise InputError(f"{flag.option} is {word!r}, which names a file, expected {EXPECTED}")

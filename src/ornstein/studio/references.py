@@ -4,6 +4,8 @@ images/digits       a shipped model
 file:1f0c…          a file that was uploaded, or the weights of a model
 runs:digits-long    a run folder below --runs
 data:scan.h5        a file below --data
+
+and the path of a file that is kept with earlier results, as these say it: what was asked can be asked again.
 """
 
 import os
@@ -65,12 +67,23 @@ class Places:
         runs: the folder of own runs.
         data: the folder of files that may be chosen; none if not given.
         kept: where uploads are kept once something is drawn with them; if not given, they stay where they are.
+        inputs: where those of earlier results are kept.
     """
 
     uploads: Uploads
     runs: Path
     data: Path | None = None
     kept: Path | None = None
+    inputs: Path | None = None
+
+    def knows(self, word: str) -> bool:
+        """Whether a text is a reference, or the path of a file that is kept with earlier results."""
+        try:
+            return is_reference(word) or (
+                self.inputs is not None and Path(word).resolve(strict=True).is_relative_to(self.inputs.resolve())
+            )
+        except (OSError, RuntimeError, ValueError):  # there is no such file, or no file can have that name
+            return False
 
     def model(self, name: Any) -> Model:
         """The model of that name; InputError if there is none."""
@@ -92,12 +105,14 @@ class Places:
         InputError if it leads nowhere, or to what the field does not take.
 
         Args:
-            reference: kind:NAME.
+            reference: kind:NAME, or a path that is kept, of which `knows` is true.
             suffixes: of the files that the field takes, "" for a run folder; None = any file.
             option: the field, for the error.
         """
         kind, _, name = reference.partition(":")
-        if kind == "file":
+        if not is_reference(reference):
+            path = Path(reference)
+        elif kind == "file":
             path = self.uploads[name].path
             path = path if self.kept is None else self.uploads.keep(path, self.kept)
         elif kind == "data":

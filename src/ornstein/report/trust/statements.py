@@ -163,4 +163,4 @@ def paragraphs(statements: Sequence[Statement]) -> str:
         f"<small>{html(one.basis)}</small></li>"
         for one in statements
     )
-    return f"<ul>{''.join(items)}</ul>"
+    return f'<ul class="statements">{"".join(items)}</ul>'
