@@ -107,7 +107,8 @@ def repeated(model: str, n: int | None, settings: Mapping[str, Any], blank: Any,
     from ..report.settings import in_python, in_words, said
 
     command = dict(in_words(model, n, settings, blank))["command"]
-    return {"asked": said(settings, blank), "command": command, "python": in_python(model, n, settings, blank, id)}
+    asked = {**({} if n is None else {"n": n}), **said(settings, blank)}
+    return {"asked": asked, "command": command, "python": in_python(model, n, settings, blank, id)}
 
 
 def _order(place: Path) -> Mapping[str, Any]:
