@@ -14,10 +14,9 @@ import pytest
 from rich.console import Console
 
 from folders import saved
-from ornstein import InputError
+from ornstein import InputError, progress
 from ornstein.cli import main
 from ornstein.escaping import document, html, phrases, printable
-from ornstein.report import terminal
 from ornstein.report.page import page
 from ornstein.report.show import show
 from ornstein.tasks.figures import Chapter, Figure, Interactive, Metric
@@ -128,7 +127,7 @@ def changed(value: Any, path: tuple[Any, ...], evil: str) -> Any:
 def shown(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
     """All that `ornstein show` writes to a terminal, but colours."""
     out = StringIO()
-    monkeypatch.setattr(terminal, "console", Console(file=out, soft_wrap=True, width=200))
+    monkeypatch.setattr(progress, "console", Console(file=out, soft_wrap=True, width=200))
     assert main(["show", str(folder)]) in (0, 2)
     return out.getvalue() + capsys.readouterr().err
 

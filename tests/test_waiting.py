@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from ornstein import progress
 from ornstein.domains.images.data import digits
 from ornstein.events import Event, Stream, heard_by, streamed, tell
-from ornstein.report import terminal
-from ornstein.report.terminal import Lines
+from ornstein.progress import Lines
 from ornstein.tasks import plans, runs
 from ornstein.training.clusters import clustered
 
@@ -26,7 +26,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    monkeypatch.setattr(terminal, "time", made)
+    monkeypatch.setattr(progress, "time", made)
     return made
 
 

@@ -36,7 +36,7 @@ def tour(out: Path = Path("tour"), seed: int = 0, full: bool = False) -> None:
         full: as many samples and steps as a judgement needs, every score measured anew: about half an hour.
     """
     from .events import finished
-    from .report.terminal import console, drawing_progress
+    from .progress import console, drawing_progress
     from .report.tour import PAGE, plan
     from .report.tour import tour as build
 
@@ -56,7 +56,8 @@ def evaluate(folder: Path, /, data: str | None = None, allow_code: bool = False,
         code: the same, and where that file is now.
     """
     from .events import heard_by
-    from .report.terminal import Lines, console, metric_table
+    from .progress import Lines, console
+    from .report.terminal import metric_table
     from .tasks import runs
 
     with heard_by(Lines()):
@@ -72,8 +73,8 @@ def show(path: str, /, allow_code: bool = False, code: Path | None = None) -> No
         allow_code: run the Python file that the samples' energy is in, if you trust it.
         code: the same, and where that file is now.
     """
+    from .progress import console
     from .report.show import show as build
-    from .report.terminal import console
 
     for part in build(path, code or allow_code):
         console.print(part)
@@ -101,7 +102,7 @@ def trust(
         code: the same, and where that file is now.
     """
     from .files import write_text
-    from .report.terminal import console
+    from .progress import console
     from .report.trust import trust as examined
     from .report.trust.page import page, printed
 
@@ -131,8 +132,8 @@ def merge(folders: tuple[Path, ...], /, *, out: Path, allow_code: bool = False, 
 
 def models() -> None:
     """List the shipped models."""
+    from .progress import console
     from .report.listing import shipped_table
-    from .report.terminal import console
 
     console.print(shipped_table(), soft_wrap=False)
 
@@ -200,7 +201,7 @@ def _train(domain: str, name: str | None, default: Any) -> Callable[..., None]:
             out: the run folder; runs/DOMAIN-RECIPE if not given.
             resume: go on with the run in that folder.
         """
-        from .report.terminal import Lines, training_progress
+        from .progress import Lines, training_progress
         from .tasks import runs
 
         folder = out or Path("runs") / target.replace("/", "-")
@@ -249,7 +250,7 @@ def _sample(request_type: type) -> Callable[..., None]:
             code: the same, and where that file is now.
         """
         from .events import finished
-        from .report.terminal import drawing_progress
+        from .progress import drawing_progress
         from .tasks import runs
         from .tasks.requests import drawing
         from .tasks.unfinished import require_place

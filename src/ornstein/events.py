@@ -56,7 +56,9 @@ class Streamed(Generic[P, Result]):
         update_wrapper(self, function)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Result:
-        return finished(self.events(*args, **kwargs))
+        from .progress import watched  # which knows events
+
+        return watched(self.events(*args, **kwargs))
 
 
 def streamed(function: Callable[P, Stream[Result]]) -> Streamed[P, Result]:

@@ -63,7 +63,7 @@ def made(function: Callable[..., str]) -> Callable[..., None]:
         from ..events import heard_by
         from ..files import sync, sync_tree
         from ..locks import beside
-        from ..report.terminal import Lines
+        from ..progress import Lines
         from ..tasks.unfinished import require_absent
 
         require_absent(out)

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, fields
 from math import ceil, floor, isnan, log10, nan
 from typing import Any
 
+from .. import markup
 from ..files import number, plain
 
 TOLERANCE = 0.01
@@ -108,6 +109,32 @@ class MCMCReport:
             f"as far as was searched: up to {share} of the mass could be missing (95 %), more than the tolerance of "
             f"{most}"
         )
+
+    @property
+    def holds(self) -> bool | None:
+        """Whether the samples are exact; None if no gate speaks against them, but more could be missing."""
+        return self.exact or (None if self.passed else False)
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Names and values of what was measured, in words."""
+        found = {
+            "taken from": self.method,
+            "effective sample size": "" if isnan(self.ess) else f"{self.ess:.0%} of {self.proposals:,} draws",
+            "tail of the weights": "" if isnan(self.k_hat) else f"k̂ {self.k_hat:.2f}",
+            "accepted moves": f"{self.acceptance:.0%}",
+            "accepted jumps": "" if self.jumps is None else f"{self.jumps:.0%}",
+            "divergences": f"{self.divergences:,}" if self.divergences else "",
+            "agreement of chains": "" if isnan(self.r_hat) else f"R̂ {self.r_hat:.3f}",
+            "log Z": f"{self.log_evidence:.3f} ± {self.error:.3f} nats",
+            "log Z with 95 %": "" if isnan(self.low) else f"{self.low:.3f} to {self.high:.3f}",
+            "log Z of the search alone": "" if self.check is None else f"{self.check:.3f} ± {self.check_error:.3f}",
+            "mass that could be missing": f"at most {percent(self.missing)} (95 %)",
+            "evaluations of the energy": f"{self.gradients + self.values:,}, {self.gradients:,} with gradient",
+        }
+        return [(name, said) for name, said in found.items() if said]
+
+    def _repr_html_(self) -> str:
+        return markup.boxed(markup.verdict(self.verdict, self.holds), markup.pairs(self.rows()))
 
     def __str__(self) -> str:
         checked = "" if self.check is None else f" (the search alone: {self.check:.3f} ± {self.check_error:.3f})"

@@ -11,12 +11,12 @@ from ..denoisers.oracles import ring
 from ..denoisers.regressors import Regressor
 from ..errors import InputError
 from ..keys import Keys
+from ..progress import console
 from ..sampling import grids
 from ..sampling.sampler import Sampler
 from ..tasks import runs
 from ..tasks.drawing import sample
 from ..tasks.registry import domains, task
-from .terminal import console
 
 
 def examine() -> int:

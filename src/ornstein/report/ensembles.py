@@ -13,7 +13,8 @@ from ..deferred import deferred
 from ..errors import InputError
 from ..tasks.figures import Figure
 from . import plots
-from .fields import GREY, INK, RED, legend, of
+from .fields import legend, of
+from .palette import DIVERGING, GREY, INK, RED, SEQUENTIAL, TRUTH
 
 if TYPE_CHECKING:
     from matplotlib import colors
@@ -66,7 +67,7 @@ def stamps(
     panels: Any = canvas.subplots(rows, columns, squeeze=False).ravel()
     low, high = _range(np.stack([field for name, field in shown.items() if name != "spread"]))
     end = max(abs(low), abs(high))
-    scale, colours = (colors.Normalize(-end, end), "RdBu_r") if signed else (colors.Normalize(low, high), "viridis")
+    scale, colours = (colors.Normalize(-end, end), DIVERGING) if signed else (colors.Normalize(low, high), SEQUENTIAL)
     for axes, (name, field) in zip(panels, shown.items(), strict=False):
         look = (colors.Normalize(0, _range(field)[1]), "magma") if name == "spread" else (scale, colours)
         _stamp(axes, field, name, *look, upward, extent)
@@ -145,7 +146,7 @@ def lines(
         axes.fill_between(at, low, high, color=GREY, alpha=0.5, lw=0, label="90 %")
         axes.plot(at, samples.mean(0), color=INK, lw=1.5, label="mean")
     if truth is not None:
-        axes.plot(at, truth, "--", color="#333333", lw=1.2, label="truth")
+        axes.plot(at, truth, "--", color=TRUTH, lw=1.2, label="truth")
     if points is not None:
         x, y, std = np.asarray(points, np.float64).T
         axes.errorbar(x, y, 1.96 * std, fmt="o", markersize=2.5, lw=0.8, color=RED, label="readings, 95 %")

@@ -6,6 +6,7 @@ What is calibrated is drawn in grey, as a line or as the band in which it lies; 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,7 @@ from ..calibration.spectra import Spectra
 from ..calibration.spread import Reliability, SpreadSkill
 from ..tasks.figures import Figure
 from . import plots
-
-GREY, INK, RED = "#b8b8b8", "#1f4e79", "#c8553d"
+from .palette import GREY, INK, RED, RULE
 
 
 def rank_histogram(found: RankHistogram, what: str = "") -> Figure:
@@ -54,7 +54,7 @@ def ranks_on(axes: Any, found: RankHistogram) -> None:
     half = 1.96 * np.sqrt(level * (1 - level) / found.test.effective)
     axes.bar(ranks, found.frequencies / level, 0.9, color=INK)
     axes.axhspan(1 - half / level, 1 + half / level, color=GREY, alpha=0.5, lw=0, label="calibrated, 95 % of ranks")
-    axes.axhline(1, color="#555555", lw=0.8)
+    axes.axhline(1, color=RULE, lw=0.8)
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set(xlabel="members below the truth", ylabel="frequency / uniform", xlim=(-0.6, found.members + 0.6))
 
@@ -87,7 +87,7 @@ def pit_on(axes: Any, values: Any, bins: int = 20) -> None:
     half = 1.96 * np.sqrt((off**2).sum(0).mean()) / counts.sum() * bins
     axes.axhspan(1 - half, 1 + half, color=GREY, alpha=0.5, lw=0, label="calibrated, 95 % of bars")
     axes.stairs(density, np.linspace(0, 1, bins + 1), color=INK, lw=1.4, baseline=None)
-    axes.axhline(1, color="#555555", lw=0.8)
+    axes.axhline(1, color=RULE, lw=0.8)
     axes.set(xlabel="PIT", ylabel="density", xlim=(0, 1), ylim=(0, None))
 
 
@@ -100,7 +100,7 @@ def coverage(found: Mapping[str, Coverage], what: str = "") -> Figure:
     """
     canvas = plots.empty(4.6, 2.8)
     axes: Any = canvas.add_subplot()
-    axes.axhline(0, color="#555555", lw=0.8)
+    axes.axhline(0, color=RULE, lw=0.8)
     for k, (name, one) in enumerate(found.items()):
         shift = 0.006 * (k - (len(found) - 1) / 2)
         axes.errorbar(
@@ -123,7 +123,7 @@ def recalibration(found: Recalibration, what: str = "") -> Figure:
     words = f"{found.method}, {what}" if what else found.method
     figure = coverage({"before": found.before, "after": found.after}, words)
     counted = f" Fitted on {found.fitted_on} cases, judged on {found.held_out} others."
-    return Figure(figure.image, figure.caption + counted, figure.kind, figure.width)
+    return replace(figure, caption=figure.caption + counted)
 
 
 def spread_skill(found: SpreadSkill, what: str = "") -> Figure:
@@ -239,7 +239,7 @@ def spectra_on(
         top.fill_between(k[shown], low[shown], (centre + half)[shown], color=colour, alpha=0.18, lw=0)
     top.set_ylabel("power")
     plots.logarithmic(top, "xy")
-    below.axhline(1, color="#555555", lw=0.8)
+    below.axhline(1, color=RULE, lw=0.8)
     below.axhspan(0.9, 1.1, color=GREY, alpha=0.4, lw=0)
     (_banded if bands else _every)(below, found, bands)
     below.set(xlabel="wavenumber", ylabel="members / truth")
@@ -286,7 +286,7 @@ def cumulated(found: Mapping[str, Cumulated] | Cumulated, what: str = "", most: 
         axes.fill_between(x, 100 * (one.least - one.levels), 100 * (one.greatest - one.levels), color=RED, alpha=0.2,
                           lw=0, label="bootstrap, 95 %")  # fmt: skip
         axes.plot(x, 100 * (one.values - one.levels), color=RED, lw=1.3, label="measured")
-        axes.axhline(0, color="#555555", lw=0.8)
+        axes.axhline(0, color=RULE, lw=0.8)
         axes.set_title(f"{one.name}, p = {one.p_value:.2g}", fontsize=8)
         axes.set(xlim=(0, 100))
     for axes in panels[len(shown) :]:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from ..deferred import deferred
+from .palette import DENSITY, HEIGHTS, RED, SERIES
 
 if TYPE_CHECKING:
     import matplotlib as mpl
@@ -19,8 +20,6 @@ else:
     mpl, figure, rcsetup = deferred("matplotlib"), deferred("matplotlib.figure"), deferred("matplotlib.rcsetup")
     cm, colors = deferred("matplotlib.cm"), deferred("matplotlib.colors")
     ticker = deferred("matplotlib.ticker")
-
-_COLOURS = ["#1f4e79", "#c8553d", "#588b8b", "#f2a65a", "#6d597a"]
 
 
 def empty(width: float, height: float) -> figure.Figure:
@@ -32,7 +31,7 @@ def empty(width: float, height: float) -> figure.Figure:
             "axes.spines.top": False,
             "axes.spines.right": False,
             "font.size": 9,
-            "axes.prop_cycle": rcsetup.cycler(color=_COLOURS),
+            "axes.prop_cycle": rcsetup.cycler(color=SERIES),
         }
     )
     return figure.Figure(figsize=(width, height))
@@ -145,13 +144,13 @@ def landscape(
     canvas = empty(size * len(panels) + 0.5, size)
     every: Any = canvas.subplots(1, len(panels), squeeze=False)[0]
     for axes, (name, (energy, points)) in zip(every, panels.items(), strict=True):
-        filled = axes.contourf(*_heights(energy, limits, nats, resolution), np.linspace(0, nats, 25), cmap="YlGnBu_r")
+        filled = axes.contourf(*_heights(energy, limits, nats, resolution), np.linspace(0, nats, 25), cmap=HEIGHTS)
         filled.set_rasterized(True)
         if points is not None:
-            axes.scatter(points[:, 0], points[:, 1], s=1.5, color="#c8553d", alpha=0.6, linewidths=0, rasterized=True)
+            axes.scatter(points[:, 0], points[:, 1], s=1.5, color=RED, alpha=0.6, linewidths=0, rasterized=True)
         axes.set(xlim=limits[:2], ylim=limits[2:], xticks=[], yticks=[], aspect="equal")
         axes.set_title(name, fontsize=8)
-    scale = cm.ScalarMappable(colors.Normalize(0, nats), "YlGnBu_r")
+    scale = cm.ScalarMappable(colors.Normalize(0, nats), HEIGHTS)
     bar = canvas.colorbar(scale, ax=list(every), ticks=[0, nats], fraction=0.02, label="nats above the lowest")
     bar.ax.set_yticklabels(["0", f"≥ {nats:g}"])
     return svg(canvas)
@@ -202,11 +201,11 @@ def matrices(
     every: Any = canvas.subplots(1, len(panels), squeeze=False)[0]
     top = max(float(np.quantile(matrix, 0.999)) for matrix in panels.values())
     for axes, (name, matrix) in zip(every, panels.items(), strict=True):
-        image = axes.imshow(matrix, cmap="Blues", vmin=0, vmax=top)
+        image = axes.imshow(matrix, cmap=DENSITY, vmin=0, vmax=top)
         image.set_rasterized(True)
         if marks:
             rows, columns = zip(*marks, strict=True)
-            axes.scatter(columns, rows, s=14, facecolors="none", edgecolors="#c8553d", linewidths=0.5)
+            axes.scatter(columns, rows, s=14, facecolors="none", edgecolors=RED, linewidths=0.5)
         axes.set_title(name, fontsize=8)
-    canvas.colorbar(cm.ScalarMappable(colors.Normalize(0, top), "Blues"), ax=list(every), fraction=0.02, label=label)
+    canvas.colorbar(cm.ScalarMappable(colors.Normalize(0, top), DENSITY), ax=list(every), fraction=0.02, label=label)
     return svg(canvas)

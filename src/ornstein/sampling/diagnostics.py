@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from .. import markup
 from ..files import number, plain
 
 
@@ -190,6 +191,25 @@ class Exactness:
             return "how much could be missing was not recorded"
         share = f"{100 * self.missing:.{0 if self.missing > 0.1 else 1}f} %"
         return f"of what the model can draw, at most {share} of the mass could be missing (95 %)"
+
+    @property
+    def holds(self) -> bool | None:
+        """False if the samples are not to be trusted; None where only the model's own reach is known."""
+        return False if self.collapsed else None
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Names and values of what was measured, in words."""
+        missing = [] if isnan(self.missing) else [("mass that could be missing", f"at most {self.missing:.2g} (95 %)")]
+        return [
+            ("particles", f"{self.particles:,}, resampled {self.resampled} ×"),
+            ("effective sample size", f"at least {min(self.ess):.0%} of them"),
+            ("families", f"{self.families:,}"),
+            ("log evidence", f"{self.log_evidence:.3f} ± {self.error:.3f} nats"),
+            *missing,
+        ]
+
+    def _repr_html_(self) -> str:
+        return markup.boxed(markup.verdict(self.verdict, self.holds), markup.pairs(self.rows()))
 
     def __str__(self) -> str:
         return (

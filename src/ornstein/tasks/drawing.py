@@ -15,13 +15,14 @@ import torch
 from ..denoisers.base import Condition, Denoiser
 from ..deprecation import renamed
 from ..errors import InputError
-from ..events import Event, Stream, finished, part
+from ..events import Event, Stream, part
 from ..keys import Keys
 from ..mcmc.correction import corrected, shuffled
 from ..mcmc.discrete import moves_for
 from ..mcmc.moves import MALA
 from ..mcmc.proposals import draw as propose
 from ..mcmc.targets import target_of
+from ..progress import watched
 from ..sampling.kernels import SamplerState
 from ..sampling.sampler import Sampler
 from ..spaces import Product
@@ -54,7 +55,7 @@ def sample(
     first: int = 0,
     condition: Condition | None = None,
     settings: Mapping[str, Any] | None = None,
-    callback: Callable[[Event], object] = lambda event: None,
+    callback: Callable[[Event], object] | None = None,
     **said: Any,
 ) -> Samples:
     """Draws n samples: the last event of `draws`.
@@ -71,7 +72,7 @@ def sample(
         first: the number of the first sample: worker w of n samples each passes w·n.
         condition: what each sample is given, (n, ...) a name.
         settings: further JSON values for the manifest.
-        callback: called with every event, for progress; raise in it to cancel.
+        callback: called with every event, for progress; raise in it to cancel. If not given, a notebook shows a bar.
         said: settings of the way to draw, such as eta, order, grid, batch_size, particles; see engines.py.
 
     InputError for a setting that the way to draw does not take.
@@ -81,7 +82,8 @@ def sample(
     if how is not None and (exact is not None or said):
         raise InputError(f"how says how to draw: leave out {', '.join([*said, *(['exact'] if exact else [])])}")
     how = how or engine(exact or "off", said)
-    return finished(draws(denoiser, n, how, seed=seed, first=first, condition=condition, settings=settings), callback)
+    stream = draws(denoiser, n, how, seed=seed, first=first, condition=condition, settings=settings)
+    return watched(stream, callback)
 
 
 def draws(

@@ -13,7 +13,8 @@ from typing import Any
 from ..denoisers.base import NeuralDenoiser
 from ..deprecation import renamed
 from ..errors import InputError
-from ..events import Event, Stream, finished, part
+from ..events import Event, Stream, part
+from ..progress import watched
 from .drawing import blocks, draws
 from .engines import Independent
 from .identity import identity
@@ -33,7 +34,7 @@ def draw(
     asked: Any,
     n: int | None = None,
     *,
-    callback: Callable[[Event], object] = lambda event: None,
+    callback: Callable[[Event], object] | None = None,
     **options: Any,
 ) -> Samples:
     """Samples of what a domain's request means: the result of `drawing`, which see.
@@ -42,9 +43,11 @@ def draw(
         model: the model, (x_t, t, condition) → belief.
         asked: the user's request, a frozen dataclass of the domain.
         n: number of samples; all that the request speaks of, else 16, if not said.
-        callback: called with every event, for progress; what it raises cancels the work.
+        options: those of `drawing`.
+        callback: called with every event, for progress; what it raises cancels the work. If not given, a notebook
+            shows a bar.
     """
-    return finished(drawing(model, asked, n, **options), callback)
+    return watched(drawing(model, asked, n, **options), callback)
 
 
 @renamed(film="trajectory")

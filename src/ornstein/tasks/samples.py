@@ -16,7 +16,7 @@ from ..config import to_dict, update
 from ..denoisers.base import Condition, Origin
 from ..deprecation import members, renamed
 from ..errors import InputError, SamplingError
-from ..escaping import html, printable
+from ..escaping import printable
 from ..files import MB, inside, own, read_json, require, sha256, sync, sync_tree, write_json
 from ..locks import beside
 from ..sampling.diagnostics import errors_of_means, interval
@@ -143,8 +143,9 @@ class Samples(Convertible):
         return printable(f"Samples of {name}: {shapes}, {cost}; exactness: {self.verdict}")
 
     def _repr_html_(self) -> str:
-        figures = task(self.origin.domain).figures(self) if self.origin else []
-        return f"<p>{html(repr(self))}</p>" + "".join(figure.html() for figure in figures)
+        from ..report.notebooks import of_samples
+
+        return of_samples(self)
 
     def save(self, folder: Path | str) -> Path:
         """Writes native files and manifest.json into a new folder, which appears whole or not at all.

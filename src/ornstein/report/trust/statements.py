@@ -86,9 +86,9 @@ class TrustReport:
         return printable("\n".join(parts))
 
     def _repr_html_(self) -> str:
-        from .page import body
+        from ..notebooks import of_trust
 
-        return body(self)
+        return of_trust(self)
 
 
 def shown(statements: Sequence[Statement]) -> list[Statement]:

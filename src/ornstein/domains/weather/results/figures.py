@@ -14,7 +14,7 @@ from jaxtyping import Float
 from .... import calibration
 from ....calibration import Ranks, Spectra
 from ....report import ensembles, fields, plots
-from ....report.fields import GREY, INK, RED
+from ....report.palette import GREY, INK, RED, TRUTH
 from ....tasks.figures import Figure
 from ..files.grids import Grid
 from ..files.times import lead_names, written
@@ -145,12 +145,13 @@ def fan(
     if raw is not None:
         axes.plot(x, raw, ":", color=RED, lw=1.4, label="raw forecast")
     if truth is not None:
-        axes.plot(x, truth, "o-", color="#222222", lw=0.8, markersize=2.5, label="truth")
+        axes.plot(x, truth, "o-", color=TRUTH, lw=0.8, markersize=2.5, label="truth")
     axes.set(xlabel=label, ylabel=unit, xlim=(x[0], x[-1]) if len(x) > 1 else None)
     axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=5, fontsize=8)
     if dated(np.asarray(at)):
         canvas.autofmt_xdate()
-    return Figure(plots.svg(canvas), f"{len(samples)} members{fields.of(what)}.", "svg+xml", 620)
+    alt = f"Mean, bands and members of {len(samples)} forecasts along one axis{fields.of(what)}"
+    return Figure(plots.svg(canvas), f"{len(samples)} members{fields.of(what)}.", "svg+xml", 620, alt)
 
 
 def _abscissa(at: np.ndarray, along: str) -> tuple[np.ndarray, str]:
