@@ -103,7 +103,7 @@ function dropZone(field, form, id, only, setFile) {
     { class: "zone", tabindex: "0", role: "group", "aria-label": `${words(field.name)}: drop or paste a file` },
     label,
     field.hand ? button(verb(field), () => open(field, form, setFile, null), { class: "small" }) : null,
-    el("span", { class: "help" }, `or drop or paste ${accept ? accept.replaceAll(",", ", ") : "it"} here`),
+    el("span", { class: "help" }, `or drop or paste ${kinds(field)} here`),
   );
   const send = (files) => sendAll([...files], field, form, { zone, note, setFile });
   input.addEventListener("change", () => send(input.files));
@@ -119,6 +119,12 @@ function dropZone(field, form, id, only, setFile) {
     event.preventDefault();
   });
   return el("div", { class: "file-way" }, zone, onServer(field, form, setFile), note);
+}
+
+/** The kinds of files that a field takes, as far as there is room. */
+function kinds(field) {
+  const all = field.suffixes?.filter(Boolean) ?? [];
+  return all.length ? `${all.slice(0, 4).join(", ")}${all.length > 4 ? " …" : ""}` : "it";
 }
 
 /** Files of the clipboard; text becomes a file of the first kind that the field takes. */
