@@ -31,6 +31,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What was not tested for want of a browser is said at the end, not left among the skipped."""
+    skipped = [one.longrepr for one in terminalreporter.stats.get("skipped", ()) if isinstance(one.longrepr, tuple)]
+    missing = [reason for *_, reason in skipped if "no Chromium" in reason]
+    if missing:
+        terminalreporter.line(f"{len(missing)} tests were skipped: {missing[0].removeprefix('Skipped: ')}", yellow=True)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def rough_plans() -> Iterator[None]:
     """Grids that a training plans in passing are rough, which saves most of its time; tests of plans make their own."""

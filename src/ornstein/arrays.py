@@ -80,11 +80,11 @@ def _archive(path: Path, limit: int) -> Iterator[tuple[zipfile.ZipFile, dict[str
             yield archive, {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
     except InputError:
         raise
-    except _DAMAGED as error:
+    except DAMAGED as error:
         raise InputError(f"{path}: not an .npz file, or a damaged one ({error})") from None
 
 
-_DAMAGED = (
+DAMAGED = (
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, NotImplementedError, RuntimeError),
     *(ValueError, EOFError, LookupError, OverflowError, OSError),
 )

@@ -23,6 +23,7 @@ from .config import SampleConfig, nearest
 from .deprecation import renamed_word
 from .errors import InputError, Interrupted
 from .escaping import printable
+from .studio.serving import studio
 from .training.stopping import interruptible
 
 
@@ -296,6 +297,7 @@ _COMMANDS: Mapping[str, Callable[..., None]] = {
     "trust": trust,
     "merge": merge,
     "models": models,
+    "studio": studio,
     "doctor": doctor,
     "complete": complete,
 }

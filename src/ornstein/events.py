@@ -8,10 +8,10 @@ A function `@streamed` is written as a generator of events that returns its resu
 how far it is to whoever listens (`heard_by`).
 """
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import update_wrapper
 from typing import Any, Generic, ParamSpec, TypeVar
 
@@ -30,6 +30,8 @@ class Event:
         state: where the samples stand, of the structure of one batch; None where there are none yet.
         finished: what has become final with this event, such as the `Samples` of one batch; else None.
         result: of all the work, in the last event; else None.
+        condition: what the samples at `state` are given, name → (batch, ...), where that is known.
+        settings: what samples at `state` would carry as their settings beside those of the sampler, in JSON values.
     """
 
     done: float
@@ -38,6 +40,8 @@ class Event:
     state: Any = None
     finished: Any = None
     result: Any = None
+    condition: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 Stream = Generator[Event, None, Result]

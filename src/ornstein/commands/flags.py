@@ -49,7 +49,7 @@ class Flag:
     @property
     def switch(self) -> bool:
         """Whether it is on or off, and takes no value; where nothing is said, it may be neither."""
-        return _alternatives(self.hint) == (bool,)
+        return alternatives(self.hint) == (bool,)
 
     @property
     def spellings(self) -> tuple[str, ...]:
@@ -62,6 +62,11 @@ class Flag:
     def metavar(self) -> str:
         """Its values in short, such as "INT" or "off|particles|mcmc"; nothing for a switch."""
         return _metavar(self.hint)
+
+    @property
+    def most(self) -> float:
+        """How many words its value has at most."""
+        return _count(self.hint)
 
     def value(self, words: Sequence[str]) -> Any:
         """The value that these words mean; InputError if they mean none."""
@@ -170,7 +175,7 @@ def _sorted_out(
         spelt, equals, value = word.partition("=")
         spelt = spelt.replace("_", "-")
         if spelt not in known:
-            raise InputError(f"{command} has no flag {spelt}{_nearest(spelt, known)}")
+            raise unknown(command, spelt, known)
         flag = known[spelt]
         if flag.switch and not equals:
             given[flag.path] = spelt == flag.option
@@ -192,6 +197,22 @@ def _taken(words: list[str], hint: Any) -> list[str]:
     return found
 
 
+def unknown(command: str, spelt: str, known: Mapping[str, Flag]) -> InputError:
+    """The error of a flag that a command does not have, with the nearest that it has.
+
+    Args:
+        command: its name.
+        spelt: the flag, as it was written.
+        known: its flags, by how they may be written.
+    """
+    return InputError(f"{command} has no flag {spelt}{_nearest(spelt, known)}")
+
+
+def surplus(command: str, word: str) -> InputError:
+    """The error of a word that no flag takes."""
+    return InputError(f"{command}: {word!r} is one word too many; a flag takes its value after it, as in --n 3")
+
+
 def _nearest(spelt: str, known: Mapping[str, Flag]) -> str:
     near = get_close_matches(spelt.lstrip("-"), [name.lstrip("-") for name in known], n=1, cutoff=0.5)
     if not near:
@@ -210,7 +231,7 @@ def _placed(command: str, function: Callable[..., Any], places: list[str]) -> li
         taken, places = (places, []) if several else (places[:1], places[1:])
         found.append(_value(taken, word.hint, word.name))
     if places:
-        raise InputError(f"{command}: {places[0]!r} is one word too many; a flag takes its value after it, as in --n 3")
+        raise surplus(command, places[0])
     return found
 
 
@@ -220,20 +241,20 @@ def _named(function: Callable[..., Any], given: Mapping[tuple[str, ...], Any]) -
     for name, parameter in inspect.signature(function).parameters.items():
         mine = {path[1:]: value for path, value in given.items() if path[0] == name}
         if is_dataclass(parameter.default):
-            found[name] = _laid_over(parameter.default, mine)
+            found[name] = laid_over(parameter.default, mine)
         elif mine:
             found[name] = mine[()]
     return found
 
 
-def _laid_over(config: Any, given: Mapping[tuple[str, ...], Any]) -> Any:
+def laid_over(config: Any, given: Mapping[tuple[str, ...], Any]) -> Any:
     """A configuration with other values of some fields; InputError if it refuses them."""
     inner = {path[0]: {} for path in given if len(path) > 1}
     changes = {path[0]: value for path, value in given.items() if len(path) == 1}
     for path, value in given.items():
         if len(path) > 1:
             inner[path[0]][path[1:]] = value
-    changes |= {name: _laid_over(getattr(config, name), values) for name, values in inner.items()}
+    changes |= {name: laid_over(getattr(config, name), values) for name, values in inner.items()}
     try:
         return replace(config, **changes) if changes else config
     except InputError:
@@ -245,7 +266,7 @@ def _laid_over(config: Any, given: Mapping[tuple[str, ...], Any]) -> Any:
 # Values -----------------------------------------------------------------------------------------------
 
 
-def _alternatives(hint: Any) -> tuple[Any, ...]:
+def alternatives(hint: Any) -> tuple[Any, ...]:
     """The types that a value may have, None aside."""
     if get_origin(hint) in (Union, UnionType):
         return tuple(one for one in get_args(hint) if one is not NoneType)
@@ -254,14 +275,14 @@ def _alternatives(hint: Any) -> tuple[Any, ...]:
 
 def _count(hint: Any) -> float:
     """How many words a value has at most."""
-    (kind, *_) = _alternatives(hint)
+    (kind, *_) = alternatives(hint)
     if get_origin(kind) is not tuple:
         return 1
     return float("inf") if Ellipsis in get_args(kind) else len(get_args(kind))
 
 
 def _metavar(hint: Any) -> str:
-    *others, kind = _alternatives(hint)
+    *others, kind = alternatives(hint)
     if others:
         return "|".join(map(_metavar, [*others, kind]))
     arguments = get_args(kind)
@@ -276,7 +297,7 @@ def _metavar(hint: Any) -> str:
 
 def _value(words: list[str], hint: Any, option: str) -> Any:
     """Words as a value of this type, without guessing."""
-    *others, last = _alternatives(hint)
+    *others, last = alternatives(hint)
     for kind in others:
         try:
             return _value(words, kind, option)

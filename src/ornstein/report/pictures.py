@@ -7,10 +7,15 @@ import numpy as np
 from PIL import Image
 
 
-def png(pixels: np.ndarray) -> bytes:
-    """A PNG file of (height, width, 1 or 3 channels) uint8."""
+def png(pixels: np.ndarray, quick: bool = False) -> bytes:
+    """A PNG file of (height, width, 1 or 3 channels) uint8.
+
+    Args:
+        pixels: picture as bytes.
+        quick: larger, but made in a fifth of the time: of pictures that are looked at for a moment.
+    """
     buffer = BytesIO()
-    _image(pixels).save(buffer, "png", optimize=True)
+    _image(pixels).save(buffer, "png", **({"compress_level": 1} if quick else {"optimize": True}))
     return buffer.getvalue()
 
 

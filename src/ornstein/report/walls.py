@@ -27,15 +27,18 @@ def columns_of(n: int) -> int:
     return min(n, 8 if n <= 40 else 20)
 
 
-def wall(x: Float[Tensor, "n c h w"], columns: int, caption: str) -> Figure:
+def wall(x: Float[Tensor, "n c h w"], columns: int, caption: str, quick: bool = False) -> Figure:
     """The pictures in rows of `columns`.
 
     Args:
         x: pictures, (n, channels, height, width), from −1 (black) to 1 (white).
         caption: text below the figure.
+        quick: see `pictures.png`.
     """
     tiled = _tiled(x, columns)
-    return Figure(pictures.png(tiled), caption, width=tiled.shape[1])
+    n, _, height, w = x.shape
+    alt = f"{n} pictures of {height} by {w} pixels in rows of {columns}: {caption}"
+    return Figure(pictures.png(tiled, quick), caption, width=tiled.shape[1], alt=alt)
 
 
 def trajectory(frames: Sequence[Any]) -> list[Figure]:
@@ -46,7 +49,13 @@ def trajectory(frames: Sequence[Any]) -> list[Figure]:
     strip = states[shown].transpose(0, 1).flatten(0, 1)
     moving = [_tiled(frame, n) for frame in [*states[:: max(1, steps // 30)], states[-1]]]
     return [
-        Figure(pictures.gif(moving), "From static to picture", "gif", moving[0].shape[1]),
+        Figure(
+            pictures.gif(moving),
+            "From static to picture",
+            "gif",
+            moving[0].shape[1],
+            f"{n} pictures side by side that come out of noise in {steps} steps",
+        ),
         wall(strip, len(shown), f"The same step by step: {len(shown)} of {steps}"),
     ]
 

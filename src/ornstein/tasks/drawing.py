@@ -26,7 +26,7 @@ from ..progress import watched
 from ..sampling.kernels import SamplerState
 from ..sampling.sampler import Sampler
 from ..spaces import Product
-from ..states import State, cast, take, to_device
+from ..states import State, batch_size, cast, take, to_device
 from .checks import (
     require_factors_outside,
     require_map,
@@ -37,7 +37,7 @@ from .checks import (
     start_of,
 )
 from .engines import MCMC, Engine, Independent, Population, engine, path_of
-from .jobs import Job, cost, for_all, of_sampler, walked
+from .jobs import Job, cost, for_all, for_each, of_sampler, walked
 from .joining import joined
 from .memory import require_room
 from .samples import Samples
@@ -186,7 +186,7 @@ def _batch(job: Job, how: Independent, sampler: Sampler, chosen: range) -> Strea
         if how.trajectory:
             frames += [to_device(x, "cpu") for x in ([state.x] if frames else [state.before, state.x])]
         if k + 1 < total:
-            yield Event(k + 1, total, "sampling", job.field(state.x, given))
+            yield Event(k + 1, total, "sampling", **job.standing(state.x, given))
     assert state is not None
     made = of_sampler(sampler)
     samples = job.finished(
@@ -199,7 +199,7 @@ def _batch(job: Job, how: Independent, sampler: Sampler, chosen: range) -> Strea
         trajectory=frames,
         **cost(state, len(chosen)),
     )
-    yield Event(total, total, "sampling", job.field(state.x, given), samples)
+    yield Event(total, total, "sampling", finished=samples, **job.standing(state.x, given))
     return samples
 
 
@@ -224,7 +224,7 @@ def _population(job: Job, how: Population) -> Stream[Samples]:
         if how.trajectory:
             frames = _descended(frames, state)
         if k + 1 < total:
-            yield Event(k + 1, total, "weighing and resampling", _of_particles(job, state, given))
+            yield Event(k + 1, total, "weighing and resampling", **_of_particles(job, state, given))
     assert state is not None
     assert state.population is not None
     index = -(-torch.arange(n, device=denoiser.device) * size // n)  # the first particle of each sample's share
@@ -239,7 +239,8 @@ def _population(job: Job, how: Population) -> Stream[Samples]:
         exactness=state.population.exactness(),
         genealogy=genealogy.unique(return_inverse=True)[1].cpu(),
     )
-    yield Event(total, total, "weighing and resampling", _of_particles(job, state, given), samples, samples)
+    told = _of_particles(job, state, given)
+    yield Event(total, total, "weighing and resampling", finished=samples, result=samples, **told)
     return samples
 
 
@@ -262,9 +263,9 @@ def _given(job: Job, start: State, index: torch.Tensor, given: Condition, keys: 
     return space.noise(clean, 1.0, keys.fold("start"))
 
 
-def _of_particles(job: Job, state: SamplerState, given: Condition) -> Any:
-    """The physical fields of particles, each of which carries the condition of its first ancestor."""
-    return job.field(state.x, take(given, state.population.ancestor))
+def _of_particles(job: Job, state: SamplerState, given: Condition) -> dict[str, Any]:
+    """Where particles stand, each of which carries the condition of its first ancestor."""
+    return job.standing(state.x, take(given, state.population.ancestor))
 
 
 def _descended(frames: Sequence[Any], state: SamplerState) -> list[Any]:
@@ -330,7 +331,10 @@ def _filmed(job: Job, stream: Stream[Any], frames: list[Any] | None, given: Cond
             return end.value
         if frames is not None and event.stage == "moves":
             frames.append(to_device(cast(event.state, torch.get_default_dtype()), "cpu"))
-        yield event if event.state is None else replace(event, state=job.field(event.state, given))
+        if event.state is None:
+            yield event
+        else:
+            yield replace(event, **job.standing(event.state, for_each(given, batch_size(event.state))))
 
 
 _AT_ONCE: Mapping[type[Engine], Callable[[Job, Any], Stream[Samples]]] = {Population: _population, MCMC: _mcmc}

@@ -56,6 +56,15 @@ class Job:
             return x
         return physical(self.denoiser, x, to_device(condition, leaves(x)[0].device))
 
+    def standing(self, x: Any, condition: Condition) -> dict[str, Any]:
+        """What an event says of samples on their way: the fields of their states, and what makes `Samples` of them.
+
+        Args:
+            x: the model's states, (batch, ...).
+            condition: what each is given, name → (batch, ...).
+        """
+        return {"state": self.field(x, condition), "condition": condition, "settings": self.settings}
+
     def finished(self, how: Engine, x: Any, condition: Condition, made: Mapping[str, Any], **more: Any) -> Samples:
         """The samples with everything that made them; `made`: how the engine says it drew them.
 
@@ -120,3 +129,12 @@ def for_all(denoiser: Denoiser, n: int, condition: Condition) -> Condition:
             raise InputError(f"condition {name!r} {found}, expected one for each of {n} samples")
     fixed = {name: value.expand(n, *value.shape) for name, value in denoiser.fixed_condition.items()}
     return {**condition, **fixed}
+
+
+def for_each(condition: Condition, n: int) -> Condition:
+    """What one sample is given, as n of them are.
+
+    Args:
+        condition: of one, name → (1, ...).
+    """
+    return {name: value.expand(n, *value.shape[1:]) for name, value in condition.items()}

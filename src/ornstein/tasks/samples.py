@@ -23,6 +23,7 @@ from ..sampling.diagnostics import errors_of_means, interval
 from ..states import State, leaves, take
 from ..states import batch_size as batch_size_of
 from ..values import as_numbers, is_number, require_finite
+from .conversions import Convertible
 from .records import RECORD, exactness_of, require_one_each
 from .registry import domains, task
 from .task import Task
@@ -34,7 +35,7 @@ MANIFEST = "manifest.json"
 @renamed(film="trajectory", family="genealogy")
 @members(film="trajectory", family="genealogy")
 @dataclass(frozen=True)
-class Samples:
+class Samples(Convertible):
     """Samples and where they come from.
 
     Attributes:

@@ -23,7 +23,8 @@ from ...tasks.figures import Figure, Metric, Stop, at_once
 from ...tasks.samples import Samples, native
 from ...tasks.task import Request, Task
 from ...training.datasets import Arrays, Dataset
-from . import data, metrics, network
+from . import data, metrics, network, stills
+from .converted import CONVERSIONS
 from .data import System, recorded
 from .factors import boltzmann
 from .learning import renewed
@@ -89,6 +90,7 @@ class Energies(Task):
         "source": str,
         "code?": {str: str},
     }
+    conversions = CONVERSIONS
     examples: ClassVar[Sequence[str]] = (
         "sample energies/gmm-40 --n 1000 --exact mcmc",
         "sample energies/lj-13 --n 100 --exact mcmc",
@@ -150,6 +152,9 @@ class Energies(Task):
 
     def figures(self, samples: Samples) -> list[Figure]:
         return metrics.figures(samples.x, _system(samples))
+
+    def frame(self, samples: Samples) -> Figure:
+        return stills.frame(samples.x.detach().cpu(), _system(samples))
 
     def stops(self, denoiser: NeuralDenoiser, full: bool) -> list[Stop]:
         assert denoiser.origin is not None

@@ -25,14 +25,17 @@ from ...tasks.samples import MANIFEST, Samples, native
 from ...tasks.task import Request, Task
 from ...training.datasets import Arrays, Dataset
 from . import chapters, data, metrics, network
+from .by_hand import BY_HAND
+from .converted import CONVERSIONS
 from .factors import Brightness, blurred, coarse, inpainted, projected, weaker
 from .pixels import read
 from .requests import ALWAYS, ImagesRequest, of_captions, of_classes
 from .vision import captions
-from .vision.folders import fitted
+from .vision.folders import SUFFIXES, fitted
 from .vision.judges import Judge
 
 SHOWN = 12
+PICTURES = (".png", *sorted(SUFFIXES - {".png"}))
 EACH = 3  # pictures a held-out caption, on the card
 
 
@@ -100,6 +103,13 @@ class Images(Task):
         "--measured": "--observation",
         "--weak": "--weak-model",
     }
+    files: ClassVar[Mapping[str, Collection[str]]] = {
+        **dict.fromkeys(("reference", "mask"), PICTURES),
+        "observation": (*PICTURES, ".npz"),
+        "weak_model": ("",),
+    }
+    by_hand = BY_HAND
+    conversions = CONVERSIONS
     n_tour = 100
     n_glance = 20
     glance: ClassVar[Mapping[str, Any]] = {"steps": chapters.QUICK, "batch_size": 20}
@@ -214,6 +224,9 @@ class Images(Task):
         if samples.settings.get("observation"):
             return [grid, walls.summary(samples.x)]
         return [grid, *(walls.trajectory(samples.trajectory) if samples.trajectory else [])]
+
+    def frame(self, samples: Samples) -> Figure:
+        return walls.wall(samples.x.detach().cpu(), walls.columns_of(len(samples)), "Pictures on their way", quick=True)
 
     def judge_few(self, samples: Samples) -> list[Metric]:
         label = samples.condition.get("label")

@@ -24,15 +24,20 @@ from ...training.datasets import Arrays, Dataset
 from . import chapters, data, metrics, network
 from .asked import requests
 from .asked.flags import MoleculesRequest, properties
-from .chemistry import figures, files
+from .by_hand import BY_HAND
+from .chemistry import figures, files, stills
+from .chemistry.smiles import SUFFIXES as SMILES
 from .chemistry.stability import Stability
 from .chemistry.viewer import page_of
+from .converted import CONVERSIONS
 from .drawn import conformers_of, molecules_of, placed, remarks, spread
 from .sets import SETS
 from .transfer import transferred
 
 SDF, XYZ = "samples.sdf", "samples.xyz"
 SHOWN = 12
+REACH = 3.4
+"""Spreads of the data from the middle of a molecule to the edge of its picture, on its way."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +95,13 @@ class Molecules(Task):
     )
     renamed_flags: ClassVar[Mapping[str, str]] = {"--temperature": "--temperature-kelvin"}
     sampling: ClassVar[Mapping[str, Any]] = {"batch_size": 100}
+    files: ClassVar[Mapping[str, Collection[str]]] = {
+        **dict.fromkeys(("fixed", "reference", "elements_of"), files.SUFFIXES),
+        "pocket": (".pdb", ".ent"),
+        "smiles": SMILES,
+    }
+    by_hand = BY_HAND
+    conversions = CONVERSIONS
     n_tour = 64
     glance: ClassVar[Mapping[str, Any]] = {"steps": 12, "batch_size": 16}
     place = 20.0
@@ -187,6 +199,13 @@ class Molecules(Task):
         steps = torch.linspace(0, len(some.trajectory) - 1, min(len(some.trajectory), 40)).round().long().tolist()
         frames = [placed(replace(some, x=some.trajectory[k])) for k in steps]
         return [*shown, *(figures.emergence(frames) if frames else [])]
+
+    def frame(self, samples: Samples) -> Figure:
+        assert samples.origin is not None
+        x = {name: leaf.detach().cpu() for name, leaf in samples.x.items()}
+        mask = samples.condition.get("mask", x["positions"].abs().sum(-1) > 0).cpu()  # padding lies in the middle
+        found = data.molecules(x, mask, samples.origin.metadata)
+        return stills.wall(found, REACH * samples.origin.metadata["std"], "Molecules on their way, from noise")
 
     def judge_few(self, samples: Samples) -> list[Metric]:
         found = Stability.of(molecules_of(samples))

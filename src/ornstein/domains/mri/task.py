@@ -1,7 +1,7 @@
 """Images of magnetic resonance, bound to the engine: a prior of slices, and what a scan saw of them."""
 
 import atexit
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from shutil import rmtree
@@ -27,6 +27,7 @@ from .asked.flags import MriRequest
 from .network import described, network
 from .results import drawn
 from .results.store import ReconStore
+from .scans.opened import READERS
 from .words import CLINICAL, RETROSPECTIVE
 
 _MOST = 2**22
@@ -87,6 +88,13 @@ class Mri(Task):
     needs_data = False
     data_sets = (records.BRAINS,)
     facts = records.FACTS
+    files: ClassVar[Mapping[str, Collection[str]]] = {
+        "kspace": tuple(READERS),
+        "maps": (".cfl", ".hdr", ".npz"),
+        "noise": (".npz",),
+        "widen": (".json",),
+    }
+    conversions = drawn.CONVERSIONS
     examples: ClassVar[Sequence[str]] = (
         "sample mri/brain --kspace scan.h5 --out recon",
         "sample mri/brain --kspace head.nii.gz --acceleration 8 --slices 80:90 --out recon",
@@ -150,6 +158,9 @@ class Mri(Task):
 
     def figures(self, samples: Samples) -> Sequence[Figure | Interactive]:
         return drawn.figures(samples)
+
+    def frame(self, samples: Samples) -> Figure:
+        return drawn.frame(samples)
 
 
 def _scratch() -> Path:

@@ -1,7 +1,7 @@
 """Poisson's equation and its like, bound to the engine: what a model has learned, and what is asked of it."""
 
 import atexit
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
@@ -26,14 +26,18 @@ from ...training.datasets import Dataset
 from . import chapters, data, examples, metrics
 from .asked import requests
 from .asked.flags import PoissonRequest
+from .by_hand import BY_HAND
 from .learned import pairs, prior, surrogate
 from .network import network
-from .results import drawn
+from .results import drawn, pictures
+from .results.exported import CONVERSIONS
 
 LEARNED: Mapping[str, ModuleType] = {"sources": prior, "solutions": surrogate}
 """Module by what is learned: its data, space, map and fields."""
 
 
+FIELDS = (".npz", ".nc", ".nc4", ".h5", ".hdf5")
+"""Files of several fields."""
 _MOST = 2**24
 """Unknowns of a field that is made: batches and networks of larger ones fit into no memory."""
 
@@ -93,6 +97,13 @@ class Poisson(Task):
     needs_data = False
     data_sets = (*data.MADE, pairs.MIXED)
     facts = data.FACTS
+    files: ClassVar[Mapping[str, Collection[str]]] = {
+        **dict.fromkeys(("coefficient", "source", "mask"), (*FIELDS, ".npy")),
+        **dict.fromkeys(("source_sensors", "coefficient_sensors", "solution_sensors"), (".csv", ".txt", ".npz")),
+        "truth": FIELDS,
+    }
+    by_hand = BY_HAND
+    conversions = CONVERSIONS
     examples: ClassVar[Sequence[str]] = (
         "sample poisson/gaussian --solution-sensors readings.csv --n 32 --out posterior",
         "sample poisson/discs --source-sensors readings.csv --total 0 --boundary neumann",
@@ -153,6 +164,9 @@ class Poisson(Task):
 
     def figures(self, samples: Samples) -> Sequence[Figure | Interactive]:
         return drawn.figures(samples)
+
+    def frame(self, samples: Samples) -> Figure:
+        return pictures.frame(samples)
 
     def judge_few(self, samples: Samples) -> list[Metric]:
         return metrics.evaluate(samples)

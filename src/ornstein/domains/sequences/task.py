@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -12,7 +12,6 @@ from torch import Tensor
 from ...config import TrainConfig, require_in, suggestion
 from ...denoisers.base import Condition, Guide, NeuralDenoiser
 from ...denoisers.composition import ClassifierFreeGuidance
-from ...deprecation import renamed
 from ...errors import InputError
 from ...events import Stream
 from ...files import Within, require
@@ -29,11 +28,12 @@ from ...tasks.samples import Samples, native
 from ...tasks.task import Request, Task
 from ...training.datasets import Arrays, Dataset
 from . import data, figures, metrics, network, texts
+from .converted import CONVERSIONS
 from .data import Kind, Unknown
 from .factors import known
 from .formats import Record, read, write_fasta
+from .requests import SequencesRequest
 
-Reveal = Literal["entropy", "confidence", "first-hitting", "ancestral", "remask"]
 FASTA = "samples.fasta"
 _MOST = 2 * 10**8  # letters of samples that are read, with padding
 CHAPTER = 64
@@ -73,64 +73,6 @@ class SequencesConfig:
         require_in(self, "", {"identity": "(0, 1]", "mixed": "(0, 1)"})
 
 
-@renamed(reveal="reveal_order", rounds="sweeps")
-@dataclass(frozen=True)
-class SequencesRequest:
-    """What to draw.
-
-    Attributes:
-        reveal_order: the order in which a masked model reveals letters: entropy = as many a step as `bound` allows,
-            confidence = the surest first, first-hitting = one by one at random, ancestral = at random in `steps` steps,
-            remask = the same with second thoughts; entropy if not given.
-        bound: nats that a step of entropy order may lose on the dependence of its letters; 0 = nothing; 0.5 if not
-            given.
-        sweeps: of correction at the end, which draw anew what does not fit the rest; two calls each; none if not given.
-        temperature: of every letter's distribution; below 1 = less varied.
-        top_p: only the likeliest letters that have this probability together.
-        length: letters of each sample, where lengths vary; as in the data if not given.
-        family: the families, used in turn; all of them if not given.
-        guidance: scale of classifier-free guidance by the family, 1 = none.
-        fixed: a template of the whole sequence, ? = free: scaffolds and infilling.
-        motif: a pattern that must be there, once or more, as in PROSITE (C-x(2,4)-[ST]) or IUPAC letters (TATAAT,
-            AGGAGGN(5,9)ATG); @12 after it says in which column it begins, counted from 1.
-        structure: dot-bracket of base pairs that must be able to form.
-        fold: dot-bracket of the structure that ViennaRNA must predict, by `--exact particles`.
-        fraction: letters and the share of positions that they should have, such as GC=0.6.
-        energy: path/to/file.py:name of an energy in kT, a function of a list of texts: by `--exact mcmc` the samples
-            are of exp(-E) over all sequences, which the model only proposes.
-    """
-
-    groups: ClassVar[Mapping[str, tuple[str, ...]]] = {
-        "what must hold": ("fixed", "motif", "structure", "fold", "fraction"),
-        "which energy": ("energy",),
-        "which sequences": ("family", "guidance", "length"),
-        "how letters are drawn": ("reveal_order", "bound", "sweeps", "temperature", "top_p"),
-    }
-
-    reveal_order: Reveal | None = None
-    bound: float | None = None
-    sweeps: int | None = None
-    temperature: float = 1.0
-    top_p: float = 1.0
-    length: int | None = None
-    family: tuple[str, ...] | None = None
-    guidance: float = 1.0
-    fixed: str | None = None
-    motif: str | None = None
-    structure: str | None = None
-    fold: str | None = None
-    fraction: str | None = None
-    energy: str | None = None
-
-    def __post_init__(self) -> None:
-        require_in(self, "--", {"bound": "[0, inf)", "sweeps": "[0, inf)", "length": "[1, inf)"})
-        require_in(self, "--", {"temperature": "(0, inf)", "top_p": "(0, 1]", "guidance": "[0, 1e6]"})
-        if self.bound is not None and self.reveal_order not in (None, "entropy"):
-            raise InputError(f"--bound is for --reveal-order entropy, found --reveal-order {self.reveal_order}")
-        if self.energy is not None:
-            texts.require_alone(self, self.groups["what must hold"])
-
-
 class Sequences(Task):
     """DNA, RNA and proteins."""
 
@@ -159,6 +101,7 @@ class Sequences(Task):
     )
     renamed_flags: ClassVar[Mapping[str, str]] = {"--reveal": "--reveal-order", "--rounds": "--sweeps"}
     sampling: ClassVar[Mapping[str, Any]] = {"batch_size": 100}
+    conversions = CONVERSIONS
     n_evaluate = 200
     n_tour = 24
     n_glance = 12
@@ -256,6 +199,11 @@ class Sequences(Task):
         if samples.trajectory:
             found += figures.trajectory(samples.trajectory, metadata)
         return found
+
+    def frame(self, samples: Samples) -> Figure:
+        mask = samples.condition.get("mask")
+        some = samples.x.detach().cpu()
+        return figures.alignment(some, _metadata(samples), None if mask is None else mask.cpu(), quick=True)
 
     def judge_few(self, samples: Samples) -> list[Metric]:
         return self.evaluate(samples)

@@ -1,7 +1,7 @@
 """Weather, bound to the engine: what may happen, given a forecast; grids and stations, all leads in one model."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -30,11 +30,14 @@ from . import chapters, examples, metrics
 from . import data as records
 from .asked import requests
 from .asked.flags import WeatherRequest
+from .by_hand import BY_HAND
 from .files.opened import opened
 from .files.pairs import Pairs
+from .files.reading import GRIB, NETCDF
+from .files.tables import TABLES
 from .known import FACTS, Known, dated
 from .network import described, network
-from .results import calibration, drawn, figures
+from .results import calibration, drawn, figures, stills
 from .results.store import EnsembleStore
 from .roots import Roots
 from .worlds import SETS
@@ -140,6 +143,12 @@ class Weather(Task):
     needs_data = False
     sets = SETS
     facts = FACTS
+    files: ClassVar[Mapping[str, Collection[str]]] = {
+        **dict.fromkeys(("forecast", "truth"), (*NETCDF, *GRIB, *TABLES, ".zarr.zip")),
+        "observations": (".csv", ".txt", *NETCDF),
+    }
+    by_hand = BY_HAND
+    conversions = drawn.CONVERSIONS
     examples: ClassVar[Sequence[str]] = (
         "data weather-qg --out qg",
         "train weather --forecast raw.zarr --truth analysis.zarr",
@@ -224,6 +233,9 @@ class Weather(Task):
 
     def figures(self, samples: Samples) -> Sequence[Figure | Interactive]:
         return figures.of_samples(drawn.ensembles(samples))
+
+    def frame(self, samples: Samples) -> Figure:
+        return stills.frame(samples)
 
     def judged_on(self, metadata: Mapping[str, Any]) -> Sequence[tuple[WeatherRequest, int]]:
         """The forecasts that ship, of a model of their world; else the last times of the training's own files."""

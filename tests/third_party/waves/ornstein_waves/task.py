@@ -1,6 +1,6 @@
 """Waves, bound to the engine: two fields on a periodic grid given a coarse forecast, NetCDF in and Zarr out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -80,6 +80,7 @@ class Waves(Task):
     config = WavesConfig
     request_type = WavesAsk
     needs_data = False
+    files: ClassVar[Mapping[str, Collection[str]]] = {"given": (".nc", ".h5", ".hdf5"), "gauges": (".csv",)}
     facts: ClassVar[Mapping[str, Any]] = {
         **FACTS,
         "source": str,

@@ -41,7 +41,7 @@ def request(asked: MoleculesRequest, numbers: range, metadata: Mapping[str, Any]
         by = factors.property_regressor if asked.guide_by == "regressor" else factors.property_condition
         guides.append(by(properties(asked.properties), asked.guidance))
     if asked.fixed is not None:
-        part, said = _one_of(asked.fixed)
+        part, said = one_of(asked.fixed)
         notes += said
         guides.append(factors.fixed(part))
         record["held"] = {"numbers": part.numbers.tolist(), "positions": part.positions.tolist()}
@@ -88,13 +88,19 @@ def _begun(asked: MoleculesRequest, numbers: range, metadata: Mapping[str, Any])
         return _from_positions(asked.elements_of, numbers, metadata)
     if asked.reference is not None:
         return _from_reference(asked, numbers, metadata)
-    held = 0 if asked.fixed is None else len(_one_of(asked.fixed)[0])
+    held = 0 if asked.fixed is None else len(one_of(asked.fixed)[0])
     mask = torch.arange(metadata["length"]) < sizes(numbers, metadata, asked.atoms, held)[:, None]
     return Request(condition={"mask": mask})
 
 
-def _one_of(path: Path) -> tuple[Molecule, list[str]]:
-    """The only molecule of a file, and what else should be known of the file."""
+def one_of(path: Path) -> tuple[Molecule, list[str]]:
+    """The only molecule of a file, and what else should be known of the file.
+
+    Args:
+        path: of an SDF or XYZ file.
+
+    InputError for one that holds several, or none.
+    """
     found, bad, notes = files.read(path)
     if len(found) != 1:
         raise InputError(f"{path}: holds {len(found)} molecules, expected one")
@@ -108,7 +114,7 @@ def _from_formula(asked: MoleculesRequest, numbers: range, metadata: Mapping[str
     assert asked.formula is not None
     where = f"--formula {asked.formula}"
     protons = protons_of(asked.formula, where)
-    order = protons if asked.fixed is None else _around(_one_of(asked.fixed)[0], protons, where)
+    order = protons if asked.fixed is None else _around(one_of(asked.fixed)[0], protons, where)
     given = [of_elements(order)] * len(numbers)
     return replace(with_elements(given, metadata, where), notes=doubts(protons, asked.formula))
 
@@ -171,7 +177,7 @@ def with_elements(given: list[Molecule], metadata: Mapping[str, Any], where: str
 
 def _from_positions(path: Path, numbers: range, metadata: Mapping[str, Any]) -> Request:
     """Positions that are known; which elements they are is drawn."""
-    molecule, notes = _one_of(path)
+    molecule, notes = one_of(path)
     if not 2 <= len(molecule) <= metadata["length"]:
         raise InputError(f"{path}: {len(molecule)} atoms, expected 2 to {metadata['length']} for this model")
     nameless = replace(molecule, numbers=np.full(len(molecule), metadata["elements"][0]))
@@ -183,7 +189,7 @@ def _from_positions(path: Path, numbers: range, metadata: Mapping[str, Any]) -> 
 
 def _from_reference(asked: MoleculesRequest, numbers: range, metadata: Mapping[str, Any]) -> Request:
     assert asked.reference is not None
-    molecule, notes = _one_of(asked.reference)
+    molecule, notes = one_of(asked.reference)
     data.require_known(molecule, metadata, str(asked.reference))
     part = data.padded(data.table([molecule], list(metadata["properties"])), metadata)
     repeated = torch.zeros(len(numbers)).long()

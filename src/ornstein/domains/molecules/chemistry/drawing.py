@@ -34,7 +34,8 @@ COLOURS = {
     35: 0x9C4F33,
     53: 0x7B559C,
 }
-_OTHER, _DASH = 0xB98AA8, 0x5FA3A3
+OTHER = 0xB98AA8
+_DASH = 0x5FA3A3
 _STICK, _DASHED, _HIDDEN = 0.15, 0.07, 0.3  # radii, Å
 _TILT = 0.3  # radians, towards the eye: what lies flat shows its depth
 _MARGIN = 0.5  # Å, room for the outermost ball
@@ -187,9 +188,16 @@ def _steady(
 
 
 def _balls(numbers: Int[np.ndarray, " atoms"], places: np.ndarray) -> Solids:
-    hidden = numbers == 0
-    radius = np.where(hidden, _HIDDEN, 0.2 + 0.31 * periodic.covalent_radii[numbers])
-    return Solids(places, places, radius, _colours(numbers), hidden)
+    return Solids(places, places, radii(numbers), _colours(numbers), numbers == 0)
+
+
+def radii(numbers: Int[np.ndarray, " atoms"]) -> Float[np.ndarray, " atoms"]:
+    """Of the balls that atoms are drawn as, Å.
+
+    Args:
+        numbers: of protons; 0 of those of unknown kind.
+    """
+    return np.where(numbers == 0, _HIDDEN, 0.2 + 0.31 * periodic.covalent_radii[numbers])
 
 
 def _sticks(numbers: np.ndarray, places: np.ndarray, pairs: Pairs) -> Solids:
@@ -218,7 +226,7 @@ def _together(parts: Sequence[Solids]) -> Solids:
 
 
 def _colours(numbers: np.ndarray) -> np.ndarray:
-    return np.array([_rgb(COLOURS.get(int(number), _OTHER)) for number in numbers]).reshape(-1, 3)
+    return np.array([_rgb(COLOURS.get(int(number), OTHER)) for number in numbers]).reshape(-1, 3)
 
 
 def _rgb(code: int) -> np.ndarray:

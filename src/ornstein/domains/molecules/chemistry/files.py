@@ -34,6 +34,8 @@ _FORMATS: dict[str, tuple[Callable[[str], Iterable[Any]], Callable[[Any, bool], 
     ".sdf": (sdf.split, sdf.parse),
     ".xyz": (xyz.split, xyz.parse),
 }
+SUFFIXES = tuple(_FORMATS)
+"""Of files that are read."""
 _FLOAT32 = float(np.finfo(np.float32).max)
 
 

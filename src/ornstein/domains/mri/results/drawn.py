@@ -1,6 +1,6 @@
 """What was drawn: read again, and shown."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,8 +9,12 @@ import numpy as np
 from torch import Tensor
 
 from ....denoisers.base import Condition
+from ....report import quick
 from ....states import State
+from ....tasks import conversions
 from ....tasks.figures import Figure
+from ....tasks.members import NUMBER
+from ....tasks.netcdf import Variable
 from ....tasks.samples import Samples, native
 from ..scans.geometry import middle
 from . import pictures
@@ -47,6 +51,24 @@ def figures(samples: Samples) -> list[Figure]:
     return [pictures.sheet(rows, frame, said)]
 
 
+def frame(samples: Samples) -> Figure:
+    """A few slices on their way, in milliseconds: magnitudes, turned as the sheet of the finished ones is.
+
+    Args:
+        samples: as they stand.
+    """
+    assert samples.origin is not None
+    size = (int(samples.x.shape[-2]), int(samples.x.shape[-1]))
+    step = max(1, max(size) // quick.LARGEST)
+    some = samples.x[:FEW, :, ::step, ::step].detach().cpu().numpy()
+    magnitudes = np.hypot(some[:, 0], some[:, 1])
+    view = pictures.View.of(Places.of(range(len(samples)), samples.settings).frame(samples.settings, size))
+    turned = np.stack([view(one) for one in magnitudes])
+    return quick.fields(turned, (0.0, BRIGHT * samples.origin.metadata["std"][0]), "Slices on their way", "gray")
+
+
+FEW, BRIGHT = 8, 3.0
+"""Slices that are shown on their way, and the standard deviations of the data that are white there."""
 _ABOVE = ("χ²", "retrospective")
 """Words of the notes that stand above pictures."""
 
@@ -60,6 +82,41 @@ def _row(samples: Samples, places: Places, frame: Frame, number: int) -> picture
     truth = about.get("truth")
     shown = None if truth is None else np.abs(images_of(truth, phase, scale, frame))
     return pictures.Row(named(samples, number), np.abs(images_of(x, phase, scale, frame)), shown)
+
+
+def xarray(samples: Samples) -> Any:
+    """A Dataset of `image` along number, row and column, complex, in the units of the scan's k-space.
+
+    `slice` says of which slice a sample is, and `member` which of its samples; `truth` is there if it is known.
+
+    Args:
+        samples: of a model of this domain.
+    """
+    places = Places.of(range(samples.first, samples.first + len(samples)), samples.settings)
+    frame = places.frame(samples.settings, (int(samples.x.shape[-2]), int(samples.x.shape[-1])))
+    images, truths = [], []
+    for number in places:
+        inside = places.of_slice(number)
+        x = samples.x[inside.start - samples.first : inside.stop - samples.first].detach().cpu()
+        about = {name: one[inside.start - samples.first].detach().cpu() for name, one in samples.condition.items()}
+        phase, scale = frame_of(about, x)
+        images.append(images_of(x, phase, scale, frame))
+        if "truth" in about:
+            truths.append(np.stack([images_of(about["truth"], phase, scale, frame)] * len(x)))
+    at = [places.at(number) for number in places.numbers]
+    first = places.slices.start if places.each else 0
+    unit, axes = "unit of the image" if places.each else "1", (NUMBER, "row", "column")
+    variables = {
+        "image": Variable(axes, np.concatenate(images), "magnetisation", unit),
+        "slice": Variable((NUMBER,), np.array([first + k for k, _ in at]), "slice of the request, from 0"),
+        "member": Variable((NUMBER,), np.array([places.members.start + k for _, k in at]), "sample of the slice"),
+    }
+    if truths:
+        variables["truth"] = Variable(axes, np.concatenate(truths), "what is true, where it is known", unit)
+    return conversions.xarray(samples, variables)
+
+
+CONVERSIONS: Mapping[str, Callable[[Samples], Any]] = {"xarray": xarray}
 
 
 def in_view(samples: Samples) -> Samples:

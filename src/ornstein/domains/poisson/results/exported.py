@@ -3,17 +3,22 @@
 Fields are (number, y, x) with their Dirichlet nodes, where an unknown is none: NaN. Units are the user's own.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ....tasks import conversions
+from ....tasks.members import NUMBER
 from ....tasks.netcdf import Variable, write
 from ....tasks.samples import Samples
 from ..asked.truths import TRUTH
-from .solutions import Solved, shared_of
+from ..equations.boundaries import axes_of
+from .refined import refined
+from .solutions import Solved, shared_of, solved_in
 
 _NAMES = {
     "source": ("source rho", "unit of a phi / length^2"),
@@ -48,6 +53,50 @@ def netcdf(path: Path, found: Solved, samples: Samples, better: Mapping[str, Ten
         samples: that they are of.
         better: what `refined` made of them.
     """
+    write(path, variables(found, samples, better), title(found, samples))
+
+
+def xarray(samples: Samples) -> Any:
+    """What solution.nc holds, as a Dataset; of samples that were drawn without a request the model's fields alone.
+
+    Args:
+        samples: of a model of this domain.
+    """
+    found = solved_in(samples)
+    if found is None:
+        x = samples.x.detach().cpu().numpy()[:, 0]
+        return conversions.xarray(samples, {"field": Variable((NUMBER, *axes_of(x.ndim - 1)), x, "the model's field")})
+    better = refined(samples, found)
+    return conversions.xarray(samples, variables(found, samples, better)).assign_attrs(title=title(found, samples))
+
+
+def pandas(samples: Samples) -> Any:
+    """A table of how well the equation holds in each sample: `residual`, `error_bound` and `violation`.
+
+    Args:
+        samples: of a model of this domain.
+    """
+    found = solved_in(samples)
+    names = () if found is None else ("residual", "error_bound", "violation")
+    return conversions.pandas(samples, {name: getattr(found, name).tolist() for name in names})
+
+
+CONVERSIONS: Mapping[str, Callable[[Samples], Any]] = {"pandas": pandas, "xarray": xarray}
+
+
+def title(found: Solved, samples: Samples) -> str:
+    """What the samples are, in words."""
+    return f"{len(samples)} samples of {type(found.problem.equation).__name__}"
+
+
+def variables(found: Solved, samples: Samples, better: Mapping[str, Tensor]) -> dict[str, Variable]:
+    """Fields on the nodes of the grid and how well the equation holds, by name, with their coordinates.
+
+    Args:
+        found: samples with their solutions.
+        samples: that they are of.
+        better: what `refined` made of them.
+    """
     axes, shared = found.problem.equation.grid.axes, shared_of(samples.condition)
     each, number = _each(found), ("number",)
     fields: dict[str, tuple[Sequence[str], Tensor]] = {name: (("number", *axes), value) for name, value in each.items()}
@@ -58,9 +107,8 @@ def netcdf(path: Path, found: Solved, samples: Samples, better: Mapping[str, Ten
     fields |= {name: (axes, _on_nodes(found, value[None])[0]) for name, value in given.items()}
     fields |= {name: (number, getattr(found, name)) for name in ("residual", "error_bound", "violation")}
     fields |= {name: (("number", *axes) if name == "refined" else number, value) for name, value in better.items()}
-    variables = {name: Variable(along, value.numpy(), *_said(name)) for name, (along, value) in fields.items()}
-    title = f"{len(samples)} samples of {type(found.problem.equation).__name__}"
-    write(path, {**_coordinates(found, samples), **variables}, title)
+    named = {name: Variable(along, value.numpy(), *_said(name)) for name, (along, value) in fields.items()}
+    return {**_coordinates(found, samples), **named}
 
 
 def _coordinates(found: Solved, samples: Samples) -> dict[str, Variable]:

@@ -3,7 +3,7 @@
 import numpy as np
 from torch import Tensor
 
-from ....report import ensembles
+from ....report import ensembles, quick
 from ....tasks.figures import Figure
 from ....tasks.samples import Samples
 from ..asked.sensors import Sensors
@@ -12,6 +12,8 @@ from .solutions import Solved, shared_of
 
 SHOWN = 3
 """Samples beside mean and spread."""
+SHADES = 3.0
+"""Standard deviations of the data from their mean to the last colour, of fields on their way."""
 _TITLES = {
     "source": "source ρ",
     "initial": "initial field",
@@ -39,6 +41,21 @@ def figures(samples: Samples, found: Solved) -> dict[str, Figure]:
         )
         for name, (field, at) in fields.items()
     }
+
+
+def frame(samples: Samples) -> Figure:
+    """A few of the model's fields on their way, in milliseconds: those of a plane, of a box the middle one.
+
+    Args:
+        samples: as they stand.
+    """
+    assert samples.origin is not None
+    metadata, x = samples.origin.metadata, samples.x.detach().cpu()[:, 0].numpy()
+    limits = (metadata["mean"] - SHADES * metadata["std"], metadata["mean"] + SHADES * metadata["std"])
+    what = "Solutions on their way" if metadata["learns"] == "solutions" else "Sources on their way"
+    if x.ndim == 2:
+        return quick.lines(x, limits, what)
+    return quick.fields(x if x.ndim == 3 else x[:, x.shape[1] // 2], limits, what, upward=True)
 
 
 def _figure(name: str, field: Tensor, at: tuple[Tensor, ...], truth: Tensor | None, readings: Tensor | None) -> Figure:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 Files = Any
 """A path, a pattern such as "runs/*.nc" or a list of these; an xarray Dataset or DataArray, or a table of pandas."""
-_GRIB = (".grib", ".grib2", ".grib1", ".grb", ".grb2")
+NETCDF = (".nc", ".nc4", ".cdf", ".netcdf", ".h5", ".hdf5")
+GRIB = (".grib", ".grib2", ".grib1", ".grb", ".grb2")
 
 
 def read(files: Files, truth: bool = False) -> tuple["xarray.Dataset", str]:
@@ -77,7 +78,7 @@ def _engine(path: Path) -> Any:
         return "zarr"
     with path.open("rb") as file:
         head = file.read(8)
-    if head[:4] == b"GRIB" or path.suffix.lower() in _GRIB:
+    if head[:4] == b"GRIB" or path.suffix.lower() in GRIB:
         return "cfgrib"
     if head[:3] == b"CDF":
         return "scipy"

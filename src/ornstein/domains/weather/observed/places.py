@@ -143,8 +143,8 @@ def _nearest(grid: Grid, said: Mapping[str, Sequence[Any]], near: float | None =
     latitude, longitude = grid.place("latitude"), grid.place("longitude")
     if latitude is None or longitude is None:
         raise InputError("places by latitude and longitude, but the model's stations have none: expected their names")
-    tree = KDTree(_on_sphere(latitude.ravel(), longitude.ravel()))
-    wanted = _on_sphere(np.asarray(said["latitude"], float), np.asarray(said["longitude"], float))
+    tree = KDTree(on_sphere(latitude.ravel(), longitude.ravel()))
+    wanted = on_sphere(np.asarray(said["latitude"], float), np.asarray(said["longitude"], float))
     distance, index = tree.query(wanted)
     own = tree.query(tree.data[index], k=min(5, tree.n))[0].max(-1) if near is None else near / _RADIUS
     far = distance > np.broadcast_to(own, distance.shape)
@@ -155,7 +155,8 @@ def _nearest(grid: Grid, said: Mapping[str, Sequence[Any]], near: float | None =
     return Corners(np.asarray(index)[:, None], np.ones((len(wanted), 1)))
 
 
-def _on_sphere(latitude: Float[np.ndarray, " n"], longitude: Float[np.ndarray, " n"]) -> Float[np.ndarray, "n 3"]:
+def on_sphere(latitude: Float[np.ndarray, " n"], longitude: Float[np.ndarray, " n"]) -> Float[np.ndarray, "n 3"]:
+    """Unit vectors of places in degrees."""
     a, b = np.deg2rad(latitude), np.deg2rad(longitude)
     return np.stack([np.cos(a) * np.cos(b), np.cos(a) * np.sin(b), np.sin(a)], 1)
 

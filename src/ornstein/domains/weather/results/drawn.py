@@ -1,6 +1,6 @@
 """What was drawn, read again: ensembles of each time, beside what happened."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ from ....calibration import gathered
 from ....denoisers.base import Condition, Origin
 from ....errors import InputError
 from ....states import State
+from ....tasks.conversions import about
+from ....tasks.members import NUMBER
 from ....tasks.samples import Samples
 from ..files.grids import Grid
 from ..files.times import lead_names
@@ -94,6 +96,28 @@ def ensembles(samples: Samples) -> Drawn:
         variables=frame.variables,
         units=frame.units,
     )
+
+
+def xarray(samples: Samples) -> Any:
+    """What ens.zarr holds, as a Dataset: every variable along time, number (the member), step and the grid.
+
+    Args:
+        samples: of a model of this domain, all members of each time.
+    """
+    import xarray
+
+    found = ensembles(samples)
+    assert samples.origin is not None
+    frame = Frame.of(samples.origin.metadata, samples.settings)
+    numbers = range(samples.first, samples.first + len(samples))
+    dims = ("time", NUMBER, "step", *found.grid.dims)
+    fields = {name: (dims, found.members[:, :, v], frame.described(name)) for v, name in enumerate(found.variables)}
+    members = np.array(frame.members_of(numbers))
+    coords = {**frame.coords(frame.times_of(numbers)), NUMBER: (NUMBER, members, {"standard_name": "realization"})}
+    return xarray.decode_cf(xarray.Dataset(fields, coords, about(samples)), decode_timedelta=True)
+
+
+CONVERSIONS: Mapping[str, Callable[[Samples], Any]] = {"xarray": xarray}
 
 
 def _moved(fields: Tensor, cases: list[int], frame: Frame, samples: Samples) -> Float[np.ndarray, "n m v s *grid"]:

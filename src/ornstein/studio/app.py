@@ -1,0 +1,360 @@
+"""The routes: what comes over HTTP is handed to whoever knows what to do with it, and what goes wrong is JSON, too.
+
+Requests and answers are listed in docs/studio.md and, for programs, in /openapi.json.
+"""
+
+import shutil
+import zipfile
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from anyio import create_task_group
+from anyio.to_thread import run_sync
+from starlette.applications import Starlette
+from starlette.background import BackgroundTask
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from ..commands.exits import exit_code, why
+from ..config import suggestion
+from ..errors import InputError
+from ..files import MB, plain
+from ..tasks.registry import broken, task
+from . import forms, openapi, results
+from .catalogue import listed
+from .guarding import COOKIE, App, Guard
+from .queueing import Busy, Job
+from .references import Places
+from .results import NotThere
+from .streaming import HEADERS, last_event_id, lines
+from .studio import Over, Settings, Studio
+from .uploads import TooLarge, Uploads
+from .workers import WorkerDied, WorkFailed
+
+STATIC = Path(__file__).parent / "static"
+_LARGEST = {"/v1/hand": 32 * MB}
+"""Bytes of a JSON body, where more than one million are taken."""
+_STATUS: Mapping[type[Exception], int] = {
+    TooLarge: 413,
+    Busy: 429,
+    NotThere: 404,
+    Over: 409,
+    InputError: 400,
+    WorkFailed: 500,
+    WorkerDied: 500,
+    OSError: 500,
+    MemoryError: 500,
+}
+
+
+@dataclass
+class Door:
+    """All that the routes need.
+
+    Attributes:
+        settings: where results and runs are.
+        data: the folder of files that may be chosen.
+        upload_mb: the limit of an upload, in millions of bytes.
+        host, token: see `Guard`.
+    """
+
+    settings: Settings = field(default_factory=Settings)
+    data: Path | None = None
+    upload_mb: int = 512
+    host: str = "127.0.0.1"
+    token: str = ""
+
+    def __post_init__(self) -> None:
+        self.studio = Studio(self.settings)
+        self.uploads = Uploads(self.upload_mb * MB)
+        self.places = Places(self.uploads, self.settings.runs, self.data, inputs=self.settings.out / "inputs")
+        self.kept = replace(self.places, kept=self.settings.out / "inputs")
+
+    def app(self) -> App:
+        """The whole application, guarded."""
+        routes = [
+            Route("/", self.page),
+            Route("/static/style.css", self.style),
+            Mount("/static", _Static(directory=STATIC, check_dir=False)),
+            Route("/openapi.json", self.schema),
+            Route("/v1/login", self.log_in, methods=["POST"]),
+            Route("/v1/models", self.models),
+            Route("/v1/form", self.form),
+            Route("/v1/data", self.listed),
+            Route("/v1/files", self.upload, methods=["POST"]),
+            Route("/v1/files/{id}", self.remove, methods=["DELETE"]),
+            Route("/v1/backdrop", self.backdrop, methods=["POST"]),
+            Route("/v1/hand", self.hand, methods=["POST"]),
+            Route("/v1/samples", self.draw, methods=["POST"]),
+            Route("/v1/samples", self.samples),
+            Route("/v1/samples/{id}", self.sample),
+            Route("/v1/samples/{id}", self.cancel, methods=["DELETE"]),
+            Route("/v1/samples/{id}/events", self.events),
+            Route("/v1/samples/{id}/resume", self.resume, methods=["POST"]),
+            Route("/v1/samples/{id}/evaluation", self.evaluate, methods=["POST"]),
+            Route("/v1/samples/{id}/trust", self.trust, methods=["POST"]),
+            Route("/v1/samples/{id}/files/{path:path}", self.file),
+            Route("/v1/samples/{id}/archive.zip", self.archive),
+            Route("/v1/samples/{id}/figures/{k}", self.figure),
+            Route("/v1/scripts/{sha}.js", self.script),
+        ]
+        handlers = {Exception: _failed, HTTPException: _http, ClientDisconnect: _gone}
+        handlers |= dict.fromkeys(_STATUS, _refused)
+        app = Starlette(routes=routes, exception_handlers=handlers, lifespan=self.open)  # pyright: ignore[reportArgumentType]
+        return Guard(app, self.host, self.token)  # pyright: ignore[reportArgumentType]
+
+    @asynccontextmanager
+    async def open(self, app: Starlette) -> AsyncIterator[None]:
+        """While the server runs; nothing of it is left afterwards but results."""
+        self.uploads.open()
+        try:
+            await self.studio.start()
+            async with create_task_group() as tasks:
+                tasks.start_soon(partial(run_sync, broken, abandon_on_cancel=True))  # the domains: seconds to load
+                try:
+                    yield
+                finally:
+                    await self.studio.stop()
+                    tasks.cancel_scope.cancel()
+        finally:
+            self._forget_unused()
+            self.uploads.close()
+
+    def _forget_unused(self) -> None:
+        """Removes what was kept of uploads for samples of which nothing came: no order that is noted names it."""
+        noted = (self.settings.out / results.HIDDEN).glob(f"*/{results.ORDER}") if self.uploads.kept else ()
+        orders = [path.read_text(encoding="utf-8") for path in noted]
+        for place in self.uploads.kept:
+            if not any(place.name in order for order in orders):
+                shutil.rmtree(place, ignore_errors=True)
+
+    # The page and what it is told at first ----------------------------------------------------------------
+
+    async def page(self, request: Request) -> Response:
+        return FileResponse(STATIC / "index.html", headers={"cache-control": "no-cache"})
+
+    async def style(self, request: Request) -> Response:
+        from ..report import page
+
+        path = Path(page.__file__).with_name("style.css")
+        return FileResponse(path, headers={"cache-control": "no-cache"})
+
+    async def schema(self, request: Request) -> Response:
+        return JSONResponse(await run_sync(openapi.document))
+
+    async def log_in(self, request: Request) -> Response:
+        token = (await _object(request)).get("token")
+        if not (isinstance(token, str) and Guard(self.app, self.host, self.token).knows(token)):  # pyright: ignore[reportArgumentType]
+            raise HTTPException(401, "that is not the token")
+        answer = Response(status_code=204)
+        answer.set_cookie(COOKIE, token, httponly=True, samesite="strict", path="/")
+        return answer
+
+    async def models(self, request: Request) -> Response:
+        return _json(await run_sync(listed, self.places))
+
+    async def form(self, request: Request) -> Response:
+        name = request.query_params.get("model")
+        return _json(await run_sync(lambda: forms.form(self.places.model(name))))
+
+    async def listed(self, request: Request) -> Response:
+        return _json({"files": await run_sync(self.places.data_files)})
+
+    # Files ------------------------------------------------------------------------------------------------
+
+    async def upload(self, request: Request) -> Response:
+        said, query = request.headers.get("content-length"), request.query_params
+        suffixes = await run_sync(self._suffixes, query.get("model"), query.get("field"))
+        beside = query.get("with", "").removeprefix("file:")
+        size = int(said) if said is not None and said.isdecimal() else None
+        found = await self.uploads.receive(request.stream(), query.get("name", ""), suffixes, size, beside)
+        return _json(found.record, 201)
+
+    def _suffixes(self, model: str | None, name: str | None) -> Any:
+        """Those of the files that a field of a model's request takes; any if None."""
+        if name == "model":
+            return (".safetensors",)
+        return forms.suffixes_of(self.places.model(model), name or "")
+
+    async def remove(self, request: Request) -> Response:
+        try:
+            self.uploads.remove(request.path_params["id"].removeprefix("file:"))
+        except InputError as error:
+            raise HTTPException(404, str(error)) from None
+        return Response(status_code=204)
+
+    async def backdrop(self, request: Request) -> Response:
+        return _json(await self.studio.ask("backdrop", **await run_sync(self._by_hand, await _object(request))))
+
+    async def hand(self, request: Request) -> Response:
+        body = await _object(request)
+        asked = await run_sync(self._by_hand, body)
+        if not isinstance(body.get("marks"), dict):
+            raise InputError("marks is not there, or no object: what was done with the pointer")
+        folder = self.uploads.new()
+        try:
+            made = await self.studio.ask("hand", **asked, marks=body["marks"], folder=folder)
+            return _json(self.uploads.made(Path(made["path"])).record, 201)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+
+    def _by_hand(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """A model, a field of its request that can be made by hand, and the others as far as they are said."""
+        model = self.places.model(body.get("model"))
+        this, name = task(model.domain), str(body.get("field")).replace("-", "_")
+        if name not in this.by_hand:
+            known = suggestion(name, list(this.by_hand))
+            raise InputError(f"field is {name!r}, expected one that can be made by hand{known}")
+        said = body.get("given") or {}
+        if not isinstance(said, dict):
+            raise InputError("given is no object: the fields of the request so far")
+        return {"model": model.source, "field": name, "given": forms.given(said, this, self.places)}
+
+    # Samples ----------------------------------------------------------------------------------------------
+
+    async def draw(self, request: Request) -> Response:
+        body = await _object(request)
+        await run_sync(forms.order, body, self.places)
+        order = await run_sync(forms.order, body, self.kept)  # its files are kept, as its command names them
+        return self._begun(self.studio.submit(order, _owner(request)))
+
+    async def resume(self, request: Request) -> Response:
+        id = request.path_params["id"]
+        order = await run_sync(lambda: forms.again(*results.ordered(self.settings.out, id)))
+        return self._begun(self.studio.submit(order, _owner(request), resume=id))
+
+    def _begun(self, job: Job) -> Response:
+        status = self.studio.status(job)
+        said = {name: status[name] for name in ("id", "state", "place")}
+        return _json({**said, "url": f"/v1/samples/{job.id}"}, 202)
+
+    async def samples(self, request: Request) -> Response:
+        query = request.query_params
+        limit = query.get("limit", "50")
+        if not (limit.isascii() and limit.isdigit() and 1 <= int(limit[:9]) <= 500):
+            raise InputError(f"limit is {limit[:20]!r}, expected a whole number from 1 to 500")
+        found = await self.studio.gallery(int(limit), query.get("before", ""))
+        return _json({"jobs": [self.studio.status(job) for job in self.studio.jobs()], "results": found})
+
+    async def sample(self, request: Request) -> Response:
+        return _json(await self.studio.found(request.path_params["id"]))
+
+    async def cancel(self, request: Request) -> Response:
+        return _json(self.studio.status(self.studio.cancel(request.path_params["id"])))
+
+    async def events(self, request: Request) -> Response:
+        id, last = request.path_params["id"], last_event_id(request.headers.get("last-event-id"))
+        if id not in {job.id for job in self.studio.jobs()}:
+            await self.studio.found(id)  # which says that there is nothing of the kind before the stream begins
+        news = self.studio.subscribe(id, last, request.query_params.get("attached") == "1")
+        return StreamingResponse(lines(news), media_type="text/event-stream", headers=HEADERS)
+
+    async def evaluate(self, request: Request) -> Response:
+        return _json(await self.studio.ask("evaluate", id=request.path_params["id"]))
+
+    async def trust(self, request: Request) -> Response:
+        return _json(await self.studio.ask("trust", id=request.path_params["id"]))
+
+    # Files of results -------------------------------------------------------------------------------------
+
+    async def file(self, request: Request) -> Response:
+        path = results.file(self.settings.out, request.path_params["id"], request.path_params["path"])
+        return FileResponse(path, filename=path.name, media_type="application/octet-stream")
+
+    async def archive(self, request: Request) -> Response:
+        id = request.path_params["id"]
+        place = results.folder(self.settings.out, id)
+        if not place.is_dir():
+            raise NotThere(f"no result {id!r}")
+        folder = self.uploads.new()
+        path = folder / f"{id}.zip"
+        try:
+            await run_sync(_zipped, place, path)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        done = BackgroundTask(shutil.rmtree, folder, ignore_errors=True)
+        return FileResponse(path, filename=path.name, media_type="application/zip", background=done)
+
+    async def figure(self, request: Request) -> Response:
+        return FileResponse(results.figure(self.settings.out, request.path_params["id"], request.path_params["k"]))
+
+    async def script(self, request: Request) -> Response:
+        path = results.script(self.settings.out, request.path_params["sha"])
+        return FileResponse(path, media_type="text/javascript")
+
+
+# What many of them do ---------------------------------------------------------------------------------
+
+
+class _Static(StaticFiles):
+    """Files of the page, which a browser asks for anew each time, and is told that it has them."""
+
+    def file_response(self, *arguments: Any, **named: Any) -> Response:
+        answer = super().file_response(*arguments, **named)
+        answer.headers["cache-control"] = "no-cache"
+        return answer
+
+
+def _json(value: Any, status: int = 200) -> Response:
+    return JSONResponse(plain(value), status)
+
+
+async def _object(request: Request) -> dict[str, Any]:
+    """The JSON object of a request's body."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise HTTPException(415, f"Content-Type is {kind[:40]!r}, expected application/json")
+    limit, body = _LARGEST.get(request.url.path, MB), b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise TooLarge(f"the body has more than the limit of {limit / MB:.4g} MB")
+    return forms.parsed(body)
+
+
+def _owner(request: Request) -> str:
+    """Whose turn a job takes: a tab, or whoever is at the other end."""
+    return request.headers.get("x-owner", "")[:64] or (request.client.host if request.client else "")
+
+
+def _zipped(folder: Path, path: Path) -> None:
+    """All files of a result in one."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for name, file in sorted(results.files(folder)):
+            archive.write(file, f"{folder.name}/{name}")
+
+
+# What goes wrong --------------------------------------------------------------------------------------
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    """What the command line would say, and the flag that it is about."""
+    status = next(_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS)
+    if status == 500 and exit_code(error) == InputError.exit_code:  # of the system, such as a file that is not there
+        status = 400
+    words = why(error)
+    return _json({"error": words, "flag": forms.flag_in(words) if status == 400 else None}, status)
+
+
+async def _http(request: Request, error: HTTPException) -> Response:
+    return JSONResponse({"error": error.detail, "flag": None}, error.status_code, error.headers)
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    """A fault of ours, whose traceback the server prints."""
+    words = f"{type(error).__name__}: {error} (a fault of the program; the traceback is where the studio was started)"
+    return JSONResponse({"error": words, "flag": None}, 500)
+
+
+async def _gone(request: Request, error: Exception) -> Response:
+    """Whoever asked has left."""
+    return Response(status_code=499)
