@@ -6,6 +6,7 @@
 """
 
 import inspect
+import re
 from typing import Any
 
 from docutils import nodes
@@ -62,6 +63,15 @@ def resolved(app: Any, env: Any, node: nodes.Element, content: nodes.Element) ->
     return nodes.reference("", "", content, refuri=place, internal=True)
 
 
+def tidied(
+    app: Any, what: str, name: str, obj: Any, options: Any, signature: str | None, returns: str | None
+) -> tuple[str | None, str | None]:
+    """A signature that can be read: defaults that are made anew as "...", of a stream of events its result."""
+    if signature is not None:
+        signature = re.sub(r"= ?<[^<>]*>", "=...", signature)
+    return signature, returns and re.sub(r"^.*Generator\[.*?Event, None, (.*)\]$", r"\1", returns)
+
+
 def require_whole(app: Any) -> None:
     """Whatever the reference lacks is a warning, and so an error of `make docs`."""
     for sentence in lacking(app.srcdir / "reference"):
@@ -71,6 +81,7 @@ def require_whole(app: Any) -> None:
 def setup(app: Any) -> dict[str, bool]:
     """Called by Sphinx."""
     app.add_directive("names", Names)
+    app.connect("autodoc-process-signature", tidied)
     app.connect("missing-reference", resolved)
     app.connect("builder-inited", require_whole)
     return {"parallel_read_safe": True}
