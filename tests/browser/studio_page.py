@@ -144,8 +144,8 @@ class StudioPage:
         """Waits until the job that is shown is in one of these states."""
         deadline = time.monotonic() + seconds
         while (state := self.state()) not in states:
-            ended = state in ("done", "failed", "cancelled")
-            assert not ended and time.monotonic() < deadline, f"it is {state!r}, not {states}: {self.text()}"
+            waiting = state in ("", "queued", "running") and time.monotonic() < deadline
+            assert waiting, f"it is {state!r}, not {states}: {self.text()}"
             time.sleep(0.05)
         return state
 
