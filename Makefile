@@ -7,13 +7,15 @@ UV := $(shell command -v uv 2> /dev/null)
 VENV = $(if $(UV),$(UV) venv --quiet --allow-existing --python $(PYTHON),$(PYTHON) -m venv)
 INSTALL = $(if $(UV),$(UV) pip install --quiet --python $(BIN)/python,$(BIN)/python -m pip install --quiet --disable-pip-version-check)
 
-.PHONY: help tour tour-full test test-all lint types slow-list format bench bench-posterior bench-energies bench-composition bench-sequences bench-molecules bench-pictures bench-poisson bench-mri bench-env clean
+.PHONY: help tour tour-full test test-all lint types slow-list format docs docs-run bench bench-posterior bench-energies bench-composition bench-sequences bench-molecules bench-pictures bench-poisson bench-mri bench-env clean
 
 help:
 	@echo "make tour      draw from every shipped model and look at tour/index.html, which grows: 3 minutes on two cores"
 	@echo "make tour-full the same with every score measured anew: half an hour"
 	@echo "make test      lint, types and the fast tests: 5 minutes on two cores"
 	@echo "make test-all  the same with the slow tests: an hour"
+	@echo "make docs      the documentation as a site, docs/_build/html: two minutes on one core"
+	@echo "make docs-run  execute the tutorials' blocks anew (PAGES=docs/molecules.md for one): 15 minutes"
 	@echo "make format    let ruff rewrite what it can"
 	@echo "make bench     compare the solvers with other libraries' (makes .bench-env; see benchmarks/README.md)"
 	@echo "make bench-posterior  the same for posteriors of inverse problems"
@@ -71,6 +73,15 @@ slow-list: $(READY)
 format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# Strict: a broken link, a page that is in no table of contents, a public name without documentation, a tutorial whose
+# blocks are not those that were executed, all are errors.
+docs: $(READY)
+	$(BIN)/python -m sphinx -W -n --keep-going -q docs docs/_build/html
+	@echo docs/_build/html/index.html
+
+docs-run: $(READY)
+	$(BIN)/python tools/executed_docs.py $(PAGES)
 
 # The peers live apart from the package. azula, deepinv, denoising-diffusion-pytorch, k-diffusion and neuraloperator are
 # installed without their dependencies: they ask for torchvision, which would replace the pinned torch, or for logging

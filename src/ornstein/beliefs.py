@@ -168,6 +168,7 @@ class Joint(Belief):
 
     @property
     def mean(self) -> dict[str, Any]:
+        """The means of the parts, by name."""
         return {name: part.mean for name, part in self.parts.items()}
 
     def __getitem__(self, name: str) -> Belief:

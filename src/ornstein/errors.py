@@ -7,7 +7,11 @@ from .escaping import printable
 
 
 class InputError(ValueError):
-    """The user's data, configuration or files are not what they must be: says what, where, and what was expected."""
+    """The user's data, configuration or files are not what they must be: says what, where, and what was expected.
+
+    Args:
+        message: in one or two sentences.
+    """
 
     exit_code = 2
 

@@ -19,7 +19,7 @@ def boxed(*parts: str) -> str:
     Args:
         parts: HTML.
     """
-    return f'<div style="max-width:64em;line-height:1.45;overflow-wrap:anywhere">{"".join(parts)}</div>'
+    return f'<div style="max-width:64em;line-height:1.45;overflow-wrap:break-word">{"".join(parts)}</div>'
 
 
 def heading(text: object) -> str:

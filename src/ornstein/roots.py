@@ -267,7 +267,12 @@ class Downdated(Rooted):
 
 
 def widens(cov: Rooted, noise: Spectral | None) -> bool:
-    """Whether the sum of a covariance and noise has a root: see `widened`."""
+    """Whether the sum of a covariance and noise has a root: see `widened`.
+
+    Args:
+        cov: of x₀.
+        noise: its spectrum; None = white.
+    """
     while isinstance(cov, Downdated):
         cov = cov.before
     return isinstance(cov, Spectral) and (noise is None or cov.basis.same(noise.basis))

@@ -82,7 +82,11 @@ class Cosine(Schedule):
 
 @dataclass(frozen=True)
 class Linear(Schedule):
-    """Variance preserving with a noise rate β(t) that grows linearly (DDPM): log α = −½ ∫₀ᵗ β."""
+    """Variance preserving with a noise rate β(t) that grows linearly (DDPM): log α = −½ ∫₀ᵗ β.
+
+    Attributes:
+        beta_min, beta_max: β at t = 0 and 1.
+    """
 
     beta_min: float = 0.1
     beta_max: float = 20.0
@@ -134,6 +138,9 @@ class VarianceExploding(Schedule):
     """α = 1, σ² = σ̃²(t) − σ̃²(0) with σ̃ geometric in t: the kernel of Song's variance-exploding SDE.
 
     sigma_max must be large against the spread of the data, since the prior is N(0, σ(1)²).
+
+    Attributes:
+        sigma_min, sigma_max: σ̃ at t = 0 and 1, in the units of the data.
     """
 
     sigma_min: float = 0.01
@@ -149,7 +156,12 @@ class VarianceExploding(Schedule):
 
 @dataclass(frozen=True)
 class EDM(Schedule):
-    """α = 1, σ² = σ̃²(t) − σ̃²(0) with σ̃^{1/ρ} linear in t: Karras's noise levels, uniform in t."""
+    """α = 1, σ² = σ̃²(t) − σ̃²(0) with σ̃^{1/ρ} linear in t: Karras's noise levels, uniform in t.
+
+    Attributes:
+        sigma_min, sigma_max: σ̃ at t = 0 and 1, in the units of the data.
+        rho: ρ; the larger, the more levels are small.
+    """
 
     sigma_min: float = 0.002
     sigma_max: float = 80.0

@@ -169,7 +169,11 @@ def periodic(axes: int = 2) -> Separable:
 
 
 def require_basis(basis: Any) -> None:
-    """InputError unless it is one."""
+    """InputError unless it is one.
+
+    Args:
+        basis: what should be a `Basis`.
+    """
     if not isinstance(basis, Basis):
         raise InputError(f"basis is a {type(basis).__name__}, expected Separable(axes) or Orthogonal(matrix)")
 

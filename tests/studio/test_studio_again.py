@@ -27,7 +27,9 @@ def test_a_file_that_is_kept_with_results_is_named_by_its_path(places: Places, t
     assert order({"model": "images/digits", **asked.flat}, places).asked == asked.asked
 
 
-@pytest.mark.parametrize("name", ["secret.png", "inputs.png", "inputs/78f77be61db4358f/link.png", "inputs/../secret.png"])
+@pytest.mark.parametrize(
+    "name", ["secret.png", "inputs.png", "inputs/78f77be61db4358f/link.png", "inputs/../secret.png"]
+)
 def test_no_other_path_is(name: str, places: Places, tmp_path: Path):
     with pytest.raises(InputError, match="expected a file that was uploaded"):
         order({"model": "images/digits", "observation": str(tmp_path / name)}, places)

@@ -178,8 +178,8 @@ def test_files_of_results_lead_nowhere_else(client: TestClient, tmp_path: Path) 
     for name in ("link", "../../secret", "%2e%2e/%2e%2e/secret", "..%2f..%2fsecret", "/etc/passwd", "%2fetc%2fpasswd"):
         assert mine.get(f"/v1/samples/one/files/{name}").status_code == 404
     for id in ("..", "%2e%2e", ".studio", "..%2f", "one%2f..", "%00"):
-        assert mine.get(f"/v1/samples/{id}/files/secret").status_code == 404
-        assert mine.get(f"/v1/samples/{id}/archive.zip").status_code == 404
+        assert mine.get(f"/v1/samples/{id}/files/secret").status_code in (404, 405)
+        assert mine.get(f"/v1/samples/{id}/archive.zip").status_code in (404, 405)
 
 
 def test_uploads(client: TestClient) -> None:

@@ -258,22 +258,10 @@ def test_hostile_files_are_refused_and_nothing_is_left(
     assert not (tmp_path / "opened").exists()
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "",
-        ".",
-        "..",
-        "../x.png",
-        "a/b.png",
-        "a\\b.png",
-        ".x.png",
-        "a..png",
-        "<img src=x onerror=alert(1)>.png",
-        "a&b.png",
-    ]
-    + ['a".png', "a'.png", "a`.png", "a;b.png", "a\0.png", "a\n.png", "a\x1b[2J.png", "a\u202egnp.exe", "-rf.png"),
-    *(" a.png", "a.png ", "C:a.png", "a" * 117 + ".png", "日" * 80 + ".png", "a\ud800.png"),
+NAMES = (
+    *("", ".", "..", "../x.png", "a/b.png", "a\\b.png", ".x.png", "a..png", "<img src=x>.png", "a&b.png", 'a".png'),
+    *("a'.png", "a`.png", "a;b.png", "a\0.png", "a\n.png", "a\x1b[2J.png", "a\u202egnp.exe", "-rf.png", " a.png"),
+    *("a.png ", "C:a.png", "a" * 117 + ".png", "日" * 80 + ".png", "a\ud800.png"),
 )
 
 

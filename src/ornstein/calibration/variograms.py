@@ -49,6 +49,7 @@ class Near:
     by_distance: bool = False
 
     def ends(self, shape: tuple[int, ...]) -> Iterator[Ends]:
+        """Both ends of the pairs, in parts, as indices, and their weights."""
         axes = min(self.axes, len(shape))
         grid = shape[len(shape) - axes :]
         for lag in self.lags(axes):
@@ -84,6 +85,7 @@ class Listed:
         return cls(*np.triu_indices(points, 1))
 
     def ends(self, shape: tuple[int, ...]) -> Iterator[Ends]:
+        """Both ends of the pairs, in parts, as indices, and their weights."""
         size = prod(shape)
         for name, numbers in (("first", self.first), ("second", self.second)):
             if len(numbers) and not (numbers.min() >= 0 and numbers.max() < size):

@@ -97,46 +97,57 @@ class Denoiser(ABC):
 
     @property
     def space(self) -> Space:
+        """The data and noise it was made for."""
         return self.traits.space
 
     @property
     def origin(self) -> Origin | None:
+        """The trained model behind it, if there is one."""
         return self.traits.origin
 
     @property
     def calls(self) -> int:
+        """Network evaluations a call."""
         return self.traits.calls
 
     @property
     def grids(self) -> Mapping[int, Sequence[float]]:
+        """The time grids planned for it, by number of steps."""
         return self.traits.grids
 
     @property
     def fixed_condition(self) -> Condition:
+        """The condition that guides fix, one value for all samples."""
         return self.traits.fixed_condition
 
     @property
     def provenance(self) -> tuple[Mapping[str, Any], ...]:
+        """What its guides are, in JSON values."""
         return self.traits.provenance
 
     @property
     def reach(self) -> float:
+        """The noise up to which its gradient is trusted for covariances."""
         return self.traits.reach
 
     @property
     def time_independent(self) -> bool:
+        """Whether it believes the same of a state at every time."""
         return self.traits.time_independent
 
     @property
     def recalls(self) -> bool:
+        """Whether its network sees what it believed at the step before."""
         return self.traits.recalls
 
     @property
     def one_step(self) -> bool:
+        """Whether its belief at t = 1 is itself a sample."""
         return self.traits.one_step
 
     @property
     def map(self) -> Map | None:
+        """From its states to the field that factors speak of and samples are; None where these are one."""
         return self.traits.map
 
     @property

@@ -53,6 +53,8 @@ class Mixture(Denoiser):
     """The exact denoiser of Σ_k weights_k p_k.
 
     Attributes:
+        weights: (k), sum 1.
+        components: the p_k.
         labels: an optional class for each component; the condition {"label": (batch,)} then keeps a class's components.
     """
 

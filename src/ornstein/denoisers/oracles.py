@@ -50,7 +50,14 @@ __all__ = [
 
 @dataclass(frozen=True, eq=False)
 class MixtureCovariance(Spelled):
-    """Σ_k share_k (C_k + δ_k δ_kᵀ) without forming it: C_k = U_k diag(spread_k) U_kᵀ, δ_k = m_k − m."""
+    """Σ_k share_k (C_k + δ_k δ_kᵀ) without forming it: C_k = U_k diag(spread_k) U_kᵀ, δ_k = m_k − m.
+
+    Attributes:
+        share: of each component, (batch, k), sum 1.
+        spread: variances along the axes, (k, d), or (batch, k, d).
+        axes: U_k, (k, d, d).
+        offset: δ_k, (batch, k, d).
+    """
 
     share: Float[Tensor, "batch k"]
     spread: Float[Tensor, "... k d"]
@@ -76,7 +83,14 @@ class MixtureCovariance(Spelled):
 
 @dataclass(frozen=True, eq=False)
 class GaussianComponents(Components):
-    """N(means_k, covs_k) over the flattened event, in the eigenbasis of each covariance. Times are per sample."""
+    """N(means_k, covs_k) over the flattened event, in the eigenbasis of each covariance. Times are per sample.
+
+    Attributes:
+        space: of the events.
+        means: (k, d), d numbers in an event.
+        variances: eigenvalues of the covariances, (k, d).
+        axes: their eigenvectors, (k, d, d), in columns.
+    """
 
     space: Euclidean
     means: Float[Tensor, "k d"]
@@ -85,6 +99,7 @@ class GaussianComponents(Components):
 
     @classmethod
     def of(cls, space: Euclidean, means: Float[Tensor, "k d"], covs: Float[Tensor, "k d d"]) -> "GaussianComponents":
+        """The components with these means and covariances; InputError unless these are positive."""
         variances, axes = torch.linalg.eigh(covs.double())
         if (variances <= 0).any():
             raise InputError("covariances must be positive definite")
@@ -126,7 +141,12 @@ class GaussianComponents(Components):
 
 @dataclass(frozen=True, eq=False)
 class TokenComponents(Components):
-    """One fixed sequence a component."""
+    """One fixed sequence a component.
+
+    Attributes:
+        space: of the sequences.
+        sequences: (k, *positions).
+    """
 
     space: Categorical
     sequences: Int[Tensor, "k *positions"]

@@ -51,6 +51,7 @@ class Regressor:
         space: of the data and their noise.
         target: the condition that holds y.
         clean: it knows clean data alone, and so t = 0.
+        origin: the trained model that this is; None for one of your own.
     """
 
     kind: ClassVar[str] = "regressor"

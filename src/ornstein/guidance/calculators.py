@@ -24,6 +24,10 @@ def calculated(atoms: Any, temperature: float) -> "Calculated":
     A geometry whose calculation fails has the energy +inf, which Metropolis's rule rejects. Energies can be
     differentiated once. InputError if there is no ASE, no calculator, a periodic cell, constraints of any kind (which
     samples of all positions would break), or no energy of this geometry.
+
+    Args:
+        atoms: an `ase.Atoms` with a calculator; its positions are those of one geometry, Å.
+        temperature: K; energies are divided by kT.
     """
     if not temperature > 0:
         raise InputError(f"temperature is {temperature}, expected a positive number of kelvin")

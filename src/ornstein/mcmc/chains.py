@@ -28,6 +28,7 @@ class Chains:
     """Draws of many chains.
 
     Attributes:
+        x: the states, (draws, chains, ...).
         log_p: up to a constant, nats.
         acceptance: mean over the draws, one number, or one a temperature.
         swap_acceptance: mean exchange rate of neighbouring temperatures, if there are any.
@@ -107,5 +108,10 @@ def run(
 
 
 def levels_of(x: Tensor, inverse_temperatures: tuple[float, ...]) -> Tensor:
-    """States of as many chains at every level of a ladder, for `ParallelTempering`."""
+    """States of as many chains at every level of a ladder, for `ParallelTempering`.
+
+    Args:
+        x: the states of the chains, (chains, ...).
+        inverse_temperatures: of the ladder, falling from 1.
+    """
     return x.repeat(len(inverse_temperatures), *(1 for _ in x.shape[1:]))

@@ -169,6 +169,7 @@ class Density:
         return replace(self, terms=(term, *self.terms), weights=(1.0, *(0.0 for _ in self.weights)))
 
     def at_weights(self, *weights: Time) -> "Density":
+        """The same terms with other weights, one a term."""
         return replace(self, weights=weights)
 
     def log_p(self, point: MCMCState) -> Float[Tensor, " batch"]:

@@ -94,6 +94,7 @@ class DiscreteLangevin(_OfLetters):
         return torch.as_tensor(self.step_size, dtype=torch.float64)
 
     def with_step(self, step: Tensor) -> Self:
+        """The same move with this step."""
         return replace(self, step_size=step)
 
 
@@ -136,6 +137,7 @@ class Substitutions(_OfLetters):
         return torch.as_tensor(self.rate, dtype=torch.float64)
 
     def with_step(self, step: Tensor) -> Self:
+        """The same move with this step."""
         return replace(self, rate=step.clamp(LEAST_RATE, 1.0))
 
 
@@ -193,6 +195,7 @@ class Alternating(Move):
         return self.moves[self._leader].tuned_step
 
     def with_step(self, step: Tensor) -> Self:
+        """The same move with this step."""
         return replace(self, moves={**self.moves, self._leader: self.moves[self._leader].with_step(step)})
 
     def in_units_of(self, x: Any, share: float = 1.0) -> Self:

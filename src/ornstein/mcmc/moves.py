@@ -108,6 +108,7 @@ class Move(ABC):
         return None
 
     def with_step(self, step: Tensor) -> Self:
+        """The same move with this step."""
         return self
 
     def scaled(self, state: SamplerState) -> Self:
@@ -173,6 +174,7 @@ class HMC(Move):
         return torch.as_tensor(self.step_size, dtype=torch.float64)
 
     def with_step(self, step: Tensor) -> Self:
+        """The same move with this step."""
         return replace(self, step_size=step)
 
     def in_units_of(self, x: Any, share: float = 1.0) -> Self:

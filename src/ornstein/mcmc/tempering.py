@@ -60,6 +60,7 @@ class ParallelTempering(Move):
         return self.inner.evaluations(density)
 
     def with_step(self, step: Tensor) -> Self:
+        """The same move with this step."""
         return replace(self, inner=self.inner.with_step(step))
 
     def move(self, point: MCMCState, density: Density, keys: Keys) -> TransitionInfo:

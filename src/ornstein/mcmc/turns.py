@@ -42,6 +42,7 @@ class InTurn(Move):
         return self.moves[0].tuned_step
 
     def with_step(self, step: Tensor) -> Self:
+        """The same move with this step."""
         first, steps = self.tuned_step, [move.tuned_step for move in self.moves]
         assert first is not None, "there is no step to learn"
         moves = zip(self.moves, steps, strict=True)

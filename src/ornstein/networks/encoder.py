@@ -29,6 +29,8 @@ class Encoder(nn.Module):
 
     Args:
         config: channels, multipliers, blocks and dropout (of the features) hold as in a U-Net's way down.
+        image_channels: of the pictures.
+        numbers: how many are read off.
     """
 
     def __init__(self, config: UNetConfig, image_channels: int, numbers: int) -> None:

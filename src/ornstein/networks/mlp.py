@@ -77,7 +77,12 @@ def zeroed(layer: Layer) -> Layer:
 
 
 class MLP(nn.Module):
-    """(batch, *shape) → the same shape, under times (batch,); conditions are not looked at."""
+    """(batch, *shape) → the same shape, under times (batch,); conditions are not looked at.
+
+    Args:
+        config: its size.
+        shape: of one event.
+    """
 
     def __init__(self, config: MLPConfig, shape: tuple[int, ...]) -> None:
         super().__init__()

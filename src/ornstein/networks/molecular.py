@@ -313,7 +313,10 @@ class MolecularTransformer(MolecularTrunk):
     While it is trained each property is left out half of the time, so that any of them can be asked for alone.
 
     Args:
+        config: its size.
+        states: of an atom, the mask included.
         elements: of a clean atom.
+        properties: how many it can be told.
     """
 
     def __init__(self, config: MolecularConfig, states: int, elements: int, properties: int = 0) -> None:
@@ -332,6 +335,11 @@ class MolecularRegressor(MolecularTrunk):
 
     The spread is that of the noise level and the number of atoms, not of the molecule: a guide by p(y | x_t) then seeks
     molecules with the right y, not ones of which little can be said.
+
+    Args:
+        config: its size.
+        states: of an atom, the mask included.
+        numbers: how many are predicted.
     """
 
     def __init__(self, config: MolecularConfig, states: int, numbers: int) -> None:

@@ -130,7 +130,11 @@ class ParticlesLayer(nn.Module):
 class ParticleNetwork(nn.Module):
     """Positions (batch, n, d), at unit variance → how they move, of the same shape and without a centre of mass.
 
-    kinds: a number a particle, where not all are alike. Times are (batch,); conditions are not looked at.
+    Times are (batch,); conditions are not looked at.
+
+    Args:
+        config: its size.
+        kinds: a number a particle, where not all are alike.
     """
 
     kinds: Tensor

@@ -90,6 +90,9 @@ class Transformer(nn.Module):
         timeless: it does not see the noise level.
 
     Args:
+        config: its size.
+        states: of a token, the mask included.
+        size: how many categories there are.
         length: of the sequences at most.
         families: how many classes it can be told ("family", −1 = not said); 0 = none.
         timed: it sees the noise level, for noise that does not show in the tokens.

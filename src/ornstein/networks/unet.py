@@ -153,6 +153,7 @@ class UNet(FieldNetwork):
     word.
 
     Args:
+        config: its size.
         fields: what the network is told; a number is that of a picture's channels.
         classes: how many labels there are; 0 for none.
         caption: numbers a word; 0 for no captions.

@@ -6,6 +6,7 @@ What is calibrated is drawn in grey, as a line or as the band in which it lies; 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -122,7 +123,7 @@ def recalibration(found: Recalibration, what: str = "") -> Figure:
     words = f"{found.method}, {what}" if what else found.method
     figure = coverage({"before": found.before, "after": found.after}, words)
     counted = f" Fitted on {found.fitted_on} cases, judged on {found.held_out} others."
-    return Figure(figure.image, figure.caption + counted, figure.kind, figure.width)
+    return replace(figure, caption=figure.caption + counted)
 
 
 def spread_skill(found: SpreadSkill, what: str = "") -> Figure:

@@ -31,11 +31,12 @@ def chapter(title: str, text: str, name: str, measured: Mapping[float, Float[Ten
     }
     worst = max(abs(m - p) for m, p in zip(means, predicted, strict=True))
     reach = f"The line holds to 5 % for |γ| up to {law.trusted:.2g}, reweighting beyond."
+    alt = f"Curves of {name} against γ: {', '.join(lines)}"
     chance = law.variance**0.5 * (2 / n) ** 0.5 * 2
     return Chapter(
         title,
         f"{text} {reach}",
-        [Figure(plots.curves(lines, "γ", name), "Measured and predicted", "svg+xml")],
+        [Figure(plots.curves(lines, "γ", name), "Measured and predicted", "svg+xml", alt=alt)],
         [
             Metric(
                 "largest error of the prediction",

@@ -54,7 +54,8 @@ def of_model(model: Denoiser) -> str:
     if isinstance(core, NeuralDenoiser):
         rows += _network(core)
     title = f"{model.origin.domain}/{model.origin.name}" if model.origin else type(model).__name__
-    return markup.boxed(markup.heading(title), markup.pairs([*_drawn(model), *rows]), *_card(model))
+    example = markup.line("ornstein.sample(model, 16, seed=0)")
+    return markup.boxed(markup.heading(title), markup.pairs([*_drawn(model), *rows]), *_card(model), example)
 
 
 def _network(model: NeuralDenoiser) -> list[tuple[str, object]]:
@@ -77,14 +78,13 @@ def _drawn(model: Denoiser) -> list[tuple[str, object]]:
 
 
 def _card(model: Denoiser) -> list[str]:
-    """Scores of a shipped model, and a command that draws; nothing for other models."""
+    """Scores of a shipped model, as it is without guides; nothing for other models."""
     origin = model.origin
     folder = runs.shipped_folder(origin.domain, origin.name, origin.weights) if origin else None
-    if origin is None or folder is None:
+    if folder is None:
         return []
     metrics = latest_metrics(folder)[:_SCORES]
-    shown = [scores(metrics)] if metrics else []
-    return [*shown, markup.line(f"ornstein sample {origin.domain}/{origin.name} --n 16")]
+    return [scores(metrics)] if metrics else []
 
 
 def scores(metrics: Sequence[Metric]) -> str:

@@ -46,7 +46,24 @@ def _scripts(chapters: Sequence[Chapter]) -> list[str]:
 def _chapter(chapter: Chapter, name: str) -> str:
     figures = "".join(_figure(figure) for figure in chapter.figures)
     table = _scores(chapter.metrics) if chapter.card is None else card_table(chapter.metrics, chapter.card)
-    return f'<h2 id="{html(name)}">{html(chapter.title)}</h2><p>{phrases(chapter.text)}</p>{figures}{table}'
+    head = f'<h2 id="{html(name)}">{html(chapter.title)}</h2><p>{phrases(chapter.text)}</p>'
+    return head + _facts(chapter.facts) + figures + table
+
+
+def verdict(text: str, holds: bool | None) -> str:
+    """What a reader must know first, as a paragraph.
+
+    Args:
+        text: plain text.
+        holds: whether it is good news; None if it is neither.
+    """
+    kind = {True: "verdict holds", False: "verdict fails", None: "verdict"}[holds]
+    return f'<p class="{kind}">{html(text)}</p>'
+
+
+def _facts(rows: Sequence[tuple[str, str]]) -> str:
+    cells = (f"<tr><td>{html(name)}</td><td>{html(value)}</td></tr>" for name, value in rows)
+    return f'<table class="pairs">{"".join(cells)}</table>' if rows else ""
 
 
 def _figure(figure: Figure | Interactive) -> str:

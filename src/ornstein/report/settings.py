@@ -9,6 +9,7 @@ from typing import Any
 
 from ..config import SampleConfig, to_dict, update
 
+_MANY = 20  # numbers in a row, of which a reader wants to know the first and the last
 _LONG = ("times",)  # numbers that nobody reads; they are in the manifest
 
 
@@ -102,6 +103,8 @@ def phrase(value: Any) -> str:
     """A value of a manifest without brackets: lists with commas, kernels and guides as a name and what it is set to."""
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {phrase(item)}".strip() for name, item in value.items() if item not in (None, False))
+    if isinstance(value, list | tuple) and len(value) > _MANY and all(isinstance(one, int | float) for one in value):
+        return f"{len(value)} numbers from {phrase(value[0])} to {phrase(value[-1])}"
     if isinstance(value, list | tuple):
         return "; ".join(map(phrase, value))
     if isinstance(value, float):

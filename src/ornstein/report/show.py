@@ -10,19 +10,21 @@ from rich.text import Text
 from ..config import nearest
 from ..denoisers.base import Origin
 from ..errors import InputError
-from ..escaping import html, printable
+from ..escaping import printable
 from ..files import write_text
 from ..tasks import runs
-from ..tasks.figures import Chapter, Figure
+from ..tasks.figures import Chapter, Figure, Interactive
 from ..tasks.registry import task
 from ..tasks.samples import MANIFEST, read_samples
 from ..tasks.scores import latest_metrics
 from ..tasks.unfinished import counted, is_unfinished, part_of, read_members
 from ..training.metrics import read_metrics
 from . import plots
-from .page import page
+from .page import page, verdict
 from .settings import in_words
 from .terminal import metric_table, pairs_table
+
+_LOSSES = "Curves against the step: the loss of the training, and that of the averaged weights on validation data"
 
 
 def show(path: str, allow_code: bool | Path = False) -> Sequence[Any]:
@@ -52,7 +54,6 @@ def _show_samples(folder: Path, allow_code: bool | Path) -> Sequence[Any]:
     metrics = latest_metrics(folder)
     this, model = task(samples.origin.domain), f"{samples.origin.domain}/{samples.origin.name}"
     rows = [
-        ("exactness", samples.verdict),
         ("model", model),
         ("weights", samples.origin.weights[:16]),
         ("samples", str(len(samples))),
@@ -62,10 +63,14 @@ def _show_samples(folder: Path, allow_code: bool | Path) -> Sequence[Any]:
         *in_words(called(samples.origin), len(samples), samples.settings, this.request_type()),
         ("created", samples.created),
     ]
-    chapter = Chapter("Samples", _html(rows), [*this.figures(samples), *films(folder)], metrics)
-    report = _write(folder, chapter)
-    tables = [pairs_table(rows, str(folder))] + ([metric_table(metrics, "scores")] if metrics else [])
-    return [*tables, report]
+    exact = samples.exactness
+    facts = [*(exact.rows() if exact else []), *rows]
+    figures = [*this.figures(samples)]
+    chapter = Chapter("Samples", "", [*figures, *films(folder, figures)], metrics, facts=facts)
+    told = "; ".join([exact.verdict, *samples.notes]) if exact else samples.verdict
+    report = _write(folder, chapter, verdict(told, exact and exact.holds))
+    table = pairs_table([("exactness", samples.verdict), *rows], str(folder))
+    return [table, *([metric_table(metrics, "scores")] if metrics else []), report]
 
 
 def _show_unfinished(folder: Path) -> Table:
@@ -84,10 +89,15 @@ def called(origin: Origin) -> str:
     return f"{origin.domain}/{origin.name}" if shipped else "RUN"
 
 
-def films(folder: Path) -> list[Figure]:
-    """The moving pictures in a folder of samples, whose states on the way are kept nowhere else."""
-    found = (path for path in sorted(folder.glob("*.gif")) if path.is_file() and not path.is_symlink())
-    return [Figure(path.read_bytes(), f"From noise to samples ({path.name})", "gif") for path in found]
+def films(folder: Path, shown: Sequence[Figure | Interactive]) -> list[Figure]:
+    """The moving pictures in a folder of samples that are not shown yet: the way there is kept nowhere else."""
+    paths = (path for path in sorted(folder.glob("*.gif")) if path.is_file() and not path.is_symlink())
+    known = [figure.image for figure in shown if isinstance(figure, Figure)]
+    films = ((path.name, path.read_bytes()) for path in paths)
+    alt = "Noise that becomes samples, step by step"
+    return [
+        Figure(film, f"From noise to samples ({name})", "gif", alt=alt) for name, film in films if film not in known
+    ]
 
 
 def _show_run(folder: Path) -> Sequence[Any]:
@@ -97,8 +107,8 @@ def _show_run(folder: Path) -> Sequence[Any]:
     validated = [row for row in metrics if "validation" in row]
     lines = {"training": _line(metrics, "loss"), "validation (average)": _line(validated, "validation")}
     rows = [(name, f"{value:.5g}") for name, value in metrics[-1].items()]
-    figure = Figure(plots.curves(lines, "step", "loss", "y"), "Loss while training", "svg+xml", 520)
-    report = _write(folder, Chapter("Training run", _html(rows), [figure]))
+    figure = Figure(plots.curves(lines, "step", "loss", "y"), "Loss while training", "svg+xml", 520, _LOSSES)
+    report = _write(folder, Chapter("Training run", "", [figure], facts=rows))
     return [pairs_table(rows, f"{folder}: last row of metrics.jsonl"), report]
 
 
@@ -115,11 +125,6 @@ def _line(rows: list[dict[str, Any]], name: str) -> tuple[list[float], list[floa
     return [row["step"] for row in rows], [row[name] for row in rows]
 
 
-def _html(rows: Sequence[tuple[str, str]]) -> str:
-    cells = (f"<tr><td>{html(name)}</td><td>{html(value)}</td></tr>" for name, value in rows)
-    return f"<table>{''.join(cells)}</table>"
-
-
-def _write(folder: Path, chapter: Chapter) -> Text:
-    write_text(folder / "report.html", page(str(folder.name), "", [chapter]))
+def _write(folder: Path, chapter: Chapter, top: str = "") -> Text:
+    write_text(folder / "report.html", page(str(folder.name), "", [chapter], top=top))
     return Text(printable(folder / "report.html"))

@@ -137,9 +137,16 @@ def _page(
 
 def _wall(jobs: Sequence[Job], chapters: Mapping[Job, Chapter]) -> str:
     """A picture of every chapter that has one, each a link to it."""
-    covers = [(job.name, chapters[job].cover) for job in jobs if job in chapters]
-    tiles = "".join(f'<a href="#{name}">{cover.bare()}</a>' for name, cover in covers if cover)
+    covers = [(job.name, chapters[job].title, chapters[job].cover) for job in jobs if job in chapters]
+    tiles = "".join(
+        f'<a href="#{name}">{cover.bare()}<span>{html(title)}</span></a>' for name, title, cover in covers if cover
+    )
     return f'<div class="wall">{tiles}</div>' if tiles else ""
+
+
+def _breaking(title: str) -> str:
+    """A title that may go on in the next line after a slash."""
+    return html(title).replace("/", "/<wbr>")
 
 
 def _contents(jobs: Sequence[Job], chapters: Mapping[Job, Chapter]) -> str:

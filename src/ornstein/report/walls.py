@@ -36,7 +36,9 @@ def wall(x: Float[Tensor, "n c h w"], columns: int, caption: str, quick: bool = 
         quick: see `pictures.png`.
     """
     tiled = _tiled(x, columns)
-    return Figure(pictures.png(tiled, quick), caption, width=tiled.shape[1])
+    n, _, height, w = x.shape
+    alt = f"{n} pictures of {height} by {w} pixels in rows of {columns}: {caption}"
+    return Figure(pictures.png(tiled, quick), caption, width=tiled.shape[1], alt=alt)
 
 
 def trajectory(frames: Sequence[Any]) -> list[Figure]:
@@ -47,7 +49,13 @@ def trajectory(frames: Sequence[Any]) -> list[Figure]:
     strip = states[shown].transpose(0, 1).flatten(0, 1)
     moving = [_tiled(frame, n) for frame in [*states[:: max(1, steps // 30)], states[-1]]]
     return [
-        Figure(pictures.gif(moving), "From static to picture", "gif", moving[0].shape[1]),
+        Figure(
+            pictures.gif(moving),
+            "From static to picture",
+            "gif",
+            moving[0].shape[1],
+            f"{n} pictures side by side that come out of noise in {steps} steps",
+        ),
         wall(strip, len(shown), f"The same step by step: {len(shown)} of {steps}"),
     ]
 

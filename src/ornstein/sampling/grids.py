@@ -188,7 +188,12 @@ def plan(
 
 
 def fit(denoiser: Denoiser, steps: int) -> Grid:
-    """The grid to use by default: the denoiser's plan, or a named one if it has none."""
+    """The grid to use by default: the denoiser's plan, or a named one if it has none.
+
+    Args:
+        denoiser: the model, (x_t, t, condition) → belief.
+        steps: of the grid.
+    """
     space = denoiser.space
     if denoiser.grids and _by_noise(space):
         return nearest(denoiser.grids, steps, space)

@@ -125,7 +125,12 @@ class Correlated(Transition):
 
 @dataclass(frozen=True)
 class Structured(Transition):
-    """Normal noise of a covariance with a root, over whole fields."""
+    """Normal noise of a covariance with a root, over whole fields.
+
+    Attributes:
+        mean: (batch, ...).
+        cov: its covariance, which has a root.
+    """
 
     mean: Float[Tensor, "batch ..."]
     cov: Rooted

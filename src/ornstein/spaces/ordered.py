@@ -34,6 +34,7 @@ class Autoregressive(Categorical):
 
     @classmethod
     def of(cls, length: int, size: int, start: int = 0, schedule: Schedule = RectifiedFlow()) -> Self:
+        """Sequences of a length over so many categories, known from the position `start` on."""
         return replace(cls.masked((length,), size, schedule), start=start)
 
     @property

@@ -271,10 +271,13 @@ class Door:
 
     async def archive(self, request: Request) -> Response:
         id = request.path_params["id"]
+        place = results.folder(self.settings.out, id)
+        if not place.is_dir():
+            raise NotThere(f"no result {id!r}")
         folder = self.uploads.new()
         path = folder / f"{id}.zip"
         try:
-            await run_sync(_zipped, results.folder(self.settings.out, id), path)
+            await run_sync(_zipped, place, path)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
@@ -325,8 +328,6 @@ def _owner(request: Request) -> str:
 
 def _zipped(folder: Path, path: Path) -> None:
     """All files of a result in one."""
-    if not folder.is_dir():
-        raise NotThere(f"no result {folder.name!r}")
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for name, file in sorted(results.files(folder)):
             archive.write(file, f"{folder.name}/{name}")

@@ -63,7 +63,8 @@ def make_view(out: Path, id: str) -> None:
     assert samples.origin is not None
     this = task(samples.origin.domain)
     place.mkdir(parents=True, exist_ok=True)
-    figures = [*this.figures(samples), *films(folder(out, id))]
+    figures = [*this.figures(samples)]
+    figures += films(folder(out, id), figures)
     blank, model = this.request_type(), called(samples.origin)
     _, *rest = in_words(model, len(samples), samples.settings, blank)
     again = _order(place) or repeated(model, len(samples), samples.settings, blank, id)
@@ -108,10 +109,14 @@ def _order(place: Path) -> Mapping[str, Any]:
 
 
 def _exactness(samples: "Samples") -> dict[str, Any]:
-    record = samples.exactness.record() if samples.exactness is not None else {}
-    rows = [[name.replace("_", " "), plain(value)] for name, value in record.items() if not isinstance(value, list)]
-    measured = replace(samples, notes=()).verdict
-    return {"verdict": measured, "rows": rows, "notes": list(samples.notes)}
+    """Whether samples are what was asked for, in words and in numbers; `holds` is None where nothing was measured."""
+    exact = samples.exactness
+    return {
+        "verdict": replace(samples, notes=()).verdict if exact is None else exact.verdict,
+        "holds": None if exact is None else exact.holds,
+        "rows": [] if exact is None else [list(row) for row in exact.rows()],
+        "notes": list(samples.notes),
+    }
 
 
 def _cover(frame: Figure | None, figures: Sequence[Figure | Interactive], out: Path, place: Path) -> str | None:

@@ -15,6 +15,8 @@ class Metric:
     """One measured number and how to read it.
 
     Attributes:
+        name: of the metric.
+        value: what was measured.
         better: which way is better.
         meaning: one sentence for a reader from the field.
         reference: the value that real data reach, or another yardstick; `reference_name` says which.
@@ -56,12 +58,21 @@ def _with_error(value: float, error: float | None) -> str:
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture and its caption. `image` is a whole PNG, GIF or SVG file."""
+    """A picture and its caption.
+
+    Attributes:
+        image: a whole PNG, GIF or SVG file.
+        caption: plain text, below the picture.
+        kind: of the file.
+        width: in which it is shown, pixels; its own if not given.
+        alt: what is to be seen, for who cannot see it; the caption if that says it.
+    """
 
     image: bytes
     caption: str
     kind: Literal["png", "gif", "svg+xml"] = "png"
     width: int | None = None
+    alt: str = ""
 
     def html(self) -> str:
         """The figure with its picture inside it."""
@@ -70,7 +81,7 @@ class Figure:
     def bare(self) -> str:
         """The picture alone."""
         data, width = b64encode(self.image).decode(), f' width="{self.width}"' if self.width else ""
-        return f'<img alt="{html(self.caption)}"{width} src="data:image/{self.kind};base64,{data}">'
+        return f'<img alt="{html(self.alt or self.caption)}"{width} src="data:image/{self.kind};base64,{data}">'
 
 
 @dataclass(frozen=True)
@@ -119,6 +130,7 @@ class Chapter:
         metrics: measured on what the chapter shows.
         cover: the picture that stands for it on the wall at the head of the tour.
         card: the same measured on many samples, if that was done.
+        facts: names and values in plain text, before the figures.
     """
 
     title: str
@@ -127,6 +139,7 @@ class Chapter:
     metrics: Sequence[Metric] = ()
     cover: Figure | None = None
     card: Card | None = None
+    facts: Sequence[tuple[str, str]] = ()
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,8 @@ class Request:
     """What to draw: guides to put on the model and what each sample is given.
 
     Attributes:
+        guides: put on the model, the first inside.
+        condition: what each sample is given, (n, ...) by name.
         record: what the request led to, in JSON values, for the manifest; what was asked is there anyway.
         each: what is said of every sample, as many JSON values a name as samples.
         defaults: settings of independent samples that the domain chooses where the user does not.

@@ -43,6 +43,7 @@ def draw(
         model: the model, (x_t, t, condition) → belief.
         asked: the user's request, a frozen dataclass of the domain.
         n: number of samples; all that the request speaks of, else 16, if not said.
+        options: those of `drawing`.
         callback: called with every event, for progress; what it raises cancels the work. If not given, a notebook
             shows a bar.
     """

@@ -279,7 +279,12 @@ def _grids(saved: Mapping[str, Any], path: Path) -> dict[int, list[float]]:
 
 
 def load_regressor(model: Path | str, device: torch.device | str = "cpu") -> Regressor:
-    """A trained regressor, from a shipped one's name ("molecules/qm9-judge"), a run folder or a file."""
+    """A trained regressor, from a shipped one's name ("molecules/qm9-judge"), a run folder or a file.
+
+    Args:
+        model: that name, folder or file.
+        device: where it computes, such as "cuda".
+    """
     regressor, _ = _loaded(model, "regressor", device, False)
     assert isinstance(regressor, Regressor)
     return regressor

@@ -41,7 +41,13 @@ class Dataset(Protocol):
 @members(facts="metadata")
 @dataclass(frozen=True)
 class Arrays:
-    """Records held in memory; their sizes are the positions that exist under the condition "mask"."""
+    """Records held in memory; their sizes are the positions that exist under the condition "mask".
+
+    Attributes:
+        x: clean states, (records, ...).
+        condition: what each is given, (records, ...) by name.
+        metadata: of the data, JSON values, saved with the weights.
+    """
 
     x: State
     condition: Condition = field(default_factory=dict)
@@ -56,4 +62,5 @@ class Arrays:
         return batch_size(self.x)
 
     def batch(self, index: Int64[Tensor, " batch"]) -> tuple[State, Condition]:
+        """The records of these numbers."""
         return take(self.x, index), take(self.condition, index)

@@ -36,7 +36,12 @@ def require_sense(system: Any) -> None:
 
 
 def check(system: Any, where: str | None = None) -> None:
-    """InputError unless the energy of a few points at `width` is as said above; where: for the message."""
+    """InputError unless the energy of a few points at `width` is as said above.
+
+    Args:
+        system: the System.
+        where: what the message names; the system's name if not given.
+    """
     where = where or str(system.name)
     require_sense(system)
     points = _points(system, FEW)

@@ -284,6 +284,9 @@ def system(source: str) -> System:
     """The system of that name, or of `path/to/file.py:name`, which is run.
 
     InputError if there is none, or `check` finds it wrong.
+
+    Args:
+        source: such as "gmm-40", or "my.py:mine".
     """
     if code.is_code(source):
         code.allow(source)

@@ -177,11 +177,13 @@ def _energies(sets: Mapping[str, Tensor], system: System) -> Figure:
     elif len(system.energies):
         quantiles, at = np.array(system.energies), np.linspace(0.025, 0.975, 4000)  # not the tails between the last two
         energies["long chains"] = np.interp(at, np.linspace(0, 1, len(quantiles)), quantiles)
-    return Figure(plots.histograms(energies, "E / kT"), "Energies", "svg+xml", 520)
+    alt = f"Histograms of the energy in units of kT: {', '.join(energies)}"
+    return Figure(plots.histograms(energies, "E / kT"), "Energies", "svg+xml", 520, alt)
 
 
 def _on_landscape(sets: Mapping[str, Tensor], system: System) -> Figure:
     panels = {name: (system.energy, x[:1000].numpy()) for name, x in sets.items()}
     limit = 1.6 * system.width
     image = plots.landscape(panels, (-limit, limit, -limit, limit), nats=16.0, size=3.2)
-    return Figure(image, "Samples on the energy", "svg+xml", 400 * len(sets))
+    alt = f"Points on the contours of the energy in the plane: {', '.join(sets)}"
+    return Figure(image, "Samples on the energy", "svg+xml", 400 * len(sets), alt)

@@ -109,8 +109,13 @@ def property_regressor(
 
 
 def property_value(name: str, by: Regressor | str = REGRESSOR) -> ValueFunctionOf:
-    """A property in the units of the data as a knob, seen by a regressor; see calibration. Errors as of
-    `property_regressor`.
+    """A property in the units of the data, seen by a regressor, for `guidance_strength`.
+
+    Errors as of `property_regressor`.
+
+    Args:
+        name: of the property, such as "gap".
+        by: the regressor, or its name.
     """
     regressor, known = _regressor(by)
     targets({name: 0.0}, known)  # refuses what is not known
@@ -312,7 +317,11 @@ def docking_energy(pocket: Pocket, weight: float = 1.0, elements: Sequence[int] 
 def fixed(part: Molecule, elements: Sequence[int] | None = None) -> ForModel:
     """The first atoms are these, exactly, wherever the rest comes to be: scaffolds, linkers, inpainting.
 
-    elements: as of `hydrogen_bond`. InputError if an element is not the model's, or nothing is left free.
+    InputError if an element is not the model's, or nothing is left free.
+
+    Args:
+        part: the atoms and their positions, Å.
+        elements: as of `hydrogen_bond`.
     """
 
     def make(known: tuple[int, ...], space: Any) -> Several:
@@ -332,7 +341,11 @@ def fixed(part: Molecule, elements: Sequence[int] | None = None) -> ForModel:
 def energy(temperature: float = 1000.0, elements: Sequence[int] | None = None) -> ForModel:
     """Weighs molecules by exp(−E/kT) of tight binding, once they have bonds: a cloud of noise has no energy.
 
-    elements: as of `hydrogen_bond`. InputError for those whose own energies are not known here.
+    InputError for elements whose own energies are not known here.
+
+    Args:
+        temperature: K.
+        elements: as of `hydrogen_bond`.
     """
 
     def make(known: tuple[int, ...], space: Product) -> Interval:

@@ -54,8 +54,11 @@ def known(said: Mapping[str, str | None]) -> list[ForModel]:
 def fixed(template: str, alphabet: str | None = None) -> ForModel:
     """Letters that hold exactly; "?" is free. An autoregressive model in two orders starts where they do.
 
-    alphabet: the letters, in the order of the categories, for a denoiser of your own; so of all factors here.
     InputError for letters that are not the model's, or another number of columns than its sequences have.
+
+    Args:
+        template: a letter or "?" a column.
+        alphabet: the letters, in the order of the categories, for a denoiser of your own; so of all factors here.
     """
     text = template.upper()
 
@@ -77,6 +80,10 @@ def motif(pattern: str, alphabet: str | None = None) -> ForModel:
 
     Anywhere: in the sequence as it is without its gaps, once or more. At a column: in the columns from there on, none
     of them a gap.
+
+    Args:
+        pattern: such as "C-x(2)-[ST]" or "TATAAT@12".
+        alphabet: as of `fixed`.
     """
     body, at, column = pattern.partition("@")
 
@@ -93,7 +100,12 @@ def motif(pattern: str, alphabet: str | None = None) -> ForModel:
 
 
 def structure(brackets: str, alphabet: str | None = None) -> ForModel:
-    """Base pairs that must be able to form: A–U, G–C, G–U."""
+    """Base pairs that must be able to form: A–U, G–C, G–U.
+
+    Args:
+        brackets: dot-bracket, as long as the sequences.
+        alphabet: as of `fixed`.
+    """
 
     def make(letters: str, length: int, kind: str) -> Pairing:
         _require_bases(kind, "structure")
@@ -106,7 +118,12 @@ def structure(brackets: str, alphabet: str | None = None) -> ForModel:
 
 
 def fold(brackets: str, alphabet: str | None = None) -> ForModel:
-    """The structure that ViennaRNA must predict."""
+    """The structure that ViennaRNA must predict.
+
+    Args:
+        brackets: dot-bracket, as long as the sequences.
+        alphabet: as of `fixed`.
+    """
 
     def make(letters: str, length: int, kind: str) -> Folds:
         _require_bases(kind, "fold")
@@ -118,7 +135,12 @@ def fold(brackets: str, alphabet: str | None = None) -> ForModel:
 
 
 def fraction(said: str, alphabet: str | None = None) -> ForModel:
-    """Such as GC=0.6: the share of positions that hold one of the letters; within about .02."""
+    """Such as GC=0.6: the share of positions that hold one of the letters; within about .02.
+
+    Args:
+        said: the letters and the share.
+        alphabet: as of `fixed`.
+    """
     wished, _, value = said.upper().partition("=")
 
     def make(letters: str, length: int, kind: str) -> Energy:

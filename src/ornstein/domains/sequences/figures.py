@@ -31,9 +31,9 @@ def alignment(
     """
     cells = x if mask is None else torch.where(mask, x, len(metadata["alphabet"]) + 1)
     image = pictures.png(pictures.mosaic(cells.numpy(), _palette(metadata), *_cell(metadata)), quick)
-    return Figure(
-        image, f"{len(x)} sequences, a colour a kind of letter", width=min(900, _cell(metadata)[0] * x.shape[1])
-    )
+    width = min(900, _cell(metadata)[0] * x.shape[1])
+    alt = f"A table of coloured cells: {len(x)} sequences, one a row, {x.shape[1]} letters each"
+    return Figure(image, f"{len(x)} sequences, a colour a kind of letter", width=width, alt=alt)
 
 
 def trajectory(frames: Sequence[Any], metadata: Mapping[str, Any], rows: int = 10) -> list[Figure]:
@@ -49,8 +49,9 @@ def trajectory(frames: Sequence[Any], metadata: Mapping[str, Any], rows: int = 1
     images = [pictures.mosaic(frame[:rows].numpy(), palette, *cell) for frame in chosen]
     width = min(900, images[0].shape[1])
     strip = pictures.mosaic(torch.stack([frame[0] for frame in chosen]).numpy(), palette, cell[0], cell[1] // 2)
+    alt = f"{len(images[0]) // cell[1]} rows of grey cells that take colours, letter by letter"
     return [
-        Figure(pictures.gif(images), "From hidden (grey) to sequence", "gif", width),
+        Figure(pictures.gif(images), "From hidden (grey) to sequence", "gif", width, alt),
         Figure(pictures.png(strip), "One sequence while it is revealed, step by step downwards", width=width),
     ]
 

@@ -336,7 +336,8 @@ def coupling_matrices(x: Tensor, real: Tensor, metadata: Mapping[str, Any]) -> F
     size = len(metadata["alphabet"])
     panels = {name: couplings(part, size).numpy() for name, part in (("samples", x), ("the data", real))}
     marks = [(i, j) for i, j in metadata["pairs"]]
-    return Figure(plots.matrices(panels, "coupling (nats)", marks), "Columns that vary together", "svg+xml", 640)
+    alt = "Matrices of the coupling of every two columns, of the samples and of the data, with known pairs circled"
+    return Figure(plots.matrices(panels, "coupling (nats)", marks), "Columns that vary together", "svg+xml", 640, alt)
 
 
 def together(denoiser: NeuralDenoiser, x: Tensor, train: Arrays, held_out: Arrays, judged: bool) -> Chapter:
@@ -379,5 +380,6 @@ def against_autoregression() -> Chapter:
         "share of the riboswitch's 27 pairs that can form, drawn freely, with the second half given, and with every "
         "second letter given; the data have 0.885. Measured before, on three seeds: see docs/long-range.md."
     )
-    figure = Figure(plots.bars(heights, labels, "pairs that can form"), "As it came out", "svg+xml", 520)
+    alt = f"Bars of the share of pairs that can form, for {', '.join(heights)}"
+    figure = Figure(plots.bars(heights, labels, "pairs that can form"), "As it came out", "svg+xml", 520, alt)
     return Chapter("Against autoregression", text, [figure])

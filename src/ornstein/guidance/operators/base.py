@@ -100,7 +100,11 @@ class Composition(Operator):
 
 @dataclass(frozen=True, init=False)
 class Sum(Operator):
-    """The sum of what several operators give of one event, all of one shape."""
+    """The sum of what several operators give of one event, all of one shape.
+
+    Attributes:
+        parts: the operators.
+    """
 
     parts: tuple[Operator, ...]
 
@@ -133,7 +137,12 @@ class Sum(Operator):
 
 @dataclass(frozen=True)
 class Scaled(Operator):
-    """factor · A, of a real or complex number."""
+    """factor · A, of a real or complex number.
+
+    Attributes:
+        factor: the number.
+        operator: A.
+    """
 
     factor: float | complex
     operator: Operator
@@ -234,7 +243,12 @@ def _require_number(number: Any, operator: Operator) -> None:
 
 
 def require_event(who: str, shape: Any) -> None:
-    """InputError unless it is the shape of one event."""
+    """InputError unless it is the shape of one event.
+
+    Args:
+        who: the operator, for the message.
+        shape: what should be a shape, such as (3, 32, 32).
+    """
     sides = isinstance(shape, Sequence) and not isinstance(shape, str)
     if not sides or not all(isinstance(side, int) and side > 0 for side in shape):
         found = f"a {type(shape).__name__}" if isinstance(shape, Tensor) else repr(shape)

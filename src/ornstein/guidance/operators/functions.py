@@ -12,7 +12,12 @@ from .base import Operator, require_event
 
 @dataclass(frozen=True, eq=False)
 class LinearFunction(Operator):
-    """An operator whose two directions are functions."""
+    """An operator whose two directions are functions.
+
+    Attributes:
+        forward: A x of a batch of events.
+        backward: its adjoint, Aᴴ y of a batch.
+    """
 
     forward: Callable[[Tensor], Tensor]
     backward: Callable[[Tensor], Tensor]

@@ -18,6 +18,7 @@ class Stack(Operator):
     """Several operators of one event as one, what each gives flattened and joined; see `stack`.
 
     Attributes:
+        parts: the operators.
         shapes: of what each gives, without the batch axis.
     """
 

@@ -8,6 +8,7 @@ from rich.text import Text
 
 from ...escaping import document, html, printable
 from ...progress import console
+from ..page import verdict
 from ..style import style
 from ..terminal import cells
 from .statements import Statement, TrustReport, mark, paragraphs, sentence
@@ -25,10 +26,9 @@ def body(report: TrustReport) -> str:
     """What stands on the page, in HTML."""
     command = f"<p><code>{html(report.command)}</code></p>" if report.command else ""
     sections = "".join(f"<h2>{html(name)}</h2>{paragraphs(said)}" for name, said in report.sections.items())
-    kind = "holds" if report.trusted else "fails"
     return (
         f'<h1>Trust report: {html(report.title)}</h1><p class="made">{html(report.made)}</p>{command}'
-        f'<p class="verdict {kind}">{html(sentence(report.verdict))}</p>{sections}'
+        f"{verdict(sentence(report.verdict), report.trusted)}{sections}"
     )
 
 

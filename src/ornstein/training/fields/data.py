@@ -59,10 +59,12 @@ class FieldData:
 
     @property
     def layout(self) -> Layout:
+        """Which variables are states, conditions and static fields."""
         return self.source.layout
 
     @property
     def sizes(self) -> None:
+        """All records are of one size."""
         return None
 
     @property

@@ -174,6 +174,7 @@ class Design:
 
     @property
     def solved(self) -> bool:
+        """Whether its best structure is the target."""
         return self.distance == 0
 
     def __lt__(self, other: "Design") -> bool:

@@ -15,7 +15,11 @@ SHORTEST_HAIRPIN, LONGEST_INTERIOR = 3, 30
 
 
 def pairs_of(brackets: str) -> list[list[int]]:
-    """The base pairs of a dot-bracket, 0-based; InputError if it is none."""
+    """The base pairs of a dot-bracket, 0-based; InputError if it is none.
+
+    Args:
+        brackets: such as "((..))".
+    """
     stack, pairs = [], []
     for column, mark in enumerate(brackets, 1):
         if mark == "(":
@@ -118,7 +122,12 @@ def require_foldable(target: str) -> None:
 
 
 def folded(text: str, target: str) -> tuple[str, float]:
-    """The structure of least free energy, and how far below the target it is, kcal/mol."""
+    """The structure of least free energy, and how far below the target it is, kcal/mol.
+
+    Args:
+        text: the bases.
+        target: dot-bracket.
+    """
     compound = vienna().fold_compound(text)
     structure, energy = compound.mfe()
     return structure, compound.eval_structure(target) - energy

@@ -42,7 +42,15 @@ NAMES = ("raw", "climatology", "EMOS", "quantile mapping", "ECC", "Schaake", "dr
 
 @dataclass(frozen=True, eq=False)
 class Drawn:
-    """Members of a baseline, made where they are read: sliced along records like an array (n, M, V, S, *grid)."""
+    """Members of a baseline, made where they are read: sliced along records like an array (n, M, V, S, *grid).
+
+    Attributes:
+        baseline: which was fitted.
+        records: the forecasts.
+        members: how many a forecast.
+        seed: of the members.
+        shape: (n, M, V, S, *grid).
+    """
 
     baseline: Baseline
     records: Records

@@ -25,19 +25,34 @@ class Records(Protocol):
     """Forecasts with what happened, see `files.Pairs`."""
 
     @property
-    def variables(self) -> Sequence[str]: ...
+    def variables(self) -> Sequence[str]:
+        """Names of what is forecast."""
+
     @property
-    def predictors(self) -> Sequence[str]: ...
+    def predictors(self) -> Sequence[str]:
+        """Names of what a forecast says, the variables first."""
+
     @property
-    def times(self) -> np.ndarray: ...
+    def times(self) -> np.ndarray:
+        """Of the forecasts, dates or numbers."""
+
     @property
-    def members(self) -> int: ...
+    def members(self) -> int:
+        """Of the raw forecast, 1 if it is deterministic."""
+
     @property
-    def steps(self) -> np.ndarray: ...
+    def steps(self) -> np.ndarray:
+        """The leads."""
+
     @property
-    def grid(self) -> Any: ...
-    def read(self, index: Any) -> Any: ...
-    def raw(self, index: Any) -> np.ndarray: ...
+    def grid(self) -> Any:
+        """Where values are."""
+
+    def read(self, index: Any) -> Any:
+        """Some records in memory, by their numbers."""
+
+    def raw(self, index: Any) -> np.ndarray:
+        """The raw members of some records, (n, M, V, S, *grid)."""
 
 
 @dataclass(frozen=True)
@@ -83,32 +98,40 @@ class Arrays:
 
     @property
     def variables(self) -> tuple[str, ...]:
+        """Names of what is forecast."""
         return tuple(str(v) for v in range(self.truth.shape[1]))
 
     @property
     def predictors(self) -> tuple[str, ...]:
+        """Names of what a forecast says, the variables first."""
         return tuple(str(p) for p in range(self.mean.shape[1]))
 
     @property
     def times(self) -> np.ndarray:
+        """Of the forecasts, dates or numbers."""
         return np.arange(len(self.truth)) if self.dates is None else self.dates
 
     @property
     def members(self) -> int:
+        """Of the raw forecast, 1 if it is deterministic."""
         return 1 if self.raw_members is None else self.raw_members.shape[1]
 
     @property
     def steps(self) -> np.ndarray:
+        """The leads."""
         return np.arange(self.truth.shape[2])
 
     @property
     def grid(self) -> Points:
+        """Where values are."""
         return Points(self.kind, self.truth.shape[3:])
 
     def read(self, index: Any) -> Read:
+        """Some records in memory, by their numbers."""
         return Read(self.mean[index], None, self.truth[index])
 
     def raw(self, index: Any) -> np.ndarray:
+        """The raw members of some records, (n, M, V, S, *grid)."""
         if self.raw_members is None:
             return self.mean[index, None, : self.truth.shape[1]]
         return self.raw_members[index]

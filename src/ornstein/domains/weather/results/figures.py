@@ -150,7 +150,8 @@ def fan(
     axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=5, fontsize=8)
     if dated(np.asarray(at)):
         canvas.autofmt_xdate()
-    return Figure(plots.svg(canvas), f"{len(samples)} members{fields.of(what)}.", "svg+xml", 620)
+    alt = f"Mean, bands and members of {len(samples)} forecasts along one axis{fields.of(what)}"
+    return Figure(plots.svg(canvas), f"{len(samples)} members{fields.of(what)}.", "svg+xml", 620, alt)
 
 
 def _abscissa(at: np.ndarray, along: str) -> tuple[np.ndarray, str]:
