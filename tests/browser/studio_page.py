@@ -119,7 +119,13 @@ class StudioPage:
     def asked_for(self, before: str) -> str:
         """The id of a job that has just been asked for."""
         self.browser.until("return location.hash !== arguments[0] && location.hash.startsWith('#/result/')", before)
-        return unquote(self.browser.run("return location.hash").removeprefix("#/result/"))
+        job = unquote(self.browser.run("return location.hash").removeprefix("#/result/"))
+        self.browser.until("return document.querySelector('.job-head .id')?.textContent === arguments[0]", job)
+        return job
+
+    def clear(self, name: str) -> None:
+        """Takes the file of a field away."""
+        self.field(name).find_element(By.CSS_SELECTOR, ".chip button.icon").click()
 
     # What is shown ------------------------------------------------------------------------------------------
 
@@ -138,7 +144,8 @@ class StudioPage:
         """Waits until the job that is shown is in one of these states."""
         deadline = time.monotonic() + seconds
         while (state := self.state()) not in states:
-            assert time.monotonic() < deadline, f"after {seconds:.0f} s it is {state!r}, not {states}: {self.text()}"
+            waiting = state in ("", "queued", "running") and time.monotonic() < deadline
+            assert waiting, f"it is {state!r}, not {states}: {self.text()}"
             time.sleep(0.05)
         return state
 
