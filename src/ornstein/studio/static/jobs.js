@@ -153,7 +153,11 @@ function broken(ids, source, attached) {
   }, PAUSE);
 }
 
-const gone = (id, refusal) => ({ id, state: "failed", error: refusal.message });
+const gone = (id, refusal) => ({
+  id,
+  state: "failed",
+  error: `${refusal.message}: the studio was started anew meanwhile`,
+});
 
 /** Keeps the whole course in few frames: when there are too many, every second one goes. */
 function keep(job, frame) {
