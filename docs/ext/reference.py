@@ -13,6 +13,7 @@ from docutils import nodes
 from docutils.parsers.rst import Directive
 from docutils.statemachine import StringList
 from public_names import lacking, public
+from sphinx import addnodes
 from sphinx.util import logging
 
 PUBLIC = public()
@@ -75,8 +76,9 @@ def tidied(
 def dashed(app: Any, doctree: nodes.document) -> None:
     """A dash between an argument and what it is; elsewhere two hyphens begin a flag."""
     for text in list(doctree.findall(nodes.Text)):
-        if str(text) == " -- ":
-            text.parent.replace(text, nodes.Text(" – "))
+        at = text.parent.index(text)
+        if text.startswith(" -- ") and at and isinstance(text.parent[at - 1], nodes.strong | addnodes.literal_strong):
+            text.parent.replace(text, nodes.Text(f" – {text[4:]}"))
 
 
 def require_whole(app: Any) -> None:
