@@ -1,7 +1,7 @@
 // Two results side by side: rows of the same name stand in one line, and what differs is marked.
 
 import * as api from "./api.js";
-import { button, date, el, shown, words } from "./dom.js";
+import { button, date, el, shown } from "./dom.js";
 import { figures } from "./figures.js";
 
 /** Shows the comparison of two results in `root`; `studio` has use(asked, model). */
@@ -88,7 +88,10 @@ function table(both, studio) {
 
 /** What was asked for, and how it was drawn. */
 function settings({ asked, result }) {
-  const said = Object.entries({ n: result.n, ...(asked ?? result.asked) }).map(([name, value]) => [words(name), value]);
+  const said = Object.entries({ n: result.n, ...(asked ?? result.asked) }).map(([name, value]) => [
+    name.replaceAll("_", " "),
+    value,
+  ]);
   return [...said, ...result.settings];
 }
 
