@@ -12,6 +12,7 @@ import pytest
 
 import ornstein as on
 from ornstein.domains.images.requests import ImagesRequest
+from ornstein.domains.images.task import Images
 from ornstein.errors import InputError
 from ornstein.studio import results
 from ornstein.studio.queueing import Order
@@ -72,12 +73,18 @@ def shown(out: Path, id: str = "threes") -> dict[str, Any]:
     return found
 
 
-def test_frames_are_pictures_of_states_on_the_way(child: Told, tmp_path: Path) -> None:
+def test_frames_are_pictures_of_states_on_the_way(child: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[on.Samples] = []
+    frame = Images.frame
+    monkeypatch.setattr(Images, "frame", lambda self, samples: given.append(samples) or frame(self, samples))
     order = Order("images/digits", ImagesRequest(), {"n": 20, "batch_size": 20, "steps": 3})
     _, _, news = child.ask("draw", id="x", order=order, out=tmp_path, resume=False)
     frames = [said for kind, said in news if kind == "frame"]
     assert frames[0]["src"].startswith("data:image/png;base64,iVBOR")
-    assert frames[0]["alt"].startswith("16 "), "no more than 16 samples are shown on the way"
+    assert frames[0]["alt"]
+    assert len(given[0]) == 16, "no more are shown on the way"
+    assert given[0].condition.keys() <= {"label"}, "they carry what they were given"
+    assert given[0].settings["guidance"] == 1
     assert frames[0]["total"] == 3
 
 
@@ -205,8 +212,6 @@ def test_whole_blocks_of_a_cancelled_job_are_kept_and_the_rest_is_drawn(child: T
 def test_a_figure_that_fails_does_not_fail_the_samples(
     child: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from ornstein.domains.images.task import Images
-
     def failing(*given: object) -> None:
         raise ZeroDivisionError("nothing to see")
 

@@ -258,10 +258,17 @@ class Door:
         return StreamingResponse(lines(news), media_type="text/event-stream", headers=HEADERS)
 
     async def evaluate(self, request: Request) -> Response:
-        return _json(await self.studio.ask("evaluate", id=request.path_params["id"]))
+        return _json(await self.studio.ask("evaluate", id=self._finished(request)))
 
     async def trust(self, request: Request) -> Response:
-        return _json(await self.studio.ask("trust", id=request.path_params["id"]))
+        return _json(await self.studio.ask("trust", id=self._finished(request)))
+
+    def _finished(self, request: Request) -> str:
+        """The id of a finished result; NotThere if there is none, which no worker needs to find out."""
+        id = request.path_params["id"]
+        if not (results.folder(self.settings.out, id) / results.MANIFEST).is_file():
+            raise NotThere(f"no finished result {id!r}")
+        return id
 
     # Files of results -------------------------------------------------------------------------------------
 
@@ -270,11 +277,8 @@ class Door:
         return FileResponse(path, filename=path.name, media_type="application/octet-stream")
 
     async def archive(self, request: Request) -> Response:
-        id = request.path_params["id"]
-        place = results.folder(self.settings.out, id)
-        if not place.is_dir():
-            raise NotThere(f"no result {id!r}")
-        folder = self.uploads.new()
+        id = self._finished(request)
+        place, folder = results.folder(self.settings.out, id), self.uploads.new()
         path = folder / f"{id}.zip"
         try:
             await run_sync(_zipped, place, path)

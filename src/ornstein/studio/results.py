@@ -1,8 +1,9 @@
 """Folders of samples as JSON: what a result is and shows, and the gallery of all of them.
 
 What a page shows of a result is made once, by a worker, and kept beside the results in OUT/.studio/ID: view.json and
-the files of its figures. Listing and showing results afterwards takes no worker and no torch. The samples' own folder
-is left as it is. Scores are read anew each time, so that those of an evaluation are there at once.
+the files of its figures, and card.json, the little of it that the gallery needs. Listing and showing results afterwards
+takes no worker and no torch. The samples' own folder is left as it is. Scores are read anew each time, so that those of
+an evaluation are there at once.
 """
 
 import hashlib
@@ -14,22 +15,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from ..config import to_dict
 from ..errors import InputError
 from ..files import MB, inside, own, plain, read_json, write_atomic, write_json, write_text
 from ..tasks.figures import Figure, Interactive, Metric
 from ..tasks.scores import latest_metrics
 from ..tasks.unfinished import counted, folder_of, is_unfinished, part_of, read_members
+from .queueing import Order
 
 if TYPE_CHECKING:
     from ..tasks.samples import Samples
 
-HIDDEN, VIEW, ORDER, MANIFEST = ".studio", "view.json", "order.json", "manifest.json"
+HIDDEN, VIEW, CARD, ORDER, MANIFEST = ".studio", "view.json", "card.json", "order.json", "manifest.json"
 SHOWN = 16
 """Samples of which a cover is made, and a frame on the way."""
 _FILES = 200
 _SUFFIXES = {"png": "png", "gif": "gif", "svg+xml": "svg"}
-_MANIFEST = {"model": {"domain": str, "name": str}, "n": int, "created": str, "files": dict}
-_VIEW = {"of": [int], "model": str, "n": int, "created": str, "figures": [dict], "exactness": {"verdict": str}}
+_MANIFEST = {"model": {"domain": str, "name": str}, "n": int, "created": str, "seconds": float}
+_CARD = {"of": [int], "by": str, "model": str, "n": int, "created": str, "seconds": float, "verdict": str}
+_VIEW = {"of": [int], "by": str, "figures": [dict]}
 _ORDER = {"model": str, "flat": dict, "asked": dict, "command": str, "python": str}
 
 
@@ -68,22 +72,26 @@ def make_view(out: Path, id: str) -> None:
     blank, model = this.request_type(), called(samples.origin)
     _, *rest = in_words(model, len(samples), samples.settings, blank)
     again = _order(place) or repeated(model, len(samples), samples.settings, blank, id)
-    view = {
-        "of": _stamp(folder(out, id)),
-        "by": version("ornstein"),
+    exactness = _exactness(samples)
+    made = {"of": _stamp(folder(out, id)), "by": version("ornstein")}
+    said = {
         "model": f"{samples.origin.domain}/{samples.origin.name}",
         "n": len(samples),
         "created": samples.created,
         "seconds": samples.seconds,
+        "cover": _cover(this.frame(samples[: min(SHOWN, len(samples))]), figures, out, place),
+    }
+    view = {
+        **said,
         "nfe": samples.nfe,
         "gradients": samples.gradients,
-        "exactness": _exactness(samples),
+        "exactness": exactness,
         "figures": [_kept(figure, out, place, str(k)) for k, figure in enumerate(figures)],
-        "cover": _cover(this.frame(samples[: min(SHOWN, len(samples))]), figures, out, place),
         "settings": rest,
         **{name: again[name] for name in ("asked", "command", "python")},
     }
-    write_json(place / VIEW, view)
+    write_json(place / VIEW, {**made, **view})
+    write_json(place / CARD, {**made, **said, "verdict": exactness["verdict"]})
 
 
 def repeated(model: str, n: int | None, settings: Mapping[str, Any], blank: Any, id: str) -> dict[str, Any]:
@@ -166,25 +174,33 @@ def view(out: Path, id: str) -> dict[str, Any] | None:
 
     NotThere if there is no such result; InputError if its folder is not what it must be.
     """
-    place, where = hidden(out, id), folder(out, id)
-    if not (where / MANIFEST).is_file():
-        raise NotThere(f"no result {id!r}")
-    path = own(place, VIEW)
-    if not path.is_file():
-        return None
-    found = read_json(path, "what the studio shows of samples", _VIEW, limit=256 * MB)
-    if found["of"] != _stamp(where) or found.get("by") != version("ornstein"):
-        return None
-    base = f"/v1/samples/{quote(id)}"
-    return {
-        **{name: value for name, value in found.items() if name not in ("of", "by")},
+    found, where, base = _made(out, id, VIEW, _VIEW), folder(out, id), _base(id)
+    return found and {
+        **found,
         "id": id,
         "folder": str(where),
-        "cover": f"{base}/figures/cover" if found.get("cover") else None,
         "figures": [_placed(figure, base, k) for k, figure in enumerate(found["figures"])],
         "metrics": [metric_row(metric) for metric in latest_metrics(where)],
         **_listed(where, base),
     }
+
+
+def _made(out: Path, id: str, name: str, schema: Any) -> dict[str, Any] | None:
+    """A file that `make_view` has written; None if there is none, or it was made of other samples or otherwise."""
+    where, path = folder(out, id), own(hidden(out, id), name)
+    if not (where / MANIFEST).is_file():
+        raise NotThere(f"no result {id!r}")
+    if not path.is_file():
+        return None
+    found = read_json(path, "what the studio shows of samples", schema, limit=256 * MB)
+    if (found.pop("of"), found.pop("by")) != (_stamp(where), version("ornstein")):
+        return None
+    return {**found, "cover": f"{_base(id)}/figures/cover" if found.get("cover") else None}
+
+
+def _base(id: str) -> str:
+    """The address of a result."""
+    return f"/v1/samples/{quote(id)}"
 
 
 def _placed(figure: Mapping[str, Any], base: str, k: int) -> dict[str, Any]:
@@ -284,21 +300,15 @@ def entry(out: Path, id: str) -> dict[str, Any]:
 
 
 def _finished(out: Path, id: str) -> dict[str, Any]:
-    where = folder(out, id)
-    shown = view(out, id)
-    said = shown or read_json(own(where, MANIFEST), "the manifest of a folder of samples", _MANIFEST, limit=64 * MB)
-    model = said["model"]
-    return {
-        "id": id,
-        "model": model if isinstance(model, str) else f"{model['domain']}/{model['name']}",
-        "n": said["n"],
-        "created": said["created"],
-        "seconds": said.get("seconds"),
-        "cover": shown and shown["cover"],
-        "verdict": shown and shown["exactness"]["verdict"],
-        "viewed": shown is not None,
-        "unfinished": None,
-    }
+    card = _made(out, id, CARD, _CARD)
+    if card is not None:
+        return {"id": id, **card, "viewed": True, "unfinished": None}
+    path = own(folder(out, id), MANIFEST)
+    said = read_json(path, "the manifest of a folder of samples", _MANIFEST, limit=64 * MB)
+    known = {name: said[name] for name in ("n", "created", "seconds")}
+    model = f"{said['model']['domain']}/{said['model']['name']}"
+    blank = {"cover": None, "verdict": None, "viewed": False, "unfinished": None}
+    return {"id": id, "model": model, **known, **blank}
 
 
 def _unfinished(out: Path, id: str) -> dict[str, Any]:
@@ -309,6 +319,14 @@ def _unfinished(out: Path, id: str) -> dict[str, Any]:
 
 
 # What was ordered -------------------------------------------------------------------------------------
+
+
+def record(order: Order, id: str) -> dict[str, Any]:
+    """What is noted of an order: its model and flags, and what draws the same again."""
+    settings = {name: value for name, value in {**to_dict(order.asked), **order.how}.items() if name != "n"}
+    device = {} if order.device == "auto" else {"device": order.device}
+    again = repeated(order.model, order.how.get("n"), {**settings, **device}, type(order.asked)(), id)
+    return {"model": order.model, "flat": plain(dict(order.flat)), **again}
 
 
 def keep_order(out: Path, id: str, order: Mapping[str, Any]) -> None:
@@ -333,7 +351,13 @@ def forget_order(out: Path, id: str) -> None:
 
 def ordered(out: Path, id: str) -> tuple[str, dict[str, Any]]:
     """The model and the flags that a result of the studio was asked for with; NotThere if it is not one."""
+    found = order(out, id)
+    return found["model"], dict(found["flat"])
+
+
+def order(out: Path, id: str) -> Mapping[str, Any]:
+    """What is noted of an order; NotThere if the studio has begun nothing there."""
     found = _order(hidden(out, id))
     if not found:
-        raise NotThere(f"{id}: was not begun in the studio, which knows nothing of what it was asked for with")
-    return found["model"], dict(found["flat"])
+        raise NotThere(f"{id}: was not begun in the studio, which knows nothing of what was asked for")
+    return found

@@ -14,15 +14,14 @@ the workers are doing. Nothing is computed here: models are loaded and samples d
 import asyncio
 import re
 import secrets
+import traceback
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ..config import to_dict
 from ..errors import InputError
-from ..files import plain
 from ..tasks.unfinished import counted, is_unfinished, part_of, read_members
 from . import results
 from .queueing import Job, Order, Queue
@@ -38,6 +37,7 @@ DETACHED = 3.0
 
 PATIENCE = 5.0
 """Seconds that a job has to end when the studio is stopped."""
+_AGAIN = ("model", "asked", "command", "python")
 _PROGRESS = ("done", "total", "stage", "seconds_left")
 
 
@@ -120,7 +120,7 @@ class Studio:
         if resume and (old := self._jobs.get(resume)) is not None and not old.over:
             raise Over(f"{resume} is being drawn already")
         id = resume or self._new_id(order.model)
-        job = Job(id, owner, order, _record(order, id), resume=bool(resume))
+        job = Job(id, owner, order, results.record(order, id), resume=bool(resume))
         self._queue.add(job)
         self._jobs.pop(job.id, None)  # what is known of an earlier attempt
         self._jobs[job.id] = job
@@ -206,6 +206,9 @@ class Studio:
         except asyncio.CancelledError:
             self._end(job, "cancelled", "the studio was stopped")
             raise
+        except Exception as error:  # a fault of ours: it ends this job and no other
+            traceback.print_exc()
+            self._end(job, "failed", f"{type(error).__name__}: {error} (a fault of the program)")
         finally:
             if job.state != "done" and not self.unfinished(job.id):
                 results.forget_order(self.settings.out, job.id)
@@ -284,16 +287,16 @@ class Studio:
             raise
         if job is not None:
             return {**self.status(job), "result": shown}
-        again = {name: shown[name] for name in ("model", "asked", "command", "python")}
+        again = {name: shown[name] for name in _AGAIN}
         return {"id": id, "state": "done", "unfinished": None, **again, "result": shown}
 
     def _asked(self, id: str) -> dict[str, Any]:
         """What the studio was asked for, if it was; nothing of what was drawn elsewhere."""
         try:
-            model, flat = results.ordered(self.settings.out, id)
+            order = results.order(self.settings.out, id)
         except (results.NotThere, InputError):
             return {}
-        return {"model": model, "asked": flat}
+        return {name: order[name] for name in _AGAIN}
 
     def unfinished(self, id: str) -> str | None:
         """How many samples of a result are whole, in words, if these are not all; else None."""
@@ -382,14 +385,6 @@ class Studio:
                     self._unshown[_named(one)] = str(error)
         while len(self._unshown) > HISTORY:
             del self._unshown[next(iter(self._unshown))]
-
-
-def _record(order: Order, id: str) -> dict[str, Any]:
-    """What is noted of an order: its model and flags, and what draws the same again."""
-    settings = {name: value for name, value in {**to_dict(order.asked), **order.how}.items() if name != "n"}
-    device = {} if order.device == "auto" else {"device": order.device}
-    again = results.repeated(order.model, order.how.get("n"), {**settings, **device}, type(order.asked)(), id)
-    return {"model": order.model, "flat": plain(dict(order.flat)), **again}
 
 
 def _named(entry: Mapping[str, Any]) -> str:

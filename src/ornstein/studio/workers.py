@@ -80,8 +80,8 @@ class Worker:
         async with self._turn:
             self.start()
             self._answer, self._news = asyncio.get_running_loop().create_future(), news
-            self.send(what, values)
             try:
+                self.send(what, values)
                 return await self._answer
             except asyncio.CancelledError:
                 self.end()
