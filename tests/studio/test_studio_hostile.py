@@ -304,6 +304,7 @@ def test_every_answer_keeps_pages_from_doing_more(studio: Served, client: httpx.
         assert "'unsafe-inline'" not in headers["content-security-policy"].split("script-src")[1].split(";")[0]
 
 
+@pytest.mark.slow
 def test_beyond_this_machine_a_token_is_asked_for(tmp_path: Path) -> None:
     with serving(tmp_path, "--host", "0.0.0.0") as studio:
         token = re.search(r"token=([\w-]{16,})", studio.said)
@@ -325,6 +326,7 @@ def test_beyond_this_machine_a_token_is_asked_for(tmp_path: Path) -> None:
 # What is left -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_at_the_end_no_upload_is_left(tmp_path: Path) -> None:
     with serving(tmp_path) as studio:
         with studio.client() as client:
@@ -335,6 +337,7 @@ def test_at_the_end_no_upload_is_left(tmp_path: Path) -> None:
     assert not [path for path in (tmp_path / "tmp").iterdir() if path.name.startswith("ornstein-studio-")]
 
 
+@pytest.mark.slow
 def test_what_a_crash_left_the_next_start_removes(tmp_path: Path) -> None:
     with serving(tmp_path) as studio, studio.client() as client:
         assert sent(client, Hostile("seen.png", picture, ("images/digits", "observation"), ".")).status_code == 201

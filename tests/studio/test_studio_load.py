@@ -41,6 +41,7 @@ def assert_flat(seen: Any) -> None:
     assert seen.growth < GROWTH, seen.memory
 
 
+@pytest.mark.slow
 def test_a_rush_is_served_completely(studio: Served, bench: Any) -> None:
     seen = bench.load(studio, CLIENTS, 1.0, STEPS)
     assert_complete(seen, bench.drawn(studio.out))
