@@ -130,7 +130,7 @@ class Sampler:
         return state
 
 
-def descent(times: Sequence[Time]) -> int:
+def descent(times: Grid) -> int:
     """On how many intervals these times fall before they first rise, if they do; those on which they stand still do not
     count.
 
