@@ -14,8 +14,8 @@ help:
 	@echo "make tour-full the same with every score measured anew: half an hour"
 	@echo "make test      lint, types and the fast tests: 5 minutes on two cores"
 	@echo "make test-all  the same with the slow tests: an hour"
-	@echo "make docs      the documentation as a site, docs/_build/html: two minutes on one core"
-	@echo "make docs-run  execute the tutorials' blocks anew (PAGES=docs/molecules.md for one): 15 minutes"
+	@echo "make docs      the documentation as a site, docs/_build/html: a minute on one core"
+	@echo "make docs-run  execute the tutorials' blocks anew (PAGES=docs/molecules.md for one): 10 minutes"
 	@echo "make format    let ruff rewrite what it can"
 	@echo "make bench     compare the solvers with other libraries' (makes .bench-env; see benchmarks/README.md)"
 	@echo "make bench-posterior  the same for posteriors of inverse problems"
@@ -77,7 +77,7 @@ format: $(READY)
 # Strict: a broken link, a page that is in no table of contents, a public name without documentation, a tutorial whose
 # blocks are not those that were executed, all are errors.
 docs: $(READY)
-	$(BIN)/python -m sphinx -W -n --keep-going -q docs docs/_build/html
+	$(BIN)/python -m sphinx -E -W -n --keep-going -q docs docs/_build/html
 	@echo docs/_build/html/index.html
 
 docs-run: $(READY)

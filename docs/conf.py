@@ -26,6 +26,7 @@ extensions = [
 exclude_patterns = ["_build", "executed", "ext"]
 nitpicky = True
 highlight_language = "none"
+smartquotes = False  # a flag begins with two hyphens
 
 myst_enable_extensions = ["colon_fence", "attrs_block"]
 myst_heading_anchors = 4
@@ -46,4 +47,5 @@ html_static_path = ["_static"]
 html_css_files = ["ornstein.css"]
 html_copy_source = False
 html_show_sphinx = False
+html_show_search_summary = False  # which a page from file:// may not fetch
 html_theme_options = {"source_edit_link": ""}

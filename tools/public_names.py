@@ -23,7 +23,7 @@ CONTRACT = {
     "ornstein.config": ("SampleConfig", "TrainConfig", "require_in", "require_with"),
     "ornstein.spaces": ("TimePath", "Stationary", "Structured", "Correlated"),
     "ornstein.tasks.figures": ("Figure", "Interactive", "Metric", "Stop"),
-    "ornstein.tasks.hands": ("Backdrop", "Hand", "Mark"),
+    "ornstein.tasks.hands": ("Backdrop", "Column", "Hand", "Mark", "Painted", "Picked", "Placed"),
     "ornstein.tasks.samples": ("read_samples",),
     "ornstein.tasks.task": ("Request", "Task"),
     "ornstein.training.datasets": ("Arrays", "Dataset"),

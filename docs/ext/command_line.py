@@ -26,7 +26,7 @@ class Command(Directive):
         flags = flags_of(function)
         usage = " ".join([self.arguments[0], *(word.name.upper() for word in words_of(function))])
         found: list[nodes.Node] = [nodes.literal_block("", usage + (" [flags]" if flags else ""))]
-        found.append(nodes.paragraph("", summary(function)))
+        found.append(nodes.paragraph("", "", *_prose(summary(function))))
         if words_of(function):
             found.append(_table([(word.name.upper(), word.text) for word in words_of(function)]))
         for group in dict.fromkeys(flag.group for flag in flags):
@@ -40,8 +40,16 @@ def _table(rows: list[tuple[str, str]]) -> nodes.Node:
     items = []
     for left, right in rows:
         term = nodes.term("", "", nodes.literal("", left))
-        items.append(nodes.definition_list_item("", term, nodes.definition("", nodes.paragraph("", right))))
+        items.append(
+            nodes.definition_list_item("", term, nodes.definition("", nodes.paragraph("", "", *_prose(right))))
+        )
     return nodes.definition_list("", *items, classes=["flags"])
+
+
+def _prose(text: str) -> list[nodes.Node]:
+    """A text with its code in backticks as code."""
+    parts = text.split("`")
+    return [nodes.literal("", part) if k % 2 else nodes.Text(part) for k, part in enumerate(parts)]
 
 
 def setup(app: Any) -> dict[str, bool]:

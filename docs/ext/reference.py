@@ -6,12 +6,14 @@
 """
 
 import inspect
+import re
 from typing import Any
 
 from docutils import nodes
 from docutils.parsers.rst import Directive
 from docutils.statemachine import StringList
 from public_names import lacking, public
+from sphinx import addnodes
 from sphinx.util import logging
 
 PUBLIC = public()
@@ -62,6 +64,23 @@ def resolved(app: Any, env: Any, node: nodes.Element, content: nodes.Element) ->
     return nodes.reference("", "", content, refuri=place, internal=True)
 
 
+def tidied(
+    app: Any, what: str, name: str, obj: Any, options: Any, signature: str | None, returns: str | None
+) -> tuple[str | None, str | None]:
+    """A signature that can be read: defaults that are made anew as "...", of a stream of events its result."""
+    if signature is not None:
+        signature = re.sub(r"= ?<[^<>]*>", "=...", signature)
+    return signature, returns and re.sub(r"^.*Generator\[.*?Event, None, (.*)\]$", r"\1", returns)
+
+
+def dashed(app: Any, doctree: nodes.document) -> None:
+    """A dash between an argument and what it is; elsewhere two hyphens begin a flag."""
+    for text in list(doctree.findall(nodes.Text)):
+        at = text.parent.index(text)
+        if text.startswith(" -- ") and at and isinstance(text.parent[at - 1], nodes.strong | addnodes.literal_strong):
+            text.parent.replace(text, nodes.Text(f" – {text[4:]}"))
+
+
 def require_whole(app: Any) -> None:
     """Whatever the reference lacks is a warning, and so an error of `make docs`."""
     for sentence in lacking(app.srcdir / "reference"):
@@ -71,6 +90,8 @@ def require_whole(app: Any) -> None:
 def setup(app: Any) -> dict[str, bool]:
     """Called by Sphinx."""
     app.add_directive("names", Names)
+    app.connect("autodoc-process-signature", tidied)
+    app.connect("doctree-read", dashed)
     app.connect("missing-reference", resolved)
     app.connect("builder-inited", require_whole)
     return {"parallel_read_safe": True}

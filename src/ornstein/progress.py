@@ -216,7 +216,7 @@ class NotebookBar:
         """The rate, and the time that is left."""
         rate = self.event.done / self.pace.elapsed if self.pace.elapsed > 0 else 0.0
         rated = f"{rate:.3g}/s" if _whole(self.event) and rate else ""
-        left = "" if self.pace.left is None else f"about {duration(self.pace.left)} left"
+        left = "" if self.pace.left is None else f"about {duration(max(1, round(self.pace.left)))} left"
         return ", ".join(filter(None, (rated, left)))
 
     def _show(self, shown: "Shown") -> None:

@@ -1,6 +1,7 @@
 """Files that a pointer makes, in each domain: the request takes them, and they mean what was done."""
 
 from base64 import b64encode
+from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,13 @@ def sample(model: Any, asked: Any, n: int, **how: Any) -> Samples:
     return finished(drawing(model, asked, n, seed=0, **how))
 
 
+def facts(name: str) -> Mapping[str, Any]:
+    """The metadata of a shipped model."""
+    origin = on.load(name).origin
+    assert origin is not None
+    return origin.metadata
+
+
 def new(folder: Path) -> Path:
     """An empty folder."""
     made = folder / f"hand-{len(list(folder.iterdir()))}"
@@ -41,13 +49,13 @@ def new(folder: Path) -> Path:
 
 
 def test_what_is_painted_is_drawn_anew_and_the_rest_stays(tmp_path: Path) -> None:
-    model, hand = on.load("images/digits"), task("images").by_hand["mask"]
+    metadata, hand = facts("images/digits"), task("images").by_hand["mask"]
     seen = tmp_path / "seen.png"
     levels = (Keys.of(0, 1).uniform(8, 8)[0] * 255).byte().numpy()
     Image.fromarray(levels).save(seen)
     white = np.zeros((8, 8), np.uint8)
     white[:4] = 255
-    backdrop = hand.backdrop({"observation": seen}, model.origin.metadata)
+    backdrop = hand.backdrop({"observation": seen}, metadata)
     assert backdrop.size == (8, 8)
     assert backdrop.picture is not None
     assert np.array_equal(np.asarray(Image.open(BytesIO(backdrop.picture.image))), levels)
@@ -55,36 +63,39 @@ def test_what_is_painted_is_drawn_anew_and_the_rest_stays(tmp_path: Path) -> Non
     brush[:4] = (200, 30, 30, 255)
     Image.fromarray(brush).save(buffer := BytesIO(), "png")
     marks = {"png": b64encode(buffer.getvalue()).decode()}
-    painted = hand.write(marks, {"observation": seen}, model.origin.metadata, new(tmp_path))
+    painted = hand.write(marks, {"observation": seen}, metadata, new(tmp_path))
     assert np.array_equal(np.asarray(Image.open(painted)), white)
-    drawn = sample(model, ImagesRequest(observation=seen, mask=painted, noise=0.0, label=(3,)), 1, steps=1).x[0, 0]
+    drawn = sample(
+        on.load("images/digits"), ImagesRequest(observation=seen, mask=painted, noise=0.0, label=(3,)), 1, steps=1
+    ).x[0, 0]
     known = torch.from_numpy(levels / 127.5 - 1).float()
     assert torch.allclose(drawn[4:], known[4:], atol=1e-5)
     assert (drawn[:4] - known[:4]).abs().mean() > 0.1
 
 
 def test_a_picture_of_another_size_or_of_rays_is_not_painted_over(tmp_path: Path) -> None:
-    model, hand = on.load("images/digits"), task("images").by_hand["mask"]
+    metadata, hand = facts("images/digits"), task("images").by_hand["mask"]
     Image.new("L", (9, 8)).save(tmp_path / "wide.png")
     with pytest.raises(InputError, match="8 × 9 pixels, expected 8 × 8"):
-        hand.backdrop({"observation": tmp_path / "wide.png"}, model.origin.metadata)
+        hand.backdrop({"observation": tmp_path / "wide.png"}, metadata)
     with pytest.raises(InputError, match="rays"):
-        hand.backdrop({"observation": tmp_path / "rays.npz"}, model.origin.metadata)
+        hand.backdrop({"observation": tmp_path / "rays.npz"}, metadata)
     half = tmp_path / "half.png"
     Image.new("L", (4, 4)).save(half)
-    assert hand.backdrop({"observation": half, "operator": "blocks"}, model.origin.metadata).size == (4, 4)
+    assert hand.backdrop({"observation": half, "operator": "blocks"}, metadata).size == (4, 4)
 
 
 # Sensors placed on a domain ---------------------------------------------------------------------------
 
 
 def test_sensors_are_read_as_they_were_placed(tmp_path: Path) -> None:
-    this, metadata = task("poisson"), on.load("poisson/discs").origin.metadata
+    this, metadata = task("poisson"), facts("poisson/discs")
     truth = examples.write("discs", tmp_path / "example") / examples.TRUTH
-    given = {"lengths": (2.0, 1.0), "origin": (1.0, 0.0)}
+    given: dict[str, Any] = {"lengths": (2.0, 1.0), "origin": (1.0, 0.0)}
     hand = this.by_hand["solution_sensors"]
     backdrop = hand.backdrop(given, metadata)
     assert backdrop.extent == (1.0, 3.0, 0.0, 1.0)
+    assert backdrop.size == (480, 240)
     assert [column.name for column in backdrop.columns] == ["x", "y", "value", "std"]
     assert backdrop.picture is None
     path = hand.write({"points": [[2.5, 0.25, 0.01, None], [1, 1, 2, 0.5]]}, given, metadata, new(tmp_path))
@@ -103,7 +114,7 @@ def test_sensors_are_read_as_they_were_placed(tmp_path: Path) -> None:
 
 
 def test_the_truth_lies_where_its_sensors_do(tmp_path: Path) -> None:
-    this, metadata = task("poisson"), on.load("poisson/discs").origin.metadata
+    this, metadata = task("poisson"), facts("poisson/discs")
     field = np.zeros((64, 64))
     field[:, :16] = 1.0  # the left quarter
     field[:8] = 2.0  # below
@@ -118,7 +129,7 @@ def test_the_truth_lies_where_its_sensors_do(tmp_path: Path) -> None:
 
 
 def test_on_a_line_a_sensor_is_a_place_and_a_value_and_in_a_box_it_has_a_depth(tmp_path: Path) -> None:
-    this, metadata = task("poisson"), on.load("poisson/discs").origin.metadata
+    this, metadata = task("poisson"), facts("poisson/discs")
     hand = this.by_hand["source_sensors"]
     line, box = ({**metadata, "shape": shape} for shape in ([1, 20], [1, 6, 7, 8]))
     path = hand.write({"points": [[0.25, 0.5, 0.1]]}, {}, line, new(tmp_path))
@@ -129,7 +140,7 @@ def test_on_a_line_a_sensor_is_a_place_and_a_value_and_in_a_box_it_has_a_depth(t
 
 def test_a_learned_solver_takes_no_sensors() -> None:
     with pytest.raises(InputError, match="models of sources"):
-        task("poisson").by_hand["solution_sensors"].backdrop({}, on.load("poisson/solver").origin.metadata)
+        task("poisson").by_hand["solution_sensors"].backdrop({}, facts("poisson/solver"))
 
 
 # Observations placed on a map -------------------------------------------------------------------------
@@ -140,7 +151,8 @@ def test_observations_are_used_where_they_were_placed(kind: str, tmp_path: Path)
     small_weather.written(tmp_path, kind)
     model, this = small_weather.model(tmp_path, kind), task("weather")
     assert model.origin is not None
-    metadata, given = model.origin.metadata, {"forecast": tmp_path / "raw.nc", "times": "2:4"}
+    metadata = model.origin.metadata
+    given: dict[str, Any] = {"forecast": tmp_path / "raw.nc", "times": "2:4"}
     hand = this.by_hand["observations"]
     backdrop = hand.backdrop(given, metadata)
     columns = {column.name: column for column in backdrop.columns}
@@ -187,7 +199,7 @@ C 1.5 0.0 0.3
 
 
 def test_atoms_that_are_picked_stay_to_the_last_digit(tmp_path: Path) -> None:
-    this, metadata = task("molecules"), on.load("molecules/qm9").origin.metadata
+    this, metadata = task("molecules"), facts("molecules/qm9")
     whole = tmp_path / "whole.xyz"
     whole.write_text(WATER_AND_MORE)
     hand = this.by_hand["fixed"]
@@ -209,4 +221,4 @@ def test_atoms_are_picked_from_one_molecule(tmp_path: Path) -> None:
     two = tmp_path / "two.xyz"
     two.write_text(2 * WATER_AND_MORE)
     with pytest.raises(InputError, match="holds 2 molecules, expected one"):
-        task("molecules").by_hand["fixed"].backdrop({"fixed": two}, on.load("molecules/qm9").origin.metadata)
+        task("molecules").by_hand["fixed"].backdrop({"fixed": two}, facts("molecules/qm9"))

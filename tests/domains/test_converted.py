@@ -1,6 +1,8 @@
 """Samples of each domain as what its people work with."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,15 +11,27 @@ import torch
 
 import ornstein as on
 import recon_domain
+import small_weather
 from ornstein import Keys, Samples
 from ornstein.domains.molecules import data as molecular
 from ornstein.domains.molecules.chemistry.molecule import Molecule
 from ornstein.domains.sequences import data as letters
+from ornstein.domains.weather.asked.flags import WeatherRequest
+from ornstein.events import finished
+from ornstein.tasks.requests import drawing
+from registering import registered
 
 
 def of(name: str, x: Any, condition: Any = None, **said: Any) -> Samples:
     """States as if the shipped model had drawn them."""
     return Samples(x, condition or {}, on.load(name).origin, settings={"seed": 3, "first": 5}, **said)
+
+
+def facts(name: str) -> Mapping[str, Any]:
+    """The metadata of a shipped model."""
+    origin = on.load(name).origin
+    assert origin is not None
+    return origin.metadata
 
 
 def test_pictures() -> None:
@@ -54,7 +68,7 @@ def test_sequences_of_several_lengths_and_families() -> None:
 
 
 def water_and_methane() -> Samples:
-    metadata = on.load("molecules/qm9").origin.metadata
+    metadata = facts("molecules/qm9")
     tetrahedron = 0.629 * np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]])
     water = Molecule(np.array([8, 1, 1]), np.array([[0, 0, 0.117], [0, 0.757, -0.469], [0, -0.757, -0.469]]))
     methane = Molecule(np.array([6, 1, 1, 1, 1]), np.concatenate([np.zeros((1, 3)), tetrahedron]))
@@ -82,7 +96,7 @@ def test_molecules_are_arrays_padded_to_the_largest() -> None:
 
 
 def test_a_heap_of_atoms_is_a_molecule_without_bonds() -> None:
-    metadata = on.load("molecules/qm9").origin.metadata
+    metadata = facts("molecules/qm9")
     heap = Molecule(np.array([6, 6, 6]), np.array([[0, 0, 0], [9.0, 0, 0], [0, 9.0, 0]]))
     (mol,) = of("molecules/qm9", *molecular.states([heap], metadata)).to_rdkit()
     assert mol.GetNumAtoms() == 3
@@ -101,6 +115,24 @@ def test_states_of_an_energy_have_it_beside_them() -> None:
 def test_sources_without_a_request_are_fields_alone() -> None:
     found = of("poisson/gaussian", torch.zeros(2, 1, 64, 64)).to_xarray()
     assert found["field"].dims == ("number", "y", "x")
+
+
+def test_ensembles_are_what_their_store_holds(tmp_path: Path) -> None:
+    xarray = pytest.importorskip("xarray")
+    small_weather.written(tmp_path)
+    model = small_weather.model(tmp_path)
+    asked = WeatherRequest(forecast=tmp_path / "raw.nc", times="1:3", members=2)
+    with registered(*small_weather.DOMAIN):
+        samples = finished(drawing(model, asked, 4, seed=0, steps=1))
+        found = samples.to_xarray()
+        samples.save(tmp_path / "ens")
+    assert found["t2m"].dims == ("time", "number", "step", "latitude", "longitude")
+    assert found["t2m"].attrs["units"] == "K"
+    with xarray.open_zarr(tmp_path / "ens" / "ens.zarr") as stored:
+        for name in ("t2m", "tp"):
+            assert np.allclose(found[name], stored[name], atol=1e-4)
+        for name in ("time", "step", "number", "valid_time", "latitude"):
+            assert (found[name].values == stored[name].values).all()
 
 
 def test_slices_have_their_phase_and_their_place() -> None:

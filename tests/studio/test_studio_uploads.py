@@ -177,6 +177,7 @@ HOSTILE: dict[str, tuple[str, Callable[[], bytes], str]] = {
         "more than 10000",
     ),
     "a damaged archive": ("a.npz", lambda: npz(a=np.arange(9))[:-9], "a damaged zip archive"),
+    "an archive without its members": ("a.npz", lambda: b"PK\x03\x04" + npz(a=np.arange(9))[-120:], "a damaged zip"),
     "a gzip bomb": ("a.nii.gz", lambda: gzip.compress(bytes(40 * MB)), "more than the limit of 32 MB"),
     "gzip in gzip": ("a.gz", lambda: gzip.compress(gzip.compress(b"1" * 600)), "holds gzip, which is not taken"),
     "a truncated gzip": ("a.csv.gz", lambda: gzip.compress(b"1,2\n" * 999)[:-9], "it ends too early"),

@@ -13,6 +13,7 @@ from ornstein import InputError, Samples
 from ornstein.denoisers.base import Origin
 from ornstein.tasks import conversions
 from ornstein.tasks.netcdf import Variable
+from ornstein.tasks.registry import task
 from registering import registered
 
 RINGS = Path(__file__).parents[1] / "third_party" / "rings"
@@ -107,3 +108,9 @@ def test_a_domain_of_somebody_else_has_all_of_them(rings: Samples) -> None:
     assert rings.to_pandas().to_dict("list") == {"x0": [1], "x1": [2]}
     assert rings.to_xarray().attrs["model"] == "rings/mine"
     assert {"to_numpy", "to_pandas", "to_xarray"} <= set(dir(rings))
+
+
+def test_it_shows_what_is_on_its_way(rings: Samples) -> None:
+    figure = task("rings").frame(rings)
+    assert figure is not None
+    assert figure.image.startswith(b"\x89PNG")

@@ -1,6 +1,7 @@
 """What a notebook shows of samples, models and trust reports: how exact first, then numbers, then figures."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from .. import markup
@@ -21,9 +22,9 @@ _SCORES = 6  # of a model's card that are shown
 def of_samples(samples: Samples) -> str:
     """How exact they are, where they come from, and what their domain shows of them."""
     exact = samples.exactness
-    told = markup.verdict(samples.verdict if exact is None else exact.verdict, exact and exact.holds)
+    told = exact.verdict if exact else replace(samples, notes=()).verdict
     measured = exact.rows() if exact is not None else []
-    noted = [("note", note) for note in samples.notes] if exact is not None else []
+    noted = [("note", note) for note in samples.notes]
     rows = [
         *measured,
         *noted,
@@ -33,7 +34,8 @@ def of_samples(samples: Samples) -> str:
         *([("gradients of the network", f"{samples.gradients:g} a sample")] if samples.gradients else []),
         ("seconds", f"{samples.seconds:.2f}"),
     ]
-    return markup.boxed(told, markup.pairs(rows)) + "".join(figure.html() for figure in _figures(samples))
+    said = markup.boxed(markup.verdict(told, exact and exact.holds), markup.pairs(rows))
+    return said + "".join(figure.html() for figure in _figures(samples))
 
 
 def _named(samples: Samples) -> str:

@@ -1,6 +1,7 @@
 """`ornstein show`: what a folder or a model is, in words and as report.html."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from rich.text import Text
 from ..config import nearest
 from ..denoisers.base import Origin
 from ..errors import InputError
-from ..escaping import printable
+from ..escaping import html, printable
 from ..files import write_text
 from ..tasks import runs
 from ..tasks.figures import Chapter, Figure, Interactive
@@ -67,8 +68,8 @@ def _show_samples(folder: Path, allow_code: bool | Path) -> Sequence[Any]:
     facts = [*(exact.rows() if exact else []), *rows]
     figures = [*this.figures(samples)]
     chapter = Chapter("Samples", "", [*figures, *films(folder, figures)], metrics, facts=facts)
-    told = "; ".join([exact.verdict, *samples.notes]) if exact else samples.verdict
-    report = _write(folder, chapter, verdict(told, exact and exact.holds))
+    told = verdict(exact.verdict if exact else replace(samples, notes=()).verdict, exact and exact.holds)
+    report = _write(folder, chapter, told + "".join(f"<p>{html(note)}</p>" for note in samples.notes))
     table = pairs_table([("exactness", samples.verdict), *rows], str(folder))
     return [table, *([metric_table(metrics, "scores")] if metrics else []), report]
 

@@ -139,7 +139,7 @@ def _wall(jobs: Sequence[Job], chapters: Mapping[Job, Chapter]) -> str:
     """A picture of every chapter that has one, each a link to it."""
     covers = [(job.name, chapters[job].title, chapters[job].cover) for job in jobs if job in chapters]
     tiles = "".join(
-        f'<a href="#{name}">{cover.bare()}<span>{html(title)}</span></a>' for name, title, cover in covers if cover
+        f'<a href="#{name}">{cover.bare()}<span>{_breaking(title)}</span></a>' for name, title, cover in covers if cover
     )
     return f'<div class="wall">{tiles}</div>' if tiles else ""
 

@@ -30,10 +30,10 @@ from ..tasks.registry import broken, task
 from . import forms, openapi, results
 from .catalogue import listed
 from .guarding import COOKIE, App, Guard
-from .queueing import Busy, Job
+from .queueing import MOST_OF_ONE, Busy, Job
 from .references import Places
 from .results import NotThere
-from .streaming import HEADERS, last_event_id, lines
+from .streaming import HEADERS, last_event_id, lines, together
 from .studio import Over, Settings, Studio
 from .uploads import TooLarge, Uploads
 from .workers import WorkerDied, WorkFailed
@@ -97,6 +97,7 @@ class Door:
             Route("/v1/samples/{id}", self.sample),
             Route("/v1/samples/{id}", self.cancel, methods=["DELETE"]),
             Route("/v1/samples/{id}/events", self.events),
+            Route("/v1/events", self.all_events),
             Route("/v1/samples/{id}/resume", self.resume, methods=["POST"]),
             Route("/v1/samples/{id}/evaluation", self.evaluate, methods=["POST"]),
             Route("/v1/samples/{id}/trust", self.trust, methods=["POST"]),
@@ -255,6 +256,17 @@ class Door:
         if id not in {job.id for job in self.studio.jobs()}:
             await self.studio.found(id)  # which says that there is nothing of the kind before the stream begins
         news = self.studio.subscribe(id, last, request.query_params.get("attached") == "1")
+        return StreamingResponse(lines(news), media_type="text/event-stream", headers=HEADERS)
+
+    async def all_events(self, request: Request) -> Response:
+        """Those of several jobs in one stream, as a browser has few connections; with the latest of each at first."""
+        ids, attached = request.query_params.getlist("job"), request.query_params.get("attached") == "1"
+        if not 1 <= len(ids) <= MOST_OF_ONE:
+            raise InputError(f"{len(ids)} jobs are named, expected 1 to {MOST_OF_ONE}, as in ?job=ID&job=ID")
+        for id in ids:
+            if id not in {job.id for job in self.studio.jobs()}:
+                await self.studio.found(id)
+        news = together({id: self.studio.subscribe(id, 0, attached) for id in ids})
         return StreamingResponse(lines(news), media_type="text/event-stream", headers=HEADERS)
 
     async def evaluate(self, request: Request) -> Response:

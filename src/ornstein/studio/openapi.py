@@ -154,6 +154,14 @@ def _paths() -> dict[str, Any]:
             "delete": _operation("cancel", "Cancel", sample, to="Status"),
         },
         "/v1/samples/{id}/events": {"get": _operation("events", "Server-sent events, to the end", sample, to="stream")},
+        "/v1/events": {
+            "get": _operation(
+                "all_events",
+                "Server-sent events of several, each with the id of its job",
+                [_parameter("job", "query", "ids, each as a parameter of its own")],
+                to="stream",
+            )
+        },
         "/v1/samples/{id}/resume": {
             "post": _operation("resume", "Draw the rest of what was cut off", sample, to="Begun", code="202")
         },

@@ -107,7 +107,8 @@ def repeated(model: str, n: int | None, settings: Mapping[str, Any], blank: Any,
     from ..report.settings import in_python, in_words, said
 
     command = dict(in_words(model, n, settings, blank))["command"]
-    return {"asked": said(settings, blank), "command": command, "python": in_python(model, n, settings, blank, id)}
+    asked = {**({} if n is None else {"n": n}), **said(settings, blank)}
+    return {"asked": asked, "command": command, "python": in_python(model, n, settings, blank, id)}
 
 
 def _order(place: Path) -> Mapping[str, Any]:
@@ -145,7 +146,7 @@ def _kept(figure: Figure | Interactive, out: Path, place: Path, name: str) -> di
         }
     file = f"{name}.{_SUFFIXES[figure.kind]}"
     write_atomic(place / file, lambda path: path.write_bytes(figure.image))
-    return {"kind": "image", "file": file, "caption": figure.caption, "alt": figure.caption, "width": figure.width}
+    return {"kind": "image", "file": file, "caption": figure.caption, "alt": figure.alt or figure.caption, "width": figure.width}
 
 
 def keep_script(out: Path, script: str) -> str:

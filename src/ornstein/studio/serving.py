@@ -48,6 +48,8 @@ def studio(
     from .app import Door
     from .studio import Settings
 
+    if not 0 <= port < 2**16:
+        raise InputError(f"--port is {port}, expected a number from 0 to 65535")
     if data is not None and not data.is_dir():
         raise InputError(f"--data is {str(data)!r}, which is no folder")
     if upload_mb < 1:

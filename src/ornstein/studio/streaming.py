@@ -7,7 +7,7 @@ data: {"done": 3, "total": 20, "stage": "sampling", "seconds_left": 1.2}
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import Any
 
 from ..files import plain
@@ -18,7 +18,11 @@ HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 """Of the response: nothing on the way may keep the events back."""
 
 
-async def lines(news: AsyncIterator[tuple[str, Mapping[str, Any], int]], beat: float = BEAT) -> AsyncIterator[bytes]:
+News = tuple[str, Mapping[str, Any], int]
+"""A kind, what is said, and a number that rises."""
+
+
+async def lines(news: AsyncIterator[News], beat: float = BEAT) -> AsyncIterator[bytes]:
     """The body of a text/event-stream; closing it closes the news.
 
     Args:
@@ -42,6 +46,30 @@ async def lines(news: AsyncIterator[tuple[str, Mapping[str, Any], int]], beat: f
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
         await news.aclose()  # pyright: ignore[reportAttributeAccessIssue]
+
+
+async def together(streams: Mapping[str, AsyncGenerator[News]]) -> AsyncGenerator[News]:
+    """The news of several jobs as they come, each with the id of its job, to the end of the last.
+
+    Args:
+        streams: news by the ids of the jobs; closed with this one.
+    """
+    following = {asyncio.ensure_future(anext(news, None)): id for id, news in streams.items()}
+    try:
+        while following:
+            done, _ = await asyncio.wait(following, return_when=asyncio.FIRST_COMPLETED)
+            for one in done:
+                id, told = following.pop(one), one.result()
+                if told is not None:
+                    following[asyncio.ensure_future(anext(streams[id], None))] = id
+                    kind, said, number = told
+                    yield kind, {**said, "id": id}, number
+    finally:
+        for one in following:
+            one.cancel()
+        await asyncio.gather(*following, return_exceptions=True)
+        for news in streams.values():
+            await news.aclose()
 
 
 def event(kind: str, said: Mapping[str, Any], number: int) -> bytes:

@@ -15,7 +15,7 @@ import asyncio
 import re
 import secrets
 import traceback
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -308,7 +308,7 @@ class Studio:
 
     async def subscribe(
         self, id: str, last_event_id: int = 0, attached: bool = False
-    ) -> AsyncIterator[tuple[str, Mapping[str, Any], int]]:
+    ) -> AsyncGenerator[tuple[str, Mapping[str, Any], int]]:
         """What happens to a job: (kind, what is said, number), to its "end"; of a result that there is, its end alone.
 
         Args:

@@ -101,6 +101,21 @@ class Backdrop:
 
 Row = Mapping[str, Any]
 """What is said of a point, by column."""
+
+
+def size_of(extent: tuple[float, float, float, float], longest: int = 480) -> tuple[int, int]:
+    """A canvas on which a unit is as long to the right as upwards, but no side less than a quarter of the other.
+
+    Args:
+        extent: (left, right, bottom, top), in one unit.
+        longest: of its sides, pixels.
+    """
+    left, right, bottom, top = extent
+    width, height = abs(right - left), abs(top - bottom)
+    scale = longest / max(width, height)
+    return max(longest // 4, round(width * scale)), max(longest // 4, round(height * scale))
+
+
 Look = Callable[[Given, Mapping[str, Any]], Backdrop]
 """What is shown, of a request's fields so far and of a model's metadata."""
 

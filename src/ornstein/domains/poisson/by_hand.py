@@ -14,7 +14,7 @@ from torch import Tensor
 from ...errors import InputError
 from ...report import quick
 from ...tasks.figures import Figure
-from ...tasks.hands import Backdrop, Column, Given, Hand, Placed, Row
+from ...tasks.hands import Backdrop, Column, Given, Hand, Placed, Row, size_of
 from .asked.flags import PoissonRequest
 from .asked.given import field_of
 from .asked.requests import grid_of, problem_of
@@ -54,7 +54,7 @@ def look(name: str, given: Given, metadata: Mapping[str, Any]) -> Backdrop:
     if between:
         note += f" Shown is the plane z = {between[0].default:g}; z may be any from {depth[0][0]:g} to {depth[0][1]:g}."
     columns = (Column("x"), Column("y"), *between, Column("value", 0.0), std)
-    return Backdrop(extent, picture, columns=columns, note=note)
+    return Backdrop(extent, picture, size_of(extent), columns=columns, note=note)
 
 
 def rows(points: Sequence[Row], given: Given, metadata: Mapping[str, Any]) -> list[Row]:

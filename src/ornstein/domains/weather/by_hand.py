@@ -9,7 +9,7 @@ from jaxtyping import Float
 from ...errors import InputError
 from ...report import quick
 from ...tasks.figures import Figure
-from ...tasks.hands import Backdrop, Column, Given, Hand, Mark, Placed, Row
+from ...tasks.hands import Backdrop, Column, Given, Hand, Mark, Placed, Row, size_of
 from .asked.flags import WeatherRequest
 from .asked.given import given as forecasts
 from .files.grids import Grid
@@ -46,7 +46,7 @@ def look(given: Given, metadata: Mapping[str, Any]) -> Backdrop:
         return _line(grid, field, said, note)
     if _curved(grid):
         extent = _around(_place(grid, "longitude"), _place(grid, "latitude"))
-        return Backdrop(extent, columns=_columns(("longitude", "latitude"), (), said), note=note)
+        return Backdrop(extent, size=size_of(extent), columns=_columns(("longitude", "latitude"), (), said), note=note)
     return _map(grid, field, said, note, f"{metadata['variables'][0]}, the forecast of {written(found.times[0])}")
 
 
@@ -110,7 +110,8 @@ def _map(grid: Grid, field: Float[np.ndarray, "*grid"], said: Sequence[Column], 
     at = along(grid, up), along(grid, right)
     extent = (*_ends(at[1]), *_ends(at[0]))
     picture = quick.plane(plane, at, extent, caption)
-    return Backdrop(extent, picture, columns=_columns((names[right], names[up]), choices, said), note=note)
+    columns = _columns((names[right], names[up]), choices, said)
+    return Backdrop(extent, picture, size_of(extent), columns=columns, note=note)
 
 
 def _line(grid: Grid, field: Float[np.ndarray, " n"], said: Sequence[Column], note: str) -> Backdrop:
@@ -131,7 +132,8 @@ def _stations(grid: Grid, said: Sequence[Column], note: str) -> Backdrop:
     marks = [Mark(float(x), float(y), name) for x, y, name in zip(longitude, latitude, ids, strict=True)]
     columns = _columns(("longitude", "latitude"), (), said)
     nearest = f"{note} A point is one of the station that is nearest to it."
-    return Backdrop(_around(longitude, latitude), marks=marks, columns=columns, note=nearest)
+    extent = _around(longitude, latitude)
+    return Backdrop(extent, size=size_of(extent), marks=marks, columns=columns, note=nearest)
 
 
 def _at_station(point: Row, grid: Grid) -> Row:

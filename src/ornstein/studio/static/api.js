@@ -12,7 +12,8 @@ export class Refusal extends Error {
 }
 
 /** This tab among all that draw: the queue is fair between tabs. */
-const owner = tab.get("owner") ?? Array.from(crypto.getRandomValues(new Uint32Array(3)), (x) => x.toString(16)).join("");
+const owner =
+  tab.get("owner") ?? Array.from(crypto.getRandomValues(new Uint32Array(3)), (x) => x.toString(16)).join("");
 tab.set("owner", owner);
 
 let askForToken = async () => {
@@ -75,12 +76,10 @@ export function earlier(limit, before) {
 
 export const forget = (file) => call("DELETE", `/v1/files/${encodeURIComponent(file.replace(/^file:/, ""))}`);
 
-/** The stream of a job's events. `attached`: the job is this tab's, and ends with it. */
-export const events = (id, attached) => new EventSource(at(id, attached ? "/events?attached=1" : "/events"));
-
-/** Sent while the page goes away, when nothing waits for an answer any more. */
-export function cancelAtLast(id) {
-  fetch(at(id), { method: "DELETE", headers: { "X-Owner": owner }, keepalive: true }).catch(() => {});
+/** The stream of the events of jobs. `attached`: they are this tab's, and end with it. */
+export function events(ids, attached) {
+  const query = new URLSearchParams([...ids.map((id) => ["job", id]), ...(attached ? [["attached", "1"]] : [])]);
+  return new EventSource(`/v1/events?${query}`);
 }
 
 /** Sends a file as it is; fetch tells no progress of that, XMLHttpRequest does. Returns { done, stop }. */
@@ -91,7 +90,10 @@ export function upload(file, about, onProgress) {
     request.open("POST", `/v1/files?${query}`);
     request.setRequestHeader("X-Owner", owner);
     request.setRequestHeader("Content-Type", "application/octet-stream");
-    request.upload.addEventListener("progress", (event) => event.lengthComputable && onProgress(event.loaded / event.total));
+    request.upload.addEventListener(
+      "progress",
+      (event) => event.lengthComputable && onProgress(event.loaded / event.total),
+    );
     request.addEventListener("load", () => {
       try {
         resolve(answer(request.status, request.responseText));

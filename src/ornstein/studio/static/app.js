@@ -10,13 +10,21 @@ import * as jobs from "./jobs.js";
 import * as login from "./login.js";
 import { Models } from "./models.js";
 
-const [asked, results, view, strip, connection] = ["asked", "results", "view", "jobs", "connection"].map((id) => document.getElementById(id));
+const [asked, results, view, strip, connection] = ["asked", "results", "view", "jobs", "connection"].map((id) =>
+  document.getElementById(id),
+);
 const formPlace = el("div", { class: "form" });
 const narrow = matchMedia("(max-width: 60rem)"); // where the results stand below the form
 let data = [];
 let leave = () => {};
 
-const studio = { data: () => data, runs: () => models.runs(form.said.domain), models: () => models.names(), choose, use };
+const studio = {
+  data: () => data,
+  runs: () => models.runs(form.said.domain),
+  models: () => models.names(),
+  choose,
+  use,
+};
 const models = new Models((name) => choose(name));
 const form = new Form(formPlace, draw, studio);
 
@@ -64,7 +72,10 @@ async function route() {
     else await gallery.show(place);
   } catch (refusal) {
     if (!(refusal instanceof api.Refusal)) throw refusal;
-    place.replaceChildren(el("p", { class: "notice error", role: "alert" }, refusal.message), el("p", {}, el("a", { href: "#/" }, "All results")));
+    place.replaceChildren(
+      el("p", { class: "notice error", role: "alert" }, refusal.message),
+      el("p", {}, el("a", { href: "#/" }, "All results")),
+    );
   }
   if (page && narrow.matches) results.scrollIntoView({ block: "start" });
   title();
@@ -75,13 +86,34 @@ async function route() {
 function showJobs() {
   const mine = jobs.mine();
   strip.hidden = mine.every((one) => location.hash === `#/result/${encodeURIComponent(one.id)}`); // which the page shows
-  strip.replaceChildren(el("ul", {}, mine.map((one) => {
-    const where = `#/result/${encodeURIComponent(one.id)}`;
-    const away = jobs.unfinished(one) ? null : button("×", () => jobs.dismiss(one.id), { class: "quiet icon", "aria-label": `Put ${one.id} away` });
-    const state = one.state === "running" ? el("span", { class: "badge chosen" }, `◐ ${job.percent(one)} %`) : job.badge(one.state);
-    return el("li", { class: location.hash === where ? "here" : null },
-      el("a", { href: where, "aria-current": location.hash === where ? "page" : null }, one.model ?? one.id, " ", state), away);
-  })));
+  strip.replaceChildren(
+    el(
+      "ul",
+      {},
+      mine.map((one) => {
+        const where = `#/result/${encodeURIComponent(one.id)}`;
+        const away = jobs.unfinished(one)
+          ? null
+          : button("×", () => jobs.dismiss(one.id), { class: "quiet icon", "aria-label": `Put ${one.id} away` });
+        const state =
+          one.state === "running"
+            ? el("span", { class: "badge chosen" }, `◐ ${job.percent(one)} %`)
+            : job.badge(one.state);
+        return el(
+          "li",
+          { class: location.hash === where ? "here" : null },
+          el(
+            "a",
+            { href: where, "aria-current": location.hash === where ? "page" : null },
+            one.model ?? one.id,
+            " ",
+            state,
+          ),
+          away,
+        );
+      }),
+    ),
+  );
 }
 
 function title() {
@@ -105,7 +137,13 @@ async function start() {
   jobs.listen(onJob);
   addEventListener("hashchange", route);
   try {
-    [, data] = await Promise.all([models.load(), api.data().then((found) => found.files ?? [], () => [])]);
+    [, data] = await Promise.all([
+      models.load(),
+      api.data().then(
+        (found) => found.files ?? [],
+        () => [],
+      ),
+    ]);
   } catch (refusal) {
     formPlace.replaceChildren(el("p", { class: "notice error", role: "alert" }, refusal.message));
   }

@@ -9,10 +9,21 @@ export async function show(root, ids, studio) {
   root.replaceChildren(el("p", { class: "muted", role: "status" }, "Opening both…"));
   const both = await Promise.all(ids.map(opened));
   const drawn = both.map(({ result }) => figures(result.figures));
-  root.replaceChildren(el("article", { class: "comparison" },
-    el("h1", {}, "Two results"),
-    el("div", { class: "scroll" }, table(both, studio)),
-    el("div", { class: "two" }, drawn.map(({ node }, k) => el("section", { "aria-label": `Figures of ${ids[k]}` }, el("h2", {}, heading(both[k].result, k)), node)))));
+  root.replaceChildren(
+    el(
+      "article",
+      { class: "comparison" },
+      el("h1", {}, "Two results"),
+      el("div", { class: "scroll" }, table(both, studio)),
+      el(
+        "div",
+        { class: "two" },
+        drawn.map(({ node }, k) =>
+          el("section", { "aria-label": `Figures of ${ids[k]}` }, el("h2", {}, heading(both[k].result, k)), node),
+        ),
+      ),
+    ),
+  );
   drawn.forEach(({ start }) => start());
 }
 
@@ -26,21 +37,62 @@ const heading = (result, k) => `${"AB"[k]} · ${result.model}`;
 
 function table(both, studio) {
   const results = both.map((status) => status.result);
-  const head = both.map(({ result, asked }, k) => el("th", { scope: "col" },
-    el("a", { href: `#/result/${encodeURIComponent(result.id)}` }, heading(result, k)), el("br"),
-    el("small", { class: "muted" }, `${date(result.created)}`), el("br"),
-    button("Use these settings", () => studio.use(asked ?? result.asked, result.model), { class: "quiet small" })));
+  const head = both.map(({ result, asked }, k) =>
+    el(
+      "th",
+      { scope: "col" },
+      el("a", { href: `#/result/${encodeURIComponent(result.id)}` }, heading(result, k)),
+      el("br"),
+      el("small", { class: "muted" }, `${date(result.created)}`),
+      el("br"),
+      button("Use these settings", () => studio.use(asked ?? result.asked, result.model), { class: "quiet small" }),
+    ),
+  );
   const part = (title, lists) => {
     const rows = aligned(lists);
-    return rows.length ? [el("tr", { class: "part" }, el("th", { colspan: 3, scope: "rowgroup" }, title)), rows.map(line)] : [];
+    return rows.length
+      ? [el("tr", { class: "part" }, el("th", { colspan: 3, scope: "rowgroup" }, title)), rows.map(line)]
+      : [];
   };
-  return el("table", { class: "compare" },
+  return el(
+    "table",
+    { class: "compare" },
     el("thead", {}, el("tr", {}, el("th", {}, el("span", { class: "unseen" }, "What")), head)),
-    el("tbody", {},
-      part("Exactness", results.map(({ exactness }) => [["verdict", exactness.verdict], ...exactness.rows, ...exactness.notes.map((note, k) => [`note ${k + 1}`, note])])),
-      part("Metrics", results.map(({ metrics }) => metrics.map(({ name, measured }) => [name, measured]))),
-      part("Effort", results.map(({ nfe, gradients, seconds }) => [["network evaluations a sample", nfe], ["gradients a sample", gradients], ["seconds", seconds]])),
-      part("Settings", results.map(({ n, settings }) => [["n", n], ...settings.filter(([name]) => name !== "command")]))));
+    el(
+      "tbody",
+      {},
+      part(
+        "Exactness",
+        results.map(({ exactness }) => [
+          ["verdict", exactness.verdict],
+          ...exactness.rows,
+          ...exactness.notes.map((note, k) => [`note ${k + 1}`, note]),
+        ]),
+      ),
+      part(
+        "Metrics",
+        results.map(({ metrics }) => metrics.map(({ name, measured }) => [name, measured])),
+      ),
+      part(
+        "Effort",
+        results.map(({ nfe, gradients, seconds }) => [
+          ["network evaluations a sample", nfe],
+          ["gradients a sample", gradients],
+          ["seconds", seconds],
+        ]),
+      ),
+      part("Settings", both.map(settings)),
+    ),
+  );
+}
+
+/** What was asked for, and how it was drawn. */
+function settings({ asked, result }) {
+  const said = Object.entries({ n: result.n, ...(asked ?? result.asked) }).map(([name, value]) => [
+    name.replaceAll("_", " "),
+    value,
+  ]);
+  return [...said, ...result.settings];
 }
 
 /** Rows (name, one value, the other), in the order of the first list, with those that only the second has behind. */
@@ -51,7 +103,11 @@ function aligned([first, second]) {
 
 function line([name, a, b]) {
   const differs = a !== b;
-  return el("tr", { class: differs ? "differs" : null },
+  return el(
+    "tr",
+    { class: differs ? "differs" : null },
     el("th", { scope: "row" }, differs ? el("span", { class: "mark-differs", title: "differs" }, "≠ ") : null, name),
-    el("td", {}, a), el("td", {}, b));
+    el("td", {}, a),
+    el("td", {}, b),
+  );
 }

@@ -36,13 +36,18 @@ export function shown(value) {
   if (value === null || value === undefined || value === "") return "–";
   if (typeof value === "number") return Number.isInteger(value) ? String(value) : String(Number(value.toPrecision(5)));
   if (Array.isArray(value)) return value.map(shown).join(", ");
-  if (typeof value === "object") return Object.entries(value).map(([name, one]) => `${name} ${shown(one)}`).join(", ");
+  if (typeof value === "object")
+    return Object.entries(value)
+      .map(([name, one]) => `${name} ${shown(one)}`)
+      .join(", ");
   return typeof value === "boolean" ? (value ? "yes" : "no") : String(value);
 }
 
 /** Plain text in which what stands between backticks is code. */
 export function coded(text) {
-  return String(text ?? "").split("`").map((part, k, all) => (k % 2 && k < all.length - 1 ? el("code", {}, part) : k % 2 ? `\`${part}` : part));
+  return String(text ?? "")
+    .split("`")
+    .map((part, k, all) => (k % 2 && k < all.length - 1 ? el("code", {}, part) : k % 2 ? `\`${part}` : part));
 }
 
 /** Tells a screen reader. */
@@ -86,7 +91,10 @@ export async function copy(text, near) {
   } catch {
     const area = el("textarea", { readonly: true, rows: 6, "aria-label": "Text to copy" });
     area.value = text;
-    near.replaceChildren(el("p", { class: "help" }, "The clipboard is closed to this page: copy the text from here."), area);
+    near.replaceChildren(
+      el("p", { class: "help" }, "The clipboard is closed to this page: copy the text from here."),
+      area,
+    );
     area.select();
     return false;
   }

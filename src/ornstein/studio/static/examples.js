@@ -5,7 +5,12 @@ export function split(line) {
   const words = [];
   const word = /(?:[^\s"'\\]+|"(?:[^"\\]|\\.)*"|'[^']*'|\\.)+/gs;
   for (const [found] of line.matchAll(word)) {
-    words.push(found.replace(/"((?:[^"\\]|\\.)*)"|'([^']*)'|\\(.)/gs, (_, double, single, one) => double?.replace(/\\(.)/g, "$1") ?? single ?? one));
+    words.push(
+      found.replace(
+        /"((?:[^"\\]|\\.)*)"|'([^']*)'|\\(.)/gs,
+        (_, double, single, one) => double?.replace(/\\(.)/g, "$1") ?? single ?? one,
+      ),
+    );
   }
   return words;
 }

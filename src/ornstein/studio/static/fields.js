@@ -11,13 +11,23 @@ export function fieldControl(field, form) {
   const id = `field-${++count}`;
   const control = several(field, form, id);
   const error = el("p", { class: "error", id: `${id}-error`, hidden: true });
-  const node = el("div", { class: "field", "data-field": field.name },
-    el("div", { class: "field-head" },
-      el(control.group ? "span" : "label", control.group ? { id: `${id}-label`, class: "label" } : { for: id }, words(field.name)),
-      el("code", {}, field.option)),
+  const node = el(
+    "div",
+    { class: "field", "data-field": field.name },
+    el(
+      "div",
+      { class: "field-head" },
+      el(
+        control.group ? "span" : "label",
+        control.group ? { id: `${id}-label`, class: "label" } : { for: id },
+        words(field.name),
+      ),
+      el("code", {}, field.option),
+    ),
     control.node,
     error,
-    field.text ? el("p", { class: "help", id: `${id}-help` }, coded(field.text)) : null);
+    field.text ? el("p", { class: "help", id: `${id}-help` }, coded(field.text)) : null,
+  );
   if (control.group) {
     control.node.setAttribute("role", "group");
     control.node.setAttribute("aria-labelledby", `${id}-label`);
@@ -26,7 +36,9 @@ export function fieldControl(field, form) {
     error.textContent = message ?? "";
     error.hidden = !message;
     node.classList.toggle("failed", Boolean(message));
-    node.querySelectorAll("input, select").forEach((input) => input.setAttribute("aria-invalid", message ? "true" : "false"));
+    node
+      .querySelectorAll("input, select")
+      .forEach((input) => input.setAttribute("aria-invalid", message ? "true" : "false"));
   };
   node.addEventListener("input", () => fail(null)); // what was refused is being changed
   return { ...control, field, node, fail, isSet: () => control.get() !== null };
@@ -42,7 +54,8 @@ function single(field, form, id) {
   if (field.kind === "switch") return toggle(field, form, id);
   if (field.kind === "choice") return choice(field, form, id);
   if (field.kind === "file") return fileControl(field, form, id, null);
-  if (field.kind === "number-or-file" || field.suffixes?.length) return fileControl(field, form, id, entry(field, form, id));
+  if (field.kind === "number-or-file" || field.suffixes?.length)
+    return fileControl(field, form, id, entry(field, form, id));
   return entry(field, form, id);
 }
 
@@ -51,8 +64,14 @@ const described = (id) => ({ id, "aria-describedby": `${id}-help ${id}-error` })
 function entry(field, form, id) {
   const mode = { integer: "numeric", number: "decimal", "number-or-file": "decimal" }[field.kind];
   const input = el("input", {
-    ...described(id), type: "text", inputmode: mode, autocomplete: "off", spellcheck: "false", autocapitalize: "off",
-    placeholder: placeholder(field), oninput: form.changed,
+    ...described(id),
+    type: "text",
+    inputmode: mode,
+    autocomplete: "off",
+    spellcheck: "false",
+    autocapitalize: "off",
+    placeholder: placeholder(field),
+    oninput: form.changed,
   });
   return {
     node: input,
@@ -66,14 +85,24 @@ function entry(field, form, id) {
 function placeholder(field) {
   const value = field.default;
   if (value !== null && value !== undefined && value !== "" && !Array.isArray(value)) return String(value);
-  return field.placeholder ?? { integer: "a whole number", number: "a number", "number-or-file": "a number" }[field.kind] ?? "";
+  return (
+    field.placeholder ??
+    { integer: "a whole number", number: "a number", "number-or-file": "a number" }[field.kind] ??
+    ""
+  );
 }
 
 function choice(field, form, id) {
   const none = field.default === null || field.default === undefined || field.default === "";
-  const select = el("select", { ...described(id), onchange: form.changed },
+  const select = el(
+    "select",
+    { ...described(id), onchange: form.changed },
     el("option", { value: "" }, none ? "not said" : `${field.default} (as usual)`),
-    field.choices.map(String).filter((name) => name !== String(field.default)).map((name) => el("option", { value: name }, name)));
+    field.choices
+      .map(String)
+      .filter((name) => name !== String(field.default))
+      .map((name) => el("option", { value: name }, name)),
+  );
   return {
     node: select,
     get: () => (select.value === "" ? null : select.value),
@@ -113,11 +142,19 @@ function toggle(field, form, id) {
 
 /** A fixed number of values side by side. */
 function row(field, form, id) {
-  const parts = Array.from({ length: field.count }, (_, k) => single({ ...field, count: null }, form, k ? `${id}-${k}` : id));
-  parts.forEach((part, k) => part.node.setAttribute("aria-label", `${words(field.name)}, value ${k + 1} of ${field.count}`));
+  const parts = Array.from({ length: field.count }, (_, k) =>
+    single({ ...field, count: null }, form, k ? `${id}-${k}` : id),
+  );
+  parts.forEach((part, k) =>
+    part.node.setAttribute("aria-label", `${words(field.name)}, value ${k + 1} of ${field.count}`),
+  );
   return {
     group: true,
-    node: el("div", { class: "values" }, parts.map((part) => part.node)),
+    node: el(
+      "div",
+      { class: "values" },
+      parts.map((part) => part.node),
+    ),
     get: () => {
       const values = parts.map((part) => part.get());
       return values.every((value) => value === null) ? null : values.map((value) => value ?? "");
@@ -153,7 +190,12 @@ function list(field, form, id) {
   add();
   return {
     group: true,
-    node: el("div", {}, rows, button("+ another value", () => add().focus(), { class: "quiet small" })),
+    node: el(
+      "div",
+      {},
+      rows,
+      button("+ another value", () => add().focus(), { class: "quiet small" }),
+    ),
     get: () => {
       const values = parts.map((part) => part.get()).filter((value) => value !== null);
       return values.length ? values : null;

@@ -24,7 +24,8 @@ function enlarge(image, width) {
 export function figures(list) {
   const nodes = list.map((figure) => (figure.kind === "interactive" ? interactive(figure) : still(figure)));
   const scripts = [...new Set(list.filter((figure) => figure.kind === "interactive").map((figure) => figure.script))];
-  const start = () => scripts.forEach((src) => document.body.append(el("script", { src, onload: (event) => event.target.remove() })));
+  const start = () =>
+    scripts.forEach((src) => document.body.append(el("script", { src, onload: (event) => event.target.remove() })));
   return { node: el("div", { class: "figures" }, nodes), start };
 }
 

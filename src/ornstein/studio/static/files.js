@@ -17,7 +17,13 @@ export function rememberFile(answer, more = {}) {
 
 /** The name of a file that a value stands for. */
 export function fileName(value) {
-  return kept[value]?.name ?? String(value).replace(/^(data|runs):/, "").split("/").pop();
+  return (
+    kept[value]?.name ??
+    String(value)
+      .replace(/^(data|runs):/, "")
+      .split("/")
+      .pop()
+  );
 }
 
 const isFile = (value) => /^(file|data|runs):/.test(value ?? "") || (value ?? "").includes("/");
@@ -56,12 +62,24 @@ function chip(field, value, form, setFile) {
     if (value.startsWith("file:")) api.forget(value).catch(() => {}); // it is removed at the end in any case
     setFile(null);
   };
-  return el("div", { class: "chip" },
+  return el(
+    "div",
+    { class: "chip" },
     picture ? el("img", { src: picture, alt: `The file ${about.name}`, class: "preview", onload: crisp }) : null,
-    el("span", { class: "chip-name" }, fileName(value), about.size ? el("small", { class: "muted" }, ` ${bytes(about.size)}`) : null),
-    field.hand && about.by ? button("Anew…", () => open(field, form, setFile, about.from), { class: "quiet small" }) : null,
-    field.hand && !about.by && over(field) ? button(verb(field), () => open(field, form, setFile, value), { class: "quiet small" }) : null,
-    button("×", remove, { class: "quiet icon", "aria-label": `Remove ${fileName(value)}` }));
+    el(
+      "span",
+      { class: "chip-name" },
+      fileName(value),
+      about.size ? el("small", { class: "muted" }, ` ${bytes(about.size)}`) : null,
+    ),
+    field.hand && about.by
+      ? button("Anew…", () => open(field, form, setFile, about.from), { class: "quiet small" })
+      : null,
+    field.hand && !about.by && over(field)
+      ? button(verb(field), () => open(field, form, setFile, value), { class: "quiet small" })
+      : null,
+    button("×", remove, { class: "quiet icon", "aria-label": `Remove ${fileName(value)}` }),
+  );
 }
 
 const crisp = (event) => event.target.classList.toggle("crisp", event.target.naturalWidth <= 128);
@@ -71,25 +89,42 @@ const verb = (field) => ({ painted: "Paint…", placed: "Place…", picked: "Pic
 function dropZone(field, form, id, only, setFile) {
   const note = el("p", { class: "error", role: "alert", hidden: true });
   const accept = field.suffixes?.filter(Boolean).join(",") || null;
-  const input = el("input", { type: "file", id: only ? id : null, accept, multiple: true, class: "unseen", "aria-label": `${words(field.name)}: choose a file` });
+  const input = el("input", {
+    type: "file",
+    id: only ? id : null,
+    accept,
+    multiple: true,
+    class: "unseen",
+    "aria-label": `${words(field.name)}: choose a file`,
+  });
   const label = el("label", { class: "button small" }, "Choose a file", input);
-  const zone = el("div", { class: "zone", tabindex: "0", role: "group", "aria-label": `${words(field.name)}: drop or paste a file` },
+  const zone = el(
+    "div",
+    { class: "zone", tabindex: "0", role: "group", "aria-label": `${words(field.name)}: drop or paste a file` },
     label,
     field.hand ? button(verb(field), () => open(field, form, setFile, null), { class: "small" }) : null,
-    el("span", { class: "help" }, `or drop or paste ${accept ? accept.replaceAll(",", ", ") : "it"} here`));
+    el("span", { class: "help" }, `or drop or paste ${kinds(field)} here`),
+  );
   const send = (files) => sendAll([...files], field, form, { zone, note, setFile });
   input.addEventListener("change", () => send(input.files));
-  for (const name of ["dragover", "dragleave", "drop"]) zone.addEventListener(name, (event) => {
-    event.preventDefault();
-    zone.classList.toggle("over", name === "dragover");
-    if (name === "drop" && event.dataTransfer.files.length) send(event.dataTransfer.files);
-  });
+  for (const name of ["dragover", "dragleave", "drop"])
+    zone.addEventListener(name, (event) => {
+      event.preventDefault();
+      zone.classList.toggle("over", name === "dragover");
+      if (name === "drop" && event.dataTransfer.files.length) send(event.dataTransfer.files);
+    });
   zone.addEventListener("paste", (event) => {
     const files = pasted(event.clipboardData, field);
     if (files.length) send(files);
     event.preventDefault();
   });
   return el("div", { class: "file-way" }, zone, onServer(field, form, setFile), note);
+}
+
+/** The kinds of files that a field takes, as far as there is room. */
+function kinds(field) {
+  const all = field.suffixes?.filter(Boolean) ?? [];
+  return all.length ? `${all.slice(0, 4).join(", ")}${all.length > 4 ? " …" : ""}` : "it";
 }
 
 /** Files of the clipboard; text becomes a file of the first kind that the field takes. */
@@ -101,14 +136,27 @@ function pasted(clipboard, field) {
 
 /** What need not be sent: files in the server's folder, and runs where the field takes them. */
 function onServer(field, form, setFile) {
-  const fits = (name) => !field.suffixes?.filter(Boolean).length || field.suffixes.some((end) => end && name.endsWith(end));
-  const data = field.runs ? [] : form.data().filter(fits).map((name) => [`data:${name}`, name]);
+  const fits = (name) =>
+    !field.suffixes?.filter(Boolean).length || field.suffixes.some((end) => end && name.endsWith(end));
+  const data = field.runs
+    ? []
+    : form
+        .data()
+        .filter(fits)
+        .map((name) => [`data:${name}`, name]);
   const runs = field.runs ? form.runs().map((name) => [name.startsWith("runs:") ? name : `runs:${name}`, name]) : [];
   const all = [...data, ...runs];
   if (!all.length) return null;
-  return el("select", { class: "small", "aria-label": `${words(field.name)}: of the server`, onchange: (event) => event.target.value && setFile(event.target.value) },
+  return el(
+    "select",
+    {
+      class: "small",
+      "aria-label": `${words(field.name)}: of the server`,
+      onchange: (event) => event.target.value && setFile(event.target.value),
+    },
     el("option", { value: "" }, field.runs ? "one of your runs…" : "a file on the server…"),
-    all.map(([value, name]) => el("option", { value }, name)));
+    all.map(([value, name]) => el("option", { value }, name)),
+  );
 }
 
 async function sendAll(files, field, form, { zone, note, setFile }) {

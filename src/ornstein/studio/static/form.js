@@ -11,7 +11,15 @@ const BESIDE = ["n", "seed"];
 export class Form {
   /** `draw(request)` starts a job; `studio` has data() and runs(), what the server offers beside uploads. */
   constructor(root, draw, studio) {
-    Object.assign(this, { root, draw, studio, controls: new Map(), groups: [], said: null, opened: tab.get("open", {}) });
+    Object.assign(this, {
+      root,
+      draw,
+      studio,
+      controls: new Map(),
+      groups: [],
+      said: null,
+      opened: tab.get("open", {}),
+    });
     this.trouble = el("div", { class: "notice error", role: "alert", hidden: true });
     root.addEventListener("keydown", (event) => {
       if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) this.submit();
@@ -40,7 +48,11 @@ export class Form {
 
   render() {
     const context = {
-      model: () => this.name, values: () => this.values(), changed: () => this.changed(), data: this.studio.data, runs: this.studio.runs,
+      model: () => this.name,
+      values: () => this.values(),
+      changed: () => this.changed(),
+      data: this.studio.data,
+      runs: this.studio.runs,
     };
     const bar = el("div", { class: "draw-bar" });
     const parts = this.said.groups.map((group, k) => this.group(group, k === 0, context));
@@ -52,7 +64,11 @@ export class Form {
   }
 
   buttons() {
-    const dice = button("↻", () => this.newSeed(), { class: "dice", "aria-label": "New seed", title: "New seed: other samples of the same" });
+    const dice = button("↻", () => this.newSeed(), {
+      class: "dice",
+      "aria-label": "New seed",
+      title: "New seed: other samples of the same",
+    });
     this.button = button("Draw", () => this.submit(), { class: "primary", id: "draw", title: "Ctrl + Enter" });
     return el("div", { class: "draw-buttons" }, this.controls.has("seed") ? dice : null, this.button);
   }
@@ -69,9 +85,12 @@ export class Form {
     const badge = el("span", { class: "badge chosen", hidden: true });
     const controls = fields.map((field) => this.control(field, context));
     const key = `${this.said.domain}: ${group.title}`;
-    const details = el("details", { class: "group", open: this.opened[key] ?? first },
+    const details = el(
+      "details",
+      { class: "group", open: this.opened[key] ?? first },
       el("summary", {}, el("span", { class: "group-title" }, group.title), badge),
-      controls.map((control) => control.node));
+      controls.map((control) => control.node),
+    );
     details.addEventListener("toggle", () => {
       this.opened[key] = details.open;
       tab.set("open", this.opened);
@@ -83,9 +102,24 @@ export class Form {
   examples() {
     const mine = this.said.examples.filter((line) => line.startsWith("sample "));
     if (!mine.length) return el("div", { hidden: true });
-    return el("details", { class: "examples", open: true },
+    return el(
+      "details",
+      { class: "examples", open: true },
       el("summary", {}, "Examples"),
-      el("ul", {}, mine.map((line) => el("li", {}, button(line.replace(/^sample /, "").replace(`${this.name} `, ""), () => this.example(line), { class: "quiet example" })))));
+      el(
+        "ul",
+        {},
+        mine.map((line) =>
+          el(
+            "li",
+            {},
+            button(line.replace(/^sample /, "").replace(`${this.name} `, ""), () => this.example(line), {
+              class: "quiet example",
+            }),
+          ),
+        ),
+      ),
+    );
   }
 
   /** Fills in an example; files that it names are the user's to give, which is said at their fields. */
@@ -112,7 +146,9 @@ export class Form {
   }
 
   looksLikeFile(name, value) {
-    return [value].flat().some((one) => this.controls.get(name).field.suffixes?.some((end) => end && String(one).endsWith(end)));
+    return [value]
+      .flat()
+      .some((one) => this.controls.get(name).field.suffixes?.some((end) => end && String(one).endsWith(end)));
   }
 
   /** Sets all fields: those that are not in `values` to nothing said. */

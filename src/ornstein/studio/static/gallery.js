@@ -36,9 +36,17 @@ export async function show(root) {
     wall.querySelectorAll("input").forEach((box) => (box.checked = chosen.includes(box.value)));
     const [a, b] = chosen;
     compare.hidden = !a;
-    compare.replaceChildren(...(b
-      ? [el("a", { class: "button primary", href: `#/compare/${encodeURIComponent(a)}/${encodeURIComponent(b)}` }, "Compare the two")]
-      : [el("span", {}, "Choose one more to compare.")]));
+    compare.replaceChildren(
+      ...(b
+        ? [
+            el(
+              "a",
+              { class: "button primary", href: `#/compare/${encodeURIComponent(a)}/${encodeURIComponent(b)}` },
+              "Compare the two",
+            ),
+          ]
+        : [el("span", {}, "Choose one more to compare.")]),
+    );
   }
 
   await load();
@@ -51,20 +59,46 @@ function empty() {
 /** What is being drawn by anybody. */
 function others_of(jobs) {
   if (!jobs.length) return [];
-  const row = (job) => el("li", {}, el("a", { href: `#/result/${encodeURIComponent(job.id)}` }, job.model ?? job.id), " ", badge(job.state), job.place ? ` place ${job.place}` : "");
+  const row = (job) =>
+    el(
+      "li",
+      {},
+      el("a", { href: `#/result/${encodeURIComponent(job.id)}` }, job.model ?? job.id),
+      " ",
+      badge(job.state),
+      job.place ? ` place ${job.place}` : "",
+    );
   return [el("h2", {}, "In the queue"), el("ul", { class: "queue" }, jobs.map(row))];
 }
 
 function card(one, choose) {
   const where = `#/result/${encodeURIComponent(one.id)}`;
-  const box = el("input", { type: "checkbox", value: one.id, "aria-label": `Compare ${one.id}`, onchange: () => choose(one.id) });
-  const cover = one.cover ? el("img", { src: one.cover, alt: "", loading: "lazy", onload: crisp }) : el("span", { class: "no-cover" }, one.error ? "cannot be read" : one.unfinished ? "not finished" : "not looked at yet");
+  const box = el("input", {
+    type: "checkbox",
+    value: one.id,
+    "aria-label": `Compare ${one.id}`,
+    onchange: () => choose(one.id),
+  });
+  const cover = one.cover
+    ? el("img", { src: one.cover, alt: "", loading: "lazy", onload: crisp })
+    : el(
+        "span",
+        { class: "no-cover" },
+        one.error ? "cannot be read" : one.unfinished ? "not finished" : "not looked at yet",
+      );
   const count = one.n ? `${one.n} ${one.n === 1 ? "sample" : "samples"}` : null;
-  return el("li", { class: "card" },
+  return el(
+    "li",
+    { class: "card" },
     el("a", { href: where, title: one.id }, cover, el("strong", {}, one.model ?? one.id)),
     el("p", { class: "muted" }, [count, date(one.created)].filter(Boolean).join(" · ")),
-    el("p", { class: one.error ? "error" : "verdict-words", title: one.verdict }, one.error ?? one.unfinished ?? first(one.verdict)),
-    one.error || one.unfinished ? null : el("label", { class: "muted" }, box, "compare"));
+    el(
+      "p",
+      { class: one.error ? "error" : "verdict-words", title: one.verdict },
+      one.error ?? one.unfinished ?? first(one.verdict),
+    ),
+    one.error || one.unfinished ? null : el("label", { class: "muted" }, box, "compare"),
+  );
 }
 
 const crisp = (event) => event.target.classList.toggle("crisp", event.target.naturalWidth < 256);

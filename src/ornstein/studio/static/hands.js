@@ -14,11 +14,19 @@ export function byHand(field, model, given) {
   const trouble = el("p", { class: "notice error", role: "alert", hidden: true });
   const body = el("div", { class: "hand" }, el("p", { class: "muted" }, "Preparing…"));
   const use = button("Use", () => {}, { class: "primary", disabled: true });
-  const dialog = el("dialog", { "aria-labelledby": "hand-title", class: "hand-dialog" },
+  const dialog = el(
+    "dialog",
+    { "aria-labelledby": "hand-title", class: "hand-dialog" },
     el("h2", { id: "hand-title" }, `${verb}: ${words(field.name)}`),
     trouble,
     body,
-    el("div", { class: "row end" }, button("Cancel", () => dialog.close()), use));
+    el(
+      "div",
+      { class: "row end" },
+      button("Cancel", () => dialog.close()),
+      use,
+    ),
+  );
   const fail = (refusal) => {
     trouble.textContent = refusal.message;
     trouble.hidden = false;
@@ -38,7 +46,10 @@ export function byHand(field, model, given) {
     async function show() {
       const behind = await api.backdrop(model, field.name, given);
       const work = make(behind, field.hand);
-      body.replaceChildren(...[behind.note || field.hand.note].filter(Boolean).map((note) => el("p", {}, note)), work.node);
+      body.replaceChildren(
+        ...[behind.note || field.hand.note].filter(Boolean).map((note) => el("p", {}, note)),
+        work.node,
+      );
       use.disabled = false;
       use.addEventListener("click", () => write(work));
     }

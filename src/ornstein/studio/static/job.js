@@ -6,7 +6,13 @@ import { picture } from "./figures.js";
 import * as jobs from "./jobs.js";
 import { result } from "./result.js";
 
-export const STATES = { queued: ["○", "waiting", ""], running: ["◐", "drawing", "chosen"], done: ["✓", "done", "holds"], failed: ["✕", "failed", "fails"], cancelled: ["–", "cancelled", "unsure"] };
+export const STATES = {
+  queued: ["○", "waiting", ""],
+  running: ["◐", "drawing", "chosen"],
+  done: ["✓", "done", "holds"],
+  failed: ["✕", "failed", "fails"],
+  cancelled: ["–", "cancelled", "unsure"],
+};
 
 /** A state as a sign and a word. */
 export function badge(state) {
@@ -16,11 +22,24 @@ export function badge(state) {
 
 /** Shows a job in `root`; `studio` has use(asked, model) and went(id). Returns how to stop. */
 export async function show(root, id, studio) {
-  const parts = { head: el("header", { class: "job-head" }), progress: el("div"), live: el("div"), trouble: el("div"), result: el("div") };
+  const parts = {
+    head: el("header", { class: "job-head" }),
+    progress: el("div"),
+    live: el("div"),
+    trouble: el("div"),
+    result: el("div"),
+  };
   root.replaceChildren(...Object.values(parts));
   const kept = jobs.known(id);
   if (!kept || !jobs.unfinished(kept)) {
-    if (!kept) parts.head.replaceChildren(el("p", { class: "muted", role: "status" }, "Opening… the figures of a result that was not looked at before are made first."));
+    if (!kept)
+      parts.head.replaceChildren(
+        el(
+          "p",
+          { class: "muted", role: "status" },
+          "Opening… the figures of a result that was not looked at before are made first.",
+        ),
+      );
     jobs.take(await api.status(id));
   }
   const view = new JobView(parts, jobs.known(id), studio);
@@ -59,7 +78,12 @@ class JobView {
   whole() {
     const { job, parts } = this;
     const { state } = job;
-    parts.head.replaceChildren(el("h1", {}, job.result?.model ?? job.model ?? job.id), badge(state), el("span", { class: "muted id" }, job.id), ...this.cancelButton());
+    parts.head.replaceChildren(
+      el("h1", {}, job.result?.model ?? job.model ?? job.id),
+      badge(state),
+      el("span", { class: "muted id" }, job.id),
+      ...this.cancelButton(),
+    );
     parts.progress.replaceChildren(...(jobs.unfinished(job) ? [this.bar, this.text] : []));
     parts.trouble.replaceChildren(...this.trouble());
     if (state === "done" && !job.result) this.fetch();
@@ -86,14 +110,18 @@ class JobView {
 
   cancelButton() {
     if (!jobs.unfinished(this.job)) return [];
-    const stop = button("Cancel", () => {
-      stop.disabled = true;
-      stop.textContent = "Cancelling…";
-      jobs.cancel(this.job.id).catch((refusal) => {
-        stop.disabled = false;
-        this.parts.trouble.replaceChildren(el("p", { class: "notice error", role: "alert" }, refusal.message));
-      });
-    }, { class: "danger small", id: "cancel" });
+    const stop = button(
+      "Cancel",
+      () => {
+        stop.disabled = true;
+        stop.textContent = "Cancelling…";
+        jobs.cancel(this.job.id).catch((refusal) => {
+          stop.disabled = false;
+          this.parts.trouble.replaceChildren(el("p", { class: "notice error", role: "alert" }, refusal.message));
+        });
+      },
+      { class: "danger small", id: "cancel" },
+    );
     return [stop];
   }
 
@@ -101,13 +129,22 @@ class JobView {
     const { job } = this;
     if (job.state === "done") return (job.notes ?? []).map((note) => el("p", { class: "notice" }, note));
     if (job.state !== "failed" && job.state !== "cancelled") return [];
-    const text = job.error || (job.state === "failed" ? "It failed; the server does not say why." : "It was cancelled.");
+    const text =
+      job.error || (job.state === "failed" ? "It failed; the server does not say why." : "It was cancelled.");
     const rest = Boolean(job.unfinished && job.asked); // asked of the studio, which then knows how to go on
     return [
-      el("p", { class: job.state === "failed" ? "notice error" : "notice", role: "alert" }, text, job.unfinished ? ` There are ${job.unfinished}.` : ""),
-      el("div", { class: "row" },
+      el(
+        "p",
+        { class: job.state === "failed" ? "notice error" : "notice", role: "alert" },
+        text,
+        job.unfinished ? ` Kept: ${job.unfinished}.` : "",
+      ),
+      el(
+        "div",
+        { class: "row" },
         rest ? button("Draw the rest", (event) => this.rest(event.target), { class: "primary" }) : null,
-        job.asked ? button("Use these settings", () => this.studio.use(job.asked, job.model)) : null),
+        job.asked ? button("Use these settings", () => this.studio.use(job.asked, job.model)) : null,
+      ),
     ];
   }
 

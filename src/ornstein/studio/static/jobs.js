@@ -1,18 +1,18 @@
 // The jobs of this tab, each with its state, its progress and the frames that came.
 //
-// A browser opens only six connections to a server, over all its tabs, and each stream of events keeps one. So a tab
-// attaches one stream, to the first of its jobs that is not finished; the jobs behind it in the queue are asked for.
+// A browser opens only six connections to a server, over all its tabs, and each stream of events keeps one: a tab has
+// one stream for all its jobs, which end when it does. The server knows by the end of the stream that a tab is closed.
 
 import * as api from "./api.js";
 import { tab } from "./dom.js";
 
 const FRAMES = 60;
-const PAUSE = 1500; // ms between two questions after a job that has no stream
+const PAUSE = 1500; // ms until a stream that was refused is asked for again
 
 const jobs = new Map();
 const listeners = new Set();
-let stream = null; // { id, source } of the attached one
-let watched = null; // { id, source } of another tab's job that is looked at
+let stream = null; // of this tab's jobs
+let watched = null; // of another tab's job that is looked at
 
 export const unfinished = (job) => job.state === "queued" || job.state === "running";
 export const mine = () => [...jobs.values()].filter((job) => job.mine);
@@ -58,8 +58,7 @@ function adopt(status) {
 }
 
 export async function cancel(id) {
-  take(await api.cancel(id));
-  attach();
+  take(await api.cancel(id)); // the stream tells the rest
 }
 
 /** A finished job leaves the list of this tab; its result stays in the gallery. */
@@ -81,49 +80,52 @@ export async function recall() {
   attach();
 }
 
-const remember = () => tab.set("jobs", mine().map((job) => job.id));
+const remember = () =>
+  tab.set(
+    "jobs",
+    mine().map((job) => job.id),
+  );
 
 /** Follows a job of another tab while it is looked at. */
 export function watch(id) {
-  watched?.source.close();
-  watched = null;
+  watched?.close();
   const job = jobs.get(id);
-  if (job && unfinished(job) && !job.mine) watched = { id, source: follow(job, api.events(id, false)) };
+  watched = job && unfinished(job) && !job.mine ? follow([id], false) : null;
 }
 
+/** One stream of all that is not finished, anew when a job joins; the old one goes when the new one is there. */
 function attach() {
-  if (stream) return;
-  const next = mine().find(unfinished);
-  if (next) stream = { id: next.id, source: follow(next, api.events(next.id, true)) };
+  const ids = mine()
+    .filter(unfinished)
+    .map((job) => job.id);
+  const old = stream;
+  stream = ids.length ? follow(ids, true) : null;
+  if (stream && old) stream.addEventListener("open", () => old.close(), { once: true });
+  else old?.close();
 }
 
-function release(id) {
-  if (stream?.id === id) stream = null;
-  if (watched?.id === id) watched = null;
-  attach();
-}
-
-function follow(job, source) {
-  const on = (name, action) => source.addEventListener(name, (event) => {
-    connected(job, true);
-    action(JSON.parse(event.data));
-  });
-  on("state", take);
-  on("progress", (progress) => {
+function follow(ids, attached) {
+  const source = api.events(ids, attached);
+  const on = (name, action) =>
+    source.addEventListener(name, (event) => {
+      const said = JSON.parse(event.data);
+      action(entry(said.id), said);
+    });
+  on("state", (_, status) => take(status));
+  on("progress", (job, progress) => {
     Object.assign(job, progress, { state: "running" });
     tell(job, "progress");
   });
-  on("frame", (frame) => {
+  on("frame", (job, frame) => {
     keep(job, frame);
     tell(job, "frame");
   });
-  on("end", (status) => {
-    source.close();
+  on("end", (_, status) => {
     take(status);
-    release(job.id);
+    if (!ids.some((id) => unfinished(entry(id)))) source.close(); // else the browser would ask again for what is over
   });
-  source.addEventListener("open", () => connected(job, true));
-  source.addEventListener("error", () => broken(job, source));
+  source.addEventListener("open", () => ids.forEach((id) => connected(entry(id), true)));
+  source.addEventListener("error", () => broken(ids, source, attached));
   return source;
 }
 
@@ -133,37 +135,33 @@ function connected(job, whether) {
   tell(job, "connection");
 }
 
-/** The browser tries again by itself, unless the server refused; then its state says why. */
-function broken(job, source) {
-  connected(job, false);
+/** The browser tries again by itself, unless the server refused; then each job is asked after. */
+function broken(ids, source, attached) {
+  ids
+    .map(entry)
+    .filter(unfinished)
+    .forEach((job) => connected(job, false));
   if (source.readyState !== EventSource.CLOSED) return;
   setTimeout(async () => {
-    const status = await api.status(job.id).catch((refusal) => (refusal.status === 404 ? gone(job.id, refusal) : null));
-    if (status) {
-      connected(job, true);
-      take(status);
+    if (source !== stream && source !== watched) return; // another one has taken its place
+    for (const id of ids) {
+      const status = await api.status(id).catch((refusal) => (refusal.status === 404 ? gone(id, refusal) : null));
+      if (status) take(status);
     }
-    release(job.id);
+    if (attached) attach();
+    else watch(ids[0]);
   }, PAUSE);
 }
 
-const gone = (id, refusal) => ({ id, state: "failed", error: refusal.message });
+const gone = (id, refusal) => ({
+  id,
+  state: "failed",
+  error: `${refusal.message}: the studio was started anew meanwhile`,
+});
 
 /** Keeps the whole course in few frames: when there are too many, every second one goes. */
 function keep(job, frame) {
+  if (job.frames.at(-1)?.src === frame.src) return; // told again by a new stream
   job.frames.push(frame);
   if (job.frames.length > FRAMES) job.frames = job.frames.filter((_, k, all) => k % 2 === 0 || k === all.length - 1);
 }
-
-setInterval(async () => {
-  for (const job of mine().filter((one) => unfinished(one) && one.id !== stream?.id)) {
-    const status = await api.status(job.id).catch(() => null);
-    if (status) take(status);
-  }
-}, PAUSE);
-
-// A closed tab ends its work: the server sees the attached stream end; the jobs without one are cancelled here.
-addEventListener("pagehide", (event) => {
-  if (event.persisted) return;
-  mine().filter((job) => unfinished(job) && job.id !== stream?.id).forEach((job) => api.cancelAtLast(job.id));
-});

@@ -27,10 +27,16 @@ export function ask() {
         input.select();
       }
     };
-    const dialog = el("dialog", { class: "login", "aria-labelledby": "login-title", oncancel: (event) => event.preventDefault() },
+    const dialog = el(
+      "dialog",
+      { class: "login", "aria-labelledby": "login-title", oncancel: (event) => event.preventDefault() },
       el("h2", { id: "login-title" }, "This studio asks for a token"),
       el("p", { class: "help" }, "It was printed where `ornstein studio` was started."),
-      el("label", { for: "token" }, "Token"), input, trouble, el("div", { class: "row end" }, button("Enter", enter, { class: "primary" })));
+      el("label", { for: "token" }, "Token"),
+      input,
+      trouble,
+      el("div", { class: "row end" }, button("Enter", enter, { class: "primary" })),
+    );
     input.addEventListener("keydown", (event) => event.key === "Enter" && enter());
     document.body.append(dialog);
     dialog.showModal();

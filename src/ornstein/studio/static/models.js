@@ -10,9 +10,18 @@ export class Models {
     Object.assign(this, { choose, list: [], broken: [], now: null });
     this.name = el("strong", {});
     this.summary = el("span", { class: "help" });
-    this.card = el("details", { class: "model-card" }, el("summary", {}, "About this model"), el("pre", { tabindex: "0" }));
-    this.button = el("button", { type: "button", class: "model", id: "model", "aria-haspopup": "dialog", onclick: () => this.open() },
-      el("span", {}, el("small", { class: "muted" }, "Model"), this.name, this.summary), el("span", { class: "change" }, "Change"));
+    this.card = el(
+      "details",
+      { class: "model-card" },
+      el("summary", {}, "About this model"),
+      el("pre", { tabindex: "0" }),
+    );
+    this.button = el(
+      "button",
+      { type: "button", class: "model", id: "model", "aria-haspopup": "dialog", onclick: () => this.open() },
+      el("span", {}, el("small", { class: "muted" }, "Model"), this.name, this.summary),
+      el("span", { class: "change" }, "Change"),
+    );
     this.node = el("div", {}, this.button, this.card);
   }
 
@@ -41,13 +50,32 @@ export class Models {
 
   async open() {
     await this.load().catch(() => {}); // a run may have been trained meanwhile; else the list as it was
-    const filter = el("input", { type: "search", placeholder: "Search", "aria-label": "Search the models", autocomplete: "off" });
+    const filter = el("input", {
+      type: "search",
+      placeholder: "Search",
+      autofocus: true,
+      "aria-label": "Search the models",
+      autocomplete: "off",
+    });
     const list = el("div", { class: "model-list" });
     const trouble = el("p", { class: "notice error", role: "alert", hidden: true });
-    const dialog = el("dialog", { class: "models", "aria-labelledby": "models-title" },
-      el("div", { class: "row between" }, el("h2", { id: "models-title" }, "Choose a model"), button("Close", () => dialog.close(), { class: "quiet" })),
-      filter, trouble, list, this.drop(trouble, (name) => this.take(dialog, name)), this.failures());
-    const render = () => list.replaceChildren(...this.sections(filter.value.toLowerCase(), (name) => this.take(dialog, name)));
+    const dialog = el(
+      "dialog",
+      { class: "models", "aria-labelledby": "models-title" },
+      el(
+        "div",
+        { class: "row between" },
+        el("h2", { id: "models-title" }, "Choose a model"),
+        button("Close", () => dialog.close(), { class: "quiet" }),
+      ),
+      filter,
+      trouble,
+      list,
+      this.drop(trouble, (name) => this.take(dialog, name)),
+      this.failures(),
+    );
+    const render = () =>
+      list.replaceChildren(...this.sections(filter.value.toLowerCase(), (name) => this.take(dialog, name)));
     filter.addEventListener("input", render);
     render();
     dialog.addEventListener("close", () => dialog.remove());
@@ -66,15 +94,39 @@ export class Models {
     const found = this.list.filter(fits);
     const titles = [...new Set(found.map(title))];
     if (!titles.length) return [el("p", { class: "muted" }, "No model of that name.")];
-    return titles.map((one) => el("section", {}, el("h3", {}, one),
-      el("p", { class: "help" }, coded(shared(found.filter((model) => title(model) === one)))),
-      el("ul", {}, found.filter((model) => title(model) === one).map((model) => this.row(model, take)))));
+    return titles.map((one) =>
+      el(
+        "section",
+        {},
+        el("h3", {}, one),
+        el("p", { class: "help" }, coded(shared(found.filter((model) => title(model) === one)))),
+        el(
+          "ul",
+          {},
+          found.filter((model) => title(model) === one).map((model) => this.row(model, take)),
+        ),
+      ),
+    );
   }
 
   row(model, take) {
     const name = model.name.startsWith("file:") ? fileName(model.name) : model.name;
-    return el("li", {}, el("button", { type: "button", class: "quiet", "data-model": model.name, "aria-current": model.name === this.now ? "true" : null, onclick: () => take(model.name) },
-      el("strong", {}, name, model.name === this.now ? " ✓" : ""), el("span", { class: "help" }, coded(line(model.card)))));
+    return el(
+      "li",
+      {},
+      el(
+        "button",
+        {
+          type: "button",
+          class: "quiet",
+          "data-model": model.name,
+          "aria-current": model.name === this.now ? "true" : null,
+          onclick: () => take(model.name),
+        },
+        el("strong", {}, name, model.name === this.now ? " ✓" : ""),
+        el("span", { class: "help" }, coded(line(model.card))),
+      ),
+    );
   }
 
   /** Weights of a model of one's own; the server reads them as numbers and runs nothing. */
@@ -86,7 +138,8 @@ export class Models {
       try {
         const answer = await api.upload(file, { field: "model" }, (share) => (bar.value = share)).done;
         rememberFile(answer);
-        if (!this.names().includes(answer.file)) this.list.push({ name: answer.file, domain: "", summary: answer.name, kind: "upload" });
+        if (!this.names().includes(answer.file))
+          this.list.push({ name: answer.file, domain: "", summary: answer.name, kind: "upload" });
         take(answer.file);
       } catch (refusal) {
         trouble.textContent = refusal.message;
@@ -94,20 +147,44 @@ export class Models {
       }
       bar.hidden = true;
     };
-    const input = el("input", { type: "file", accept: ".safetensors", class: "unseen", onchange: () => input.files[0] && send(input.files[0]) });
-    const zone = el("div", { class: "zone" }, el("label", { class: "button small" }, "Choose weights", input), el("span", { class: "help" }, "or drop a .safetensors file of a model here"), bar);
-    for (const name of ["dragover", "dragleave", "drop"]) zone.addEventListener(name, (event) => {
-      event.preventDefault();
-      zone.classList.toggle("over", name === "dragover");
-      if (name === "drop" && event.dataTransfer.files[0]) send(event.dataTransfer.files[0]);
+    const input = el("input", {
+      type: "file",
+      accept: ".safetensors",
+      class: "unseen",
+      onchange: () => input.files[0] && send(input.files[0]),
     });
+    const zone = el(
+      "div",
+      { class: "zone" },
+      el("label", { class: "button small" }, "Choose weights", input),
+      el("span", { class: "help" }, "or drop a .safetensors file of a model here"),
+      bar,
+    );
+    for (const name of ["dragover", "dragleave", "drop"])
+      zone.addEventListener(name, (event) => {
+        event.preventDefault();
+        zone.classList.toggle("over", name === "dragover");
+        if (name === "drop" && event.dataTransfer.files[0]) send(event.dataTransfer.files[0]);
+      });
     return zone;
   }
 
   failures() {
     if (!this.broken.length) return null;
-    return el("details", {}, el("summary", {}, `${this.broken.length === 1 ? "One domain" : `${this.broken.length} domains`} cannot be loaded`),
-      el("ul", {}, this.broken.map(({ domain, why }) => el("li", {}, el("strong", {}, domain), `: ${why}`))));
+    return el(
+      "details",
+      {},
+      el(
+        "summary",
+        {},
+        `${this.broken.length === 1 ? "One domain" : `${this.broken.length} domains`} cannot be loaded`,
+      ),
+      el(
+        "ul",
+        {},
+        this.broken.map(({ domain, why }) => el("li", {}, el("strong", {}, domain), `: ${why}`)),
+      ),
+    );
   }
 }
 

@@ -8,8 +8,15 @@ export function painting(backdrop) {
   const { width, height } = backdrop;
   const mask = new Uint8Array(width * height);
   const past = [];
-  const canvas = el("canvas", { width, height, tabindex: "0", role: "img", class: "paint", "aria-describedby": "paint-help",
-    "aria-label": "The mask over the picture. Arrow keys move the brush, space paints." });
+  const canvas = el("canvas", {
+    width,
+    height,
+    tabindex: "0",
+    role: "img",
+    class: "paint",
+    "aria-describedby": "paint-help",
+    "aria-label": "The mask over the picture. Arrow keys move the brush, space paints.",
+  });
   const tools = toolbar(Math.max(1, Math.round(Math.min(width, height) / 12)), Math.ceil(Math.min(width, height) / 2));
   const layer = new ImageData(width, height);
   const paper = canvas.getContext("2d");
@@ -40,23 +47,53 @@ export function painting(backdrop) {
     else mask.fill(value);
     draw();
   };
-  tools.node.append(button("Undo", undo, { class: "small" }), button("Invert", () => all("invert"), { class: "small" }), button("Clear", () => all(0), { class: "small" }));
+  tools.node.append(
+    button("Undo", undo, { class: "small" }),
+    button("Invert", () => all("invert"), { class: "small" }),
+    button("Clear", () => all(0), { class: "small" }),
+  );
   draw();
 
-  const stage = el("div", { class: "stage" },
-    backdrop.image ? el("img", { src: backdrop.image, alt: "The picture that is painted over", class: Math.max(width, height) <= 256 ? "crisp" : null }) : null, canvas, brush.node);
+  const stage = el(
+    "div",
+    { class: "stage" },
+    backdrop.image
+      ? el("img", {
+          src: backdrop.image,
+          alt: "The picture that is painted over",
+          class: Math.max(width, height) <= 256 ? "crisp" : null,
+        })
+      : null,
+    canvas,
+    brush.node,
+  );
   stage.style.aspectRatio = `${width} / ${height}`;
   stage.style.setProperty("--wide", width / height);
   return {
-    node: el("div", {}, tools.node, stage,
-      el("p", { class: "help", id: "paint-help" }, `${width} × ${height} pixels. What is striped is painted. Keys: arrows move, space paints, Ctrl + Z undoes.`)),
+    node: el(
+      "div",
+      {},
+      tools.node,
+      stage,
+      el(
+        "p",
+        { class: "help", id: "paint-help" },
+        `${width} × ${height} pixels. What is striped is painted. Keys: arrows move, space paints, Ctrl + Z undoes.`,
+      ),
+    ),
     marks: () => ({ png: png(mask, width, height).split(",")[1] }),
     picture: () => png(mask, width, height),
   };
 }
 
 function toolbar(size, most) {
-  const range = el("input", { type: "range", min: 1, max: most, value: size, "aria-label": "Size of the brush in pixels" });
+  const range = el("input", {
+    type: "range",
+    min: 1,
+    max: most,
+    value: size,
+    "aria-label": "Size of the brush in pixels",
+  });
   const shown = el("output", {}, `${size} px`);
   range.addEventListener("input", () => (shown.textContent = `${range.value} px`));
   const brush = button("Brush", () => choose(false), { class: "small", "aria-pressed": "true" });
@@ -67,17 +104,28 @@ function toolbar(size, most) {
   };
   const counted = el("span", { class: "muted counted" });
   return {
-    node: el("div", { class: "row tools" }, brush, eraser, el("label", { class: "row" }, "Size", range, shown), counted),
+    node: el(
+      "div",
+      { class: "row tools" },
+      brush,
+      eraser,
+      el("label", { class: "row" }, "Size", range, shown),
+      counted,
+    ),
     size: () => Number(range.value),
     erases: () => eraser.getAttribute("aria-pressed") === "true",
-    count: (mask) => (counted.textContent = `${Math.round((100 * mask.reduce((a, b) => a + b, 0)) / mask.length)} % painted`),
+    count: (mask) =>
+      (counted.textContent = `${Math.round((100 * mask.reduce((a, b) => a + b, 0)) / mask.length)} % painted`),
   };
 }
 
 /** Colour and stripes, so that neither a colour of the picture nor an eye hides what is painted. */
 function tint(data, k, painted, width) {
   const stripe = ((k % width) + Math.floor(k / width)) % 4 < 2;
-  data.set(painted ? [stripe ? 230 : 250, stripe ? 80 : 150, stripe ? 0 : 60, stripe ? 190 : 150] : [0, 0, 0, 0], 4 * k);
+  data.set(
+    painted ? [stripe ? 230 : 250, stripe ? 80 : 150, stripe ? 0 : 60, stripe ? 190 : 150] : [0, 0, 0, 0],
+    4 * k,
+  );
 }
 
 /** A ring that shows where the brush would paint, and how much. */
@@ -90,7 +138,12 @@ function outline(width, height, tools) {
       this.at = [x, y];
       const size = Math.max(1, tools.size());
       const part = (share) => `${100 * share}%`;
-      Object.assign(node.style, { left: part((x - size / 2) / width), top: part((y - size / 2) / height), width: part(size / width), height: part(size / height) });
+      Object.assign(node.style, {
+        left: part((x - size / 2) / width),
+        top: part((y - size / 2) / height),
+        width: part(size / width),
+        height: part(size / height),
+      });
       node.hidden = false;
     },
     hide: () => (node.hidden = true),
@@ -100,7 +153,8 @@ function outline(width, height, tools) {
 function disc(mask, width, height, x, y, radius, value) {
   for (let row = Math.max(0, Math.floor(y - radius)); row <= Math.min(height - 1, y + radius); row++)
     for (let column = Math.max(0, Math.floor(x - radius)); column <= Math.min(width - 1, x + radius); column++)
-      if ((column + 0.5 - x) ** 2 + (row + 0.5 - y) ** 2 <= Math.max(radius, 0.71) ** 2) mask[row * width + column] = value;
+      if ((column + 0.5 - x) ** 2 + (row + 0.5 - y) ** 2 <= Math.max(radius, 0.71) ** 2)
+        mask[row * width + column] = value;
 }
 
 function pointer(canvas, { save, dab, draw, brush, width, height }) {

@@ -8,14 +8,25 @@ export function picking(backdrop) {
   const chosen = new Set();
   const board = plane(backdrop, "Things to pick: click one, or drag a box around several");
   const counted = el("output", { class: "muted" });
-  const radius = Math.max(9, Math.min(17, 150 / Math.sqrt(marks.length + 1)));
+  const radius = Math.max(6, Math.min(12, 60 / Math.sqrt(marks.length + 1)));
   const nodes = marks.map((mark, k) => {
     const [x, y] = board.to(mark.x, mark.y);
     const disc = svg("circle", { r: radius });
     disc.style.fill = mark.colour || "#7a8594";
-    const node = svg("g", { class: "mark", tabindex: "0", role: "checkbox", "aria-label": `${mark.label || "mark"} ${k + 1}`, transform: `translate(${x} ${y})` },
-      svg("circle", { r: radius + 4, class: "ring" }), disc, svg("text", { "text-anchor": "middle", dy: ".35em" }, mark.label || String(k + 1)),
-      svg("text", { class: "tickmark", x: radius * 0.75, y: -radius * 0.75, "text-anchor": "middle" }, "✓"));
+    const node = svg(
+      "g",
+      {
+        class: "mark",
+        tabindex: "0",
+        role: "checkbox",
+        "aria-label": `${mark.label || "mark"} ${k + 1}`,
+        transform: `translate(${x} ${y})`,
+      },
+      svg("circle", { r: radius + 4, class: "ring" }),
+      disc,
+      svg("text", { "text-anchor": "middle", dy: ".35em" }, mark.label || String(k + 1)),
+      svg("text", { class: "tickmark", x: radius * 0.75, y: -radius * 0.75, "text-anchor": "middle" }, "✓"),
+    );
     node.addEventListener("keydown", (event) => {
       if (event.key !== " " && event.key !== "Enter") return;
       event.preventDefault();
@@ -37,16 +48,38 @@ export function picking(backdrop) {
     marks.forEach((_, k) => (want(k) ? chosen.add(k) : chosen.delete(k)));
     render();
   };
-  box(board, nodes, marks, (found) => {
-    found.forEach((k) => chosen.add(k));
-    render();
-  }, turn);
+  box(
+    board,
+    nodes,
+    marks,
+    (found) => {
+      found.forEach((k) => chosen.add(k));
+      render();
+    },
+    turn,
+  );
   render();
   return {
-    node: el("div", {}, board.node,
-      el("div", { class: "row" }, counted, button("All", () => every(() => true), { class: "small" }),
+    node: el(
+      "div",
+      {},
+      board.node,
+      el(
+        "div",
+        { class: "row" },
+        counted,
+        button("All", () => every(() => true), { class: "small" }),
         button("None", () => every(() => false), { class: "small" }),
-        button("The others", () => { const before = new Set(chosen); every((k) => !before.has(k)); }, { class: "small" }))),
+        button(
+          "The others",
+          () => {
+            const before = new Set(chosen);
+            every((k) => !before.has(k));
+          },
+          { class: "small" },
+        ),
+      ),
+    ),
     marks: () => ({ chosen: [...chosen].sort((a, b) => a - b) }),
   };
 }
@@ -58,13 +91,24 @@ function box(board, nodes, marks, several, one) {
   board.layer.append(frame);
   board.node.addEventListener("pointerdown", (event) => {
     event.preventDefault();
-    start = { at: board.from(event), x: event.clientX, y: event.clientY, k: nodes.findIndex((node) => node.contains(event.target)) };
+    start = {
+      at: board.from(event),
+      x: event.clientX,
+      y: event.clientY,
+      k: nodes.findIndex((node) => node.contains(event.target)),
+    };
     board.node.setPointerCapture(event.pointerId);
   });
   board.node.addEventListener("pointermove", (event) => {
     if (!start || !moved(start, event)) return;
     const [a, b] = [board.to(...start.at), board.to(...board.from(event))];
-    const sides = { x: Math.min(a[0], b[0]), y: Math.min(a[1], b[1]), width: Math.abs(a[0] - b[0]), height: Math.abs(a[1] - b[1]), visibility: "visible" };
+    const sides = {
+      x: Math.min(a[0], b[0]),
+      y: Math.min(a[1], b[1]),
+      width: Math.abs(a[0] - b[0]),
+      height: Math.abs(a[1] - b[1]),
+      visibility: "visible",
+    };
     for (const [name, value] of Object.entries(sides)) frame.setAttribute(name, value);
   });
   board.node.addEventListener("pointerup", (event) => {

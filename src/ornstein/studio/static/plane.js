@@ -2,23 +2,42 @@
 
 import { svg } from "./dom.js";
 
-const MARGIN = { left: 62, right: 14, top: 12, bottom: 34 };
-const LONG = 640; // of the longer side, in the drawing's own units; the page scales it
+const MARGIN = { left: 52, right: 14, top: 10, bottom: 28 };
+const LONG = 420; // of the longer side, in the drawing's own units; the page scales it
 
 /** The drawing: { node, layer, to(x, y), from(event) } between the user's units and places in it. */
 export function plane(backdrop, label) {
   const [left, right, bottom, top] = backdrop.extent;
   const ratio = backdrop.width / backdrop.height;
   const [width, height] = ratio > 1 ? [LONG, LONG / ratio] : [LONG * ratio, LONG];
-  const to = (x, y) => [MARGIN.left + ((x - left) / (right - left)) * width, MARGIN.top + ((y - top) / (bottom - top)) * height];
+  const to = (x, y) => [
+    MARGIN.left + ((x - left) / (right - left)) * width,
+    MARGIN.top + ((y - top) / (bottom - top)) * height,
+  ];
   const layer = svg("g");
   const frame = { x: MARGIN.left, y: MARGIN.top, width, height };
-  const node = svg("svg", { class: "plane", role: "group", "aria-label": label,
-    viewBox: `0 0 ${width + MARGIN.left + MARGIN.right} ${height + MARGIN.top + MARGIN.bottom}` },
+  const node = svg(
+    "svg",
+    {
+      class: "plane",
+      role: "group",
+      "aria-label": label,
+      viewBox: `0 0 ${width + MARGIN.left + MARGIN.right} ${height + MARGIN.top + MARGIN.bottom}`,
+    },
     svg("rect", { ...frame, class: "ground" }),
-    backdrop.image ? svg("image", { ...frame, href: backdrop.image, preserveAspectRatio: "none", class: backdrop.width <= 256 ? "crisp" : null }) : null,
-    axis(left, right, (x) => to(x, bottom), true), axis(bottom, top, (y) => to(left, y), false),
-    svg("rect", { ...frame, class: "border" }), layer);
+    backdrop.image
+      ? svg("image", {
+          ...frame,
+          href: backdrop.image,
+          preserveAspectRatio: "none",
+          class: backdrop.width <= 256 ? "crisp" : null,
+        })
+      : null,
+    axis(left, right, (x) => to(x, bottom), true),
+    axis(bottom, top, (y) => to(left, y), false),
+    svg("rect", { ...frame, class: "border" }),
+    layer,
+  );
   const from = (event) => {
     const place = new DOMPoint(event.clientX, event.clientY).matrixTransform(node.getScreenCTM().inverse());
     const within = (share) => Math.min(1, Math.max(0, share));
@@ -35,7 +54,7 @@ export function plane(backdrop, label) {
 function axis(first, last, place, across) {
   return ticks(Math.min(first, last), Math.max(first, last)).map((value) => {
     const [x, y] = place(value);
-    const text = across ? { x, y: y + 20, "text-anchor": "middle" } : { x: x - 9, y: y + 4, "text-anchor": "end" };
+    const text = across ? { x, y: y + 19, "text-anchor": "middle" } : { x: x - 9, y: y + 4, "text-anchor": "end" };
     const line = across ? { x1: x, x2: x, y1: y, y2: y + 5 } : { x1: x - 5, x2: x, y1: y, y2: y };
     return svg("g", { class: "tick" }, svg("line", line), svg("text", text, String(value)));
   });
@@ -47,6 +66,7 @@ export function ticks(low, high) {
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((k) => k * power).find((one) => one >= rough);
   const found = [];
-  for (let k = Math.ceil(low / step - 1e-9); k * step <= high + 1e-9 * step; k++) found.push(Number((k * step).toPrecision(12)));
+  for (let k = Math.ceil(low / step - 1e-9); k * step <= high + 1e-9 * step; k++)
+    found.push(Number((k * step).toPrecision(12)));
   return found;
 }

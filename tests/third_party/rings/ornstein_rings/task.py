@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ornstein import Euclidean, Samples
 from ornstein.config import TrainConfig, require_in
 from ornstein.denoisers.base import Condition
-from ornstein.report import plots
+from ornstein.report import plots, quick
 from ornstein.states import State
 from ornstein.tasks.figures import Figure, Metric
 from ornstein.tasks.task import Request, Task
@@ -97,3 +97,8 @@ class Rings(Task):
     def figures(self, samples: Samples) -> Sequence[Figure]:
         limit = 1.2 * samples.x.abs().max().item()
         return [Figure(plots.clouds({"drawn": samples.x.numpy()}, limit, 3.0), "What was drawn", "svg+xml")]
+
+    def frame(self, samples: Samples) -> Figure:
+        assert samples.origin is not None
+        limit = 2 * samples.origin.metadata["radius"]
+        return quick.dots([samples.x.numpy()], (-limit, limit, -limit, limit), "Points on their way")

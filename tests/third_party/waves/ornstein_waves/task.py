@@ -14,7 +14,7 @@ from ornstein.config import TrainConfig, require_in
 from ornstein.denoisers.base import Condition, Origin
 from ornstein.files import MB, Within
 from ornstein.networks.unet import UNetConfig
-from ornstein.report import ensembles
+from ornstein.report import ensembles, quick
 from ornstein.report import fields as plots
 from ornstein.shells import Shells
 from ornstein.tasks.figures import Figure, Metric
@@ -139,6 +139,10 @@ class Waves(Task):
             return [stamps]
         ranks = calibration.Ranks.of(truths, members).histogram()
         return [stamps, plots.spectra(calibration.spectra(truths, members)), plots.rank_histogram(ranks)]
+
+    def frame(self, samples: Samples) -> Figure:
+        heights = samples.x[:, 0].numpy()
+        return quick.fields(heights, quick.range_of(heights, signed=True), "Heights on their way", "RdBu_r")
 
 
 def _ensembles(samples: Samples) -> tuple[np.ndarray, np.ndarray]:

@@ -22,18 +22,23 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
-from scipy import stats
 
 from .... import calibration
+from ....deferred import deferred
 from ....errors import InputError
 from ....files import Within, read_json, require, write_json
 from .. import metrics
 from . import volumes
 from .volumes import Frame, Written
+
+if TYPE_CHECKING:
+    from scipy import stats
+else:
+    stats = deferred("scipy.stats")
 
 LEVELS = (0.5, 0.9)
 """Probabilities of the intervals, if not said: of twentieths."""

@@ -27,32 +27,40 @@ class Records(Protocol):
     @property
     def variables(self) -> Sequence[str]:
         """Names of what is forecast."""
+        ...
 
     @property
     def predictors(self) -> Sequence[str]:
         """Names of what a forecast says, the variables first."""
+        ...
 
     @property
     def times(self) -> np.ndarray:
         """Of the forecasts, dates or numbers."""
+        ...
 
     @property
     def members(self) -> int:
         """Of the raw forecast, 1 if it is deterministic."""
+        ...
 
     @property
     def steps(self) -> np.ndarray:
         """The leads."""
+        ...
 
     @property
     def grid(self) -> Any:
         """Where values are."""
+        ...
 
     def read(self, index: Any) -> Any:
         """Some records in memory, by their numbers."""
+        ...
 
     def raw(self, index: Any) -> np.ndarray:
         """The raw members of some records, (n, M, V, S, *grid)."""
+        ...
 
 
 @dataclass(frozen=True)
