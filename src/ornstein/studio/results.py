@@ -345,8 +345,8 @@ def keep_order(out: Path, id: str, order: Mapping[str, Any]) -> None:
 
 def forget_order(out: Path, id: str) -> None:
     """Removes what was noted of a drawing of which nothing is left."""
-    (hidden(out, id) / ORDER).unlink(missing_ok=True)
-    with suppress(OSError):  # something else of it is there
+    with suppress(OSError):  # something else of it is there, or nothing can be written any more
+        (hidden(out, id) / ORDER).unlink(missing_ok=True)
         hidden(out, id).rmdir()
 
 
