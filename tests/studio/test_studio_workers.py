@@ -110,7 +110,7 @@ def test_whoever_no_longer_waits_ends_the_work() -> None:
 def test_work_that_hangs_is_ended_and_the_next_is_done() -> None:
     async def test(worker: Worker) -> None:
         await worker.work("echo", {})
-        with pytest.raises(WorkFailed, match="the tester took longer than 0.2 s"):
+        with pytest.raises(WorkFailed, match=r"the tester took longer than 0\.2 s"):
             await worker.work("sleep", {}, limit=0.2)
         assert await worker.work("echo", {"k": 1}, limit=30) == {"k": 1}
 
@@ -158,13 +158,11 @@ process.join()
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([tests, os.environ.get("PYTHONPATH", "")])}
     parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, env=environment)
     assert parent.stdout is not None
-    child = int(parent.stdout.readline())
+    assert parent.stdout.readline().strip().isdigit()
+    started = time.monotonic()
     parent.kill()
-    assert parent.stdout.read() == "", "the child, which has the other end of this pipe, is still there"
-    with pytest.raises(ProcessLookupError):
-        os.kill(child, 0)
-        time.sleep(0.5)
-        os.kill(child, 0)
+    parent.stdout.read()  # to the end: when the child is gone, too
+    assert time.monotonic() - started < 20, "the child sleeps for a minute"
 
 
 def test_a_process_ends_with_its_parent(tmp_path: Path) -> None:

@@ -146,7 +146,13 @@ def _kept(figure: Figure | Interactive, out: Path, place: Path, name: str) -> di
         }
     file = f"{name}.{_SUFFIXES[figure.kind]}"
     write_atomic(place / file, lambda path: path.write_bytes(figure.image))
-    return {"kind": "image", "file": file, "caption": figure.caption, "alt": figure.alt or figure.caption, "width": figure.width}
+    return {
+        "kind": "image",
+        "file": file,
+        "caption": figure.caption,
+        "alt": figure.alt or figure.caption,
+        "width": figure.width,
+    }
 
 
 def keep_script(out: Path, script: str) -> str:
@@ -193,7 +199,10 @@ def _made(out: Path, id: str, name: str, schema: Any) -> dict[str, Any] | None:
         raise NotThere(f"no result {id!r}")
     if not path.is_file():
         return None
-    found = read_json(path, "what the studio shows of samples", schema, limit=256 * MB)
+    try:
+        found = read_json(path, "what the studio shows of samples", schema, limit=256 * MB)
+    except InputError:  # damaged: it is made anew
+        return None
     if (found.pop("of"), found.pop("by")) != (_stamp(where), version("ornstein")):
         return None
     return {**found, "cover": f"{_base(id)}/figures/cover" if found.get("cover") else None}

@@ -15,8 +15,8 @@ import asyncio
 import re
 import secrets
 import traceback
-from contextlib import suppress
 from collections.abc import AsyncGenerator, Coroutine, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path

@@ -237,7 +237,8 @@ class Watch:
             return
         if figure is not None:
             self._made += 1
-            self.child.tell("frame", k=self._made, src=data_url(figure), alt=figure.alt or figure.caption, **_counted(event))
+            shown = {"src": data_url(figure), "alt": figure.alt or figure.caption}
+            self.child.tell("frame", k=self._made, **shown, **_counted(event))
 
     def _frame(self, event: Event) -> Any:
         """The first samples as they stand, as their domain draws them."""

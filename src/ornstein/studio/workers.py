@@ -11,6 +11,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -174,6 +175,7 @@ class Worker:
 @contextmanager
 def _without_interrupt() -> Iterator[None]:
     """Ctrl-C, which goes to all processes of a terminal, is not heard by a process that is started within."""
+    resource_tracker.ensure_running()  # which would unblock the signal when it is started later
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
