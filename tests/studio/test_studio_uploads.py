@@ -77,6 +77,12 @@ def npz(**arrays: np.ndarray) -> bytes:
     return file.getvalue()
 
 
+def header(said: str, shape: tuple[int, ...] = (2,)) -> bytes:
+    """A .npy file of two numbers whose header says this."""
+    text = f"{{{said}, 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    return b"\x93NUMPY\x01\0" + struct.pack("<H", len(text)) + text + bytes(16)
+
+
 def npy(array: np.ndarray) -> bytes:
     file = BytesIO()
     np.save(file, array)
@@ -159,6 +165,15 @@ HOSTILE: dict[str, tuple[str, Callable[[], bytes], str]] = {
     ),
     "objects": ("a.npy", lambda: npy(OBJECTS), "objects, which are pickles"),
     "objects in an archive": ("a.npz", lambda: npz(a=OBJECTS), "objects, which are pickles"),
+    "objects, said at last": ("a.npy", lambda: header("'descr': '<f8', 'descr': '|O'"), "objects, which are pickles"),
+    "an array that names more": ("a.npy", lambda: header("'descr': '<f8'", (10**12,)), "it names 8,000,000,000,"),
+    "an array in an archive that names more": (
+        "a.npz",
+        lambda: zipped({"a.npy": header("'descr': '<f8'", (10**6, 10**6))}),
+        "in it: a damaged NumPy array: it names",
+    ),
+    "an array of a strange size": ("a.npy", lambda: header("'descr': '<f8'", (-1,)), "a damaged NumPy array"),
+    "an array whose header is code": ("a.npy", lambda: header("**__import__('os').environ"), "a damaged NumPy array"),
     "packed objects": ("a.npy.gz", lambda: gzip.compress(npy(OBJECTS)), "objects, which are pickles"),
     "a codec that unpickles": (
         "a.zarr.zip",
