@@ -42,9 +42,11 @@ class NotThere(LookupError):
 
 
 def folder(out: Path, id: str) -> Path:
-    """The folder of a result, which may be there or not; NotThere for what is no name of one."""
+    """The folder of a result, which may be there or not; NotThere for what is no name of one, and for links."""
     if not id.isprintable() or id.startswith(".") or "/" in id or "\\" in id or id != Path(id).name:
         raise NotThere(f"no result {id!r}")
+    if (out / id).is_symlink():
+        raise NotThere(f"{id!r} is a link, which the studio does not follow")
     return out / id
 
 
