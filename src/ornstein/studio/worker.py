@@ -11,6 +11,7 @@ import time
 import traceback
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from importlib import import_module
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -188,8 +189,8 @@ class Watch:
         self._stage, self._made = "", 0
 
     def __call__(self, event: Event) -> None:
-        if event.result is not None:
-            return  # all is written: too late to cancel
+        if event.result is not None:  # all is written: too late to cancel
+            return self._last(event) if self._made else None
         self.child.require_wanted(self.id)
         now, seconds = time.monotonic(), self.left(event)
         if event.stage != self._stage or now - self._told >= _EVERY:
@@ -201,6 +202,12 @@ class Watch:
             ended = time.monotonic()
             spent = 0.0 if first else ended - now  # the first one waits for packages to be imported
             self._next = max(now + self.EVERY, ended + spent * (1 / self.SHARE - 1))
+
+    def _last(self, event: Event) -> None:
+        """What the frames led to, however fast they went."""
+        if self.frames:
+            few = event.result[: min(results.SHOWN, len(event.result))]
+            self._show(replace(event, state=few.x, condition=few.condition, settings=few.settings))
 
     def _show(self, event: Event) -> None:
         """Sends a frame; a domain that fails to make one makes no more of this job."""

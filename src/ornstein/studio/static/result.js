@@ -90,7 +90,7 @@ function actions(job, studio, metrics, judged) {
   return el(
     "div",
     { class: "row actions" },
-    asked ? button("Use these settings", () => studio.use(asked, model), { class: "primary" }) : null,
+    asked ? button("Use these settings", () => studio.use(asked, model)) : null,
     working("Evaluate", "Evaluating…", evaluate, judged, "Measure these samples as the model's card does"),
     working("Trust report", "Judging…", trust, judged, "How far to trust these samples, and on what basis"),
     el("a", { class: "button", href: api.archive(id), download: `${id}.zip` }, "Download all"),
