@@ -146,7 +146,13 @@ def _kept(figure: Figure | Interactive, out: Path, place: Path, name: str) -> di
         }
     file = f"{name}.{_SUFFIXES[figure.kind]}"
     write_atomic(place / file, lambda path: path.write_bytes(figure.image))
-    return {"kind": "image", "file": file, "caption": figure.caption, "alt": figure.alt or figure.caption, "width": figure.width}
+    return {
+        "kind": "image",
+        "file": file,
+        "caption": figure.caption,
+        "alt": figure.alt or figure.caption,
+        "width": figure.width,
+    }
 
 
 def keep_script(out: Path, script: str) -> str:

@@ -11,7 +11,6 @@ import time
 import traceback
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from importlib import import_module
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -187,15 +186,18 @@ class Watch:
         self.left, self.frames = SecondsLeft(), True
         self._told = self._next = 0.0
         self._stage, self._made = "", 0
+        self._unseen: Event | None = None
 
     def __call__(self, event: Event) -> None:
         if event.result is not None:  # all is written: too late to cancel
-            return self._last(event) if self._made else None
+            return self._show(self._unseen) if self._unseen and self.frames else None
         self.child.require_wanted(self.id)
         now, seconds = time.monotonic(), self.left(event)
         if event.stage != self._stage or now - self._told >= _EVERY:
             self._told, self._stage = now, event.stage
             self.child.tell("progress", stage=event.stage, seconds_left=seconds, **_counted(event))
+        if event.state is not None:
+            self._unseen = event  # the last one is shown however fast they come
         if self.frames and event.state is not None and now >= self._next:
             first = not self._made
             self._show(event)
@@ -203,14 +205,9 @@ class Watch:
             spent = 0.0 if first else ended - now  # the first one waits for packages to be imported
             self._next = max(now + self.EVERY, ended + spent * (1 / self.SHARE - 1))
 
-    def _last(self, event: Event) -> None:
-        """What the frames led to, however fast they went."""
-        if self.frames:
-            few = event.result[: min(results.SHOWN, len(event.result))]
-            self._show(replace(event, state=few.x, condition=few.condition, settings=few.settings))
-
     def _show(self, event: Event) -> None:
         """Sends a frame; a domain that fails to make one makes no more of this job."""
+        self._unseen = None
         try:
             figure = self._frame(event)
         except Exception as error:
@@ -220,7 +217,9 @@ class Watch:
             return
         if figure is not None:
             self._made += 1
-            self.child.tell("frame", k=self._made, src=data_url(figure), alt=figure.alt or figure.caption, **_counted(event))
+            self.child.tell(
+                "frame", k=self._made, src=data_url(figure), alt=figure.alt or figure.caption, **_counted(event)
+            )
 
     def _frame(self, event: Event) -> Any:
         """The first samples as they stand, as their domain draws them."""

@@ -176,13 +176,14 @@ class Plan:
             except StopIteration as end:
                 return None if end.value is None else self._told(end.value)
             done, result = (None if one is None else self._told(one) for one in (event.finished, event.result))
-            yield replace(self._standing(event), finished=done, result=result)
+            event = self._standing(event) if result is None else replace(event, state=result.x)
+            yield replace(event, finished=done, result=result)
 
     def _standing(self, event: Event) -> Event:
         """Samples on their way without those that only fill up a block; all particles of a population."""
-        if event.state is None or not isinstance(self.how, Independent):
+        first = event.settings.get("first")
+        if event.state is None or first is None or not isinstance(self.how, Independent):
             return event
-        first = event.settings["first"]
         some = slice(max(0, self.wanted.start - first), self.wanted.stop - first)
         return replace(event, state=take(event.state, some), condition=take(event.condition, some))
 

@@ -1,4 +1,4 @@
-"""Pictures of sequences: an alignment, a colour and, where there is room, a letter a cell, and how it came out of the noise."""
+"""Pictures of sequences: an alignment, a colour a letter, and how it came out of the noise."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,7 +1,7 @@
 // What came out: how exact it is first, then figures, metrics, settings, files, and how to do it again.
 
 import * as api from "./api.js";
-import { button, bytes, coded, copy, date, el, pairs, seconds } from "./dom.js";
+import { button, bytes, coded, copy, date, el, pairs, seconds, sentence } from "./dom.js";
 import { figures } from "./figures.js";
 
 /** The parts of a result, `replay` of its frames among them; `start` is called once they are on the page. */
@@ -61,7 +61,7 @@ export function metricTable(metrics) {
     el(
       "tr",
       {},
-      el("td", {}, metric.name, el("p", { class: "help" }, `${metric.better} is better. `, coded(metric.meaning))),
+      el("td", {}, metric.name, el("p", { class: "help" }, sentence(`${metric.better} is better. `), coded(sentence(metric.meaning)))),
       el("td", { class: "number" }, metric.measured),
       el("td", {}, metric.yardstick || "–"),
     ),
