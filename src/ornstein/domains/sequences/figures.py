@@ -40,7 +40,7 @@ def alignment(
     else:
         pixels, width = pictures.mosaic(cells, _palette(metadata), *_cell(metadata)), _cell(metadata)[0] * x.shape[1]
     alt = f"A table of coloured cells: {len(x)} sequences, one a row, {x.shape[1]} letters each"
-    caption = f"{len(x)} sequences, a colour a kind of letter"
+    caption = f"{len(x)} sequence{'s' if len(x) > 1 else ''}, a colour a kind of letter"
     return Figure(pictures.png(pixels, quick), caption, width=min(_ROOM, width), alt=alt)
 
 

@@ -203,7 +203,7 @@ def _bars(canvas: Any, panels: Any, columns: Mapping[str, str]) -> None:
             place = names.index(name)
             bar = canvas.colorbar(panels[0][place].images[0], ax=panels, fraction=0.02, pad=0.01, label=label)
             bar.ax.tick_params(labelsize=9)
-            bar.ax.yaxis.label.set_size(6)
+            bar.ax.yaxis.label.set_size(9)
             bar.outline.set_visible(False)
 
 
