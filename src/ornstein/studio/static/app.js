@@ -61,7 +61,7 @@ async function route() {
   const [page = "", ...ids] = location.hash.slice(2).split("/").map(decodeURIComponent);
   const here = location.hash;
   const seen = jobs.known(shown);
-  if (seen?.state === "done" && seen.id !== ids[0]) jobs.dismiss(seen.id); // the gallery has it from now on
+  if (seen && seen.id !== ids[0] && !jobs.unfinished(seen)) jobs.dismiss(seen.id); // the gallery has what it made
   shown = page === "result" ? ids[0] : null;
   leave();
   leave = () => {};
@@ -128,6 +128,7 @@ function title() {
 
 function onJob(one, what) {
   if (what === "frame") return;
+  if (what === "state" && one.mine && one.state === "failed" && one.model === form.said?.model) form.blame(one.error);
   showJobs();
   title();
   const lost = jobs.mine().some((mine) => mine.lost && jobs.unfinished(mine));

@@ -52,7 +52,7 @@ export function coded(text) {
 
 /** A text that continues its heading, as a sentence below it; what begins with a symbol or a name stays as it is. */
 export function sentence(text) {
-  return String(text ?? "").replace(/^[a-z](?=[a-z]*[ ,;:])/, (letter) => letter.toUpperCase());
+  return String(text ?? "").replace(/^[a-z](?=[a-z]*[ ,;:'’])/, (letter) => letter.toUpperCase());
 }
 
 /** Tells a screen reader. */

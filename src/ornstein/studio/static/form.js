@@ -208,6 +208,13 @@ export class Form {
     control.focus();
   }
 
+  /** Marks the field that an error of a job begins with: what only the model knew was wrong. */
+  blame(message) {
+    const first = String(message).split(/[:\s]/)[0];
+    const control = [...this.controls.values()].find(({ field }) => [field.option, field.name].includes(first));
+    control?.fail(message);
+  }
+
   tell(message) {
     this.trouble.textContent = message ?? "";
     this.trouble.hidden = !message;
