@@ -74,7 +74,7 @@ def _require_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, where: str)
     if found in NEVER or found in ("a zip archive", "gzip"):
         raise InputError(f"{where} is {found}, which is not taken")
     if found == "a NumPy array":
-        require_numbers(head, where)
+        require_numbers(head, where, info.file_size)
 
 
 def _require_part_of_store(archive: zipfile.ZipFile, info: zipfile.ZipInfo, where: str) -> None:
