@@ -8,7 +8,7 @@ from multiprocessing.connection import Connection
 
 def busy(pipe: Connection) -> None:
     """Says its number and hears nothing more."""
-    from ornstein.studio.worker import end_with_parent
+    from ornstein.studio.engine.worker import end_with_parent
 
     end_with_parent()
     print(os.getpid(), flush=True)

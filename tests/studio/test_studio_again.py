@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from ornstein.errors import InputError
-from ornstein.studio.forms import order
-from ornstein.studio.references import Places
-from ornstein.studio.uploads import Uploads
+from ornstein.studio.door.forms import order
+from ornstein.studio.uploads.references import Places
+from ornstein.studio.uploads.store import Uploads
 
 
 @pytest.fixture

@@ -13,11 +13,11 @@ from openapi_spec_validator import validate
 from starlette.testclient import TestClient
 
 from ornstein.errors import InputError
-from ornstein.studio import openapi
-from ornstein.studio.app import Door
-from ornstein.studio.guarding import COOKIE
+from ornstein.studio.door import openapi
+from ornstein.studio.door.app import Door
+from ornstein.studio.door.guarding import COOKIE
+from ornstein.studio.engine.studio import Settings
 from ornstein.studio.serving import _token
-from ornstein.studio.studio import Settings
 
 URL = "http://127.0.0.1:8421"
 TOKEN = "0123456789abcdef-token"

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from ornstein.domains.images.requests import ImagesRequest
-from ornstein.studio.queueing import Job, Order
-from ornstein.studio.studio import Over, Settings, Studio
+from ornstein.studio.engine.queueing import Job, Order
+from ornstein.studio.engine.studio import Over, Settings, Studio
 
 LONG = Order("images/digits", ImagesRequest(), {"n": 4, "batch_size": 2, "steps": 2000})
 SHORT = Order("images/digits", ImagesRequest(label=(3,)), {"n": 2, "steps": 4})
@@ -82,7 +82,7 @@ def test_jobs_are_drawn_watched_cancelled_and_survive_their_workers(tmp_path: Pa
 
 
 def test_a_drawer_that_shows_no_sign_of_life_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ornstein.studio.studio.UNRESPONSIVE", 0.5)
+    monkeypatch.setattr("ornstein.studio.engine.studio.UNRESPONSIVE", 0.5)
 
     async def test(studio: Studio) -> None:
         job = studio.submit(LONG, "a")

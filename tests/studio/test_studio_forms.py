@@ -10,10 +10,10 @@ import pytest
 from ornstein import cli
 from ornstein.domains.images.requests import ImagesRequest
 from ornstein.errors import InputError
-from ornstein.studio import forms
-from ornstein.studio.forms import again, flag_in, flags, form, order, parsed
-from ornstein.studio.references import Places
-from ornstein.studio.uploads import Uploads
+from ornstein.studio.door import forms
+from ornstein.studio.door.forms import again, flag_in, flags, form, order, parsed
+from ornstein.studio.uploads.references import Places
+from ornstein.studio.uploads.store import Uploads
 from ornstein.tasks.registry import domains, task
 
 

@@ -352,7 +352,7 @@ def test_what_a_crash_left_the_next_start_removes(tmp_path: Path) -> None:
 
 def require_refused(file: Hostile, path: Path) -> None:
     from ornstein import InputError
-    from ornstein.studio.contents import require_content
+    from ornstein.studio.uploads.contents import require_content
 
     path.write_bytes(file.content())
     with pytest.raises(InputError):
@@ -372,7 +372,7 @@ CHECKS = {
 @pytest.mark.parametrize("check", CHECKS)
 def test_without_a_check_its_file_would_be_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, check: str) -> None:
     """Each check is what refuses its file: switched off, the test above would see that."""
-    from ornstein.studio import archives, contents, kinds
+    from ornstein.studio.uploads import archives, contents, kinds
 
     def off(*words: Any) -> None:
         pass

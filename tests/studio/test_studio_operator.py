@@ -14,14 +14,16 @@ import pytest
 from starlette.testclient import TestClient
 
 from ornstein.domains.images.requests import ImagesRequest
-from ornstein.studio import app as application
-from ornstein.studio import references, results, serving
-from ornstein.studio.app import Door
-from ornstein.studio.catalogue import _own
-from ornstein.studio.guarding import is_loopback
-from ornstein.studio.queueing import Job, Order
-from ornstein.studio.studio import Settings, Studio
-from ornstein.studio.workers import WorkFailed
+from ornstein.studio import serving
+from ornstein.studio.door import app as application
+from ornstein.studio.door.app import Door
+from ornstein.studio.door.guarding import is_loopback
+from ornstein.studio.engine import results
+from ornstein.studio.engine.queueing import Job, Order
+from ornstein.studio.engine.studio import Settings, Studio
+from ornstein.studio.engine.workers import WorkFailed
+from ornstein.studio.uploads import references
+from ornstein.studio.uploads.catalogue import _own
 from ornstein.tasks.runs import locate
 
 URL = "http://127.0.0.1:8421"

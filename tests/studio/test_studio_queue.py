@@ -9,9 +9,9 @@ import pytest
 
 from ornstein.domains.images.requests import ImagesRequest
 from ornstein.errors import InputError
-from ornstein.studio import results
-from ornstein.studio.queueing import Busy, Job, Order, Queue
-from ornstein.studio.studio import Over, Settings, Studio
+from ornstein.studio.engine import results
+from ornstein.studio.engine.queueing import Busy, Job, Order, Queue
+from ornstein.studio.engine.studio import Over, Settings, Studio
 
 ORDER = Order("images/digits", ImagesRequest(label=(3,)), {"n": 4, "seed": 7}, flat={"label": [3], "n": 4, "seed": 7})
 
@@ -137,7 +137,7 @@ def test_a_status_says_how_the_same_is_drawn_elsewhere(tmp_path: Path) -> None:
 
 
 def test_the_history_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ornstein.studio.studio.HISTORY", 5)
+    monkeypatch.setattr("ornstein.studio.engine.studio.HISTORY", 5)
 
     async def many() -> None:
         studio = Studio(Settings(tmp_path))
@@ -151,7 +151,7 @@ def test_the_history_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_attached_jobs_end_with_the_last_stream_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ornstein.studio.studio.DETACHED", 0.05)
+    monkeypatch.setattr("ornstein.studio.engine.studio.DETACHED", 0.05)
 
     async def tabs() -> None:
         studio = Studio(Settings(tmp_path))
@@ -189,6 +189,6 @@ def test_unknown_results_are_not_there_and_strange_names_are_no_results(tmp_path
 
 
 def test_the_studio_is_imported_without_torch() -> None:
-    code = "import ornstein.studio.studio, ornstein.studio.streaming, sys; print('torch' in sys.modules)"
+    code = "import ornstein.studio.engine.studio, ornstein.studio.door.streaming, sys; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"

@@ -14,9 +14,9 @@ import ornstein as on
 from ornstein.domains.images.requests import ImagesRequest
 from ornstein.domains.images.task import Images
 from ornstein.errors import InputError
-from ornstein.studio import results
-from ornstein.studio.queueing import Order
-from ornstein.studio.worker import Child
+from ornstein.studio.engine import results
+from ornstein.studio.engine.queueing import Order
+from ornstein.studio.engine.worker import Child
 from ornstein.tasks.figures import Metric
 from ornstein.tasks.scores import append_metrics
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ornstein.studio.streaming import event, last_event_id, lines
+from ornstein.studio.door.streaming import event, last_event_id, lines
 
 News = AsyncIterator[tuple[str, Mapping[str, Any], int]]
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 
-from ornstein.studio.streaming import News, together
+from ornstein.studio.door.streaming import News, together
 
 
 async def told(name: str, count: int, closed: list[str], forever: bool = False) -> AsyncGenerator[News]:

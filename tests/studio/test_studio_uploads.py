@@ -23,12 +23,12 @@ from PIL import Image
 
 from ornstein.errors import InputError
 from ornstein.files import MB
-from ornstein.studio import uploads as module
-from ornstein.studio.links import wrong
-from ornstein.studio.uploads import TooLarge, Upload, Uploads, require_name, sweep
+from ornstein.studio.uploads import store as module
+from ornstein.studio.uploads.links import wrong
+from ornstein.studio.uploads.store import TooLarge, Upload, Uploads, require_name, sweep
 
 LIMIT = 8 * MB
-MODEL = Path(module.__file__).parents[1] / "domains" / "energies" / "models" / "gmm-40" / "model.safetensors"
+MODEL = Path(module.__file__).parents[2] / "domains" / "energies" / "models" / "gmm-40" / "model.safetensors"
 
 
 @pytest.fixture
@@ -434,7 +434,7 @@ def test_the_folder_is_private_and_gone_in_the_end(tmp_path: Path, monkeypatch: 
 def test_what_a_crash_left_is_removed_by_the_next_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     crash = """
 import os, sys, tempfile
-from ornstein.studio.uploads import Uploads
+from ornstein.studio.uploads.store import Uploads
 tempfile.tempdir = sys.argv[1]
 uploads = Uploads()
 uploads.open()

@@ -17,9 +17,9 @@ import pytest
 import obedient as obedient_module
 from obedient import busy, obedient
 from ornstein.errors import InputError
-from ornstein.studio import workers
-from ornstein.studio.queueing import Busy
-from ornstein.studio.workers import Worker, WorkerDied, WorkFailed
+from ornstein.studio.engine import workers
+from ornstein.studio.engine.queueing import Busy
+from ornstein.studio.engine.workers import Worker, WorkerDied, WorkFailed
 
 
 def with_worker(test: Callable[[Worker], Awaitable[Any]]) -> Any:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError, needed_for
 from ..training.stopping import on_signals
-from .guarding import LEAST_TOKEN, is_loopback
+from .door.guarding import LEAST_TOKEN, is_loopback
 
 if TYPE_CHECKING:
     import uvicorn
@@ -51,8 +51,8 @@ def studio(
     with needed_for("the studio", "studio"):
         import starlette  # noqa: F401
         import uvicorn
-    from .app import Door
-    from .studio import Settings
+    from .door.app import Door
+    from .engine.studio import Settings
 
     if not 0 <= port < 2**16:
         raise InputError(f"--port is {port}, expected a number from 0 to 65535")

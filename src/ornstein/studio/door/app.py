@@ -22,23 +22,24 @@ from starlette.responses import FileResponse, JSONResponse, Response, StreamingR
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from ..commands.exits import exit_code, why
-from ..config import suggestion
-from ..errors import InputError
-from ..files import MB, plain
-from ..tasks.registry import broken, task
-from . import forms, openapi, results
-from .catalogue import listed
+from ...commands.exits import exit_code, why
+from ...config import suggestion
+from ...errors import InputError
+from ...files import MB, plain
+from ...tasks.registry import broken, task
+from ..engine import results
+from ..engine.queueing import MOST_OF_ONE, Busy, Job
+from ..engine.results import NotThere
+from ..engine.studio import Over, Settings, Studio
+from ..engine.workers import WorkerDied, WorkFailed
+from ..uploads.catalogue import listed
+from ..uploads.references import Places
+from ..uploads.store import TooLarge, Uploads
+from . import forms, openapi
 from .guarding import App, Guard, cookie_of
-from .queueing import MOST_OF_ONE, Busy, Job
-from .references import Places
-from .results import NotThere
 from .streaming import HEADERS, News, last_event_id, lines, together
-from .studio import Over, Settings, Studio
-from .uploads import TooLarge, Uploads
-from .workers import WorkerDied, WorkFailed
 
-STATIC = Path(__file__).parent / "static"
+STATIC = Path(__file__).parents[1] / "static"
 _LARGEST = {"/v1/hand": 32 * MB}
 """Bytes of a JSON body, where more than one million are taken."""
 _STATUS: Mapping[type[Exception], int] = {
@@ -149,7 +150,7 @@ class Door:
         return FileResponse(STATIC / "index.html", headers={"cache-control": "no-cache"})
 
     async def style(self, request: Request) -> Response:
-        from ..report import page
+        from ...report import page
 
         path = Path(page.__file__).with_name("style.css")
         return FileResponse(path, headers={"cache-control": "no-cache"})

@@ -15,7 +15,7 @@ from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from typing import Any
 
-from ..errors import InputError
+from ...errors import InputError
 from .queueing import Busy
 from .worker import main
 

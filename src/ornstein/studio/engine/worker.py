@@ -20,8 +20,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError
-from ..events import Event, finished, heard_by
+from ...errors import InputError
+from ...events import Event, finished, heard_by
 from . import results
 from .queueing import Order
 
@@ -108,7 +108,7 @@ class Child:
 
     def model(self, name: str, device: str) -> Any:
         """A model, from memory if its file is still the same. Code that it names is not run."""
-        from ..tasks import runs
+        from ...tasks import runs
 
         path = runs.locate(name)
         known = path.stat() if path.exists() else None
@@ -124,10 +124,10 @@ class Child:
 
     def draw(self, id: str, order: Order, out: Path, resume: bool) -> str:
         """Draws into OUT/ID; returns "done" or "cancelled"."""
-        from ..commands.exits import require_writable
-        from ..tasks.requests import drawing
-        from ..tasks.runs import pick_device
-        from ..tasks.unfinished import require_place
+        from ...commands.exits import require_writable
+        from ...tasks.requests import drawing
+        from ...tasks.runs import pick_device
+        from ...tasks.unfinished import require_place
 
         folder = results.folder(out, id)
         require_place(folder, resume)
@@ -160,13 +160,13 @@ class Child:
 
     def evaluate(self, id: str, out: Path, data: str | None = None) -> list[dict[str, Any]]:
         """The scores of a result, which are also added to its folder."""
-        from ..tasks import runs
+        from ...tasks import runs
 
         return [results.metric_row(metric) for metric in runs.evaluate(results.folder(out, id), data=data)]
 
     def trust(self, id: str, out: Path) -> dict[str, Any]:
         """The trust report of a result."""
-        from ..report.trust import trust
+        from ...report.trust import trust
 
         report = trust(results.folder(out, id))
         statements = [
@@ -246,10 +246,10 @@ class Watch:
 
     def _frame(self, event: Event) -> Any:
         """The first samples as they stand, as their domain draws them."""
-        from ..config import to_dict
-        from ..states import take, to_device
-        from ..tasks.registry import task
-        from ..tasks.samples import Samples
+        from ...config import to_dict
+        from ...states import take, to_device
+        from ...tasks.registry import task
+        from ...tasks.samples import Samples
 
         some = slice(results.SHOWN)
         x, given = (to_device(take(one, some), "cpu") for one in (event.state, event.condition))
@@ -296,7 +296,7 @@ def data_url(figure: Any) -> str:
 
 def _answered(task: Callable[..., Any], values: Mapping[str, Any]) -> tuple[str, Any]:
     """What is sent back for a task."""
-    from ..commands.exits import exit_code, why
+    from ...commands.exits import exit_code, why
 
     try:
         return "answer", task(**values)

@@ -15,16 +15,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from ..config import to_dict
-from ..errors import InputError
-from ..files import MB, inside, own, plain, read_json, write_atomic, write_json, write_text
-from ..tasks.figures import Figure, Interactive, Metric
-from ..tasks.scores import latest_metrics
-from ..tasks.unfinished import counted, folder_of, is_unfinished, part_of, read_members
+from ...config import to_dict
+from ...errors import InputError
+from ...files import MB, inside, own, plain, read_json, write_atomic, write_json, write_text
+from ...tasks.figures import Figure, Interactive, Metric
+from ...tasks.scores import latest_metrics
+from ...tasks.unfinished import counted, folder_of, is_unfinished, part_of, read_members
 from .queueing import Order
 
 if TYPE_CHECKING:
-    from ..tasks.samples import Samples
+    from ...tasks.samples import Samples
 
 HIDDEN, VIEW, CARD, ORDER, MANIFEST = ".studio", "view.json", "card.json", "order.json", "manifest.json"
 SHOWN = 16
@@ -60,10 +60,10 @@ def hidden(out: Path, id: str) -> Path:
 
 def make_view(out: Path, id: str) -> None:
     """Makes the view of a finished result; InputError if its folder cannot be read."""
-    from ..report.settings import in_words
-    from ..report.show import called, films
-    from ..tasks.registry import task
-    from ..tasks.samples import read_samples
+    from ...report.settings import in_words
+    from ...report.show import called, films
+    from ...tasks.registry import task
+    from ...tasks.samples import read_samples
 
     place, samples = hidden(out, id), read_samples(folder(out, id))
     assert samples.origin is not None
@@ -106,7 +106,7 @@ def repeated(model: str, n: int | None, settings: Mapping[str, Any], blank: Any,
         blank: a request of the domain that asks for nothing.
         id: of the result, for the name of the folder that the program saves.
     """
-    from ..report.settings import in_python, in_words, said
+    from ...report.settings import in_python, in_words, said
 
     command = dict(in_words(model, n, settings, blank))["command"]
     asked = {**({} if n is None else {"n": n}), **said(settings, blank)}

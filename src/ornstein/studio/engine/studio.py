@@ -22,8 +22,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError
-from ..tasks.unfinished import counted, is_unfinished, part_of, read_members
+from ...errors import InputError
+from ...tasks.unfinished import counted, is_unfinished, part_of, read_members
 from . import results
 from .queueing import Job, Order, Queue
 from .workers import Worker, WorkerDied, WorkFailed

@@ -1,6 +1,6 @@
 """Whether an HDF5 file keeps data elsewhere on this machine, or more of them than a limit.
 
-    python -m ornstein.studio.links FILE LIMIT
+    python -m ornstein.studio.uploads.links FILE LIMIT
 
 Prints what is wrong with it, nothing if nothing is. Only names and sizes are read.
 """
@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ..files import MB
+from ...files import MB
 
 _MOST = 100_000
 """Groups and data sets."""

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError
-from ..files import SMALL, parse_json, require
+from ...errors import InputError
+from ...files import SMALL, parse_json, require
 
 _TENSOR = {"dtype": str, "shape": [int], "data_offsets": [int, int]}
 _SAID = {"kind": str, "domain": str, "name": str, "config": dict, "facts": dict}

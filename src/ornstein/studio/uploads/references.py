@@ -15,10 +15,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from ..config import suggestion
-from ..errors import InputError
-from ..tasks.registry import broken, domains, names, task
-from .uploads import Uploads
+from ...config import suggestion
+from ...errors import InputError
+from ...tasks.registry import broken, domains, names, task
+from .store import Uploads
 from .weights import header_of
 
 KINDS = ("file:", "data:", "runs:")

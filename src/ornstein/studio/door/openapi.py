@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from ..tasks.registry import broken, domains, names, task
+from ...tasks.registry import broken, domains, names, task
+from ..uploads.references import WEIGHTS
 from .forms import field, flags
-from .references import WEIGHTS
 
 if TYPE_CHECKING:
-    from ..tasks.task import Task
+    from ...tasks.task import Task
 
 _JSON = "application/json"
 _SCALARS: Mapping[str, Any] = {"integer": {"type": "integer"}, "number": {"type": "number"}, "text": {"type": "string"}}

@@ -16,16 +16,16 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
-from ..commands.flags import Flag, alternatives, flags_of, laid_over, surplus, unknown
-from ..config import SampleConfig, to_dict, update
-from ..errors import InputError
-from ..files import plain
-from ..tasks.registry import task
-from .queueing import Order
-from .references import EXPECTED, Model, Places, domain_of_source, names_file
+from ...commands.flags import Flag, alternatives, flags_of, laid_over, surplus, unknown
+from ...config import SampleConfig, to_dict, update
+from ...errors import InputError
+from ...files import plain
+from ...tasks.registry import task
+from ..engine.queueing import Order
+from ..uploads.references import EXPECTED, Model, Places, domain_of_source, names_file
 
 if TYPE_CHECKING:
-    from ..tasks.task import Task
+    from ...tasks.task import Task
 
 COMMAND = "sample"
 _ELSEWHERE = {

@@ -5,10 +5,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError
-from ..files import plain
-from ..tasks.hands import Hand
-from ..tasks.registry import task
+from ...errors import InputError
+from ...files import plain
+from ...tasks.hands import Hand
+from ...tasks.registry import task
 
 
 def backdrop(model: Any, field: str, given: Mapping[str, Any]) -> dict[str, Any]:

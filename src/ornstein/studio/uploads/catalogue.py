@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-from ..commands.manual import EXAMPLES
-from ..errors import InputError
-from ..files import SMALL
-from ..files import text as text_of
-from ..tasks import runs
-from ..tasks.registry import broken, task
+from ...commands.manual import EXAMPLES
+from ...errors import InputError
+from ...files import SMALL
+from ...files import text as text_of
+from ...tasks import runs
+from ...tasks.registry import broken, task
 from .references import WEIGHTS, Places, domain_of
 
 

@@ -10,7 +10,7 @@ import json
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import Any
 
-from ..files import plain
+from ...files import plain
 
 BEAT = 10.0
 """Seconds of silence after which a comment line keeps the connection, and shows whether anybody is there."""

@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping
 from math import prod
 from pathlib import Path
 
-from ..errors import InputError
-from ..files import MB
+from ...errors import InputError
+from ...files import MB
 from .archives import require_gzip, require_zip
 from .kinds import WHOLE, chunks, named, require_numbers, require_text
 from .weights import header_of
