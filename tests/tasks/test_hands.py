@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from ornstein import InputError
-from ornstein.tasks.hands import Backdrop, Column, Given, Mark, Painted, Picked, Placed, Row
+from ornstein.tasks.hands import Backdrop, Column, Mark, Painted, Picked, Placed, Row, Said
 from ornstein.tasks.registry import domains, task
 from ornstein.tasks.task import Task
 
@@ -61,7 +61,7 @@ def test_a_field_that_nobody_speaks_of_is_found() -> None:
 # Painted ----------------------------------------------------------------------------------------------
 
 
-def picture(given: Given, metadata: Mapping[str, Any]) -> Backdrop:
+def picture(given: Said, metadata: Mapping[str, Any]) -> Backdrop:
     return Backdrop((0.0, 4.0, 3.0, 0.0), size=(4, 3))
 
 
@@ -132,7 +132,7 @@ def test_what_is_painted_over_comes_first(tmp_path: Path) -> None:
 COLUMNS = (Column("x"), Column("y"), Column("kind", "warm", ("warm", "cold")), Column("std", 0.5))
 
 
-def turned(points: Sequence[Row], given: Given, metadata: Mapping[str, Any]) -> list[Row]:
+def turned(points: Sequence[Row], given: Said, metadata: Mapping[str, Any]) -> list[Row]:
     return [{"y": point["y"], **{name: point[name] for name in ("x", "kind", "std")}} for point in points]
 
 
@@ -174,7 +174,7 @@ def test_points_that_are_none_are_refused(points: Any, said: str, tmp_path: Path
 # Picked -----------------------------------------------------------------------------------------------
 
 
-def save(chosen: Sequence[int], given: Given, metadata: Mapping[str, Any], folder: Path) -> Path:
+def save(chosen: Sequence[int], given: Said, metadata: Mapping[str, Any], folder: Path) -> Path:
     path = folder / "picked.txt"
     path.write_text(" ".join(map(str, chosen)))
     return path

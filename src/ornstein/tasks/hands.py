@@ -25,7 +25,7 @@ from ..errors import InputError
 from ..values import is_number
 from .figures import Figure
 
-Given = Mapping[str, Any]
+Said = Mapping[str, Any]
 """The other fields of a request as far as they are said, with paths where these are files."""
 
 
@@ -117,7 +117,7 @@ def size_of(extent: tuple[float, float, float, float], longest: int = 480) -> tu
     return max(longest // 4, round(width * scale)), max(longest // 4, round(height * scale))
 
 
-Look = Callable[[Given, Mapping[str, Any]], Backdrop]
+Look = Callable[[Said, Mapping[str, Any]], Backdrop]
 """What is shown, of a request's fields so far and of a model's metadata."""
 
 
@@ -136,7 +136,7 @@ class Hand(ABC):
     over: str = ""
     look: Look
 
-    def backdrop(self, given: Given, metadata: Mapping[str, Any]) -> Backdrop:
+    def backdrop(self, given: Said, metadata: Mapping[str, Any]) -> Backdrop:
         """What is shown; InputError if what is given is not what it must be.
 
         Args:
@@ -149,7 +149,7 @@ class Hand(ABC):
         return self.look(given, metadata)
 
     @abstractmethod
-    def write(self, marks: Mapping[str, Any], given: Given, metadata: Mapping[str, Any], folder: Path) -> Path:
+    def write(self, marks: Mapping[str, Any], given: Said, metadata: Mapping[str, Any], folder: Path) -> Path:
         """The file that the marks make, in a folder of its own; InputError for marks that make none.
 
         Args:
@@ -170,7 +170,7 @@ class Painted(Hand):
 
     kind = "painted"
 
-    def write(self, marks: Mapping[str, Any], given: Given, metadata: Mapping[str, Any], folder: Path) -> Path:
+    def write(self, marks: Mapping[str, Any], given: Said, metadata: Mapping[str, Any], folder: Path) -> Path:
         from PIL import Image
 
         painted = _painted(_only(marks, "png", str, "a PNG in base64"), self.backdrop(given, metadata).size)
@@ -193,9 +193,9 @@ class Placed(Hand):
     """
 
     kind = "placed"
-    rows: Callable[[Sequence[Row], Given, Mapping[str, Any]], Sequence[Row]]
+    rows: Callable[[Sequence[Row], Said, Mapping[str, Any]], Sequence[Row]]
 
-    def write(self, marks: Mapping[str, Any], given: Given, metadata: Mapping[str, Any], folder: Path) -> Path:
+    def write(self, marks: Mapping[str, Any], given: Said, metadata: Mapping[str, Any], folder: Path) -> Path:
         columns = self.backdrop(given, metadata).columns
         points = _only(marks, "points", list, "a list of points")
         if not points:
@@ -223,9 +223,9 @@ class Picked(Hand):
     """
 
     kind = "picked"
-    save: Callable[[Sequence[int], Given, Mapping[str, Any], Path], Path]
+    save: Callable[[Sequence[int], Said, Mapping[str, Any], Path], Path]
 
-    def write(self, marks: Mapping[str, Any], given: Given, metadata: Mapping[str, Any], folder: Path) -> Path:
+    def write(self, marks: Mapping[str, Any], given: Said, metadata: Mapping[str, Any], folder: Path) -> Path:
         count = len(self.backdrop(given, metadata).marks)
         chosen = _only(marks, "chosen", list, "a list of numbers")
         for one in chosen:

@@ -8,14 +8,14 @@ import numpy as np
 from ...errors import InputError
 from ...report import pictures
 from ...tasks.figures import Figure
-from ...tasks.hands import Backdrop, Given, Hand, Painted
+from ...tasks.hands import Backdrop, Hand, Painted, Said
 from . import data
 from .pixels import read_with_alpha
 
 NOTE = "Paint over what is to be drawn anew; the rest is what was seen."
 
 
-def look(given: Given, metadata: Mapping[str, Any]) -> Backdrop:
+def look(given: Said, metadata: Mapping[str, Any]) -> Backdrop:
     """The picture that was seen, its transparent pixels white.
 
     Args:

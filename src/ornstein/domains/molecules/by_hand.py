@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...deferred import deferred
-from ...tasks.hands import Backdrop, Given, Hand, Mark, Picked
+from ...tasks.hands import Backdrop, Hand, Mark, Picked, Said
 from .asked.requests import one_of
 from .chemistry import drawing, files, stills
 from .chemistry.molecule import Molecule
@@ -22,7 +22,7 @@ _MARGIN = 0.8
 """Å about the outermost atoms."""
 
 
-def look(given: Given, metadata: Mapping[str, Any]) -> Backdrop:
+def look(given: Said, metadata: Mapping[str, Any]) -> Backdrop:
     """The whole molecule, in the plane in which it is largest.
 
     Args:
@@ -43,7 +43,7 @@ def look(given: Given, metadata: Mapping[str, Any]) -> Backdrop:
     return Backdrop(extent, picture, marks=marks, note="\n".join([NOTE, *notes]))
 
 
-def save(chosen: Sequence[int], given: Given, metadata: Mapping[str, Any], folder: Path) -> Path:
+def save(chosen: Sequence[int], given: Said, metadata: Mapping[str, Any], folder: Path) -> Path:
     """The atoms that were picked, where they are, as XYZ: an SDF file would round them to 1e-4 Å.
 
     Args:

@@ -14,7 +14,7 @@ from torch import Tensor
 from ...errors import InputError
 from ...report import quick
 from ...tasks.figures import Figure
-from ...tasks.hands import Backdrop, Column, Given, Hand, Placed, Row, size_of
+from ...tasks.hands import Backdrop, Column, Hand, Placed, Row, Said, size_of
 from .asked.flags import PoissonRequest
 from .asked.given import field_of
 from .asked.requests import grid_of, problem_of
@@ -31,7 +31,7 @@ Shown = tuple[Tensor, tuple[Tensor, ...]]
 """A field, and where its nodes are along each axis."""
 
 
-def look(name: str, given: Given, metadata: Mapping[str, Any]) -> Backdrop:
+def look(name: str, given: Said, metadata: Mapping[str, Any]) -> Backdrop:
     """The domain, and what is known of the field in it.
 
     Args:
@@ -57,7 +57,7 @@ def look(name: str, given: Given, metadata: Mapping[str, Any]) -> Backdrop:
     return Backdrop(extent, picture, size_of(extent), columns=columns, note=note)
 
 
-def rows(points: Sequence[Row], given: Given, metadata: Mapping[str, Any]) -> list[Row]:
+def rows(points: Sequence[Row], given: Said, metadata: Mapping[str, Any]) -> list[Row]:
     """The points as the reader of sensors takes them; InputError for one outside of the domain, or a std of 0.
 
     Args:
@@ -73,7 +73,7 @@ def rows(points: Sequence[Row], given: Given, metadata: Mapping[str, Any]) -> li
     return [{name: point[name] for name in (*axes, "value", "std")} for point in points]
 
 
-def grid_in(given: Given, metadata: Mapping[str, Any]) -> Grid:
+def grid_in(given: Said, metadata: Mapping[str, Any]) -> Grid:
     """Of a request so far.
 
     Args:
@@ -83,11 +83,11 @@ def grid_in(given: Given, metadata: Mapping[str, Any]) -> Grid:
     return grid_of(_asked(given, ("boundary", "lengths", "origin")), metadata["shape"][1:])
 
 
-def _asked(given: Given, names: Sequence[str]) -> PoissonRequest:
+def _asked(given: Said, names: Sequence[str]) -> PoissonRequest:
     return PoissonRequest(**{name: given[name] for name in names if given.get(name) is not None})
 
 
-def _shown(name: str, given: Given, metadata: Mapping[str, Any]) -> Shown | None:
+def _shown(name: str, given: Said, metadata: Mapping[str, Any]) -> Shown | None:
     """What is known of a field; None if nothing is."""
     truth, source = given.get("truth"), given.get("source")
     if truth is None and not (name == "source_sensors" and isinstance(source, Path)):
@@ -104,7 +104,7 @@ def _shown(name: str, given: Given, metadata: Mapping[str, Any]) -> Shown | None
     return field, grid.coordinates if tuple(field.shape) == grid.shape else grid.whole_coordinates
 
 
-def _spread(name: str, given: Given, metadata: Mapping[str, Any], shown: Shown | None) -> float:
+def _spread(name: str, given: Said, metadata: Mapping[str, Any], shown: Shown | None) -> float:
     """Of the field, in its unit; 1 where nobody knows it."""
     if shown is not None:
         return float(shown[0].std()) or 1.0

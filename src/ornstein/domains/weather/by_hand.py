@@ -9,7 +9,7 @@ from jaxtyping import Float
 from ...errors import InputError
 from ...report import quick
 from ...tasks.figures import Figure
-from ...tasks.hands import Backdrop, Column, Given, Hand, Mark, Placed, Row, size_of
+from ...tasks.hands import Backdrop, Column, Hand, Mark, Placed, Row, Said, size_of
 from .asked.flags import WeatherRequest
 from .asked.given import given as forecasts
 from .files.grids import Grid
@@ -25,7 +25,7 @@ _MOST = 1000
 Extent = tuple[float, float, float, float]
 
 
-def look(given: Given, metadata: Mapping[str, Any]) -> Backdrop:
+def look(given: Said, metadata: Mapping[str, Any]) -> Backdrop:
     """The forecast's first field: of its first variable, time and step.
 
     Args:
@@ -50,7 +50,7 @@ def look(given: Given, metadata: Mapping[str, Any]) -> Backdrop:
     return _map(grid, field, said, note, f"{metadata['variables'][0]}, the forecast of {written(found.times[0])}")
 
 
-def rows(points: Sequence[Row], given: Given, metadata: Mapping[str, Any]) -> list[Row]:
+def rows(points: Sequence[Row], given: Said, metadata: Mapping[str, Any]) -> list[Row]:
     """The points as the reader of observations takes them, at stations the nearest one's.
 
     InputError for a place that is not on the grid, and for errors that are not above 0.
