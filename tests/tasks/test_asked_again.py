@@ -26,7 +26,7 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("images/digits", {"label": (1,)}, {"seed": 7, "exact": "particles", "steps": 3, "particles": 6, "temper": 0.5}),
     ("sequences/riboswitch", {"sweeps": 4}, {"steps": 3}),
     ("sequences/riboswitch", {"sweeps": 0, "reveal_order": "remask", "temperature": 0.8}, {"steps": 2}),
-    ("molecules/qm9", {"atoms": 5}, {"steps": 2}),
+    ("molecules/qm9", {"formula": "CH4"}, {"steps": 2}),
     ("energies/gmm-40", {}, {"exact": "mcmc", "steps": 4, "moves": 2, "check": 50, "budget": "3000"}),
 ]
 

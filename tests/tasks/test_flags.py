@@ -111,6 +111,7 @@ ASKED: dict[str, dict[str, tuple[Any, dict[str, Any]]]] = {
         "structure": ("((((" + "." * 100 + "))))", {}),
         "fold": ("((((" + "." * 100 + "))))", {}),
         "fraction": ("GC=0.9", {}),
+        "energy": ("absent.py:energy", {}),
     },
     "molecules/qm9": {
         "atoms": (9, {}),

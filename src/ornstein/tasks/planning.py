@@ -287,7 +287,8 @@ def _engine(exact: str, request: Request, denoiser: Denoiser, said: Mapping[str,
             raise InputError(f"--exact {exact}: samples that start from a reference follow no law of their own")
         kept = {} if request.start is None else {"start": request.start}
         return engine(exact, {**(request.population if exact == "particles" else {}), **said, **kept})
-    start = {} if request.start is None else {"start": request.start, "strength": request.strength}
+    strength = None if request.strength == 1 else request.strength  # 1 is what an engine does where nothing is said
+    start = {} if request.start is None else {"start": request.start, "strength": strength}
     if request.sampler is None:
         return engine(exact, {**request.defaults, **said, **start})
     for name in ("eta", "order", "grid", "restarts", "restart_at"):
