@@ -140,12 +140,19 @@ function onJob(one, what) {
   connection.textContent = lost ? "No connection; trying again…" : "";
 }
 
+/** A file that is let go beside the fields would take the place of the page. */
+function keepPage(event) {
+  if (event.dataTransfer.types.includes("Files")) event.preventDefault();
+}
+
 async function start() {
   api.onTokenWanted(login.ask);
   await login.fromAddress();
   asked.replaceChildren(models.node, formPlace);
   jobs.listen(onJob);
   addEventListener("hashchange", route);
+  for (const name of ["dragover", "drop"]) addEventListener(name, keepPage);
+  document.querySelector("nav a").addEventListener("click", () => narrow.matches && results.scrollIntoView());
   try {
     [, data] = await Promise.all([
       models.load(),
