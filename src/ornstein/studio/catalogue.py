@@ -5,6 +5,8 @@ from typing import Any
 
 from ..commands.manual import EXAMPLES
 from ..errors import InputError
+from ..files import SMALL
+from ..files import text as text_of
 from ..tasks import runs
 from ..tasks.registry import broken, task
 from .references import WEIGHTS, Places, domain_of
@@ -45,5 +47,5 @@ def _own(name: str, path: Path, kind: str) -> dict[str, Any]:
 
 def _model(name: str, domain: str, kind: str, path: Path) -> dict[str, Any]:
     card = path / "card.md"
-    text = card.read_text(encoding="utf-8") if card.is_file() else ""
+    text = text_of(card, SMALL, "the card of a model") if card.is_file() else ""
     return {"name": name, "domain": domain, "summary": task(domain).summary, "kind": kind, "card": text}

@@ -5,13 +5,17 @@
 Cancelling and the end of the parent are looked for at every event of what is drawn.
 """
 
+import os
 import signal
 import sys
+import threading
 import time
 import traceback
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from importlib import import_module
+from multiprocessing import parent_process
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -38,8 +42,28 @@ def main(pipe: Connection) -> None:
         pipe: to the parent; when it ends, so does the process.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which says when to stop
+    end_with_parent()
+    _go_first()
     import_module("ornstein.tasks.requests")  # seconds, which nobody needs to wait for later
     Child(pipe).serve()
+
+
+def end_with_parent() -> None:
+    """Has this process end with its parent, whatever it is doing. Files are whole or absent, however it ends."""
+    parent = parent_process()
+
+    def wait() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def _go_first() -> None:
+    """Where memory is short the system is to end this process, which is replaced, before the server or another's."""
+    with suppress(OSError):  # of Linux
+        Path("/proc/self/oom_score_adj").write_text("500")
 
 
 class Child:
@@ -217,9 +241,8 @@ class Watch:
             return
         if figure is not None:
             self._made += 1
-            self.child.tell(
-                "frame", k=self._made, src=data_url(figure), alt=figure.alt or figure.caption, **_counted(event)
-            )
+            shown = {"src": data_url(figure), "alt": figure.alt or figure.caption}
+            self.child.tell("frame", k=self._made, **shown, **_counted(event))
 
     def _frame(self, event: Event) -> Any:
         """The first samples as they stand, as their domain draws them."""

@@ -95,7 +95,8 @@ class Job:
 def of_sampler(sampler: Sampler) -> dict[str, Any]:
     """What the manifest says of a sampler."""
     return {
-        "steps": sampler.intervals,
+        "steps": sampler.descent,
+        "intervals": sampler.intervals,
         "kernels": [repr(kernel) for kernel in sampler.kernels],
         "times": [round(time, 6) if isinstance(time, float) else "per sample" for time in sampler.grid],
     }
