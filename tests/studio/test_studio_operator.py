@@ -14,10 +14,12 @@ import pytest
 from starlette.testclient import TestClient
 
 from ornstein.domains.images.requests import ImagesRequest
+from ornstein.errors import InputError
 from ornstein.studio import app as application
 from ornstein.studio import references, results, serving
 from ornstein.studio.app import Door
 from ornstein.studio.catalogue import _own
+from ornstein.studio.forms import parsed
 from ornstein.studio.guarding import is_loopback
 from ornstein.studio.queueing import Job, Order
 from ornstein.studio.studio import Settings, Studio
@@ -111,6 +113,20 @@ def test_strange_folders_among_results_are_told_or_left_out(door: Door, tmp_path
     for id in ("link", "pipe", "x", ".hidden", "inputs", "pipe.part"):
         assert client.get(f"/v1/samples/{id}/files/manifest.json").status_code == 404, id
         assert client.get(f"/v1/samples/{id}/archive.zip").status_code == 404, id
+
+
+def test_files_whose_names_are_no_text_are_left_out(tmp_path: Path) -> None:
+    result(tmp_path / "a")
+    (tmp_path / "a" / os.fsdecode(b"\xff.png")).touch()
+    assert [name for name, _ in results.files(tmp_path / "a")] == ["manifest.json"]
+
+
+@pytest.mark.parametrize("text", ["\ud800", ["\udfff"], {"x": "\ud83d"}], ids=["alone", "in a list", "within"])
+def test_half_letters_are_refused_since_no_answer_could_say_them(text: Any) -> None:
+    """One such label once kept the list of jobs from everybody."""
+    with pytest.raises(InputError, match="surrogates not allowed"):
+        parsed(json.dumps({"label": text}).encode())
+    assert parsed(json.dumps({"label": "\U0001f600"}).encode()) == {"label": "\U0001f600"}
 
 
 def test_a_damaged_view_is_made_anew(tmp_path: Path) -> None:

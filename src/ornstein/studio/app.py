@@ -40,7 +40,7 @@ from .workers import WorkerDied, WorkFailed
 
 STATIC = Path(__file__).parent / "static"
 _LARGEST = {"/v1/hand": 32 * MB}
-"""Bytes of a JSON body, where more than one million are taken."""
+"""Bytes of a JSON body, where more than a quarter of a million are taken: what is asked for is told with every job."""
 _STATUS: Mapping[type[Exception], int] = {
     TooLarge: 413,
     Busy: 429,
@@ -349,7 +349,7 @@ async def _object(request: Request) -> dict[str, Any]:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise HTTPException(415, f"Content-Type is {kind[:40]!r}, expected application/json")
-    limit, body = _LARGEST.get(request.url.path, MB), bytearray()
+    limit, body = _LARGEST.get(request.url.path, MB // 4), bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > limit:
