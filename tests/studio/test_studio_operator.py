@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from starlette.testclient import TestClient
 
 from ornstein.domains.images.requests import ImagesRequest
@@ -189,6 +190,25 @@ def test_a_worker_that_cannot_be_started_is_told_and_tried_again(
     assert [job.state for job in asyncio.run(two())] == ["failed", "failed"]
 
 
+def test_what_was_kept_for_samples_of_which_nothing_came_is_gone_at_once(door: Door, tmp_path: Path) -> None:
+    """Else one upload after the other, drawn with in vain and removed, would fill the disk."""
+    sent: Any = {"model": "images/digits", "field": "observation", "name": "seen.png"}
+    picture = BytesIO()
+    Image.new("L", (8, 8), 40).save(picture, "PNG")
+    client = asking(door)
+    file = client.post("/v1/files", params=sent, content=picture.getvalue()).json()["file"]
+    ids = [
+        client.post("/v1/samples", json={"model": "images/digits", "observation": file, "n": n}).json()["id"]
+        for n in (1, 2)
+    ]
+    kept = tmp_path / "samples" / "inputs"
+    assert len(list(kept.glob("*/seen.png"))) == 1
+    client.delete(f"/v1/samples/{ids[0]}")
+    assert len(list(kept.glob("*/seen.png"))) == 1, "another job is waiting for it"
+    client.delete(f"/v1/samples/{ids[1]}")
+    assert list(kept.iterdir()) == []
+
+
 # Connections ----------------------------------------------------------------------------------------------
 
 
@@ -276,7 +296,7 @@ def test_whatever_is_said_to_be_the_token_is_refused(door: Door, token: Any) -> 
     answer = asking(guarded).post(
         "/v1/login", content=json.dumps({"token": token}).encode(), headers={"content-type": "application/json"}
     )
-    assert answer.status_code == 401
+    assert answer.status_code in (400, 401)
 
 
 def test_nothing_is_asked_of_a_studio_that_ends(tmp_path: Path) -> None:

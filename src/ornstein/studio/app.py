@@ -78,10 +78,10 @@ class Door:
     token: str = ""
 
     def __post_init__(self) -> None:
-        self.studio = Studio(self.settings)
+        self.studio = Studio(self.settings, self._forget_unused)
         self.uploads = Uploads(self.upload_mb * MB)
         self.places = Places(self.uploads, self.settings.runs, self.data, inputs=self.settings.out / "inputs")
-        self._streams = 0
+        self._streams = self._ordering = 0
         self.kept = replace(self.places, kept=self.settings.out / "inputs")
 
     def app(self) -> App:
@@ -135,13 +135,23 @@ class Door:
             self._forget_unused()
             self.uploads.close()
 
-    def _forget_unused(self) -> None:
-        """Removes what was kept of uploads for samples of which nothing came: no order that is noted names it."""
-        noted = (self.settings.out / results.HIDDEN).glob(f"*/{results.ORDER}") if self.uploads.kept else ()
-        orders = [path.read_text(encoding="utf-8") for path in noted]
-        for place in self.uploads.kept:
+    def _forget_unused(self, of: Mapping[str, Any] | None = None) -> None:
+        """Removes what was kept of uploads for samples of which nothing came: no order names it any more.
+
+        Args:
+            of: what was asked for in vain; everything if not given.
+        """
+        places = [place for place in self.uploads.kept if of is None or place.name in str(of)]
+        if not places or self._ordering:
+            return
+        noted = (self.settings.out / results.HIDDEN).glob(f"*/{results.ORDER}")
+        orders = [path.read_text(encoding="utf-8") for path in noted] + [
+            str(job.order.flat) for job in self.studio.jobs()
+        ]
+        for place in places:
             if not any(place.name in order for order in orders):
                 shutil.rmtree(place, ignore_errors=True)
+                self.uploads.kept.discard(place)
 
     # The page and what it is told at first ----------------------------------------------------------------
 
@@ -231,8 +241,13 @@ class Door:
     async def draw(self, request: Request) -> Response:
         body = await _object(request)
         await in_thread(forms.order, body, self.places)
-        order = await in_thread(forms.order, body, self.kept)  # its files are kept, as its command names them
-        return self._begun(self.studio.submit(order, _owner(request)))
+        self._ordering += 1
+        try:
+            order = await in_thread(forms.order, body, self.kept)  # its files are kept, as its command names them
+            job = self.studio.submit(order, _owner(request))
+        finally:
+            self._ordering -= 1
+        return self._begun(job)
 
     async def resume(self, request: Request) -> Response:
         id = request.path_params["id"]
