@@ -128,7 +128,7 @@ FILES: Mapping[str, Hostile] = {
     "array of objects": Hostile(
         "x.npz", lambda: archive({"x.npy": saved_array(np.array([Leaving()]))}), ARRAYS, "objects"
     ),
-    "file of torch as an archive": Hostile("x.npz", torch_file, ARRAYS, "pickle"),
+    "file of torch as an archive": Hostile("x.npz", torch_file, ARRAYS, "pickle|as torch.save writes"),
     "file of torch as weights": Hostile("x.safetensors", torch_file, WEIGHTS, "not"),
     "old file of torch as weights": Hostile("x.safetensors", lambda: torch_file(True), WEIGHTS, "pickle|not"),
     "zip bomb": Hostile("x.npz", lambda: zip_bomb(200), ARRAYS, "unpacks to"),

@@ -6,6 +6,15 @@ import time
 from multiprocessing.connection import Connection
 
 
+def busy(pipe: Connection) -> None:
+    """Says its number and hears nothing more."""
+    from ornstein.studio.worker import end_with_parent
+
+    end_with_parent()
+    print(os.getpid(), flush=True)
+    time.sleep(60)
+
+
 def obedient(pipe: Connection) -> None:
     """Answers, fails, dies, or says nothing, as it is told."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)

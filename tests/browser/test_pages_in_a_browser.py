@@ -48,6 +48,7 @@ def test_a_report_is_one_file_that_fits_every_screen(
     require_good(chromium, folder(domain) / "report.html", f"report-{domain}")
 
 
+@pytest.mark.slow
 def test_a_trust_report_is_one_file_that_fits_every_screen(chromium: Browser, folder: Callable[[str], Path]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["trust", str(folder("images"))])
@@ -66,6 +67,7 @@ def test_molecules_are_drawn_and_turn(chromium: Browser, folder: Callable[[str],
     assert canvas.screenshot_as_png != before
 
 
+@pytest.mark.slow
 def test_a_tour_is_one_file_that_fits_every_screen(
     chromium: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -262,3 +262,18 @@ def test_no_step_is_taken_where_a_covariance_is_not_positive() -> None:
     _, given = factor.update(belief, belief.mean, 0.5, Euclidean((4,)))
     left_over = variances.clamp(min=0)
     assert_close(given.mean[0], left_over / (left_over + 1e-4) * y, 1e-9)
+
+
+@pytest.mark.parametrize("direct", [64, 0])
+def test_a_sample_that_has_diverged_leaves_the_others_as_they_are(direct: int) -> None:
+    factor = measurements(direct)[1]
+    value, belief = factor.update(Normal(MEAN, lazily), MEAN, 0.5, SPACE)
+    broken = torch.tensor([False, True, False])
+
+    def diverged(v: Tensor) -> Tensor:
+        return torch.where(broken[:, None, None], torch.nan, lazily(v))
+
+    seen, found = factor.update(Normal(MEAN, diverged), MEAN, 0.5, SPACE)
+    assert found.mean[1].isnan().all()
+    assert_close(found.mean[~broken], belief.mean[~broken])
+    assert_close(seen[~broken], value[~broken])

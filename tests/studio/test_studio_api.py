@@ -108,7 +108,7 @@ def test_the_page_logs_in_with_the_token_of_its_address(guarded: TestClient) -> 
     answer = guarded.post("/v1/login", json={"token": TOKEN})
     assert answer.status_code == 204
     cookie = answer.headers["set-cookie"].lower()
-    assert cookie.startswith(COOKIE) and "httponly" in cookie and "samesite=strict" in cookie  # noqa: PT018
+    assert cookie.startswith(f"{COOKIE}-") and "httponly" in cookie and "samesite=strict" in cookie  # noqa: PT018
     assert guarded.get("/v1/data").status_code == 200
 
 
@@ -204,7 +204,9 @@ def test_by_hand_only_what_can_be(client: TestClient) -> None:
 
 
 def test_models_and_forms(client: TestClient) -> None:
-    found = {one["name"]: one for one in client.get("/v1/models").json()["models"]}
+    listed = client.get("/v1/models").json()
+    found = {one["name"]: one for one in listed["models"]}
+    assert listed["first"] == "images/digits", "light, and quick to draw"
     assert found["images/digits"]["kind"] == "shipped"
     assert "images/digits" in found["images/digits"]["card"]
     form = client.get("/v1/form", params={"model": "energies/gmm-40"}).json()

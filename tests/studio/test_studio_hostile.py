@@ -362,9 +362,9 @@ def require_refused(file: Hostile, path: Path) -> None:
 CHECKS = {
     "is_pickle": "pickle in an archive",
     "_require_member": "pickle in an archive, called an array",
-    "_require_numbers": "array of objects",
+    "require_numbers": "array of objects",
     "_require_size": "zip bomb",
-    "_require_text": "text with a zero byte",
+    "require_text": "text with a zero byte",
     "_require_picture": "picture of ten thousand million pixels",
 }
 
@@ -372,16 +372,19 @@ CHECKS = {
 @pytest.mark.parametrize("check", CHECKS)
 def test_without_a_check_its_file_would_be_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, check: str) -> None:
     """Each check is what refuses its file: switched off, the test above would see that."""
-    from ornstein.studio import contents
+    from ornstein.studio import archives, contents, kinds
 
     def off(*words: Any) -> None:
         pass
 
-    file, kept = FILES[CHECKS[check]], getattr(contents, check)
+    file, known = FILES[CHECKS[check]], dict(contents._CHECKS)
     require_refused(file, tmp_path / "x")
-    monkeypatch.setattr(contents, check, off)
-    others = {kind: off if one is kept else one for kind, one in contents._CHECKS.items()}
-    monkeypatch.setattr(contents, "_CHECKS", others)
+    for module in (archives, contents, kinds):
+        kept = getattr(module, check, None)
+        if kept is not None:
+            monkeypatch.setattr(module, check, off)
+            known = {kind: off if one is kept else one for kind, one in known.items()}
+    monkeypatch.setattr(contents, "_CHECKS", known)
     with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
         require_refused(file, tmp_path / "x")
 

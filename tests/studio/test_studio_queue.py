@@ -132,7 +132,7 @@ def test_a_status_says_how_the_same_is_drawn_elsewhere(tmp_path: Path) -> None:
 
     said = asyncio.run(status())
     assert said["command"] == "ornstein sample images/digits --n 4 --seed 7 --label 3"
-    assert said["asked"] == {"seed": 7, "label": [3]}
+    assert said["asked"] == {"n": 4, "seed": 7, "label": [3]}
     assert "on.draw(model, asked, n=4, seed=7)" in str(said["python"])
 
 

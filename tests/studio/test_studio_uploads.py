@@ -77,6 +77,12 @@ def npz(**arrays: np.ndarray) -> bytes:
     return file.getvalue()
 
 
+def header(said: str, shape: tuple[int, ...] = (2,)) -> bytes:
+    """A .npy file of two numbers whose header says this."""
+    text = f"{{{said}, 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    return b"\x93NUMPY\x01\0" + struct.pack("<H", len(text)) + text + bytes(16)
+
+
 def npy(array: np.ndarray) -> bytes:
     file = BytesIO()
     np.save(file, array)
@@ -159,6 +165,15 @@ HOSTILE: dict[str, tuple[str, Callable[[], bytes], str]] = {
     ),
     "objects": ("a.npy", lambda: npy(OBJECTS), "objects, which are pickles"),
     "objects in an archive": ("a.npz", lambda: npz(a=OBJECTS), "objects, which are pickles"),
+    "objects, said at last": ("a.npy", lambda: header("'descr': '<f8', 'descr': '|O'"), "objects, which are pickles"),
+    "an array that names more": ("a.npy", lambda: header("'descr': '<f8'", (10**12,)), "it names 8,000,000,000,"),
+    "an array in an archive that names more": (
+        "a.npz",
+        lambda: zipped({"a.npy": header("'descr': '<f8'", (10**6, 10**6))}),
+        "in it: a damaged NumPy array: it names",
+    ),
+    "an array of a strange size": ("a.npy", lambda: header("'descr': '<f8'", (-1,)), "a damaged NumPy array"),
+    "an array whose header is code": ("a.npy", lambda: header("**__import__('os').environ"), "a damaged NumPy array"),
     "packed objects": ("a.npy.gz", lambda: gzip.compress(npy(OBJECTS)), "objects, which are pickles"),
     "a codec that unpickles": (
         "a.zarr.zip",
@@ -262,7 +277,7 @@ def test_hostile_files_are_refused_and_nothing_is_left(
 NAMES = (
     *("", ".", "..", "../x.png", "a/b.png", "a\\b.png", ".x.png", "a..png", "<img src=x>.png", "a&b.png", 'a".png'),
     *("a'.png", "a`.png", "a;b.png", "a\0.png", "a\n.png", "a\x1b[2J.png", "a\u202egnp.exe", "-rf.png", " a.png"),
-    *("a.png ", "C:a.png", "a" * 117 + ".png", "日" * 80 + ".png", "a\ud800.png"),
+    *("a／b.png", "＜b＞.png", "a.png ", "C:a.png", "a" * 117 + ".png", "日" * 80 + ".png", "a\ud800.png"),
 )
 
 
@@ -330,7 +345,7 @@ def test_a_field_takes_its_own_suffixes(uploads: Uploads) -> None:
 def test_files_that_belong_together_lie_together(uploads: Uploads) -> None:
     first = send(uploads, b"# Dimensions\n4 4\n", "scan.hdr", (".hdr", ".cfl"))
     second = send(uploads, bytes(128), "scan.cfl", (".hdr", ".cfl"), beside=first.id)
-    assert second is first
+    assert (second.id, second.path, second.size) == (first.id, first.path, first.size + 128)
     assert left(uploads) == sorted([first.id, "scan.cfl", "scan.hdr"])
     with pytest.raises(InputError, match="expected the name scan"):
         send(uploads, bytes(128), "other.cfl", None, beside=first.id)
@@ -343,12 +358,52 @@ def test_files_that_belong_together_lie_together(uploads: Uploads) -> None:
 
 def test_what_is_kept_is_named_by_its_content(uploads: Uploads, tmp_path: Path) -> None:
     first = send(uploads, b"# Dimensions\n4 4\n", "scan.hdr")
-    send(uploads, bytes(128), "scan.cfl", beside=first.id)
+    first = send(uploads, bytes(128), "scan.cfl", beside=first.id)
     kept = uploads.keep(first.path, tmp_path / "inputs")
     assert kept == tmp_path / "inputs" / first.sha256[:16] / "scan.hdr"
     assert sorted(path.name for path in kept.parent.iterdir()) == ["scan.cfl", "scan.hdr"]
     assert uploads.keep(first.path, tmp_path / "inputs") == kept
     assert uploads.kept == {kept.parent}
+
+
+def test_the_same_header_beside_other_data_is_another_file(uploads: Uploads, tmp_path: Path) -> None:
+    kept = []
+    for data in (bytes(128), bytes(127) + b"1"):
+        first = send(uploads, b"# Dimensions\n4 4\n", "scan.hdr")
+        send(uploads, data, "scan.cfl", beside=first.id)
+        kept.append(uploads.keep(first.path, tmp_path / "inputs").with_suffix(".cfl").read_bytes())
+    assert kept == [bytes(128), bytes(127) + b"1"]
+
+
+def test_what_belongs_to_a_file_counts_as_it_does(uploads: Uploads, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BESIDE", 9)
+    first = send(uploads, b"1\n", "scan.hdr")
+    for k in range(7):
+        send(uploads, b"1\n" * (LIMIT // 2), f"scan.{k}.csv", beside=first.id)
+    with pytest.raises(TooLarge, match="too many uploads"):
+        send(uploads, b"1\n" * (LIMIT // 2), "scan.7.csv", beside=first.id)
+    monkeypatch.setattr(module, "BESIDE", 0)
+    with pytest.raises(InputError, match="expected no more"):
+        send(uploads, b"1\n", "scan.csv", beside=first.id)
+
+
+def test_those_that_are_coming_are_counted(uploads: Uploads, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST", 2)
+    monkeypatch.setattr(module, "SILENCE", 0.05)
+
+    async def silent() -> AsyncIterator[bytes]:
+        yield png()[:20]
+        await asyncio.sleep(60)
+
+    async def three() -> list[object]:
+        return await asyncio.gather(
+            *(uploads.receive(silent(), "a.png", None) for _ in range(3)), return_exceptions=True
+        )
+
+    *slow, third = asyncio.run(three())
+    assert all("nothing more of the file came" in str(one) for one in slow)
+    assert isinstance(third, TooLarge)
+    assert left(uploads) == []
 
 
 def test_all_together_are_bounded(uploads: Uploads, monkeypatch: pytest.MonkeyPatch) -> None:

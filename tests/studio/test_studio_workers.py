@@ -4,6 +4,8 @@ import asyncio
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable
@@ -12,8 +14,11 @@ from typing import Any
 
 import pytest
 
-from obedient import obedient
+import obedient as obedient_module
+from obedient import busy, obedient
 from ornstein.errors import InputError
+from ornstein.studio import workers
+from ornstein.studio.queueing import Busy
 from ornstein.studio.workers import Worker, WorkerDied, WorkFailed
 
 
@@ -100,6 +105,64 @@ def test_whoever_no_longer_waits_ends_the_work() -> None:
         assert time.monotonic() - started < 30, "the sleeper would have slept for a minute"
 
     with_worker(test)
+
+
+def test_work_that_hangs_is_ended_and_the_next_is_done() -> None:
+    async def test(worker: Worker) -> None:
+        await worker.work("echo", {})
+        with pytest.raises(WorkFailed, match=r"the tester took longer than 0\.2 s"):
+            await worker.work("sleep", {}, limit=0.2)
+        assert await worker.work("echo", {"k": 1}, limit=30) == {"k": 1}
+
+    with_worker(test)
+
+
+def test_only_so_many_wait_for_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "_MOST_WAITING", 2)
+
+    async def test(worker: Worker) -> None:
+        found = await asyncio.gather(*(worker.work("echo", {}) for _ in range(4)), return_exceptions=True)
+        assert [type(one) for one in found] == [dict, dict, Busy, Busy]
+        assert await worker.work("echo", {}) == {}
+
+    with_worker(test)
+
+
+def test_a_process_that_does_not_listen_yet_keeps_nobody_waiting() -> None:
+    """It is starting, say: whoever sends more than the pipe takes waits in a thread."""
+
+    async def test() -> None:
+        worker = Worker("tester", busy)
+        sending = asyncio.create_task(worker.work("echo", {"marks": "x" * 10_000_000}))
+        started = time.monotonic()
+        for _ in range(20):
+            await asyncio.sleep(0.01)
+            worker.cancel("x")
+        sending.cancel()
+        await asyncio.gather(sending, return_exceptions=True)
+        assert time.monotonic() - started < 10, "the process sleeps for a minute"
+
+    asyncio.run(test())
+    assert not multiprocessing.active_children()
+
+
+def test_a_busy_process_ends_with_its_parent() -> None:
+    program = """
+from multiprocessing import get_context
+from obedient import busy
+process = get_context("spawn").Process(target=busy, args=(None,), daemon=True)
+process.start()
+process.join()
+"""
+    tests = str(Path(obedient_module.__file__).parent)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([tests, os.environ.get("PYTHONPATH", "")])}
+    parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, env=environment)
+    assert parent.stdout is not None
+    assert parent.stdout.readline().strip().isdigit()
+    started = time.monotonic()
+    parent.kill()
+    parent.stdout.read()  # to the end: when the child is gone, too
+    assert time.monotonic() - started < 20, "the child sleeps for a minute"
 
 
 def test_a_process_ends_with_its_parent(tmp_path: Path) -> None:

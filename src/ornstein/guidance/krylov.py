@@ -243,6 +243,16 @@ def _quadrature(
     return *_gauss(diagonal, beside[1:]), early[0]
 
 
+def spectrum(matrices: Float[Tensor, "batch m m"]) -> tuple[Float[Tensor, "batch m"], Float[Tensor, "batch m m"]]:
+    """Eigenvalues and eigenvectors of symmetric matrices; NaN for one that is not finite, at which LAPACK gives up.
+
+    So a sample that has diverged is told at the end, and those beside it are drawn.
+    """
+    finite = matrices.isfinite().flatten(1).all(1)[:, None]
+    values, axes = torch.linalg.eigh(torch.where(finite[..., None], matrices, 0.0))
+    return torch.where(finite, values, torch.nan), axes
+
+
 def _gauss(diagonal: list[Tensor], beside: list[Tensor]) -> tuple[Float[Tensor, " batch"], Float[Tensor, " batch"]]:
     """The first element of the logarithm of a tridiagonal matrix, and of its square; of what is not positive, that of
     a billionth.
@@ -251,6 +261,6 @@ def _gauss(diagonal: list[Tensor], beside: list[Tensor]) -> tuple[Float[Tensor, 
     if len(diagonal) > 1:
         sides = torch.stack(beside[: len(diagonal) - 1], 1)
         band = band + torch.diag_embed(sides, 1) + torch.diag_embed(sides, -1)
-    values, axes = torch.linalg.eigh(band)
+    values, axes = spectrum(band)
     logs, weights = values.clamp(min=1e-9).log(), axes[:, 0] ** 2
     return (weights * logs).sum(1), (weights * logs**2).sum(1)

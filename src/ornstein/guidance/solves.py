@@ -36,7 +36,16 @@ from ..errors import InputError
 from ..roots import Downdated, Spectral
 from ..states import per_sample_sum
 from ..values import require_whole
-from .krylov import Determinant, Product, Solution, conjugate_gradients, formed_log_determinant, log_determinant, signs
+from .krylov import (
+    Determinant,
+    Product,
+    Solution,
+    conjugate_gradients,
+    formed_log_determinant,
+    log_determinant,
+    signs,
+    spectrum,
+)
 from .operators import Operator, Stack, real_part
 from .preconditioners import Factored, Inner, Preconditioner, columns, diagonal, formed, gaussian, shared
 from .within_states import Guess, Move, move_of
@@ -212,7 +221,7 @@ def _formed(white: Operator, residual: Tensor, cov: Covariance) -> tuple[Tensor,
     units = torch.eye(m).to(residual).reshape(m, 1, *residual.shape[1:]).expand(m, *residual.shape)
     gain = torch.stack([cov(white.adjoint(unit)) for unit in units], 1)
     columns = torch.stack([white(column).flatten(1) for column in gain.unbind(1)], 2).double()
-    values, axes = torch.linalg.eigh(torch.eye(m).to(columns) + (columns + columns.mT) / 2)
+    values, axes = spectrum(torch.eye(m).to(columns) + (columns + columns.mT) / 2)
     inverse = torch.where(
         values > 1, 1 / values, 0.0
     )  # a network's covariance need not be positive: nothing moves there

@@ -5,7 +5,7 @@ Requests and answers are listed in docs/studio.md and, for programs, in /openapi
 
 import shutil
 import zipfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -29,11 +29,11 @@ from ..files import MB, plain
 from ..tasks.registry import broken, task
 from . import forms, openapi, results
 from .catalogue import listed
-from .guarding import COOKIE, App, Guard
+from .guarding import App, Guard, cookie_of
 from .queueing import MOST_OF_ONE, Busy, Job
 from .references import Places
 from .results import NotThere
-from .streaming import HEADERS, last_event_id, lines, together
+from .streaming import HEADERS, News, last_event_id, lines, together
 from .studio import Over, Settings, Studio
 from .uploads import TooLarge, Uploads
 from .workers import WorkerDied, WorkFailed
@@ -52,6 +52,12 @@ _STATUS: Mapping[type[Exception], int] = {
     OSError: 500,
     MemoryError: 500,
 }
+
+
+MOST_STREAMS = 200
+"""Streams of events that are open at a time, of all pages together."""
+in_thread = partial(run_sync, abandon_on_cancel=True)
+"""Calls a function in a thread. When the server ends, nobody waits for one that imports a domain or packs a result."""
 
 
 @dataclass
@@ -75,6 +81,7 @@ class Door:
         self.studio = Studio(self.settings)
         self.uploads = Uploads(self.upload_mb * MB)
         self.places = Places(self.uploads, self.settings.runs, self.data, inputs=self.settings.out / "inputs")
+        self._streams = 0
         self.kept = replace(self.places, kept=self.settings.out / "inputs")
 
     def app(self) -> App:
@@ -118,7 +125,7 @@ class Door:
         try:
             await self.studio.start()
             async with create_task_group() as tasks:
-                tasks.start_soon(partial(run_sync, broken, abandon_on_cancel=True))  # the domains: seconds to load
+                tasks.start_soon(in_thread, broken)  # the domains: seconds to load
                 try:
                     yield
                 finally:
@@ -148,31 +155,31 @@ class Door:
         return FileResponse(path, headers={"cache-control": "no-cache"})
 
     async def schema(self, request: Request) -> Response:
-        return JSONResponse(await run_sync(openapi.document))
+        return JSONResponse(await in_thread(openapi.document))
 
     async def log_in(self, request: Request) -> Response:
         token = (await _object(request)).get("token")
         if not (isinstance(token, str) and Guard(self.app, self.host, self.token).knows(token)):  # pyright: ignore[reportArgumentType]
             raise HTTPException(401, "that is not the token")
         answer = Response(status_code=204)
-        answer.set_cookie(COOKIE, token, httponly=True, samesite="strict", path="/")
+        answer.set_cookie(cookie_of(request.scope), token, httponly=True, samesite="strict", path="/")
         return answer
 
     async def models(self, request: Request) -> Response:
-        return _json(await run_sync(listed, self.places))
+        return _json(await in_thread(listed, self.places))
 
     async def form(self, request: Request) -> Response:
         name = request.query_params.get("model")
-        return _json(await run_sync(lambda: forms.form(self.places.model(name))))
+        return _json(await in_thread(lambda: forms.form(self.places.model(name))))
 
     async def listed(self, request: Request) -> Response:
-        return _json({"files": await run_sync(self.places.data_files)})
+        return _json({"files": await in_thread(self.places.data_files)})
 
     # Files ------------------------------------------------------------------------------------------------
 
     async def upload(self, request: Request) -> Response:
         said, query = request.headers.get("content-length"), request.query_params
-        suffixes = await run_sync(self._suffixes, query.get("model"), query.get("field"))
+        suffixes = await in_thread(self._suffixes, query.get("model"), query.get("field"))
         beside = query.get("with", "").removeprefix("file:")
         size = int(said) if said is not None and said.isdecimal() else None
         found = await self.uploads.receive(request.stream(), query.get("name", ""), suffixes, size, beside)
@@ -192,11 +199,11 @@ class Door:
         return Response(status_code=204)
 
     async def backdrop(self, request: Request) -> Response:
-        return _json(await self.studio.ask("backdrop", **await run_sync(self._by_hand, await _object(request))))
+        return _json(await self.studio.ask("backdrop", **await in_thread(self._by_hand, await _object(request))))
 
     async def hand(self, request: Request) -> Response:
         body = await _object(request)
-        asked = await run_sync(self._by_hand, body)
+        asked = await in_thread(self._by_hand, body)
         if not isinstance(body.get("marks"), dict):
             raise InputError("marks is not there, or no object: what was done with the pointer")
         folder = self.uploads.new()
@@ -223,13 +230,13 @@ class Door:
 
     async def draw(self, request: Request) -> Response:
         body = await _object(request)
-        await run_sync(forms.order, body, self.places)
-        order = await run_sync(forms.order, body, self.kept)  # its files are kept, as its command names them
+        await in_thread(forms.order, body, self.places)
+        order = await in_thread(forms.order, body, self.kept)  # its files are kept, as its command names them
         return self._begun(self.studio.submit(order, _owner(request)))
 
     async def resume(self, request: Request) -> Response:
         id = request.path_params["id"]
-        order = await run_sync(lambda: forms.again(*results.ordered(self.settings.out, id)))
+        order = await in_thread(lambda: forms.again(*results.ordered(self.settings.out, id)))
         return self._begun(self.studio.submit(order, _owner(request), resume=id))
 
     def _begun(self, job: Job) -> Response:
@@ -255,8 +262,7 @@ class Door:
         id, last = request.path_params["id"], last_event_id(request.headers.get("last-event-id"))
         if id not in {job.id for job in self.studio.jobs()}:
             await self.studio.found(id)  # which says that there is nothing of the kind before the stream begins
-        news = self.studio.subscribe(id, last, request.query_params.get("attached") == "1")
-        return StreamingResponse(lines(news), media_type="text/event-stream", headers=HEADERS)
+        return self._streamed(self.studio.subscribe(id, last, request.query_params.get("attached") == "1"))
 
     async def all_events(self, request: Request) -> Response:
         """Those of several jobs in one stream, as a browser has few connections; with the latest of each at first."""
@@ -266,8 +272,22 @@ class Door:
         for id in ids:
             if id not in {job.id for job in self.studio.jobs()}:
                 await self.studio.found(id)
-        news = together({id: self.studio.subscribe(id, 0, attached) for id in ids})
-        return StreamingResponse(lines(news), media_type="text/event-stream", headers=HEADERS)
+        return self._streamed(together({id: self.studio.subscribe(id, 0, attached) for id in ids}))
+
+    def _streamed(self, news: AsyncIterator[News]) -> Response:
+        """The answer that goes on for as long as there is news; Busy if too many do."""
+        if self._streams >= MOST_STREAMS:
+            raise Busy(f"{self._streams} streams of events are open already; close some, or try again later")
+        self._streams += 1
+        return StreamingResponse(self._counted(lines(news)), media_type="text/event-stream", headers=HEADERS)
+
+    async def _counted(self, body: AsyncGenerator[bytes]) -> AsyncIterator[bytes]:
+        try:
+            async for piece in body:
+                yield piece
+        finally:
+            self._streams -= 1
+            await body.aclose()
 
     async def evaluate(self, request: Request) -> Response:
         return _json(await self.studio.ask("evaluate", id=self._finished(request)))
@@ -293,7 +313,7 @@ class Door:
         place, folder = results.folder(self.settings.out, id), self.uploads.new()
         path = folder / f"{id}.zip"
         try:
-            await run_sync(_zipped, place, path)
+            await in_thread(_zipped, place, path)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
@@ -329,12 +349,12 @@ async def _object(request: Request) -> dict[str, Any]:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise HTTPException(415, f"Content-Type is {kind[:40]!r}, expected application/json")
-    limit, body = _LARGEST.get(request.url.path, MB), b""
+    limit, body = _LARGEST.get(request.url.path, MB), bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > limit:
             raise TooLarge(f"the body has more than the limit of {limit / MB:.4g} MB")
-    return forms.parsed(body)
+    return await in_thread(forms.parsed, bytes(body))
 
 
 def _owner(request: Request) -> str:
@@ -344,7 +364,8 @@ def _owner(request: Request) -> str:
 
 def _zipped(folder: Path, path: Path) -> None:
     """All files of a result in one."""
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+    packed: Any = {"compression": zipfile.ZIP_DEFLATED, "compresslevel": 1, "strict_timestamps": False}
+    with zipfile.ZipFile(path, "w", **packed) as archive:  # files may be from before 1980, where a clock was wrong
         for name, file in sorted(results.files(folder)):
             archive.write(file, f"{folder.name}/{name}")
 

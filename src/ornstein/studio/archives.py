@@ -2,6 +2,7 @@
 
 import json
 import re
+import stat
 import struct
 import zipfile
 import zlib
@@ -49,13 +50,17 @@ def _require_directory(file: BinaryIO, name: str) -> None:
     if end < 0 or len(tail) - end < 22:
         raise InputError(f"{name}: a damaged zip archive (it has no directory)")
     _, _, _, count, length, _, _ = struct.unpack("<4H2LH", tail[end + 4 : end + 22])
-    if b"PK\x06\x07" in tail[:end] or count > MEMBERS or length > 16 * MB:
+    if tail[:end][-20:-16] == b"PK\x06\x07":  # its count of files is elsewhere, and may be of any size
+        raise InputError(f"{name}: a zip archive in its 64-bit form, as torch.save writes it; expected a plain one")
+    if count > MEMBERS or length > 16 * MB:
         raise InputError(f"{name}: an archive of more than {MEMBERS} files")
 
 
 def _require_place(info: zipfile.ZipInfo, where: str) -> None:
     if info.filename.startswith(("/", "\\")) or ".." in re.split(r"[/\\]", info.filename):
         raise InputError(f"{where} leads out of the archive")
+    if stat.S_ISLNK(info.external_attr >> 16):
+        raise InputError(f"{where} is a link")
     if info.flag_bits & 1:
         raise InputError(f"{where} is encrypted")
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
@@ -69,7 +74,7 @@ def _require_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, where: str)
     if found in NEVER or found in ("a zip archive", "gzip"):
         raise InputError(f"{where} is {found}, which is not taken")
     if found == "a NumPy array":
-        require_numbers(head, where)
+        require_numbers(head, where, info.file_size)
 
 
 def _require_part_of_store(archive: zipfile.ZipFile, info: zipfile.ZipInfo, where: str) -> None:

@@ -64,7 +64,7 @@ def _require_picture(path: Path, name: str, unpacked: int) -> None:
 def _require_array(path: Path, name: str, unpacked: int) -> None:
     with path.open("rb") as file:
         head = file.read(WHOLE)
-    require_numbers(head, name)
+    require_numbers(head, name, path.stat().st_size)
 
 
 def _require_nifti(path: Path, name: str, unpacked: int) -> None:

@@ -42,7 +42,7 @@ _OPEN = ("/", "/favicon.ico", "/v1/login")
 
 def is_loopback(host: str) -> bool:
     """Whether a host is this machine, seen from itself alone."""
-    return host in _LOOPBACK or host.startswith("127.")
+    return host in _LOOPBACK or (_is_address(host) and ipaddress.ip_address(host).is_loopback)
 
 
 @dataclass(frozen=True)
@@ -83,13 +83,13 @@ class Guard:
         if not self._is_own(host_of(headers.get("host", ""))):
             return 403, f"Host is {headers.get('host', '')[:80]!r}, which is not this server"
         origin, fetched = headers.get("origin"), headers.get("sec-fetch-site", "none")
-        if origin is not None and origin != f"{scope['scheme']}://{headers['host']}":
+        if origin is not None and origin != f"{scope['scheme']}://{headers.get('host', '').lower()}":
             return 403, f"Origin is {origin[:80]!r}, which is another site"
         opened = scope["method"] == "GET" and headers.get("sec-fetch-mode") == "navigate" and scope["path"] == "/"
         if fetched not in ("none", "same-origin") and not opened:
             return 403, "another site asked for this"
         open_ = scope["path"] in _OPEN or scope["path"].startswith("/static/")
-        if self.token and not open_ and not self.knows(_token(headers)):
+        if self.token and not open_ and not self.knows(_token(headers, cookie_of(scope))):
             return 401, "a token is asked for: open the address that was printed, or send Authorization: Bearer TOKEN"
         return None
 
@@ -103,7 +103,13 @@ class Guard:
 
     def knows(self, token: str) -> bool:
         """Whether it is the token, in a time that does not tell how much of it is right."""
-        return hmac.compare_digest(token.encode(), self.token.encode())
+        return hmac.compare_digest(token.encode("utf-8", "replace"), self.token.encode())
+
+
+def cookie_of(scope: Mapping[str, Any]) -> str:
+    """The name of the cookie with the token: browsers keep those of a host together, whatever the port."""
+    _, port = scope.get("server") or ("", None)
+    return f"{COOKIE}-{port}"
 
 
 def host_of(header: str) -> str:
@@ -121,13 +127,13 @@ def _is_address(host: str) -> bool:
     return True
 
 
-def _token(headers: Mapping[str, str]) -> str:
-    """The token of a request: after Bearer, or in the cookie."""
+def _token(headers: Mapping[str, str], cookie: str) -> str:
+    """The token of a request: after Bearer, or in the cookie of this name."""
     kind, _, value = headers.get("authorization", "").partition(" ")
     if kind.lower() == "bearer":
         return value.strip()
     pairs = (one.strip().partition("=") for one in headers.get("cookie", "").split(";"))
-    return next((value for name, _, value in pairs if name == COOKIE), "")
+    return next((value for name, _, value in pairs if name == cookie), "")
 
 
 async def _answer(send: Send, status: int, words: str) -> None:

@@ -1,10 +1,10 @@
 """What a file is, as its first bytes say, which its name must agree with; and what text and arrays must be."""
 
 import pickletools
-import re
-import struct
 from codecs import getincrementaldecoder
 from collections.abc import Iterator, Mapping
+from io import BytesIO
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -148,13 +148,25 @@ def _require_letters(decoder: Any, chunk: bytes, name: str, line: int, final: bo
         raise InputError(f"{name}: line {at} holds a zero byte, expected text")
 
 
-def require_numbers(head: bytes, where: str) -> None:
-    """The header of an array is text; it must name no type of objects, which are pickles."""
-    length = struct.unpack("<H", head[8:10])[0] if head[6:7] == b"\x01" else int.from_bytes(head[8:12], "little")
-    start = 10 if head[6:7] == b"\x01" else 12
-    header = head[start : start + length]
-    if len(header) < length or not header.startswith(b"{"):
-        raise InputError(f"{where}: a damaged NumPy array")
-    kind = re.search(rb"'descr':\s*'([^']*)'", header)
-    if kind is None or b"O" in kind[1]:
+def require_numbers(head: bytes, where: str, size: int | None = None) -> None:
+    """InputError unless the header of an array names numbers or text, and as many as there are.
+
+    Objects are pickles; and whoever reads an array makes room for all that it names first.
+
+    Args:
+        head: the first bytes.
+        where: the array stands, for the error.
+        size: bytes of all of it; not asked for if None.
+    """
+    from numpy.lib import format as npy
+
+    file, read = BytesIO(head), {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+    try:
+        shape, _, kind = read[npy.read_magic(file)](file)
+    except (KeyError, ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+        raise InputError(f"{where}: a damaged NumPy array") from None
+    if kind.hasobject or kind.names:
         raise InputError(f"{where}: a NumPy array of objects, which are pickles; expected numbers or text")
+    said = file.tell() + prod(map(int, shape)) * kind.itemsize
+    if size is not None and said != size:
+        raise InputError(f"{where}: a damaged NumPy array: it names {said:,} bytes and has {size:,}")

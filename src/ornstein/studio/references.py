@@ -11,6 +11,7 @@ and the path of a file that is kept with earlier results, as these say it: what 
 import os
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +132,7 @@ class Places:
 
     def data_files(self) -> list[str]:
         """The names of the files below `data`, and of folders that are one file to their readers, such as a Zarr."""
-        return [] if self.data is None else sorted(_listed(self.data, _folder_suffixes()))
+        return [] if self.data is None else sorted(islice(_listed(self.data, _folder_suffixes()), _MOST))
 
 
 def _below(folder: Path | None, name: str, where: str, flag: str) -> Path:
@@ -190,10 +191,12 @@ def _folder_suffixes() -> tuple[str, ...]:
 
 
 def _listed(folder: Path, whole: tuple[str, ...], prefix: str = "", depth: int = 0) -> Iterator[str]:
-    """Names below a folder, of at most so many and so deep; hidden ones and links are left out."""
-    for count, path in enumerate(sorted(folder.iterdir())):
-        if count > _MOST:
-            return
+    """Names below a folder, not too deep; hidden ones, links and what may not be read are left out."""
+    try:
+        paths = sorted(folder.iterdir())
+    except OSError:
+        return
+    for path in paths:
         if path.name.startswith(".") or path.is_symlink() or not path.name.isprintable():
             continue
         name = f"{prefix}{path.name}"

@@ -42,9 +42,11 @@ class NotThere(LookupError):
 
 
 def folder(out: Path, id: str) -> Path:
-    """The folder of a result, which may be there or not; NotThere for what is no name of one."""
+    """The folder of a result, which may be there or not; NotThere for what is no name of one, and for links."""
     if not id.isprintable() or id.startswith(".") or "/" in id or "\\" in id or id != Path(id).name:
         raise NotThere(f"no result {id!r}")
+    if (out / id).is_symlink():
+        raise NotThere(f"{id!r} is a link, which the studio does not follow")
     return out / id
 
 
@@ -146,7 +148,13 @@ def _kept(figure: Figure | Interactive, out: Path, place: Path, name: str) -> di
         }
     file = f"{name}.{_SUFFIXES[figure.kind]}"
     write_atomic(place / file, lambda path: path.write_bytes(figure.image))
-    return {"kind": "image", "file": file, "caption": figure.caption, "alt": figure.alt or figure.caption, "width": figure.width}
+    return {
+        "kind": "image",
+        "file": file,
+        "caption": figure.caption,
+        "alt": figure.alt or figure.caption,
+        "width": figure.width,
+    }
 
 
 def keep_script(out: Path, script: str) -> str:
@@ -193,7 +201,10 @@ def _made(out: Path, id: str, name: str, schema: Any) -> dict[str, Any] | None:
         raise NotThere(f"no result {id!r}")
     if not path.is_file():
         return None
-    found = read_json(path, "what the studio shows of samples", schema, limit=256 * MB)
+    try:
+        found = read_json(path, "what the studio shows of samples", schema, limit=256 * MB)
+    except InputError:  # damaged: it is made anew
+        return None
     if (found.pop("of"), found.pop("by")) != (_stamp(where), version("ornstein")):
         return None
     return {**found, "cover": f"{_base(id)}/figures/cover" if found.get("cover") else None}
@@ -345,8 +356,8 @@ def keep_order(out: Path, id: str, order: Mapping[str, Any]) -> None:
 
 def forget_order(out: Path, id: str) -> None:
     """Removes what was noted of a drawing of which nothing is left."""
-    (hidden(out, id) / ORDER).unlink(missing_ok=True)
-    with suppress(OSError):  # something else of it is there
+    with suppress(OSError):  # something else of it is there, or nothing can be written any more
+        (hidden(out, id) / ORDER).unlink(missing_ok=True)
         hidden(out, id).rmdir()
 
 

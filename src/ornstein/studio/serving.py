@@ -1,9 +1,13 @@
 """`ornstein studio`: the server is started, its address printed and opened, and all of it ends with Ctrl-C."""
 
+import asyncio
 import contextlib
 import errno
+import os
 import secrets
 import socket
+import sys
+import threading
 import webbrowser
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,8 +20,10 @@ from .guarding import LEAST_TOKEN, is_loopback
 if TYPE_CHECKING:
     import uvicorn
 
-_PATIENCE = 2
+_PATIENCE = 1
 """Seconds that answers which are on their way have to end, such as streams of events."""
+_TO_ASK = 20.0
+"""Seconds in which a connection must have sent the head of a request, whole."""
 
 
 def studio(
@@ -64,10 +70,19 @@ def studio(
         ws="none",
         lifespan="on",
         timeout_graceful_shutdown=_PATIENCE,
+        http=_protocol(),
     )
     with _listening(host, port) as listener:
         address = _address(host, listener.getsockname()[1], token)
         _server(config, address, open).run(sockets=[listener])
+    _end()
+
+
+def _end() -> None:
+    """All is tidied up. A thread that imports a domain cannot be interrupted: the process does not wait for it."""
+    if threading.active_count() > 1:
+        sys.stdout.flush()
+        os._exit(0)
 
 
 def _token(host: str, token: str | None) -> str:
@@ -101,6 +116,27 @@ def _address(host: str, port: int, token: str) -> str:
     """What a browser is to open."""
     named = socket.gethostname() if host in ("0.0.0.0", "::", "") else f"[{host}]" if ":" in host else host
     return f"http://{named}:{port}/{f'#token={token}' if token else ''}"
+
+
+def _protocol() -> type[asyncio.Protocol]:
+    """HTTP for connections that ask for something: those that are only held open are closed."""
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+
+    class Asking(H11Protocol):
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            self.loop.call_later(_TO_ASK, self._require_question, None)
+
+        def on_response_complete(self) -> None:
+            last = self.cycle
+            super().on_response_complete()
+            self.loop.call_later(_TO_ASK, self._require_question, last)
+
+        def _require_question(self, last: Any) -> None:
+            if self.cycle is last and not self.transport.is_closing():
+                self.transport.close()
+
+    return Asking
 
 
 def _server(config: "uvicorn.Config", address: str, show: bool) -> "uvicorn.Server":

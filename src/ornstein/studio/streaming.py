@@ -22,7 +22,7 @@ News = tuple[str, Mapping[str, Any], int]
 """A kind, what is said, and a number that rises."""
 
 
-async def lines(news: AsyncIterator[News], beat: float = BEAT) -> AsyncIterator[bytes]:
+async def lines(news: AsyncIterator[News], beat: float = BEAT) -> AsyncGenerator[bytes]:
     """The body of a text/event-stream; closing it closes the news.
 
     Args:

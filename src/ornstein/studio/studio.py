@@ -16,6 +16,7 @@ import re
 import secrets
 import traceback
 from collections.abc import AsyncGenerator, Coroutine, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -35,8 +36,10 @@ DETACHED = 3.0
 """Seconds that an attached job outlives the last stream of it: a page that is loaded anew takes less."""
 
 
-PATIENCE = 5.0
-"""Seconds that a job has to end when the studio is stopped."""
+PATIENCE = 1.0
+"""Seconds that a job has to end when the studio is stopped; its finished blocks are on the disk in any case."""
+LONGEST: Mapping[str, float] = {"view": 600.0, "backdrop": 120.0, "hand": 120.0, "evaluate": 7200.0, "trust": 7200.0}
+"""Seconds that an answer of a worker may take: one that hangs would keep everybody else waiting."""
 _AGAIN = ("model", "asked", "command", "python")
 _PROGRESS = ("done", "total", "stage", "seconds_left")
 
@@ -167,7 +170,7 @@ class Studio:
             if self._clock() - job.heard >= UNRESPONSIVE:
                 self._drawer.kill()
                 return
-            self._drawer.send("cancel", {"id": job.id})  # again: the first may have come before the job did
+            self._drawer.cancel(job.id)  # again: the first may have come before the job did
             await asyncio.sleep(min(0.5, UNRESPONSIVE / 4))
 
     # Drawing ----------------------------------------------------------------------------------------------
@@ -202,7 +205,8 @@ class Studio:
         except WorkerDied as error:
             whole = results.folder(self.settings.out, job.id).exists()
             self._end(job, "done" if whole else "cancelled" if job.stopping else "failed", str(error))
-            self._drawer.start()
+            with suppress(OSError):  # the next job tries again, and says it
+                self._drawer.start()
         except asyncio.CancelledError:
             self._end(job, "cancelled", "the studio was stopped")
             raise
@@ -347,7 +351,7 @@ class Studio:
         if kind in ("view", "evaluate", "trust"):
             values = {"out": self.settings.out, **values}
         worker = self._judge if kind in ("evaluate", "trust") else self._viewer
-        return await worker.work(kind, values)
+        return await worker.work(kind, values, limit=LONGEST[kind])
 
     async def result(self, id: str) -> dict[str, Any]:
         """The view of a finished result, which is made if it is missing; NotThere if there is no such result."""

@@ -5,13 +5,15 @@ folder is locked while the studio runs and removed at the end; that of a studio 
 it, is removed by the next start.
 """
 
+import asyncio
 import os
 import secrets
 import shutil
 import tempfile
 import unicodedata
 from collections.abc import AsyncIterator, Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,10 @@ _UNPACKED = 4
 """How many times the limit of a file its content may be, unpacked."""
 MOST = 200
 """Files at a time."""
+BESIDE = 8
+"""Files that may belong to one."""
+SILENCE = 60.0
+"""Seconds that the next piece of a file may take."""
 
 
 class TooLarge(InputError):
@@ -43,14 +49,21 @@ class Upload:
     Attributes:
         id: by which requests name it, "file:ID".
         path: of the file.
-        size: bytes.
-        sha256: of its content.
+        size: bytes, with those of what belongs to it.
+        sha256: of its content, and of what belongs to it.
+        others: how many files belong to it.
     """
 
     id: str
     path: Path
     size: int
     sha256: str
+    others: int = 0
+
+    def having(self, name: str, size: int, digest: str) -> "Upload":
+        """With a file that belongs to it: the same header beside other data is another upload."""
+        both = sha256(f"{self.sha256} {name} {digest}".encode()).hexdigest()
+        return replace(self, size=self.size + size, sha256=both, others=self.others + 1)
 
     @property
     def record(self) -> dict[str, Any]:
@@ -71,7 +84,7 @@ class Uploads:
     limit: int = 512 * MB
     folder: Path = field(init=False)
     _files: dict[str, Upload] = field(default_factory=dict, init=False)
-    _coming: dict[str, int] = field(default_factory=dict, init=False)
+    _coming: dict[Path, int] = field(default_factory=dict, init=False)
     _lock: Lock | None = field(default=None, init=False)
     kept: set[Path] = field(default_factory=set, init=False)
 
@@ -128,21 +141,21 @@ class Uploads:
         folder = self.folder / key
         folder.mkdir(exist_ok=first is not None)
         path = folder / name
+        self._coming[path] = 0
         try:
-            size, digest = await self._written(stream, path, key)
+            size, digest = await self._written(_brisk(stream), path)
             await _in_thread(require_content, path, name, _UNPACKED * self.limit)
+            made = self[beside].having(name, size, digest) if beside else Upload(key, path, size, digest)
         except BaseException:
             path.unlink(missing_ok=True)
             if first is None:
                 shutil.rmtree(folder, ignore_errors=True)
             raise
         finally:
-            self._coming.pop(f"{key}/{name}", None)
-        if first is not None:
-            return first
-        return self._kept(Upload(key, path, size, digest))
+            del self._coming[path]
+        return self._kept(made)
 
-    async def _written(self, stream: AsyncIterator[bytes], path: Path, key: str) -> tuple[int, str]:
+    async def _written(self, stream: AsyncIterator[bytes], path: Path) -> tuple[int, str]:
         """The size and the SHA-256 of what was written; InputError as soon as it is too much, or not wanted."""
         size, digest, head = 0, sha256(), b""
         with path.open("xb") as file:
@@ -150,7 +163,7 @@ class Uploads:
                 if len(head) < HEAD <= len(head := head + chunk[:HEAD]):
                     named(head, path.name)
                 size += len(chunk)
-                self._coming[f"{key}/{path.name}"] = size
+                self._coming[path] = size
                 self._require_room(size, coming=True)
                 file.write(chunk)
                 digest.update(chunk)
@@ -160,7 +173,8 @@ class Uploads:
         if size > self.limit:
             raise TooLarge(f"more than the limit of {self.limit / MB:.4g} MB; put larger files below --data")
         total = sum(one.size for one in self._files.values()) + sum(self._coming.values())
-        if total + (0 if coming else size) > 8 * self.limit or len(self._files) >= MOST:
+        full = not coming and len(self._files) + len(self._coming) >= MOST
+        if full or total + (0 if coming else size) > 8 * self.limit:
             raise TooLarge("too many uploads at a time: remove some, or put the files below --data")
 
     def made(self, path: Path) -> Upload:
@@ -220,7 +234,8 @@ def sweep() -> None:
 
 def require_name(name: str) -> None:
     """InputError unless a file may be called so: one name, of letters, digits, spaces and a few signs."""
-    wrong = next((letter for letter in name if letter in _REFUSED or not letter.isprintable()), None)
+    read = name + unicodedata.normalize("NFKC", name)  # which is how some systems read it: "／" as "/"
+    wrong = next((letter for letter in read if letter in _REFUSED or not letter.isprintable()), None)
     if wrong is not None:
         raise InputError(f"name: has {unicodedata.name(wrong, repr(wrong)).lower()} in it, which no file's name may")
     if not name or name.startswith((".", " ", "-", "~")) or name.endswith((" ", ".")) or ".." in name:
@@ -239,9 +254,25 @@ def _require_partner(first: Upload, name: str) -> None:
     stem, other = first.path.name.partition(".")[0], name.partition(".")[0]
     if stem != other or (first.path.parent / name).exists():
         raise InputError(f"{name}: belongs to {first.path.name}, so expected the name {stem} with another suffix")
+    if first.others >= BESIDE:
+        raise InputError(f"{name}: {BESIDE} files belong to {first.path.name} already, expected no more")
+
+
+async def _brisk(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The pieces of a stream; InputError if one of them does not come."""
+    pieces = aiter(stream)
+    while True:
+        try:
+            async with asyncio.timeout(SILENCE):
+                piece = await anext(pieces, None)
+        except TimeoutError:
+            raise InputError(f"nothing more of the file came for {SILENCE:g} s") from None
+        if piece is None:
+            return
+        yield piece
 
 
 async def _in_thread(function: Any, *arguments: Any) -> Any:
     from anyio.to_thread import run_sync
 
-    return await run_sync(function, *arguments)
+    return await run_sync(partial(function, *arguments), abandon_on_cancel=True)

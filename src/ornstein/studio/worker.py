@@ -5,13 +5,17 @@
 Cancelling and the end of the parent are looked for at every event of what is drawn.
 """
 
+import os
 import signal
 import sys
+import threading
 import time
 import traceback
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from importlib import import_module
+from multiprocessing import parent_process
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -38,8 +42,28 @@ def main(pipe: Connection) -> None:
         pipe: to the parent; when it ends, so does the process.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which says when to stop
+    end_with_parent()
+    _go_first()
     import_module("ornstein.tasks.requests")  # seconds, which nobody needs to wait for later
     Child(pipe).serve()
+
+
+def end_with_parent() -> None:
+    """Has this process end with its parent, whatever it is doing. Files are whole or absent, however it ends."""
+    parent = parent_process()
+
+    def wait() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def _go_first() -> None:
+    """Where memory is short the system is to end this process, which is replaced, before the server or another's."""
+    with suppress(OSError):  # of Linux
+        Path("/proc/self/oom_score_adj").write_text("500")
 
 
 class Child:
@@ -186,15 +210,18 @@ class Watch:
         self.left, self.frames = SecondsLeft(), True
         self._told = self._next = 0.0
         self._stage, self._made = "", 0
+        self._unseen: Event | None = None
 
     def __call__(self, event: Event) -> None:
-        if event.result is not None:
-            return  # all is written: too late to cancel
+        if event.result is not None:  # all is written: too late to cancel
+            return self._show(self._unseen) if self._unseen and self.frames else None
         self.child.require_wanted(self.id)
         now, seconds = time.monotonic(), self.left(event)
         if event.stage != self._stage or now - self._told >= _EVERY:
             self._told, self._stage = now, event.stage
             self.child.tell("progress", stage=event.stage, seconds_left=seconds, **_counted(event))
+        if event.state is not None:
+            self._unseen = event  # the last one is shown however fast they come
         if self.frames and event.state is not None and now >= self._next:
             first = not self._made
             self._show(event)
@@ -204,6 +231,7 @@ class Watch:
 
     def _show(self, event: Event) -> None:
         """Sends a frame; a domain that fails to make one makes no more of this job."""
+        self._unseen = None
         try:
             figure = self._frame(event)
         except Exception as error:
@@ -213,7 +241,8 @@ class Watch:
             return
         if figure is not None:
             self._made += 1
-            self.child.tell("frame", k=self._made, src=data_url(figure), alt=figure.alt or figure.caption, **_counted(event))
+            shown = {"src": data_url(figure), "alt": figure.alt or figure.caption}
+            self.child.tell("frame", k=self._made, **shown, **_counted(event))
 
     def _frame(self, event: Event) -> Any:
         """The first samples as they stand, as their domain draws them."""

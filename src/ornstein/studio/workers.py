@@ -9,12 +9,14 @@ import asyncio
 import multiprocessing
 import signal
 import threading
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from typing import Any
 
 from ..errors import InputError
+from .queueing import Busy
 from .worker import main
 
 News = Callable[[str, Mapping[str, Any]], object]
@@ -27,6 +29,10 @@ class WorkerDied(Exception):
 
 class WorkFailed(Exception):
     """A task failed in a way that is no fault of the input."""
+
+
+_MOST_WAITING = 50
+"""Tasks that wait for one worker."""
 
 
 class Worker:
@@ -44,7 +50,7 @@ class Worker:
         self._reader: threading.Thread | None = None
         self._answer: asyncio.Future[Any] | None = None
         self._news: News = lambda kind, said: None
-        self._turn = asyncio.Lock()
+        self._turn, self._waiting, self._sending = asyncio.Lock(), 0, threading.Lock()
 
     @property
     def pid(self) -> int | None:
@@ -59,41 +65,66 @@ class Worker:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         self._process = context.Process(target=self.main, args=(theirs,), name=f"ornstein {self.name}", daemon=True)
-        self._process.start()
+        with _without_interrupt():
+            self._process.start()
         theirs.close()  # else its end would not be seen here when the process dies
         self._pipe = ours
         arguments = (ours, self._process, asyncio.get_running_loop())
         self._reader = threading.Thread(target=self._read, args=arguments, name=f"{self.name} reader", daemon=True)
         self._reader.start()
 
-    async def work(self, what: str, values: Mapping[str, Any], news: News = lambda kind, said: None) -> Any:
+    async def work(
+        self, what: str, values: Mapping[str, Any], news: News = lambda kind, said: None, limit: float | None = None
+    ) -> Any:
         """What the worker answers to a task, after those before it.
 
         Args:
             what: the task, by the name that it has in worker.py.
             values: its arguments.
             news: called with what it tells meanwhile.
+            limit: seconds, after which the process is ended; none if not given.
 
-        InputError as the child raised it; WorkFailed for what is no fault of the input; WorkerDied. Whoever no longer
-        waits (cancels this coroutine) ends the process with its task.
+        InputError as the child raised it; WorkFailed for what is no fault of the input; WorkerDied; Busy if many wait
+        already. Whoever no longer waits (cancels this coroutine) ends the process with its task.
         """
-        async with self._turn:
-            self.start()
-            self._answer, self._news = asyncio.get_running_loop().create_future(), news
-            try:
-                self.send(what, values)
-                return await self._answer
-            except asyncio.CancelledError:
-                self.end()
-                raise
-            finally:
-                self._answer = None
+        if self._waiting >= _MOST_WAITING:
+            raise Busy(f"{self._waiting} requests are waiting for the {self.name} already; try again later")
+        self._waiting += 1
+        try:
+            async with self._turn, asyncio.timeout(limit):
+                return await self._worked(what, values, news)
+        except TimeoutError:
+            raise WorkFailed(f"the {self.name} took longer than {limit:g} s for this and was ended") from None
+        finally:
+            self._waiting -= 1
 
-    def send(self, what: str, values: Mapping[str, Any]) -> None:
-        """Sends a message, if there is anybody to receive it."""
-        with suppress(OSError):  # it has died, which the reader tells
+    async def _worked(self, what: str, values: Mapping[str, Any], news: News) -> Any:
+        self.start()
+        self._answer, self._news = asyncio.get_running_loop().create_future(), news
+        try:
+            await asyncio.to_thread(self._send, what, values)  # which waits until a new process listens
+            return await self._answer
+        except asyncio.CancelledError:
+            self.end()
+            raise
+        finally:
+            self._answer = None
+
+    def _send(self, what: str, values: Mapping[str, Any]) -> None:
+        """Sends a task, if there is anybody to receive it."""
+        with self._sending, suppress(OSError):  # it has died, which the reader tells
             if self._pipe is not None:
                 self._pipe.send((what, dict(values)))
+
+    def cancel(self, id: str) -> None:
+        """Asks for the end of a task, unless that is still on its way: ask again."""
+        if self._sending.acquire(blocking=False):
+            try:
+                with suppress(OSError):
+                    if self._pipe is not None:
+                        self._pipe.send(("cancel", {"id": id}))
+            finally:
+                self._sending.release()
 
     def kill(self) -> None:
         """Ends the process at once; whoever waits for its answer is told."""
@@ -139,6 +170,17 @@ class Worker:
                 self._answer.set_result(said[0])
             else:
                 self._answer.set_exception(_ERRORS[kind](said[0]))
+
+
+@contextmanager
+def _without_interrupt() -> Iterator[None]:
+    """Ctrl-C, which goes to all processes of a terminal, is not heard by a process that is started within."""
+    resource_tracker.ensure_running()  # which would unblock the signal when it is started later
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 _ERRORS: Mapping[str, type[Exception]] = {"refused": InputError, "failed": WorkFailed, "died": WorkerDied}

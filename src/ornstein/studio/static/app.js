@@ -3,6 +3,7 @@
 import * as api from "./api.js";
 import * as compare from "./compare.js";
 import { button, el, tab } from "./dom.js";
+import { modelName } from "./files.js";
 import { Form } from "./form.js";
 import * as gallery from "./gallery.js";
 import * as job from "./job.js";
@@ -17,6 +18,7 @@ const formPlace = el("div", { class: "form" });
 const narrow = matchMedia("(max-width: 60rem)"); // where the results stand below the form
 let data = [];
 let leave = () => {};
+let shown = null; // the id of the job on the page
 
 const studio = {
   data: () => data,
@@ -58,6 +60,9 @@ async function route() {
   if (location.hash && !location.hash.startsWith("#/")) return;
   const [page = "", ...ids] = location.hash.slice(2).split("/").map(decodeURIComponent);
   const here = location.hash;
+  const seen = jobs.known(shown);
+  if (seen && seen.id !== ids[0] && !jobs.unfinished(seen)) jobs.dismiss(seen.id); // the gallery has what it made
+  shown = page === "result" ? ids[0] : null;
   leave();
   leave = () => {};
   document.body.classList.toggle("wide", page === "compare");
@@ -105,7 +110,7 @@ function showJobs() {
           el(
             "a",
             { href: where, "aria-current": location.hash === where ? "page" : null },
-            one.model ?? one.id,
+            modelName(one.model) ?? one.id,
             " ",
             state,
           ),
@@ -118,11 +123,12 @@ function showJobs() {
 
 function title() {
   const running = jobs.mine().find((one) => one.state === "running");
-  document.title = running ? `${job.percent(running)} % · ${running.model} · Ornstein studio` : "Ornstein studio";
+  document.title = running ? `${job.percent(running)} % · ${modelName(running.model)} · Ornstein studio` : "Ornstein studio";
 }
 
 function onJob(one, what) {
   if (what === "frame") return;
+  if (what === "state" && one.mine && one.state === "failed" && one.model === form.said?.model) form.blame(one.error);
   showJobs();
   title();
   const lost = jobs.mine().some((mine) => mine.lost && jobs.unfinished(mine));
@@ -149,8 +155,7 @@ async function start() {
   }
   await jobs.recall();
   const { model, values } = tab.get("form", {});
-  const first = models.names()[0];
-  if (!(model && (await choose(model, values))) && first) await choose(first);
+  if (!(model && (await choose(model, values))) && models.first) await choose(models.first);
   await route();
 }
 

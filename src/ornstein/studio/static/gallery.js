@@ -2,7 +2,8 @@
 
 import * as api from "./api.js";
 import { button, date, el } from "./dom.js";
-import { badge } from "./job.js";
+import { modelName } from "./files.js";
+import { badge, percent } from "./job.js";
 
 const PAGE = 24;
 const chosen = []; // the ids of at most two
@@ -63,10 +64,10 @@ function others_of(jobs) {
     el(
       "li",
       {},
-      el("a", { href: `#/result/${encodeURIComponent(job.id)}` }, job.model ?? job.id),
+      el("a", { href: `#/result/${encodeURIComponent(job.id)}` }, modelName(job.model) ?? job.id),
       " ",
       badge(job.state),
-      job.place ? ` place ${job.place}` : "",
+      job.place ? ` place ${job.place}` : job.total ? ` ${percent(job)} %` : "",
     );
   return [el("h2", {}, "In the queue"), el("ul", { class: "queue" }, jobs.map(row))];
 }
