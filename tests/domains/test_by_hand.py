@@ -170,7 +170,7 @@ def test_observations_are_used_where_they_were_placed(kind: str, tmp_path: Path)
     if kind == "stations":
         assert "Bonn" in path.read_text()
         assert "Chur" in path.read_text()
-    for k, (value, said) in enumerate([(-1, "std is -1"), (None, "std is None")]):
+    for k, (value, said) in enumerate([(-1, "std is -1"), (None, "std is missing")]):
         points[k][-1] = value
         with pytest.raises(InputError, match=said):
             hand.write({"points": [points[k]]}, given, metadata, new(tmp_path))

@@ -9,6 +9,7 @@ from ...errors import InputError
 from ...files import plain
 from ...tasks.hands import Hand
 from ...tasks.registry import task
+from .results import data_url
 
 
 def backdrop(model: Any, field: str, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -19,8 +20,6 @@ def backdrop(model: Any, field: str, given: Mapping[str, Any]) -> dict[str, Any]
         field: of the request, whose file is to be made.
         given: the other fields as far as they are said, with paths where these are files.
     """
-    from .worker import data_url
-
     found = _hand(model, field).backdrop(given, model.origin.metadata)
     said = {name: value for name, value in vars(found).items() if name not in ("picture", "size", "marks", "columns")}
     rows = {name: [asdict(one) for one in getattr(found, name, ())] for name in ("marks", "columns")}

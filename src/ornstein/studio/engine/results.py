@@ -7,6 +7,7 @@ an evaluation are there at once.
 """
 
 import hashlib
+from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -155,6 +156,11 @@ def _kept(figure: Figure | Interactive, out: Path, place: Path, name: str) -> di
         "alt": figure.alt or figure.caption,
         "width": figure.width,
     }
+
+
+def data_url(figure: Any) -> str:
+    """A figure as an address that holds it."""
+    return f"data:image/{figure.kind};base64,{b64encode(figure.image).decode()}"
 
 
 def keep_script(out: Path, script: str) -> str:

@@ -241,7 +241,7 @@ class Watch:
             return
         if figure is not None:
             self._made += 1
-            shown = {"src": data_url(figure), "alt": figure.alt or figure.caption}
+            shown = {"src": results.data_url(figure), "alt": figure.alt or figure.caption}
             self.child.tell("frame", k=self._made, **shown, **_counted(event))
 
     def _frame(self, event: Event) -> Any:
@@ -285,13 +285,6 @@ class SecondsLeft:
         if spent < self.LEAST or done < self.SHARE:
             return None
         return round(spent * (1 - share) / done, 1)
-
-
-def data_url(figure: Any) -> str:
-    """A figure as an address that holds it."""
-    from base64 import b64encode
-
-    return f"data:image/{figure.kind};base64,{b64encode(figure.image).decode()}"
 
 
 def _answered(task: Callable[..., Any], values: Mapping[str, Any]) -> tuple[str, Any]:
