@@ -91,13 +91,19 @@ def called(origin: Origin) -> str:
 
 
 def films(folder: Path, shown: Sequence[Figure | Interactive]) -> list[Figure]:
-    """The moving pictures in a folder of samples that are not shown yet: the way there is kept nowhere else."""
+    """The moving pictures in a folder of samples that are not shown yet: the way there is kept nowhere else.
+
+    A figure that is shown may differ a little from its file, figure-K, since samples are read from rounded numbers.
+    """
     paths = (path for path in sorted(folder.glob("*.gif")) if path.is_file() and not path.is_symlink())
+    numbered = {f"figure-{k}.gif" for k in range(len(shown))}
     known = [figure.image for figure in shown if isinstance(figure, Figure)]
     films = ((path.name, path.read_bytes()) for path in paths)
     alt = "Noise that becomes samples, step by step"
     return [
-        Figure(film, f"From noise to samples ({name})", "gif", alt=alt) for name, film in films if film not in known
+        Figure(film, f"From noise to samples ({name})", "gif", alt=alt)
+        for name, film in films
+        if film not in known and name not in numbered
     ]
 
 

@@ -186,12 +186,11 @@ class Images(Task):
         return [*ink, blurred(picture, width, noise) if asked.operator == "blur" else inpainted(picture, seen, noise)]
 
     def write(self, samples: Samples, folder: Path) -> None:
-        """A PNG of each sample, named by number and what it shows, a grid, and a trajectory or mean and spread."""
+        """A PNG of each sample, named by number and what it shows, a grid, mean and spread, and a trajectory."""
         names = self._names(samples)
         for name, pixels in zip(names, walls.to_bytes(samples.x), strict=True):
             (folder / name).write_bytes(pictures.png(pixels))
-        extra = ("mean-and-std.png",) if samples.settings.get("observation") else ("trajectory.gif", "trajectory.png")
-        for figure, name in zip(self.figures(samples), ("grid.png", *extra), strict=False):
+        for name, figure in self._figures(samples).items():
             (folder / name).write_bytes(figure.image)
 
     def read(self, folder: Path, manifest: Mapping[str, Any]) -> tuple[State, Condition]:
@@ -220,12 +219,17 @@ class Images(Task):
         return metrics.of_judge(regressor, regressor.origin.config["data"])
 
     def figures(self, samples: Samples) -> list[Figure]:
-        grid = walls.wall(
-            samples.x, walls.columns_of(len(samples)), f"{len(samples)} sample{'s' if len(samples) > 1 else ''}"
+        return [*self._figures(samples).values()]
+
+    def _figures(self, samples: Samples) -> dict[str, Figure]:
+        """By the names of their files: all; of several that are measured mean and spread; the way there."""
+        several = len(samples) > 1
+        grid = walls.wall(samples.x, walls.columns_of(len(samples)), f"{len(samples)} sample{'s' if several else ''}")
+        spread = (
+            {"mean-and-std.png": walls.summary(samples.x)} if several and samples.settings.get("observation") else {}
         )
-        measured = samples.settings.get("observation") and len(samples) > 1
-        moving = walls.trajectory(samples.trajectory) if samples.trajectory else []
-        return [grid, *([walls.summary(samples.x)] if measured else []), *moving]
+        way = walls.trajectory(samples.trajectory) if samples.trajectory else []
+        return {"grid.png": grid, **spread, **dict(zip(("trajectory.gif", "trajectory.png"), way, strict=False))}
 
     def frame(self, samples: Samples) -> Figure:
         return walls.wall(samples.x.detach().cpu(), walls.columns_of(len(samples)), "Pictures on their way", quick=True)

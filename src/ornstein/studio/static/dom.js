@@ -55,6 +55,9 @@ export function sentence(text) {
   return String(text ?? "").replace(/^[a-z](?=[a-z]*[ ,;:'’])/, (letter) => letter.toUpperCase());
 }
 
+/** A text in which files that were sent have the names that they were sent by, without where the server keeps them. */
+export const named = (text) => String(text ?? "").replace(/[^\s'"]*\/inputs\/[0-9a-f]{16}\//g, "");
+
 /** Tells a screen reader. */
 export function say(text) {
   document.getElementById("say").textContent = text;

@@ -1,6 +1,6 @@
 // Figures of a result: pictures, and what a reader takes in hand.
 
-import { el } from "./dom.js";
+import { el, sentence } from "./dom.js";
 
 const SMALL = 256; // pixels below which a picture is enlarged, pixel by pixel
 const WANTED = 512; // of the page, up to which
@@ -32,7 +32,7 @@ export function figures(list) {
 /** A picture, which a click shows by itself, as large as the window. */
 function still({ src, caption, alt, width }) {
   const large = { href: src, target: "_blank", class: "whole", title: "Open it alone, as large as the window" };
-  return el("figure", {}, el("a", large, picture(src, alt || caption, width)), el("figcaption", {}, caption));
+  return el("figure", {}, el("a", large, picture(src, alt || caption, width)), el("figcaption", {}, sentence(caption)));
 }
 
 /** The only markup that is put in as such: the domain that is installed on the server made it, and no user. */

@@ -2,7 +2,7 @@
 // knows `n` and `seed`, which stand beside the button that draws, with room for one word.
 
 import * as api from "./api.js";
-import { button, el, say, tab } from "./dom.js";
+import { button, el, named, say, tab } from "./dom.js";
 import { read, written } from "./examples.js";
 import { fieldControl } from "./fields.js";
 
@@ -212,7 +212,7 @@ export class Form {
   blame(message) {
     const first = String(message).split(/[:\s]/)[0];
     const control = [...this.controls.values()].find(({ field }) => [field.option, field.name].includes(first));
-    control?.fail(message);
+    control?.fail(named(message));
   }
 
   tell(message) {

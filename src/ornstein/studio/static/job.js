@@ -1,7 +1,7 @@
 // One job or result: its state, its progress, the frames as they come, and what came out.
 
 import * as api from "./api.js";
-import { button, el, say, seconds } from "./dom.js";
+import { button, el, named, say, seconds } from "./dom.js";
 import { picture } from "./figures.js";
 import { modelName } from "./files.js";
 import * as jobs from "./jobs.js";
@@ -131,7 +131,7 @@ class JobView {
     if (job.state === "done") return (job.notes ?? []).map((note) => el("p", { class: "notice" }, note));
     if (job.state !== "failed" && job.state !== "cancelled") return [];
     const text =
-      job.error || (job.state === "failed" ? "It failed; the server does not say why." : "It was cancelled.");
+      named(job.error) || (job.state === "failed" ? "It failed; the server does not say why." : "It was cancelled.");
     const rest = Boolean(job.unfinished && job.asked); // asked of the studio, which then knows how to go on
     return [
       el(

@@ -1,7 +1,7 @@
 // What came out: how exact it is first, then figures, metrics, settings, files, and how to do it again.
 
 import * as api from "./api.js";
-import { button, bytes, coded, copy, date, el, pairs, seconds, sentence } from "./dom.js";
+import { button, bytes, coded, copy, date, el, named, pairs, seconds, sentence } from "./dom.js";
 import { figures } from "./figures.js";
 
 /** The parts of a result, `replay` of its frames among them; `start` is called once they are on the page. */
@@ -48,7 +48,7 @@ export function exactness({ verdict, rows, notes }) {
       ? el(
           "ul",
           { class: "notes" },
-          notes.map((note) => el("li", {}, coded(note))),
+          notes.map((note) => el("li", {}, coded(sentence(named(note))))),
         )
       : null,
   );
