@@ -37,8 +37,7 @@ DETACHED = 3.0
 """Seconds that an attached job outlives the last stream of it: a page that is loaded anew takes less."""
 PATIENCE = 1.0
 """Seconds that a job has to end when the studio is stopped; its finished blocks are on the disk in any case."""
-_AGAIN = ("model", "asked", "command", "python")
-_PROGRESS = ("done", "total", "stage", "seconds_left")
+_AGAIN, _PROGRESS = ("model", "asked", "command", "python"), ("done", "total", "stage", "seconds_left")
 
 
 class Over(Exception):
