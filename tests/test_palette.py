@@ -5,6 +5,7 @@ from itertools import combinations
 import matplotlib
 import numpy as np
 import pytest
+from matplotlib.colors import to_hex
 
 from colours import BLINDNESSES, contrast, distance, lab, linear_of
 from ornstein.report import palette, plots
@@ -15,7 +16,7 @@ SEEN = pytest.mark.parametrize("blindness", BLINDNESSES)
 @SEEN
 def test_series_are_told_apart(blindness: str) -> None:
     beside = [(palette.GREY, palette.INK), (palette.GREY, palette.RED)]  # the calibrated and the measured
-    apart = {pair: distance(*pair, blindness) for pair in [*combinations(palette.SERIES, 2), *beside]}
+    apart = {(a, b): distance(a, b, blindness) for a, b in [*combinations(palette.SERIES, 2), *beside]}
     closest = min(apart, key=lambda pair: apart[pair])
     assert apart[closest] > 20, (closest, apart[closest])
 
@@ -51,8 +52,8 @@ def test_the_map_of_signs_has_its_lightest_in_the_middle_and_two_ends(blindness:
     assert abs(int(light.argmax()) - 32) <= 2
     assert (np.diff(light[:30]) > -0.35).all()
     assert (np.diff(light[35:]) < 0.35).all()
-    ends = matplotlib.colormaps[palette.DIVERGING]([0.1, 0.9])
-    assert distance(*map(matplotlib.colors.to_hex, ends), blindness) > 40
+    low, high = map(to_hex, matplotlib.colormaps[palette.DIVERGING]([0.1, 0.9]))
+    assert distance(low, high, blindness) > 40
 
 
 def test_plots_are_drawn_in_the_palette_on_white() -> None:

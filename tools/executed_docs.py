@@ -3,8 +3,8 @@
     python tools/executed_docs.py [docs/molecules.md ...]     # anew; all that take about a minute if none is named
 
 A record holds for the blocks that it was made of, by their hash: the site does not build with any other. Blocks are run
-in their order, in one process, in an empty folder, as tests/test_docs.py runs them. Of pages that take long nothing is
-recorded but how long, unless they are named.
+in their order, in one process, in an empty folder, as tests/test_docs.py runs them. Pages that take long are executed
+only if they are named: else a record that still holds is kept, and in the place of another stands how long they take.
 """
 
 import contextlib
@@ -141,11 +141,20 @@ def main(pages: list[Path]) -> None:
     """Executes pages anew, each in a process and an empty folder of its own, and writes their records."""
     for page in pages or [page for page in sorted(DOCS.glob("*.md")) if blocks(page.read_text())]:
         if page not in pages and page.stem in MINUTES:
-            _write(page, {"blocks": fingerprint(page.read_text()), "minutes": MINUTES[page.stem], "outputs": None})
+            if not _holds(page):
+                _write(page, {"blocks": fingerprint(page.read_text()), "minutes": MINUTES[page.stem], "outputs": None})
             continue
         with tempfile.TemporaryDirectory() as folder:
             child = [sys.executable, __file__, "--in", folder, str(page.resolve())]
             subprocess.run(child, check=True, env=os.environ | {"COLUMNS": "100"})
+
+
+def _holds(page: Path) -> bool:
+    """Whether what was recorded of a page is of its present blocks."""
+    try:
+        return bool(record_of(page))
+    except ValueError:
+        return False
 
 
 def _write(page: Path, record: dict[str, Any]) -> None:

@@ -77,7 +77,8 @@ def test_grids_rise_as_they_are_told() -> None:
 
 def test_calls_and_times_are_counted() -> None:
     drawn = sample(anisotropic(), 3, 10, eta=1.0, grid="uniform", restarts=2, restart_at=0.35, trajectory=True)
-    assert drawn.nfe == drawn.settings["steps"] == 10 + 2 * 4
+    assert drawn.settings["steps"] == 10
+    assert drawn.nfe == drawn.settings["intervals"] == 10 + 2 * 4
     assert len(drawn.settings["times"]) == 1 + 10 + 2 * 5
     assert isinstance(drawn.x, torch.Tensor)
     last = drawn.trajectory[-1]

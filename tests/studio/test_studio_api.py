@@ -204,7 +204,9 @@ def test_by_hand_only_what_can_be(client: TestClient) -> None:
 
 
 def test_models_and_forms(client: TestClient) -> None:
-    found = {one["name"]: one for one in client.get("/v1/models").json()["models"]}
+    listed = client.get("/v1/models").json()
+    found = {one["name"]: one for one in listed["models"]}
+    assert listed["first"] == "images/digits", "light, and quick to draw"
     assert found["images/digits"]["kind"] == "shipped"
     assert "images/digits" in found["images/digits"]["card"]
     form = client.get("/v1/form", params={"model": "energies/gmm-40"}).json()

@@ -86,6 +86,7 @@ def test_frames_are_pictures_of_states_on_the_way(child: Told, tmp_path: Path, m
     assert given[0].condition.keys() <= {"label"}, "they carry what they were given"
     assert given[0].settings["guidance"] == 1
     assert frames[0]["total"] == 3
+    assert frames[-1]["done"] == 3, "however fast they come, the last one shows the samples"
 
 
 def test_a_result_says_what_it_is_and_where_its_parts_are(out: Path) -> None:

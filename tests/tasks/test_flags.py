@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 import ornstein as on
+from asking import asked_again
 from ornstein.config import SampleConfig
 from ornstein.errors import InputError
 from ornstein.files import plain
@@ -35,9 +36,10 @@ def drawn(name: str, exact: str, asked: dict[str, Any] | None = None, **said: An
     return on.draw(model, this.request_type(**(asked or {})), MODELS[name], exact=exact, **options)
 
 
-def assert_used(found: on.Samples, before: on.Samples, name: str, value: Any) -> None:
-    """The setting is in the manifest, and the samples are others."""
+def assert_used(model: str, found: on.Samples, before: on.Samples, name: str, value: Any) -> None:
+    """The setting is in the manifest and in the command, and the samples are others."""
     assert found.settings[name] == value, f"{name} is not in the manifest"
+    assert getattr(asked_again(model, found)[1], name) == value, f"the command says another {name}"
     if name not in SAME:
         pairs = zip(leaves(found.x), leaves(before.x), strict=True)
         assert not all(a.shape == b.shape and a.equal(b) for a, b in pairs), f"{name} changed nothing"
@@ -63,7 +65,7 @@ def test_a_setting_is_used_or_refused(name: str, exact: str) -> None:
         if setting == "temper":
             assert found.settings["temper"] == value  # nothing is known of these samples that could be weakened
             continue
-        assert_used(found, before, setting, value)
+        assert_used(name, found, before, setting, value)
         used += 1
     assert used >= 5
 
@@ -72,7 +74,7 @@ def test_the_test_of_settings_rejects_what_is_ignored() -> None:
     before = drawn("energies/gmm-40", "off")
     for found, name in ((drawn("energies/gmm-40", "off"), "steps"), (before, "temper")):
         with pytest.raises((AssertionError, KeyError)):
-            assert_used(found, before, name, 3)
+            assert_used("energies/gmm-40", found, before, name, 3)
 
 
 ASKED: dict[str, dict[str, tuple[Any, dict[str, Any]]]] = {
@@ -156,6 +158,7 @@ def test_a_flag_is_used_or_refused(name: str, tmp_path: Path, monkeypatch: pytes
         before = drawn(name, exact, files, **more)
         kept = found.settings[flag]
         assert plain(kept) == plain(said), f"{flag} is not in the manifest"
+        assert getattr(asked_again(name, found)[0], flag) == said, f"the command says another {flag}"
         if flag != "weak_model":
             pairs = zip(leaves(found.x), leaves(before.x), strict=True)
             assert not all(a.shape == b.shape and torch.equal(a, b) for a, b in pairs), f"{flag} changed nothing"

@@ -159,7 +159,7 @@ def test_points_become_a_table_with_what_is_not_said_by_default(tmp_path: Path) 
         (["a,b"], "point 1: is a,b"),
         ([[0, 0, "hot", 1]], "kind is 'hot', expected one of warm, cold"),
         ([[0, 0, ["warm"], 1]], "kind is"),
-        ([[None, 0, "warm", 1]], "x is None, expected a finite number"),
+        ([[None, 0, "warm", 1]], "x is missing, expected a finite number"),
         ([[0, "1; DROP", "warm", 1]], "y is '1; DROP'"),
         ([[0, float("nan"), "warm", 1]], "y is nan"),
         ([[0, True, "warm", 1]], "y is True"),

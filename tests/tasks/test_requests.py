@@ -74,6 +74,8 @@ def test_finished_blocks_come_as_they_are_done() -> None:
     parts = [event.finished for event in found if event.finished is not None]
     assert [(part.first, len(part)) for part in parts] == [(1, 1), (2, 2), (4, 2)]
     assert all(part.x.equal(whole.x[part.first - 1 :][: len(part)]) for part in parts)
+    standing = [len(event.state) for event in found]
+    assert standing == [1] * 3 + [2] * 6 + [5], "those on their way are those that are asked for, too"
     assert found[-1].result.x.equal(whole.x)
     assert {event.total for event in found} == {9}
     assert found[-1].done == 9

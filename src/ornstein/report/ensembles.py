@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 else:
     colors = deferred("matplotlib.colors")
 
+_ROW = 4  # panels beside one another at most, so that what is written on them can be read on a page
+
 
 def stamps(
     truth: Any | None,
@@ -58,7 +60,7 @@ def stamps(
     others = _others(beside or {}, shape)
     shown = others | _stamps_of(truth, samples, most)
     left, right, bottom, top = extent or (0.0, shape[1], 0.0, shape[0])
-    rows = -(-len(shown) // 5)
+    rows = -(-len(shown) // _ROW)
     columns = -(-len(shown) // rows)
     aspect = min(1.6, max(0.4, abs((top - bottom) / (right - left))))
     bars = 0.75 * (1 + ("spread" in shown)) + 0.35 * (extent is not None)  # colour bars and numbers, in inches
@@ -82,7 +84,7 @@ def stamps(
     dots = f"; dots: {len(points)} sensor{'s' if len(points) > 1 else ''}" if points is not None else ""
     told = _members(truth, samples, most)
     told = "; ".join([*others, told[0].lower() + told[1:]]) if others else told
-    return pixels(canvas, f"{told[0].upper()}{told[1:]}{of(what)}{dots}.", 130 * columns + 90)
+    return pixels(canvas, f"{told[0].upper()}{told[1:]}{of(what)}{dots}.", 170 * columns + 120)
 
 
 def _others(beside: Mapping[str, Any], shape: tuple[int, ...]) -> dict[str, np.ndarray]:

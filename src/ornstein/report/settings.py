@@ -24,7 +24,8 @@ def in_words(model: str, n: int | None, settings: Mapping[str, Any], asked: Any)
     """
     how, own = _given(settings, asked)
     given = {**how, **own}
-    rest = {name: value for name, value in settings.items() if name not in _known(asked) and name not in _LONG}
+    hidden = {*_known(asked), *_LONG, *(["intervals"] if settings.get("intervals") == settings.get("steps") else [])}
+    rest = {name: value for name, value in settings.items() if name not in hidden}
     flags = (word for name in given for word in _flag(name, given[name]))
     words = ["ornstein", "sample", model, *([] if n is None else ["--n", str(n)]), *flags]
     rows = [(name.replace("_", " "), phrase(value)) for name, value in rest.items()]

@@ -11,7 +11,7 @@ them is forgotten as far up as the noise goes.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from typing import Any
 
 import torch
@@ -62,6 +62,11 @@ class Sampler:
     def intervals(self) -> int:
         """How many steps are walked: those on which the time does not rise."""
         return sum(not _rises(t, s) for t, s in pairwise(self.grid))
+
+    @property
+    def descent(self) -> int:
+        """In how many steps the time first falls to its end: those of the grid without its restarts and sweeps."""
+        return descent(self.grid)
 
     def steps(
         self, denoiser: Denoiser, keys: Keys, condition: Condition | None = None, start: State | None = None
@@ -123,6 +128,17 @@ class Sampler:
             pass
         assert state is not None
         return state
+
+
+def descent(times: Grid) -> int:
+    """On how many intervals these times fall before they first rise, if they do; those on which they stand still do not
+    count.
+
+    Args:
+        times: from noise (1) to data (0), in [0, 1].
+    """
+    first = takewhile(lambda pair: not _rises(*pair), pairwise(times))
+    return sum(isinstance(t, Tensor) or isinstance(s, Tensor) or s < t for t, s in first)
 
 
 def _rises(t: Time, s: Time) -> bool:

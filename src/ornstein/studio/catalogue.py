@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from ..commands.manual import EXAMPLES
 from ..errors import InputError
 from ..files import SMALL
 from ..files import text as text_of
@@ -12,7 +13,7 @@ from .references import WEIGHTS, Places, domain_of
 
 
 def listed(places: Places) -> dict[str, Any]:
-    """Models as JSON values, by the names that requests give them; and what is none, with why.
+    """Models as JSON values, by the names that requests give them; the one to begin with; and what is none, with why.
 
     Args:
         places: where own ones are.
@@ -22,11 +23,19 @@ def listed(places: Places) -> dict[str, Any]:
     own = [_own(name, path, kind) for name, path, kind in places.own_models()]
     return {
         "models": [*shipped, *(one for one in own if "why" not in one)],
+        "first": _first(dict(names)),
         "broken": [
             *({"domain": domain, "why": str(error)} for domain, error in broken().items()),
             *({"domain": one["name"], "why": one["why"]} for one in own if "why" in one),
         ],
     }
+
+
+def _first(shipped: dict[str, Path]) -> str | None:
+    """The model that a newcomer begins with: the smallest of the domain that the command line's help begins with."""
+    domain = EXAMPLES[0].split()[2].partition("/")[0]
+    small = {name: (path / WEIGHTS).stat().st_size for name, path in shipped.items() if name.startswith(f"{domain}/")}
+    return min(small, key=small.__getitem__, default=next(iter(shipped), None))
 
 
 def _own(name: str, path: Path, kind: str) -> dict[str, Any]:

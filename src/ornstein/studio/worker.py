@@ -212,15 +212,18 @@ class Watch:
         self.left, self.frames = SecondsLeft(), True
         self._told = self._next = 0.0
         self._stage, self._made = "", 0
+        self._unseen: Event | None = None
 
     def __call__(self, event: Event) -> None:
-        if event.result is not None:
-            return  # all is written: too late to cancel
+        if event.result is not None:  # all is written: too late to cancel
+            return self._show(self._unseen) if self._unseen and self.frames else None
         self.child.require_wanted(self.id)
         now, seconds = time.monotonic(), self.left(event)
         if event.stage != self._stage or now - self._told >= _EVERY:
             self._told, self._stage = now, event.stage
             self.child.tell("progress", stage=event.stage, seconds_left=seconds, **_counted(event))
+        if event.state is not None:
+            self._unseen = event  # the last one is shown however fast they come
         if self.frames and event.state is not None and now >= self._next:
             first = not self._made
             self._show(event)
@@ -230,6 +233,7 @@ class Watch:
 
     def _show(self, event: Event) -> None:
         """Sends a frame; a domain that fails to make one makes no more of this job."""
+        self._unseen = None
         try:
             figure = self._frame(event)
         except Exception as error:

@@ -186,7 +186,7 @@ def _batch(job: Job, how: Independent, sampler: Sampler, chosen: range) -> Strea
         if how.trajectory:
             frames += [to_device(x, "cpu") for x in ([state.x] if frames else [state.before, state.x])]
         if k + 1 < total:
-            yield Event(k + 1, total, "sampling", **job.standing(state.x, given))
+            yield Event(k + 1, total, "sampling", **job.standing(state.x, given, chosen.start))
     assert state is not None
     made = of_sampler(sampler)
     samples = job.finished(
@@ -199,7 +199,7 @@ def _batch(job: Job, how: Independent, sampler: Sampler, chosen: range) -> Strea
         trajectory=frames,
         **cost(state, len(chosen)),
     )
-    yield Event(total, total, "sampling", finished=samples, **job.standing(state.x, given))
+    yield Event(total, total, "sampling", finished=samples, **job.standing(state.x, given, chosen.start))
     return samples
 
 

@@ -74,7 +74,8 @@ class Column:
                 raise InputError(f"{where}: {self.name} is {value!r}, expected one of {_listed(self.choices)}")
             return value
         if not is_number(value):
-            raise InputError(f"{where}: {self.name} is {value!r}, expected a finite number")
+            found = "missing" if value is None else repr(value)
+            raise InputError(f"{where}: {self.name} is {found}, expected a finite number")
         return float(value)
 
 

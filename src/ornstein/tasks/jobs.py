@@ -56,14 +56,16 @@ class Job:
             return x
         return physical(self.denoiser, x, to_device(condition, leaves(x)[0].device))
 
-    def standing(self, x: Any, condition: Condition) -> dict[str, Any]:
+    def standing(self, x: Any, condition: Condition, after: int = 0) -> dict[str, Any]:
         """What an event says of samples on their way: the fields of their states, and what makes `Samples` of them.
 
         Args:
             x: the model's states, (batch, ...).
             condition: what each is given, name → (batch, ...).
+            after: how many samples of the job come before these.
         """
-        return {"state": self.field(x, condition), "condition": condition, "settings": self.settings}
+        settings = {**self.settings, "first": self.first + after}
+        return {"state": self.field(x, condition), "condition": condition, "settings": settings}
 
     def finished(self, how: Engine, x: Any, condition: Condition, made: Mapping[str, Any], **more: Any) -> Samples:
         """The samples with everything that made them; `made`: how the engine says it drew them.
@@ -93,7 +95,8 @@ class Job:
 def of_sampler(sampler: Sampler) -> dict[str, Any]:
     """What the manifest says of a sampler."""
     return {
-        "steps": sampler.intervals,
+        "steps": sampler.descent,
+        "intervals": sampler.intervals,
         "kernels": [repr(kernel) for kernel in sampler.kernels],
         "times": [round(time, 6) if isinstance(time, float) else "per sample" for time in sampler.grid],
     }

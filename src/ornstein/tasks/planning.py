@@ -16,10 +16,11 @@ from ..denoisers.beside import beside
 from ..denoisers.maps import Map
 from ..denoisers.windows import windowed
 from ..errors import InputError
-from ..events import Stream
+from ..events import Event, Stream
 from ..files import plain, require
 from ..keys import Keys
 from ..spaces import Space
+from ..states import take
 from .engines import Engine, Independent, engine, path_of, record
 from .memory import require_room
 from .registry import task
@@ -175,7 +176,16 @@ class Plan:
             except StopIteration as end:
                 return None if end.value is None else self._told(end.value)
             done, result = (None if one is None else self._told(one) for one in (event.finished, event.result))
+            event = self._standing(event) if result is None else replace(event, state=result.x)
             yield replace(event, finished=done, result=result)
+
+    def _standing(self, event: Event) -> Event:
+        """Samples on their way without those that only fill up a block; all particles of a population."""
+        first = event.settings.get("first")
+        if event.state is None or first is None or not isinstance(self.how, Independent):
+            return event
+        some = slice(max(0, self.wanted.start - first), self.wanted.stop - first)
+        return replace(event, state=take(event.state, some), condition=take(event.condition, some))
 
     def _told(self, samples: Samples) -> Samples:
         numbers = range(samples.first, samples.first + len(samples))

@@ -20,6 +20,7 @@ from ..escaping import printable
 from ..files import MB, inside, own, read_json, require, sha256, sync, sync_tree, write_json
 from ..locks import beside
 from ..sampling.diagnostics import errors_of_means, interval
+from ..sampling.sampler import descent
 from ..states import State, leaves, take
 from ..states import batch_size as batch_size_of
 from ..values import as_numbers, is_number, require_finite
@@ -45,7 +46,8 @@ class Samples(Convertible):
         trajectory: the states at every step, noise first, if asked for.
         nfe: network evaluations a sample, on average.
         seconds: wall time.
-        settings: seed, steps, eta, ..., and the user's request, in JSON values.
+        settings: seed, steps, eta, ..., and the user's request, in JSON values; what was made of them has other names,
+            such as the intervals that are walked in so many steps with restarts.
         exactness: how exactly they follow what was asked for, if that was measured: an `Exactness` of
             particles, or a `MCMCReport` of mcmc.
         genealogy: which samples descend from the same first particle, (n,), numbered from 0: they are not independent.
@@ -368,5 +370,14 @@ def _renewed(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of a manifest, which an older version may have written by their old names."""
     flags = {"--film": "--trajectory", **task(manifest["model"]["domain"]).renamed_flags}
     new = {old.strip("-").replace("-", "_"): name.strip("-").replace("-", "_") for old, name in flags.items()}
-    settings: dict[str, Any] = manifest["settings"]
-    return {new.get(name, name): value for name, value in settings.items()}
+    written: dict[str, Any] = manifest["settings"]
+    settings = {new.get(name, name): value for name, value in written.items()}
+    return settings if "intervals" in settings else {**settings, **_steps_of(settings)}
+
+
+def _steps_of(settings: Mapping[str, Any]) -> dict[str, int]:
+    """The steps and the intervals of settings of an older version, which called the intervals steps."""
+    steps, times = settings.get("steps"), settings.get("times")
+    if settings.get("exact") == "mcmc" or not isinstance(steps, int) or not isinstance(times, list):
+        return {}
+    return {"steps": descent(times) if all(map(is_number, times)) else steps, "intervals": steps}

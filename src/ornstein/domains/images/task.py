@@ -220,10 +220,12 @@ class Images(Task):
         return metrics.of_judge(regressor, regressor.origin.config["data"])
 
     def figures(self, samples: Samples) -> list[Figure]:
-        grid = walls.wall(samples.x, walls.columns_of(len(samples)), f"{len(samples)} samples")
-        if samples.settings.get("observation"):
-            return [grid, walls.summary(samples.x)]
-        return [grid, *(walls.trajectory(samples.trajectory) if samples.trajectory else [])]
+        grid = walls.wall(
+            samples.x, walls.columns_of(len(samples)), f"{len(samples)} sample{'s' if len(samples) > 1 else ''}"
+        )
+        measured = samples.settings.get("observation") and len(samples) > 1
+        moving = walls.trajectory(samples.trajectory) if samples.trajectory else []
+        return [grid, *([walls.summary(samples.x)] if measured else []), *moving]
 
     def frame(self, samples: Samples) -> Figure:
         return walls.wall(samples.x.detach().cpu(), walls.columns_of(len(samples)), "Pictures on their way", quick=True)

@@ -22,19 +22,24 @@ Coverage is of central intervals of the samples, at the levels that so many samp
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Num
-from scipy import ndimage
 from torch import Tensor
 
 from ... import calibration
 from ...calibration.estimates import Estimate, ratio
+from ...deferred import deferred
 from ...errors import InputError
 from ...tasks.figures import Metric
 from ...tasks.samples import Samples
+
+if TYPE_CHECKING:
+    from scipy import ndimage
+else:
+    ndimage = deferred("scipy.ndimage")
 
 DATA, HELD = "chi2 data", "chi2 held out"
 """Conditions of samples: of each sample; of its slice, the mean over lines. NaN where there is none."""

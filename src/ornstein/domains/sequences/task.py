@@ -96,7 +96,7 @@ class Sequences(Task):
     examples = (
         "sample sequences/riboswitch --n 100",
         "sample sequences/start-sites --motif TATAAT --n 20",
-        "sample sequences/trypsin --fraction C=0.05 --exact particles",
+        "sample sequences/start-sites --fraction GC=0.6 --exact particles",
         "train sequences --data my.fasta --train.minutes 30",
     )
     renamed_flags: ClassVar[Mapping[str, str]] = {"--reveal": "--reveal-order", "--rounds": "--sweeps"}

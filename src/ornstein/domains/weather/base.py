@@ -12,15 +12,20 @@ law (`censored`).
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import pi, sqrt
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
-from scipy.special import log_ndtr, ndtri_exp
 from torch import Tensor
 
+from ...deferred import deferred
 from ...keys import Keys
+
+if TYPE_CHECKING:
+    from scipy import special
+else:
+    special = deferred("scipy.special")
 
 Chunk = tuple[Float[Tensor, "n s f *grid"], Float[Tensor, "n v s *grid"], Float[Tensor, "n s v ..."]]
 """Features, what they are to say (NaN = missing), and the squared spread of the forecasts (0 of one member)."""
@@ -184,7 +189,7 @@ def _expected(
     mean, std = last(features, squared)
     below = hidden(u, censored)
     z = (-mean / std).double()
-    ratio = torch.exp(-(z**2) / 2 - torch.from_numpy(log_ndtr(z.numpy()))) / sqrt(2 * pi)
+    ratio = torch.exp(-(z**2) / 2 - torch.from_numpy(special.log_ndtr(z.numpy()))) / sqrt(2 * pi)
     expected, variance = mean - std * ratio, std**2 * (1 - z * ratio - ratio**2).clamp(min=0)
     return seen, torch.where(below, expected.float(), u), torch.where(below, variance.float(), torch.zeros_like(u))
 
@@ -208,5 +213,6 @@ def drawn_below(mean: Float[Tensor, "n *rest"], std: Float[Tensor, "n *rest"], k
     """
     uniform = keys.uniform(*mean.shape[1:]).double().clamp(1e-9, 1 - 1e-9)
     z = (-mean / std).double()
-    log_share = log_ndtr(z.numpy()) + uniform.log().numpy()  # as a logarithm: it may be below the smallest number
-    return (mean + std * torch.from_numpy(np.asarray(ndtri_exp(log_share)))).clamp(max=0).float()
+    # As a logarithm: the share may be below the smallest number.
+    log_share = special.log_ndtr(z.numpy()) + uniform.log().numpy()
+    return (mean + std * torch.from_numpy(np.asarray(special.ndtri_exp(log_share)))).clamp(max=0).float()

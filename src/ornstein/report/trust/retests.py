@@ -44,6 +44,8 @@ def sound(samples: Samples) -> Statement:
     n, different, most = len(samples), *_copies(samples.x)
     if wrong := not_finite(samples.x):
         return Statement(f"{wrong[0]}.", _COMPUTED, False)
+    if n == 1:
+        return Statement("The sample is finite.", _COMPUTED, True)
     if different == n:
         return Statement(f"All {count(n, 'sample')} are finite and distinct.", _COMPUTED, True)
     said = f"All {count(n, 'sample')} are finite; {different:,} are distinct, and one of them comes {most} times."

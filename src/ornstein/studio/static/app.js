@@ -3,6 +3,7 @@
 import * as api from "./api.js";
 import * as compare from "./compare.js";
 import { button, el, tab } from "./dom.js";
+import { modelName } from "./files.js";
 import { Form } from "./form.js";
 import * as gallery from "./gallery.js";
 import * as job from "./job.js";
@@ -17,6 +18,7 @@ const formPlace = el("div", { class: "form" });
 const narrow = matchMedia("(max-width: 60rem)"); // where the results stand below the form
 let data = [];
 let leave = () => {};
+let shown = null; // the id of the job on the page
 
 const studio = {
   data: () => data,
@@ -58,18 +60,18 @@ async function route() {
   if (location.hash && !location.hash.startsWith("#/")) return;
   const [page = "", ...ids] = location.hash.slice(2).split("/").map(decodeURIComponent);
   const here = location.hash;
+  const seen = jobs.known(shown);
+  if (seen && seen.id !== ids[0] && !jobs.unfinished(seen)) jobs.dismiss(seen.id); // the gallery has what it made
+  shown = page === "result" ? ids[0] : null;
   leave();
   leave = () => {};
   document.body.classList.toggle("wide", page === "compare");
   const place = el("div"); // of its own: what comes late, after another address, is not seen
   view.replaceChildren(place);
   try {
-    if (page === "result") {
-      const stop = await job.show(place, ids[0], studio);
-      if (location.hash === here) leave = stop;
-      else stop();
-    } else if (page === "compare") await compare.show(place, ids, studio);
-    else await gallery.show(place);
+    const stop = await opened(page, ids, place);
+    if (location.hash === here) leave = stop ?? leave;
+    else stop?.();
   } catch (refusal) {
     if (!(refusal instanceof api.Refusal)) throw refusal;
     place.replaceChildren(
@@ -80,6 +82,13 @@ async function route() {
   if (page && narrow.matches) results.scrollIntoView({ block: "start" });
   title();
   showJobs();
+}
+
+/** Shows a page; returns how to stop what it does, if it does anything. */
+function opened(page, ids, place) {
+  if (page === "result") return job.show(place, ids[0], studio);
+  if (page === "compare") return compare.show(place, ids, studio);
+  return gallery.show(place);
 }
 
 /** The jobs of this tab: each with its state, to go to, to cancel or to put away. */
@@ -105,7 +114,7 @@ function showJobs() {
           el(
             "a",
             { href: where, "aria-current": location.hash === where ? "page" : null },
-            one.model ?? one.id,
+            modelName(one.model) ?? one.id,
             " ",
             state,
           ),
@@ -118,16 +127,22 @@ function showJobs() {
 
 function title() {
   const running = jobs.mine().find((one) => one.state === "running");
-  document.title = running ? `${job.percent(running)} % · ${running.model} · Ornstein studio` : "Ornstein studio";
+  document.title = running ? `${job.percent(running)} % · ${modelName(running.model)} · Ornstein studio` : "Ornstein studio";
 }
 
 function onJob(one, what) {
   if (what === "frame") return;
+  if (what === "state" && one.mine && one.state === "failed" && one.model === form.said?.model) form.blame(one.error);
   showJobs();
   title();
   const lost = jobs.mine().some((mine) => mine.lost && jobs.unfinished(mine));
   connection.hidden = !lost;
   connection.textContent = lost ? "No connection; trying again…" : "";
+}
+
+/** A file that is let go beside the fields would take the place of the page. */
+function keepPage(event) {
+  if (event.dataTransfer.types.includes("Files")) event.preventDefault();
 }
 
 async function start() {
@@ -136,6 +151,8 @@ async function start() {
   asked.replaceChildren(models.node, formPlace);
   jobs.listen(onJob);
   addEventListener("hashchange", route);
+  for (const name of ["dragover", "drop"]) addEventListener(name, keepPage);
+  document.querySelector("nav a").addEventListener("click", () => narrow.matches && results.scrollIntoView());
   try {
     [, data] = await Promise.all([
       models.load(),
@@ -149,8 +166,7 @@ async function start() {
   }
   await jobs.recall();
   const { model, values } = tab.get("form", {});
-  const first = models.names()[0];
-  if (!(model && (await choose(model, values))) && first) await choose(first);
+  if (!(model && (await choose(model, values))) && models.first) await choose(models.first);
   await route();
 }
 

@@ -50,6 +50,11 @@ export function coded(text) {
     .map((part, k, all) => (k % 2 && k < all.length - 1 ? el("code", {}, part) : k % 2 ? `\`${part}` : part));
 }
 
+/** A text that continues its heading, as a sentence below it; what begins with a symbol or a name stays as it is. */
+export function sentence(text) {
+  return String(text ?? "").replace(/^[a-z](?=[a-z]*[ ,;:'’])/, (letter) => letter.toUpperCase());
+}
+
 /** Tells a screen reader. */
 export function say(text) {
   document.getElementById("say").textContent = text;

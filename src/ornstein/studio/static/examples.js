@@ -33,3 +33,10 @@ export function read(line, fields) {
   }
   return { model, values, others };
 }
+
+/** A line as an example of the form: the model, and the flags that are fields. */
+export function written(line, fields) {
+  const known = new Set(fields.flatMap(({ option }) => [option, option.replace("--", "--no-")]));
+  const [command, ...flags] = line.split(/ (?=--)/);
+  return [command.replace(/^\w+ /, ""), ...flags.filter((flag) => known.has(flag.split(/[ =]/)[0]))].join(" ");
+}

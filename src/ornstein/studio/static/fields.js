@@ -1,7 +1,7 @@
 // One control for a field of a form. Every control has { node, get(), set(value), focus() }; get() is null where
 // nothing is said. Values stay the text that was typed: the server reads them as the command line does.
 
-import { button, coded, el, words } from "./dom.js";
+import { button, coded, el, sentence, words } from "./dom.js";
 import { fileControl } from "./files.js";
 
 let count = 0;
@@ -20,13 +20,13 @@ export function fieldControl(field, form) {
       el(
         control.group ? "span" : "label",
         control.group ? { id: `${id}-label`, class: "label" } : { for: id },
-        words(field.name),
+        field.title ?? words(field.name),
       ),
       el("code", {}, field.option),
     ),
     control.node,
     error,
-    field.text ? el("p", { class: "help", id: `${id}-help` }, coded(field.text)) : null,
+    field.text ? el("p", { class: "help", id: `${id}-help` }, coded(sentence(field.text))) : null,
   );
   if (control.group) {
     control.node.setAttribute("role", "group");

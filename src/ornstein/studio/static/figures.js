@@ -29,8 +29,10 @@ export function figures(list) {
   return { node: el("div", { class: "figures" }, nodes), start };
 }
 
+/** A picture, which a click shows by itself, as large as the window. */
 function still({ src, caption, alt, width }) {
-  return el("figure", {}, picture(src, alt || caption, width), el("figcaption", {}, caption));
+  const large = { href: src, target: "_blank", class: "whole", title: "Open it alone, as large as the window" };
+  return el("figure", {}, el("a", large, picture(src, alt || caption, width)), el("figcaption", {}, caption));
 }
 
 /** The only markup that is put in as such: the domain that is installed on the server made it, and no user. */

@@ -26,6 +26,9 @@ export function fileName(value) {
   );
 }
 
+/** The name of a model: its own, or that of the file or the folder that it is. */
+export const modelName = (name) => (/^(file:|\/|\w:\\)/.test(name ?? "") ? fileName(name) : name);
+
 const isFile = (value) => /^(file|data|runs):/.test(value ?? "") || (value ?? "").includes("/");
 
 /** The control; `entry` is that of typed values, for a field that takes either. */

@@ -1,12 +1,12 @@
 // The form of a model, made from what the server says of its fields. It knows no field of science; of the engine it
-// knows `n` and `seed`, which stand beside the button that draws.
+// knows `n` and `seed`, which stand beside the button that draws, with room for one word.
 
 import * as api from "./api.js";
 import { button, el, say, tab } from "./dom.js";
-import { read } from "./examples.js";
+import { read, written } from "./examples.js";
 import { fieldControl } from "./fields.js";
 
-const BESIDE = ["n", "seed"];
+const BESIDE = { n: "Samples", seed: "Seed" };
 
 export class Form {
   /** `draw(request)` starts a job; `studio` has data() and runs(), what the server offers beside uploads. */
@@ -56,9 +56,11 @@ export class Form {
     };
     const bar = el("div", { class: "draw-bar" });
     const parts = this.said.groups.map((group, k) => this.group(group, k === 0, context));
-    const beside = this.fields.filter((field) => BESIDE.includes(field.name));
-    beside.sort((a, b) => BESIDE.indexOf(a.name) - BESIDE.indexOf(b.name));
-    bar.append(...beside.map((field) => this.control({ placeholder: "auto", ...field }, context).node), this.buttons());
+    for (const [name, title] of Object.entries(BESIDE)) {
+      const field = this.fields.find((one) => one.name === name);
+      if (field) bar.append(this.control({ placeholder: "auto", title, ...field }, context).node);
+    }
+    bar.append(this.buttons());
     this.root.replaceChildren(this.trouble, this.examples(), ...parts.filter(Boolean), bar);
     this.trouble.hidden = true;
   }
@@ -80,7 +82,7 @@ export class Form {
   }
 
   group(group, first, context) {
-    const fields = group.fields.filter((field) => !BESIDE.includes(field.name));
+    const fields = group.fields.filter((field) => !(field.name in BESIDE));
     if (!fields.length) return null;
     const badge = el("span", { class: "badge chosen", hidden: true });
     const controls = fields.map((field) => this.control(field, context));
@@ -113,7 +115,7 @@ export class Form {
           el(
             "li",
             {},
-            button(line.replace(/^sample /, "").replace(`${this.name} `, ""), () => this.example(line), {
+            button(written(line, this.fields).replace(`${this.name} `, ""), () => this.example(line), {
               class: "quiet example",
             }),
           ),
@@ -204,6 +206,13 @@ export class Form {
     control.fail(refusal.message);
     this.reveal(control);
     control.focus();
+  }
+
+  /** Marks the field that an error of a job begins with: what only the model knew was wrong. */
+  blame(message) {
+    const first = String(message).split(/[:\s]/)[0];
+    const control = [...this.controls.values()].find(({ field }) => [field.option, field.name].includes(first));
+    control?.fail(message);
   }
 
   tell(message) {

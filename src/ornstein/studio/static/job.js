@@ -3,6 +3,7 @@
 import * as api from "./api.js";
 import { button, el, say, seconds } from "./dom.js";
 import { picture } from "./figures.js";
+import { modelName } from "./files.js";
 import * as jobs from "./jobs.js";
 import { result } from "./result.js";
 
@@ -79,7 +80,7 @@ class JobView {
     const { job, parts } = this;
     const { state } = job;
     parts.head.replaceChildren(
-      el("h1", {}, job.result?.model ?? job.model ?? job.id),
+      el("h1", {}, job.result?.model ?? modelName(job.model) ?? job.id),
       badge(state),
       el("span", { class: "muted id" }, job.id),
       ...this.cancelButton(),
@@ -87,7 +88,7 @@ class JobView {
     parts.progress.replaceChildren(...(jobs.unfinished(job) ? [this.bar, this.text] : []));
     parts.trouble.replaceChildren(...this.trouble());
     if (state === "done" && !job.result) this.fetch();
-    if (!jobs.unfinished(job)) say(`${job.model}: ${STATES[state][1]}`);
+    if (!jobs.unfinished(job)) say(`${modelName(job.model)}: ${STATES[state][1]}`);
     this.frame();
     parts.trouble.after(parts.live);
     const shown = job.result ? result(job, this.studio, parts.live) : null; // how it came stands after what came out
@@ -212,7 +213,7 @@ class Replay {
     const frame = this.job.frames[k];
     this.image.src = frame.src;
     this.image.alt = frame.alt;
-    this.caption.textContent = `Step ${frame.k} of ${frame.total}`;
+    this.caption.textContent = `After ${percent(frame)} % of the work`;
     this.slider.setAttribute("aria-valuetext", this.caption.textContent);
   }
 

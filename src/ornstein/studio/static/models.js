@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { button, coded, el } from "./dom.js";
-import { fileName, rememberFile } from "./files.js";
+import { modelName, rememberFile } from "./files.js";
 
 /** The button that shows the model and opens the list; `choose(name)` is called with another one. */
 export class Models {
@@ -29,6 +29,7 @@ export class Models {
     const found = await api.models();
     this.list = found.models;
     this.broken = found.broken;
+    this.first = found.first ?? this.names()[0];
   }
 
   names() {
@@ -41,7 +42,7 @@ export class Models {
 
   show(name, summary) {
     this.now = name;
-    this.name.textContent = name.startsWith("file:") ? fileName(name) : name;
+    this.name.textContent = modelName(name);
     const card = this.list.find((model) => model.name === name)?.card;
     this.summary.replaceChildren(...coded(summary));
     this.card.hidden = !card;
@@ -110,7 +111,7 @@ export class Models {
   }
 
   row(model, take) {
-    const name = model.name.startsWith("file:") ? fileName(model.name) : model.name;
+    const name = modelName(model.name);
     return el(
       "li",
       {},

@@ -78,7 +78,7 @@ export function painting(backdrop) {
       el(
         "p",
         { class: "help", id: "paint-help" },
-        `${width} × ${height} pixels. What is striped is painted. Keys: arrows move, space paints, Ctrl + Z undoes.`,
+        `${width} × ${height} pixels. What is orange is painted. Keys: arrows move, space paints, Ctrl + Z undoes.`,
       ),
     ),
     marks: () => ({ png: png(mask, width, height).split(",")[1] }),

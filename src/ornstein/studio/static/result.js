@@ -1,7 +1,7 @@
 // What came out: how exact it is first, then figures, metrics, settings, files, and how to do it again.
 
 import * as api from "./api.js";
-import { button, bytes, coded, copy, date, el, pairs, seconds } from "./dom.js";
+import { button, bytes, coded, copy, date, el, pairs, seconds, sentence } from "./dom.js";
 import { figures } from "./figures.js";
 
 /** The parts of a result, `replay` of its frames among them; `start` is called once they are on the page. */
@@ -61,7 +61,7 @@ export function metricTable(metrics) {
     el(
       "tr",
       {},
-      el("td", {}, metric.name, el("p", { class: "help" }, `${metric.better} is better. `, coded(metric.meaning))),
+      el("td", {}, metric.name, el("p", { class: "help" }, sentence(`${metric.better} is better. `), coded(sentence(metric.meaning)))),
       el("td", { class: "number" }, metric.measured),
       el("td", {}, metric.yardstick || "–"),
     ),
@@ -90,7 +90,7 @@ function actions(job, studio, metrics, judged) {
   return el(
     "div",
     { class: "row actions" },
-    asked ? button("Use these settings", () => studio.use(asked, model), { class: "primary" }) : null,
+    asked ? button("Use these settings", () => studio.use(asked, model)) : null,
     working("Evaluate", "Evaluating…", evaluate, judged, "Measure these samples as the model's card does"),
     working("Trust report", "Judging…", trust, judged, "How far to trust these samples, and on what basis"),
     el("a", { class: "button", href: api.archive(id), download: `${id}.zip` }, "Download all"),

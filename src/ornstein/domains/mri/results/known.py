@@ -28,14 +28,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from scipy import ndimage, stats
 from torch import Tensor
 
+from ....deferred import deferred
 from ....denoisers.base import NeuralDenoiser
 from ....errors import InputError
 from ....files import Within, read_json, require, write_json
@@ -48,6 +48,12 @@ from ....tasks.registry import task
 from ....tasks.samples import Samples, read_samples
 from ....tasks.scores import append_metrics
 from .. import data as records
+
+if TYPE_CHECKING:
+    from scipy import ndimage, stats
+else:
+    ndimage = deferred("scipy.ndimage")
+    stats = deferred("scipy.stats")
 
 LEVELS = (0.05, 0.2, 0.5, 1.0, 2.0)
 """s, in units of a state, of which 1 is the brightness of an image."""

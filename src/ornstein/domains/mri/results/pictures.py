@@ -139,14 +139,14 @@ def sheet(rows: Sequence[Row], frame: Frame, notes: Sequence[str] = ()) -> Figur
         for name, axes in zip(columns, line, strict=True):
             look = looks.get(name, (colors.Normalize(0, high), "gray"))
             _panel(axes, columns[name] if row is rows[0] else "", _shown(row, name), view, look, _ratio(frame, view))
-        line[0].set_ylabel(row.name, fontsize=7)
+        line[0].set_ylabel(row.name, fontsize=10)
         if view.letters is not None:
             _lettered(line[0], view.letters)
     _bars(canvas, panels, columns)
     said = [note for note in notes if note]
     colour = "#b00020" if any(DISTRUST in note for note in said) else "black"
-    title = "\n".join(fill(note, int(14 * width)) for note in [*said, CLINICAL])
-    canvas.suptitle(title, fontsize=7, color=colour)
+    title = "\n".join(fill(note, int(10 * width)) for note in [*said, CLINICAL])
+    canvas.suptitle(title, fontsize=10, color=colour)
     buffer = BytesIO()
     canvas.savefig(buffer, format="png", dpi=130, metadata={"Software": None})
     caption = (
@@ -181,7 +181,7 @@ def _panel(axes: Any, title: str, image: np.ndarray, view: View, look: tuple[Any
     norm, cmap = look
     axes.imshow(view(image), norm=norm, cmap=cmap, interpolation="nearest", aspect=ratio)
     axes.set(xticks=[], yticks=[])
-    axes.set_title(title, fontsize=7, pad=3)
+    axes.set_title(title, fontsize=10, pad=3)
     for side in axes.spines.values():
         side.set_visible(False)
 
@@ -192,7 +192,7 @@ def _lettered(axes: Any, letters: tuple[str, str, str, str]) -> None:
     for letter, (x, y), ends in zip(letters, places, (("left", "center"), ("right", "center"), ("center", "top"),
                                                       ("center", "bottom")), strict=True):  # fmt: skip
         across, along = ends
-        axes.text(x, y, letter, color="#ffd24d", fontsize=7, ha=across, va=along, transform=axes.transAxes)
+        axes.text(x, y, letter, color="#ffd24d", fontsize=10, ha=across, va=along, transform=axes.transAxes)
 
 
 def _bars(canvas: Any, panels: Any, columns: Mapping[str, str]) -> None:
@@ -202,8 +202,8 @@ def _bars(canvas: Any, panels: Any, columns: Mapping[str, str]) -> None:
         if name in names:
             place = names.index(name)
             bar = canvas.colorbar(panels[0][place].images[0], ax=panels, fraction=0.02, pad=0.01, label=label)
-            bar.ax.tick_params(labelsize=6)
-            bar.ax.yaxis.label.set_size(6)
+            bar.ax.tick_params(labelsize=9)
+            bar.ax.yaxis.label.set_size(9)
             bar.outline.set_visible(False)
 
 

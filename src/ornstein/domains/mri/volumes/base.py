@@ -9,14 +9,19 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy.ndimage import spline_filter
 
+from ....deferred import deferred
 from ....errors import InputError, needed_for
 from ..slices import require_no_test_subject
+
+if TYPE_CHECKING:
+    from scipy import ndimage
+else:
+    ndimage = deferred("scipy.ndimage")
 
 TEMPLATES = Path("/usr/share/mricron/templates")
 """Where Debian's mricron-data puts Colin27."""
@@ -103,7 +108,7 @@ def opened(source: Source) -> Volume:
     brain = None if source.brain is None else _read(source.brain)[0] > 0
     if brain is not None and brain.shape != values.shape:
         raise InputError(f"{source.brain}: has the shape {brain.shape}, {source.path} has {values.shape}")
-    coefficients = np.asarray(spline_filter(values, 3), dtype=np.float32)
+    coefficients = np.asarray(ndimage.spline_filter(values, 3), dtype=np.float32)
     return Volume(source.path.name, coefficients, voxel, brain)
 
 

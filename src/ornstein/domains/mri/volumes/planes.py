@@ -5,14 +5,20 @@ The point of pixel (i, j) is p = c + R (i a e₁ + j b e₂) + u(i, j), u smooth
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from scipy.ndimage import map_coordinates
 from torch.nn.functional import interpolate
 
+from ....deferred import deferred
 from .base import Volume
+
+if TYPE_CHECKING:
+    from scipy import ndimage
+else:
+    ndimage = deferred("scipy.ndimage")
 
 PLANES = ("axial", "coronal", "sagittal")
 _ROWS_COLUMNS = {"axial": (1, 0), "coronal": (2, 0), "sagittal": (2, 1)}
@@ -66,10 +72,10 @@ def drawn(
         vary: how much.
     """
     points = _points(volume, shape, pixel, rng, vary)
-    picture = map_coordinates(volume.coefficients, points, order=3, prefilter=False, mode="constant", cval=0.0)
+    picture = ndimage.map_coordinates(volume.coefficients, points, order=3, prefilter=False, mode="constant", cval=0.0)
     brain = None
     if volume.brain is not None:
-        brain = map_coordinates(volume.brain.astype(np.float32), points, order=1, mode="constant", cval=0.0)
+        brain = ndimage.map_coordinates(volume.brain.astype(np.float32), points, order=1, mode="constant", cval=0.0)
     turned = _turned(rng)
     return turned(np.maximum(picture, 0.0)), None if brain is None else turned(brain)
 

@@ -7,16 +7,21 @@ evidence of their population is log P(event).
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import exp, isfinite, nan, sqrt
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jaxtyping import Bool
-from scipy import stats
 from torch import Tensor
 
+from ....deferred import deferred
 from ....denoisers.base import Condition, Denoiser
 from ....guidance.factors import Factor
 from ....sampling.diagnostics import Exactness
 from .event import Event
+
+if TYPE_CHECKING:
+    from scipy import stats
+else:
+    stats = deferred("scipy.stats")
 
 
 @dataclass(frozen=True)

@@ -9,16 +9,21 @@ between its points are linear. Nothing is extrapolated beyond half a cell.
 
 from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.sparse import coo_array, csr_array
-from scipy.spatial import Delaunay, KDTree
 
+from ....deferred import deferred
 from ....errors import InputError
 from .grids import Grid
 from .units import conversion
+
+if TYPE_CHECKING:
+    from scipy import sparse, spatial
+else:
+    sparse = deferred("scipy.sparse")
+    spatial = deferred("scipy.spatial")
 
 Line = tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"], Float[np.ndarray, " n"]]
 """Of each target: the points below and above it, and the weight of the one above."""
@@ -89,7 +94,7 @@ class Regridding:
 
 
 def _sparse(entries: Any, shape: tuple[int, int]) -> Any:
-    matrix: Any = csr_array(coo_array(entries, shape=shape)).astype(np.float32)
+    matrix: Any = sparse.csr_array(sparse.coo_array(entries, shape=shape)).astype(np.float32)
     matrix.sum_duplicates()
     matrix.eliminate_zeros()  # so that a missing value of weight 0 is not asked for
     return matrix
@@ -231,10 +236,10 @@ def _triangles(source: Grid, target: Grid) -> Regridding:
     middle = np.deg2rad(longitude)
     centre = float(latitude.mean()), float(np.rad2deg(np.arctan2(np.sin(middle).mean(), np.cos(middle).mean())))
     points, at = _plane(latitude, longitude, centre), _plane(wanted[0], wanted[1], centre)
-    mesh = Delaunay(points)
+    mesh = spatial.Delaunay(points)
     cell = np.sqrt(np.ptp(points[:, 0]) * np.ptp(points[:, 1]) / len(points))
     found = mesh.find_simplex(at)
-    distance, nearest = map(np.asarray, KDTree(points).query(at))
+    distance, nearest = map(np.asarray, spatial.KDTree(points).query(at))
     outside = (found < 0) & (distance > _EDGE * cell)
     if outside.any():
         where = ", ".join(
