@@ -5,7 +5,7 @@ import errno
 import json
 import os
 import zipfile
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -217,7 +217,7 @@ def test_what_was_kept_for_samples_of_which_nothing_came_is_gone_at_once(door: D
 def test_streams_are_bounded_and_counted_down(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(application, "MOST_STREAMS", 1)
 
-    async def endless() -> Any:
+    async def endless() -> AsyncIterator[tuple[str, dict[str, Any], int]]:
         yield "state", {}, 1
         await asyncio.sleep(60)
 

@@ -17,12 +17,11 @@ from anyio.to_thread import run_sync
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from ...commands.exits import exit_code, why
 from ...config import suggestion
 from ...errors import InputError
 from ...files import MB, plain
@@ -30,29 +29,18 @@ from ...tasks.registry import broken, task
 from ..engine import results
 from ..engine.queueing import MOST_OF_ONE, Busy, Job
 from ..engine.results import NotThere
-from ..engine.studio import Over, Settings, Studio
-from ..engine.workers import WorkerDied, WorkFailed
+from ..engine.studio import Settings, Studio
 from ..uploads.catalogue import listed
 from ..uploads.references import Places
 from ..uploads.store import TooLarge, Uploads
 from . import forms, openapi
 from .guarding import App, Guard, cookie_of
+from .refusing import HANDLERS
 from .streaming import HEADERS, News, last_event_id, lines, together
 
 STATIC = Path(__file__).parents[1] / "static"
 _LARGEST = {"/v1/hand": 32 * MB}
 """Bytes of a JSON body, where more than a quarter of a million are taken: what is asked for is told with every job."""
-_STATUS: Mapping[type[Exception], int] = {
-    TooLarge: 413,
-    Busy: 429,
-    NotThere: 404,
-    Over: 409,
-    InputError: 400,
-    WorkFailed: 500,
-    WorkerDied: 500,
-    OSError: 500,
-    MemoryError: 500,
-}
 
 
 MOST_STREAMS = 200
@@ -79,7 +67,8 @@ class Door:
     token: str = ""
 
     def __post_init__(self) -> None:
-        self.studio = Studio(self.settings, self._forget_unused)
+        self.studio = Studio(self.settings)
+        self.studio.in_vain = self._forget_unused
         self.uploads = Uploads(self.upload_mb * MB)
         self.places = Places(self.uploads, self.settings.runs, self.data, inputs=self.settings.out / "inputs")
         self._streams = self._ordering = 0
@@ -114,9 +103,7 @@ class Door:
             Route("/v1/samples/{id}/figures/{k}", self.figure),
             Route("/v1/scripts/{sha}.js", self.script),
         ]
-        handlers = {Exception: _failed, HTTPException: _http, ClientDisconnect: _gone}
-        handlers |= dict.fromkeys(_STATUS, _refused)
-        app = Starlette(routes=routes, exception_handlers=handlers, lifespan=self.open)  # pyright: ignore[reportArgumentType]
+        app = Starlette(routes=routes, exception_handlers=HANDLERS, lifespan=self.open)  # pyright: ignore[reportArgumentType]
         return Guard(app, self.host, self.token)  # pyright: ignore[reportArgumentType]
 
     @asynccontextmanager
@@ -384,30 +371,3 @@ def _zipped(folder: Path, path: Path) -> None:
     with zipfile.ZipFile(path, "w", **packed) as archive:  # files may be from before 1980, where a clock was wrong
         for name, file in sorted(results.files(folder)):
             archive.write(file, f"{folder.name}/{name}")
-
-
-# What goes wrong --------------------------------------------------------------------------------------
-
-
-async def _refused(request: Request, error: Exception) -> Response:
-    """What the command line would say, and the flag that it is about."""
-    status = next(_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS)
-    if status == 500 and exit_code(error) == InputError.exit_code:  # of the system, such as a file that is not there
-        status = 400
-    words = why(error)
-    return _json({"error": words, "flag": forms.flag_in(words) if status == 400 else None}, status)
-
-
-async def _http(request: Request, error: HTTPException) -> Response:
-    return JSONResponse({"error": error.detail, "flag": None}, error.status_code, error.headers)
-
-
-async def _failed(request: Request, error: Exception) -> Response:
-    """A fault of ours, whose traceback the server prints."""
-    words = f"{type(error).__name__}: {error} (a fault of the program; the traceback is where the studio was started)"
-    return JSONResponse({"error": words, "flag": None}, 500)
-
-
-async def _gone(request: Request, error: Exception) -> Response:
-    """Whoever asked has left."""
-    return Response(status_code=499)

@@ -26,6 +26,7 @@ from ...errors import InputError
 from ...tasks.unfinished import counted, is_unfinished, part_of, read_members
 from . import results
 from .queueing import Job, Order, Queue
+from .worker import LONGEST
 from .workers import Worker, WorkerDied, WorkFailed
 
 HISTORY = 200
@@ -34,14 +35,9 @@ UNRESPONSIVE = 10.0
 """Seconds without any news after which a worker that is to cancel its job is killed."""
 DETACHED = 3.0
 """Seconds that an attached job outlives the last stream of it: a page that is loaded anew takes less."""
-
-
 PATIENCE = 1.0
 """Seconds that a job has to end when the studio is stopped; its finished blocks are on the disk in any case."""
-LONGEST: Mapping[str, float] = {"view": 600.0, "backdrop": 120.0, "hand": 120.0, "evaluate": 7200.0, "trust": 7200.0}
-"""Seconds that an answer of a worker may take: one that hangs would keep everybody else waiting."""
-_AGAIN = ("model", "asked", "command", "python")
-_PROGRESS = ("done", "total", "stage", "seconds_left")
+_AGAIN, _PROGRESS = ("model", "asked", "command", "python"), ("done", "total", "stage", "seconds_left")
 
 
 class Over(Exception):
@@ -69,11 +65,10 @@ class Studio:
         in_vain: called with the flags of a job of which nothing is left.
     """
 
-    def __init__(
-        self, settings: Settings = Settings(), in_vain: Callable[[Mapping[str, Any]], object] = lambda flat: None
-    ) -> None:
+    def __init__(self, settings: Settings = Settings()) -> None:
         """Starts nothing yet."""
-        self.settings, self.in_vain = settings, in_vain
+        self.settings = settings
+        self.in_vain: Callable[[Mapping[str, Any]], object] = lambda flat: None
         self._queue, self._jobs = Queue(), dict[str, Job]()
         self._drawer, self._viewer, self._judge = Worker("drawer"), Worker("viewer"), Worker("judge")
         self._now: Job | None = None
@@ -81,8 +76,7 @@ class Studio:
         self._tasks: set[asyncio.Task[None]] = set()
         self._drawing = self._catching_up = None
         self._closing = False
-        self._unshown = dict[str, str]()
-        self._viewing: dict[str, asyncio.Task[Any]] = {}
+        self._unshown, self._viewing = dict[str, str](), dict[str, asyncio.Task[Any]]()
 
     async def start(self) -> None:
         """Starts the drawer, and drawing what is asked for."""

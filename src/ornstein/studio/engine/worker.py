@@ -27,6 +27,8 @@ from .queueing import Order
 
 MODELS = 2
 """Models that are kept in memory: those used last."""
+LONGEST: Mapping[str, float] = {"view": 600.0, "backdrop": 120.0, "hand": 120.0, "evaluate": 7200.0, "trust": 7200.0}
+"""Seconds that an answer may take: one that hangs would keep everybody else waiting. A drawing is cancelled by hand."""
 _EVERY = 0.1
 """Seconds between two messages of progress."""
 
