@@ -30,7 +30,8 @@ from ornstein.domains.weather.asked.flags import WeatherRequest
 from ornstein.domains.weather.baselines.fitted import NAMES
 from ornstein.domains.weather.files.opened import opened
 from ornstein.domains.weather.files.pairs import Pairs
-from ornstein.domains.weather.metrics import Layout, Scores, compared, table
+from ornstein.domains.weather.metrics import Layout, Scores, compared
+from ornstein.domains.weather.tables import table
 from ornstein.errors import InputError
 
 RESULTS = Path(__file__).parent / "results" / "weather.jsonl"

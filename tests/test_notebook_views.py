@@ -4,6 +4,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import ornstein as on
@@ -87,3 +88,16 @@ def test_a_shipped_model_shows_its_card_and_a_guided_one_its_guides() -> None:
     guided = (model & on.ClassifierFreeGuidance({"label": 3}))._repr_html_()
     assert rows(guided)["guided by"] == "prompt"
     assert rows(guided)["parameters"] == rows(html)["parameters"]
+
+
+def test_reports_of_calibration_are_marked_by_their_p_value_before_their_numbers() -> None:
+    random = np.random.default_rng(0)
+    truths, samples = random.normal(size=(200, 3)), random.normal(size=(200, 20, 3))
+    for scale, mark in ((1.0, "✓"), (0.3, "✗")):  # an ensemble as wide as the truth, and one that is too narrow
+        ranks = on.calibration.Ranks.of(truths, scale * samples)
+        reports = [ranks.histogram().test, ranks.coverage(), *on.calibration.sbc(truths, scale * samples).values()]
+        for html in (report._repr_html_() for report in reports):
+            require_scoped(html)
+            assert mark in html, html
+            assert "p = " in html
+    assert rows(on.calibration.crps(truths, samples)._repr_html_())["cases"] == "200"

@@ -122,8 +122,8 @@ class SampleConfig:
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
     def __post_init__(self) -> None:
-        require_in(self, "", {"n": "[1, inf)", "steps": "[1, 1e6]", "eta": "[0, 1]", "batch_size": "[1, inf)"})
-        require_in(self, "", {"particles": "[2, inf)", "temper": "[0, inf)", "moves": "[1, 1e6]", "check": "[0, 1e7]"})
+        require_in(self, "", {"n": "[1, 1e15)", "steps": "[1, 1e6]", "eta": "[0, 1]", "batch_size": "[1, 1e15)"})
+        require_in(self, "", {"particles": "[2, 1e15)", "temper": "[0, inf)", "moves": "[1, 1e6]", "check": "[0, 1e7]"})
         require_in(self, "", {"tolerance": "(0, 1)", "restarts": "[0, 1000]", "restart_at": "(0, 1)"})
         require_in(self, "", {"first": "[0, 1e15)", "seed": SEEDS})
 

@@ -143,7 +143,7 @@ def test_bodies_that_are_no_json_are_refused(client: TestClient) -> None:
     assert "expected application/json" in said(form, 415)
     kind = {"content-type": "application/json; charset=utf-8"}
     assert "not valid JSON" in said(client.post("/v1/samples", content=b"{", headers=kind), 400)
-    assert "limit of 1 MB" in said(client.post("/v1/samples", content=b" " * 1_100_000, headers=kind), 413)
+    assert "limit of 0.25 MB" in said(client.post("/v1/samples", content=b" " * 1_100_000, headers=kind), 413)
 
 
 def test_what_is_not_there(client: TestClient) -> None:

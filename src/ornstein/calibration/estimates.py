@@ -20,6 +20,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float, Num
 
+from .. import markup
 from ..errors import InputError
 
 Better = Literal["higher", "lower", "closer"]
@@ -100,6 +101,12 @@ class Estimate:
     def __str__(self) -> str:
         error = "" if self.error is None else f" ± {self.error:.2g}"
         return f"{self.name} {self.value:.4g}{error}"
+
+    def _repr_html_(self) -> str:
+        error = "" if self.error is None else f" ± {self.error:.2g}"
+        calibrated = [] if self.reference is None else [("calibrated", f"{self.reference:.4g}")]
+        rows = [(self.name, f"{self.value:.4g}{error}"), *calibrated, (f"{self.better} is better", self.meaning)]
+        return markup.boxed(markup.pairs([*rows, ("cases", f"{self.cases:,}")]))
 
 
 def ratio(

@@ -17,13 +17,14 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Integer
 
+from .. import markup
 from ..errors import InputError
 from ..keys import Keys
 from ..values import is_number
 from .ensembles import Ensemble, Piece
 from .estimates import Estimate, blocked, ratio
 from .scores import gaussian, positive_std
-from .uniform import Uniformity, grouped, uniformity
+from .uniform import DOUBTFUL, Uniformity, grouped, uniformity
 
 EXPECTED = 5
 """Points that a bin of a χ² test should have at least."""
@@ -293,6 +294,13 @@ class Coverage:
     def __str__(self) -> str:
         pairs = zip(self.levels, self.values, self.errors, strict=True)
         return ", ".join(f"{level:.1%}: {value:.1%} ± {error:.1%}" for level, value, error in pairs)
+
+    def _repr_html_(self) -> str:
+        told = f"p = {self.p_value:.2g} that a calibrated forecast is as far off at its worst level"
+        triples = zip(self.levels, self.values, self.errors, strict=True)
+        rows = [(f"{level:.1%}", f"{value:.1%} ± {error:.1%}") for level, value, error in triples]
+        heads = ("central interval", "held the truth")
+        return markup.boxed(markup.verdict(told, bool(self.p_value >= DOUBTFUL)), markup.columns(heads, rows))
 
 
 def coverage_estimate(

@@ -20,10 +20,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Integer
 
+from .. import markup
 from ..errors import InputError
 from ..keys import Keys
 from .ensembles import Ensemble, real, require_all_or_none, shaped, stacked
 from .ranks import Ranks
+from .uniform import DOUBTFUL
 
 Functional = Callable[[Any], Any]
 """Of fields (n, *field), (n,)."""
@@ -65,6 +67,9 @@ class Cumulated:
             f"{self.name}: {len(self.ranks)} cases, p = {self.p_value:.2g}, farthest at {self.levels[worst]:.0%}: "
             f"{self.values[worst]:.0%}"
         )
+
+    def _repr_html_(self) -> str:
+        return markup.boxed(markup.verdict(self, bool(self.p_value >= DOUBTFUL)))
 
 
 def sbc(

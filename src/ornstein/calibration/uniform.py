@@ -21,6 +21,10 @@ from math import exp, log
 import numpy as np
 from jaxtyping import Float, Int
 
+from .. import markup
+
+DOUBTFUL = 0.05
+"""The p-value below which a report is marked as bad news."""
 FEWEST = 10
 """Blocks of cases from which correlation is estimated; with fewer, points are taken for independent."""
 
@@ -68,6 +72,16 @@ class Uniformity:
             f"{seen['narrow']:.2f} or above {seen['wide']:.2f} of the right one, or a bias of {seen['bias']:.2f} "
             "standard deviations, in 4 of 5 cases"
         )
+
+    def _repr_html_(self) -> str:
+        told = f"p = {self.p_value:.2g} that a calibrated forecast shows as much"
+        rows = [
+            ("χ²", f"{self.statistic:.1f} on {self.freedom:.3g} degrees of freedom"),
+            ("points", f"{self.points:,}, as good as {self.effective:,.0f} independent ones"),
+            ("truth above the members", f"{self.bias:+.1f} standard errors"),
+            ("members too close together", f"{self.spread:+.1f} standard errors"),
+        ]
+        return markup.boxed(markup.verdict(told, bool(self.p_value >= DOUBTFUL)), markup.pairs(rows))
 
 
 def uniformity(counts: Int[np.ndarray, "blocks bins"], shares: Float[np.ndarray, " bins"], members: int) -> Uniformity:

@@ -40,7 +40,7 @@ from .workers import WorkerDied, WorkFailed
 
 STATIC = Path(__file__).parent / "static"
 _LARGEST = {"/v1/hand": 32 * MB}
-"""Bytes of a JSON body, where more than one million are taken."""
+"""Bytes of a JSON body, where more than a quarter of a million are taken: what is asked for is told with every job."""
 _STATUS: Mapping[type[Exception], int] = {
     TooLarge: 413,
     Busy: 429,
@@ -78,10 +78,10 @@ class Door:
     token: str = ""
 
     def __post_init__(self) -> None:
-        self.studio = Studio(self.settings)
+        self.studio = Studio(self.settings, self._forget_unused)
         self.uploads = Uploads(self.upload_mb * MB)
         self.places = Places(self.uploads, self.settings.runs, self.data, inputs=self.settings.out / "inputs")
-        self._streams = 0
+        self._streams = self._ordering = 0
         self.kept = replace(self.places, kept=self.settings.out / "inputs")
 
     def app(self) -> App:
@@ -135,13 +135,23 @@ class Door:
             self._forget_unused()
             self.uploads.close()
 
-    def _forget_unused(self) -> None:
-        """Removes what was kept of uploads for samples of which nothing came: no order that is noted names it."""
-        noted = (self.settings.out / results.HIDDEN).glob(f"*/{results.ORDER}") if self.uploads.kept else ()
-        orders = [path.read_text(encoding="utf-8") for path in noted]
-        for place in self.uploads.kept:
+    def _forget_unused(self, of: Mapping[str, Any] | None = None) -> None:
+        """Removes what was kept of uploads for samples of which nothing came: no order names it any more.
+
+        Args:
+            of: what was asked for in vain; everything if not given.
+        """
+        places = [place for place in self.uploads.kept if of is None or place.name in str(of)]
+        if not places or self._ordering:
+            return
+        noted = (self.settings.out / results.HIDDEN).glob(f"*/{results.ORDER}")
+        orders = [path.read_text(encoding="utf-8") for path in noted] + [
+            str(job.order.flat) for job in self.studio.jobs()
+        ]
+        for place in places:
             if not any(place.name in order for order in orders):
                 shutil.rmtree(place, ignore_errors=True)
+                self.uploads.kept.discard(place)
 
     # The page and what it is told at first ----------------------------------------------------------------
 
@@ -231,8 +241,13 @@ class Door:
     async def draw(self, request: Request) -> Response:
         body = await _object(request)
         await in_thread(forms.order, body, self.places)
-        order = await in_thread(forms.order, body, self.kept)  # its files are kept, as its command names them
-        return self._begun(self.studio.submit(order, _owner(request)))
+        self._ordering += 1
+        try:
+            order = await in_thread(forms.order, body, self.kept)  # its files are kept, as its command names them
+            job = self.studio.submit(order, _owner(request))
+        finally:
+            self._ordering -= 1
+        return self._begun(job)
 
     async def resume(self, request: Request) -> Response:
         id = request.path_params["id"]
@@ -349,7 +364,7 @@ async def _object(request: Request) -> dict[str, Any]:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise HTTPException(415, f"Content-Type is {kind[:40]!r}, expected application/json")
-    limit, body = _LARGEST.get(request.url.path, MB), bytearray()
+    limit, body = _LARGEST.get(request.url.path, MB // 4), bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > limit:

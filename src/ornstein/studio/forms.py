@@ -130,6 +130,7 @@ def parsed(body: bytes) -> dict[str, Any]:
 
     try:
         value = json.loads(body.decode("utf-8"), object_pairs_hook=pairs, parse_constant=refused)
+        json.dumps(value, ensure_ascii=False).encode("utf-8")  # half a letter, such as "\\ud800", can be said nowhere
     except InputError:
         raise
     except (ValueError, RecursionError) as error:

@@ -231,9 +231,9 @@ def _listed(where: Path, base: str) -> dict[str, Any]:
 
 
 def files(where: Path) -> Iterator[tuple[str, Path]]:
-    """The names and paths of all files in the folder of a result, but for links."""
+    """The names and paths of all files in the folder of a result, but for links and names that are no text."""
     for path in where.rglob("*"):
-        if path.is_file() and not path.is_symlink():
+        if path.name.isprintable() and path.is_file() and not path.is_symlink():
             yield path.relative_to(where).as_posix(), path
 
 

@@ -15,7 +15,7 @@ import asyncio
 import re
 import secrets
 import traceback
-from collections.abc import AsyncGenerator, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -66,11 +66,14 @@ class Studio:
 
     Attributes:
         settings: see `Settings`.
+        in_vain: called with the flags of a job of which nothing is left.
     """
 
-    def __init__(self, settings: Settings = Settings()) -> None:
+    def __init__(
+        self, settings: Settings = Settings(), in_vain: Callable[[Mapping[str, Any]], object] = lambda flat: None
+    ) -> None:
         """Starts nothing yet."""
-        self.settings = settings
+        self.settings, self.in_vain = settings, in_vain
         self._queue, self._jobs = Queue(), dict[str, Job]()
         self._drawer, self._viewer, self._judge = Worker("drawer"), Worker("viewer"), Worker("judge")
         self._now: Job | None = None
@@ -157,6 +160,7 @@ class Studio:
         if job.state == "queued":
             self._queue.remove(job)
             self._end(job, "cancelled")
+            self._forget(job)
             self._tell_places()
         elif not job.stopping:
             job.stopping = True
@@ -188,6 +192,7 @@ class Studio:
                 await self._draw(job)
             finally:
                 self._now = None
+                self._forget(job)
 
     async def _draw(self, job: Job) -> None:
         """Draws one job; however it ends, it is told, and the next one is drawn."""
@@ -204,7 +209,8 @@ class Studio:
             self._end(job, "failed", str(error))
         except WorkerDied as error:
             whole = results.folder(self.settings.out, job.id).exists()
-            self._end(job, "done" if whole else "cancelled" if job.stopping else "failed", str(error))
+            said = f"it did not stop for {UNRESPONSIVE:g} s and was ended" if job.stopping else str(error)
+            self._end(job, "done" if whole else "cancelled" if job.stopping else "failed", said)
             with suppress(OSError):  # the next job tries again, and says it
                 self._drawer.start()
         except asyncio.CancelledError:
@@ -213,9 +219,13 @@ class Studio:
         except Exception as error:  # a fault of ours: it ends this job and no other
             traceback.print_exc()
             self._end(job, "failed", f"{type(error).__name__}: {error} (a fault of the program)")
-        finally:
-            if job.state != "done" and not self.unfinished(job.id):
-                results.forget_order(self.settings.out, job.id)
+
+    def _forget(self, job: Job) -> None:
+        """Of a job of which nothing came nothing is kept."""
+        if job.state != "done" and not self.unfinished(job.id):
+            results.forget_order(self.settings.out, job.id)
+            with suppress(OSError):
+                self.in_vain(job.order.flat)
 
     def _heard(self, job: Job, kind: str, said: Mapping[str, Any]) -> None:
         """What the drawer says of its job."""

@@ -23,6 +23,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from .. import markup
 from ..beliefs import Belief, combined
 from ..denoisers.base import Condition, Denoiser, Guide, Guided, Traits
 from ..denoisers.mapped import field_space, map_of
@@ -208,6 +209,17 @@ class GuidanceStrength:
         line = f"the line says {self.law(self.gamma):.4g}, {trust} its range |γ| ≤ {self.law.trusted:.3g}"
         measured = f"measured {self.measured:.4g} [{low:.4g}, {high:.4g}], ESS {self.ess:.0f}"
         return f"γ = {self.gamma:.4g} for a mean of {self.target:g}: {measured} (by {self.method}; {line})"
+
+    def _repr_html_(self) -> str:
+        low, high = self.interval
+        told = f"γ = {self.gamma:.4g} for a mean of {self.target:g}"
+        rows = [
+            ("measured mean", f"{self.measured:.4g} ± {self.error:.2g}, 95 %: {low:.4g} to {high:.4g}"),
+            ("predicted mean", f"{self.predicted:.4g}, by {self.method}"),
+            ("effective sample size", f"{self.ess:.0f}"),
+            ("the line says", f"{self.law(self.gamma):.4g}; it is trusted up to |γ| = {self.law.trusted:.3g}"),
+        ]
+        return markup.boxed(markup.verdict(told, low <= self.target <= high), markup.pairs(rows))
 
 
 @streamed

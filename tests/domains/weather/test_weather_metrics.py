@@ -10,8 +10,9 @@ from field_worlds import ensemble, fields
 from ornstein.domains.weather import metrics
 from ornstein.domains.weather.files.grids import Grid
 from ornstein.domains.weather.files.times import lead_names
-from ornstein.domains.weather.metrics import Layout, compared, hanging, judged, kept, scored, table
+from ornstein.domains.weather.metrics import Layout, compared, hanging, judged, kept, scored
 from ornstein.domains.weather.results.drawn import Drawn
+from ornstein.domains.weather.tables import table
 from ornstein.tasks.samples import Samples
 from worlds import rejected
 

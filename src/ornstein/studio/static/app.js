@@ -69,12 +69,9 @@ async function route() {
   const place = el("div"); // of its own: what comes late, after another address, is not seen
   view.replaceChildren(place);
   try {
-    if (page === "result") {
-      const stop = await job.show(place, ids[0], studio);
-      if (location.hash === here) leave = stop;
-      else stop();
-    } else if (page === "compare") await compare.show(place, ids, studio);
-    else await gallery.show(place);
+    const stop = await opened(page, ids, place);
+    if (location.hash === here) leave = stop ?? leave;
+    else stop?.();
   } catch (refusal) {
     if (!(refusal instanceof api.Refusal)) throw refusal;
     place.replaceChildren(
@@ -85,6 +82,13 @@ async function route() {
   if (page && narrow.matches) results.scrollIntoView({ block: "start" });
   title();
   showJobs();
+}
+
+/** Shows a page; returns how to stop what it does, if it does anything. */
+function opened(page, ids, place) {
+  if (page === "result") return job.show(place, ids[0], studio);
+  if (page === "compare") return compare.show(place, ids, studio);
+  return gallery.show(place);
 }
 
 /** The jobs of this tab: each with its state, to go to, to cancel or to put away. */
@@ -136,12 +140,19 @@ function onJob(one, what) {
   connection.textContent = lost ? "No connection; trying again…" : "";
 }
 
+/** A file that is let go beside the fields would take the place of the page. */
+function keepPage(event) {
+  if (event.dataTransfer.types.includes("Files")) event.preventDefault();
+}
+
 async function start() {
   api.onTokenWanted(login.ask);
   await login.fromAddress();
   asked.replaceChildren(models.node, formPlace);
   jobs.listen(onJob);
   addEventListener("hashchange", route);
+  for (const name of ["dragover", "drop"]) addEventListener(name, keepPage);
+  document.querySelector("nav a").addEventListener("click", () => narrow.matches && results.scrollIntoView());
   try {
     [, data] = await Promise.all([
       models.load(),

@@ -6,24 +6,43 @@ import { modelName } from "./files.js";
 import { badge, percent } from "./job.js";
 
 const PAGE = 24;
+const EVERY = 4000; // ms after which it is asked what else was drawn
 const chosen = []; // the ids of at most two
 
-/** Shows the gallery in `root`. */
+/** Shows the gallery in `root`; what is drawn meanwhile joins it. Returns how to stop that. */
 export async function show(root) {
   const wall = el("ul", { class: "gallery" });
   const others = el("div");
   const more = el("div", { class: "row" });
   const compare = el("div", { class: "compare-bar", role: "status" });
-  root.replaceChildren(others, el("h1", {}, "Results"), wall, more, compare);
+  const none = empty();
+  root.replaceChildren(others, el("h1", {}, "Results"), none, wall, more, compare);
 
   async function load(before) {
     const { jobs, results } = await api.earlier(PAGE, before);
-    if (!before) others.replaceChildren(...others_of(jobs));
-    const now = new Set(jobs.map((job) => job.id)); // of which a beginning may be there
-    wall.append(...results.filter((one) => !now.has(one.id)).map((one) => card(one, choose)));
+    wall.append(...fresh(jobs, results));
     more.replaceChildren(...(results.length === PAGE ? [button("Earlier ones", () => load(results.at(-1).id))] : []));
-    if (!wall.children.length) wall.replaceWith(empty());
     mark();
+  }
+
+  async function refresh() {
+    if (document.hidden) return;
+    const { jobs, results } = await api.earlier(PAGE).catch(() => ({ jobs: [], results: [] })); // not now: the next time
+    wall.prepend(...fresh(jobs, results));
+  }
+
+  /** The cards of results that are not shown yet; those of others are brought up to date, and the queue is. */
+  function fresh(jobs, results) {
+    others.replaceChildren(...others_of(jobs));
+    const now = new Set(jobs.map((job) => job.id)); // of which a beginning may be there
+    const there = new Map([...wall.children].map((one) => [one.dataset.id, one]));
+    now.forEach((id) => there.get(id)?.remove());
+    const cards = results.filter((one) => !now.has(one.id) && !there.has(one.id)).map((one) => card(one, choose));
+    for (const one of results)
+      if (there.has(one.id) && there.get(one.id).dataset.cover !== covered(one))
+        there.get(one.id).replaceWith(card(one, choose));
+    none.hidden = wall.children.length + cards.length > 0;
+    return cards;
   }
 
   function choose(id) {
@@ -51,6 +70,8 @@ export async function show(root) {
   }
 
   await load();
+  const timer = setInterval(refresh, EVERY);
+  return () => clearInterval(timer);
 }
 
 function empty() {
@@ -72,6 +93,8 @@ function others_of(jobs) {
   return [el("h2", {}, "In the queue"), el("ul", { class: "queue" }, jobs.map(row))];
 }
 
+const covered = (one) => one.cover ?? one.error ?? one.unfinished ?? "";
+
 function card(one, choose) {
   const where = `#/result/${encodeURIComponent(one.id)}`;
   const box = el("input", {
@@ -90,7 +113,7 @@ function card(one, choose) {
   const count = one.n ? `${one.n} ${one.n === 1 ? "sample" : "samples"}` : null;
   return el(
     "li",
-    { class: "card" },
+    { class: "card", "data-id": one.id, "data-cover": covered(one) },
     el("a", { href: where, title: one.id }, cover, el("strong", {}, one.model ?? one.id)),
     el("p", { class: "muted" }, [count, date(one.created)].filter(Boolean).join(" · ")),
     el(

@@ -213,7 +213,7 @@ class Replay {
     const frame = this.job.frames[k];
     this.image.src = frame.src;
     this.image.alt = frame.alt;
-    this.caption.textContent = `Step ${frame.k} of ${frame.total}`;
+    this.caption.textContent = `After ${percent(frame)} % of the work`;
     this.slider.setAttribute("aria-valuetext", this.caption.textContent);
   }
 

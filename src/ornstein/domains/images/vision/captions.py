@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import import_module
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import torch
@@ -51,7 +52,7 @@ def encoded(captions: Sequence[str], words: int = WORDS) -> Float[Tensor, "capti
         states = {**kept(), **dict(zip(new, computed(new) if new else [], strict=True))}
     except ModuleNotFoundError as error:
         raise InputError(
-            f"the text {new[0]!r} is none of those that come along, and others need {error.name!r}: "
+            f"the text {shorten(new[0], 80)!r} is none of those that come along, and others need {error.name!r}: "
             "pip install 'ornstein[text]'"
         ) from None
     padded = torch.zeros(len(captions), words, WIDTH)

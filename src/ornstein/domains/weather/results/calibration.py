@@ -21,7 +21,7 @@ from ....files import own, plain, write_json, write_text
 from ....report.page import page
 from ....tasks.figures import Chapter, Figure
 from ....tasks.requests import drawing
-from .. import baselines, metrics
+from .. import baselines, metrics, tables
 from ..asked.flags import WeatherRequest
 from ..asked.given import given
 from ..metrics import Layout, Scores
@@ -241,12 +241,12 @@ def _table(drawn: Drawn, scores: Mapping[str, Scores], variable: str, name: str)
     title = f"{variable}: {name}{', ' * bool(unit)}{unit}"
     head = "".join(f"<th>{html(lead)}</th>" for lead in drawn.leads)
     best = {
-        lead: metrics.lowest({method: one[variable, lead].get(name) for method, one in scores.items()})
+        lead: tables.lowest({method: one[variable, lead].get(name) for method, one in scores.items()})
         for lead in drawn.leads
     }
     rows = []
     for method, one in scores.items():
-        shown = {lead: metrics.number(one[variable, lead].get(name), digits=1) for lead in drawn.leads}
+        shown = {lead: tables.number(one[variable, lead].get(name), digits=1) for lead in drawn.leads}
         cells = [f"<b>{text}</b>" if text and best[lead] == method else text for lead, text in shown.items()]
         if any(cells):
             rows.append(f"<tr><td>{html(method)}</td>{''.join(f'<td class=number>{cell}</td>' for cell in cells)}</tr>")
