@@ -47,5 +47,6 @@ html_static_path = ["_static"]
 html_css_files = ["ornstein.css"]
 html_copy_source = False
 html_show_sphinx = False
+html_search_scorer = str(HERE / "ext" / "scorer.js")
 html_show_search_summary = False  # which a page from file:// may not fetch
 html_theme_options = {"source_edit_link": ""}
