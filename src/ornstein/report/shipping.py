@@ -33,7 +33,7 @@ def ship(run: Path, bits: int = 16, data: str | None = None) -> Path:
     Args:
         run: its folder.
         bits: 16 = half precision; 8 = large matrices as whole numbers, each row with its scale (training/rounding.py).
-        data: the file or folder that the model learned from, where it was one of the user's and its samples are judged by it.
+        data: the file or folder that the model learned from, if that was one of the user's.
     """
     kind = "model" if (run / runs.MODEL).exists() else "regressor"
     tensors, meta = checkpoints.load(run / f"{kind}.safetensors", kind, runs.HEADER)
