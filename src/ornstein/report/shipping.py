@@ -27,12 +27,13 @@ from ..training.metrics import read_metrics
 from ..training.rounding import rounded
 
 
-def ship(run: Path, bits: int = 16) -> Path:
+def ship(run: Path, bits: int = 16, data: str | None = None) -> Path:
     """Copies the model or regressor of a run folder into its package, then measures and describes the copy.
 
     Args:
         run: its folder.
         bits: 16 = half precision; 8 = large matrices as whole numbers, each row with its scale (training/rounding.py).
+        data: the file or folder that the model learned from, if that was one of the user's.
     """
     kind = "model" if (run / runs.MODEL).exists() else "regressor"
     tensors, meta = checkpoints.load(run / f"{kind}.safetensors", kind, runs.HEADER)
@@ -45,27 +46,28 @@ def ship(run: Path, bits: int = 16) -> Path:
     checkpoints.save(path, kind, stored, {**meta, "bits": bits})
     recipe = to_toml(update(this.config(), meta["config"], str(run)))
     write_text(folder / runs.CONFIG, recipe)
-    measured = sampled if kind == "model" else predicted
-    scores = measured(f"{meta['domain']}/{meta['name']}", folder)
+    name = f"{meta['domain']}/{meta['name']}"
+    scores = sampled(name, folder, data) if kind == "model" else predicted(name, folder)
     write_text(folder / "card.md", card({**meta, "bits": bits}, recipe, read_metrics(run / "metrics.jsonl"), scores))
     return folder
 
 
-def sampled(name: str, folder: Path) -> str:
+def sampled(name: str, folder: Path, data: str | None = None) -> str:
     """The scores of a model's samples, one table a request; they are kept in its folder, too."""
     model = runs.load(name)
     assert model.origin is not None
-    parts = [_sampled(name, model, asked, n) for asked, n in task(model.origin.domain).judged_on(model.origin.metadata)]
+    judged = task(model.origin.domain).judged_on(model.origin.metadata)
+    parts = [_sampled(name, model, asked, n, data) for asked, n in judged]
     _keep([metric for metrics, _ in parts for metric in metrics], folder)
     return "\n".join(said for _, said in parts)
 
 
-def _sampled(name: str, model: NeuralDenoiser, asked: Any, n: int) -> tuple[list[Metric], str]:
+def _sampled(name: str, model: NeuralDenoiser, asked: Any, n: int, data: str | None) -> tuple[list[Metric], str]:
     """The scores of n samples of a request, and a table of them below the command that draws these."""
     options = runs.task_of(name).sampling
     samples = draw(model, asked, n, **options)
     with tempfile.TemporaryDirectory() as work:
-        metrics = runs.evaluate(samples.save(Path(work) / "samples"))
+        metrics = runs.evaluate(samples.save(Path(work) / "samples"), data=data)
     flags = (f"--{flag.replace('_', '-')} {_typed(value)}" for flag, value in {**_said(asked), **options}.items())
     assert model.origin is not None
     files = any(isinstance(value, Path) for value in vars(asked).values())
@@ -173,5 +175,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m ornstein.report.shipping")
     parser.add_argument("run", type=Path, help="the folder of a training")
     parser.add_argument("--bits", type=int, choices=(16, 8), default=16, help="of a number in a large matrix")
+    parser.add_argument("--data", help="the file or folder that it learned from, if it was one of yours")
     asked = parser.parse_args()
-    print(ship(asked.run, asked.bits))
+    print(ship(asked.run, asked.bits, asked.data))
