@@ -93,6 +93,7 @@ def test_a_result_says_what_it_is_and_where_its_parts_are(out: Path) -> None:
     said = shown(out)
     assert (said["model"], said["n"], said["nfe"]) == ("images/digits", 3, 2)
     assert said["exactness"]["verdict"].startswith("not measured")
+    assert said["exactness"]["holds"] is None
     (figure,) = said["figures"]
     assert figure["src"] == "/v1/samples/threes/figures/0"
     assert results.figure(out, "threes", "0").read_bytes().startswith(b"\x89PNG")

@@ -36,13 +36,19 @@ function facts(found) {
     .join(" · ");
 }
 
+/** What a reader must know first, with a sign as well as a colour where it is good or bad news. */
+function verdictLine(text, holds) {
+  const [sign, kind] = SIGNS.get(holds ?? null);
+  return el("p", { class: `verdict ${kind}` }, holds == null ? "" : `${sign} `, coded(text));
+}
+
 /** The verdict, its numbers, and what the user should know. */
-export function exactness({ verdict, rows, notes }) {
+export function exactness({ verdict, holds, rows, notes }) {
   return el(
     "section",
     { class: "exactness", "aria-label": "Exactness" },
     el("h2", {}, "Exactness"),
-    el("p", { class: "verdict" }, coded(verdict)),
+    verdictLine(verdict, holds),
     rows.length ? el("div", { class: "scroll" }, pairs(rows)) : null,
     notes.length
       ? el(
@@ -125,13 +131,13 @@ const SIGNS = new Map([
 ]);
 
 /** The trust report: statements by section, each with what it rests on. */
-function trusted({ verdict, statements }) {
+function trusted({ verdict, trusted, statements }) {
   const sections = Map.groupBy ? Map.groupBy(statements, (one) => one.section) : grouped(statements);
   return el(
     "section",
     { class: "trusted", "aria-label": "Trust report" },
     el("h2", {}, "Trust report"),
-    el("p", { class: "verdict" }, verdict),
+    verdictLine(verdict, trusted),
     [...sections].map(([section, list]) => [
       section ? el("h3", {}, section) : null,
       el("ul", { class: "statements" }, list.map(statement)),
