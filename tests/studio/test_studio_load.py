@@ -63,6 +63,5 @@ def test_a_minute_of_twenty_clients_leaves_the_memory_as_it_was(studio: Served, 
     assert_flat(seen)
     told = bench.row(seen, alone, clients=CLIENTS)
     print(told)
-    assert told["seconds_answered_95"] < 2.0
     seen.memory = [100 + k for k in range(300)]
     rejected(assert_flat, seen)

@@ -87,7 +87,7 @@ def placed(samples: Samples) -> list[Molecule]:
     """As they were drawn, fixed atoms where they were and the pocket where it is."""
     assert samples.origin is not None
     found = data.molecules(samples.x, samples.condition["mask"], samples.origin.metadata)
-    if centre := samples.settings.get("centre"):
+    if centre := samples.settings.get("centre") or samples.settings.get("positions_centre"):
         found = [replace(molecule, positions=molecule.positions + np.array(centre)) for molecule in found]
     held = samples.settings.get("held")
     return [_put_back(molecule, np.array(held["positions"])) for molecule in found] if held else found

@@ -182,7 +182,7 @@ def _from_positions(path: Path, numbers: range, metadata: Mapping[str, Any]) -> 
         raise InputError(f"{path}: {len(molecule)} atoms, expected 2 to {metadata['length']} for this model")
     nameless = replace(molecule, numbers=np.full(len(molecule), metadata["elements"][0]))
     start, condition = data.states([nameless] * len(numbers), metadata)
-    there = {"centre": molecule.positions.mean(0).tolist()}
+    there = {"positions_centre": molecule.positions.mean(0).tolist()}
     path_of = TimePath.known("positions")
     return Request(condition=condition, start=start, strength=1.0, path=path_of, record=there, notes=notes)
 
