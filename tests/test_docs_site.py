@@ -185,7 +185,7 @@ def test_tutorials_are_those_that_were_executed(page: Path) -> None:
 
 def test_no_record_names_a_machine() -> None:
     for path in RECORDS.glob("*.json"):
-        assert not re.search(r"/tmp/|/home/|/work/|site-packages", path.read_text()), path
+        assert not re.search(r"/(tmp|home|work)/|site-packages", path.read_text()), path
 
 
 PAGE = "# A page\n\n```python\nx = 2\nprint(x)\n```\n\nText.\n\n```python\nx + 1\n```\n"

@@ -46,6 +46,18 @@ def asking(door: Door) -> TestClient:
     return TestClient(door.app(), URL, raise_server_exceptions=False)  # pyright: ignore[reportArgumentType]
 
 
+async def ended(studio: Studio, *owners: str) -> list[Job]:
+    """Jobs of these owners once all of them are over, however."""
+    drawing = asyncio.create_task(studio._draw_all())
+    jobs = [studio.submit(ORDER, owner) for owner in owners]
+    async with asyncio.timeout(20):
+        while not all(job.over for job in jobs):
+            await asyncio.sleep(0.01)
+    drawing.cancel()
+    await asyncio.gather(drawing, return_exceptions=True)
+    return jobs
+
+
 # Folders ------------------------------------------------------------------------------------------------
 
 
@@ -153,15 +165,7 @@ def test_where_nothing_can_be_written_every_job_says_so(
     monkeypatch.setattr(Path, "unlink", full)
 
     async def two() -> list[Job]:
-        studio = Studio(Settings(tmp_path))
-        drawing = asyncio.create_task(studio._draw_all())
-        jobs = [studio.submit(ORDER, "a"), studio.submit(ORDER, "b")]
-        async with asyncio.timeout(20):
-            while not all(job.over for job in jobs):
-                await asyncio.sleep(0.01)
-        drawing.cancel()
-        await asyncio.gather(drawing, return_exceptions=True)
-        return jobs
+        return await ended(Studio(Settings(tmp_path)), "a", "b")
 
     for job in asyncio.run(two()):
         assert job.state == "failed"
@@ -180,14 +184,7 @@ def test_a_worker_that_cannot_be_started_is_told_and_tried_again(
             raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
         monkeypatch.setattr(studio._drawer, "start", start)
-        drawing = asyncio.create_task(studio._draw_all())
-        jobs = [studio.submit(ORDER, "a"), studio.submit(ORDER, "a")]
-        async with asyncio.timeout(20):
-            while not all(job.over for job in jobs):
-                await asyncio.sleep(0.01)
-        drawing.cancel()
-        await asyncio.gather(drawing, return_exceptions=True)
-        return jobs
+        return await ended(studio, "a", "a")
 
     assert [job.state for job in asyncio.run(two())] == ["failed", "failed"]
 

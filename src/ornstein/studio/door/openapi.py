@@ -109,9 +109,21 @@ _SCHEMAS: Mapping[str, Any] = {
 }
 
 
+def _parameter(name: str, where: str, text: str, required: bool = True, schema: Any = None) -> dict[str, Any]:
+    found = {"name": name, "in": where, "required": required, "schema": schema or _TEXT}
+    return found | ({"description": text} if text else {})
+
+
+_SAMPLE = [_parameter("id", "path", "of the samples")]
+
+
 def _paths() -> dict[str, Any]:
     """Every address, and what is done there."""
-    sample = [_parameter("id", "path", "of the samples")]
+    return {**_of_requests(), **_of_samples(), **_of_results()}
+
+
+def _of_requests() -> dict[str, Any]:
+    """What can be asked for, and the files that a request names."""
     model = _parameter("model", "query", "the model's name")
     return {
         "/v1/login": {"post": _operation("log_in", "Give the token; a cookie remembers it", body="Object", to="")},
@@ -138,6 +150,12 @@ def _paths() -> dict[str, Any]:
         },
         "/v1/backdrop": {"post": _operation("backdrop", "What lies under the pointer", body="Object")},
         "/v1/hand": {"post": _operation("hand", "A file made with the pointer", body="Object", to="File", code="201")},
+    }
+
+
+def _of_samples() -> dict[str, Any]:
+    """Drawing, and watching it."""
+    return {
         "/v1/samples": {
             "post": _operation("draw", "Draw samples", body="Samples", to="Begun", code="202"),
             "get": _operation(
@@ -150,10 +168,12 @@ def _paths() -> dict[str, Any]:
             ),
         },
         "/v1/samples/{id}": {
-            "get": _operation("sample", "How far they are, and the result", sample, to="Status"),
-            "delete": _operation("cancel", "Cancel", sample, to="Status"),
+            "get": _operation("sample", "How far they are, and the result", _SAMPLE, to="Status"),
+            "delete": _operation("cancel", "Cancel", _SAMPLE, to="Status"),
         },
-        "/v1/samples/{id}/events": {"get": _operation("events", "Server-sent events, to the end", sample, to="stream")},
+        "/v1/samples/{id}/events": {
+            "get": _operation("events", "Server-sent events, to the end", _SAMPLE, to="stream")
+        },
         "/v1/events": {
             "get": _operation(
                 "all_events",
@@ -163,23 +183,24 @@ def _paths() -> dict[str, Any]:
             )
         },
         "/v1/samples/{id}/resume": {
-            "post": _operation("resume", "Draw the rest of what was cut off", sample, to="Begun", code="202")
-        },
-        "/v1/samples/{id}/evaluation": {"post": _operation("evaluate", "Score them as their field does", sample)},
-        "/v1/samples/{id}/trust": {"post": _operation("trust", "What holds when it is tested anew", sample)},
-        "/v1/samples/{id}/files/{path}": {
-            "get": _operation("file", "A file", [*sample, _parameter("path", "path", "its name")], to="file")
-        },
-        "/v1/samples/{id}/archive.zip": {"get": _operation("archive", "All files", sample, to="file")},
-        "/v1/samples/{id}/figures/{k}": {
-            "get": _operation("figure", "A figure", [*sample, _parameter("k", "path", "its number")], to="file")
+            "post": _operation("resume", "Draw the rest of what was cut off", _SAMPLE, to="Begun", code="202")
         },
     }
 
 
-def _parameter(name: str, where: str, text: str, required: bool = True, schema: Any = None) -> dict[str, Any]:
-    found = {"name": name, "in": where, "required": required, "schema": schema or _TEXT}
-    return found | ({"description": text} if text else {})
+def _of_results() -> dict[str, Any]:
+    """What can be known of samples that are there, and their files."""
+    return {
+        "/v1/samples/{id}/evaluation": {"post": _operation("evaluate", "Score them as their field does", _SAMPLE)},
+        "/v1/samples/{id}/trust": {"post": _operation("trust", "What holds when it is tested anew", _SAMPLE)},
+        "/v1/samples/{id}/files/{path}": {
+            "get": _operation("file", "A file", [*_SAMPLE, _parameter("path", "path", "its name")], to="file")
+        },
+        "/v1/samples/{id}/archive.zip": {"get": _operation("archive", "All files", _SAMPLE, to="file")},
+        "/v1/samples/{id}/figures/{k}": {
+            "get": _operation("figure", "A figure", [*_SAMPLE, _parameter("k", "path", "its number")], to="file")
+        },
+    }
 
 
 _BODIES: Mapping[str, Any] = {
