@@ -4,8 +4,8 @@ import shlex
 from typing import Any
 
 import ornstein as on
-from ornstein import cli
 from ornstein.commands.flags import parse
+from ornstein.commands.sampling import sampling
 from ornstein.config import SampleConfig
 from ornstein.report.settings import in_words
 from ornstein.tasks.registry import task
@@ -15,5 +15,5 @@ def asked_again(model: str, samples: on.Samples) -> tuple[Any, SampleConfig]:
     """The request and how samples are drawn, of the command that their settings say."""
     request_type = task(model.partition("/")[0]).request_type
     command = dict(in_words(model, len(samples), samples.settings, request_type()))["command"]
-    _, named = parse("sample", cli._sample(request_type), shlex.split(command)[2:])
+    _, named = parse("sample", sampling(request_type), shlex.split(command)[2:])
     return named.get("asked", request_type()), named.get("how", SampleConfig())

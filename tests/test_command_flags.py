@@ -12,6 +12,7 @@ import pytest
 from ornstein import cli
 from ornstein.commands.flags import documented, flags_of, parse
 from ornstein.commands.manual import completion, manual
+from ornstein.commands.sampling import sampling
 from ornstein.errors import InputError
 from ornstein.tasks.registry import domains, task
 
@@ -130,7 +131,7 @@ def test_help_tells_of_every_flag_once_under_its_heading() -> None:
 
 def commands_of(domain: str) -> list[tuple[str, Callable[..., Any]]]:
     this = task(domain)
-    return [("sample", cli._sample(this.request_type)), ("train", cli._train(domain, None, this.config()))]
+    return [("sample", sampling(this.request_type)), ("train", cli._train(domain, None, this.config()))]
 
 
 @pytest.mark.parametrize("domain", domains())

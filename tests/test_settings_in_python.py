@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 import ornstein as on
-from ornstein import cli
 from ornstein.commands.flags import parse
+from ornstein.commands.sampling import sampling
 from ornstein.config import SampleConfig, to_dict
 from ornstein.domains.images.requests import ImagesRequest
 from ornstein.report.settings import in_python, in_words
@@ -50,7 +50,7 @@ def test_the_program_and_the_command_ask_for_the_same(
 ) -> None:
     _, model, *words = shlex.split(example)
     request_type = task(domain).request_type
-    _, named = parse("sample", cli._sample(request_type), [model, *words])
+    _, named = parse("sample", sampling(request_type), [model, *words])
     request, how = named.get("asked", request_type()), named.get("how", SampleConfig())
     settings = {**to_dict(request), **to_dict(how)}
     n = settings.pop("n", None)
@@ -60,7 +60,7 @@ def test_the_program_and_the_command_ask_for_the_same(
     assert asked["folder"] == "out"
     assert SampleConfig(**asked["options"]) == SampleConfig(**{**vars(how), "device": "auto"})
     command = dict(in_words(model, n, settings, request_type()))["command"]
-    _, again = parse("sample", cli._sample(request_type), shlex.split(command)[2:])
+    _, again = parse("sample", sampling(request_type), shlex.split(command)[2:])
     assert again.get("asked", request_type()) == request
     assert again.get("how", SampleConfig()) == how
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ornstein import cli
 from ornstein.commands.flags import parse
+from ornstein.commands.sampling import sampling
 from ornstein.config import SampleConfig
 from ornstein.domains.images.task import ImagesRequest
 from ornstein.report import walls
@@ -32,7 +33,7 @@ def test_the_command_makes_the_samples_again() -> None:
     rows = dict(in_words("images/openmoji", 4, SETTINGS, ImagesRequest()))
     program, *words = shlex.split(rows.pop("command"))
     assert program == "ornstein"
-    places, named = parse("sample", cli._sample(ImagesRequest), words[1:])
+    places, named = parse("sample", sampling(ImagesRequest), words[1:])
     assert places == ["images/openmoji"]
     assert named == {
         "asked": ImagesRequest(prompt=("a cat TO a dog", "x"), guidance=2.5, interval=(0.2, 0.8)),

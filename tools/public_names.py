@@ -13,8 +13,9 @@ from types import ModuleType
 from typing import Any
 
 import ornstein
-from ornstein.cli import _COMMANDS, _sample, _train
+from ornstein.cli import _COMMANDS, _train
 from ornstein.commands.flags import documented, flags_of, words_of
+from ornstein.commands.sampling import sampling
 from ornstein.tasks import runs
 from ornstein.tasks.registry import task
 
@@ -119,7 +120,7 @@ def commands() -> dict[str, Any]:
     """Every command, with those of a domain's flags: as it is written → function."""
     found = {f"ornstein {name}": function for name, function in _COMMANDS.items()}
     for domain in DOMAINS:
-        found[f"ornstein sample {domain}/…"] = _sample(task(domain).request_type)
+        found[f"ornstein sample {domain}/…"] = sampling(task(domain).request_type)
         found[f"ornstein train {domain}"] = _train(domain, None, runs.recipe(domain, None))
     return found
 

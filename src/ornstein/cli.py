@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from .code import allow_named
-from .commands.exits import exit_code, require_writable, why, working_in
+from .commands.exits import exit_code, why, working_in
 from .commands.flags import flags_of, parse
 from .commands.manual import EXAMPLES, PROGRAM, completion, manual, overview
+from .commands.sampling import sampling
 from .commands.sets import data, making
 from .commands.targets import TARGETS, listed, target_in
-from .config import SampleConfig, nearest
+from .config import nearest
 from .deprecation import renamed_word
 from .errors import InputError, Interrupted
 from .escaping import printable
@@ -159,7 +160,7 @@ def complete(shell: str, /) -> None:
 
     usable = [domain for domain in domains() if domain not in broken()]
     trained = {domain: _options(_train(domain, None, runs.recipe(domain, None))) for domain in usable}
-    drawn = {domain: _options(_sample(task(domain).request_type)) for domain in usable}
+    drawn = {domain: _options(sampling(task(domain).request_type)) for domain in usable}
     flags = {f"train:{domain}*": known for domain, known in trained.items()}
     flags |= {f"sample:{domain}/*": known for domain, known in drawn.items()}
     flags |= {f"data:{name}": _options(function) for name, function in sets().items()}
@@ -222,53 +223,6 @@ def _say(text: object) -> None:
     print(printable(text))
 
 
-def _sample(request_type: type) -> Callable[..., None]:
-    """`sample`, with the flags of a domain; `request_type` is what may be asked of its models."""
-
-    def sample(
-        model: str,
-        /,
-        asked: Any = request_type(),  # noqa: B008
-        how: SampleConfig = SampleConfig(),  # noqa: B008
-        *,
-        out: Path | None = None,
-        resume: bool = False,
-        allow_code: bool = False,
-        code: Path | None = None,
-    ) -> None:
-        """Draw samples into a new folder, in the field's own files, with a manifest.
-
-        Until all are there, those that have finished are in OUT.part, whole; members.json there says which.
-
-        Args:
-            model: a shipped model's name, a run folder or a weights file.
-            asked: what to draw.
-            how: how to draw.
-            out: the folder; samples/MODEL-SEED if not given, with -FIRST behind it where numbers begin later.
-            resume: draw the rest of what was begun in that folder and cut off; all else must be asked for as it was.
-            allow_code: run the Python file that the model's energy is in, if you trust it.
-            code: the same, and where that file is now.
-        """
-        from .events import finished
-        from .progress import drawing_progress
-        from .tasks import runs
-        from .tasks.requests import drawing
-        from .tasks.unfinished import require_place
-
-        folder = out or Path("samples") / f"{Path(model).name}-{how.seed}{f'-{how.first}' if how.first else ''}"
-        require_place(folder, resume)
-        require_writable(folder)
-        options = {name: value for name, value in vars(how).items() if value is not None and value is not False}
-        device = runs.pick_device(options.pop("device"))
-        denoiser = runs.load(model, device, allow_code=code or allow_code)
-        with working_in(folder), drawing_progress() as show:
-            stream = drawing(denoiser, asked, options.pop("n", None), out=folder, resume=resume, **options)
-            samples = finished(stream, show)
-        _say(f"{samples}\n{folder}")
-
-    return sample
-
-
 def _sample_what(model: str, /) -> None:
     """Draw samples from a model; `ornstein sample MODEL --help` lists what can be asked of it.
 
@@ -319,7 +273,7 @@ def _command(argv: Sequence[str]) -> tuple[str, Callable[..., None], Sequence[st
 
     if command == "sample":
         this = runs.task_of(target)
-        function = _sample(this.request_type)
+        function = sampling(this.request_type)
     else:
         domain, _, name = target.partition("/")
         this = task(domain)

@@ -48,6 +48,9 @@ class MemberStore(ABC):
 
     scratch: Path | None = None
 
+    def begin(self) -> None:  # noqa: B027, most have nothing to do
+        """Makes what all blocks are written into, once, before workers write theirs at the same time."""
+
     @abstractmethod
     def add(self, samples: "Samples") -> Iterable[Path]:
         """Writes some of the samples, whole, and returns the files that hold them.

@@ -5,7 +5,7 @@ command line and the report work through it and know nothing else of the domain.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from shutil import rmtree
@@ -22,10 +22,11 @@ from ..errors import InputError
 from ..events import Stream
 from ..networks.fields import FieldNetwork
 from ..spaces import Space
-from ..states import State
+from ..states import State, take
 from ..training.datasets import Dataset
 from .figures import Figure, Interactive, Metric, Stop
 from .hands import Hand
+from .judging import Judge
 from .request import Request
 
 if TYPE_CHECKING:
@@ -184,15 +185,43 @@ class Task(ABC):
         numbers = range(first, first + manifest["n"])
         return self._require_store(folder, Origin.from_record(manifest["model"]), numbers).read(numbers)
 
+    def parts(self, folder: Path, manifest: Mapping[str, Any], size: int) -> Iterator[tuple[State, Condition]]:
+        """What `read` reads, at most `size` samples at a time, in the order of their numbers.
+
+        A domain without a `store` whose files can be read in parts does so here; else all of them are read first.
+        """
+        first, n = manifest["settings"].get("first", 0), manifest["n"]
+        store = self.store(folder, Origin.from_record(manifest["model"]), range(first, first + n))
+        whole = self.read(folder, manifest) if store is None else None
+        for k in range(0, n, size):
+            numbers = range(k, min(k + size, n))
+            if whole is None:
+                assert store is not None
+                yield store.read(range(first + numbers.start, first + numbers.stop))
+            else:
+                yield take(whole[0], some := slice(numbers.start, numbers.stop)), take(whole[1], some)
+
     def _require_store(self, folder: Path, origin: Origin, numbers: range) -> "MemberStore":
         store = self.store(folder, origin, numbers)
         if store is None:
             raise NotImplementedError(f"{self.name}: a task has a store, or its own write and read")
         return store
 
-    @abstractmethod
+    def judge(self, like: "Samples") -> Judge | None:
+        """Scores samples part by part; None where the field's scores need all of them together, as `evaluate` has them.
+
+        Args:
+            like: some of the samples, which say of which model they are and how they were drawn.
+        """
+        return None
+
     def evaluate(self, samples: "Samples") -> list[Metric]:
-        """How the field judges these samples."""
+        """How the field judges these samples: by its `judge`, if it has one."""
+        judge = self.judge(samples)
+        if judge is None:
+            raise NotImplementedError(f"{self.name}: a task has a judge, or its own evaluate")
+        judge.add(samples)
+        return judge.metrics()
 
     @abstractmethod
     def figures(self, samples: "Samples") -> Sequence[Figure | Interactive]:
