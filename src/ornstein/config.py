@@ -174,6 +174,8 @@ class TrainConfig:
         precision: of the network's arithmetic; auto takes bf16-mixed on CUDA devices that have it (compute capability
             8 and above) and on CPUs that have units for it and are measured to be faster in it, else 32-true.
         device: auto takes the CUDA devices if there are any.
+        strategy: how the processes of a torchrun launch share the training: with ddp each has the whole network, with
+            fsdp a part of every weight, average and moment, for networks that do not fit on one device; auto is ddp.
         start: the shipped model, run folder or weights file whose weights the training begins with; fresh ones if not
             given. What the network has beyond them begins fresh.
         seed: decides weights, order, noise and times.
@@ -202,6 +204,7 @@ class TrainConfig:
     condition_dropout: float = 0.1
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    strategy: Literal["auto", "ddp", "fsdp"] = "auto"
     start: str = ""
     seed: int = 0
     validate_every: int = 250
@@ -228,6 +231,7 @@ RESUMABLE = frozenset(
         "minutes",
         "precision",
         "device",
+        "strategy",
         "validate_every",
         "validate_on",
         "save_every",

@@ -1,0 +1,121 @@
+"""Two processes that each keep a part of every weight train as one that keeps them all, and their checkpoints agree."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import sharded_training
+from launching import two_workers
+from ornstein.errors import InputError
+from ornstein.training import checkpoints, sharding
+from ornstein.training.metrics import read_metrics
+from sharded_training import BAD, DDP, FSDP, HALF, ONE, layered, networks, resumed
+from small_training import Dense
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All trainings of the program, and those by one process."""
+    folder = tmp_path_factory.mktemp("shared")
+    layered(folder / "one", ONE).fit()
+    layered(folder / "one-then-fsdp", ONE).fit(HALF)
+    two_workers(sharded_training.__file__, str(folder))
+    resumed(folder / "fsdp-then-one", ONE)
+    return folder
+
+
+def seen(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads((folder / f"seen-{rank}.json").read_text()) for rank in (0, 1)]
+
+
+def assert_agree(folder: Path, name: str) -> None:
+    """Losses, norms, validation losses and all that is saved are those of the training by one process."""
+    rows, expected = (read_metrics(folder / each / "metrics.jsonl") for each in (name, "one"))
+    assert [row["step"] for row in rows] == list(range(1, 21))
+    for column in ("loss", "gradient_norm", "validation"):
+        ours, theirs = ([row[column] for row in each if column in row] for each in (rows, expected))
+        assert ours == pytest.approx(theirs, rel=1e-4)
+    for file, kind in (("last.safetensors", "training"), ("model.safetensors", "model")):
+        (tensors, _), (like, _) = (checkpoints.load(folder / each / file, kind) for each in (name, "one"))
+        assert tensors.keys() == like.keys()
+        for key, value in like.items():
+            torch.testing.assert_close(tensors[key], value, rtol=1e-3, atol=1e-5, msg=key)
+
+
+@pytest.mark.parametrize("name", ["fsdp", "one-then-fsdp", "fsdp-then-one", "ddp-then-fsdp", "fsdp-then-ddp"])
+def test_processes_that_share_the_weights_train_as_one(folder: Path, name: str) -> None:
+    assert_agree(folder, name)
+
+
+def test_clipping_by_the_norm_of_a_part_is_seen(folder: Path) -> None:
+    """The broken twin of the test above."""
+    norms = [row["gradient_norm"] for row in read_metrics(folder / "one" / "metrics.jsonl")]
+    assert max(norms) > ONE.clip  # so that clipping matters
+    with pytest.raises(AssertionError):
+        assert_agree(folder, "clipped-locally")
+
+
+def test_each_process_keeps_half(folder: Path) -> None:
+    one, other = (each["sizes"] for each in seen(folder))
+    assert one.keys() == {"weights", "gradients", "average", "moments"}
+    for name, (own, whole) in one.items():
+        assert own + other[name][0] == whole > 6000
+        assert own < 0.55 * whole
+
+
+def test_a_step_that_is_not_finite_changes_no_part(folder: Path) -> None:
+    """One process meets the record; both stop at that step, with what they had before it."""
+    found = [each["bad"] for each in seen(folder)]
+    assert found[0]["step"] == found[1]["step"] > 0
+    assert all(each["same"] for each in found)
+    said = sorted(each["said"] for each in found)
+    assert any(f"records {BAD} " in each for each in said)
+    assert any("in another worker's part" in each for each in said)
+
+
+def test_every_network_has_its_gradients_when_shared(folder: Path) -> None:
+    for each in seen(folder):
+        assert each["gradients"].keys() == networks().keys()
+        assert max(each["gradients"].values()) < 1e-5
+
+
+# Without other processes ------------------------------------------------------------------------------
+
+
+def test_units_are_the_items_of_outermost_lists() -> None:
+    counts = {name: len(sharding.units(network)) for name, (network, _) in networks().items()}
+    assert counts == {
+        "unet": 10,
+        "patches": 2,
+        "linear": 6,
+        "perceptron": 2,
+        "particles": 2,
+        "transformer": 2,
+        "encoder": 2,
+    }
+    assert sharding.units(Dense(0.1)) == []
+    nested = nn.ModuleList([nn.ModuleList([nn.Linear(2, 2), nn.SiLU()]), nn.Linear(2, 2)])
+    assert sharding.units(nn.Sequential(nested)) == [nested[0][0], nested[1]]  # pyright: ignore[reportIndexIssue]
+    nested[1].weight = nested[0][0].weight  # pyright: ignore[reportIndexIssue]
+    assert sharding.units(nn.Sequential(nested)) == []
+
+
+def test_whole_tensors_stay_as_they_are() -> None:
+    tensor = torch.ones(3)
+    assert all(
+        found is tensor for found in (sharding.whole(tensor), sharding.own(tensor), sharding.divided(tensor, tensor))
+    )
+    assert sharding.collected({"a": tensor}, keep=True)["a"] is tensor
+    assert sharding.collected({"a": tensor}, keep=False) == {}
+
+
+@pytest.mark.parametrize("config", [DDP, FSDP])
+def test_a_strategy_for_several_is_refused_where_there_is_one(tmp_path: Path, config: Any) -> None:
+    assert "WORLD_SIZE" not in os.environ
+    with pytest.raises(InputError, match=f"train.strategy is {config.strategy}, .* torchrun, or take auto"):
+        layered(tmp_path, config)
