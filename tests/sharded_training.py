@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from ornstein import Euclidean, Keys, NeuralDenoiser, Traits
 from ornstein.config import TrainConfig, to_dict
-from ornstein.errors import TrainingError
+from ornstein.errors import Interrupted, TrainingError
 from ornstein.networks import (
     MLP,
     Encoder,
@@ -63,13 +63,13 @@ class Layered(nn.Module):
         return self.last(x)
 
 
-def layered(folder: Path, config: TrainConfig, records: Arrays | None = None) -> Trainer:
+def layered(folder: Path, config: TrainConfig, records: Arrays | None = None, **changes: Any) -> Trainer:
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
         network = Layered()
     denoiser = NeuralDenoiser(network, Traits(Euclidean((2,))), {"label": torch.tensor(-1)})
     meta = {"domain": "tests", "name": "layered", "config": {"train": to_dict(config)}, "facts": {}}
-    return Trainer(denoiser, records or data(), data(40, 1), config, folder, meta)
+    return Trainer(denoiser, records or data(), data(40, 1), config, folder, meta, **changes)
 
 
 def resumed(folder: Path, config: TrainConfig) -> Trainer:
@@ -111,6 +111,21 @@ def clipped_locally() -> Iterator[None]:
         yield
     finally:
         torch.nn.utils.clip_grad_norm_ = right
+
+
+def stopped(folder: Path, config: TrainConfig) -> int:
+    """A training that one of the processes is asked to stop after ten steps; the step at which it was saved."""
+
+    def stop(row: dict[str, Any]) -> None:
+        if row["step"] == 10 and run.fabric.global_rank == 1:
+            run.cancel()
+
+    run = layered(folder, config, progress=stop)
+    try:
+        run.fit()
+    except Interrupted:
+        return run.step
+    return -1
 
 
 def not_finite(folder: Path) -> dict[str, Any]:
@@ -198,7 +213,7 @@ def main() -> None:
         both = folder / f"{first.strategy}-then-{second.strategy}"
         layered(both, first).fit(HALF)
         resumed(both, second)
-    layered(folder / "fsdp-then-one", FSDP).fit(HALF)
+    seen["stopped"] = stopped(folder / "fsdp-then-one", FSDP)
     resumed(folder / "one-then-fsdp", FSDP)
     with clipped_locally():
         layered(folder / "clipped-locally", FSDP).fit()

@@ -2,20 +2,26 @@
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import distributed, nn
+from torch.distributed.device_mesh import init_device_mesh
 
 import sharded_training
 from launching import two_workers
+from ornstein import Euclidean, Traits
+from ornstein.denoisers.energy import EnergyDenoiser
 from ornstein.errors import InputError
+from ornstein.networks import MLP, MLPConfig
 from ornstein.training import checkpoints, sharding
 from ornstein.training.metrics import read_metrics
+from ornstein.training.trainer import Trainer
 from sharded_training import BAD, DDP, FSDP, HALF, ONE, layered, networks, resumed
-from small_training import Dense
+from small_training import Dense, data
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +74,10 @@ def test_each_process_keeps_half(folder: Path) -> None:
         assert own < 0.55 * whole
 
 
+def test_all_processes_stop_where_one_was_asked_to(folder: Path) -> None:
+    assert [each["stopped"] for each in seen(folder)] == [10, 10]
+
+
 def test_a_step_that_is_not_finite_changes_no_part(folder: Path) -> None:
     """One process meets the record; both stop at that step, with what they had before it."""
     found = [each["bad"] for each in seen(folder)]
@@ -112,6 +122,42 @@ def test_whole_tensors_stay_as_they_are() -> None:
     )
     assert sharding.collected({"a": tensor}, keep=True)["a"] is tensor
     assert sharding.collected({"a": tensor}, keep=False) == {}
+
+
+@pytest.fixture
+def mesh(tmp_path: Path) -> Iterator[Any]:
+    """That of a group of one process."""
+    distributed.init_process_group("gloo", f"file://{tmp_path / 'group'}", rank=0, world_size=1)
+    yield init_device_mesh("cpu", (1,), mesh_dim_names=("data_parallel",))
+    distributed.destroy_process_group()
+
+
+def test_a_shared_network_computes_and_saves_what_it_did(mesh: Any, tmp_path: Path) -> None:
+    network, inputs = networks()["perceptron"]
+    before, path = {name: value.clone() for name, value in network.state_dict().items()}, tmp_path / "network"
+    expected = network(*inputs)
+    sharding._shard(network, mesh)
+    assert all(sharding.own(weight) is not weight for weight in network.parameters())
+    assert torch.equal(network(*inputs), expected)
+    saved = sharding.collected(network.state_dict(), keep=True)
+    assert all(type(value) is torch.Tensor and torch.equal(value, before[name]) for name, value in saved.items())
+    checkpoints.load_into(network, {name: 2 * value for name, value in saved.items()}, path)
+    assert all(torch.equal(sharding.whole(value), 2 * before[name]) for name, value in network.state_dict().items())
+    with pytest.raises(InputError, match="is nan at"):
+        checkpoints.load_into(network, {**saved, "last.2.bias": torch.full((4,), torch.nan)}, path)
+
+
+def test_a_weight_that_cannot_be_divided_is_named() -> None:
+    network = nn.Linear(2, 2)
+    network.register_parameter("gain", nn.Parameter(torch.tensor(1.0)))
+    with pytest.raises(InputError, match=r"fsdp, .* gain is one number .* shape \(1,\), or take ddp"):
+        sharding._shard(network, mesh=None)
+
+
+def test_energies_are_refused(tmp_path: Path) -> None:
+    model = EnergyDenoiser(MLP(MLPConfig(4, 1), (2,)), Traits(Euclidean((2,))))
+    with pytest.raises(InputError, match=r"fsdp, which does not train energies, .* take ddp"):
+        Trainer(model, data(), data(), FSDP, tmp_path, {})
 
 
 @pytest.mark.parametrize("config", [DDP, FSDP])

@@ -46,14 +46,14 @@ def place_as_trained(network: nn.Module, fabric: "Fabric") -> None:
 
 def _shard(network: nn.Module, mesh: Any) -> nn.Module:
     """Divides the weights among the workers of the mesh; InputError if one has no axis to divide."""
-    from torch.distributed.fsdp import fully_shard
-
     for name, weight in network.named_parameters():
         if not weight.ndim:
             raise InputError(
                 f"train.strategy is fsdp, which divides weights along their first axis: {name} is one number without "
                 "an axis; make it a tensor of shape (1,), or take ddp"
             )
+    from torch.distributed.fsdp import fully_shard
+
     view = rf"FSDP2-wrapped module \(FSDP{type(network).__name__}\) returned a view"  # which nobody changes in place
     warnings.filterwarnings("ignore", view)
     for module in (*units(network), network):  # the network itself takes what is left

@@ -75,9 +75,7 @@ class Trainer:
         stop: asks to stop when it is set, as `cancel` does.
         """
         if config.strategy == "fsdp" and isinstance(model, EnergyDenoiser):
-            raise InputError(
-                "train.strategy is fsdp, which cannot train an energy: its slope is differentiated; take ddp"
-            )
+            raise InputError("train.strategy is fsdp, which does not train energies, differentiated twice: take ddp")
         self.config, self.folder, self.progress = config, folder, progress
         self.precision = precision_of(config)
         self.meta = {**meta, "precision": self.precision, "machine": machine_of(config)}
@@ -93,16 +91,18 @@ class Trainer:
         wrapped = self.fabric.setup_module(self.network)
         sharding.place_as_trained(self.average, self.fabric)
         self.watch = Watch(self.fabric.device)
-        self.optimizer = self.fabric.setup_optimizers(self._adam())
+        self.optimizer = self._adam()
         self.model = replace(model, network=wrapped)
         self.averaged = replace(model, network=self.average)
 
-    def _adam(self) -> torch.optim.AdamW:
+    def _adam(self) -> torch.optim.Optimizer:
         """The optimiser of this worker's weights, which takes no step that is not finite."""
-        settings = {"lr": self.config.learning_rate, "weight_decay": self.config.weight_decay}
-        adam = torch.optim.AdamW(self.network.parameters(), **settings, fused=True)
+        rate, decay = self.config.learning_rate, self.config.weight_decay
+        adam = torch.optim.AdamW(self.network.parameters(), lr=rate, weight_decay=decay, fused=True)
         adam.found_inf = self.watch.harm  # pyright: ignore[reportAttributeAccessIssue] # a fused step heeds it
-        return adam
+        optimizer = self.fabric.setup_optimizers(adam)
+        assert isinstance(optimizer, torch.optim.Optimizer)
+        return optimizer
 
     def cancel(self) -> None:
         """Asks for a stop after the step that is at work; from any thread, at any time."""
