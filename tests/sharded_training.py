@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from molecular_training import TOGETHER, molecular
 from ornstein import Euclidean, Keys, NeuralDenoiser, Traits
 from ornstein.config import TrainConfig, to_dict
 from ornstein.errors import Interrupted, TrainingError
@@ -215,6 +216,7 @@ def main() -> None:
         resumed(both, second)
     seen["stopped"] = stopped(folder / "fsdp-then-one", FSDP)
     resumed(folder / "one-then-fsdp", FSDP)
+    molecular(folder / "molecules", replace(TOGETHER, strategy="fsdp")).fit()
     with clipped_locally():
         layered(folder / "clipped-locally", FSDP).fit()
     seen |= {"bad": not_finite(folder), "gradients": differences(run)}

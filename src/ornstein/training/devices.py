@@ -14,7 +14,7 @@ from .sharding import sharded_over
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
-    from lightning_fabric.strategies import Strategy
+    from lightning_fabric.strategies.strategy import Strategy
 else:
     Fabric = Any  # it loads torch's compiler, a second and more that only a training should cost
 

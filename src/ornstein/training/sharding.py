@@ -16,7 +16,7 @@ from ..errors import InputError
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
-    from lightning_fabric.strategies import ModelParallelStrategy
+    from lightning_fabric.strategies.model_parallel import ModelParallelStrategy
 
 
 def sharded_over(workers: int) -> "ModelParallelStrategy":
@@ -25,7 +25,7 @@ def sharded_over(workers: int) -> "ModelParallelStrategy":
     Args:
         workers: processes, on all machines together.
     """
-    from lightning_fabric.strategies import ModelParallelStrategy
+    from lightning_fabric.strategies.model_parallel import ModelParallelStrategy
 
     return ModelParallelStrategy(_shard, data_parallel_size=workers, tensor_parallel_size=1)
 
