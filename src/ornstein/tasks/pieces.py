@@ -7,7 +7,7 @@
         def complete(self, samples): ...            what only all of them have
 
 A block's text and its states, bit for bit, are files of the scratch, so that blocks may come in any order, and from
-several processes. In the end the pieces are copied one after the other. Records of a finished file are found by their
+several processes: whoever draws a block writes the same bytes. In the end the pieces are copied one after the other. Records of a finished file are found by their
 places in it, of which 8 bytes a sample are held; nothing else here grows with the number of samples.
 """
 
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, BinaryIO, ClassVar
 
 from ..denoisers.base import Condition
 from ..errors import InputError
-from ..files import MB, decoded, inside, write_atomic
+from ..files import MB, decoded, inside, write_atomic, write_text
 from ..states import State, concatenate, take
 from .members import MemberStore
 
@@ -138,9 +138,9 @@ class PieceStore(MemberStore):
         written = []
         for name, text in self.texts(samples).items():
             written.append(self._piece(samples.first, name))
-            written[-1].write_bytes(text.encode())
+            write_text(written[-1], text)
         written.append(self._kept(samples.first))
-        pack(written[-1], replace(samples, trajectory=()))
+        pack(written[-1], replace(samples, trajectory=(), seconds=0.0))
         self._pieces = None
         return written
 
