@@ -15,6 +15,7 @@ from ..escaping import html, printable
 from ..files import write_text
 from ..tasks import runs
 from ..tasks.figures import Chapter, Figure, Interactive
+from ..tasks.reading import require_here
 from ..tasks.registry import task
 from ..tasks.samples import MANIFEST, read_samples
 from ..tasks.scores import latest_metrics
@@ -35,6 +36,7 @@ def show(path: str, allow_code: bool | Path = False) -> Sequence[Any]:
         path: the folder, or a shipped model's name.
         allow_code: see `ornstein.load`.
     """
+    require_here(path)
     folder = Path(path)
     if (folder / MANIFEST).is_file():
         return _show_samples(folder, allow_code)

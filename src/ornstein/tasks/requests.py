@@ -1,11 +1,11 @@
-"""From what a domain's user asks for to samples: the request, its guides, the stream of events; and runs put together.
+"""From what a domain's user asks for to samples: the request, its guides, the stream of events.
 
 What a sample is given, its noise and the batch it is drawn in are functions of its number: independent samples are
 drawn in whole blocks that start at multiples of the block's size, and what was not asked for is left out. So the
 samples 0 … 7 are the samples 0 … 3 and 4 … 7 bit for bit, whoever draws them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from .joining import joined
 from .keeping import Kept
 from .planning import Asking, Plan, portions
 from .registry import task
-from .samples import Samples, read_samples, remarked
+from .samples import Samples, remarked
 
 SOME = 16
 """Samples that are drawn where neither the user nor the request says how many."""
@@ -146,40 +146,3 @@ def _kept_blocks(asking: Asking, first: Plan, kept: Kept) -> Stream[None]:
         plan = (yield from asking.planned(k, kept.streams)) if k else first
         stream = plan.cut(blocks(plan.guided, **plan.options, there=kept.there))
         yield from stream if parts == 1 else part(stream, k, 1, parts)
-
-
-def merge(folders: Sequence[Path], *, allow_code: bool | str | Path = False) -> Samples:
-    """The samples of several folders as one: parts of one run, whose numbers follow one another.
-
-    Args:
-        folders: what `Samples.save` wrote.
-        allow_code: see `load`.
-
-    InputError where they are not: another model, other settings, numbers missing or twice, or a population, whose
-    weights hold within it alone.
-    """
-    if len(folders) < 2:
-        raise InputError(f"merge puts two folders or more together, found {len(folders)}")
-    read = ((read_samples(folder, allow_code=allow_code), folder) for folder in folders)
-    parts = sorted(read, key=lambda one: one[0].first)
-    (before, place), *rest = parts
-    for samples, folder in parts:
-        if samples.exactness is not None:
-            raise InputError(f"{folder}: one population, whose weights hold within it alone; draw it in one run")
-    for samples, folder in rest:
-        _require_one_run(before, samples, place, folder)
-        before, place = samples, folder
-    return joined([samples for samples, _ in parts])
-
-
-def _require_one_run(before: Samples, samples: Samples, place: Path, folder: Path) -> None:
-    """InputError unless the samples go on where those before end."""
-    if samples.origin != before.origin:
-        raise InputError(f"{folder}: of another model than {place}")
-    ours, theirs = dict(before.settings), dict(samples.settings)
-    for name in sorted(ours.keys() | theirs.keys()):
-        if name != "first" and ours.get(name) != theirs.get(name):
-            raise InputError(f"{folder}: drawn with {name} = {theirs.get(name)!r}, {place} with {ours.get(name)!r}")
-    expected = before.first + len(before)
-    if samples.first != expected:
-        raise InputError(f"{folder}: begins at sample {samples.first}, expected {expected}, where {place} ends")

@@ -8,6 +8,7 @@ from typing import Any
 from ...errors import InputError
 from ...files import sha256
 from ...tasks import runs
+from ...tasks.evaluating import with_data
 from ...tasks.figures import Metric
 from ...tasks.records import exactness_of
 from ...tasks.registry import task
@@ -82,7 +83,7 @@ def _with_model(
     name = f"{origin.domain}/{origin.name}" if folder else "RUN"
     again, untested = [], ""
     try:
-        again = this.retest(runs.with_data(samples, this, data, title))
+        again = this.retest(with_data(samples, this, data, title))
     except InputError as error:
         untested = str(error)
     return Evidence(
