@@ -9,7 +9,7 @@ import pytest
 from ornstein.distributed.places import SEAL, Place, is_url
 from ornstein.errors import InputError
 
-fsspec = pytest.importorskip("fsspec")
+fsspec: Any = pytest.importorskip("fsspec")
 
 
 @pytest.fixture(params=["memory", "file"])

@@ -27,7 +27,7 @@ from ornstein.tasks.remote import COMPLETE, Remote, digest
 from ornstein.tasks.requests import draw
 from ornstein.tasks.samples import Samples
 
-fsspec = pytest.importorskip("fsspec")
+fsspec: Any = pytest.importorskip("fsspec")
 
 SMALL: dict[str, Any] = {"n": 6, "first": 2, "steps": 2, "batch_size": 2}
 CUTS = (2, 3, 5, 8)
@@ -208,6 +208,26 @@ def test_only_folders_are_shown(url: str, drawn: Samples, capsys: pytest.Capture
     for command in ("show", "trust"):
         assert main([command, url]) == 2
         assert "shards at a URL; ornstein merge URL --out FOLDER writes a folder" in capsys.readouterr().err
+
+
+def test_a_worker_that_sees_another_place_is_told(url: str, drawn: Samples) -> None:
+    with remote(url, drawn) as there:
+        there.begin(DRAWN)
+        there.shelf().require_seen()
+        for shelf in (replace(there.shelf(), drawn="a"), replace(there.shelf(), place=Place(f"{url}-else"))):
+            with pytest.raises(InputError, match=r"does not see the members.json that was written there"):
+                shelf.require_seen()
+
+
+def test_the_same_samples_are_the_same_bytes(url: str, drawn: Samples) -> None:
+    with remote(url, drawn) as there:
+        there.begin(DRAWN)
+        once, again = (there.shelf().put(replace(drawn, seconds=seconds)) for seconds in (1.0, 2.0))
+        assert once["sha256"] == again["sha256"]
+        assert once["seconds"] == 1.0
+        there.note(again)
+        assert there.finish().seconds == 2.0
+    assert next(parts(url)).seconds == 2.0
 
 
 # In bounded memory ------------------------------------------------------------------------------------

@@ -50,7 +50,7 @@ class Place:
 
     def __str__(self) -> str:
         """The URL without a password."""
-        return _PASSWORD.sub(r"\1@", self.url)
+        return _PASSWORD.sub(r"\1@", self.url).rstrip("/")
 
     def put(self, name: str, data: bytes) -> None:
         """Writes an object, over one of that name.

@@ -54,9 +54,8 @@ def source(place: Path | str, allow_code: bool | str | Path = False) -> "Source"
 def require_here(place: Path | str) -> None:
     """InputError for a URL, where only shards are: native files and pages are in folders."""
     if is_url(place):
-        raise InputError(
-            f"{Place(str(place))}: a URL of shards; ornstein merge URL --out FOLDER writes their folder first"
-        )
+        where = Place(str(place))
+        raise InputError(f"{where}: shards at a URL; ornstein merge URL --out FOLDER writes a folder of them")
 
 
 class Source(ABC):
@@ -210,7 +209,8 @@ class Shards(Source):
         return None
 
     def _read(self, k: int) -> Samples:
-        return replace(read_shard(self.place, self._shards[k]), origin=self.origin)
+        shard = self._shards[k]
+        return replace(read_shard(self.place, shard), origin=self.origin, seconds=shard.get("seconds") or 0.0)
 
     def parts(self) -> Iterator[Samples]:
         for k in range(len(self._shards)):

@@ -10,6 +10,7 @@ and is drawn and written again.
 """
 
 import json
+import socket
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -39,10 +40,10 @@ _SHARD = {
     "sha256": str,
     "nfe": float,
     "gradients": float,
-    "seconds": float,
+    "seconds?": float,
 }
 _COMPLETE = {"shards": [_SHARD]}
-"""What complete.json says; a seal says the same of its shard."""
+"""What complete.json says; a seal says the same of its shard, but for the time, which is another each time."""
 
 Shard = Mapping[str, Any]
 """Which samples a shard holds, and what they took."""
@@ -67,11 +68,21 @@ class Shelf:
             samples: in a row.
         """
         about = {"first": samples.first, "n": len(samples), "drawn": self.drawn, "nfe": float(samples.nfe)}
-        about |= {"gradients": float(samples.gradients), "seconds": round(samples.seconds, 3)}
+        about["gradients"] = float(samples.gradients)
         with tempfile.TemporaryDirectory() as work:
             path = Path(work) / "shard.safetensors"
-            pack(path, samples)
-            return self.place.put_sealed(_name(about), path.read_bytes(), about)
+            pack(path, replace(samples, seconds=0.0))  # so that the same samples are the same bytes
+            seal = self.place.put_sealed(_name(about), path.read_bytes(), about)
+        return {**seal, "seconds": round(samples.seconds, 3)}
+
+    def require_seen(self) -> None:
+        """InputError where this process does not find what is drawn there: it sees another place of that name."""
+        said = read_members(self.place)
+        if said is None or digest(said["drawn"]) != self.drawn:
+            raise InputError(
+                f"{self.place}: {socket.gethostname()} does not see the {MEMBERS} that was written there, expected a "
+                "URL that leads to the same place from every worker, with the same credentials"
+            )
 
 
 class Remote:
@@ -172,7 +183,7 @@ class Remote:
         n = len(self.numbers)
         x = map_state(lambda leaf: torch.empty(n, *leaf.shape[1:], dtype=leaf.dtype, device="meta"), first.x)
         took = {name: sum(one[name] * one["n"] for one in shards) / n for name in ("nfe", "gradients")}
-        seconds = sum(one["seconds"] for one in shards)
+        seconds = sum(one.get("seconds") or 0.0 for one in shards)
         return replace(first, x=x, each={}, origin=self.origin, seconds=seconds, **took)
 
 
