@@ -16,6 +16,7 @@ from ornstein.distributed.places import Place
 from ornstein.domains.energies.task import Energies, EnergiesRequest
 from ornstein.errors import InputError
 from ornstein.files import read_json
+from ornstein.report.show import show
 from ornstein.tasks import evaluating, reading
 from ornstein.tasks.figures import Metric
 from ornstein.tasks.formats import NpzMembers
@@ -328,7 +329,13 @@ def test_a_field_that_needs_all_at_once_is_judged_at_once(
     evaluating.evaluate(url)
     assert seen[0].x.equal(drawn.x)
     monkeypatch.setattr("ornstein.tasks.memory.available", lambda: 1000)
-    for call in (lambda: evaluating.evaluate(url), lambda: merge([url], out=tmp_path / "out")):
+    folder = drawn.save(tmp_path / "deep" / "run")
+    for call in (
+        lambda: evaluating.evaluate(url),
+        lambda: merge([url], out=tmp_path / "out"),
+        lambda: show(str(folder)),
+        lambda: on.trust(folder),
+    ):
         with pytest.raises(
             InputError, match=r"run: 6 samples are needed together, which takes .* GB at least; 1e-06 GB"
         ):

@@ -48,7 +48,11 @@ def parts(place: Path | str, *, allow_code: bool | str | Path = False) -> Iterat
 
 def source(place: Path | str, allow_code: bool | str | Path = False) -> "Source":
     """What lies in a folder or at a URL; see `parts` for the arguments."""
-    return Shards(Place(str(place)), allow_code) if is_url(place) else Folder(Path(place), allow_code)
+    if is_url(place):
+        return Shards(Place(str(place)), allow_code)
+    folder = Folder(Path(place), allow_code)
+    folder.require_unchanged()
+    return folder
 
 
 def require_here(place: Path | str) -> None:
@@ -118,7 +122,7 @@ class Folder(Source):
     """A folder of native files with its manifest."""
 
     def __init__(self, folder: Path, allow_code: bool | str | Path) -> None:
-        """Reads the manifest, and whether its files are those that it names.
+        """Reads the manifest.
 
         Args:
             folder: that `Samples.save` wrote.
@@ -127,12 +131,15 @@ class Folder(Source):
         self.folder, self.where = folder, str(folder)
         self._said = read_manifest(folder)
         self.this, self.origin = origin_in(self._said, self.manifest, allow_code)
-        for name in altered(folder, self._said):
-            raise InputError(f"{folder / name}: changed since the manifest was written")
         self._renewed = renewed(self._said)
         self.settings = self._renewed
         first = self._said["settings"].get("first", 0)
         self.numbers = range(first, first + self._said["n"])
+
+    def require_unchanged(self) -> None:
+        """InputError if a file is not the one that the manifest was written with."""
+        for name in altered(self.folder, self._said):
+            raise InputError(f"{self.folder / name}: changed since the manifest was written")
 
     @property
     def manifest(self) -> Path:
