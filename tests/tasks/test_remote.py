@@ -20,11 +20,12 @@ from ornstein.report.show import show
 from ornstein.tasks import evaluating, reading
 from ornstein.tasks.figures import Metric
 from ornstein.tasks.formats import NpzMembers
+from ornstein.tasks.identity import digest_of
 from ornstein.tasks.judging import Judge
 from ornstein.tasks.members import FieldStore, Layout, Variable
 from ornstein.tasks.merging import merge
 from ornstein.tasks.reading import parts
-from ornstein.tasks.remote import COMPLETE, Remote, digest
+from ornstein.tasks.remote import COMPLETE, Remote
 from ornstein.tasks.requests import draw
 from ornstein.tasks.samples import Samples
 
@@ -157,7 +158,7 @@ def test_a_place_is_drawn_into_once(url: str, drawn: Samples) -> None:
 def test_shards_of_another_drawing_are_not_taken(url: str, drawn: Samples) -> None:
     with remote(url, drawn) as there:
         there.begin(DRAWN)
-        replace(there.shelf(), drawn=digest({"seed": 1})).put(drawn[:2])
+        replace(there.shelf(), drawn=digest_of({"seed": 1})).put(drawn[:2])
         there.note(there.shelf().put(drawn[2:4]))
     with remote(url, drawn, resume=True) as there:
         there.begin(DRAWN)
@@ -216,7 +217,7 @@ def test_a_worker_that_sees_another_place_is_told(url: str, drawn: Samples) -> N
         there.begin(DRAWN)
         there.shelf().require_seen()
         for shelf in (replace(there.shelf(), drawn="a"), replace(there.shelf(), place=Place(f"{url}-else"))):
-            with pytest.raises(InputError, match=r"does not see the members.json that was written there"):
+            with pytest.raises(InputError, match=r"the members.json that was written there is not seen"):
                 shelf.require_seen()
 
 

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any
+from typing import Any, TypeGuard
 
 from ..errors import InputError, needed_for
 
@@ -28,7 +28,7 @@ _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://.+")
 _PASSWORD = re.compile(r"(://[^/@:]*):[^/@]*@")
 
 
-def is_url(text: object) -> bool:
+def is_url(text: object) -> TypeGuard[str]:
     """Whether a text is a URL, rather than the path of a file or a folder."""
     return isinstance(text, str) and "://" in text
 

@@ -10,11 +10,9 @@ and is drawn and written again.
 """
 
 import json
-import socket
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -27,7 +25,7 @@ from ..distributed.places import Place
 from ..errors import InputError
 from ..files import GB, MB, Within, parse_json, plain, require
 from ..states import map_state
-from .identity import require_same
+from .identity import digest_of, require_same
 from .packing import pack, unpack, without_numbers
 from .samples import Samples
 from .unfinished import MEMBERS, SCHEMA, numbered
@@ -61,7 +59,7 @@ class Shelf:
     place: Place
     drawn: str
 
-    def put(self, samples: Samples) -> Shard:
+    def put(self, samples: Samples) -> dict[str, Any]:
         """Puts samples there, whole, and returns what is to be noted of them.
 
         Args:
@@ -78,10 +76,10 @@ class Shelf:
     def require_seen(self) -> None:
         """InputError where this process does not find what is drawn there: it sees another place of that name."""
         said = read_members(self.place)
-        if said is None or digest(said["drawn"]) != self.drawn:
+        if said is None or digest_of(said["drawn"]) != self.drawn:
             raise InputError(
-                f"{self.place}: {socket.gethostname()} does not see the {MEMBERS} that was written there, expected a "
-                "URL that leads to the same place from every worker, with the same credentials"
+                f"{self.place}: the {MEMBERS} that was written there is not seen, expected a URL that leads all workers "
+                "to the same place, with the same credentials"
             )
 
 
@@ -149,12 +147,12 @@ class Remote:
         require_same(said["drawn"], drawn, self.place)
         self._drawn = drawn
         for shard in self.place.seals(SHARDS).values():
-            if is_shard(shard) and shard["drawn"] == digest(drawn):
+            if is_shard(shard) and shard["drawn"] == digest_of(drawn):
                 self.note(shard)
 
     def shelf(self) -> Shelf:
         """Where workers put what they have drawn; it may be sent to them."""
-        return Shelf(self.place, digest(self._drawn))
+        return Shelf(self.place, digest_of(self._drawn))
 
     def there(self, numbers: range) -> bool:
         """Whether the samples of these numbers are there, all of them that are wanted."""
@@ -184,7 +182,7 @@ class Remote:
         x = map_state(lambda leaf: torch.empty(n, *leaf.shape[1:], dtype=leaf.dtype, device="meta"), first.x)
         took = {name: sum(one[name] * one["n"] for one in shards) / n for name in ("nfe", "gradients")}
         seconds = sum(one.get("seconds") or 0.0 for one in shards)
-        return replace(first, x=x, each={}, origin=self.origin, seconds=seconds, **took)
+        return replace(first, x=x, each={}, trajectory=(), origin=self.origin, seconds=seconds, **took)
 
 
 # Reading ----------------------------------------------------------------------------------------------
@@ -286,11 +284,6 @@ def is_shard(seal: Mapping[str, Any]) -> bool:
     except InputError:
         return False
     return True
-
-
-def digest(drawn: Mapping[str, Any]) -> str:
-    """The SHA-256 of what is drawn, by which shards of one drawing are known."""
-    return sha256(json.dumps(plain(dict(drawn)), sort_keys=True).encode()).hexdigest()
 
 
 def _name(shard: Shard) -> str:
