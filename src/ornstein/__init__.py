@@ -86,7 +86,7 @@ _HOMES = {
     "Population": "tasks.engines",
     "draw": "tasks.requests",
     "drawing": "tasks.requests",
-    "merge": "tasks.requests",
+    "merge": "tasks.merging",
     "Samples": "tasks.samples",
     "Cosine": "schedules",
     "EDM": "schedules",
@@ -226,7 +226,8 @@ if TYPE_CHECKING:
     from .tasks.boltzmann import boltzmann, refine
     from .tasks.drawing import draws, sample
     from .tasks.engines import MCMC, Independent, Population
-    from .tasks.requests import draw, drawing, merge
+    from .tasks.merging import merge
+    from .tasks.requests import draw, drawing
     from .tasks.runs import load, load_regressor, shipped
     from .tasks.samples import Samples
     from .tasks.strength import ExponentialTilt, GuidanceStrength, MomentConstraint, ValueFunction, guidance_strength

@@ -20,7 +20,7 @@ def sampling(request_type: type) -> Callable[..., None]:
         how: SampleConfig = SampleConfig(),  # noqa: B008
         spread: SpreadConfig = SpreadConfig(),  # noqa: B008
         *,
-        out: Path | None = None,
+        out: str | None = None,
         resume: bool = False,
         allow_code: bool = False,
         code: Path | None = None,
@@ -34,31 +34,38 @@ def sampling(request_type: type) -> Callable[..., None]:
             asked: what to draw.
             how: how to draw.
             spread: who draws.
-            out: the folder; samples/MODEL-SEED if not given, with -FIRST behind it where numbers begin later.
+            out: the folder; samples/MODEL-SEED if not given, with -FIRST behind it where numbers begin later. With --on
+                also a URL, such as s3://bucket/run, where workers put shards; merge and evaluate read it.
             resume: draw the rest of what was begun in that folder and cut off; all else must be asked for as it was.
             allow_code: run the Python file that the model's energy is in, if you trust it.
             code: the same, and where that file is now.
         """
+        from ..distributed.places import Place, is_url
         from ..events import finished
         from ..progress import drawing_progress
         from ..tasks import runs
         from ..tasks.requests import drawing
         from ..tasks.unfinished import require_place
 
-        folder = out or Path("samples") / f"{Path(model).name}-{how.seed}{f'-{how.first}' if how.first else ''}"
-        require_place(folder, resume)
-        require_writable(folder)
+        place = out or f"samples/{Path(model).name}-{how.seed}{f'-{how.first}' if how.first else ''}"
+        if is_url(place):
+            named = str(Place(place))  # or what its protocol needs, before any work
+        else:
+            named = place
+            require_place(Path(place), resume)
+            require_writable(Path(place))
         options = {name: value for name, value in vars(how).items() if value is not None and value is not False}
         device = options.pop("device")
-        with pool_for(spread) as pool, working_in(folder), drawing_progress() as show:
+        with pool_for(spread) as pool, working_in(named), drawing_progress() as show:
             if pool is None:
                 device = runs.pick_device(device)
             else:  # whose devices only its workers know
                 options |= {"on": pool, "shard": spread.shard, "device": worker_device(device)}
             denoiser = runs.load(model, device if pool is None else "cpu", allow_code=code or allow_code)
-            stream = drawing(denoiser, asked, options.pop("n", None), out=folder, resume=resume, **options)
+            stream = drawing(denoiser, asked, options.pop("n", None), out=place, resume=resume, **options)
             samples = finished(stream, show)
-        print(printable(f"{samples}\n{folder}"))
+        files = f"\nornstein merge {named} --out FOLDER writes files of them, ornstein evaluate {named} scores"
+        print(printable(f"{samples}\n{named}{files if is_url(place) else ''}"))
 
     return sample
 
