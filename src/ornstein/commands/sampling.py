@@ -6,6 +6,7 @@ from typing import Any
 
 from ..config import SampleConfig
 from ..escaping import printable
+from .asks import checked, draw_file, options_of, unchecked
 from .exits import require_writable, working_in
 
 
@@ -15,9 +16,10 @@ def sampling(request_type: type) -> Callable[..., None]:
     def sample(
         model: str,
         /,
-        asked: Any = request_type(),  # noqa: B008
+        asked: Any = unchecked(request_type)(),  # noqa: B008
         how: SampleConfig = SampleConfig(),  # noqa: B008
         *,
+        requests: Path | None = None,
         out: Path | None = None,
         resume: bool = False,
         allow_code: bool = False,
@@ -31,7 +33,11 @@ def sampling(request_type: type) -> Callable[..., None]:
             model: a shipped model's name, a run folder or a weights file.
             asked: what to draw.
             how: how to draw.
-            out: the folder; samples/MODEL-SEED if not given, with -FIRST behind it where numbers begin later.
+            requests: a file of many requests, a JSON object of flags a line, such as {"name": "three", "n": 8}: each is
+                drawn into the folder of its name in that of --out, of the number of its line if it has no name. What
+                other flags say holds for every line that does not say otherwise.
+            out: the folder; samples/MODEL-SEED if not given, with -FIRST behind it where numbers begin later;
+                samples/FILE for a file of requests.
             resume: draw the rest of what was begun in that folder and cut off; all else must be asked for as it was.
             allow_code: run the Python file that the model's energy is in, if you trust it.
             code: the same, and where that file is now.
@@ -42,12 +48,18 @@ def sampling(request_type: type) -> Callable[..., None]:
         from ..tasks.requests import drawing
         from ..tasks.unfinished import require_place
 
+        def load() -> Any:
+            return runs.load(model, runs.pick_device(how.device), allow_code=code or allow_code)
+
+        if requests is not None:
+            folder = out or Path("samples") / requests.stem
+            return draw_file(requests, runs.task_of(model), asked, how, folder, resume, load)
+        asked = checked(asked, request_type)
         folder = out or Path("samples") / f"{Path(model).name}-{how.seed}{f'-{how.first}' if how.first else ''}"
         require_place(folder, resume)
         require_writable(folder)
-        options = {name: value for name, value in vars(how).items() if value is not None and value is not False}
-        device = runs.pick_device(options.pop("device"))
-        denoiser = runs.load(model, device, allow_code=code or allow_code)
+        options = options_of(how)
+        denoiser = load()
         with working_in(folder), drawing_progress() as show:
             stream = drawing(denoiser, asked, options.pop("n", None), out=folder, resume=resume, **options)
             samples = finished(stream, show)
