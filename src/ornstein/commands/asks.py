@@ -29,10 +29,8 @@ if TYPE_CHECKING:
     from ..tasks.task import Task
 
 LIMIT = 256 * MB
-RECORD = "requests.json"
 _TOLD = 10
 """Lines of which it is said what is wrong with them; the others are counted."""
-_LONGEST = 200  # bytes of a name; a file system's limit is 255, and names beside it are longer
 _ONCE = "it holds for all requests"
 _ELSEWHERE = {
     "out": "a request's folder is in that of all, by its name",
@@ -95,23 +93,13 @@ def options_of(how: SampleConfig) -> dict[str, Any]:
 
 def _named(name: Any, line: int, names: dict[str, int]) -> str:
     """The name of a request's folder; InputError if it can be none, or is that of an earlier line."""
-    if name is None:
-        name = f"{line:05d}"
-    if not isinstance(name, str) or not _is_name(name):
-        raise InputError(
-            f"name is {name!r:.80}, expected that of a folder: {_LONGEST} bytes at most, no / or \\ in it, no dot or "
-            f"hyphen in front, no .part at the end, and not {RECORD}"
-        )
-    if name in names:
-        raise InputError(f"name is {name!r}, as in line {names[name]}: names must differ")
-    names[name] = line
-    return name
+    from ..tasks.outcomes import require_name
 
-
-def _is_name(name: str) -> bool:
-    """Whether a text can be the name of a folder that is nothing else."""
-    wrong = name.startswith((".", "-")) or name.endswith(".part") or name in ("", RECORD) or name != name.strip()
-    return not wrong and name.isprintable() and not {"/", "\\"} & {*name} and len(name.encode()) <= _LONGEST
+    found = require_name(f"{line:05d}" if name is None else name)
+    if found in names:
+        raise InputError(f"name is {found!r}, as in line {names[found]}: names must differ")
+    names[found] = line
+    return found
 
 
 def _require_files(asked: Any, this: "Task") -> None:
@@ -204,6 +192,6 @@ def _conclude(outcomes: "Sequence[Outcome]", out: Path) -> None:
         return
     lines = ", ".join([str(one.line) for one in failed[:_TOLD]] + ["..."] * (len(failed) > _TOLD))
     raise Incomplete(
-        f"{out}: {len(outcomes) - len(failed)} of {len(outcomes)} requests are done, not those of line"
-        f"{'s' * (len(failed) > 1)} {lines}; {out / RECORD} says why, the same command with --resume tries them again"
+        f"{out}: {len(outcomes) - len(failed)} of {len(outcomes)} requests are done, not those of line {lines}; "
+        f"{out / 'requests.json'} says why, and the same command with --resume tries them again"
     )

@@ -26,6 +26,8 @@ RECORD = "requests.json"
 SHARE = 0.02
 """Of the time, at most, that writing the record takes."""
 
+_LONGEST = 200
+"""Bytes of a name: a file system's limit is 255, and names beside it are longer."""
 _USUAL = vars(SampleConfig())
 
 _SCHEMA = {
@@ -58,6 +60,9 @@ class Ask:
     asked: Any
     options: Mapping[str, Any] = field(default_factory=dict)
     line: int | None = None
+
+    def __post_init__(self) -> None:
+        require_name(self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,9 +196,7 @@ class Outcomes:
         if flags is None:
             error = f"{folder}: exists already, and not by a request"
         elif flags != asked:
-            error = (
-                f"{folder}: was drawn for {_other(flags, asked)}; give the request another name, or remove the folder"
-            )
+            error = f"{folder}: drawn with {_other(flags, asked)}; give the request another name, or remove the folder"
         elif file is not None:
             error = f"{folder}: {file} has changed since it was drawn; remove the folder, and it is drawn anew"
         else:
@@ -231,6 +234,21 @@ class Outcomes:
     def all(self) -> list[Outcome]:
         """What has become of each request, in the order of the requests."""
         return list(self._found)
+
+
+def require_name(name: object) -> str:
+    """A name that can be that of a request's folder, and of nothing else there; InputError for any other."""
+    if not isinstance(name, str) or not _is_name(name):
+        raise InputError(
+            f"name is {name!r:.80}, expected that of a folder: {_LONGEST} bytes at most, no / or \\ in it, no dot or "
+            f"hyphen in front, no .part at the end, and not {RECORD}"
+        )
+    return name
+
+
+def _is_name(name: str) -> bool:
+    wrong = name.startswith((".", "-")) or name.endswith(".part") or name in ("", RECORD) or name != name.strip()
+    return not wrong and name.isprintable() and not {"/", "\\"} & {*name} and len(name.encode()) <= _LONGEST
 
 
 def require_place(folder: Path, resume: bool) -> None:
@@ -279,7 +297,8 @@ def flags_of(ask: Ask) -> dict[str, Any]:
 def _other(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """What differs between two requests, in words."""
     name = next(name for name in sorted({*before, *now}) if before.get(name) != now.get(name))
-    return f"{name} = {before.get(name)!r}, asked for is {now.get(name)!r}"
+    said = [f"{name} = {flags[name]!r}" if name in flags else f"{name} not said" for flags in (before, now)]
+    return f"{said[0]}, asked for is {said[1]}"
 
 
 def _newer(ask: Ask, folder: Path) -> Path | None:
