@@ -10,17 +10,22 @@ what has finished of it is beside it (keeping.py), so that a crash loses no more
 import errno
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from copy import deepcopy
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from socket import gethostname
 from traceback import format_exception
 from typing import Any
 
+import torch
+
 from ..denoisers.base import NeuralDenoiser
-from ..errors import exit_code, why
-from ..events import Event, Stream, part
+from ..distributed.pools import Pool, WorkersLost, pool_of
+from ..errors import InputError, exit_code, why
+from ..events import Event, Stream, finished, part
 from ..progress import watched
-from .outcomes import Ask, Outcome, Outcomes, Refused
+from .outcomes import Ask, Outcome, Outcomes, Refused, require_seen
 from .requests import drawing
 from .unfinished import is_unfinished
 
@@ -49,7 +54,7 @@ def draw_all(
 
 
 def drawing_all(
-    model: NeuralDenoiser, asks: Iterable[Ask | Refused], out: Path | str, *, resume: bool = False
+    model: NeuralDenoiser, asks: Iterable[Ask | Refused], out: Path | str, *, resume: bool = False, on: Any = None
 ) -> Stream[list[Outcome]]:
     """Events of drawing many requests; `finished` is the `Outcome` of one that is over.
 
@@ -59,14 +64,17 @@ def drawing_all(
         out: a new folder for theirs.
         resume: draw what an earlier call has left: folders that are there are passed over, begun ones go on, and what
             had failed is tried again.
+        on: a `distributed.Client`, or a `Pool` (distributed/pools.py), each of whose workers draws a request at a time;
+            they must see the folder. This process, one request after the other, if not given.
 
     InputError if the folder is there already or in use, and if what is to be resumed is of another model. A request
-    that fails is an outcome; a full disk ends the work.
+    that fails is an outcome; a full disk ends the work, and so does the loss of all workers.
     """
+    pool = None if on is None else pool_of(on)
     with Outcomes(Path(out), model, asks, resume) as outcomes:
         for outcome in outcomes.refused:
             yield Event(0, 1, "requests", finished=outcome)
-        yield from _one_by_one(model, outcomes)
+        yield from _one_by_one(model, outcomes) if pool is None else _by_workers(pool, model, outcomes)
         found = outcomes.all()
     yield Event(1, 1, "requests", result=found)
     return found
@@ -112,3 +120,65 @@ def _over(ask: Ask, started: float, error: BaseException | None = None) -> Outco
         return Outcome(ask.name, ask.line, "failed", why(error), seconds)
     said = f"{type(error).__name__}: {why(error)} (a fault of the program)"
     return Outcome(ask.name, ask.line, "failed", said, seconds, "".join(format_exception(error)))
+
+
+# On workers -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Order:
+    """What all requests share.
+
+    Attributes:
+        model: on the CPU when it is sent.
+        device: where it draws.
+        out: the folder of the requests' folders.
+        run: a word in its record, by which a worker knows that it sees the folder.
+        threads: of the arithmetic of a worker, which share its machine with others.
+    """
+
+    model: NeuralDenoiser
+    device: str
+    out: Path
+    run: str
+    threads: int = 1
+
+
+def _by_workers(pool: Pool, model: NeuralDenoiser, outcomes: Outcomes) -> Stream[None]:
+    total, stage = len(outcomes.waiting), f"requests on {pool}"
+    order = _Order(_on_cpu(model), model.device.type, outcomes.folder.absolute(), outcomes.run)
+    yield Event(0, total, stage)
+    for k, done in enumerate(pool.results(_drawn_there, order, outcomes.waiting)):
+        if isinstance(done.error, WorkersLost):
+            outcome = Outcome(done.piece.name, done.piece.line, "failed", why(done.error))
+        elif done.error is not None:
+            raise done.error
+        else:
+            assert done.value is not None
+            outcome = done.value
+        outcomes.note(outcome)
+        yield Event(k + 1, total, stage, finished=outcome)
+
+
+def _on_cpu(model: NeuralDenoiser) -> NeuralDenoiser:
+    """A model that can be sent to workers which may have no other device."""
+    if model.device.type != "cpu":
+        model = deepcopy(model)
+        model.network.to("cpu")
+    return model
+
+
+def _drawn_there(order: _Order, ask: Ask) -> Outcome:
+    """What a worker does; what it raises ends the work."""
+    require_seen(order.out, order.run)
+    if order.device == "cuda" and not torch.cuda.is_available():
+        raise InputError(f"worker {gethostname()} has no CUDA device; --device cpu draws without")
+    torch.set_num_threads(order.threads)
+    order.model.network.to(order.device)
+    started, folder = time.monotonic(), order.out / ask.name
+    try:
+        if not folder.exists():  # which a worker that was lost may have finished
+            finished(drawing(order.model, ask.asked, **ask.options, out=folder, resume=is_unfinished(folder)))
+    except Exception as error:
+        return _over(ask, started, error)
+    return _over(ask, started)

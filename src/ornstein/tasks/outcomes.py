@@ -11,8 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from glob import glob
 from pathlib import Path
+from socket import gethostname
 from types import TracebackType
 from typing import Any, Literal, Self
+from uuid import uuid4
 
 from ..config import SampleConfig
 from ..denoisers.base import NeuralDenoiser
@@ -64,6 +66,9 @@ class Ask:
     def __post_init__(self) -> None:
         require_name(self.name)
 
+    def __str__(self) -> str:
+        return f"request {self.name!r}"
+
 
 @dataclass(frozen=True, slots=True)
 class Refused:
@@ -107,6 +112,7 @@ class Outcomes:
     Attributes:
         folder: of the requests' folders.
         waiting: requests that are to be drawn.
+        run: a word that stands in the record while this process works there.
         refused: those that are not, since there is a folder that was drawn for something else.
     """
 
@@ -130,6 +136,7 @@ class Outcomes:
         self._place: dict[str | None, int] = {}
         self.waiting: list[Ask] = []
         self.refused: list[Outcome] = []
+        self.run = uuid4().hex
 
     def __enter__(self) -> Self:
         require_place(self.folder, self.resume)
@@ -218,7 +225,7 @@ class Outcomes:
     def _lines(self, path: Path) -> None:
         """Writes the record, a request a line: there may be many."""
         with path.open("w", encoding="utf-8") as file:
-            file.write(f'{{"model": {json.dumps(self._model)},\n "requests": [')
+            file.write(f'{{"run": "{self.run}",\n "model": {json.dumps(self._model)},\n "requests": [')
             for k, row in enumerate(self._rows()):
                 file.write(f"{',' if k else ''}\n  {json.dumps(row, allow_nan=False)}")
             file.write("\n ]}\n")
@@ -270,6 +277,20 @@ def require_place(folder: Path, resume: bool) -> None:
         sweep(folder)
     if not begun and not (folder.is_dir() and not any(folder.iterdir())):
         require_absent(folder)
+
+
+def require_seen(folder: Path, run: str) -> None:
+    """InputError unless the folder that another process works in is seen here, too.
+
+    Args:
+        folder: the folder of the requests' folders.
+        run: the word in its record.
+    """
+    path = folder / RECORD
+    if not path.is_file() or run not in path.open(encoding="utf-8").readline():
+        raise InputError(
+            f"worker {gethostname()} does not see {folder}: workers on other machines need a shared folder"
+        )
 
 
 def counted(folder: Path) -> str | None:
