@@ -131,8 +131,8 @@ def test_a_file_of_requests_is_drawn(capsys: pytest.CaptureFixture[str]) -> None
     assert err.splitlines() == [
         "ornstein: asks.jsonl: line 2: sample has no flag --lable, did you mean --label INT|TEXT ...?",
         "ornstein: asks.jsonl: line 3 (scan): bad.png: not a readable picture (cannot identify image file 'bad.png')",
-        "ornstein: out: 1 of 3 requests are done, not those of line 2, 3; out/requests.json says why, and the same command "
-        "with --resume tries them again",
+        "ornstein: out: 1 of 3 requests are done, not those of lines 2, 3; out/requests.json says why, and the same "
+        "command with --resume tries them again",
     ]
     assert main(["sample", "images/digits", "--label", "3", "--n", "2", "--steps", "2", "--out", "alone"]) == 0
     capsys.readouterr()

@@ -191,7 +191,8 @@ def _conclude(outcomes: "Sequence[Outcome]", out: Path) -> None:
         print(printable(f"{len(outcomes)} requests are done\n{out}"))
         return
     lines = ", ".join([str(one.line) for one in failed[:_TOLD]] + ["..."] * (len(failed) > _TOLD))
+    which = f"line {lines}" if len(failed) == 1 else f"lines {lines}"
     raise Incomplete(
-        f"{out}: {len(outcomes) - len(failed)} of {len(outcomes)} requests are done, not those of line {lines}; "
+        f"{out}: {len(outcomes) - len(failed)} of {len(outcomes)} requests are done, not those of {which}; "
         f"{out / 'requests.json'} says why, and the same command with --resume tries them again"
     )
