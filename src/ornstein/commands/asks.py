@@ -15,7 +15,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..config import SampleConfig
+from ..config import SampleConfig, SpreadConfig
 from ..errors import Incomplete, InputError, Interrupted
 from ..escaping import printable
 from ..files import MB, content
@@ -36,7 +36,7 @@ _ELSEWHERE = {
     "out": "a request's folder is in that of all, by its name",
     "requests": "a file of requests names no other",
     "device": "the model is loaded once",
-    **dict.fromkeys(("resume", "allow-code", "code", "on", "workers", "scheduler", "shard", "threads"), _ONCE),
+    **dict.fromkeys(("resume", "allow-code", "code", "on", "workers", "scheduler", "shard"), _ONCE),
 }
 """Flags of the command line that a line may not say, and why."""
 
@@ -114,41 +114,25 @@ def _require_files(asked: Any, this: "Task") -> None:
 # Drawing them -----------------------------------------------------------------------------------------
 
 
-def draw_file(path: Path, this: "Task", asked: Any, how: SampleConfig, out: Path, resume: bool, load: Any) -> None:
-    """Draws the requests of a file, names those that fail, and says how many are done; Incomplete unless all are.
+def readable(
+    path: Path, this: "Task", asked: Any, how: SampleConfig, spread: SpreadConfig, out: Path, resume: bool
+) -> "list[Ask | Refused]":
+    """The requests of a file, once it is said which cannot be drawn; InputError if none can, or nowhere.
 
     Args:
         path: the file.
         this: the domain.
-        asked, how: what the command line says.
+        asked, how, spread: what the command line says.
         out: the folder of the requests' folders.
-        resume: draw what an earlier command has left.
-        load: what gives the model, which is asked for once some request can be drawn.
+        resume: whether what an earlier command has left is to be drawn.
     """
-    from ..events import finished
-    from ..progress import drawing_progress
-    from ..tasks.asks import drawing_all
-    from ..tasks.outcomes import require_place
+    from ..tasks.outcomes import Refused, require_place
 
+    if spread.shard is not None:
+        raise InputError("--shard is of the samples of one request; of a file of requests each is drawn by one worker")
     require_place(out, resume)
     require_writable(out)
-    asks = _readable(path, list(read_asks(path, this, asked, how)))
-    model = load()
-    with _stoppable(out), working_in(out), drawing_progress() as show:
-
-        def heard(event: "Event") -> None:
-            if event.finished is not None and event.finished.error is not None:
-                _tell(f"{path}: {_said(event.finished)}")
-            show(event)
-
-        outcomes = finished(drawing_all(model, asks, out, resume=resume), heard)
-    _conclude(outcomes, out)
-
-
-def _readable(path: Path, asks: "list[Ask | Refused]") -> "list[Ask | Refused]":
-    """The requests of a file, once it is said which cannot be drawn; InputError if none can."""
-    from ..tasks.outcomes import Refused
-
+    asks = list(read_asks(path, this, asked, how))
     refused = [ask for ask in asks if isinstance(ask, Refused)]
     told = [f"{path}: {_said(ask)}" for ask in refused[:_TOLD]]
     told += [f"{path}: {len(refused) - _TOLD} other lines are no requests either"] if len(refused) > _TOLD else []
@@ -159,6 +143,31 @@ def _readable(path: Path, asks: "list[Ask | Refused]") -> "list[Ask | Refused]":
     for line in told:
         _tell(line)
     return asks
+
+
+def draw_asks(path: Path, asks: "Sequence[Ask | Refused]", model: Any, out: Path, **options: Any) -> None:
+    """Draws requests, names those that fail, and says how many are done; Incomplete unless all are.
+
+    Args:
+        path: of the file that they stand in.
+        asks: the requests.
+        model: trained.
+        out: the folder of the requests' folders.
+        options: of `drawing_all`.
+    """
+    from ..events import finished
+    from ..progress import drawing_progress
+    from ..tasks.asks import drawing_all
+
+    with _saying_what_is_done(out), working_in(out), drawing_progress() as show:
+
+        def heard(event: "Event") -> None:
+            if event.finished is not None and event.finished.error is not None:
+                _tell(f"{path}: {_said(event.finished)}")
+            show(event)
+
+        outcomes = finished(drawing_all(model, asks, out, **options), heard)
+    _conclude(outcomes, out)
 
 
 def _said(one: "Refused | Outcome") -> str:
@@ -172,8 +181,9 @@ def _tell(words: str) -> None:
 
 
 @contextmanager
-def _stoppable(out: Path) -> Iterator[None]:
-    """Who stops the work is told how many requests are done."""
+def _saying_what_is_done(out: Path) -> Iterator[None]:
+    """Whoever stops the work, or learns that its workers are lost, is told how many requests are done."""
+    from ..distributed.pools import WorkersLost
     from ..tasks.outcomes import counted
 
     try:
@@ -182,6 +192,9 @@ def _stoppable(out: Path) -> Iterator[None]:
         if (done := counted(out)) is None:
             raise
         raise Interrupted(f"stopped; {done} in {out}; the same command with --resume draws the rest") from None
+    except WorkersLost as error:
+        error.add_note(f"{counted(out)} in {out}; the same command with --resume draws the rest")
+        raise
 
 
 def _conclude(outcomes: "Sequence[Outcome]", out: Path) -> None:

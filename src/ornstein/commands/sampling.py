@@ -1,12 +1,13 @@
 """`ornstein sample`: what was asked of a model, drawn into a new folder."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..config import SampleConfig
+from ..config import SampleConfig, SpreadConfig
 from ..escaping import printable
-from .asks import checked, draw_file, options_of, unchecked
+from .asks import checked, draw_asks, options_of, readable, unchecked
 from .exits import require_writable, working_in
 
 
@@ -18,6 +19,7 @@ def sampling(request_type: type) -> Callable[..., None]:
         /,
         asked: Any = unchecked(request_type)(),  # noqa: B008
         how: SampleConfig = SampleConfig(),  # noqa: B008
+        spread: SpreadConfig = SpreadConfig(),  # noqa: B008
         *,
         requests: Path | None = None,
         out: Path | None = None,
@@ -33,9 +35,10 @@ def sampling(request_type: type) -> Callable[..., None]:
             model: a shipped model's name, a run folder or a weights file.
             asked: what to draw.
             how: how to draw.
+            spread: who draws.
             requests: a file of many requests, a JSON object of flags a line, such as {"name": "three", "n": 8}: each is
                 drawn into the folder of its name in that of --out, of the number of its line if it has no name. What
-                other flags say holds for every line that does not say otherwise.
+                other flags say holds for every line that does not say otherwise. With --on each worker draws one.
             out: the folder; samples/MODEL-SEED if not given, with -FIRST behind it where numbers begin later;
                 samples/FILE for a file of requests.
             resume: draw the rest of what was begun in that folder and cut off; all else must be asked for as it was.
@@ -48,21 +51,53 @@ def sampling(request_type: type) -> Callable[..., None]:
         from ..tasks.requests import drawing
         from ..tasks.unfinished import require_place
 
-        def load() -> Any:
-            return runs.load(model, runs.pick_device(how.device), allow_code=code or allow_code)
+        def load(pool: Any) -> Any:  # to be sent, if workers draw, whose devices only they know
+            device = runs.pick_device(how.device) if pool is None else "cpu"
+            return runs.load(model, device, allow_code=code or allow_code)
 
         if requests is not None:
             folder = out or Path("samples") / requests.stem
-            return draw_file(requests, runs.task_of(model), asked, how, folder, resume, load)
-        asked = checked(asked, request_type)
+            asks = readable(requests, runs.task_of(model), asked, how, spread, folder, resume)
+            with pool_for(spread) as pool:
+                device = None if pool is None else worker_device(how.device)
+                return draw_asks(requests, asks, load(pool), folder, resume=resume, on=pool, device=device)
+        asked, options = checked(asked, request_type), options_of(how)
         folder = out or Path("samples") / f"{Path(model).name}-{how.seed}{f'-{how.first}' if how.first else ''}"
         require_place(folder, resume)
         require_writable(folder)
-        options = options_of(how)
-        denoiser = load()
-        with working_in(folder), drawing_progress() as show:
+        with pool_for(spread) as pool, working_in(folder), drawing_progress() as show:
+            if pool is not None:
+                options |= {"on": pool, "shard": spread.shard, "device": worker_device(how.device)}
+            denoiser = load(pool)
             stream = drawing(denoiser, asked, options.pop("n", None), out=folder, resume=resume, **options)
             samples = finished(stream, show)
         print(printable(f"{samples}\n{folder}"))
 
     return sample
+
+
+@contextmanager
+def pool_for(spread: SpreadConfig) -> Iterator[Any]:
+    """The workers that draw, which are given back in the end; None where this process draws.
+
+    Args:
+        spread: who draws.
+    """
+    if spread.on is None:
+        yield None
+        return
+    from ..distributed.pools import Dask
+
+    with Dask.local(spread.workers) if spread.scheduler is None else Dask.at(spread.scheduler) as pool:
+        yield pool
+
+
+def worker_device(name: str) -> str:
+    """The device on which workers draw: "auto" is CUDA if there is one here.
+
+    Args:
+        name: auto, cpu or cuda.
+    """
+    from ..tasks.runs import pick_device
+
+    return pick_device(name) if name == "auto" else name

@@ -9,7 +9,8 @@ what has finished of it is beside it (keeping.py), so that a crash loses no more
 
 import errno
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
@@ -27,6 +28,7 @@ from ..events import Event, Stream, finished, part
 from ..progress import watched
 from .outcomes import Ask, Outcome, Outcomes, Refused, require_seen
 from .requests import drawing
+from .shards import arithmetic
 from .unfinished import is_unfinished
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
@@ -54,7 +56,13 @@ def draw_all(
 
 
 def drawing_all(
-    model: NeuralDenoiser, asks: Iterable[Ask | Refused], out: Path | str, *, resume: bool = False, on: Any = None
+    model: NeuralDenoiser,
+    asks: Iterable[Ask | Refused],
+    out: Path | str,
+    *,
+    resume: bool = False,
+    on: Any = None,
+    device: str | None = None,
 ) -> Stream[list[Outcome]]:
     """Events of drawing many requests; `finished` is the `Outcome` of one that is over.
 
@@ -66,15 +74,18 @@ def drawing_all(
             had failed is tried again.
         on: a `distributed.Client`, or a `Pool` (distributed/pools.py), each of whose workers draws a request at a time;
             they must see the folder. This process, one request after the other, if not given.
+        device: on which workers draw, "cpu" or "cuda"; that of the model if not given (with on).
 
     InputError if the folder is there already or in use, and if what is to be resumed is of another model. A request
     that fails is an outcome; a full disk ends the work, and so does the loss of all workers.
     """
     pool = None if on is None else pool_of(on)
+    if pool is None and device is not None:
+        raise InputError(f"device is {device!r}, but samples are drawn here: it is for workers (on)")
     with Outcomes(Path(out), model, asks, resume) as outcomes:
         for outcome in outcomes.refused:
             yield Event(0, 1, "requests", finished=outcome)
-        yield from _one_by_one(model, outcomes) if pool is None else _by_workers(pool, model, outcomes)
+        yield from _one_by_one(model, outcomes) if pool is None else _by_workers(pool, model, outcomes, device)
         found = outcomes.all()
     yield Event(1, 1, "requests", result=found)
     return found
@@ -134,30 +145,32 @@ class _Order:
         device: where it draws.
         out: the folder of the requests' folders.
         run: a word in its record, by which a worker knows that it sees the folder.
-        threads: of the arithmetic of a worker, which share its machine with others.
+        arithmetic: of whoever gives out the work; see `shards.arithmetic`.
     """
 
     model: NeuralDenoiser
     device: str
     out: Path
     run: str
-    threads: int = 1
+    arithmetic: Mapping[str, str]
 
 
-def _by_workers(pool: Pool, model: NeuralDenoiser, outcomes: Outcomes) -> Stream[None]:
-    total, stage = len(outcomes.waiting), f"requests on {pool}"
-    order = _Order(_on_cpu(model), model.device.type, outcomes.folder.absolute(), outcomes.run)
+def _by_workers(pool: Pool, model: NeuralDenoiser, outcomes: Outcomes, device: str | None) -> Stream[None]:
+    total, stage, device = len(outcomes.waiting), f"requests on {pool}", device or model.device.type
+    order = _Order(_on_cpu(model), device, outcomes.folder.absolute(), outcomes.run, arithmetic(device))
     yield Event(0, total, stage)
-    for k, done in enumerate(pool.results(_drawn_there, order, outcomes.waiting)):
-        if isinstance(done.error, WorkersLost):
-            outcome = Outcome(done.piece.name, done.piece.line, "failed", why(done.error))
-        elif done.error is not None:
-            raise done.error
-        else:
-            assert done.value is not None
-            outcome = done.value
-        outcomes.note(outcome)
-        yield Event(k + 1, total, stage, finished=outcome)
+    results = pool.results(_drawn_there, order, outcomes.waiting)
+    with closing(results):  # pyright: ignore[reportArgumentType], a generator
+        for k, done in enumerate(results):
+            if isinstance(done.error, WorkersLost):
+                outcome = Outcome(done.piece.name, done.piece.line, "failed", why(done.error))
+            elif done.error is not None:
+                raise done.error
+            else:
+                assert done.value is not None
+                outcome = done.value
+            outcomes.note(outcome)
+            yield Event(k + 1, total, stage, finished=outcome)
 
 
 def _on_cpu(model: NeuralDenoiser) -> NeuralDenoiser:
@@ -171,14 +184,16 @@ def _on_cpu(model: NeuralDenoiser) -> NeuralDenoiser:
 def _drawn_there(order: _Order, ask: Ask) -> Outcome:
     """What a worker does; what it raises ends the work."""
     require_seen(order.out, order.run)
+    if (found := arithmetic(order.device)) != order.arithmetic:
+        raise InputError(f"worker {gethostname()} has {found}, whoever gives out the work {dict(order.arithmetic)}")
     if order.device == "cuda" and not torch.cuda.is_available():
         raise InputError(f"worker {gethostname()} has no CUDA device; --device cpu draws without")
-    torch.set_num_threads(order.threads)
     order.model.network.to(order.device)
     started, folder = time.monotonic(), order.out / ask.name
+    options = {"threads": 1, **ask.options}  # a worker shares its machine with others
     try:
         if not folder.exists():  # which a worker that was lost may have finished
-            finished(drawing(order.model, ask.asked, **ask.options, out=folder, resume=is_unfinished(folder)))
+            finished(drawing(order.model, ask.asked, **options, out=folder, resume=is_unfinished(folder)))
     except Exception as error:
         return _over(ask, started, error)
     return _over(ask, started)
