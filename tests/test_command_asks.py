@@ -1,6 +1,8 @@
 """Requests from a file: every line is checked by the command line's table of flags before anything is drawn."""
 
 import json
+import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -119,7 +121,8 @@ def test_options_are_those_that_were_said() -> None:
 
 def drawn(words: Sequence[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
     code = main(["sample", "images/digits", "--requests", "asks.jsonl", "--out", "out", *words])
-    return code, *capsys.readouterr()
+    said = capsys.readouterr()
+    return code, said.out, said.err
 
 
 def test_a_file_of_requests_is_drawn(capsys: pytest.CaptureFixture[str]) -> None:
@@ -177,3 +180,17 @@ def test_who_stops_it_is_told_what_is_done(capsys: pytest.CaptureFixture[str], m
     said = "ornstein: stopped; 1 of 3 requests are done in out; the same command with --resume draws the rest\n"
     assert (code, out, err) == (3, "", said)
     assert drawn(["--n", "1", "--steps", "1", "--resume"], capsys) == (0, "3 requests are done\nout\n", "")
+
+
+def test_the_example_of_the_documentation_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    text = (Path(__file__).parents[1] / "docs" / "commands.md").read_text()
+    text = text[text.index("## Many requests") : text.index("## From a checkout")]
+    lines, command, python = re.findall(r"```(?:json|python)?\n(.*?)```", text, re.DOTALL)
+    Path("asks.jsonl").write_text(lines)
+    assert main(shlex.split(command)[1:]) == 3
+    said = capsys.readouterr().err
+    assert re.findall(r"here `(.*?)`", text)[0] in said
+    assert "3 of 4 requests are done, not those of line 3" in said
+    assert sorted(path.name for path in Path("asked").iterdir()) == ["00004", "both", "requests.json", "threes"]
+    exec(python, {})
+    assert capsys.readouterr().out == "[('class-0', 'done'), ('class-1', 'done'), ('class-2', 'done')]\n"
