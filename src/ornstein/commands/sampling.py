@@ -37,20 +37,25 @@ def sampling(request_type: type) -> Callable[..., None]:
             code: the same, and where that file is now.
         """
         from ..events import finished
-        from ..progress import drawing_progress
         from ..tasks import runs
         from ..tasks.requests import drawing
         from ..tasks.unfinished import require_place
+        from .launch import progress_of, ranked
 
         folder = out or Path("samples") / f"{Path(model).name}-{how.seed}{f'-{how.first}' if how.first else ''}"
-        require_place(folder, resume)
-        require_writable(folder)
-        options = {name: value for name, value in vars(how).items() if value is not None and value is not False}
-        device = runs.pick_device(options.pop("device"))
-        denoiser = runs.load(model, device, allow_code=code or allow_code)
-        with working_in(folder), drawing_progress() as show:
-            stream = drawing(denoiser, asked, options.pop("n", None), out=folder, resume=resume, **options)
-            samples = finished(stream, show)
-        print(printable(f"{samples}\n{folder}"))
+        with ranked(how) as ranks:
+            kept: dict[str, Any] = {"out": folder, "resume": resume} if ranks.rank == 0 else {}
+            if kept:
+                require_place(folder, resume)
+                require_writable(folder)
+            options = {name: value for name, value in vars(how).items() if value is not None and value is not False}
+            options |= {"ranks": ranks} if ranks.size > 1 else {}
+            device = runs.pick_device(options.pop("device"))
+            denoiser = runs.load(model, device, allow_code=code or allow_code)
+            with working_in(folder), progress_of(ranks) as show:
+                stream = drawing(denoiser, asked, options.pop("n", None), **kept, **options)
+                samples = finished(stream, show)
+        if kept:
+            print(printable(f"{samples}\n{folder}"))
 
     return sample
