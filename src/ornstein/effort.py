@@ -31,7 +31,7 @@ class Effort:
             much of it is the same in all samples.
     """
 
-    gradients: int | Float[Tensor, " batch"] = 0
+    gradients: int | Int[Tensor, " batch"] = 0
     unsolved: Float[Tensor, " #batch"] | float = 0.0
     capped: Int[Tensor, " #batch"] | int = 0
     residual: Float[Tensor, " #batch"] | float = 0.0
@@ -53,10 +53,14 @@ class Effort:
             return parts[0]
         return cls(**{one.name: _rows([getattr(part, one.name) for part in parts], sizes) for one in fields(cls)})
 
-    def each(self, n: int) -> dict[str, Float[Tensor, " batch"]]:
-        """Of each of n samples, by name; without what is None."""
-        told = {one.name: getattr(self, one.name) for one in fields(self)}
-        return {name: torch.as_tensor(value).double().expand(n) for name, value in told.items() if value is not None}
+    def each(self, n: int) -> dict[str, Tensor]:
+        """Of each of n samples, by name, (n,): counts as int64, all else as float64; without what is None."""
+        found = {}
+        for name, value in ((one.name, getattr(self, one.name)) for one in fields(self)):
+            if value is not None:
+                kind = torch.int64 if name in ("gradients", "capped") else torch.float64
+                found[name] = torch.as_tensor(value, dtype=kind).expand(n)
+        return found
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -103,7 +107,7 @@ def _rows(values: Sequence[Any], sizes: Sequence[int]) -> Any:
     """Values of batches of these sizes, a sample; one value where it is the same of all."""
     if all(not isinstance(value, Tensor) and value == values[0] for value in values):
         return values[0]
-    return torch.cat([torch.as_tensor(value).double().expand(n) for value, n in zip(values, sizes, strict=True)])
+    return torch.cat([torch.as_tensor(value).expand(n) for value, n in zip(values, sizes, strict=True)])
 
 
 def _larger(a: Tensor | float, b: Tensor | float) -> Tensor | float:

@@ -10,6 +10,7 @@ failed, all of them learn why and end, instead of waiting for it. Rows travel as
 """
 
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -207,8 +208,10 @@ def _travelling(ranks: Ranks) -> Iterator[Any]:
     try:
         yield distributed
     except RuntimeError as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise RankError(ranks.rank, 1, f"what travels between the ranks was lost ({first})") from error
+        why = (
+            re.sub(r"^\[\S*\]\s*", "", str(error)).partition(". ")[0] or type(error).__name__
+        )  # no place in gloo's source
+        raise RankError(ranks.rank, 1, f"what travels between the ranks was lost ({why})") from error
 
 
 def _as_bytes(leaf: Tensor, send: Callable[[Tensor], Tensor]) -> Tensor:

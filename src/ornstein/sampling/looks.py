@@ -1,6 +1,6 @@
 """What a population believes at one time, as it is kept from step to step: looks, and means of the look before."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -60,11 +60,11 @@ class Past:
         return each[0].having(concatenate([past.means for past in each]))
 
     @property
-    def means(self) -> State:
+    def means(self) -> Mapping[str, State]:
         """The means as one state."""
         return {**{str(k): mean for k, mean in enumerate(self.terms)}, "posterior": self.posterior}
 
-    def having(self, means: State) -> "Past":
+    def having(self, means: Mapping[str, State]) -> "Past":
         """The same of other particles, whose `means` these are."""
         return Past(self.t, tuple(means[str(k)] for k in range(len(self.terms))), means["posterior"])
 
