@@ -82,7 +82,8 @@ class SampleConfig:
         grid: where the steps are: auto is the grid planned for the model (exact = off and particles).
         restarts: how often samples are noised again, up to restart-at, and drawn anew from there (exact = off).
         restart_at: a time, 0 = data, 1 = noise (exact = off).
-        batch_size: samples drawn at once, in blocks that are drawn whole (exact = off).
+        batch_size: samples drawn at once, in blocks that are drawn whole (exact = off); particles that go through the
+            network at once, all of them if not said (exact = particles).
         particles: how many are weighed for the n samples: 512 or n if that is more, with mcmc 4 n.
         temper: weakens what is known on the way, where a population loses too many particles (exact = particles).
         moves: of every sample by Metropolis's rule (exact = mcmc).

@@ -12,6 +12,7 @@ from ..errors import InputError
 from ..escaping import printable
 from .asks import checked, draw_asks, options_of, readable, unchecked
 from .exits import require_writable, working_in
+from .launch import progress_of, ranked, require_alone
 
 
 def sampling(request_type: type) -> Callable[..., None]:
@@ -90,19 +91,23 @@ class Source:
 
 
 def _draw(source: Source, asked: Any, how: SampleConfig, spread: SpreadConfig, out: str, resume: bool) -> None:
-    """Draws what was asked for into a folder, or to a URL."""
+    """Draws what was asked for into a folder, or to a URL; of several ranks the first one writes."""
     from ..events import finished
-    from ..progress import drawing_progress
     from ..tasks.requests import drawing
 
-    named, options = _checked_place(out, resume), options_of(how)
-    with pool_for(spread) as pool, working_in(named), drawing_progress() as show:
-        if pool is not None:
-            options |= {"on": pool, "shard": spread.shard, "device": source.worker_device}
-        stream = drawing(source.load(pool), asked, options.pop("n", None), out=out, resume=resume, **options)
-        samples = finished(stream, show)
-    files = f"\nornstein merge {named} --out FOLDER writes files of them, ornstein evaluate {named} scores"
-    print(printable(f"{samples}\n{named}{files if is_url(out) else ''}"))
+    if spread.on is not None:
+        require_alone(f"--on {spread.on}")
+    with ranked(how) as ranks:
+        named = _checked_place(out, resume) if ranks.rank == 0 else out
+        options: dict[str, Any] = {"out": out, "resume": resume} if ranks.rank == 0 else {}
+        options |= options_of(how) | ({"ranks": ranks} if ranks.size > 1 else {})
+        with pool_for(spread) as pool, working_in(named), progress_of(ranks) as show:
+            if pool is not None:
+                options |= {"on": pool, "shard": spread.shard, "device": source.worker_device}
+            samples = finished(drawing(source.load(pool), asked, options.pop("n", None), **options), show)
+    if ranks.rank == 0:
+        files = f"\nornstein merge {named} --out FOLDER writes files of them, ornstein evaluate {named} scores"
+        print(printable(f"{samples}\n{named}{files if is_url(out) else ''}"))
 
 
 def _checked_place(out: str, resume: bool) -> str:
@@ -122,6 +127,7 @@ def _draw_requests(
     """Draws what every line of a file asks for, each into a folder of its own."""
     from ..tasks import runs
 
+    require_alone("--requests")
     if out is not None and is_url(out):
         raise InputError(f"--out {out}: requests from a file are drawn into folders, not to a URL")
     folder = Path(out) if out is not None else Path("samples") / path.stem
