@@ -12,7 +12,7 @@ from ...errors import InputError
 from ...states import take
 from ...tasks.samples import Samples
 from . import data
-from .chemistry.conformers import Conformer, conformer
+from .chemistry.conformers import Conformer, Conformers, conformer
 from .chemistry.molecule import Molecule
 
 STOCHASTIC: Mapping[str, Any] = {
@@ -71,16 +71,7 @@ def conformers_of(samples: Samples) -> list[Conformer]:
 
 def remarks(samples: Samples) -> list[str]:
     """How many of the molecules that were drawn for SMILES are conformers of them, in words."""
-    found = conformers_of(samples)
-    if not found:
-        return []
-    right = [one for one in found if one.right]
-    others = ", the others are isomers" if len(right) < len(found) else ""
-    told = [f"{len(right)} of {len(found)} are conformers of the molecule that was asked for{others}"]
-    if stereo := [bool(one.stereo) for one in right if one.stereo is not None]:
-        mirrored = sum(one.mirrored for one in right)
-        told.append(f"{sum(stereo)} of {len(stereo)} have its stereo, of which {mirrored} were drawn as mirror images")
-    return told
+    return Conformers.of(conformers_of(samples)).told
 
 
 def placed(samples: Samples) -> list[Molecule]:

@@ -23,7 +23,7 @@ from ...tasks.task import Request, Task
 from ...training.datasets import Arrays, Dataset
 from . import chapters, data, metrics, network
 from .asked import requests
-from .asked.flags import MoleculesRequest, properties
+from .asked.flags import MoleculesRequest
 from .by_hand import BY_HAND
 from .chemistry import figures, files, stills
 from .chemistry.smiles import SUFFIXES as SMILES
@@ -182,12 +182,8 @@ class Molecules(Task):
             data.require_known(molecule, metadata, f"{path}: record {k + 1}")
         return data.states(found, metadata)
 
-    def evaluate(self, samples: Samples) -> list[Metric]:
-        assert samples.origin is not None
-        source, found = samples.origin.config["data"], molecules_of(samples)
-        wanted = properties(samples.settings.get("properties", ())) if source.startswith("qm9") else {}
-        asked = metrics.as_asked(conformers_of(samples)) + metrics.wanted_and_found(found, wanted)
-        return asked + metrics.judged(found, data.reference(source), data.known(source))
+    def judge(self, like: Samples) -> metrics.MoleculesJudge:
+        return metrics.MoleculesJudge(like)
 
     def predictions(self, regressor: Regressor) -> list[Metric]:
         return metrics.predictions(regressor)

@@ -8,7 +8,7 @@ import pytest
 from small_molecules import SMILES, apart, made, turned, without_a_hydrogen
 
 from ornstein.domains.molecules.chemistry.molecule import Molecule
-from ornstein.domains.molecules.metrics import judged
+from ornstein.domains.molecules.compared import judged
 
 pytest.importorskip("tblite")
 GOOD = [turned(made(name), seed)[0] for seed in range(3) for name in SMILES if name != "CH3NO2"]
