@@ -91,13 +91,19 @@ def _put_back(molecule: Molecule, held: np.ndarray) -> Molecule:
     return replace(molecule, positions=np.concatenate([held, positions[k:]]))
 
 
+def evenly(total: int, n: int) -> list[int]:
+    """The places of at most n of so many, spread over all."""
+    return torch.linspace(0, total - 1, min(n, total)).round().long().tolist()
+
+
 def spread(samples: Samples, n: int) -> Samples:
     """Some of the samples, spread over all."""
-    index = torch.linspace(0, len(samples) - 1, min(n, len(samples))).round().long()
+    places = evenly(len(samples), n)
+    index = torch.tensor(places)
     return replace(
         samples,
         x=take(samples.x, index),
         condition=take(samples.condition, index),
         trajectory=[take(frame, index) for frame in samples.trajectory],
-        each={name: [values[k] for k in index.tolist()] for name, values in samples.each.items()},
+        each={name: [values[k] for k in places] for name, values in samples.each.items()},
     )
