@@ -195,8 +195,8 @@ class Kept:
     def finish(self) -> Samples:
         """Writes the native files and the manifest, and returns all samples.
 
-        The states of a domain that writes its samples as they finish stay on the disk: what is returned has their
-        shapes, without numbers (torch's device "meta").
+        The states of a domain that writes its samples as they finish stay on the disk if they need more than
+        `MOST_HELD`: what is returned has their shapes, without numbers (torch's device "meta").
         """
         samples = replace(joined([_unpacked(self.part, block) for block in self._said["blocks"]]), origin=self.origin)
         if len(samples) != self._said["n"]:
@@ -206,6 +206,9 @@ class Kept:
             samples.save(self.folder)
         else:
             samples = replace(samples, notes=(*samples.notes, *(self._store.finish(samples) or ())))
+            if sum(leaf.numel() * leaf.element_size() for leaf in leaves(samples.x)) <= MOST_HELD:
+                x, condition = self._store.read(self.numbers)
+                samples = replace(samples, x=x, condition=condition)
             sweep(self._native)
             samples.seal(self._native, self.folder)
         shutil.rmtree(self.part, ignore_errors=True)

@@ -31,8 +31,8 @@ _SCHEMA = {
 
 
 def without_numbers(samples: Samples) -> Samples:
-    """The samples with the shapes and types of their states, but no numbers; without conditions and trajectory."""
-    return replace(samples, x=map_state(lambda leaf: leaf.to("meta"), samples.x), condition={}, trajectory=())
+    """The samples with the shapes and types of their states, but no numbers, and without conditions."""
+    return replace(samples, x=map_state(lambda leaf: leaf.to("meta"), samples.x), condition={})
 
 
 def pack(path: Path, samples: Samples) -> None:
