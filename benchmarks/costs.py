@@ -163,6 +163,7 @@ def network(case: Case) -> Callable[[], Row]:
     metadata = {**origin.metadata, **of_size(origin.metadata, case.size)}
     denoiser = this.denoiser(update(this.config(), origin.config, case.model), metadata)
     denoiser.network.requires_grad_(False).eval()
+    on.sample(denoiser, 1, 1)  # what is made once
 
     def draw() -> Row:
         with timed() as row:

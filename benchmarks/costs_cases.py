@@ -95,11 +95,11 @@ DEFAULT_N = 16
 """Samples that the command line draws if nobody says how many."""
 
 SIZES: Mapping[str, tuple[tuple[int, ...], tuple[int, ...], int, int]] = {
-    "images/openmoji": ((16, 24, 32, 48), (40, 64), 4, 2),
+    "images/openmoji": ((16, 24, 32, 48), (40, 64), 4, 4),
     "molecules/qm9": ((9, 14, 20, 26), (17, 29), 8, 4),
     "mri/brain": ((64, 96, 128, 192), (160, 256), 2, 2),
-    "poisson/gaussian": ((32, 48, 64, 96), (80, 128), 8, 2),
-    "sequences/riboswitch": ((48, 96, 160, 240), (128, 320), 8, 10),
+    "poisson/gaussian": ((32, 48, 64, 96), (80, 128), 8, 3),
+    "sequences/riboswitch": ((48, 96, 160, 240), (128, 320), 8, 16),
 }
 """Model → sizes that are fitted, sizes that are held out, batch, steps."""
 
