@@ -299,7 +299,7 @@ TEXT = """\
 
 Written by `benchmarks/costs_report.py`; do not edit. Made by
 
-    .venv/bin/python -m benchmarks.costs
+    make bench-costs
 
 Seconds are CPU seconds of one thread, medians of up to {repeats} draws, between the most and the least of which are
 {scatter} by the median, on a machine of {cores} cores (load {load}), {dates}, commit {engines}. Another processor has
