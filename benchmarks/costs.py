@@ -31,7 +31,7 @@ from costs_cases import DRAWS, HELD_OUT, Case, cases  # noqa: E402
 Row = dict[str, Any]
 RESULTS = ROOT / "benchmarks" / "results"
 ENOUGH = 1.5
-"""Seconds after which a draw is not repeated: what takes long varies little."""
+"""CPU seconds after which a draw is not repeated: what takes long varies little."""
 STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
@@ -110,9 +110,8 @@ def child(wanted: Sequence[Case], repeats: int) -> None:
         warm()  # imports what it needs, which is the start of a process, not of a draw
         begun = time.process_time()
         start = begun - warm()["cpu_seconds"]
-        for case in sorted(
-            wanted, key=lambda case: case.role == HELD_OUT
-        ):  # the largest last: memory is not given back
+        # Memory is not always given back: first the default, of which the peak is told, and the largest draws last.
+        for case in sorted(wanted, key=lambda case: (case.steps is not None, case.role == HELD_OUT)):
             ready = replace(case, flags=case.flags.format(here=here))
             draw = network(ready) if case.series == "size" else command(ready, Path(here))
             row = repeated(draw, repeats)
@@ -122,12 +121,12 @@ def child(wanted: Sequence[Case], repeats: int) -> None:
 def repeated(draw: Callable[[], Row], repeats: int) -> Row:
     """Medians of a few draws, and how far their CPU seconds are apart, as a share of the median."""
     found: list[Row] = []
-    while len(found) < repeats and sum(row["seconds"] for row in found) < ENOUGH:
+    while len(found) < repeats and sum(row["cpu_seconds"] for row in found) < ENOUGH:
         found.append(draw())
     cpu = [row["cpu_seconds"] for row in found]
     middle = {name: round(median(row[name] for row in found), 4) for name in ("seconds", "cpu_seconds")}
     scatter = round((max(cpu) - min(cpu)) / median(cpu), 3)
-    return {**found[0], **middle, "repeats": len(found), "scatter": scatter, "peak_mb": found[0]["peak_mb"]}
+    return {**found[0], **middle, "repeats": len(found), "scatter": scatter}
 
 
 def command(case: Case, here: Path) -> Callable[[], Row]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-EXPONENTS = np.arange(0.0, 4.01, 0.02)
+EXPONENTS = np.arange(0.0, 3.01, 0.02)
 """Of the growth with size, tried one by one."""
 
 
