@@ -77,7 +77,7 @@ def of(rows: Sequence[Row], model: str, series: str) -> list[Row]:
 
 def held_out(rows: Sequence[Row], models: Mapping[tuple[str, str], CostModel]) -> Iterator[tuple[Row, float]]:
     """The held-out lines with their predicted CPU seconds."""
-    for row in rows:
+    for row in sorted(rows, key=lambda row: list(DRAWS).index(row["case"]["model"])):
         model = models.get((row["case"]["model"], row["case"]["series"]))
         if row["role"] == HELD_OUT and model is not None:
             yield row, model.seconds(draw_of(row, known=False))
@@ -121,9 +121,8 @@ _DEFAULTS = (
     "NFE",
     "gradients",
     "CPU s a sample",
-    "CPU s",
-    "wall s",
-    "start, CPU s",
+    "wall s of 16",
+    "start, s",
     "kB a sample",
     "kB beside",
     "peak MB",
@@ -140,7 +139,6 @@ def _defaults(rows: Sequence[Row]) -> Iterator[list[str]]:
                 f"{row['nfe']:g}",
                 f"{row['gradients']:g}",
                 _short(row["cpu_seconds"] / row["case"]["n"]),
-                _short(row["cpu_seconds"]),
                 _short(row["seconds"]),
                 _short(row["start"]),
                 _short(a_sample / 1000),
