@@ -55,7 +55,7 @@ def test_pieces_in_any_order_are_the_files_of_all_at_once(saved: Path, tmp_path:
     assert written == {path.name: path.read_bytes() for path in saved.iterdir() if path.name != "manifest.json"}
     assert {SDF, XYZ, "viewer.html", "figure-0.png", "figure-3.gif"} <= written.keys()
     assert notes == remarks(drawn)
-    assert "2 of 3 are conformers" in notes[0]
+    assert "2 of 3 are conformers" in remarks(drawn)[0]
     x: Any
     x, condition = store.read(range(6, 8))  # bit for bit, though the files hold fewer digits
     assert torch.equal(x["positions"], drawn.x["positions"][1:])
