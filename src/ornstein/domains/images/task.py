@@ -224,7 +224,7 @@ class Images(Task):
         return [*self._figures(samples).values()]
 
     def _figures(self, samples: Samples) -> dict[str, Figure]:
-        """By the names of their files: all or the first; mean and spread of several that are measured; the way there."""
+        """By the names of their files: all or the first; mean and spread of several measured ones; the way there."""
         several, first = len(samples) > 1, samples.x[:GRID]
         counted = f"{len(samples)} sample{'s' if several else ''}"
         told = counted if len(first) == len(samples) else f"the first {GRID} of {counted}"
