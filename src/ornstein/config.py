@@ -93,10 +93,12 @@ class SampleConfig:
             tolerance holds or the budget ends (exact = mcmc).
         trajectory: keep the steps, too.
         device: auto takes a CUDA device if there is one.
+        threads: of the arithmetic of one process, on which the last digit of a sample may depend; all cores if not
+            said, 1 a worker with --on.
     """
 
     groups: ClassVar[Mapping[str, tuple[str, ...]]] = {
-        "how many, and which": ("n", "first", "seed", "device"),
+        "how many, and which": ("n", "first", "seed", "device", "threads"),
         "steps": ("steps", "eta", "order", "grid", "restarts", "restart_at", "batch_size", "trajectory"),
         "exactness": ("exact", "particles", "temper", "moves", "check", "tolerance", "budget"),
     }
@@ -120,12 +122,38 @@ class SampleConfig:
     budget: str | None = None
     trajectory: bool = False
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int | None = None
 
     def __post_init__(self) -> None:
+        require_in(self, "", {"threads": "[1, 4096]"})
         require_in(self, "", {"n": "[1, 1e15)", "steps": "[1, 1e6]", "eta": "[0, 1]", "batch_size": "[1, 1e15)"})
         require_in(self, "", {"particles": "[2, 1e15)", "temper": "[0, inf)", "moves": "[1, 1e6]", "check": "[0, 1e7]"})
         require_in(self, "", {"tolerance": "(0, 1)", "restarts": "[0, 1000]", "restart_at": "(0, 1)"})
         require_in(self, "", {"first": "[0, 1e15)", "seed": SEEDS})
+
+
+@dataclass(frozen=True)
+class SpreadConfig:
+    """Who draws independent samples; the samples are the same bit for bit, whoever does.
+
+    Attributes:
+        on: dask draws them on the workers of a dask cluster; if not said, this process does.
+        workers: of a cluster on this machine, which ends with the command; one a core if not said.
+        scheduler: of a cluster that runs already, its address, such as tcp://10.0.0.1:8786, or the scheduler file that
+            it wrote. Its workers need the same versions, one thread each, and a folder that all of them see.
+        shard: samples that a worker draws and writes at a time, a multiple of batch-size.
+    """
+
+    on: Literal["dask"] | None = None
+    workers: int | None = None
+    scheduler: str | None = None
+    shard: int | None = None
+
+    def __post_init__(self) -> None:
+        require_with(self, "--", dict.fromkeys(("workers", "scheduler", "shard"), ("on",)))
+        require_in(self, "--", {"workers": "[1, 1e4]", "shard": "[1, 1e12]"})
+        if self.workers is not None and self.scheduler is not None:
+            raise InputError("--workers is for a cluster on this machine, --scheduler for one that runs: give one")
 
 
 _TRAIN_INTERVALS = {

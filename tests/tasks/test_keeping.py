@@ -24,7 +24,7 @@ from ornstein.events import Event, finished
 from ornstein.files import read_json
 from ornstein.guidance.factors import Energy
 from ornstein.locks import Lock
-from ornstein.tasks import drawing, keeping
+from ornstein.tasks import drawing, keeping, shelves
 from ornstein.tasks.identity import _digest, identity, require_same
 from ornstein.tasks.packing import pack, unpack
 from ornstein.tasks.requests import draw
@@ -91,16 +91,16 @@ def test_the_samples_of_another_seed_are_not_these(model: Any, tmp_path: Path) -
 
 def cut_off(model: Any, out: Path, monkeypatch: pytest.MonkeyPatch, blocks: int = 2, **changes: Any) -> None:
     """A draw whose disk is full after so many blocks."""
-    packed, written = keeping.pack, []
+    packed, written = shelves.pack, []
 
-    def full(path: Path, samples: Samples) -> None:
+    def full(path: Path, samples: Samples, more: Any) -> None:
         if len(written) == blocks:
             raise OSError(errno.ENOSPC, "No space left on device", str(path))
         written.append(path)
-        packed(path, samples)
+        packed(path, samples, more)
 
     with monkeypatch.context() as patch:
-        patch.setattr(keeping, "pack", full)
+        patch.setattr(shelves, "pack", full)
         with pytest.raises(OSError, match="No space left on device") as error:
             draw(model, ASKED, **{**SMALL, **changes}, out=out)
     assert error.value.filename == str(out)
@@ -313,13 +313,13 @@ def test_a_file_that_changed_is_named_and_one_that_is_gone_is_drawn_again(
 ) -> None:
     out = tmp_path / "out"
     cut_off(model, out, monkeypatch)
-    first = part_of(out) / "00000001.safetensors"
+    first = part_of(out) / "00000001-1.safetensors"
     first.write_bytes(first.read_bytes()[:-1] + b"?")
     for read in (
         lambda: read_samples(out, unfinished=True),
         lambda: draw(model, ASKED, **SMALL, out=out, resume=True),
     ):
-        with pytest.raises(InputError, match=r"00000001.safetensors: changed since it was written; remove it"):
+        with pytest.raises(InputError, match=r"00000001-1.safetensors: changed since it was written; remove it"):
             read()
     first.unlink()
     assert draw(model, ASKED, **SMALL, out=out, resume=True).x.equal(draw(model, ASKED, **SMALL).x)
@@ -370,8 +370,10 @@ def _leaves(samples: Samples) -> list[torch.Tensor]:
 def test_quick_blocks_are_written_together(model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keeping, "SHARE", 1e-9)
     sizes: list[int] = []
-    packed = keeping.pack
-    monkeypatch.setattr(keeping, "pack", lambda path, samples: (sizes.append(len(samples)), packed(path, samples)))
+    packed = shelves.pack
+    monkeypatch.setattr(
+        shelves, "pack", lambda path, samples, more: (sizes.append(len(samples)), packed(path, samples, more))
+    )
     samples = draw(model, ASKED, **{**SMALL, "n": 9}, out=tmp_path / "out")
     assert sizes == [1, 8]
     monkeypatch.setattr(keeping, "MOST_HELD", 20)  # bytes: two samples may wait, no more
@@ -386,7 +388,7 @@ MANIFESTS: dict[str, Callable[[dict[str, Any]], object]] = {
     "field blocks has samples 1 to 1, expected numbers from 4 to 5": lambda said: said["blocks"].reverse(),
     "field model is not there": lambda said: said.pop("model"),
     "names '../x', expected the name of a file in its own folder": lambda said: said["blocks"][0].update(file="../x"),
-    "00000001.safetensors: changed since": lambda said: said["blocks"][0]["files"].clear(),
+    "00000001-1.safetensors: changed since": lambda said: said["blocks"][0]["files"].clear(),
 }
 
 

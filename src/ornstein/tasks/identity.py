@@ -3,10 +3,11 @@
 A drawing that was cut off goes on only if all of it is the same. Numbers that no JSON holds stand there by SHA-256.
 """
 
+import json
 import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass
-from hashlib import sha256 as digest_of
+from hashlib import sha256 as sha256_of
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,14 @@ from .samples import versions
 from .task import Request
 
 
-def identity(denoiser: Denoiser, asked: Any, request: Request, settings: Mapping[str, Any]) -> dict[str, Any]:
+def identity(
+    denoiser: Denoiser,
+    asked: Any,
+    request: Request,
+    settings: Mapping[str, Any],
+    device: str | None = None,
+    threads: int | None = None,
+) -> dict[str, Any]:
     """What the same samples need, in JSON values: name → value.
 
     Args:
@@ -30,7 +38,11 @@ def identity(denoiser: Denoiser, asked: Any, request: Request, settings: Mapping
         asked: the user's request, a frozen dataclass of the domain.
         request: what it led to.
         settings: seed, number of samples and how they are drawn.
+        device: on which they are drawn, "cpu" or "cuda"; that of the denoiser if not given.
+        threads: of the arithmetic of a process, on which the last digit may depend where it is done on a CPU; those of
+            this process if not given.
     """
+    device = device or denoiser.device.type
     assert denoiser.origin is not None
     origin = denoiser.origin
     found = {
@@ -44,10 +56,16 @@ def identity(denoiser: Denoiser, asked: Any, request: Request, settings: Mapping
         "what was read of the request": _digest([request.record, request.each, request.start, request.strength]),
         "guides": _digest([list(denoiser.provenance), list(_tensors(request.guides))]),
         **plain(dict(settings)),
-        "device": denoiser.device.type,
+        "device": device,
+        "threads": (threads or torch.get_num_threads()) if device == "cpu" else None,
         **{name: version for name, version in versions().items() if name != "python"},
     }
     return {name: value for name, value in found.items() if value is not None}
+
+
+def digest_of(drawn: Mapping[str, Any]) -> str:
+    """The SHA-256 of an identity, the same before it was written to a manifest and after it is read there."""
+    return sha256_of(json.dumps(plain(drawn), sort_keys=True).encode()).hexdigest()
 
 
 def require_same(found: Mapping[str, Any], asked: Mapping[str, Any], where: object) -> None:
@@ -60,6 +78,8 @@ def require_same(found: Mapping[str, Any], asked: Mapping[str, Any], where: obje
     """
     for name in dict.fromkeys([*asked, *found]):
         before, now = found.get(name), asked.get(name)
+        if before != now and name == "threads" and before is not None and now is not None:
+            raise InputError(f"{where}: drawn with {before} threads a process, asked for are {now}: --threads {before}")
         if before != now:
             raise InputError(
                 f"{where}: drawn with {name} = {reprlib.repr(before)}, asked for is {reprlib.repr(now)}; only the same "
@@ -90,7 +110,7 @@ def _exists(name: str | Path) -> bool:
 
 def _digest(value: Any) -> str:
     """The SHA-256 of JSON values and tensors."""
-    found = digest_of()
+    found = sha256_of()
     for piece in _pieces(value):
         found.update(piece)
     return found.hexdigest()

@@ -5,12 +5,17 @@
         yield from kept.reading(events)                    each block is written as it finishes, and dropped
         samples = kept.finish()                            native files and the manifest in FOLDER
 
+Where workers draw, each writes its blocks itself (`shelf`), and who gives out the work takes `note` of them:
+
+        kept.note(kept.shelf().put(samples))
+
 The order of writes is what makes a block whole: its file, flushed to the disk and renamed, then members.json, which
 names it. The states are read back for the native files, so that what was cut off and what was not are the same.
 """
 
 import shutil
 import time
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -21,18 +26,18 @@ from ..config import update
 from ..denoisers.base import Origin
 from ..errors import InputError
 from ..events import Stream
-from ..files import flushed, inside, sha256, write_json
+from ..files import write_json
 from ..keys import Keys
 from ..locks import Lock, sweep
 from ..states import State, leaves
-from .identity import require_same
+from .identity import digest_of, require_same
+from .intervals import Intervals
 from .joining import joined
-from .packing import pack, unpack, without_numbers
 from .planning import METADATA, facts_of
-from .registry import task
 from .samples import Samples, origin_in, remarked
+from .shelves import Shelf, unchanged, unpacked
 from .task import SCRATCH
-from .unfinished import MEMBERS, WORK, counted, folder_of, numbered, part_of, read_members, require_place, what_is_left
+from .unfinished import MEMBERS, WORK, counted, numbered, part_of, read_members, require_place, what_is_left
 
 if TYPE_CHECKING:
     from .members import MemberStore
@@ -40,8 +45,7 @@ if TYPE_CHECKING:
 SHARE = 0.1
 """Of the time, at most, that writing takes: blocks that are drawn faster than that are written several at a time."""
 MOST_HELD = 64_000_000
-"""Bytes of states that wait to be written."""
-_NATIVE = "native"
+"""Bytes of states that wait to be written, and that are read back from native files when all are there."""
 
 
 class Kept:
@@ -65,11 +69,10 @@ class Kept:
         self.origin, self.numbers = origin, numbers
         self._lock, self._made = Lock(self.part, WORK), [self.part]
         self._said: dict[str, Any] = {}
-        self._whole: set[int] = set()
+        self._whole = Intervals()
         self._pending: list[Samples] = []
-        self._failed, self._next = False, 0.0
-        self._native = _native(self.part)
-        self._store = _store(self.part, origin, numbers)
+        self._failed, self._unsaid, self._next = False, False, 0.0
+        self._shelf = Shelf(self.part, origin, numbers)
 
     def __enter__(self) -> Self:
         require_place(self.folder, self.resume)
@@ -88,6 +91,8 @@ class Kept:
         try:
             if error is not None and self._pending and not self._failed:
                 self._write()
+            if error is not None and self._unsaid:
+                self._say()
         finally:
             if isinstance(error, OSError) and self.part in Path(error.filename or self.part).parents:
                 error.filename = str(self.folder)  # a file of ours, of which nobody else knows
@@ -115,32 +120,61 @@ class Kept:
         """
         said = {"complete": False, "model": self.origin.record(), "drawn": drawn, "together": together}
         said |= {"first": self.numbers.start, "n": len(self.numbers), "blocks": []}
+        self._shelf.drawn = digest_of(drawn)
         if self.resume:
             before = read_members(self.part)
             require_same(before["drawn"], drawn, self.part)
             said["blocks"] = [block for block in before["blocks"] if self._is_there(block)]
-        self._said, self._whole = said, {number for block in said["blocks"] for number in _numbers(block)}
-        self._note()
-        if self._store is not None:
-            self._native.mkdir(parents=True, exist_ok=True)
+        self._said, self._whole = said, Intervals(map(_numbers, said["blocks"]))
+        if self.resume:
+            self._adopt()
+        self._say()
+        if self._shelf.store is not None:
+            self._shelf.native.mkdir(parents=True, exist_ok=True)
+            self._shelf.store.begin()
 
     def _is_there(self, block: Mapping[str, Any]) -> bool:
         """Whether a block's files are; InputError if they are not those that were written."""
         if not all((self.part / name).exists() for name in block["files"]):
             return False
         for name in block["files"]:
-            _unchanged(self.part, block, name)
+            unchanged(self.part, block, name)
         return True
+
+    def _adopt(self) -> None:
+        """Takes in the blocks that are whole, but that were not named before the end; removes what belongs to none.
+
+        Of the scratch folder, that is the files which are called by the number of a sample.
+        """
+        named = {name for block in self._said["blocks"] for name in block["files"]}
+        for path in sorted(self.part.glob("*.safetensors")):
+            block = None if path.name in named else self._shelf.found(path)
+            if block is not None and self._is_wanted(_numbers(block)):
+                self._enter(block)
+                named |= block["files"].keys()
+        scratch = (path for path in (self.part / SCRATCH).rglob("[0-9]*") if path.is_file())
+        for path in (*self.part.glob("*.safetensors"), *scratch):
+            if str(path.relative_to(self.part)) not in named:
+                path.unlink()
+
+    def _is_wanted(self, numbers: range) -> bool:
+        """Whether all of these samples were asked for, and none is there."""
+        wanted = self.numbers.start <= numbers.start and numbers.stop <= self.numbers.stop
+        return wanted and not self._whole.meets(numbers)
 
     @property
     def streams(self) -> bool:
         """Whether the domain writes its samples as they finish, so that they need not be in memory together."""
-        return self._store is not None
+        return self._shelf.store is not None
+
+    def shelf(self) -> Shelf:
+        """Where workers put the blocks that they draw, once it was said what is drawn."""
+        return Shelf(self.part.absolute(), self.origin, self.numbers, self._shelf.drawn)
 
     def there(self, numbers: range) -> bool:
         """Whether the samples of these numbers are on the disk, all of them that are wanted."""
         wanted = range(max(numbers.start, self.numbers.start), min(numbers.stop, self.numbers.stop))
-        return self._whole.issuperset(wanted)
+        return self._whole.covers(wanted)
 
     def reading(self, stream: Stream[Any]) -> Stream[None]:
         """The events, while what they bring that has finished is written."""
@@ -159,60 +193,84 @@ class Kept:
         if before is not None and before.first + len(before) != samples.first:
             self._write()
         self._pending.append(samples)
-        held = sum(leaf.numel() * leaf.element_size() for one in self._pending for leaf in leaves(one.x))
-        if time.monotonic() >= self._next or held > MOST_HELD:
+        if time.monotonic() >= self._next or sum(_size(one) for one in self._pending) > MOST_HELD:
             self._write()
 
     def _write(self) -> None:
         """Writes the samples that wait, and then says that they are whole."""
         started = time.monotonic()
         try:
-            self._say(joined(self._pending))
+            self._put(joined(self._pending))
         except Exception:
             self._failed = True  # what could not be written is not tried once more on the way out
             raise
         self._pending = []
+        self._rest(started)
+
+    def _put(self, samples: Samples) -> None:
+        self._enter(self._shelf.put(samples))
+        self._say()
+
+    def note(self, block: Mapping[str, Any]) -> None:
+        """Takes note of a block that a worker has put on a shelf of this folder.
+
+        The manifest names it now, or with those that follow: what it does not name in the end is found by its file.
+
+        Args:
+            block: what `Shelf.put` returned.
+        """
+        self._enter(block)
+        started = time.monotonic()
+        if started >= self._next:
+            self._say()
+            self._rest(started)
+
+    def _rest(self, started: float) -> None:
+        """Until when nothing is written, after a writing that has `started` then."""
         ended = time.monotonic()
         self._next = ended + (ended - started) / SHARE
 
-    def _say(self, samples: Samples) -> None:
-        path = self.part / f"{samples.first:08d}.safetensors"
-        native: list[Path] = []
-        if self._store is not None:
-            native = flushed(self._store.add(samples), self.part)
-            samples = without_numbers(samples)
-        pack(path, samples)
-        files = {str(file.relative_to(self.part)): sha256(file) for file in [path, *native]}
-        block = {"first": samples.first, "n": len(samples), "file": path.name, "files": files}
-        others = [one for one in self._said["blocks"] if one["first"] != samples.first]
-        self._said["blocks"] = sorted([*others, block], key=lambda one: one["first"])
-        self._note()
-        self._whole.update(_numbers(block))
+    def _enter(self, block: Mapping[str, Any]) -> None:
+        blocks, first = self._said["blocks"], block["first"]
+        k = bisect_left(blocks, first, key=lambda one: one["first"])
+        again = k < len(blocks) and blocks[k]["first"] == first  # who was interrupted writes it once more
+        blocks[k : k + again] = [block]
+        self._whole.add(_numbers(block))
+        self._unsaid = True
 
-    def _note(self) -> None:
+    def _say(self) -> None:
         write_json(self.part / MEMBERS, self._said)
+        self._unsaid = False
 
     def finish(self) -> Samples:
         """Writes the native files and the manifest, and returns all samples.
 
-        The states of a domain that writes its samples as they finish stay on the disk if they need more than
-        `MOST_HELD`: what is returned has their shapes, without numbers (torch's device "meta").
+        The states of a domain that writes its samples as they finish are read back if they are few. Of many the shapes
+        are returned, without numbers (torch's device "meta").
         """
-        samples = replace(joined([_unpacked(self.part, block) for block in self._said["blocks"]]), origin=self.origin)
+        samples = replace(joined([unpacked(self.part, block) for block in self._said["blocks"]]), origin=self.origin)
         if len(samples) != self._said["n"]:
             raise InputError(f"{self.part}: {counted(self._said)}, which is not all of them")
-        if self._store is None:
+        if self._shelf.store is None:
             samples = remarked(samples)
             samples.save(self.folder)
         else:
-            samples = replace(samples, notes=(*samples.notes, *(self._store.finish(samples) or ())))
-            if sum(leaf.numel() * leaf.element_size() for leaf in leaves(samples.x)) <= MOST_HELD:
-                x, condition = self._store.read(self.numbers)
-                samples = replace(samples, x=x, condition=condition)
-            sweep(self._native)
-            samples.seal(self._native, self.folder)
+            samples = self._finished_by(self._shelf.store, samples)
         shutil.rmtree(self.part, ignore_errors=True)
         return samples
+
+    def _finished_by(self, store: "MemberStore", samples: Samples) -> Samples:
+        """The samples of a domain that writes them as they finish."""
+        x, condition = store.read(self.numbers) if _size(samples) <= MOST_HELD else (samples.x, samples.condition)
+        samples = replace(samples, notes=(*samples.notes, *(store.finish(samples) or ())))
+        sweep(self._shelf.native)
+        samples.seal(self._shelf.native, self.folder)
+        return replace(samples, x=x, condition=condition)
+
+
+def _size(samples: Samples) -> int:
+    """The bytes of their states."""
+    return sum(leaf.numel() * leaf.element_size() for leaf in leaves(samples.x))
 
 
 def read_unfinished(part: Path, allow_code: bool | str | Path = False) -> Samples:
@@ -228,50 +286,20 @@ def read_unfinished(part: Path, allow_code: bool | str | Path = False) -> Sample
     this, origin = origin_in(said, where, allow_code)
     if not said["blocks"] or "," in numbered(said["blocks"]):
         raise InputError(f"{part}: {counted(said)}, expected samples that follow one another; --resume draws the rest")
-    samples = joined([_unpacked(part, block) for block in said["blocks"]])
+    samples = joined([unpacked(part, block) for block in said["blocks"]])
     facts = facts_of(this, origin, samples.settings.get(METADATA, {}), where)
     space = this.space(update(this.config(), origin.config, str(where)), facts)
     _require_states(samples.x, space.prior(Keys.of(0, 1)), part)
     numbers = range(samples.first, samples.first + len(samples))
-    store = _store(part, origin, _numbers(said))
+    store = Shelf(part, origin, _numbers(said)).store
     if store is not None:
         x, condition = store.read(numbers)
         samples = replace(samples, x=x, condition=condition)
     return replace(samples, origin=origin, notes=(*samples.notes, f"unfinished: {counted(said)}"))
 
 
-def _store(part: Path, origin: Origin, numbers: range) -> "MemberStore | None":
-    """How the domain writes samples one by one, if it does."""
-    store = task(origin.domain).store(_native(part), origin, numbers)
-    if store is not None:
-        store.scratch = part / SCRATCH
-    return store
-
-
-def _native(part: Path) -> Path:
-    """Where native files are until all are there: a folder of the name that it will have."""
-    return part / _NATIVE / folder_of(part).name
-
-
 def _numbers(block: Mapping[str, Any]) -> range:
     return range(block["first"], block["first"] + block["n"])
-
-
-def _unchanged(part: Path, block: Mapping[str, Any], name: str) -> Path:
-    """A file of a block, which must be as it was written; else InputError."""
-    path = inside(part, name, part / MEMBERS)
-    if sha256(path) != block["files"].get(name):
-        raise InputError(f"{path}: changed since it was written; remove it, and its samples are drawn again")
-    return path
-
-
-def _unpacked(part: Path, block: Mapping[str, Any]) -> Samples:
-    """The samples of a block; InputError if they are others than members.json says."""
-    path = _unchanged(part, block, block["file"])
-    samples = unpack(path)
-    if (samples.first, len(samples)) != (block["first"], block["n"]):
-        raise InputError(f"{path}: holds other samples than {part / MEMBERS} says")
-    return samples
 
 
 def _require_states(x: State, like: State, part: Path) -> None:

@@ -31,19 +31,22 @@ _SCHEMA = {
 
 
 def without_numbers(samples: Samples) -> Samples:
-    """The samples with the shapes and types of their states, but no numbers, and without conditions."""
+    """The samples with the shapes and types of their states, but no numbers; without conditions."""
     return replace(samples, x=map_state(lambda leaf: leaf.to("meta"), samples.x), condition={})
 
 
-def pack(path: Path, samples: Samples) -> None:
+def pack(path: Path, samples: Samples, more: Mapping[str, Any] | None = None) -> None:
     """Writes samples into one file, which is whole or absent.
 
     Args:
         path: of the file.
+        samples: to be written.
+        more: JSON values to be kept with them.
     """
     tensors = dict(_named({"x": samples.x, "condition": samples.condition, "trajectory": _numbered(samples)}))
     here = {name: leaf for name, leaf in tensors.items() if not leaf.is_meta}
     meta = {
+        **(more or {}),
         "record": plain({**samples.record(), "model": None}),
         "names": list(tensors),
         "complex": [name for name, leaf in here.items() if leaf.is_complex()],
@@ -60,6 +63,15 @@ def unpack(path: Path) -> Samples:
     Args:
         path: of the file.
     """
+    return unpack_with(path)[0]
+
+
+def unpack_with(path: Path) -> tuple[Samples, dict[str, Any]]:
+    """The samples of a file, and what else was kept with them; see `unpack`.
+
+    Args:
+        path: of the file.
+    """
     tensors, meta = checkpoints.load(path, _KIND, _SCHEMA)
     require_one_each(meta["record"], path)
     whole = {name: _tensor(name, tensors, meta, path) for name in meta["names"]}
@@ -72,7 +84,7 @@ def unpack(path: Path) -> Samples:
     if any(batch_size(state) != meta["record"]["n"] for state in states):
         raise InputError(f"{path}: its tensors are not of {meta['record']['n']} samples, as its record says")
     found = of_record(meta["record"], nested["x"], nested["condition"], path)
-    return replace(found, trajectory=list(nested["trajectory"].values()))
+    return replace(found, trajectory=list(nested["trajectory"].values())), meta
 
 
 def _numbered(samples: Samples) -> dict[str, State]:

@@ -7,8 +7,9 @@
         def complete(self, samples): ...            what only all of them have
 
 A block's text and its states, bit for bit, are files of the scratch, so that blocks may come in any order, and from
-several processes. In the end the pieces are copied one after the other. Records of a finished file are found by their
-places in it, of which 8 bytes a sample are held; nothing else here grows with the number of samples.
+several processes: whoever draws a block writes the same bytes. In the end the pieces are copied one after the other.
+Records of a finished file are found by their places in it, of which 8 bytes a sample are held; nothing else here grows
+with the number of samples.
 """
 
 from abc import abstractmethod
@@ -23,7 +24,7 @@ from typing import TYPE_CHECKING, BinaryIO, ClassVar
 
 from ..denoisers.base import Condition
 from ..errors import InputError
-from ..files import MB, decoded, inside, write_atomic
+from ..files import MB, decoded, inside, write_atomic, write_text
 from ..states import State, concatenate, take
 from .members import MemberStore
 
@@ -68,13 +69,15 @@ class PieceStore(MemberStore):
     """Text files with one record a sample each, in the order of the numbers.
 
     Attributes:
-        files: how each is cut into records, by its name in the folder.
+        files: how each is cut into records, by its name in the folder; their suffixes differ.
+        read_from: names of the files that samples are read from; all if not said.
         limit: bytes of one file's records that are read at once.
         folder: where the files will be, or are.
         numbers: of all the samples.
     """
 
     files: ClassVar[Mapping[str, Cut]]
+    read_from: ClassVar[Sequence[str]] = ()
     limit: ClassVar[int] = 256 * MB
 
     def __init__(self, folder: Path, numbers: range) -> None:
@@ -90,14 +93,17 @@ class PieceStore(MemberStore):
 
     @abstractmethod
     def texts(self, samples: "Samples") -> Mapping[str, str]:
-        """What stands in each file of some of the samples: their records, by the file's name."""
+        """What stands in each file of some of the samples: their records, by the file's name.
+
+        A text by another name is kept until all samples are there, for `complete`: see `pieces`.
+        """
 
     @abstractmethod
     def states(self, texts: Mapping[str, str], numbers: range) -> tuple[State, Condition]:
         """The states and conditions of samples from their records; InputError if these are not what `texts` writes.
 
         Args:
-            texts: records by the file's name, as many as there are numbers.
+            texts: records by the name of each file that is read, as many as there are numbers.
             numbers: of the samples.
         """
 
@@ -119,6 +125,10 @@ class PieceStore(MemberStore):
         chosen = samples[numbers.start - samples.first : numbers.stop - samples.first]
         return replace(chosen, x=x, condition=condition)
 
+    def pieces(self, name: str) -> Iterator[str]:
+        """What `texts` gave by this name, block by block in the order of the samples, while the scratch is there."""
+        return (path.read_text("utf-8") for first in self._found() if (path := self._piece(first, name)).exists())
+
     # Piece by piece -------------------------------------------------------------------------------------
 
     def add(self, samples: "Samples") -> list[Path]:
@@ -129,9 +139,9 @@ class PieceStore(MemberStore):
         written = []
         for name, text in self.texts(samples).items():
             written.append(self._piece(samples.first, name))
-            written[-1].write_bytes(text.encode())
+            write_text(written[-1], text)
         written.append(self._kept(samples.first))
-        pack(written[-1], replace(samples, trajectory=()))
+        pack(written[-1], replace(samples, trajectory=(), seconds=0.0))
         self._pieces = None
         return written
 
@@ -185,7 +195,7 @@ class PieceStore(MemberStore):
     def read(self, numbers: range) -> tuple[State, Condition]:
         if self.scratch is not None:
             return self._of_pieces(numbers)
-        return self.states({name: self._records(name, numbers) for name in self.files}, numbers)
+        return self.states({name: self._records(name, numbers) for name in self.read_from or self.files}, numbers)
 
     def _of_pieces(self, numbers: range) -> tuple[State, Condition]:
         from .packing import unpack

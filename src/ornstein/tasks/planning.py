@@ -189,10 +189,8 @@ class Plan:
 
     def _told(self, samples: Samples) -> Samples:
         numbers = range(samples.first, samples.first + len(samples))
-        each = {
-            name: list(values)[numbers.start - self.drawn.start :][: len(samples)]
-            for name, values in self.request.each.items()
-        }
+        start = numbers.start - self.drawn.start
+        each = {name: list(values[start : start + len(samples)]) for name, values in self.request.each.items()}
         low, high = max(numbers.start, self.wanted.start), min(numbers.stop, self.wanted.stop)
         told = replace(samples, each=each, notes=(*samples.notes, *self.request.notes))
         return told[low - numbers.start : high - numbers.start]
@@ -210,6 +208,8 @@ class Asking:
         seed: of all random numbers.
         exact: off, particles or mcmc.
         said: settings of the way to draw.
+        device: on which samples are drawn; that of the model if not given.
+        guided: the model with all the guides of the request, where these were made before.
     """
 
     model: NeuralDenoiser
@@ -219,6 +219,8 @@ class Asking:
     seed: int
     exact: str
     said: dict[str, Any]
+    device: str | None = None
+    guided: Denoiser | None = None
 
     def planned(self, k: int, streams: bool = False) -> Stream[Plan]:
         """What a portion leads to; the events are of guides that must be fitted first.
@@ -230,20 +232,12 @@ class Asking:
         model, portion = self.model, self.portions[k]
         assert model.origin is not None
         this = task(model.origin.domain)
-        numbers = _whole_blocks(this, model, portion, self.said) if self.exact == "off" else portion.numbers
+        numbers = _whole_blocks(this, self.drawn_on, portion, self.said) if self.exact == "off" else portion.numbers
         held = {"n": len(self.wanted), "batch_size": len(numbers)}
         held = {"batch_size": self.said.get("batch_size")} if streams else held
         require_room(model, **held, particles=self.said.get("particles"))
         request = this.request(self.asked, numbers, model.origin.metadata)
-        if request.path is not None:
-            model = model.along(request.path)
-        if request.windows is None:
-            guided: Denoiser = elsewhere(this, model, request.metadata)
-        else:
-            guided = by_windows(this, model, request.metadata, request.windows)
-        guided = beside(guided, request.beside.keys())
-        for guide in request.guides:
-            guided = yield from guide.guiding(guided)
+        guided = self.guided or (yield from self._guided(this, request))
         how = _engine(self.exact, request, guided, self.said)
         if not isinstance(how, Independent):
             _require_one_of_each(self.exact, request)
@@ -253,6 +247,23 @@ class Asking:
         if isinstance(how, Independent) and how.sampler is not None:
             settings["sampler"] = repr(how.sampler)
         return Plan(guided, how, portion.numbers, numbers, self.asked, request, settings)
+
+    @property
+    def drawn_on(self) -> str:
+        """The kind of device on which samples are drawn."""
+        return self.device or self.model.device.type
+
+    def _guided(self, this: Task, request: Request) -> Stream[Denoiser]:
+        """The model with the guides of a request."""
+        model = self.model if request.path is None else self.model.along(request.path)
+        if request.windows is None:
+            guided: Denoiser = elsewhere(this, model, request.metadata)
+        else:
+            guided = by_windows(this, model, request.metadata, request.windows)
+        guided = beside(guided, request.beside.keys())
+        for guide in request.guides:
+            guided = yield from guide.guiding(guided)
+        return guided
 
 
 def _require_one_of_each(exact: str, request: Request) -> None:
@@ -266,9 +277,9 @@ def _require_one_of_each(exact: str, request: Request) -> None:
             )
 
 
-def _whole_blocks(this: Task, model: Denoiser, portion: Portion, said: dict[str, Any]) -> range:
+def _whole_blocks(this: Task, device: str, portion: Portion, said: dict[str, Any]) -> range:
     """The numbers of the blocks that hold the samples asked for; says the size of the blocks if nobody has."""
-    size = said.setdefault("batch_size", this.block * (16 if model.device.type == "cuda" else 1))
+    size = said.setdefault("batch_size", this.block * (16 if device == "cuda" else 1))
     if not isinstance(size, int) or size < 1:
         raise InputError(f"batch_size is {size}, expected at least 1")
     start, numbers, stop = portion.start, portion.numbers, portion.stop

@@ -23,6 +23,7 @@ from .keeping import Kept
 from .planning import Asking, Plan, portions
 from .registry import task
 from .samples import Samples, read_samples, remarked
+from .shards import Spreading, threads_of
 
 SOME = 16
 """Samples that are drawn where neither the user nor the request says how many."""
@@ -61,6 +62,10 @@ def drawing(
     exact: str = "off",
     out: Path | str | None = None,
     resume: bool = False,
+    on: Any = None,
+    shard: int | None = None,
+    device: str | None = None,
+    threads: int | None = None,
     **said: Any,
 ) -> Stream[Samples]:
     """Events of drawing the n samples numbered from `first` on that a domain's request asks for.
@@ -76,6 +81,10 @@ def drawing(
         out: a new folder for them, native files and manifest. Blocks of samples are kept in OUT.part as they finish,
             and a crash leaves these; those of particles and mcmc finish together. See keeping.py.
         resume: draw the rest of what was begun there: the same samples bit for bit as if nothing had happened.
+        on: a `distributed.Client` or a `Pool`, on whose workers independent samples are drawn, bit for bit as here.
+        shard: samples that a worker draws and writes at a time, a multiple of batch_size (with on).
+        device: on which workers draw, "cpu" or "cuda"; that of the model if not given (with on).
+        threads: of the arithmetic of one process; all cores if not given, and 1 with on.
 
     InputError for what does not fit the model, or the way to draw; for a folder that is there or in use; and if what is
     to be resumed was drawn with anything else.
@@ -86,11 +95,24 @@ def drawing(
     facts = model.origin.metadata
     wanted = _wanted(this.count(asked, facts), n, first)
     said = {name: value for name, value in said.items() if value is not None}
-    asking = Asking(model, asked, wanted, portions(wanted, this.portion(asked, facts), exact), seed, exact, said)
-    if out is not None:
-        return (yield from _drawn_into(Kept(Path(out), model.origin, wanted, resume), asking))
-    if resume:
+    size = this.portion(asked, facts)
+    asking = Asking(model, asked, wanted, portions(wanted, size, exact), seed, exact, said)
+    if resume and out is None:
         raise InputError("resume is for samples that are drawn into a folder: say which (out)")
+    if on is not None:
+        spreading = Spreading.of(asking, on, size, shard, device, threads)
+        return (yield from _spread(spreading, None if out is None else Kept(Path(out), model.origin, wanted, resume)))
+    for name, value in {"shard": shard, "device": device}.items():
+        if value is not None:
+            raise InputError(f"{name} is {value!r}, but samples are drawn here: it is for workers (on)")
+    with threads_of(threads):
+        return (yield from _here(asking, None if out is None else Kept(Path(out), model.origin, wanted, resume)))
+
+
+def _here(asking: Asking, kept: Kept | None) -> Stream[Samples]:
+    """All that is asked for, drawn by this process."""
+    if kept is not None:
+        return (yield from _drawn_into(kept, asking))
     if len(asking.portions) > 1:
         return remarked((yield from _one_by_one(asking)))
     plan = yield from asking.planned(0)
@@ -126,13 +148,33 @@ def _one_by_one(asking: Asking) -> Stream[Samples]:
 def _drawn_into(folder: Kept, asking: Asking) -> Stream[Samples]:
     with folder as kept:
         plan = yield from asking.planned(0, kept.streams)
-        settings = {**plan.settings, "first": asking.wanted.start, "n": len(asking.wanted)}
-        kept.begin(identity(plan.guided, asking.asked, plan.request, settings), not isinstance(plan.how, Independent))
+        kept.begin(_identity(asking, plan), not isinstance(plan.how, Independent))
         event = Event(0, 1, "sampling")
         for event in kept.reading(_kept_blocks(asking, plan, kept)):
             yield event
         samples = kept.finish()
     yield Event(event.total, event.total, "written", samples.x, None, samples)
+    return samples
+
+
+def _identity(asking: Asking, plan: Plan, threads: int | None = None) -> dict[str, Any]:
+    """What all samples are a function of, by the plan of their first portion."""
+    settings = {**plan.settings, "first": asking.wanted.start, "n": len(asking.wanted)}
+    return identity(plan.guided, asking.asked, plan.request, settings, asking.drawn_on, threads)
+
+
+def _spread(spreading: Spreading, kept: Kept | None) -> Stream[Samples]:
+    """All that is asked for, drawn by workers, into a folder or sent back."""
+    if kept is None:
+        plan = yield from spreading.asking.planned(0)
+        return remarked((yield from spreading.gathered(plan)))
+    with kept:
+        plan = yield from spreading.asking.planned(0, kept.streams)
+        kept.begin(_identity(spreading.asking, plan, spreading.threads))
+        yield from spreading.kept(plan, kept)
+        samples = kept.finish()
+    total = len(spreading.asking.wanted)
+    yield Event(total, total, "written", samples.x, None, samples)
     return samples
 
 

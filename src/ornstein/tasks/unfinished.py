@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from ..files import MB, Within, own, read_json
+from ..files import MB, NUMBER, Within, own, read_json
 from ..locks import Lock, sweep
 
 MEMBERS = "members.json"
@@ -26,7 +26,7 @@ _SCHEMA = {
     "together": bool,
     "first": _NUMBER,
     "n": _COUNT,
-    "blocks": [{"first": _NUMBER, "n": _COUNT, "file": str, "files": {str: str}}],
+    "blocks": [{"first": _NUMBER, "n": _COUNT, "file": str, "files": {str: str}, "seconds?": NUMBER}],
 }
 
 

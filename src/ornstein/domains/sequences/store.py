@@ -19,6 +19,7 @@ from .formats import Record, at, fasta, read_fasta
 
 FASTA = "samples.fasta"
 _MOST = 2 * 10**8  # letters of samples that are read at once, with padding
+_ROWS = 4096  # samples whose text is made at once
 
 
 class SequenceStore(PieceStore):
@@ -45,12 +46,16 @@ class SequenceStore(PieceStore):
         return self._load()
 
     def texts(self, samples: Samples) -> dict[str, str]:
+        starts = range(0, len(samples), _ROWS)
+        return {FASTA: "".join(self._text(samples[k : k + _ROWS]) for k in starts)}
+
+    def _text(self, samples: Samples) -> str:
         letters = data.to_text(samples.x, self.metadata["alphabet"], samples.condition.get("mask"))
         families = samples.condition.get("family")
         names = [] if families is None else [self.metadata["families"][k] for k in families.tolist()]
         heads = metrics.headers(samples.x, self.metadata, names, self._training)
         both = enumerate(zip(heads, letters, strict=True), samples.first)
-        return {FASTA: fasta(Record(f"sample-{number:05d}", head, text) for number, (head, text) in both)}
+        return fasta(Record(f"sample-{number:05d}", head, text) for number, (head, text) in both)
 
     def states(self, texts: Mapping[str, str], numbers: range) -> tuple[State, Condition]:
         path = self.folder / FASTA
