@@ -189,10 +189,8 @@ class Plan:
 
     def _told(self, samples: Samples) -> Samples:
         numbers = range(samples.first, samples.first + len(samples))
-        each = {
-            name: list(values)[numbers.start - self.drawn.start :][: len(samples)]
-            for name, values in self.request.each.items()
-        }
+        start = numbers.start - self.drawn.start
+        each = {name: list(values[start : start + len(samples)]) for name, values in self.request.each.items()}
         low, high = max(numbers.start, self.wanted.start), min(numbers.stop, self.wanted.stop)
         told = replace(samples, each=each, notes=(*samples.notes, *self.request.notes))
         return told[low - numbers.start : high - numbers.start]

@@ -13,9 +13,11 @@ from torch import Tensor
 import ornstein as on
 from ornstein import InputError
 from ornstein.domains.images import data, metrics
+from ornstein.domains.images import task as images
 from ornstein.networks import UNet, UNetConfig
 from ornstein.report import walls
 from ornstein.tasks import requests
+from ornstein.tasks.figures import Figure
 from ornstein.tasks.registry import task
 from ornstein.tasks.samples import read_samples
 from ornstein.training.datasets import Arrays
@@ -225,3 +227,21 @@ def test_the_network_keeps_shapes_and_hears_labels(shape: tuple[int, int]) -> No
     out = [network(x, t, {"label": torch.full((2,), label)}) for label in (-1, 0)]
     assert out[0].shape == x.shape
     assert not torch.allclose(out[0], out[1])
+
+
+def test_pictures_are_compared_a_few_at_a_time(digits: tuple[Arrays, Arrays], monkeypatch: pytest.MonkeyPatch) -> None:
+    x, among = pixels(digits[1])[:60], pixels(digits[0])
+    whole = torch.cdist(x.flatten(1), among.flatten(1)).min(1).values.median() / 8
+    monkeypatch.setattr(metrics, "_TOGETHER", 7)
+    assert metrics.nearest(x, among) == pytest.approx(float(whole), rel=1e-5)
+    assert metrics.nearest(among[:20], among) == pytest.approx(0, abs=1e-3)
+
+
+def test_a_grid_shows_the_first_of_many(drawn: on.Samples, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = task("images").figures(drawn)[0]
+    monkeypatch.setattr(images, "GRID", 40)
+    some = task("images").figures(drawn)[0]
+    assert isinstance(whole, Figure)
+    assert isinstance(some, Figure)
+    assert (whole.caption, some.caption) == ("300 samples", "the first 40 of 300 samples")
+    assert some.image == walls.wall(drawn.x[:40], walls.columns_of(40), "").image

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import ase.build
 import numpy as np
@@ -15,8 +16,7 @@ from ornstein import InputError
 from ornstein.domains.molecules import data
 from ornstein.domains.molecules.chemistry.molecule import Molecule
 from ornstein.domains.molecules.drawn import remarks
-from ornstein.domains.molecules.stored import SDF, XYZ, frames
-from ornstein.domains.molecules.task import Molecules
+from ornstein.domains.molecules.stored import SDF, XYZ, MoleculeStore, frames
 from ornstein.tasks.packing import without_numbers
 from ornstein.tasks.samples import Samples, read_samples
 
@@ -46,7 +46,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_pieces_in_any_order_are_the_files_of_all_at_once(saved: Path, tmp_path: Path) -> None:
     drawn, folder = library(), tmp_path / "library"
     assert drawn.origin is not None
-    store = Molecules().store(folder, drawn.origin, range(5, 8))
+    store = MoleculeStore(folder, drawn.origin, range(5, 8))
     store.scratch = tmp_path / "scratch"
     for piece in (slice(2, 3), slice(0, 2)):
         store.add(drawn[piece])
@@ -55,7 +55,8 @@ def test_pieces_in_any_order_are_the_files_of_all_at_once(saved: Path, tmp_path:
     assert written == {path.name: path.read_bytes() for path in saved.iterdir() if path.name != "manifest.json"}
     assert {SDF, XYZ, "viewer.html", "figure-0.png", "figure-3.gif"} <= written.keys()
     assert notes == remarks(drawn)
-    assert "2 of 3 are conformers" in notes[0]
+    assert "2 of 3 are conformers" in remarks(drawn)[0]
+    x: Any
     x, condition = store.read(range(6, 8))  # bit for bit, though the files hold fewer digits
     assert torch.equal(x["positions"], drawn.x["positions"][1:])
     assert torch.equal(condition["mask"], drawn.condition["mask"][1:])
@@ -68,7 +69,8 @@ def test_records_are_numbered_from_1_and_found_alone(saved: Path) -> None:
     assert names == ["water", "methanol", "methane"]
     drawn = library()
     assert drawn.origin is not None
-    x, condition = Molecules().store(saved, drawn.origin, range(5, 8)).read(range(6, 7))
+    x: Any
+    x, condition = MoleculeStore(saved, drawn.origin, range(5, 8)).read(range(6, 7))
     assert torch.equal(condition["mask"], drawn.condition["mask"][1:2])
     assert (x["positions"] - read_samples(saved).x["positions"][1:2]).abs().max() == 0
 
@@ -90,7 +92,7 @@ def test_a_file_of_another_number_of_molecules_is_refused(saved: Path, tmp_path:
     drawn = library()
     assert drawn.origin is not None
     with pytest.raises(InputError, match="holds more than 3 records, expected 3"):
-        Molecules().store(tmp_path, drawn.origin, range(5, 8)).read(range(5, 8))
+        MoleculeStore(tmp_path, drawn.origin, range(5, 8)).read(range(5, 8))
     charged = replace(drawn.origin, metadata={**drawn.origin.metadata, "elements": [1, 6]})
     with pytest.raises(InputError, match=r"record 2: the model does not know the elements with \[8\] protons"):
-        Molecules().store(saved, charged, range(5, 8)).read(range(6, 7))
+        MoleculeStore(saved, charged, range(5, 8)).read(range(6, 7))

@@ -26,6 +26,7 @@ from .vision.judges import Judge, covered, frechet, within_first
 from .vision.prompts import parsed
 
 MOST = 2000  # pictures a set
+_TOGETHER = 256  # pictures whose distances to all training pictures are held at once
 MEMORISED = 0.9  # of the distance of real unseen pictures to training ones: where samples are closer, it is said
 
 
@@ -294,7 +295,8 @@ def sliced_wasserstein(a: Tensor, b: Tensor, directions: int = 200) -> float:
 
 def nearest(x: Tensor, among: Tensor) -> float:
     """Median distance from a picture to the nearest of the others, root mean square a pixel."""
-    distances = torch.cdist(x.flatten(1), among.flatten(1)).min(1).values
+    others = among.flatten(1)
+    distances = torch.cat([torch.cdist(part, others).min(1).values for part in x.flatten(1).split(_TOGETHER)])
     return (distances.median() / x[0].numel() ** 0.5).item()
 
 

@@ -35,6 +35,8 @@ from .vision.folders import SUFFIXES, fitted
 from .vision.judges import Judge
 
 SHOWN = 12
+GRID = 1000
+"""Pictures in the grid, at most: more of them nobody sees at a glance."""
 PICTURES = (".png", *sorted(SUFFIXES - {".png"}))
 EACH = 3  # pictures a held-out caption, on the card
 
@@ -222,9 +224,11 @@ class Images(Task):
         return [*self._figures(samples).values()]
 
     def _figures(self, samples: Samples) -> dict[str, Figure]:
-        """By the names of their files: all; of several that are measured mean and spread; the way there."""
-        several = len(samples) > 1
-        grid = walls.wall(samples.x, walls.columns_of(len(samples)), f"{len(samples)} sample{'s' if several else ''}")
+        """By the names of their files: all or the first; mean and spread of several measured ones; the way there."""
+        several, first = len(samples) > 1, samples.x[:GRID]
+        counted = f"{len(samples)} sample{'s' if several else ''}"
+        told = counted if len(first) == len(samples) else f"the first {GRID} of {counted}"
+        grid = walls.wall(first, walls.columns_of(len(first)), told)
         spread = (
             {"mean-and-std.png": walls.summary(samples.x)} if several and samples.settings.get("observation") else {}
         )

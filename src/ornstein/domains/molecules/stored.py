@@ -4,14 +4,14 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, ClassVar
 
 from ...denoisers.base import Condition, Origin
 from ...files import write_text
 from ...states import State
 from ...tasks.figures import Interactive
 from ...tasks.joining import joined
-from ...tasks.pieces import PieceStore, ending_with
+from ...tasks.pieces import Cut, PieceStore, ending_with
 from ...tasks.samples import Samples
 from . import data
 from .chemistry import files
@@ -41,7 +41,8 @@ class MoleculeStore(PieceStore):
     What is read again is the XYZ file, whose positions are the finer ones.
     """
 
-    files = {SDF: ending_with(b"$$$$"), XYZ: frames}  # noqa: RUF012, of the class, and never changed
+    files: ClassVar[Mapping[str, Cut]] = {SDF: ending_with(b"$$$$"), XYZ: frames}
+    read_from = (XYZ,)
 
     def __init__(self, folder: Path, origin: Origin, numbers: range) -> None:
         """Makes no file yet.
@@ -62,11 +63,6 @@ class MoleculeStore(PieceStore):
         place = samples.first - self.numbers.start + 1
         counted = {_COUNTED: json.dumps(asdict(Conformers.of(drawn)))} if drawn else {}
         return {SDF: files.sdf_text(found, fields, place), XYZ: files.xyz_text(found), **counted}
-
-    def read(self, numbers: range) -> tuple[State, Condition]:
-        if self.scratch is not None:
-            return super().read(numbers)
-        return self.states({XYZ: self._records(XYZ, numbers)}, numbers)
 
     def states(self, texts: Mapping[str, str], numbers: range) -> tuple[State, Condition]:
         path, first = self.folder / XYZ, numbers.start - self.numbers.start + 1
@@ -90,6 +86,4 @@ class MoleculeStore(PieceStore):
 
     def _conformers(self) -> Conformers:
         """Those of all pieces."""
-        paths = [self._piece(first, _COUNTED) for first in self._found()]
-        counts = [Conformers(**json.loads(path.read_text())) for path in paths if path.exists()]
-        return sum(counts, Conformers())
+        return sum((Conformers(**json.loads(text)) for text in self.pieces(_COUNTED)), Conformers())
