@@ -161,9 +161,7 @@ class PieceStore(MemberStore):
                     copyfileobj(piece, whole)
                 expected = first + n
         if expected != self.numbers.stop:
-            raise InputError(
-                f"{self.scratch}: sample {expected} is in none of its files: --resume draws it again"
-            )
+            raise InputError(f"{self.scratch}: sample {expected} is in none of its files: --resume draws it again")
 
     def _piece(self, first: int, name: str) -> Path:
         """The records of the samples from `first` on that are to stand in a file."""
