@@ -70,7 +70,7 @@ def test_pieces_in_any_order_become_one_file(tmp_path: Path) -> None:
         assert torch.equal(condition["half"], samples(some).condition["half"])
         chosen = many.some(samples(NUMBERS), some)
         assert chosen.first == some.start
-        assert torch.equal(chosen.trajectory[0], -samples(some).x)
+        assert torch.equal(torch.as_tensor(chosen.trajectory[0]), -samples(some).x)
 
 
 def test_what_a_crash_left_does_no_harm(tmp_path: Path) -> None:
