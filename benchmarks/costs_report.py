@@ -50,7 +50,7 @@ def page(rows: Sequence[Row], results: Path) -> str:
         fixed=", ".join(f"`{model}`" for model in DRAWS if model not in SIZES),
         particles=table(_PARTICLES, _populations(rows, models)),
         told=table(_TOLD, _told(rows)),
-        workers=workers_section(results / "workers.jsonl"),
+        workers=workers_section(results),
         gpu=gpu_section(results / "costs_gpu.jsonl"),
     )
 
@@ -257,16 +257,36 @@ def _flags(row: Row) -> str:
 # Sections that others measure ---------------------------------------------------------------------------
 
 
-def workers_section(file: Path) -> str:
-    """How seconds fall with workers, from the rows of workers.py."""
-    rows = _lines(file)
-    alone = {(row["model"], row["n"]): row["seconds"] for row in rows if row.get("workers") == 1}
+def workers_section(results: Path) -> str:
+    """How seconds fall with workers, and what kills leave, from the rows of workers.py; the last of each are told.
+
+    Args:
+        results: the folder of the results, where workers.jsonl and workers_killed.jsonl may be.
+    """
+    rows = {(row["model"], row["n"], row["workers"]): row for row in _lines(results / "workers.jsonl")}
+    killed = [_killed(row) for row in _lines(results / "workers_killed.jsonl")[-1:]]
     lines = []
-    for row in (row for row in rows if "workers" in row):
-        one = alone.get((row["model"], row["n"]))
-        speed = "–" if one is None else f"{one / row['seconds']:.2f}"
-        lines.append([f"`{row['model']}`", f"{row['n']:,}", f"{row['workers']}", _short(row["seconds"]), speed])
-    return table(("model", "samples", "workers", "wall s", "times as fast as 1"), lines)
+    for (model, n, workers), row in rows.items():
+        one = rows.get((model, n, 1))
+        speed = None if one is None or not workers else one["seconds"] / row["seconds"]
+        who = ["none, one process" if not workers else f"{workers}", f"{row['cores']}"]
+        seconds = [_short(row["seconds"]), _short(row["command"])]
+        worth = ["–"] if speed is None else [f"{speed:.2f}"]
+        lines.append([f"`{model}`", f"{n:,}", *who, *seconds, *worth, "yes" if row["same"] else "NO"])
+    return "\n\n".join([table(_WORKERS, lines), *killed])
+
+
+_WORKERS = ("model", "samples", "workers", "cores", "drawing, s", "command, s", "times as fast as 1", "same bytes")
+
+
+def _killed(row: Row) -> str:
+    """What kills leave, in words."""
+    kills = " and ".join(f"{count} of the {who}s" for who, count in row["kills"].items())
+    same = "the same bytes as without" if row["same"] else "NOT the same bytes as without"
+    return (
+        f"After {sum(row['kills'].values())} kills at random moments ({kills}) while {row['n']:,} samples of "
+        f"`{row['model']}` were drawn, resumed each time: {row['lost']} shards lost, {same}."
+    )
 
 
 def gpu_section(file: Path) -> str:
@@ -365,7 +385,8 @@ of its linear equations need.
 
 ## How it falls with workers
 
-`--on dask`, wall seconds, from `benchmarks/workers.py`. The samples are the same bytes whatever the number of workers.
+`--on dask`, wall seconds, from `benchmarks/workers.py`: of the drawing, once the workers stand, and of the whole command.
+There cannot be more speed than cores.
 
 {workers}
 
