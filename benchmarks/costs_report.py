@@ -329,8 +329,8 @@ command. There cannot be more speed than cores.
 ## On a GPU
 
 Everything that was measured on a GPU is in this table, from single runs during the development. No figure above is of a
-GPU, and none can be derived from these: there trainings were bound by the launches of kernels, not by arithmetic. Nothing
-was measured on an H100.
+GPU, and none can be derived from these: there trainings were bound by the launches of kernels, not by arithmetic.
+Nothing was measured on an H100.
 
 {gpu}
 """
