@@ -1,13 +1,14 @@
 """The page about costs.py's rows: what was measured, the cost models fitted to it, what they predict of other draws."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from costs_cases import DEFAULT_N, DRAWS, FIT, HELD_OUT, SIZES, TOLD, of_row
+from costs_elsewhere import gpu_section, workers_section
 from costs_model import CostModel, Draw, fit
+from costs_tables import short, table
 
 Row = Mapping[str, Any]
 CLOSE = 1.25
@@ -19,7 +20,6 @@ UNITS = {
     "mri": "pixels a side",
     "poisson": "points a side",
 }
-NOWHERE = "Not measured on this checkout yet."
 
 
 def page(rows: Sequence[Row], results: Path) -> str:
@@ -50,7 +50,7 @@ def page(rows: Sequence[Row], results: Path) -> str:
         fixed=", ".join(f"`{model}`" for model in DRAWS if model not in SIZES),
         particles=table(_PARTICLES, _populations(rows, models)),
         told=table(_TOLD, _told(rows)),
-        workers=workers_section(results / "workers.jsonl"),
+        workers=workers_section(results),
         gpu=gpu_section(results / "costs_gpu.jsonl"),
     )
 
@@ -110,12 +110,6 @@ def example(models: Mapping[tuple[str, str], CostModel]) -> str:
 # Tables -----------------------------------------------------------------------------------------------
 
 
-def table(head: Sequence[str], lines: Any) -> str:
-    """Markdown; words where there is no line."""
-    body = [f"| {' | '.join(line)} |" for line in lines]
-    return "\n".join([f"| {' | '.join(head)} |", "|---" * len(head) + "|", *body]) if body else NOWHERE
-
-
 _DEFAULTS = (
     "model",
     "NFE",
@@ -138,11 +132,11 @@ def _defaults(rows: Sequence[Row]) -> Iterator[list[str]]:
                 f"`{model}`",
                 f"{row['nfe']:g}",
                 f"{row['gradients']:g}",
-                _short(row["cpu_seconds"] / row["case"]["n"]),
-                _short(row["seconds"]),
-                _short(row["start"]),
-                _short(a_sample / 1000),
-                _short(beside / 1000),
+                short(row["cpu_seconds"] / row["case"]["n"]),
+                short(row["seconds"]),
+                short(row["start"]),
+                short(a_sample / 1000),
+                short(beside / 1000),
                 "–" if row["peak_mb"] is None else f"{row['peak_mb']}",
             ]
 
@@ -165,10 +159,10 @@ def _coefficients(models: Mapping[tuple[str, str], CostModel]) -> Iterator[list[
 
 
 def _costs(model: CostModel) -> list[str]:
-    thousands = [_short(1000 * value) for value in (model.write, model.call, model.work)]
+    thousands = [short(1000 * value) for value in (model.write, model.call, model.work)]
     c0, c1 = model.calls
     calls = " + ".join(text for text in (f"{c0:.2g}" if c0 else "", f"{c1:.3g} · steps" if c1 else "") if text)
-    return [_short(model.start), *thousands, calls, f"{model.error:.0%}"]
+    return [short(model.start), *thousands, calls, f"{model.error:.0%}"]
 
 
 _PREDICTED = ("model", "draw", "predicted, CPU s", "measured, CPU s", "predicted / measured")
@@ -179,8 +173,8 @@ def _compared(row: Row, predicted: float) -> list[str]:
     return [
         f"`{row['case']['model']}`",
         _words(row),
-        _short(predicted),
-        _short(measured),
+        short(predicted),
+        short(measured),
         f"{predicted / measured:.2f}",
     ]
 
@@ -209,7 +203,7 @@ def _growth(rows: Sequence[Row], models: Mapping[tuple[str, str], CostModel]) ->
             for row in of(rows, model, "size")
             if (row["case"]["n"], row["case"]["steps"]) == (n, steps)
         }
-        each = (f"{size}: {_short(1000 * row['cpu_seconds'] / (row['nfe'] * n))}" for size, row in sorted(some.items()))
+        each = (f"{size}: {short(1000 * row['cpu_seconds'] / (row['nfe'] * n))}" for size, row in sorted(some.items()))
         words = f"{', '.join(map(str, sizes))} {UNITS[model.split('/')[0]]}"
         yield [f"`{model}`", words, ", ".join(each), f"{found.exponent:.2f}"]
 
@@ -228,7 +222,7 @@ def _populations(rows: Sequence[Row], models: Mapping[tuple[str, str], CostModel
             f"{row['case']['particles']}",
             f"{row['nfe']:g}",
             f"{row['gradients']:g}",
-            _short(row["cpu_seconds"]),
+            short(row["cpu_seconds"]),
             "–" if row["peak_mb"] is None else f"{row['peak_mb']}",
         ]
 
@@ -244,7 +238,7 @@ def _told(rows: Sequence[Row]) -> Iterator[list[str]]:
             f"{row['steps']}",
             f"{row['nfe']:g}",
             f"{row['gradients']:g}",
-            _short(row["cpu_seconds"]),
+            short(row["cpu_seconds"]),
             "–" if row["peak_mb"] is None else f"{row['peak_mb']}",
         ]
 
@@ -252,44 +246,6 @@ def _told(rows: Sequence[Row]) -> Iterator[list[str]]:
 def _flags(row: Row) -> str:
     said = row["case"].get("flags", "").replace("{here}/", "")
     return f"`{said}`" if said else ""
-
-
-# Sections that others measure ---------------------------------------------------------------------------
-
-
-def workers_section(file: Path) -> str:
-    """How seconds fall with workers, from the rows of workers.py."""
-    rows = _lines(file)
-    alone = {(row["model"], row["n"]): row["seconds"] for row in rows if row.get("workers") == 1}
-    lines = []
-    for row in (row for row in rows if "workers" in row):
-        one = alone.get((row["model"], row["n"]))
-        speed = "–" if one is None else f"{one / row['seconds']:.2f}"
-        lines.append([f"`{row['model']}`", f"{row['n']:,}", f"{row['workers']}", _short(row["seconds"]), speed])
-    return table(("model", "samples", "workers", "wall s", "times as fast as 1"), lines)
-
-
-def gpu_section(file: Path) -> str:
-    """What was measured on a GPU, with where it is from."""
-    lines = []
-    for row in _lines(file):
-        each = 1e6 * row["seconds"] / (row["count"] * (row["calls"] or 1))
-        unit = f"{row['unit']} and call" if row["calls"] else row["unit"]
-        lines.append([row["device"], row["what"], _short(row["seconds"]), f"{_short(each)} a {unit}", row["source"]])
-    return table(("device", "what", "s", "µs", "source"), lines)
-
-
-def _lines(file: Path) -> list[Row]:
-    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
-
-
-def _short(value: float) -> str:
-    """Three digits at most, without powers of ten."""
-    if value == 0:
-        return "0"
-    return (
-        f"{value:,.0f}" if abs(value) >= 100 else f"{float(f'{value:.2g}'):.12g}" if abs(value) >= 1e-4 else "< 0.0001"
-    )
 
 
 TEXT = """\
@@ -365,15 +321,16 @@ of its linear equations need.
 
 ## How it falls with workers
 
-`--on dask`, wall seconds, from `benchmarks/workers.py`. The samples are the same bytes whatever the number of workers.
+`--on dask`, wall seconds, from `benchmarks/workers.py`: of the drawing, once the workers stand, and of the whole
+command. There cannot be more speed than cores.
 
 {workers}
 
 ## On a GPU
 
 Everything that was measured on a GPU is in this table, from single runs during the development. No figure above is of a
-GPU, and none can be derived from these: on a GPU a call of a small network costs much the same for one sample as for
-hundreds. Nothing was measured on an H100.
+GPU, and none can be derived from these: there trainings were bound by the launches of kernels, not by arithmetic.
+Nothing was measured on an H100.
 
 {gpu}
 """

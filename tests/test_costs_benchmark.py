@@ -122,9 +122,20 @@ def test_the_page_predicts_what_was_held_out(of: Any, tmp_path: Path) -> None:
     assert "2 of 2 predictions are within a factor of 1.25" in text
     assert "| `images/digits` | 62 | 0 |" in text
     assert "| 0.07 | 5 |" in text  # kB a sample, and beside
-    workers = [{"model": "images/digits", "n": 64, "workers": k, "seconds": 8 / k} for k in (1, 2)]
-    (tmp_path / "workers.jsonl").write_text("".join(json.dumps(row) + "\n" for row in workers))
-    assert "| `images/digits` | 64 | 2 | 4 | 2.00 |" in of("costs_report").page(_rows(of), tmp_path)
+
+
+def test_the_page_tells_what_workers_are_worth(of: Any, tmp_path: Path) -> None:
+    common = {"model": "images/digits", "n": 64, "cores": 2, "command": 9.0, "same": True}
+    rows = [{**common, "workers": k, "seconds": 8 / max(1, k)} for k in (0, 1, 2)]
+    rows[2]["same"] = False
+    (tmp_path / "workers.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    killed = {"kills": {"worker": 12, "command": 8}, "lost": 0, "same": True, "model": "images/digits", "n": 64}
+    (tmp_path / "workers_killed.jsonl").write_text(json.dumps(killed) + "\n")
+    text = of("costs_report").page(_rows(of), tmp_path)
+    assert "| `images/digits` | 64 | none, one process | 2 | 8 | 9 | – | yes |" in text
+    assert "| `images/digits` | 64 | 2 | 2 | 4 | 9 | 2.00 | NO |" in text
+    assert "20 kills at random moments (12 of the workers and 8 of the commands)" in text
+    assert "0 shards lost, the same bytes as without" in text
 
 
 def test_a_run_that_was_cut_off_goes_on_with_what_is_missing(of: Any) -> None:
