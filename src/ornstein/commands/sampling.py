@@ -65,12 +65,13 @@ def sampling(request_type: type) -> Callable[..., None]:
         folder = out or Path("samples") / f"{Path(model).name}-{how.seed}{f'-{how.first}' if how.first else ''}"
         require_place(folder, resume)
         require_writable(folder)
-        with pool_for(spread) as pool, working_in(folder), drawing_progress() as show:
+        with pool_for(spread) as pool:
+            denoiser = load(pool)
             if pool is not None:
                 options |= {"on": pool, "shard": spread.shard, "device": worker_device(how.device)}
-            denoiser = load(pool)
-            stream = drawing(denoiser, asked, options.pop("n", None), out=folder, resume=resume, **options)
-            samples = finished(stream, show)
+            with working_in(folder), drawing_progress() as show:
+                stream = drawing(denoiser, asked, options.pop("n", None), out=folder, resume=resume, **options)
+                samples = finished(stream, show)
         print(printable(f"{samples}\n{folder}"))
 
     return sample
