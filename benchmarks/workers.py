@@ -5,14 +5,14 @@
 
 Every run is the command line, in a process of its own. The time of a run is that of the drawing: from when the
 workers stand to the last sample, without the start of Python, torch and the cluster, which is printed beside it. The
-machine should have nothing else to do. Rows are added to results/workers.jsonl.
+machine should have nothing else to do. Rows are added to
+results/workers.jsonl and results/workers_killed.jsonl.
 """
 
 import argparse
 import json
 import os
 import random
-import re
 import signal
 import subprocess
 import sys
@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-RESULTS = Path(__file__).parent / "results" / "workers.jsonl"
+RESULTS = Path(__file__).parent / "results"
 WORKERS = (1, 2, 4)
 MOST_RUNS = 200
 
@@ -217,9 +217,13 @@ def main() -> None:
                 f"killed {found['kills']} in {found['runs']} runs: {found['lost']} shards lost, same: {found['same']};"
             )
             print(f"{found['again']} shards were drawn once more, because their worker was lost before it could say so")
-            rows.append({"model": draw.model, "n": draw.n, "shard": draw.shard, **found})
-    RESULTS.parent.mkdir(exist_ok=True)
-    with RESULTS.open("a") as file:
+            add(RESULTS / "workers_killed.jsonl", [{"model": draw.model, "n": draw.n, "shard": draw.shard, **found}])
+    add(RESULTS / "workers.jsonl", rows)
+
+
+def add(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Adds rows to a file of results."""
+    with path.open("a") as file:
         file.writelines(json.dumps(row) + "\n" for row in rows)
 
 
