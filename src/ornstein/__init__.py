@@ -89,7 +89,7 @@ _HOMES = {
     "Ask": "tasks.outcomes",
     "draw": "tasks.requests",
     "drawing": "tasks.requests",
-    "merge": "tasks.requests",
+    "merge": "tasks.merging",
     "Samples": "tasks.samples",
     "Cosine": "schedules",
     "EDM": "schedules",
@@ -230,8 +230,9 @@ if TYPE_CHECKING:
     from .tasks.boltzmann import boltzmann, refine
     from .tasks.drawing import draws, sample
     from .tasks.engines import MCMC, Independent, Population
+    from .tasks.merging import merge
     from .tasks.outcomes import Ask
-    from .tasks.requests import draw, drawing, merge
+    from .tasks.requests import draw, drawing
     from .tasks.runs import load, load_regressor, shipped
     from .tasks.samples import Samples
     from .tasks.strength import ExponentialTilt, GuidanceStrength, MomentConstraint, ValueFunction, guidance_strength

@@ -47,11 +47,11 @@ def tour(out: Path = Path("tour"), seed: int = 0, full: bool = False) -> None:
     print(page)
 
 
-def evaluate(folder: Path, /, data: str | None = None, allow_code: bool = False, code: Path | None = None) -> None:
+def evaluate(folder: str, /, data: str | None = None, allow_code: bool = False, code: Path | None = None) -> None:
     """Score a folder of samples as its field does; the result goes to scores.json there.
 
     Args:
-        folder: what `ornstein sample` wrote.
+        folder: what `ornstein sample` wrote, or the URL of shards.
         data: the file or folder that the model learned from, if it was one of yours.
         allow_code: run the Python file that the samples' energy is in, if you trust it.
         code: the same, and where that file is now.
@@ -59,11 +59,11 @@ def evaluate(folder: Path, /, data: str | None = None, allow_code: bool = False,
     from .events import heard_by
     from .progress import Lines, console
     from .report.terminal import metric_table
-    from .tasks import runs
+    from .tasks import evaluating
 
     with heard_by(Lines()):
-        metrics = runs.evaluate(folder, data=data, allow_code=code or allow_code)
-    console.print(metric_table(metrics, str(folder)))
+        metrics = evaluating.evaluate(folder, data=data, allow_code=code or allow_code)
+    console.print(metric_table(metrics, folder))
 
 
 def show(path: str, /, allow_code: bool = False, code: Path | None = None) -> None:
@@ -82,7 +82,7 @@ def show(path: str, /, allow_code: bool = False, code: Path | None = None) -> No
 
 
 def trust(
-    folder: Path,
+    folder: str,
     /,
     model: str | None = None,
     data: str | None = None,
@@ -107,28 +107,30 @@ def trust(
     from .report.trust import trust as examined
     from .report.trust.page import page, printed
 
-    report, path = examined(folder, model=model, data=data, allow_code=code or allow_code), out or folder / "trust.html"
+    report = examined(folder, model=model, data=data, allow_code=code or allow_code)
+    path = out or Path(folder) / "trust.html"
     write_text(path, page(report))
     console.print(printed(report))
     _say(f"\n{path}")
     raise SystemExit(0 if report.trusted else 1)
 
 
-def merge(folders: tuple[Path, ...], /, *, out: Path, allow_code: bool = False, code: Path | None = None) -> None:
+def merge(folders: tuple[str, ...], /, *, out: Path, allow_code: bool = False, code: Path | None = None) -> None:
     """Put the samples of several folders together: parts of one run, drawn with --first, by whichever worker.
 
     Args:
-        folders: what `ornstein sample` wrote, in any order; their numbers must follow one another.
+        folders: what `ornstein sample` wrote, in any order; their numbers must follow one another. The URL of shards
+            is one that was given as --out with --on dask.
         out: the folder to write.
         allow_code: run the Python file that the samples' energy is in, if you trust it.
         code: the same, and where that file is now.
     """
-    from .tasks import requests
+    from .tasks.merging import merge as put_together
     from .tasks.unfinished import require_absent
 
     require_absent(out)
-    samples = requests.merge(folders, allow_code=code or allow_code)
-    _say(f"{samples}\n{samples.save(out)}")
+    samples = put_together(folders, out=out, allow_code=code or allow_code)
+    _say(f"{samples}\n{out}")
 
 
 def models() -> None:

@@ -11,7 +11,7 @@ from ornstein.cli import main
 from ornstein.domains.energies.task import EnergiesRequest
 from ornstein.errors import InputError
 from ornstein.events import finished
-from ornstein.tasks import requests
+from ornstein.tasks import merging, requests
 from ornstein.tasks.registry import task
 from ornstein.tasks.samples import read_samples
 
@@ -55,15 +55,15 @@ def test_eight_samples_are_four_and_four_byte_for_byte(model: str, tmp_path: Pat
 def test_what_does_not_belong_together_is_not_merged(tmp_path: Path) -> None:
     low, twice = (sampled("energies/gmm-40", tmp_path / name, "--n", "4") for name in ("low", "twice"))
     with pytest.raises(InputError, match="begins at sample 0, expected 4"):
-        requests.merge([low, twice])
+        merging.merge([low, twice])
     seeded = sampled("energies/gmm-40", tmp_path / "seeded", "--n", "4", "--first", "4", "--seed", "1")
     with pytest.raises(InputError, match=r"seeded: drawn with seed = 1, .*low with 0"):
-        requests.merge([low, seeded])
+        merging.merge([low, seeded])
     exact = sampled("energies/gmm-40", tmp_path / "exact", "--n", "20", "--exact", "mcmc", "--check", "100")
     with pytest.raises(InputError, match="exact: one population"):
-        requests.merge([low, exact])
+        merging.merge([low, exact])
     with pytest.raises(InputError, match="two folders or more"):
-        requests.merge([low])
+        merging.merge([low])
 
 
 def test_finished_blocks_come_as_they_are_done() -> None:

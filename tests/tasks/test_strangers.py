@@ -15,7 +15,7 @@ from ornstein import InputError, code
 from ornstein.cli import main
 from ornstein.files import sha256
 from ornstein.report.show import show
-from ornstein.tasks import requests, runs
+from ornstein.tasks import merging, requests, runs
 from ornstein.tasks.registry import task
 from ornstein.tasks.samples import read_samples
 from ornstein.training import checkpoints
@@ -110,7 +110,7 @@ def test_nothing_in_python_does_either(place: Path, setting: str) -> None:
         runs.evaluate,
         on.trust,
         lambda folder: show(str(folder)),
-        lambda folder: requests.merge([folder, folder]),
+        lambda folder: merging.merge([folder, folder]),
     ):
         with pytest.raises(InputError, match=r"names code, 'down/plot.py:x'.*allow_code=True"):
             read(samples)

@@ -20,15 +20,20 @@ def require_writable(folder: Path) -> None:
 
 
 @contextmanager
-def working_in(folder: Path) -> Iterator[None]:
-    """Within it faults of the machine name the folder, and who stops the work is told what is in it."""
+def working_in(place: Path | str) -> Iterator[None]:
+    """Within it faults of the machine name the folder or URL, and who stops the work is told what is in it."""
     try:
         yield
     except OSError as error:
-        error.filename = error.filename or str(folder)
+        error.filename = error.filename or str(place)
         raise
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stopped:
+        from ..distributed.places import is_url
         from ..tasks.unfinished import what_is_left
 
+        if is_url(place):
+            left = "; ".join(getattr(stopped, "__notes__", ())) or "nothing was written"
+            raise Interrupted(f"stopped; {left}") from None
+        folder = Path(place)
         saved = f"{folder} holds what was saved" if folder.exists() else "nothing was written"
         raise Interrupted(f"stopped; {what_is_left(folder) or saved}") from None

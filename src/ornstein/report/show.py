@@ -13,7 +13,7 @@ from ..denoisers.base import Origin
 from ..errors import InputError
 from ..escaping import html, printable
 from ..files import write_text
-from ..tasks import runs
+from ..tasks import reading, runs
 from ..tasks.figures import Chapter, Figure, Interactive
 from ..tasks.registry import task
 from ..tasks.samples import MANIFEST, read_samples
@@ -35,6 +35,7 @@ def show(path: str, allow_code: bool | Path = False) -> Sequence[Any]:
         path: the folder, or a shipped model's name.
         allow_code: see `ornstein.load`.
     """
+    reading.require_here(path)
     folder = Path(path)
     if (folder / MANIFEST).is_file():
         return _show_samples(folder, allow_code)
@@ -50,6 +51,7 @@ def show(path: str, allow_code: bool | Path = False) -> Sequence[Any]:
 
 
 def _show_samples(folder: Path, allow_code: bool | Path) -> Sequence[Any]:
+    reading.Folder(folder, allow_code).require_room()
     samples = read_samples(folder, allow_code=allow_code)
     assert samples.origin is not None
     metrics = latest_metrics(folder)

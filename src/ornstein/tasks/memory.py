@@ -34,6 +34,22 @@ def require_room(denoiser: Denoiser, **counts: int | None) -> None:
                 )
 
 
+def require_held(count: int, size: int, where: str) -> None:
+    """InputError if samples that are needed together cannot be held, with what they need and what there is.
+
+    Args:
+        count: of the samples.
+        size: bytes of one state.
+        where: they are, for the error.
+    """
+    need, free = count * (_BESIDE + 2 * size), available()
+    if need > free:
+        raise InputError(
+            f"{where}: {count:,} samples are needed together, which takes {need / 1e9:.3g} GB at least; "
+            f"{free / 1e9:.3g} GB are free"
+        )
+
+
 def require_batch(data: Dataset, batch_size: int) -> None:
     """InputError if the records of one batch, their noise and what a network makes of them cannot be held.
 

@@ -1,17 +1,18 @@
-"""From what a domain's user asks for to samples: the request, its guides, the stream of events; and runs put together.
+"""From what a domain's user asks for to samples: the request, its guides, the stream of events.
 
 What a sample is given, its noise and the batch it is drawn in are functions of its number: independent samples are
 drawn in whole blocks that start at multiples of the block's size, and what was not asked for is left out. So the
 samples 0 … 7 are the samples 0 … 3 and 4 … 7 bit for bit, whoever draws them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..denoisers.base import NeuralDenoiser
+from ..denoisers.base import NeuralDenoiser, Origin
 from ..deprecation import renamed
+from ..distributed.places import is_url
 from ..errors import InputError
 from ..events import Event, Stream, part
 from ..progress import watched
@@ -22,7 +23,8 @@ from .joining import joined
 from .keeping import Kept
 from .planning import Asking, Plan, portions
 from .registry import task
-from .samples import Samples, read_samples, remarked
+from .remote import Remote
+from .samples import Samples, remarked
 from .shards import Spreading, threads_of
 
 SOME = 16
@@ -79,7 +81,8 @@ def drawing(
         seed: of all random numbers.
         exact: off, particles or mcmc.
         out: a new folder for them, native files and manifest. Blocks of samples are kept in OUT.part as they finish,
-            and a crash leaves these; those of particles and mcmc finish together. See keeping.py.
+            and a crash leaves these; those of particles and mcmc finish together. See keeping.py. Or the URL of a place
+            that all workers reach, such as s3://bucket/run, where they put shards (with on); see remote.py.
         resume: draw the rest of what was begun there: the same samples bit for bit as if nothing had happened.
         on: a `distributed.Client` or a `Pool`, on whose workers independent samples are drawn, bit for bit as here.
         shard: samples that a worker draws and writes at a time, a multiple of batch_size (with on).
@@ -101,12 +104,20 @@ def drawing(
         raise InputError("resume is for samples that are drawn into a folder: say which (out)")
     if on is not None:
         spreading = Spreading.of(asking, on, size, shard, device, threads)
-        return (yield from _spread(spreading, None if out is None else Kept(Path(out), model.origin, wanted, resume)))
+        kept = Remote(out, model.origin, wanted, resume) if is_url(out) else _kept(out, model.origin, wanted, resume)
+        return (yield from _spread(spreading, kept))
     for name, value in {"shard": shard, "device": device}.items():
         if value is not None:
             raise InputError(f"{name} is {value!r}, but samples are drawn here: it is for workers (on)")
     with threads_of(threads):
-        return (yield from _here(asking, None if out is None else Kept(Path(out), model.origin, wanted, resume)))
+        return (yield from _here(asking, _kept(out, model.origin, wanted, resume)))
+
+
+def _kept(out: Path | str | None, origin: Origin, wanted: range, resume: bool) -> Kept | None:
+    """The folder that samples are kept in as they finish, if any."""
+    if is_url(out):
+        raise InputError(f"{out}: shards are put at a URL by workers (--on dask, in Python on=); expected a folder")
+    return None if out is None else Kept(Path(out), origin, wanted, resume)
 
 
 def _here(asking: Asking, kept: Kept | None) -> Stream[Samples]:
@@ -163,8 +174,8 @@ def _identity(asking: Asking, plan: Plan, threads: int | None = None) -> dict[st
     return identity(plan.guided, asking.asked, plan.request, settings, asking.drawn_on, threads)
 
 
-def _spread(spreading: Spreading, kept: Kept | None) -> Stream[Samples]:
-    """All that is asked for, drawn by workers, into a folder or sent back."""
+def _spread(spreading: Spreading, kept: Kept | Remote | None) -> Stream[Samples]:
+    """All that is asked for, drawn by workers, into a folder, to a URL, or sent back."""
     if kept is None:
         plan = yield from spreading.asking.planned(0)
         return remarked((yield from spreading.gathered(plan)))
@@ -188,40 +199,3 @@ def _kept_blocks(asking: Asking, first: Plan, kept: Kept) -> Stream[None]:
         plan = (yield from asking.planned(k, kept.streams)) if k else first
         stream = plan.cut(blocks(plan.guided, **plan.options, there=kept.there))
         yield from stream if parts == 1 else part(stream, k, 1, parts)
-
-
-def merge(folders: Sequence[Path], *, allow_code: bool | str | Path = False) -> Samples:
-    """The samples of several folders as one: parts of one run, whose numbers follow one another.
-
-    Args:
-        folders: what `Samples.save` wrote.
-        allow_code: see `load`.
-
-    InputError where they are not: another model, other settings, numbers missing or twice, or a population, whose
-    weights hold within it alone.
-    """
-    if len(folders) < 2:
-        raise InputError(f"merge puts two folders or more together, found {len(folders)}")
-    read = ((read_samples(folder, allow_code=allow_code), folder) for folder in folders)
-    parts = sorted(read, key=lambda one: one[0].first)
-    (before, place), *rest = parts
-    for samples, folder in parts:
-        if samples.exactness is not None:
-            raise InputError(f"{folder}: one population, whose weights hold within it alone; draw it in one run")
-    for samples, folder in rest:
-        _require_one_run(before, samples, place, folder)
-        before, place = samples, folder
-    return joined([samples for samples, _ in parts])
-
-
-def _require_one_run(before: Samples, samples: Samples, place: Path, folder: Path) -> None:
-    """InputError unless the samples go on where those before end."""
-    if samples.origin != before.origin:
-        raise InputError(f"{folder}: of another model than {place}")
-    ours, theirs = dict(before.settings), dict(samples.settings)
-    for name in sorted(ours.keys() | theirs.keys()):
-        if name != "first" and ours.get(name) != theirs.get(name):
-            raise InputError(f"{folder}: drawn with {name} = {theirs.get(name)!r}, {place} with {ours.get(name)!r}")
-    expected = before.first + len(before)
-    if samples.first != expected:
-        raise InputError(f"{folder}: begins at sample {samples.first}, expected {expected}, where {place} ends")

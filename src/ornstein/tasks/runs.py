@@ -1,7 +1,6 @@
 """From a configuration to a trained model, and from a name to a loaded one."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from threading import Event
@@ -24,12 +23,11 @@ from ..training.datasets import Arrays, Dataset
 from ..training.devices import of_precision
 from ..training.trainer import LAST, Progress, Trainer
 from . import plans
-from .figures import Metric
+from .evaluating import evaluate as evaluate
 from .measuring import measure
 from .memory import require_batch
 from .registry import broken, domains, names, task
-from .samples import MANIFEST, Samples, read_samples, require_code, task_in
-from .scores import append_metrics
+from .samples import require_code, task_in
 from .task import Task
 
 MODEL, REGRESSOR = "model.safetensors", "regressor.safetensors"
@@ -326,49 +324,6 @@ def pick_device(name: str) -> str:
     if name == "cuda" and not torch.cuda.is_available():
         raise InputError("--device cuda: this machine has no CUDA device")
     return name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def evaluate(folder: Path | str, *, data: str | None = None, allow_code: bool | str | Path = False) -> list[Metric]:
-    """Scores a folder of samples as its field does and appends the result to scores.json there.
-
-    Args:
-        folder: what `Samples.save` wrote.
-        data: the file or folder that the model learned from, where it was one of the user's: the manifest, which may be
-            somebody else's, does not have it opened by naming it.
-        allow_code: see `load`.
-
-    InputError if it is no such folder, or needs what is not said.
-    """
-    folder = Path(folder)
-    samples = read_samples(folder, allow_code=allow_code)
-    assert samples.origin is not None
-    this = task(samples.origin.domain)
-    metrics = this.evaluate(with_data(samples, this, data, folder / MANIFEST))
-    append_metrics(folder, metrics)
-    return metrics
-
-
-def with_data(samples: Samples, this: Task, data: str | None, where: object) -> Samples:
-    """The samples of a model whose data may be opened: they come along, or the user has named them.
-
-    Args:
-        samples: as they were read.
-        this: their domain.
-        data: what the user names, if anything.
-        where: they stand, for the error.
-
-    InputError if the data are neither.
-    """
-    assert samples.origin is not None
-    named = samples.origin.config.get("data")
-    if data is not None:
-        return replace(samples, origin=replace(samples.origin, config={**samples.origin.config, "data": data}))
-    if this.needs_data and named is not None and named not in this.data_sets:
-        raise InputError(
-            f"{where}: the model learned from {named!r}, and a file alone may not have that opened; if these are data "
-            f"of yours, say so: --data {named}, in Python data={named!r}"
-        )
-    return samples
 
 
 def task_of(model: Path | str) -> Task:

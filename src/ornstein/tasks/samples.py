@@ -272,7 +272,7 @@ def read_samples(folder: Path | str, *, allow_code: bool | str | Path = False, u
     x, condition = this.read(folder, manifest)
     if batch_size_of(x) != manifest["n"]:
         raise InputError(f"{where}: n is {manifest['n']}, but its files hold {batch_size_of(x)} samples")
-    return replace(of_record(manifest, x, condition, where), origin=origin, settings=_renewed(manifest))
+    return replace(of_record(manifest, x, condition, where), origin=origin, settings=renewed(manifest))
 
 
 def origin_in(manifest: Mapping[str, Any], where: Path, allow_code: bool | str | Path = False) -> tuple[Task, Origin]:
@@ -366,7 +366,7 @@ def require_code(
     code.require_allowed(named, path, how)
 
 
-def _renewed(manifest: Mapping[str, Any]) -> dict[str, Any]:
+def renewed(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of a manifest, which an older version may have written by their old names."""
     flags = {"--film": "--trajectory", **task(manifest["model"]["domain"]).renamed_flags}
     new = {old.strip("-").replace("-", "_"): name.strip("-").replace("-", "_") for old, name in flags.items()}

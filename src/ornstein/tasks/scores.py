@@ -1,12 +1,14 @@
 """The file of scores beside samples or a model: a row for every time that they were measured."""
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ..distributed.places import Place
 from ..errors import InputError
-from ..files import NUMBER, number, own, read_json, write_json
+from ..files import NUMBER, SMALL, number, own, parse_json, plain, read_json, require, write_json
 from .figures import Metric
 
 SCORES = "scores.json"
@@ -27,9 +29,23 @@ METRIC = {
 def append_metrics(folder: Path, metrics: Sequence[Metric]) -> None:
     """Adds what was measured just now to scores.json in a folder."""
     path = own(folder, SCORES)
-    rows = read_json(path, "earlier scores", [dict]) if path.exists() else []
-    rows.append({"created": datetime.now(UTC).isoformat(timespec="seconds"), "scores": [vars(row) for row in metrics]})
-    write_json(path, rows)
+    rows = read_json(path, _EARLIER, [dict]) if path.exists() else []
+    write_json(path, [*rows, _row(metrics)])
+
+
+def append_metrics_at(place: Place, metrics: Sequence[Metric]) -> None:
+    """Adds what was measured just now to scores.json at a URL."""
+    data, where = place.get(SCORES, SMALL), f"{place}/{SCORES}"
+    rows = [] if data is None else require(parse_json(data.decode("utf-8", "replace"), where, _EARLIER), [dict], where)
+    place.put(SCORES, json.dumps(plain([*rows, _row(metrics)]), indent=1).encode())
+
+
+_EARLIER = "earlier scores"
+
+
+def _row(metrics: Sequence[Metric]) -> dict[str, Any]:
+    created = datetime.now(UTC).isoformat(timespec="seconds")
+    return {"created": created, "scores": [vars(row) for row in metrics]}
 
 
 def latest_metrics(folder: Path) -> list[Metric]:

@@ -172,7 +172,8 @@ class Task(ABC):
     def write(self, samples: "Samples", folder: Path) -> None:
         """Writes the samples in the field's own formats into an existing folder; into its `store`, if there is one."""
         assert samples.origin is not None
-        store = self._require_store(folder, samples.origin, range(samples.first, samples.first + len(samples)))
+        numbers = range(samples.first, samples.first + len(samples))
+        store = self._require(self.store(folder, samples.origin, numbers))
         store.scratch = folder / SCRATCH
         for _ in store.add(samples):
             pass
@@ -182,27 +183,27 @@ class Task(ABC):
     def read(self, folder: Path, manifest: Mapping[str, Any]) -> tuple[State, Condition]:
         """The states and conditions that `write` wrote; those of its `store`, if there is one."""
         first = manifest["settings"].get("first", 0)
-        numbers = range(first, first + manifest["n"])
-        return self._require_store(folder, Origin.from_record(manifest["model"]), numbers).read(numbers)
+        return self._require(self.stored(folder, manifest)).read(range(first, first + manifest["n"]))
+
+    def stored(self, folder: Path, manifest: Mapping[str, Any]) -> "MemberStore | None":
+        """The `store` of a folder that is finished; of it, any of its samples are read."""
+        first = manifest["settings"].get("first", 0)
+        return self.store(folder, Origin.from_record(manifest["model"]), range(first, first + manifest["n"]))
 
     def parts(self, folder: Path, manifest: Mapping[str, Any], size: int) -> Iterator[tuple[State, Condition]]:
         """What `read` reads, at most `size` samples at a time, in the order of their numbers.
 
         A domain without a `store` whose files can be read in parts does so here; else all of them are read first.
         """
-        first, n = manifest["settings"].get("first", 0), manifest["n"]
-        store = self.store(folder, Origin.from_record(manifest["model"]), range(first, first + n))
-        whole = self.read(folder, manifest) if store is None else None
-        for k in range(0, n, size):
-            numbers = range(k, min(k + size, n))
-            if whole is None:
-                assert store is not None
-                yield store.read(range(first + numbers.start, first + numbers.stop))
-            else:
-                yield take(whole[0], some := slice(numbers.start, numbers.stop)), take(whole[1], some)
+        store, first, n = self.stored(folder, manifest), manifest["settings"].get("first", 0), manifest["n"]
+        if store is None:
+            x, condition = self.read(folder, manifest)
+            yield from ((take(x, slice(k, k + size)), take(condition, slice(k, k + size))) for k in range(0, n, size))
+        else:
+            for k in range(0, n, size):
+                yield store.read(range(first + k, first + min(k + size, n)))
 
-    def _require_store(self, folder: Path, origin: Origin, numbers: range) -> "MemberStore":
-        store = self.store(folder, origin, numbers)
+    def _require(self, store: "MemberStore | None") -> "MemberStore":
         if store is None:
             raise NotImplementedError(f"{self.name}: a task has a store, or its own write and read")
         return store

@@ -19,7 +19,7 @@ _SUFFIX = ".part"
 
 _NUMBER = Within(int, 0, 10**15)
 _COUNT = Within(int, 1, 10**9)
-_SCHEMA = {
+SCHEMA = {
     "complete": bool,
     "model": {"domain": str, "name": str, "config": dict, "facts": dict, "weights": str},
     "drawn": dict,
@@ -28,6 +28,7 @@ _SCHEMA = {
     "n": _COUNT,
     "blocks": [{"first": _NUMBER, "n": _COUNT, "file": str, "files": {str: str}, "seconds?": NUMBER}],
 }
+"""What members.json says."""
 
 
 def part_of(folder: Path) -> Path:
@@ -49,7 +50,7 @@ def is_unfinished(folder: Path) -> bool:
 def read_members(part: Path) -> dict[str, Any]:
     """What members.json says; InputError if it does not say what it must, or of samples that were not asked for."""
     path = own(part, MEMBERS)
-    said = read_json(path, "the manifest of samples that are being drawn", _SCHEMA, limit=64 * MB)
+    said = read_json(path, "the manifest of samples that are being drawn", SCHEMA, limit=64 * MB)
     wanted = range(said["first"], said["first"] + said["n"])
     last = wanted.start
     for block in said["blocks"]:

@@ -11,11 +11,10 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from ...config import TrainConfig, require_in
-from ...denoisers.base import Condition, NeuralDenoiser, Origin
+from ...denoisers.base import NeuralDenoiser, Origin
 from ...errors import InputError, needed_for
 from ...networks.unet import UNetConfig
 from ...spaces import Euclidean
-from ...states import State
 from ...tasks.figures import Figure, Interactive, Metric, Stop
 from ...tasks.samples import Samples
 from ...tasks.task import Request, Task
@@ -133,8 +132,8 @@ class Mri(Task):
             import nibabel  # noqa: F401
         return ReconStore(folder, numbers)
 
-    def read(self, folder: Path, manifest: Mapping[str, Any]) -> tuple[State, Condition]:
-        return drawn.read(folder, manifest)
+    def stored(self, folder: Path, manifest: Mapping[str, Any]) -> ReconStore:
+        return drawn.stored(folder, manifest)
 
     def data_provenance(self, metadata: Mapping[str, Any]) -> str:
         """With what a reader of the card must know of its scores."""

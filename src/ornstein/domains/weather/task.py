@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from ...config import TrainConfig, require_in
-from ...denoisers.base import Condition, NeuralDenoiser, Origin
+from ...denoisers.base import NeuralDenoiser, Origin
 from ...denoisers.maps import Map
 from ...denoisers.onestep import OneStep
 from ...errors import InputError, needed_for
@@ -21,7 +21,6 @@ from ...networks.patches import PatchTransformerConfig
 from ...networks.unet import UNetConfig
 from ...shells import Shells
 from ...spaces import Euclidean
-from ...states import State
 from ...tasks.figures import Figure, Interactive, Metric, Stop
 from ...tasks.samples import Samples
 from ...tasks.task import Request, Task
@@ -225,8 +224,8 @@ class Weather(Task):
             import zarr  # noqa: F401
         return EnsembleStore(folder, origin, numbers)
 
-    def read(self, folder: Path, manifest: Mapping[str, Any]) -> tuple[State, Condition]:
-        return drawn.read(folder, manifest)
+    def stored(self, folder: Path, manifest: Mapping[str, Any]) -> EnsembleStore:
+        return drawn.stored(folder, manifest)
 
     def evaluate(self, samples: Samples) -> list[Metric]:
         return metrics.evaluate(samples)

@@ -13,6 +13,7 @@ what the record itself warns of, is said first.
 from math import isnan
 from pathlib import Path
 
+from ...tasks.reading import require_here
 from ...tasks.samples import Samples, versions
 from . import doubts, retests
 from .claims import answer, claimed, kind
@@ -34,13 +35,14 @@ def trust(
     Args:
         samples: a folder of samples, or samples that were just drawn.
         model: the run folder, file or shipped model that they are said to be of, whose weights are compared.
-        data: the file or folder that the model learned from, if it was one of yours; see `runs.evaluate`.
+        data: the file or folder that the model learned from, if it was one of yours; see `evaluate`.
         allow_code: see `load`.
 
     InputError if it is no such folder, or needs code that is not allowed.
     """
     if isinstance(samples, Samples):
         return assess(of_samples(samples, model, data))
+    require_here(samples)
     return assess(of_folder(Path(samples), model, data, allow_code))
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from ...errors import InputError
 from ...files import sha256
-from ...tasks import runs
+from ...tasks import reading, runs
+from ...tasks.evaluating import with_data
 from ...tasks.figures import Metric
 from ...tasks.records import exactness_of
 from ...tasks.registry import task
@@ -58,6 +59,7 @@ def of_folder(folder: Path, model: Path | str | None, data: str | None, allow_co
     if changed := altered(folder, manifest):
         said = f"{clipped(', '.join(changed), 120)}: changed since the manifest was written, and not tested any further"
         return Evidence(str(folder), manifest, None, Statement(f"{said}.", "SHA-256", False))
+    reading.Folder(folder, allow_code).require_room()
     samples = read_samples(folder, allow_code=allow_code)
     manifest = {**manifest, "settings": samples.settings}  # old ones by their new names
     whole = f"Unchanged since the manifest was written: {count(len(manifest['files']), 'file')}."
@@ -82,7 +84,7 @@ def _with_model(
     name = f"{origin.domain}/{origin.name}" if folder else "RUN"
     again, untested = [], ""
     try:
-        again = this.retest(runs.with_data(samples, this, data, title))
+        again = this.retest(with_data(samples, this, data, title))
     except InputError as error:
         untested = str(error)
     return Evidence(

@@ -8,9 +8,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from ....denoisers.base import Condition
 from ....report import quick
-from ....states import State
 from ....tasks import conversions
 from ....tasks.figures import Figure
 from ....tasks.members import NUMBER
@@ -23,8 +21,8 @@ from .store import FRAME, SAMPLES, SHOWN, ReconStore, frame_of, images_of, named
 from .volumes import Frame
 
 
-def read(folder: Path, manifest: Mapping[str, Any]) -> tuple[State, Condition]:
-    """The states of samples.nii, and what is known of the slice of each.
+def stored(folder: Path, manifest: Mapping[str, Any]) -> ReconStore:
+    """The states of samples.nii, with what is known of the slice of each.
 
     Args:
         folder: of the samples.
@@ -33,8 +31,7 @@ def read(folder: Path, manifest: Mapping[str, Any]) -> tuple[State, Condition]:
     for name in (SAMPLES, FRAME):
         native(folder, manifest, name)
     first = manifest["settings"].get("first", 0)
-    numbers = range(first, first + manifest["n"])
-    return ReconStore(folder, numbers, manifest["settings"]).read(numbers)
+    return ReconStore(folder, range(first, first + manifest["n"]), manifest["settings"])
 
 
 def figures(samples: Samples) -> list[Figure]:

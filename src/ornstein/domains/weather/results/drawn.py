@@ -11,9 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ....calibration import gathered
-from ....denoisers.base import Condition, Origin
+from ....denoisers.base import Origin
 from ....errors import InputError
-from ....states import State
 from ....tasks.conversions import about
 from ....tasks.members import NUMBER
 from ....tasks.samples import Samples
@@ -55,8 +54,8 @@ class Drawn:
         return lead_names(self.steps)
 
 
-def read(folder: Path, manifest: Mapping[str, Any]) -> tuple[State, Condition]:
-    """The samples of a folder, and what is known of each.
+def stored(folder: Path, manifest: Mapping[str, Any]) -> EnsembleStore:
+    """The samples of a folder, with what is known of each.
 
     Args:
         folder: of the samples.
@@ -64,8 +63,7 @@ def read(folder: Path, manifest: Mapping[str, Any]) -> tuple[State, Condition]:
     """
     first = manifest["settings"].get("first", 0)
     numbers = range(first, first + manifest["n"])
-    origin = Origin.from_record(manifest["model"])
-    return EnsembleStore(folder, origin, numbers, manifest["settings"]).read(numbers)
+    return EnsembleStore(folder, Origin.from_record(manifest["model"]), numbers, manifest["settings"])
 
 
 def ensembles(samples: Samples) -> Drawn:
