@@ -22,6 +22,7 @@ from ornstein.tasks.registry import task
 DOMAINS = ("energies", "images", "molecules", "mri", "poisson", "sequences", "weather")
 CONTRACT = {
     "ornstein.config": ("SampleConfig", "TrainConfig", "require_in", "require_with"),
+    "ornstein.distributed.ranks": ("launched", "Ranks", "RankError"),
     "ornstein.spaces": ("TimePath", "Stationary", "Structured", "Correlated"),
     "ornstein.tasks.figures": ("Figure", "Interactive", "Metric", "Stop"),
     "ornstein.tasks.hands": ("Backdrop", "Column", "Hand", "Mark", "Painted", "Picked", "Placed"),

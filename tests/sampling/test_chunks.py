@@ -32,8 +32,8 @@ def test_a_chunk_of_all_is_no_chunk() -> None:
 class Repeated(Particles):
     """A broken twin: every chunk takes the random numbers of the first."""
 
-    def _chunks(self, *args: Any) -> Any:
-        first, *others = super()._chunks(*args)
+    def _chunks(self, *args: Any, **options: Any) -> Any:
+        first, *others = super()._chunks(*args, **options)
         return [first, *(replace(one, keys=first.keys[: len(one.keys)]) for one in others)]
 
 

@@ -75,8 +75,8 @@ class Twice(Particles):
 class Careless(Particles):
     """A broken twin: drops the last weight, with which ψ gives way to g."""
 
-    def _finish(self, *args: Any) -> tuple[Any, Tensor, Any]:
-        x0, gained, look = super()._finish(*args)
+    def _finish(self, *args: Any, **options: Any) -> tuple[Any, Tensor, Any]:
+        x0, gained, look = super()._finish(*args, **options)
         return x0, 0 * gained, look
 
 

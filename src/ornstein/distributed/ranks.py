@@ -211,7 +211,7 @@ def _travelling(ranks: Ranks) -> Iterator[Any]:
         why = (
             re.sub(r"^\[\S*\]\s*", "", str(error)).partition(". ")[0] or type(error).__name__
         )  # no place in gloo's source
-        raise RankError(ranks.rank, 1, f"what travels between the ranks was lost ({why})") from error
+        raise RankError(ranks.rank, 1, f"what travels between the ranks was lost ({why or error!r})") from error
 
 
 def _as_bytes(leaf: Tensor, send: Callable[[Tensor], Tensor]) -> Tensor:
