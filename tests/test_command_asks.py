@@ -162,6 +162,9 @@ def test_a_file_without_a_request_writes_nothing(capsys: pytest.CaptureFixture[s
     )
     assert err.endswith("asks.jsonl: 2 other lines are no requests either\n")
     assert [path.name for path in Path().iterdir()] == ["asks.jsonl"]
+    code, out, err = drawn(["--on", "dask", "--shard", "8"], capsys)
+    assert code == 2
+    assert "--shard is of the samples of one request" in err
 
 
 def test_who_stops_it_is_told_what_is_done(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -289,7 +289,7 @@ def test_an_error_of_a_worker_ends_the_work(model: Any, tmp_path: Path, monkeypa
 
 # Processes that are killed ----------------------------------------------------------------------------
 
-COMMAND = ["sample", "energies/gmm-40", "--n", "1500", "--batch-size", "50", "--steps", "60", "--threads", "1"]
+COMMAND = ["sample", "energies/gmm-40", "--n", "600", "--batch-size", "50", "--steps", "40", "--threads", "1"]
 
 
 def started(out: Path, *words: str) -> subprocess.Popen[str]:
@@ -375,6 +375,6 @@ def test_a_killed_scheduler_ends_the_command_which_goes_on(tmp_path: Path, expec
     assert "the scheduler at tcp://" in said
     assert "samples are whole" in said
     assert "--resume goes on" in said
-    assert counted(read_members(part_of(out))).split()[0] not in ("0", "1500")
+    assert counted(read_members(part_of(out))).split()[0] not in ("0", "600")
     assert started(out, "--resume").wait(120) == 0
     assert manifest(out) == expected

@@ -101,10 +101,12 @@ def _draw(source: Source, asked: Any, how: SampleConfig, spread: SpreadConfig, o
         named = _checked_place(out, resume) if ranks.rank == 0 else out
         options: dict[str, Any] = {"out": out, "resume": resume} if ranks.rank == 0 else {}
         options |= options_of(how) | ({"ranks": ranks} if ranks.size > 1 else {})
-        with pool_for(spread) as pool, working_in(named), progress_of(ranks) as show:
+        with pool_for(spread) as pool:
+            loaded = source.load(pool)
             if pool is not None:
                 options |= {"on": pool, "shard": spread.shard, "device": source.worker_device}
-            samples = finished(drawing(source.load(pool), asked, options.pop("n", None), **options), show)
+            with working_in(named), progress_of(ranks) as show:
+                samples = finished(drawing(loaded, asked, options.pop("n", None), **options), show)
     if ranks.rank == 0:
         files = f"\nornstein merge {named} --out FOLDER writes files of them, ornstein evaluate {named} scores"
         print(printable(f"{samples}\n{named}{files if is_url(out) else ''}"))

@@ -28,7 +28,7 @@ from ..events import Event, Stream, finished, part
 from ..progress import watched
 from .outcomes import Ask, Outcome, Outcomes, Refused, require_seen
 from .requests import drawing
-from .shards import arithmetic
+from .shards import arithmetic, require_arithmetic
 from .unfinished import is_unfinished
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
@@ -184,8 +184,7 @@ def _on_cpu(model: NeuralDenoiser) -> NeuralDenoiser:
 def _drawn_there(order: _Order, ask: Ask) -> Outcome:
     """What a worker does; what it raises ends the work."""
     require_seen(order.out, order.run)
-    if (found := arithmetic(order.device)) != order.arithmetic:
-        raise InputError(f"worker {gethostname()} has {found}, whoever gives out the work {dict(order.arithmetic)}")
+    require_arithmetic(order.arithmetic, order.device)
     if order.device == "cuda" and not torch.cuda.is_available():
         raise InputError(f"worker {gethostname()} has no CUDA device; --device cpu draws without")
     order.model.network.to(order.device)
