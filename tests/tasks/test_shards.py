@@ -304,7 +304,7 @@ def shards_in(out: Path) -> int:
 
 def wait_for(out: Path, count: int, process: subprocess.Popen[str]) -> None:
     """Until so many shards are whole."""
-    ends = time.monotonic() + 120
+    ends = time.monotonic() + 300
     while shards_in(out) < count and process.poll() is None and time.monotonic() < ends:
         time.sleep(0.01)
     assert process.poll() is None
@@ -341,7 +341,7 @@ def test_a_killed_worker_loses_nothing(tmp_path: Path, expected: dict[str, Any])
     process = started(out, "--on", "dask", "--workers", "2", "--shard", "50")
     wait_for(out, 3, process)
     os.kill(workers_of(process)[0], signal.SIGKILL)
-    assert process.wait(120) == 0
+    assert process.wait(300) == 0
     assert manifest(out) == expected
 
 
@@ -357,9 +357,9 @@ def test_a_killed_command_leaves_no_workers_and_goes_on(tmp_path: Path, expected
         time.sleep(0.05)
     assert not any(Path(f"/proc/{one}").exists() for one in workers)
     before = {path.name: path.stat().st_mtime_ns for path in part_of(out).glob("*-50.safetensors")}
-    again = started(out, "--on", "dask", "--workers", "4", "--shard", "100", "--resume")
+    again = started(out, "--on", "dask", "--workers", "1", "--shard", "100", "--resume")
     wait_for(out, len(before), again)
-    assert again.wait(120) == 0
+    assert again.wait(300) == 0
     assert manifest(out) == expected
 
 
@@ -369,12 +369,12 @@ def test_a_killed_scheduler_ends_the_command_which_goes_on(tmp_path: Path, expec
         process = started(out, "--on", "dask", "--scheduler", str(file), "--shard", "50")
         wait_for(out, 3, process)
         scheduler.kill()
-        assert process.wait(60) == 3
+        assert process.wait(120) == 3
         assert process.stderr is not None
         said = process.stderr.read()
     assert "the scheduler at tcp://" in said
     assert "samples are whole" in said
     assert "--resume goes on" in said
     assert counted(read_members(part_of(out))).split()[0] not in ("0", "600")
-    assert started(out, "--resume").wait(120) == 0
+    assert started(out, "--resume").wait(300) == 0
     assert manifest(out) == expected

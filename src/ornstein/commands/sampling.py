@@ -73,13 +73,12 @@ class Source:
     device: str
     allow_code: bool | Path
 
-    def load(self, pool: Any) -> Any:
+    def load(self, spread: SpreadConfig) -> Any:
         """The model where it is to draw; on the CPU to be sent, if workers draw, whose devices only they know."""
         from ..tasks import runs
 
-        return runs.load(
-            self.model, runs.pick_device(self.device) if pool is None else "cpu", allow_code=self.allow_code
-        )
+        device = runs.pick_device(self.device) if spread.on is None else "cpu"
+        return runs.load(self.model, device, allow_code=self.allow_code)
 
     @property
     def worker_device(self) -> str:
@@ -101,12 +100,11 @@ def _draw(source: Source, asked: Any, how: SampleConfig, spread: SpreadConfig, o
         named = _checked_place(out, resume) if ranks.rank == 0 else out
         options: dict[str, Any] = {"out": out, "resume": resume} if ranks.rank == 0 else {}
         options |= options_of(how) | ({"ranks": ranks} if ranks.size > 1 else {})
-        with pool_for(spread) as pool:
-            loaded = source.load(pool)
+        model = source.load(spread)
+        with pool_for(spread) as pool, working_in(named), progress_of(ranks) as show:
             if pool is not None:
                 options |= {"on": pool, "shard": spread.shard, "device": source.worker_device}
-            with working_in(named), progress_of(ranks) as show:
-                samples = finished(drawing(loaded, asked, options.pop("n", None), **options), show)
+            samples = finished(drawing(model, asked, options.pop("n", None), **options), show)
     if ranks.rank == 0:
         files = f"\nornstein merge {named} --out FOLDER writes files of them, ornstein evaluate {named} scores"
         print(printable(f"{samples}\n{named}{files if is_url(out) else ''}"))
@@ -135,9 +133,10 @@ def _draw_requests(
         raise InputError(f"--out {out}: requests from a file are drawn into folders, not to a URL")
     folder = Path(out) if out is not None else Path("samples") / path.stem
     asks = readable(path, runs.task_of(source.model), asked, how, spread, folder, resume)
+    model = source.load(spread)
     with pool_for(spread) as pool:
         device = None if pool is None else source.worker_device
-        draw_asks(path, asks, source.load(pool), folder, resume=resume, on=pool, device=device)
+        draw_asks(path, asks, model, folder, resume=resume, on=pool, device=device)
 
 
 @contextmanager

@@ -67,8 +67,8 @@ class Keeper(Protocol):
         """Whether the samples of these numbers are there."""
         ...
 
-    def note(self, block: Mapping[str, Any]) -> None:
-        """Takes note of a block."""
+    def note(self, block: Any, /) -> None:
+        """Takes note of what `Shelves.put` returned."""
         ...
 
 
