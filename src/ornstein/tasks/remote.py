@@ -78,8 +78,8 @@ class Shelf:
         said = read_members(self.place)
         if said is None or digest_of(said["drawn"]) != self.drawn:
             raise InputError(
-                f"{self.place}: the {MEMBERS} that was written there is not seen, expected a URL that leads all workers "
-                "to the same place, with the same credentials"
+                f"{self.place}: the {MEMBERS} that was written there is not seen, expected a URL that leads every "
+                "worker to the same place, with the same credentials"
             )
 
 
