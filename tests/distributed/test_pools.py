@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -12,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from clusters import cluster
 from ornstein.distributed import pools
 from ornstein.distributed.pools import Dask, Here, Parcel, Pool, WorkersLost, pool_of
 from ornstein.errors import InputError
@@ -97,30 +96,10 @@ def test_a_lost_worker_loses_nothing_and_a_deadly_piece_is_named(
     assert [one.value for k, one in sorted(done.items()) if k != 3] == [k * k for k in range(8) if k != 3]
 
 
-def cluster(folder: Path, workers: int) -> tuple[list[subprocess.Popen[str]], Path]:
-    """A scheduler and workers as processes of their own, and the file that says where the scheduler is."""
-    file = folder / "scheduler.json"
-    path = {**os.environ, "PYTHONPATH": os.pathsep.join(map(os.path.abspath, filter(None, sys.path)))}
-    quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": folder, "env": path}
-    common = ["--scheduler-file", str(file), "--no-dashboard"]
-    scheduler = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0"]
-    worker = [sys.executable, "-m", "distributed.cli.dask_worker", "--nthreads", "1", "--death-timeout", "20"]
-    started = [subprocess.Popen([*scheduler, *common], text=True, **quiet)]
-    while not file.exists():
-        time.sleep(0.05)
-    return started + [subprocess.Popen([*worker, *common], text=True, **quiet) for _ in range(workers)], file
-
-
 def test_work_whose_scheduler_is_killed_says_so(tmp_path: Path) -> None:
-    (scheduler, *workers), file = cluster(tmp_path, 2)
-    try:
-        with Dask.at(str(file)) as pool:
-            reading = pool.results(squared, {"seconds": 0.1}, range(200))
-            assert next(reading).error is None
-            scheduler.kill()
-            with pytest.raises(WorkersLost, match=r"the scheduler at tcp://.* is gone"):
-                list(reading)
-    finally:
-        for one in (scheduler, *workers):
-            one.kill()
-            one.wait()
+    with cluster(tmp_path, 2) as (scheduler, file), Dask.at(str(file)) as pool:
+        reading = pool.results(squared, {"seconds": 0.1}, range(200))
+        assert next(reading).error is None
+        scheduler.kill()
+        with pytest.raises(WorkersLost, match=r"the scheduler at tcp://.* is gone"):
+            list(reading)

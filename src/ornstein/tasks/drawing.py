@@ -56,6 +56,7 @@ def sample(
     condition: Condition | None = None,
     settings: Mapping[str, Any] | None = None,
     callback: Callable[[Event], object] | None = None,
+    on: Any = None,
     **said: Any,
 ) -> Samples:
     """Draws n samples: the last event of `draws`.
@@ -73,6 +74,8 @@ def sample(
         condition: what each sample is given, (n, ...) a name.
         settings: further JSON values for the manifest.
         callback: called with every event, for progress; raise in it to cancel. If not given, a notebook shows a bar.
+        on: a `distributed.Client` or a `Pool`, on whose workers independent samples are drawn in blocks of batch_size,
+            bit for bit as by one thread here.
         said: settings of the way to draw, such as eta, order, grid, batch_size, particles; see engines.py.
 
     InputError for a setting that the way to draw does not take.
@@ -82,6 +85,14 @@ def sample(
     if how is not None and (exact is not None or said):
         raise InputError(f"how says how to draw: leave out {', '.join([*said, *(['exact'] if exact else [])])}")
     how = how or engine(exact or "off", said)
+    if on is not None:
+        if not isinstance(how, Independent):
+            raise InputError(f"on is for independent samples; with exact={how.exact!r} they are {how.words}")
+        from .spread import drawn_on  # which draws
+
+        require_sense(denoiser, n, seed, first)
+        said = {"seed": seed, "first": first, "condition": condition or {}, "settings": settings or {}}
+        return watched(drawn_on(on, denoiser, n, how, **said), callback)
     stream = draws(denoiser, n, how, seed=seed, first=first, condition=condition, settings=settings)
     return watched(stream, callback)
 

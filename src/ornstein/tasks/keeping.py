@@ -142,14 +142,17 @@ class Kept:
         return True
 
     def _adopt(self) -> None:
-        """Takes in the blocks that are whole, but that were not named before the end; removes what is not whole."""
+        """Takes in the blocks that are whole, but that were not named before the end; removes what belongs to none.
+
+        Of the scratch folder, that is the files which are called by the number of a sample.
+        """
         named = {name for block in self._said["blocks"] for name in block["files"]}
         for path in sorted(self.part.glob("*.safetensors")):
             block = None if path.name in named else self._shelf.found(path)
             if block is not None and self._is_wanted(_numbers(block)):
                 self._enter(block)
                 named |= block["files"].keys()
-        scratch = (path for path in (self.part / SCRATCH).rglob("*") if path.is_file())
+        scratch = (path for path in (self.part / SCRATCH).rglob("[0-9]*") if path.is_file())
         for path in (*self.part.glob("*.safetensors"), *scratch):
             if str(path.relative_to(self.part)) not in named:
                 path.unlink()

@@ -15,7 +15,7 @@ from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 
@@ -42,6 +42,7 @@ _TALKING = {
 }
 
 
+@runtime_checkable
 class Shelves(Protocol):
     """Where workers put what they draw; see shelves.py."""
 
@@ -54,6 +55,7 @@ class Shelves(Protocol):
         ...
 
 
+@runtime_checkable
 class Keeper(Protocol):
     """Whoever takes note of what workers have put on shelves; see keeping.py."""
 
@@ -151,10 +153,8 @@ class Order:
     @cached_property
     def ready(self) -> Asking:
         """What is asked for, with the model where it is to be; InputError if this worker would draw other samples."""
-        here = f"the worker on {platform.node()}"
-        for name, value in self.arithmetic.items():
-            if (found := arithmetic(self.device).get(name)) != value:
-                raise InputError(f"{here} has {name} {found}, whoever gives out the work has {value}: they must agree")
+        here = _here()
+        require_arithmetic(self.arithmetic, self.device)
         if self.device == "cuda" and not torch.cuda.is_available():
             raise InputError(f"{here} has no CUDA device, as --device cuda needs")
         if self.shelf is not None:
@@ -182,6 +182,24 @@ def arithmetic(device: str) -> dict[str, str]:
     if device == "cpu":  # the environment's ATEN_CPU_CAPABILITY makes newer ones use older instructions
         found["CPU capability"] = torch.backends.cpu.get_cpu_capability()
     return found
+
+
+def require_arithmetic(wanted: Mapping[str, str], device: str) -> None:
+    """InputError unless this process draws the same numbers as whoever gives out the work.
+
+    Args:
+        wanted: what `arithmetic` said there.
+        device: "cpu" or "cuda".
+    """
+    found = arithmetic(device)
+    for name, value in wanted.items():
+        if found[name] != value:
+            what = f"{_here()} has {name} {found[name]}, whoever gives out the work has {value}"
+            raise InputError(f"{what}: they must agree")
+
+
+def _here() -> str:
+    return f"the worker on {platform.node()}"
 
 
 @contextmanager
@@ -315,13 +333,13 @@ class Spreading:
         return counted(self.pool.results(draw_shard, order, work), len(self.asking.wanted) - sum(map(len, work)))
 
 
-def counted(results: Iterator[Done[range, Any]], ready: int) -> Iterator[tuple[Any, int]]:
+def counted(results: Iterator[Done[Any, Any]], ready: int) -> Iterator[tuple[Any, int]]:
     """What became of shards as they are done, and how many samples are then whole.
 
     At the end WorkersLost, if shards have ended too many workers.
 
     Args:
-        results: of a pool.
+        results: of a pool; a piece has as many samples as it is long.
         ready: samples that were whole before.
     """
     lost = list[str]()

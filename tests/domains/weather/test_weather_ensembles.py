@@ -42,7 +42,7 @@ def test_an_ensemble_has_the_form_of_the_forecast_and_members(tmp_path: Path) ->
     drawn = requests.draw(model(tmp_path), asked, **FEW)
     assert len(drawn) == 6
     saved = requests.draw(model(tmp_path), asked, out=tmp_path / "ens", **FEW)
-    assert saved.x.is_meta
+    assert saved.x.equal(drawn.x)
     found = xarray.open_zarr(tmp_path / "ens" / "ens.zarr", decode_timedelta=True)
     given = fields()[0].isel(time=slice(9, 11))
     assert found.t2m.dims == ("time", "number", "step", "latitude", "longitude")

@@ -1,0 +1,380 @@
+"""Shards: who draws a sample changes nothing, and nothing is lost or drawn twice, whoever is killed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import ornstein as on
+from clusters import cluster
+from ornstein.cli import main
+from ornstein.distributed.pools import Dask, Done, Here, Pool, WorkersLost
+from ornstein.domains.energies.task import Energies, EnergiesRequest
+from ornstein.errors import InputError
+from ornstein.events import Event, finished
+from ornstein.files import read_json
+from ornstein.spaces import Euclidean
+from ornstein.tasks import shards as cut
+from ornstein.tasks.intervals import Intervals
+from ornstein.tasks.planning import Portion, portions
+from ornstein.tasks.requests import draw, drawing
+from ornstein.tasks.samples import Samples
+from ornstein.tasks.shards import Order, shard_size, shards
+from ornstein.tasks.unfinished import counted, part_of, read_members
+
+ASKED = EnergiesRequest()
+SMALL: dict[str, Any] = {"n": 21, "first": 3, "steps": 2, "batch_size": 4, "threads": 1}
+"""Samples 3 to 23 in blocks of four, of which the first is cut: 3, 4 to 7, ..., 20 to 23."""
+
+
+@pytest.fixture(scope="module")
+def model() -> Any:
+    return on.load("energies/gmm-40")
+
+
+@pytest.fixture(scope="module")
+def threads() -> Iterator[Pool]:
+    with Dask.local(2, processes=False) as pool:
+        yield pool
+
+
+@pytest.fixture(autouse=True)
+def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Energies, "figures", lambda self, samples: [])
+
+
+class Ending(Here):
+    """Workers that are all lost after so many shards; they remember what they were given."""
+
+    def __init__(self, after: int = 10**9) -> None:
+        self.after, self.given = after, list[range]()
+
+    def results(self, work: Callable[[Any, Any], Any], shared: Any, pieces: Sequence[Any]) -> Iterator[Done[Any, Any]]:
+        for k, piece in enumerate(pieces):
+            if k == self.after:
+                raise WorkersLost("all workers are gone")
+            self.given.append(piece)
+            yield Done(piece, work(shared, piece))
+
+
+def manifest(folder: Path) -> dict[str, Any]:
+    """Of a folder, but for the times: with the digests of all native files."""
+    said = read_json(folder / "manifest.json", "a manifest")
+    return {name: value for name, value in said.items() if name not in ("created", "seconds")}
+
+
+# How samples are cut ----------------------------------------------------------------------------------
+
+
+def test_intervals_are_sets() -> None:
+    torch.manual_seed(0)
+    for _ in range(50):
+        rows, numbers = Intervals(), set[int]()
+        for _ in range(12):
+            low, size, ask = torch.randint(0, 30, (3,)).tolist()
+            row, asked = range(low, low + size % 6), range(ask, ask + size % 7)
+            rows.add(row)
+            numbers |= set(row)
+            assert rows.covers(asked) == numbers.issuperset(asked)
+            assert rows.meets(asked) == bool(numbers & set(asked))
+            assert [number for one in rows for number in one] == sorted(numbers)
+            assert len(rows) == len(numbers)
+    assert [*Intervals([range(2, 4), range(2)])] == [range(4)]
+
+
+def test_every_number_is_in_one_shard_and_blocks_are_whole() -> None:
+    one = [Portion(range(3, 24))]
+    assert shards(one, 4, 8) == [range(3, 8), range(8, 16), range(16, 24)]
+    there = Intervals([range(4, 8), range(16, 20)])
+    assert shards(one, 4, 8, there.covers) == [range(3, 4), range(8, 16), range(20, 24)]
+    assert shards(one, 4, 100, there.covers) == [range(3, 4), range(8, 16), range(20, 24)]
+    assert shards(one, 4, 4, Intervals([range(3, 24)]).covers) == []
+    parts = portions(range(5, 25), 10, "off")  # blocks are counted from the start of each portion
+    assert shards(parts, 4, 8) == [range(5, 8), range(8, 10), range(10, 18), range(18, 20), range(20, 25)]
+
+
+def test_shards_are_few_and_small() -> None:
+    space = Euclidean((250,))  # of 1000 bytes
+    assert shard_size(None, 16, 100, space) == 16
+    assert shard_size(None, 16, 16 * 513, space) == 32
+    assert shard_size(None, 16, 10**7, space) == 32_768  # 64 MB hold 64,000
+    assert shard_size(None, 200_000, 10**7, space) == 200_000
+    assert shard_size(48, 16, 10**6, space) == 48
+    for said in (0, 40):
+        with pytest.raises(InputError, match=f"shard is {said}, expected a multiple of batch_size, which is 16"):
+            shard_size(said, 16, 10**6, space)
+
+
+# Who draws --------------------------------------------------------------------------------------------
+
+
+def assert_same_wherever(pools: Sequence[Pool | Any], model: Any, folder: Path) -> None:
+    """The samples of one process are those of workers, in the files and in memory, bit for bit."""
+    whole = draw(model, ASKED, **SMALL, out=folder / "whole")
+    for k, pool in enumerate(pools):
+        found = draw(model, ASKED, **SMALL, shard=8, on=pool, out=folder / str(k))
+        assert manifest(folder / str(k)) == manifest(folder / "whole")
+        sent = draw(model, ASKED, **SMALL, on=pool)
+        for samples in (found, sent):
+            assert samples.x.equal(whole.x)
+            assert replace(samples, x=0, seconds=0) == replace(whole, x=0, seconds=0)
+
+
+def test_who_draws_changes_nothing(model: Any, threads: Any, tmp_path: Path) -> None:
+    assert_same_wherever([Here(), threads, threads.client], model, tmp_path)
+
+
+def test_workers_that_count_from_their_own_start_are_seen(
+    model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = cut.draw_shard
+
+    def twin(order: Order, numbers: range) -> Any:
+        bare = replace(order, shelf=None)
+        drawn = real(bare, range(len(numbers)))
+        assert isinstance(drawn, Samples)
+        own = replace(drawn, settings={**drawn.settings, "first": numbers.start}, origin=order.asking.model.origin)
+        return own if order.shelf is None else order.shelf.put(own)
+
+    monkeypatch.setattr(cut, "draw_shard", twin)
+    with pytest.raises(AssertionError):
+        assert_same_wherever([Here()], model, tmp_path)
+
+
+def test_samples_of_any_denoiser_are_drawn_by_workers(model: Any, threads: Any) -> None:
+    said: dict[str, Any] = {"first": 5, "steps": 2, "batch_size": 4, "seed": 2}
+    with cut.threads_of(1):
+        whole = on.sample(model, 30, **said)
+    found = on.sample(model, 30, **said, on=threads.client)
+    assert found.x.equal(whole.x)
+    assert replace(found, x=0, seconds=0) == replace(whole, x=0, seconds=0)
+    with pytest.raises(InputError, match="say how many are one, as batch_size=64"):
+        on.sample(model, 30, on=threads)
+    with pytest.raises(InputError, match="on is for independent samples; with exact='particles'"):
+        on.sample(model, 30, exact="particles", on=threads)
+
+
+def test_progress_counts_samples(model: Any, tmp_path: Path) -> None:
+    events: list[Event] = []
+    finished(drawing(model, ASKED, **SMALL, shard=8, on=Here(), out=tmp_path / "out"), events.append)
+    assert [(one.done, one.total) for one in events] == [(5, 21), (13, 21), (21, 21), (21, 21)]
+    assert [one.stage for one in events] == ["sampling on 1 worker"] * 3 + ["written"]
+
+
+# What is refused --------------------------------------------------------------------------------------
+
+
+REFUSED: dict[str, dict[str, Any]] = {
+    "exact=particles draws one population.*torchrun": {"exact": "particles", "batch_size": None},
+    "exact=mcmc draws one set of samples": {"exact": "mcmc", "batch_size": None},
+    "shard is 6, expected a multiple of batch_size, which is 4": {"shard": 6},
+    "on is str, expected a distributed.Client": {"on": "dask"},
+    "shard is 8, but samples are drawn here": {"shard": 8, "on": None},
+    "device is 'cpu', but samples are drawn here": {"device": "cpu", "on": None},
+}
+
+
+@pytest.mark.parametrize("said", REFUSED)
+def test_what_has_no_meaning_is_refused(said: str, model: Any, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=said):
+        draw(model, ASKED, **{**SMALL, "on": Here(), **REFUSED[said]}, out=tmp_path / "out")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ("--workers 2", "--workers is for --on"),
+        ("--scheduler tcp://127.0.0.1:9", "--scheduler is for --on"),
+        ("--on dask --workers 2 --scheduler x", "give one"),
+        ("--on dask --scheduler nowhere", "scheduler is 'nowhere', expected an address"),
+    ],
+)
+def test_flags_that_have_no_meaning_are_refused(
+    flags: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["sample", "energies/gmm-40", "--n", "4", "--out", str(tmp_path / "out"), *flags.split()]
+    assert main(words) == 2
+    assert said in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_worker_that_would_draw_others_is_refused(
+    model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(InputError, match=r"the worker on .* has no CUDA device"):
+        draw(model, ASKED, **SMALL, device="cuda", on=Here())
+    real = cut.arithmetic
+    found = iter([real("cpu"), {**real("cpu"), "torch": "1.0"}])  # of whoever gives out the work, and of the worker
+    monkeypatch.setattr(cut, "arithmetic", lambda device: next(found))
+    with pytest.raises(InputError, match=r"the worker on .* has torch 1\.0, whoever gives out the work has .*"):
+        draw(model, ASKED, **SMALL, on=Here(), out=tmp_path / "out")
+
+
+def test_a_worker_that_does_not_see_the_folder_is_refused(
+    model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = cut.draw_shard
+
+    def hidden(order: Order, numbers: range) -> Any:
+        part_of(tmp_path / "out").rename(tmp_path / "away")
+        return real(order, numbers)
+
+    monkeypatch.setattr(cut, "draw_shard", hidden)
+    with pytest.raises(InputError, match=r"the worker on .*out\.part is not there: .* a shared file system"):
+        draw(model, ASKED, **SMALL, on=Here(), out=tmp_path / "out")
+
+
+# What is left, and goes on ----------------------------------------------------------------------------
+
+
+def test_what_is_whole_is_not_drawn_again(model: Any, tmp_path: Path) -> None:
+    """A shard that nobody has named is taken in; one that is cut off, one of another draw and an odd file are not."""
+    whole, out = draw(model, ASKED, **SMALL), tmp_path / "out"
+    with pytest.raises(WorkersLost, match="all workers are gone") as error:
+        draw(model, ASKED, **SMALL, shard=4, on=Ending(4), out=out)
+    assert error.value.__notes__ == [
+        f"13 of 21 samples are whole (3 to 15) in {out}.part; the same command with --resume goes on"
+    ]
+    part = part_of(out)
+    said = read_members(part)
+    named = {**said, "blocks": said["blocks"][:1]}  # as if it was killed before it could name the others
+    (part / "members.json").write_text(json.dumps(named))
+    cut_off = part / "00000008-4.safetensors"
+    cut_off.write_bytes(cut_off.read_bytes()[:-9])
+    with pytest.raises(WorkersLost):  # of other samples: its blocks are none of these
+        draw(model, ASKED, **SMALL, seed=1, shard=4, on=Ending(2), out=tmp_path / "other")
+    (part_of(tmp_path / "other") / "00000004-4.safetensors").rename(part / "00000016-4.safetensors")
+    pool = Ending()
+    found = draw(model, ASKED, **SMALL, shard=8, on=pool, out=out, resume=True)
+    assert pool.given == [range(8, 12), range(16, 24)]
+    assert found.x.equal(whole.x)
+    draw(model, ASKED, **SMALL, out=tmp_path / "whole")
+    assert manifest(out) == manifest(tmp_path / "whole")
+
+
+def test_what_workers_began_this_process_ends_with_as_many_threads(model: Any, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(WorkersLost):
+        draw(model, ASKED, **SMALL, on=Ending(2), out=out)
+    with pytest.raises(InputError, match="drawn with 1 threads a process, asked for are 2: --threads 1"):
+        draw(model, ASKED, **{**SMALL, "threads": 2}, out=out, resume=True)
+    before = torch.get_num_threads()
+    assert draw(model, ASKED, **SMALL, out=out, resume=True).x.equal(draw(model, ASKED, **SMALL).x)
+    assert torch.get_num_threads() == before
+
+
+def test_an_error_of_a_worker_ends_the_work(model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = cut.draw_shard
+
+    def failing(order: Order, numbers: range) -> Any:
+        if numbers.start == 8:
+            raise InputError("no such thing")
+        return real(order, numbers)
+
+    monkeypatch.setattr(cut, "draw_shard", failing)
+    with pytest.raises(InputError, match="no such thing") as error:
+        draw(model, ASKED, **SMALL, shard=4, on=Here(), out=tmp_path / "out")
+    assert "5 of 21 samples are whole (3 to 7)" in error.value.__notes__[0]
+
+
+# Processes that are killed ----------------------------------------------------------------------------
+
+COMMAND = ["sample", "energies/gmm-40", "--n", "1500", "--batch-size", "50", "--steps", "60", "--threads", "1"]
+
+
+def started(out: Path, *words: str) -> subprocess.Popen[str]:
+    """The command in a process of its own."""
+    command = [sys.executable, "-m", "ornstein", *COMMAND, "--out", str(out), *words]
+    return subprocess.Popen(command, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+
+def shards_in(out: Path) -> int:
+    return len(list(part_of(out).glob("*-50.safetensors")))
+
+
+def wait_for(out: Path, count: int, process: subprocess.Popen[str]) -> None:
+    """Until so many shards are whole."""
+    ends = time.monotonic() + 120
+    while shards_in(out) < count and process.poll() is None and time.monotonic() < ends:
+        time.sleep(0.01)
+    assert process.poll() is None
+    assert shards_in(out) >= count
+
+
+def children(process: int) -> list[int]:
+    """The workers of a process, and theirs, by what /proc says."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            if int(stat.read_text().rpartition(")")[2].split()[1]) == process:
+                found.append(int(stat.parent.name))
+        except OSError:
+            continue
+    return found + [inner for one in found for inner in children(one)]
+
+
+def workers_of(process: subprocess.Popen[str]) -> list[int]:
+    """The processes that draw for it."""
+    return [one for one in children(process.pid) if b"spawn_main" in Path(f"/proc/{one}/cmdline").read_bytes()]
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What one process writes."""
+    out = tmp_path_factory.mktemp("expected") / "out"
+    assert main([*COMMAND, "--out", str(out)]) == 0
+    return manifest(out)
+
+
+def test_a_killed_worker_loses_nothing(tmp_path: Path, expected: dict[str, Any]) -> None:
+    out = tmp_path / "out"
+    process = started(out, "--on", "dask", "--workers", "2", "--shard", "50")
+    wait_for(out, 3, process)
+    os.kill(workers_of(process)[0], signal.SIGKILL)
+    assert process.wait(120) == 0
+    assert manifest(out) == expected
+
+
+def test_a_killed_command_leaves_no_workers_and_goes_on(tmp_path: Path, expected: dict[str, Any]) -> None:
+    out = tmp_path / "out"
+    process = started(out, "--on", "dask", "--workers", "2", "--shard", "50")
+    wait_for(out, 3, process)
+    workers = workers_of(process)
+    process.kill()
+    process.wait()
+    ends = time.monotonic() + 20
+    while any(Path(f"/proc/{one}").exists() for one in workers) and time.monotonic() < ends:
+        time.sleep(0.05)
+    assert not any(Path(f"/proc/{one}").exists() for one in workers)
+    before = {path.name: path.stat().st_mtime_ns for path in part_of(out).glob("*-50.safetensors")}
+    again = started(out, "--on", "dask", "--workers", "4", "--shard", "100", "--resume")
+    wait_for(out, len(before), again)
+    assert again.wait(120) == 0
+    assert manifest(out) == expected
+
+
+def test_a_killed_scheduler_ends_the_command_which_goes_on(tmp_path: Path, expected: dict[str, Any]) -> None:
+    out = tmp_path / "out"
+    with cluster(tmp_path, 2) as (scheduler, file):
+        process = started(out, "--on", "dask", "--scheduler", str(file), "--shard", "50")
+        wait_for(out, 3, process)
+        scheduler.kill()
+        assert process.wait(60) == 3
+        assert process.stderr is not None
+        said = process.stderr.read()
+    assert "the scheduler at tcp://" in said
+    assert "samples are whole" in said
+    assert "--resume goes on" in said
+    assert counted(read_members(part_of(out))).split()[0] not in ("0", "1500")
+    assert started(out, "--resume").wait(120) == 0
+    assert manifest(out) == expected
