@@ -7,7 +7,7 @@ UV := $(shell command -v uv 2> /dev/null)
 VENV = $(if $(UV),$(UV) venv --quiet --allow-existing --python $(PYTHON),$(PYTHON) -m venv)
 INSTALL = $(if $(UV),$(UV) pip install --quiet --python $(BIN)/python,$(BIN)/python -m pip install --quiet --disable-pip-version-check)
 
-.PHONY: help tour tour-full test test-all lint types slow-list format docs docs-run bench bench-posterior bench-energies bench-composition bench-sequences bench-molecules bench-pictures bench-poisson bench-mri bench-studio bench-env clean
+.PHONY: help tour tour-full test test-all lint types slow-list format docs docs-run bench bench-posterior bench-energies bench-composition bench-sequences bench-molecules bench-pictures bench-poisson bench-mri bench-studio bench-costs bench-env clean
 
 help:
 	@echo "make tour      draw from every shipped model and look at tour/index.html, which grows: 3 minutes on two cores"
@@ -26,6 +26,7 @@ help:
 	@echo "make bench-poisson    Poisson's equation: direct solvers, FNO, kriging and ours, in one table"
 	@echo "make bench-mri        brains from undersampled k-space: TV, wavelets, azula, deepinv and ours, in one table"
 	@echo "make bench-studio     twenty clients of the studio at once: what each waits, what is lost, and the memory"
+	@echo "make bench-costs      seconds, calls, gradients, bytes and memory of every shipped model, predicted and measured"
 	@echo "make bench-composition  samples of products of energy networks, beside the exact product"
 
 $(TOUR_READY): pyproject.toml constraints.txt
@@ -123,6 +124,9 @@ bench-sequences: $(READY)
 
 bench-studio: $(READY)
 	$(BIN)/python -m benchmarks.studio
+
+bench-costs: $(READY)
+	$(BIN)/python -m benchmarks.costs
 
 bench-molecules: $(READY)
 	$(BIN)/python -m benchmarks.molecules_throughput

@@ -1,266 +1,231 @@
-"""What a solver costs besides the network, and what its loop can do: compile whole, carry gradients, serve threads."""
+"""What samples cost: seconds, calls, gradients, bytes and memory of every shipped model, measured and predicted.
 
+    .venv/bin/python -m benchmarks.costs
+
+Writes benchmarks/results/costs.jsonl, a line as soon as a draw is measured, and docs/costs.md. Lines that are there are
+passed over, so that a run that was cut off goes on; `--again` measures anew. One process a model, of one thread; draws
+of the command line are made by it, files included.
+"""
+
+import argparse
+import contextlib
+import io
+import json
+import os
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
 from statistics import median
-from threading import Barrier, Thread
+from tempfile import TemporaryDirectory
 from typing import Any
 
-import torch
-from torch import Tensor
-
-import ours
-import peers
-from ornstein.beliefs import Normal
-from ornstein.denoisers.base import Condition, Denoiser, Traits
-from ornstein.keys import Keys
-from ornstein.sampling import grids
-from ornstein.sampling.kernels import Predictor
-from ornstein.sampling.sampler import Sampler
-from ornstein.spaces import Euclidean
-from ornstein.states import State, Time
-from worlds import FAR
-
-STEPS, BATCH, WIDTH = 20, 64, 16
-Network = Callable[[Tensor], Tensor]
-
-
-@dataclass(frozen=True)
-class Loop:
-    """A solver's loop of 20 steps around a network.
-
-    Attributes:
-        make: the object that users keep, around a network.
-        ready: what must be called before each run, on that object.
-        run: (object, x) -> x at the data.
-    """
-
-    library: str
-    name: str
-    make: Callable[[Network], Any]
-    run: Callable[[Any, Tensor], Tensor]
-    ready: Callable[[Any], Any] = lambda made: None
-    stochastic: bool = False
-
-
-def loops() -> Iterator[Loop]:
-    """The solvers compared, ours first."""
-    yield from _ours()
-    yield from _azula()
-    yield from _diffusers()
-    yield from _k_diffusion()
-
-
-class _Network(Denoiser):
-    """A denoiser whose belief is network(x_t)."""
-
-    def __init__(self, network: Network) -> None:
-        self.traits, self.network = Traits(Euclidean((WIDTH,))), network
-
-    def __call__(self, x_t: State, t: Time, condition: Condition | None = None) -> Normal:
-        assert isinstance(x_t, Tensor)
-        return Normal(self.network(x_t))
-
-
-def _ours() -> Iterator[Loop]:
-    grid, keys = grids.named("asinh", STEPS, Euclidean((WIDTH,))), Keys.of(0, BATCH)
-    for name, predictor in {**ours.PREDICTORS, **ours.STOCHASTIC}.items():
-
-        def make(network: Network, predictor: Predictor = predictor) -> Any:
-            return Sampler(grid, (predictor,)), _Network(network)
-
-        def run(made: Any, x: Tensor) -> Tensor:
-            sampler, denoiser = made
-            return sampler.run(denoiser, keys, start=x)
-
-        yield Loop("ornstein", name, make, run, stochastic=predictor.eta > 0)
-
-
-def _azula() -> Iterator[Loop]:
-    kinds: dict[str, tuple[str, dict[str, Any]]] = {
-        "DDIM": ("DDIMSampler", {}),
-        "vAB2": ("vABSampler", {"order": 2}),
-        "vAB3": ("vABSampler", {"order": 3}),
-        "DDPM": ("DDPMSampler", {}),
-    }
-    for name, (kind, options) in kinds.items():
-
-        def make(network: Network, kind: str = kind, options: dict[str, Any] = options) -> Any:
-            denoise = lambda x, sigma: network(x)  # noqa: E731
-            return peers.azula_sampler(kind, "rectified", denoise, STEPS, dtype=torch.float32, **options)
-
-        yield Loop("azula", name, make, lambda sampler, x: sampler(x), stochastic=name == "DDPM")
-        if name in ("DDIM", "DDPM"):
-            yield Loop("azula", f"{name}, own loop over .step", make, _azula_steps, stochastic=name == "DDPM")
-
-
-def _azula_steps(sampler: Any, x: Tensor) -> Tensor:
-    for t, s in sampler.timesteps.unfold(0, 2, 1):
-        x = sampler.step(x, t, s)
-    return x
-
-
-def _diffusers() -> Iterator[Loop]:
-    sigmas = {"betas": 0.01, "use_karras_sigmas": True}
-    trailing = {"betas": "cosine", "timestep_spacing": "trailing"}
-    kinds: dict[str, tuple[str, dict[str, Any]]] = {
-        "DDIM": ("DDIM", trailing),
-        "DPM++2M": ("DPMSolverMultistep", sigmas),
-        "DPM++3M": ("DPMSolverMultistep", {"solver_order": 3, **sigmas}),
-        "UniPC2": ("UniPCMultistep", sigmas),
-        "DDPM": ("DDPM", trailing),
-        "SDE-DPM++2": ("DPMSolverMultistep", {"algorithm_type": "sde-dpmsolver++", **sigmas}),
-    }
-    for name, (kind, options) in kinds.items():
-
-        def make(network: Network, kind: str = kind, options: dict[str, Any] = options) -> Any:
-            return peers.diffusers_scheduler(kind, options), network
-
-        stochastic = name in ("DDPM", "SDE-DPM++2")
-        yield Loop("diffusers", name, make, _diffusers_steps, lambda made: made[0].set_timesteps(STEPS), stochastic)
-
-
-def _diffusers_steps(made: Any, x: Tensor) -> Tensor:
-    scheduler, network = made
-    for t in scheduler.timesteps:
-        x = scheduler.step(network(x), t, x).prev_sample
-    return x
-
-
-def _k_diffusion() -> Iterator[Loop]:
-    stochastic = ("euler_ancestral", "dpmpp_2m_sde", "dpmpp_3m_sde")
-    for name in ("euler", "dpmpp_2m", "lms", *stochastic):
-        sampling = peers.k_sampling()
-        sigmas = sampling.get_sigmas_karras(STEPS, 0.01, FAR)
-
-        def run(network: Network, x: Tensor, name: str = name, sigmas: Tensor = sigmas) -> Tensor:
-            model = lambda x, sigma: network(x)  # noqa: E731
-            return getattr(peers.k_sampling(), f"sample_{name}")(model, x, sigmas, disable=True)
-
-        yield Loop("k-diffusion", name, lambda network: network, run, stochastic=name in stochastic)
-
-
-def overhead(loop: Loop, runs: int = 60) -> float:
-    """Microseconds a step without the network: batch 64 × 16, float32, one thread, median of the runs."""
-    x, belief = torch.randn(BATCH, WIDTH), torch.randn(BATCH, WIDTH)
-    made, seconds = loop.make(lambda x: belief), []
-    with torch.no_grad():
-        for _ in range(5 + runs):
-            loop.ready(made)
-            begin = time.perf_counter()
-            loop.run(made, x)
-            seconds.append(time.perf_counter() - begin)
-    return median(seconds[5:]) / STEPS * 1e6
-
-
-def smooth(x: Tensor) -> Tensor:
-    """A network to differentiate: bounded, smooth, without parameters."""
-    return torch.tanh(0.7 * x) + 0.1 * torch.sin(x)
-
-
-def gradient_of(function: Callable[[Tensor], Tensor]) -> Tensor:
-    """∂/∂x of a fixed projection of function(x)."""
-    x = _start().requires_grad_()
-    y = function(x)
-    return torch.autograd.grad((y * torch.cos(torch.arange(y.numel()).reshape(y.shape))).sum(), x)[0]
-
-
-def capabilities(loop: Loop) -> dict[str, bool]:
-    """What the loop can do, each tried out."""
-    checks = {
-        "compile": _compiles,
-        "gradients": _differentiates,
-        "both": _both,
-        "threads": _threads,
-    }
-    return {name: _holds(partial(check, loop)) for name, check in checks.items()}
-
-
-def _holds(check: Callable[[], bool]) -> bool:
-    torch._dynamo.reset()
-    try:
-        return check()
-    except Exception:
-        return False
-
-
-def _once(loop: Loop, made: Any, x: Tensor) -> Tensor:
-    loop.ready(made)
-    torch.manual_seed(0)
-    return loop.run(made, x)
-
-
-def _compiled(loop: Loop, made: Any) -> Callable[[Tensor], Tensor]:
-    compiled = torch.compile(lambda x: loop.run(made, x), fullgraph=True, backend="aot_eager")
-
-    def once(x: Tensor) -> Tensor:
-        loop.ready(made)
-        torch.manual_seed(0)
-        return compiled(x)
-
-    return once
-
-
-def _start() -> Tensor:
-    return torch.randn(BATCH, WIDTH, generator=torch.Generator().manual_seed(0))
-
-
-def _compiles(loop: Loop) -> bool:
-    made, x = loop.make(smooth), _start()
-    with torch.no_grad():
-        found = _compiled(loop, made)(x)
-        return torch.allclose(found, _once(loop, made, x), rtol=1e-3, atol=1e-4) if not loop.stochastic else True
-
-
-def _differentiates(loop: Loop) -> bool:
-    """The gradient along itself is the change of the loop's value there."""
-    made = loop.make(smooth)
-    gradient, x, h = gradient_of(partial(_once, loop, made)), _start(), 1e-2
-    direction = gradient / gradient.norm()
-    weight = torch.cos(torch.arange(x.numel()).reshape(x.shape))
-    ends = [(_once(loop, made, x + sign * h * direction) * weight).sum().item() for sign in (1, -1)]
-    return abs((ends[0] - ends[1]) / (2 * h) / gradient.norm().item() - 1) < 0.05
-
-
-def _both(loop: Loop) -> bool:
-    made = loop.make(smooth)
-    found = gradient_of(_compiled(loop, made))
-    return loop.stochastic or torch.allclose(found, gradient_of(partial(_once, loop, made)), rtol=1e-2, atol=1e-3)
-
-
-def _threads(loop: Loop) -> bool:
-    """Two threads that use one object at once, each step waiting a little, find what they find alone."""
-
-    def slow(x: Tensor) -> Tensor:
-        time.sleep(5e-4)
-        return smooth(x)
-
-    made, starts = loop.make(slow), [_start(), -2 * _start() + 0.3]
-    with torch.no_grad():
-        alone = [_once(loop, made, x) for x in starts]
-    found: list[Any] = [None, None]
-    together = Barrier(2)
-
-    def work(k: int) -> None:
-        with torch.no_grad():
-            loop.ready(made)
-            together.wait()
-            found[k] = loop.run(made, starts[k])
-
-    threads = [Thread(target=_quietly, args=(work, k)) for k in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if any(x is None for x in found):
-        return False
-    return loop.stochastic or all(torch.allclose(a, b) for a, b in zip(alone, found, strict=True))
-
-
-def _quietly(work: Callable[[int], None], k: int) -> None:
-    try:
-        work(k)
-    except Exception:
+ROOT = Path(__file__).parent.parent
+sys.path[:0] = [str(ROOT / "benchmarks")]
+
+import costs_report as reporting  # noqa: E402
+from costs_cases import DRAWS, HELD_OUT, Case, cases  # noqa: E402
+
+Row = dict[str, Any]
+RESULTS = ROOT / "benchmarks" / "results"
+ENOUGH = 1.5
+"""CPU seconds after which a draw is not repeated: what takes long varies little."""
+STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default="", help="models whose names contain it")
+    parser.add_argument("--again", action="store_true", help="measure anew what is stored of them")
+    parser.add_argument("--repeats", type=int, default=3, help="of a draw that is short; medians are kept")
+    parser.add_argument("--report", action="store_true", help="measure nothing, write the page from what is stored")
+    parser.add_argument("--child", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    file = RESULTS / "costs.jsonl"
+    if options.child:
+        told: Row = json.loads(options.child)
+        return child([Case(**one) for one in told["cases"]], told["repeats"])
+    if not options.report:
+        models = [model for model in DRAWS if options.only in model]
+        begun = time.perf_counter()
+        for model in models:
+            measured(model, file, options.again, options.repeats)
+        print(f"{time.perf_counter() - begun:.0f} s")
+    (ROOT / "docs" / "costs.md").write_text(reporting.page(rows_of(file), RESULTS))
+
+
+def rows_of(file: Path) -> list[Row]:
+    """The lines that are stored; none if there is no file."""
+    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+
+def missing(model: str, rows: Sequence[Row]) -> list[Case]:
+    """The cases of a model of which no line is stored."""
+    there = [row["case"] for row in rows]
+    return [case for case in cases() if case.model == model and case.id not in there]
+
+
+def measured(model: str, file: Path, again: bool, repeats: int) -> None:
+    """Measures what is missing of a model in a process of its own; each line is stored when it is there."""
+    rows = rows_of(file)
+    if again:
+        rows = [row for row in rows if row["case"]["model"] != model]
+        file.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    wanted = missing(model, rows)
+    if not wanted:
         return
+    told = json.dumps({"repeats": repeats, "cases": [vars(case) for case in wanted]})
+    command = [sys.executable, "-m", "benchmarks.costs", "--child", told]
+    threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    paths = os.pathsep.join([str(ROOT / "src"), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = {**os.environ, **threads, "PYTHONPATH": paths}
+    about = {"engine": engine(), "cores": len(os.sched_getaffinity(0)), "date": time.strftime("%Y-%m-%d")}
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        for line in process.stdout or ():
+            row = {**json.loads(line), **about, "load": round(os.getloadavg()[0], 1)}
+            with file.open("a") as stored:
+                stored.write(json.dumps(row, ensure_ascii=False) + "\n")
+            print(f"{row['cpu_seconds']:8.2f} s  {row['case']}", flush=True)
+    if process.returncode:
+        raise SystemExit(f"{model}: exit {process.returncode}; what was measured is in {file}")
+
+
+def engine() -> str:
+    """The commit that is measured."""
+    said = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
+    return said.stdout.strip()
+
+
+def child(wanted: Sequence[Case], repeats: int) -> None:
+    """Measures draws, one after the other, and prints a line of each."""
+    import torch
+
+    torch.set_num_threads(1)
+    with TemporaryDirectory() as here:
+        files_in(Path(here))
+        first = min(wanted, key=lambda case: (case.series != "draws", case.n * (case.steps or 100)))
+        warm = command(replace(first, flags=first.flags.format(here=here)), Path(here))
+        warm()  # imports what it needs, which is the start of a process, not of a draw
+        begun = time.process_time()
+        start = begun - warm()["cpu_seconds"]
+        # Memory is not always given back: first the default, of which the peak is told, and the largest draws last.
+        for case in sorted(wanted, key=lambda case: (case.steps is not None, case.role == HELD_OUT)):
+            ready = replace(case, flags=case.flags.format(here=here))
+            draw = network(ready) if case.series == "size" else command(ready, Path(here))
+            row = repeated(draw, repeats)
+            print(json.dumps({"case": case.id, "role": case.role, "start": round(start, 3), **row}), flush=True)
+
+
+def repeated(draw: Callable[[], Row], repeats: int) -> Row:
+    """Medians of a few draws, and how far their CPU seconds are apart, as a share of the median."""
+    found: list[Row] = []
+    while len(found) < repeats and sum(row["cpu_seconds"] for row in found) < ENOUGH:
+        found.append(draw())
+    cpu = [row["cpu_seconds"] for row in found]
+    middle = {name: round(median(row[name] for row in found), 4) for name in ("seconds", "cpu_seconds")}
+    scatter = round((max(cpu) - min(cpu)) / median(cpu), 3)
+    return {**found[0], **middle, "repeats": len(found), "scatter": scatter}
+
+
+def command(case: Case, here: Path) -> Callable[[], Row]:
+    """A draw of the command line; each goes to a folder of its own, which is removed."""
+    from ornstein.cli import main as ornstein
+
+    def draw() -> Row:
+        with TemporaryDirectory(dir=here) as folder:
+            out = Path(folder) / "out"
+            with timed() as row, silent() as said:
+                code = ornstein(["sample", *case.arguments, "--out", str(out)])
+            if code:
+                raise SystemExit(f"ornstein sample {' '.join(case.arguments)}: exit {code}\n{said.getvalue()}")
+            manifest = json.loads((out / "manifest.json").read_text())
+            row["bytes"] = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
+        settings = manifest["settings"]
+        counted = {"nfe": manifest["nfe"], "gradients": manifest["gradients"], "steps": settings["steps"]}
+        return {**row, **counted, "batch": settings.get("batch_size") or manifest["n"]}
+
+    return draw
+
+
+def network(case: Case) -> Callable[[], Row]:
+    """A draw of samples of another size, by a network of random weights that has the model's configuration."""
+    import ornstein as on
+    from ornstein.config import update
+    from ornstein.tasks.registry import task
+
+    assert case.size is not None
+    origin = on.load(case.model).origin
+    assert origin is not None
+    this = task(origin.domain)
+    metadata = {**origin.metadata, **of_size(origin.metadata, case.size)}
+    denoiser = this.denoiser(update(this.config(), origin.config, case.model), metadata)
+    denoiser.network.requires_grad_(False).eval()
+    on.sample(denoiser, 1, 1)  # what is made once
+
+    def draw() -> Row:
+        with timed() as row:
+            samples = on.sample(denoiser, case.n, case.steps, batch_size=case.batch_size)
+        nfe = samples.nfe if isinstance(samples.nfe, int | float) else float(samples.nfe.double().mean())
+        return {**row, "nfe": nfe, "gradients": 0, "steps": case.steps, "batch": case.batch_size}
+
+    return draw
+
+
+def of_size(metadata: Any, size: int) -> Row:
+    """The metadata of samples of another size: letters, atoms, or pixels a side."""
+    if "length" in metadata:
+        return {"length": size, **({"sizes": {str(size): 1}} if "sizes" in metadata else {})}
+    shape = [*metadata["shape"][:-2], size, size]
+    return {"shape": shape, **({"slice": [size, size]} if "slice" in metadata else {})}
+
+
+@contextlib.contextmanager
+def timed() -> Iterator[Row]:
+    """Wall and CPU seconds of a block, and the most memory that the process had in it, MB; None where nobody tells."""
+    row: Row = {}
+    told = _reset()
+    begun, used = time.perf_counter(), time.process_time()
+    yield row
+    row |= {"seconds": time.perf_counter() - begun, "cpu_seconds": time.process_time() - used}
+    row["peak_mb"] = _status("VmHWM") if told else None
+
+
+def _reset() -> bool:
+    """Lets Linux count the peak of the memory from here on."""
+    try:
+        RESET.write_text("5")
+    except OSError:
+        return False
+    return True
+
+
+def _status(name: str) -> int:
+    lines = (line.split() for line in STATUS.read_text().splitlines())
+    return next(int(words[1]) // 1024 for words in lines if words[0] == f"{name}:")
+
+
+@contextlib.contextmanager
+def silent() -> Iterator[io.StringIO]:
+    """Within the block what is printed is kept."""
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        yield said
+
+
+def files_in(here: Path) -> None:
+    """The files that flags name: half of a picture of eight by eight, and readings of a field."""
+    import numpy as np
+    from PIL import Image
+
+    seen = np.zeros((8, 8, 4), np.uint8)
+    seen[:4, :, :3], seen[:4, :, 3] = np.linspace(0, 255, 8)[None, :, None], 255
+    Image.fromarray(seen).save(here / "seen.png")
+    places = [(x, y) for x in (0.25, 0.5, 0.75) for y in (0.25, 0.5, 0.75)]
+    readings = "".join(f"{x},{y},0.01,0.01\n" for x, y in places)
+    (here / "readings.csv").write_text(f"x,y,value,std\n{readings}")
+
+
+if __name__ == "__main__":
+    main()

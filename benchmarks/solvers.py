@@ -21,8 +21,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-import costs
 import ours
+import overhead
 import peers
 from ornstein.keys import Keys
 from peers import Solver
@@ -133,10 +133,10 @@ def stochastic(seed: int) -> tuple[list[Row], dict[int, float]]:
 def loops() -> list[Row]:
     """Cost of a step without the network, and what each loop can do."""
     rows = []
-    for loop in costs.loops():
+    for loop in overhead.loops():
         found = {"library": loop.library, "config": loop.name, "stochastic": loop.stochastic}
-        able = {} if loop.stochastic else costs.capabilities(loop)
-        rows.append(found | {"overhead_us": round(costs.overhead(loop), 1)} | able)
+        able = {} if loop.stochastic else overhead.capabilities(loop)
+        rows.append(found | {"overhead_us": round(overhead.overhead(loop), 1)} | able)
     return rows
 
 
@@ -322,7 +322,8 @@ def report(rows: dict[str, Any], seeds: Sequence[int], nfes: Sequence[int], seco
         "",
         "## Cost of a step and what a loop can do",
         "",
-        f"Microseconds a step without the network: {costs.STEPS} steps, batch {costs.BATCH} × {costs.WIDTH}, float32,",
+        f"Microseconds a step without the network: {overhead.STEPS} steps, "
+        f"batch {overhead.BATCH} × {overhead.WIDTH}, float32,",
         "median. For diffusers `set_timesteps` is not counted. The abilities are tried out on the objects as shipped:",
         "`torch.compile(fullgraph=True)` of the 20 steps with the right result, gradients that agree with finite",
         "differences, the compiled loop with the same gradients, one object used from two threads at once.",

@@ -183,5 +183,5 @@ def test_the_training_flags_are_these() -> None:
     """A list on purpose: whoever changes a flag changes users' commands."""
     assert " ".join(to_dict(TrainConfig())) == (
         "steps batch_size learning_rate decay warmup weight_decay clip ema times min_time apart condition_dropout "
-        "precision device start seed validate_every validate_on save_every log_every plan plan_path"
+        "precision device strategy start seed validate_every validate_on save_every log_every plan plan_path"
     )

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from ornstein import cli
-from ornstein.commands.exits import exit_code, require_writable, working_in
+from ornstein.commands.exits import require_writable, working_in
 from ornstein.domains.images.task import Images
-from ornstein.errors import InputError
+from ornstein.errors import InputError, exit_code
 from ornstein.tasks import runs
 
 DRAW = ["sample", "images/digits", "--n", "2", "--steps", "2", "--out", "out"]

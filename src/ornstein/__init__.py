@@ -79,11 +79,14 @@ _HOMES = {
     "Sampler": "sampling.sampler",
     "Event": "events",
     "trust": "report.trust",
+    "draw_all": "tasks.asks",
+    "drawing_all": "tasks.asks",
     "draws": "tasks.drawing",
     "sample": "tasks.drawing",
     "Independent": "tasks.engines",
     "MCMC": "tasks.engines",
     "Population": "tasks.engines",
+    "Ask": "tasks.outcomes",
     "draw": "tasks.requests",
     "drawing": "tasks.requests",
     "merge": "tasks.merging",
@@ -223,10 +226,12 @@ if TYPE_CHECKING:
     from .sampling.unmasking import FirstHitting, InformedCorrector, Remask, TemperatureTopP, Unmask
     from .schedules import EDM, Cosine, Linear, RectifiedFlow, Schedule, VarianceExploding
     from .spaces import Autoregressive, Categorical, Centered, Euclidean, Product, Space, Transition
+    from .tasks.asks import draw_all, drawing_all
     from .tasks.boltzmann import boltzmann, refine
     from .tasks.drawing import draws, sample
     from .tasks.engines import MCMC, Independent, Population
     from .tasks.merging import merge
+    from .tasks.outcomes import Ask
     from .tasks.requests import draw, drawing
     from .tasks.runs import load, load_regressor, shipped
     from .tasks.samples import Samples

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from .code import allow_named
-from .commands.exits import exit_code, why, working_in
+from .commands.exits import working_in
 from .commands.flags import flags_of, parse
 from .commands.manual import EXAMPLES, PROGRAM, completion, manual, overview
 from .commands.sampling import sampling
@@ -22,7 +22,7 @@ from .commands.sets import data, making
 from .commands.targets import TARGETS, listed, target_in
 from .config import nearest
 from .deprecation import renamed_word
-from .errors import InputError, Interrupted
+from .errors import InputError, Interrupted, exit_code, why
 from .escaping import printable
 from .studio.serving import studio
 from .training.stopping import interruptible

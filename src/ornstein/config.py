@@ -82,7 +82,8 @@ class SampleConfig:
         grid: where the steps are: auto is the grid planned for the model (exact = off and particles).
         restarts: how often samples are noised again, up to restart-at, and drawn anew from there (exact = off).
         restart_at: a time, 0 = data, 1 = noise (exact = off).
-        batch_size: samples drawn at once, in blocks that are drawn whole (exact = off).
+        batch_size: samples drawn at once, in blocks that are drawn whole (exact = off); particles that go through the
+            network at once, all of them if not said (exact = particles).
         particles: how many are weighed for the n samples: 512 or n if that is more, with mcmc 4 n.
         temper: weakens what is known on the way, where a population loses too many particles (exact = particles).
         moves: of every sample by Metropolis's rule (exact = mcmc).
@@ -202,6 +203,8 @@ class TrainConfig:
         precision: of the network's arithmetic; auto takes bf16-mixed on CUDA devices that have it (compute capability
             8 and above) and on CPUs that have units for it and are measured to be faster in it, else 32-true.
         device: auto takes the CUDA devices if there are any.
+        strategy: how the processes of a torchrun launch share the training: with ddp each has the whole network, with
+            fsdp a part of every weight, average and moment, for networks that do not fit on one device; auto is ddp.
         start: the shipped model, run folder or weights file whose weights the training begins with; fresh ones if not
             given. What the network has beyond them begins fresh.
         seed: decides weights, order, noise and times.
@@ -230,6 +233,7 @@ class TrainConfig:
     condition_dropout: float = 0.1
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    strategy: Literal["auto", "ddp", "fsdp"] = "auto"
     start: str = ""
     seed: int = 0
     validate_every: int = 250
@@ -256,6 +260,7 @@ RESUMABLE = frozenset(
         "minutes",
         "precision",
         "device",
+        "strategy",
         "validate_every",
         "validate_on",
         "save_every",

@@ -7,7 +7,9 @@ is a gradient of each network that the belief is made of. A `Tally` rides on the
 denoising network and are not counted.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -20,7 +22,7 @@ class Effort:
 
     Attributes:
         gradients: vector–Jacobian products of the network, of each sample: all samples of a batch take part in every
-            product, as long as one of them needs it.
+            product, as long as one of them needs it; a sample where batches took different numbers.
         unsolved: the largest relative residual |r − S u| / |r| that a linear solve left above its tolerance, a sample;
             0 where every solve reached its tolerance.
         capped: how many solves ended at their cap of iterations, a sample.
@@ -29,7 +31,7 @@ class Effort:
             much of it is the same in all samples.
     """
 
-    gradients: int = 0
+    gradients: int | Int[Tensor, " batch"] = 0
     unsolved: Float[Tensor, " #batch"] | float = 0.0
     capped: Int[Tensor, " #batch"] | int = 0
     residual: Float[Tensor, " #batch"] | float = 0.0
@@ -43,6 +45,22 @@ class Effort:
             _larger(self.residual, other.residual),
             self.doubt if other.doubt is None else other.doubt,
         )
+
+    @classmethod
+    def joined(cls, parts: Sequence["Effort"], sizes: Sequence[int]) -> "Effort":
+        """Of batches of these sizes, as one batch."""
+        if len(parts) == 1:
+            return parts[0]
+        return cls(**{one.name: _rows([getattr(part, one.name) for part in parts], sizes) for one in fields(cls)})
+
+    def each(self, n: int) -> dict[str, Tensor]:
+        """Of each of n samples, by name, (n,): counts as int64, all else as float64; without what is None."""
+        found = {}
+        for name, value in ((one.name, getattr(self, one.name)) for one in fields(self)):
+            if value is not None:
+                kind = torch.int64 if name in ("gradients", "capped") else torch.float64
+                found[name] = torch.as_tensor(value, dtype=kind).expand(n)
+        return found
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -83,6 +101,13 @@ class Tally:
 
     def add(self, effort: Effort) -> None:
         self.effort = self.effort + effort
+
+
+def _rows(values: Sequence[Any], sizes: Sequence[int]) -> Any:
+    """Values of batches of these sizes, a sample; one value where it is the same of all."""
+    if all(not isinstance(value, Tensor) and value == values[0] for value in values):
+        return values[0]
+    return torch.cat([torch.as_tensor(value).expand(n) for value, n in zip(values, sizes, strict=True)])
 
 
 def _larger(a: Tensor | float, b: Tensor | float) -> Tensor | float:

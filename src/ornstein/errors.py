@@ -1,5 +1,6 @@
-"""What goes wrong, and the exit code that the command line gives it."""
+"""What goes wrong, the exit code that the command line gives it, and one line that says why and where."""
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -51,6 +52,12 @@ class Interrupted(RuntimeError):
     exit_code = 3
 
 
+class Incomplete(RuntimeError):
+    """Some of many pieces of work could not be done; the others are, and are saved."""
+
+    exit_code = 3
+
+
 @contextmanager
 def needed_for(what: str, extra: str) -> Iterator[None]:
     """Around the import of a package that only an extra brings: InputError, which names both, if it is not there.
@@ -63,3 +70,42 @@ def needed_for(what: str, extra: str) -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         raise InputError(f"{what} needs {error.name!r}: pip install 'ornstein[{extra}]'") from None
+
+
+# How they end a command ------------------------------------------------------------------------------
+
+OF_THE_MACHINE = {
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM),
+    *(errno.EACCES, errno.EPERM, errno.EROFS),
+}
+"""Faults that no other input would mend."""
+
+
+def exit_code(error: Exception) -> int | None:
+    """The exit code of an error that has one; None of a fault of ours, whose traceback is wanted."""
+    if isinstance(error, OSError):
+        return 1 if error.errno in OF_THE_MACHINE else InputError.exit_code
+    if isinstance(error, MemoryError) or _is_out_of_memory(error):
+        return 1
+    return getattr(error, "exit_code", None)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Whether torch asked for more memory than there is, on any device."""
+    return isinstance(error, RuntimeError) and any(
+        words in str(error) for words in ("out of memory", "can't allocate memory")
+    )
+
+
+def why(error: Exception) -> str:
+    """What went wrong, in a line or two, with what was added to it; a path where a file is concerned."""
+    return "; ".join([_wrong(error), *getattr(error, "__notes__", ())])
+
+
+def _wrong(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    if isinstance(error, MemoryError) or _is_out_of_memory(error):
+        first = (str(error).splitlines() or [""])[0]
+        return f"out of memory ({first or 'no more is known'}); fewer samples at once (--batch-size) take less"
+    return str(error)

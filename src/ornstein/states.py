@@ -62,8 +62,15 @@ def take(state: State, index: Any) -> Any:
     return map_state(lambda leaf: leaf[index], state)
 
 
+def chunks_of(n: int, size: int) -> list[slice]:
+    """Which of n samples are in each chunk of `size` of them, the last one smaller."""
+    return [slice(first, min(first + size, n)) for first in range(0, n, size)]
+
+
 def concatenate(states: Sequence[State]) -> Any:
-    """States of one structure joined along the batch."""
+    """States of one structure joined along the batch; a single one is as it is."""
+    if len(states) == 1:
+        return states[0]
     return map_state(lambda *parts: torch.cat(parts), *states)
 
 

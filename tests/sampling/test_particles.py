@@ -66,8 +66,8 @@ class Twice(Particles):
     threshold: float = 0.0
 
     def __call__(self, state: SamplerState, *rest: Any) -> SamplerState:
-        if state.population is not None and state.population.look is not None:
-            weights = state.population.log_weights + state.population.look.values.sum(0)
+        if state.population is not None and state.population.looks is not None:
+            weights = state.population.log_weights + state.population.looks[0].values.sum(0)
             state = replace(state, population=replace(state.population, log_weights=weights))
         return super().__call__(state, *rest)
 
@@ -75,9 +75,9 @@ class Twice(Particles):
 class Careless(Particles):
     """A broken twin: drops the last weight, with which ψ gives way to g."""
 
-    def _finish(self, *args: Any, **options: Any) -> tuple[Any, Tensor]:
-        x0, gained = super()._finish(*args, **options)
-        return x0, 0 * gained
+    def _finish(self, *args: Any) -> tuple[Any, Tensor, Any]:
+        x0, gained, look = super()._finish(*args)
+        return x0, 0 * gained, look
 
 
 # Categories -------------------------------------------------------------------------------------------

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from ornstein import cli
+from ornstein.commands.objects import COMMAND, flags, parsed
 from ornstein.domains.images.requests import ImagesRequest
 from ornstein.errors import InputError
-from ornstein.studio.door import forms
-from ornstein.studio.door.forms import again, flag_in, flags, form, order, parsed
+from ornstein.studio.door.forms import again, flag_in, form, order
 from ornstein.studio.uploads.references import Places
 from ornstein.studio.uploads.store import Uploads
 from ornstein.tasks.registry import domains, task
@@ -184,7 +184,7 @@ def test_kinds_of_fields(places: Places) -> None:
 @pytest.mark.parametrize("body", [b"", b"{", b"[1]", b"3", b'{"a": NaN}', b'{"a": 1, "a": 2}', b"\xff", b"[" * 10**5])
 def test_bodies_that_are_no_object_are_refused(body: bytes) -> None:
     with pytest.raises(InputError, match="the body"):
-        parsed(body)
+        parsed(body, "the body")
 
 
 def test_errors_name_their_flag() -> None:
@@ -192,4 +192,4 @@ def test_errors_name_their_flag() -> None:
     assert flag_in("steps is 0, expected a number in [1, 1e6]") == "--steps"
     assert flag_in("sample has no flag --lable, did you mean --label INT?") == "--lable"
     assert flag_in("out of memory") is None
-    assert forms.COMMAND == "sample"
+    assert COMMAND == "sample"

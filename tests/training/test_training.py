@@ -4,7 +4,6 @@ import json
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -17,6 +16,7 @@ from typing import Any
 import pytest
 import torch
 
+from launching import two_workers
 from molecular_training import TOGETHER, molecular
 from ornstein import InputError
 from ornstein.config import TrainConfig
@@ -272,20 +272,6 @@ def test_conditions_are_hidden_at_the_asked_rate() -> None:
     hidden = hide(condition, {"label": torch.tensor(-1)}, 0.25, Keys.of(0, 4000))
     assert (hidden["label"] == -1).float().mean() == pytest.approx(0.25, abs=0.02)
     assert hidden["mask"].all()
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def two_workers(*command: str) -> None:
-    """A program and its arguments under torchrun, with two processes."""
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", str(free_port())]
-    done = subprocess.run([*launch, *command], capture_output=True, text=True, timeout=240)
-    assert done.returncode == 0, done.stderr
 
 
 def test_two_workers_train_as_one(tmp_path: Path) -> None:

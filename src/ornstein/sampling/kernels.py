@@ -52,7 +52,7 @@ class SamplerState:
     effort: Effort | None = None
 
     @property
-    def gradients(self) -> int:
+    def gradients(self) -> int | Tensor:
         """Vector–Jacobian products of the network so far, of each sample: the cost that nfe does not count."""
         return self.effort.gradients if self.effort else 0
 

@@ -14,6 +14,8 @@ import torch
 
 from ..denoisers.base import Condition, Denoiser
 from ..deprecation import renamed
+from ..distributed.ranks import ALONE, Ranks
+from ..effort import Effort
 from ..errors import InputError
 from ..events import Event, Stream, part
 from ..keys import Keys
@@ -26,7 +28,7 @@ from ..progress import watched
 from ..sampling.kernels import SamplerState
 from ..sampling.sampler import Sampler
 from ..spaces import Product
-from ..states import State, batch_size, cast, take, to_device
+from ..states import State, batch_size, cast, chunks_of, concatenate, take, to_device
 from .checks import (
     require_factors_outside,
     require_map,
@@ -218,41 +220,59 @@ def _batch(job: Job, how: Independent, sampler: Sampler, chosen: range) -> Strea
 
 
 def _population(job: Job, how: Population) -> Stream[Samples]:
-    """n samples spread evenly over a population.
+    """n samples spread evenly over a population, of which this process holds its rank's part.
 
     A condition is part of its particle: where samples are given different ones, resampling weighs these, too.
     """
-    denoiser, n = job.denoiser, job.n
+    denoiser, n, ranks = job.denoiser, job.n, how.on
     size = how.size(n)
     require_shared(denoiser, job.condition)
     require_factors_outside(denoiser)
-    sampler, keys, index = how.sampler_for(denoiser), job.keys(range(size)), torch.arange(size) * n // size
+    part = ranks.part(size)
+    sampler, keys = how.sampler_for(denoiser), job.keys(part)
+    index = torch.arange(part.start, part.stop) * n // size
     given = {**denoiser.latent(keys.fold("latent")), **job.given(index)}
-    begun = None if how.start is None else _given(job, how.start, index, given, keys)
+    begun = _noise(job, how, keys, given) if how.start is None else _given(job, how.start, index, given, keys)
     frames: list[Any] = []
     total, state = sampler.intervals, None
     for k, state in enumerate(walked(sampler.steps(denoiser, keys, given, begun))):
         if how.trajectory:
-            frames = _descended(frames, state)
+            frames = _descended(frames, state, ranks)
         if k + 1 < total:
-            yield Event(k + 1, total, "weighing and resampling", **_of_particles(job, state, given))
+            yield Event(k + 1, total, "weighing and resampling", **_of_particles(job, state))
     assert state is not None
     assert state.population is not None
     index = -(-torch.arange(n, device=denoiser.device) * size // n)  # the first particle of each sample's share
     genealogy = state.population.ancestor[index]
     samples = job.finished(
         how,
-        take(state.x, index),
-        take(given, genealogy),
-        {**of_sampler(sampler), "particles": size},
-        trajectory=[take(frame, index.cpu()) for frame in frames],
-        **cost(state, size),
+        ranks.collected(state.x, index),
+        ranks.collected(state.population.given, index),
+        {**of_sampler(sampler), "particles": size, **({"ranks": ranks.size} if ranks.size > 1 else {})},
+        trajectory=[ranks.collected(frame, index.cpu()) for frame in frames],
+        **cost(_of_all(state, ranks, len(part)), size),
         exactness=state.population.exactness(),
         genealogy=genealogy.unique(return_inverse=True)[1].cpu(),
     )
-    told = _of_particles(job, state, given)
+    told = _of_particles(job, state)
     yield Event(total, total, "weighing and resampling", finished=samples, result=samples, **told)
     return samples
+
+
+def _noise(job: Job, how: Population, keys: Keys, given: Condition) -> State | None:
+    """What a population in chunks begins with, made chunk by chunk; None for one that the sampler makes at once."""
+    if how.batch_size is None:
+        return None
+    space, keys = job.denoiser.space, keys.fold("prior")
+    chunks = chunks_of(len(keys), how.batch_size)
+    return concatenate([space.with_mask(take(given, some).get("mask")).prior(keys[some]) for some in chunks])
+
+
+def _of_all(state: SamplerState, ranks: Ranks, n: int) -> SamplerState:
+    """The state with the effort of the n particles of each rank."""
+    if ranks.size == 1 or state.effort is None:
+        return state
+    return replace(state, effort=Effort(**ranks.gathered(state.effort.each(n))))
 
 
 def _given(job: Job, start: State, index: torch.Tensor, given: Condition, keys: Keys) -> State:
@@ -274,16 +294,16 @@ def _given(job: Job, start: State, index: torch.Tensor, given: Condition, keys: 
     return space.noise(clean, 1.0, keys.fold("start"))
 
 
-def _of_particles(job: Job, state: SamplerState, given: Condition) -> dict[str, Any]:
+def _of_particles(job: Job, state: SamplerState) -> dict[str, Any]:
     """Where particles stand, each of which carries the condition of its first ancestor."""
-    return job.standing(state.x, take(given, state.population.ancestor))
+    return job.standing(state.x, state.population.given)
 
 
-def _descended(frames: Sequence[Any], state: SamplerState) -> list[Any]:
+def _descended(frames: Sequence[Any], state: SamplerState, ranks: Ranks) -> list[Any]:
     """The frames so far, each particle's with those of its ancestors, and where it stands now."""
     parents = state.population.parents
     before = frames or [to_device(state.before, "cpu")]
-    kept = before if parents is None else [take(frame, parents.cpu()) for frame in before]
+    kept = before if parents is None else [ranks.exchanged(frame, parents.cpu()) for frame in before]
     return [*kept, to_device(state.x, "cpu")]
 
 
@@ -353,5 +373,6 @@ _AT_ONCE: Mapping[type[Engine], Callable[[Job, Any], Stream[Samples]]] = {Popula
 
 
 def _at_once(job: Job, how: Engine, there: Callable[[range], bool]) -> Stream[None]:
-    if not there(job.numbers(range(job.n))):
+    drawn, ranks = there(job.numbers(range(job.n))), how.on if isinstance(how, Population) else ALONE
+    if not ranks.agreed(torch.tensor(drawn)):  # which the rank that keeps them knows
         yield from _AT_ONCE[type(how)](job, how)

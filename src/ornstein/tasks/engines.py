@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 from ..denoisers.base import Denoiser
+from ..distributed.ranks import ALONE, Ranks
 from ..errors import InputError
 from ..mcmc.budget import Effort
 from ..sampling import grids
@@ -153,6 +154,10 @@ class Population(Engine):
         trajectory: keep the states of every step, each particle's with those of its ancestors.
         start: clean states, one a sample, of whose parts those are kept that the path of the model's data knows from
             the start (`TimePath.known`); samples are of the law given these.
+        batch_size: particles that go through the network and the factors at once, so that a population may be larger
+            than these have memory for; all, if not said. It changes results by round-off alone.
+        ranks: of a torchrun launch, each of which holds a part of the population: `with launched() as ranks` of
+            distributed/ranks.py. Every rank makes the same call and gets all samples; its events show its own part.
     """
 
     exact = "particles"
@@ -164,9 +169,11 @@ class Population(Engine):
     temper: float | None = None
     trajectory: bool | None = None
     start: State | None = None
+    batch_size: int | None = None
+    ranks: Ranks | None = None
 
     def __post_init__(self) -> None:
-        self._require_whole(particles=2, steps=1)
+        self._require_whole(particles=2, steps=1, batch_size=1)
         if self.temper is not None and not (is_number(self.temper) and self.temper >= 0):
             raise InputError(f"temper is {self.temper!r}, expected a number of at least 0")
 
@@ -174,11 +181,20 @@ class Population(Engine):
         """Particles for n samples."""
         if self.particles is not None and self.particles < n:
             raise InputError(f"particles is {self.particles}, expected at least one for each of {n} samples")
-        return self.particles or max(n, 512)
+        size, ranks = self.particles or max(n, 512), self.on.size
+        if size < ranks:
+            raise InputError(f"particles is {size}, expected at least one for each of {ranks} ranks")
+        return size
+
+    @property
+    def on(self) -> Ranks:
+        """The ranks that hold the population, this process alone if not said."""
+        return self.ranks or ALONE
 
     def sampler_for(self, denoiser: Denoiser) -> Sampler:
         """The time grid and the particles' kernel."""
-        space, name, steps, kernel = denoiser.space, self.grid, self.steps or 100, Particles(temper=self.temper or 0.0)
+        space, name, steps = denoiser.space, self.grid, self.steps or 100
+        kernel = Particles(temper=self.temper or 0.0, batch_size=self.batch_size, ranks=self.on)
         if name in (None, "auto"):
             name = "log-snr" if space.schedule_and_std is not None and not isinstance(space, Product) else "uniform"
             if name == "log-snr" and kernel.ends_in_points(space):
@@ -250,7 +266,7 @@ def engine(exact: str, settings: Mapping[str, Any]) -> Engine:
 
 def record(how: Engine) -> dict[str, Any]:
     """The settings that were said, in JSON values."""
-    said = {name: value for name, value in how.said.items() if name not in ("sampler", "start")}
+    said = {name: value for name, value in how.said.items() if name not in ("sampler", "start", "ranks")}
     return {"exact": how.exact, **said}
 
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from ..errors import InputError
 from ..files import parse_json, require, write_atomic
 from .rounding import expanded
+from .sharding import divided
 
 _KEY = "ornstein"
 
@@ -83,7 +84,7 @@ def load_into(module: nn.Module, tensors: Mapping[str, Tensor], path: Path, part
 
 
 def tensor(tensors: Mapping[str, Tensor], name: str, like: Tensor, path: Path) -> Tensor:
-    """The tensor of that name in the precision of `like`.
+    """The tensor of that name in the precision of `like`, and in parts where `like` is.
 
     InputError if it is not there, has another shape, is complex or whole where `like` is not, or has a NaN, or ±∞ where
     `like` has none.
@@ -104,7 +105,7 @@ def tensor(tensors: Mapping[str, Tensor], name: str, like: Tensor, path: Path) -
     if wrong.any():
         place = tuple(wrong.nonzero()[0].tolist())
         raise InputError(f"{path}: tensor {name!r} is {found[place].item()} at {place}, expected finite numbers")
-    return found
+    return divided(found, like)
 
 
 def prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

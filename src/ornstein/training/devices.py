@@ -10,9 +10,11 @@ import torch
 
 from ..config import TrainConfig
 from ..errors import InputError
+from .sharding import sharded_over
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
+    from lightning_fabric.strategies.strategy import Strategy
 else:
     Fabric = Any  # it loads torch's compiler, a second and more that only a training should cost
 
@@ -30,23 +32,35 @@ def fabric_of(config: TrainConfig, some_unused: bool = False) -> Fabric:
         some_unused: not every batch uses all weights, so that workers have to look which of them have a gradient.
     """
     workers, local = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    if workers == 1 and config.strategy != "auto":
+        raise InputError(
+            f"train.strategy is {config.strategy}, for a training by several processes: start them with torchrun, or "
+            "take auto"
+        )
     if config.batch_size % workers:
         raise InputError(f"train.batch_size {config.batch_size} is not divisible by the {workers} workers")
     from lightning_fabric import Fabric
 
-    shared = "ddp_find_unused_parameters_true" if some_unused else "ddp"
-    strategy = shared if workers > 1 else "auto"
     if config.device == "cuda" and not torch.cuda.is_available():
         raise InputError("train.device is cuda: this machine has no CUDA device")
     fabric = Fabric(
         accelerator=_accelerator(config),
         devices=local,
         num_nodes=workers // local,
-        strategy=strategy,
+        strategy=_strategy(config, workers, some_unused),
         precision=precision_of(config),  # pyright: ignore[reportArgumentType]
     )
     fabric.launch()
     return fabric
+
+
+def _strategy(config: TrainConfig, workers: int, some_unused: bool) -> "str | Strategy":
+    """How the workers share the training: each with all of the network (DDP) or with a part of its weights (FSDP)."""
+    if workers == 1:
+        return "auto"
+    if config.strategy == "fsdp":
+        return sharded_over(workers)
+    return "ddp_find_unused_parameters_true" if some_unused else "ddp"
 
 
 def _accelerator(config: TrainConfig) -> str:

@@ -21,10 +21,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..config import TrainConfig
-from ..errors import Interrupted, TrainingError
+from ..denoisers.energy import EnergyDenoiser
+from ..errors import InputError, Interrupted, TrainingError
 from ..keys import Keys
 from ..locks import Lock
-from . import checkpoints, metrics, resuming
+from . import checkpoints, metrics, resuming, sharding
 from .batches import learning_rate
 from .datasets import Dataset
 from .devices import fabric_of, machine_of, precision_of
@@ -73,6 +74,8 @@ class Trainer:
         """progress: is called with a row of metrics after every step.
         stop: asks to stop when it is set, as `cancel` does.
         """
+        if config.strategy == "fsdp" and isinstance(model, EnergyDenoiser):
+            raise InputError("train.strategy is fsdp, which does not train energies, differentiated twice: take ddp")
         self.config, self.folder, self.progress = config, folder, progress
         self.precision = precision_of(config)
         self.meta = {**meta, "precision": self.precision, "machine": machine_of(config)}
@@ -80,20 +83,26 @@ class Trainer:
         self.feed = Feed(model, data, validation, config, self.fabric)
         self.network = model.network
         self.average = copy.deepcopy(model.network).requires_grad_(False).eval()
-        adam = torch.optim.AdamW(
-            self.network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
-        )
-        self.watch = Watch(self.fabric.device)
-        adam.found_inf = self.watch.harm  # pyright: ignore[reportAttributeAccessIssue] # a fused step heeds it
         self.step, self.seconds = 0, 0.0
         must = self.fabric.device.type == "cpu" or config.times == "importance"  # which follows the losses of each step
         self.look_every = 1 if must else config.log_every
         self.lock = Lock(folder, "training")
         self._stop = stop or threading.Event()
-        wrapped, self.optimizer = self.fabric.setup(self.network, adam)
-        self.average.to(self.fabric.device)
+        wrapped = self.fabric.setup_module(self.network)
+        sharding.place_as_trained(self.average, self.fabric)
+        self.watch = Watch(self.fabric.device)
+        self.optimizer = self._adam()
         self.model = replace(model, network=wrapped)
         self.averaged = replace(model, network=self.average)
+
+    def _adam(self) -> torch.optim.Optimizer:
+        """The optimiser of this worker's weights, which takes no step that is not finite."""
+        rate, decay = self.config.learning_rate, self.config.weight_decay
+        adam = torch.optim.AdamW(self.network.parameters(), lr=rate, weight_decay=decay, fused=True)
+        adam.found_inf = self.watch.harm  # pyright: ignore[reportAttributeAccessIssue] # a fused step heeds it
+        optimizer = self.fabric.setup_optimizers(adam)
+        assert isinstance(optimizer, torch.optim.Optimizer)
+        return optimizer
 
     def cancel(self) -> None:
         """Asks for a stop after the step that is at work; from any thread, at any time."""
@@ -185,7 +194,7 @@ class Trainer:
             each = losses(self.model, batch)
         self.optimizer.zero_grad()
         self.fabric.backward(each.mean())
-        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip)
+        norm = sharding.whole(torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip))
         each = each.detach()
         self.watch.note(self.step, batch, each, self._reduced(each.mean(), "mean"), norm)
         self.optimizer.step()
@@ -217,8 +226,7 @@ class Trainer:
         """EMA with a decay that starts small, so that early steps do not linger."""
         decay = min(self.config.ema, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
-            means: list[Tensor] = list(self.average.parameters())
-            now: list[Tensor] = list(self.network.parameters())
+            means, now = ([sharding.own(w) for w in each.parameters()] for each in (self.average, self.network))
             _towards(means, now, (1 - decay) * (1 - self.watch.harm))
             for mean, own in zip(self.average.buffers(), self.network.buffers(), strict=True):
                 mean.copy_(torch.where(self.watch.harm > 0, mean, own))
@@ -255,14 +263,15 @@ class Trainer:
     def save(self) -> None:
         """Writes the training state and the averaged model, each atomically; TrainingError first, if a step was bad."""
         self._look()
+        tensors = resuming.tensors_of(self.network, self.average, self.optimizer, self.feed.times.squares)
+        tensors = sharding.collected(tensors, keep=self.fabric.is_global_zero)
         if self.fabric.is_global_zero:
             self.folder.mkdir(parents=True, exist_ok=True)
             meta = {**self.meta, "step": self.step}
             if self.config.minutes is not None:
                 meta["seconds"] = self.seconds
             kind = self.model.kind
-            checkpoints.save(self.folder / f"{kind}.safetensors", kind, self.average.state_dict(), meta)
-            tensors = resuming.tensors_of(self.network, self.average, self.optimizer, self.feed.times.squares)
+            checkpoints.save(self.folder / f"{kind}.safetensors", kind, checkpoints.under("average", tensors), meta)
             checkpoints.save(self.folder / LAST, "training", tensors, meta)
         self.fabric.barrier()
 

@@ -22,7 +22,7 @@ from ornstein.covariances import Diagonal
 from ornstein.denoisers.base import NeuralDenoiser
 from ornstein.domains.molecules import metrics
 from ornstein.domains.molecules.bounds import DistanceBounds
-from ornstein.domains.molecules.chemistry.conformers import conformer
+from ornstein.domains.molecules.chemistry.conformers import Conformers, conformer
 from ornstein.domains.molecules.chemistry.molecule import Molecule
 from ornstein.domains.molecules.chemistry.perception import from_rdkit
 from ornstein.domains.molecules.chemistry.smiles import FAR, distance_bounds, handedness, parsed
@@ -189,7 +189,7 @@ def test_conformers_are_written_with_the_bonds_of_the_smiles(tmp_path: Path) -> 
     back = conformers_of(read_samples(folder))
     assert [one.right for one in back] == [one.right for one in found]
     assert not any(one.mirrored for one in back)
-    share, stereo = metrics.as_asked(back)
+    share, stereo = metrics.as_asked(Conformers.of(back))
     assert (share.name, share.value) == ("conformers", len(right) / 8)
     assert (stereo.name, stereo.value) == ("stereo as asked", 1)
 

@@ -299,11 +299,23 @@ def test_the_judge_and_the_guide_share_no_molecule() -> None:
 
 def test_samples_are_scored_by_what_was_asked_of_them() -> None:
     found = list(data.reference("qm9")[:100])
-    near, far = (metrics.wanted_and_found(found, {"gap": value})[0] for value in (6.8, 12.0))
+    near, far = (_errors_from({"gap": value}, [found])[0] for value in (6.8, 12.0))
     assert near.name == "gap, mean absolute error (meV)"
     assert near.value < far.value
     assert near.reference == pytest.approx(1000 * float(metrics.own_errors()[1]))
-    assert metrics.wanted_and_found(found, {}) == []
+    assert _errors_from({}, [found]) == []
+    values = metrics.read_off(metrics.judge_of_qm9(), found)[:, [1]]
+    assert near.value == pytest.approx(1000 * float(metrics.absolute_errors(values, torch.tensor([[6.8]]))), rel=1e-5)
+    both = _errors_from({"gap": 6.8, "mu": 2.0}, [found[:30], found[30:]])
+    assert both[0].value == pytest.approx(near.value, rel=1e-5)
+    assert both[0].meaning == near.meaning
+
+
+def _errors_from(wanted: dict[str, float], parts: list[Any]) -> list[Any]:
+    tally = metrics.Wanted(wanted)
+    for part in parts:
+        tally.add(part)
+    return tally.metrics()
 
 
 @pytest.mark.slow

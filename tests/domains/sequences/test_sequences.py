@@ -13,9 +13,12 @@ from ornstein.cli import main
 from ornstein.config import update
 from ornstein.domains.sequences import data, figures, metrics, network
 from ornstein.domains.sequences.formats import Record, write_fasta
-from ornstein.domains.sequences.task import FASTA, Sequences, SequencesConfig, SequencesRequest
+from ornstein.domains.sequences.judging import SequenceJudge
+from ornstein.domains.sequences.store import FASTA
+from ornstein.domains.sequences.task import Sequences, SequencesConfig, SequencesRequest
 from ornstein.spaces import Substitution
 from ornstein.tasks import requests, runs
+from ornstein.tasks.figures import Metric
 from ornstein.tasks.samples import Samples, read_samples
 from ornstein.training.datasets import Arrays
 from worlds import rejected
@@ -177,10 +180,15 @@ def shuffled(x: Tensor) -> Tensor:
     return x.gather(0, order)
 
 
+def judged(x: Tensor, train: Arrays, held_out: Arrays) -> dict[str, Metric]:
+    judge = SequenceJudge(train, held_out, {})
+    judge.add(Samples(x))
+    return {metric.name: metric for metric in judge.metrics()}
+
+
 def test_real_records_agree_and_shuffled_columns_do_not() -> None:
     train, held_out = family()
-    found = {score.name: score for score in metrics.judged(letters_of(train)[:600], {}, train, held_out, {})}
-    wrong = {score.name: score for score in metrics.judged(shuffled(letters_of(train))[:600], {}, train, held_out, {})}
+    found, wrong = (judged(x[:600], train, held_out) for x in (letters_of(train), shuffled(letters_of(train))))
     assert found["pair-frequency agreement"].value > 0.3
     assert wrong["pair-frequency agreement"].value < 0.1
     assert found["pairs satisfied"].value > 0.85
@@ -237,7 +245,7 @@ def test_the_motif_stands_before_the_start() -> None:
     train, held_out = family("start-sites")
 
     def require_in_place(x: Tensor) -> None:
-        found = {score.name: score for score in metrics.judged(x, {}, train, held_out, {})}["motif misplaced"]
+        found = judged(x, train, held_out)["motif misplaced"]
         assert found.reference is not None
         assert found.value < found.reference + 0.05
 

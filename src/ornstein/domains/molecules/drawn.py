@@ -12,7 +12,7 @@ from ...errors import InputError
 from ...states import take
 from ...tasks.samples import Samples
 from . import data
-from .chemistry.conformers import Conformer, conformer
+from .chemistry.conformers import Conformer, Conformers, conformer
 from .chemistry.molecule import Molecule
 
 STOCHASTIC: Mapping[str, Any] = {
@@ -71,16 +71,7 @@ def conformers_of(samples: Samples) -> list[Conformer]:
 
 def remarks(samples: Samples) -> list[str]:
     """How many of the molecules that were drawn for SMILES are conformers of them, in words."""
-    found = conformers_of(samples)
-    if not found:
-        return []
-    right = [one for one in found if one.right]
-    others = ", the others are isomers" if len(right) < len(found) else ""
-    told = [f"{len(right)} of {len(found)} are conformers of the molecule that was asked for{others}"]
-    if stereo := [bool(one.stereo) for one in right if one.stereo is not None]:
-        mirrored = sum(one.mirrored for one in right)
-        told.append(f"{sum(stereo)} of {len(stereo)} have its stereo, of which {mirrored} were drawn as mirror images")
-    return told
+    return Conformers.of(conformers_of(samples)).told
 
 
 def placed(samples: Samples) -> list[Molecule]:
@@ -100,13 +91,19 @@ def _put_back(molecule: Molecule, held: np.ndarray) -> Molecule:
     return replace(molecule, positions=np.concatenate([held, positions[k:]]))
 
 
+def evenly(total: int, n: int) -> list[int]:
+    """The places of at most n of so many, spread over all."""
+    return torch.linspace(0, total - 1, min(n, total)).round().long().tolist()
+
+
 def spread(samples: Samples, n: int) -> Samples:
     """Some of the samples, spread over all."""
-    index = torch.linspace(0, len(samples) - 1, min(n, len(samples))).round().long()
+    places = evenly(len(samples), n)
+    index = torch.tensor(places)
     return replace(
         samples,
         x=take(samples.x, index),
         condition=take(samples.condition, index),
         trajectory=[take(frame, index) for frame in samples.trajectory],
-        each={name: [values[k] for k in index.tolist()] for name, values in samples.each.items()},
+        each={name: [values[k] for k in places] for name, values in samples.each.items()},
     )

@@ -1,193 +1,75 @@
-"""How molecules are judged: do their bonds close, are they one piece, new, and at rest?
-
-EDM's distance table is what the field reports, but it forgives: `valid` fills in missing hydrogens and keeps the
-largest piece. Beside it stand the share that is connected, RDKit's own perception of bonds, and relaxation by GFN2-xTB.
-Every number is also measured on held-out real molecules, which no judge passes whole.
+"""How molecules are judged: beside held-out real ones (compared.py), by what was asked of them, and by properties.
 
 Properties that were asked for are judged as EDM does (Hoogeboom et al. 2022): by the mean absolute error from what was
 wanted, of a regressor that shares no molecule with the one that guides.
 """
 
-from __future__ import annotations
-
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from functools import cache, lru_cache
-from importlib.util import find_spec
-from math import isfinite
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ...deferred import deferred
 from ...denoisers.regressors import Regressor
 from ...keys import Keys
 from ...tasks.figures import Metric
+from ...tasks.judging import Judge
 from ...tasks.runs import load_regressor
+from ...tasks.samples import Samples
 from . import data
-from .chemistry.busters import passing
-from .chemistry.conformers import Conformer
-from .chemistry.divergences import angle_divergence, length_divergence
-from .chemistry.graphs import known_surroundings
-from .chemistry.hydrogen_bonds import hydrogen_bonds
+from .asked.flags import properties
+from .chemistry.conformers import Conformers
 from .chemistry.molecule import Molecule
-from .chemistry.perception import from_rdkit, perceived, smiles_of
-from .chemistry.relaxation import Relaxations
-from .chemistry.stability import Stability
+from .compared import MOST, Compared
+from .drawn import conformers_of, placed
 
-if TYPE_CHECKING:
-    from rdkit import Chem
-else:
-    Chem = deferred("rdkit.Chem")
-
-MOST = 2000  # held-out molecules: their shares are then within .5 %
-
-Better = Literal["higher", "lower", "closer"]
-_QUICK: Mapping[str, tuple[str, Better, str]] = {
-    "atoms": (
-        "atoms stable", "higher",
-        "Share of atoms whose bonds, by EDM's table of distances, add up to a valence (EDM: 98.7 % at 1000 calls).",
-    ),
-    "molecules": ("molecules stable", "higher", "Share all of whose atoms are stable (EDM: 82.0 % at 1000 calls)."),
-    "valid": (
-        "valid", "higher",
-        "Share that RDKit accepts with the table's bonds; missing hydrogens and further pieces are forgiven, as in the "
-        "literature (EDM: 91.9 % at 1000 calls).",
-    ),
-    "unique": (
-        "valid and unique", "higher",
-        "Distinct ones among the valid, as a share of all (EDM: 90.7 % at 1000 calls).",
-    ),
-    "connected": ("connected", "higher", "Share in one piece, by the table's bonds."),
-    "bonded": (
-        "with a hydrogen bond", "closer",
-        "Share with a hydrogen bond within: at most 2.5 Å from the hydrogen, at least 110° at it.",
-    ),
-    "perceived": (
-        "perceived as a molecule", "higher",
-        "Share in which RDKit's rdDetermineBonds finds one neutral molecule and no radical.",
-    ),
-    "distinct": ("unique", "higher", "Distinct molecules among the perceived."),
-    "novel": (
-        "novel", "closer",
-        "Share of the distinct molecules that are not in the training data; data that list nearly all there are leave "
-        "little to find.",
-    ),
-}  # fmt: skip
-_SLOW: Mapping[str, tuple[str, Better, str]] = {
-    "released": (
-        "energy released", "lower",
-        "Median over perceived molecules of what relaxation by GFN2-xTB to forces below .05 eV/Å releases, kcal/mol; "
-        "failures count as worst.",
-    ),
-    "moved": ("moved by relaxation", "lower", "Median root mean square over all atoms, Å, likewise."),
-    "failed": ("relaxations that fail", "lower", "Share of them that GFN2-xTB does not bring to rest in 500 steps."),
-    "passing": (
-        "passes PoseBusters", "higher",
-        "Share of the perceived that pass: lengths, angles, clashes, flat rings; the energy ratio is left out.",
-    ),
-}  # fmt: skip
+_TOGETHER = 500  # molecules that are judged at once
 
 
-_DIVERGENCE = "Jensen–Shannon divergence of histograms by type, from held-out molecules' (0 = the same, 1 = disjoint)."
-_MEASURES: Mapping[str, tuple[Callable[..., float], Better, str]] = {
-    "bond lengths": (length_divergence, "lower", _DIVERGENCE),
-    "bond angles": (angle_divergence, "lower", _DIVERGENCE),
-    "atoms in known surroundings": (
-        known_surroundings, "higher",
-        "Share of atoms whose element and neighbours' elements occur in held-out molecules; it knows no bond orders.",
-    ),
-}  # fmt: skip
+class MoleculesJudge(Judge):
+    """All scores of molecules that come part by part.
 
-
-def as_asked(found: Sequence[Conformer]) -> list[Metric]:
-    """Whether molecules that were drawn for SMILES are these; nothing, if there are none."""
-    if not found:
-        return []
-    right = [one for one in found if one.right]
-    rows = [Metric("conformers", len(right) / len(found), "higher", "Share whose graph is the one that was asked for.")]
-    if stereo := [bool(one.stereo) for one in right if one.stereo is not None]:
-        meaning = "Share of the conformers that are the stereoisomer that was asked for."
-        rows.append(Metric("stereo as asked", sum(stereo) / len(stereo), "higher", meaning))
-    return rows
-
-
-def judged(
-    found: Sequence[Molecule], reference: Sequence[Molecule], known: Collection[str], slow: int = 50
-) -> list[Metric]:
-    """What can be said of these molecules, beside held-out real ones.
-
-    Args:
-        found: at least one.
-        reference: real ones that were not learned from, in random order; at most MOST are judged.
-        known: canonical SMILES (perception.smiles_of) of what was learned from; if empty, nothing is said of novelty.
-        slow: how many perceived molecules are relaxed and go to PoseBusters, .2 s each; 0 = none.
+    At most 48 bytes a sample are kept, and some thousand molecules that are compared with held-out ones: see
+    `Compared`.
     """
-    both = tuple(found), tuple(reference[:MOST])
-    rows = _rows(_QUICK, *(_quick(part) | _novelty(part, known) for part in both))
-    return rows + _rows(_SLOW, *(_slow(part, slow) for part in both)) + _shapes(*both)
+
+    def __init__(self, like: Samples) -> None:
+        """Of no molecules yet.
+
+        Args:
+            like: some of them, with their model and settings.
+        """
+        assert like.origin is not None
+        source = like.origin.config["data"]
+        self._conformers = Conformers()
+        self._wanted = Wanted(properties(like.settings.get("properties", ())) if source.startswith("qm9") else {})
+        self._compared = Compared(data.reference(source), data.known(source))
+
+    def add(self, samples: Samples) -> None:
+        for k in range(0, len(samples), _TOGETHER):
+            some = samples[k : k + _TOGETHER]
+            conformers = conformers_of(some)
+            found = [one.molecule for one in conformers] or placed(some)
+            self._conformers += Conformers.of(conformers)
+            self._wanted.add(found)
+            self._compared.add(found)
+
+    def metrics(self) -> list[Metric]:
+        return as_asked(self._conformers) + self._wanted.metrics() + self._compared.metrics()
 
 
-def _rows(
-    table: Mapping[str, tuple[str, Better, str]], ours: Mapping[str, float], real: Mapping[str, float]
-) -> list[Metric]:
-    """Of the numbers that exist; files of scores hold no infinities."""
-    return [
-        Metric(name, ours[key], better, meaning, real.get(key), "held-out molecules")
-        for key, (name, better, meaning) in table.items()
-        if isfinite(ours.get(key, float("nan")))
-    ]
-
-
-@lru_cache(maxsize=4)
-def _mols(molecules: tuple[Molecule, ...]) -> list[Chem.Mol]:
-    """Those that are perceived."""
-    return [mol for molecule in molecules if (mol := perceived(molecule))]
-
-
-@lru_cache(maxsize=4)
-def _smiles(molecules: tuple[Molecule, ...]) -> frozenset[str]:
-    """The distinct ones."""
-    return frozenset(smiles_of(mol) for mol in _mols(molecules))
-
-
-@lru_cache(maxsize=4)
-def _quick(molecules: tuple[Molecule, ...]) -> dict[str, float]:
-    count = len(_mols(molecules))
-    bonded = sum(bool(hydrogen_bonds(molecule)) for molecule in molecules)
-    shares = asdict(Stability.of(molecules)) | {
-        "perceived": count / len(molecules),
-        "bonded": bonded / len(molecules),
-    }
-    return shares | ({"distinct": len(_smiles(molecules)) / count} if count else {})
-
-
-def _novelty(molecules: tuple[Molecule, ...], known: Collection[str]) -> dict[str, float]:
-    smiles = _smiles(molecules)
-    return {"novel": len(smiles - frozenset(known)) / len(smiles)} if smiles and known else {}
-
-
-@lru_cache(maxsize=4)
-def _slow(molecules: tuple[Molecule, ...], n: int) -> dict[str, float]:
-    mols = _mols(molecules)[:n]
-    if not mols:
-        return {}
-    measured = asdict(Relaxations.of([from_rdkit(mol) for mol in mols]))
-    return measured | ({"passing": passing(mols)} if find_spec("posebusters") else {})
-
-
-def _shapes(found: tuple[Molecule, ...], reference: tuple[Molecule, ...]) -> list[Metric]:
-    """Found and held-out molecules, equally many, against other held-out ones: few molecules alone would differ."""
-    n = min(len(found), len(reference) // 2)
-    if n == 0:
+def as_asked(found: Conformers) -> list[Metric]:
+    """Whether molecules that were drawn for SMILES are these; nothing, if there are none."""
+    if not found.drawn:
         return []
-    ours, real, others = found[:n], reference[:n], reference[n:]
-    return [
-        Metric(name, measure(ours, others), better, meaning, measure(real, others), f"{n} other held-out molecules")
-        for name, (measure, better, meaning) in _MEASURES.items()
-    ]
+    meaning = "Share whose graph is the one that was asked for."
+    rows = [Metric("conformers", found.right / found.drawn, "higher", meaning)]
+    if found.handed:
+        meaning = "Share of the conformers that are the stereoisomer that was asked for."
+        rows.append(Metric("stereo as asked", found.stereo / found.handed, "higher", meaning))
+    return rows
 
 
 # Properties -------------------------------------------------------------------------------------------
@@ -261,26 +143,51 @@ def by_size(values: Float[Tensor, "n k"], sizes: Int[Tensor, " n"]) -> Float[Ten
     return same @ (same.T @ values) / same.sum(0)[group, None]
 
 
-def wanted_and_found(found: Sequence[Molecule], wanted: Mapping[str, float]) -> list[Metric]:
-    """How far molecules are from properties of QM9 that were asked for, beside how far the judge is from the truth."""
-    if not wanted:
-        return []
-    judge = judge_of_qm9()
-    seen, names = read_off(judge, found), _names(judge)
-    own = dict(zip(names, own_errors().tolist(), strict=True))
-    rows = [(name, PUBLISHED[name], seen[:, [names.index(name)]], value) for name, value in wanted.items()]
-    return [
-        Metric(
-            f"{name}, mean absolute error ({like.unit})",
-            like.scale * float(absolute_errors(values, torch.tensor([[value]]))),
-            "lower",
-            f"From the wanted {value:g}, by a judge that has seen none of the guide's molecules; the mean is "
-            f"{float(values.mean()):.3g}.",
-            like.scale * own[name],
-            "the judge on held-out molecules",
-        )
-        for name, like, values, value in rows
-    ]
+class Wanted:
+    """How far molecules that come part by part are from properties of QM9 that were asked for.
+
+    Beside it stands how far the judge is from the truth.
+    """
+
+    def __init__(self, wanted: Mapping[str, float]) -> None:
+        """Of no molecules yet.
+
+        Args:
+            wanted: the properties by name, in the units of the data.
+        """
+        self._wanted, self._n = wanted, 0
+        self._sums, self._errors, self._known = (torch.zeros(len(wanted), dtype=torch.float64) for _ in range(3))
+
+    def add(self, found: Sequence[Molecule]) -> None:
+        """Takes in molecules."""
+        if not self._wanted:
+            return
+        names = _names(judge_of_qm9())
+        seen = read_off(judge_of_qm9(), found)[:, [names.index(name) for name in self._wanted]].double()
+        errors = (seen - torch.tensor([*self._wanted.values()], dtype=torch.float64)).abs()
+        self._n += len(found)
+        self._sums += seen.sum(0)
+        self._errors += errors.nansum(0)
+        self._known += (~errors.isnan()).sum(0)
+
+    def metrics(self) -> list[Metric]:
+        """The errors of all that came, at least one; nothing where nothing was asked for."""
+        if not self._wanted:
+            return []
+        own = dict(zip(_names(judge_of_qm9()), own_errors().tolist(), strict=True))
+        rows = zip(self._wanted.items(), self._errors / self._known, self._sums / self._n, strict=True)
+        return [
+            Metric(
+                f"{name}, mean absolute error ({PUBLISHED[name].unit})",
+                PUBLISHED[name].scale * float(error),
+                "lower",
+                f"From the wanted {value:g}, by a judge that has seen none of the guide's molecules; the mean is "
+                f"{float(mean):.3g}.",
+                PUBLISHED[name].scale * own[name],
+                "the judge on held-out molecules",
+            )
+            for (name, value), error, mean in rows
+        ]
 
 
 def predictions(regressor: Regressor) -> list[Metric]:

@@ -1,7 +1,7 @@
 """Molecules, bound to the engine: positions times elements, a transformer that turns with them, SDF and XYZ files."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -13,7 +13,7 @@ from ...config import TrainConfig, require_in
 from ...denoisers.base import Condition, NeuralDenoiser, Origin
 from ...denoisers.regressors import Regressor
 from ...errors import InputError
-from ...files import Within, write_text
+from ...files import Within
 from ...networks import MolecularConfig, MolecularRegressor, MolecularTransformer
 from ...spaces import Product
 from ...states import State
@@ -21,21 +21,19 @@ from ...tasks.figures import Figure, Interactive, Metric, Stop
 from ...tasks.samples import Samples, native
 from ...tasks.task import Request, Task
 from ...training.datasets import Arrays, Dataset
-from . import chapters, data, metrics, network
+from . import chapters, data, metrics, network, shown
 from .asked import requests
-from .asked.flags import MoleculesRequest, properties
+from .asked.flags import MoleculesRequest
 from .by_hand import BY_HAND
-from .chemistry import figures, files, stills
+from .chemistry import files, stills
 from .chemistry.smiles import SUFFIXES as SMILES
 from .chemistry.stability import Stability
-from .chemistry.viewer import page_of
 from .converted import CONVERSIONS
-from .drawn import conformers_of, molecules_of, placed, remarks, spread
+from .drawn import molecules_of, remarks, spread
 from .sets import SETS
+from .stored import XYZ, MoleculeStore
 from .transfer import transferred
 
-SDF, XYZ = "samples.sdf", "samples.xyz"
-SHOWN = 12
 REACH = 3.4
 """Spreads of the data from the middle of a molecule to the edge of its picture, on its way."""
 
@@ -160,45 +158,21 @@ class Molecules(Task):
     def remarks(self, samples: Samples) -> list[str]:
         return remarks(samples)
 
-    def write(self, samples: Samples, folder: Path) -> None:
-        """samples.sdf with bonds, samples.xyz, viewer.html to turn them, pictures; the trajectory, if there is one."""
-        found = molecules_of(samples)
-        told = [{"conformer": one.right, "stereo": one.stereo} for one in conformers_of(samples)]
-        fields = [{name: float(value) for name, value in one.items() if value is not None} for one in told]
-        files.write_sdf(folder / SDF, found, fields)
-        files.write_xyz(folder / XYZ, found)
-        for k, figure in enumerate(self.figures(samples)):
-            if isinstance(figure, Interactive):
-                write_text(folder / "viewer.html", page_of(figure.fragment))
-            else:
-                (folder / f"figure-{k}.{figure.kind}").write_bytes(figure.image)
+    def store(self, folder: Path, origin: Origin, numbers: range) -> MoleculeStore:
+        return MoleculeStore(folder, origin, numbers)
 
     def read(self, folder: Path, manifest: Mapping[str, Any]) -> tuple[State, Condition]:
-        metadata, path = manifest["model"]["facts"], native(folder, manifest, XYZ)
-        found, bad, _ = files.read(path)
-        if bad:
-            raise InputError(bad[0])
-        for k, molecule in enumerate(found):
-            data.require_known(molecule, metadata, f"{path}: record {k + 1}")
-        return data.states(found, metadata)
+        native(folder, manifest, XYZ)
+        return super().read(folder, manifest)
 
-    def evaluate(self, samples: Samples) -> list[Metric]:
-        assert samples.origin is not None
-        source, found = samples.origin.config["data"], molecules_of(samples)
-        wanted = properties(samples.settings.get("properties", ())) if source.startswith("qm9") else {}
-        asked = metrics.as_asked(conformers_of(samples)) + metrics.wanted_and_found(found, wanted)
-        return asked + metrics.judged(found, data.reference(source), data.known(source))
+    def judge(self, like: Samples) -> metrics.MoleculesJudge:
+        return metrics.MoleculesJudge(like)
 
     def predictions(self, regressor: Regressor) -> list[Metric]:
         return metrics.predictions(regressor)
 
     def figures(self, samples: Samples) -> Sequence[Figure | Interactive]:
-        """Spread over the samples: a wall of them, turning ones, ones to turn; the trajectory."""
-        shown = figures.gallery(molecules_of(spread(samples, SHOWN)), len(samples))
-        some = spread(samples, 4)
-        steps = torch.linspace(0, len(some.trajectory) - 1, min(len(some.trajectory), 40)).round().long().tolist()
-        frames = [placed(replace(some, x=some.trajectory[k])) for k in steps]
-        return [*shown, *(figures.emergence(frames) if frames else [])]
+        return shown.pictures(spread(samples, shown.SHOWN), spread(samples, shown.FEW), len(samples))
 
     def frame(self, samples: Samples) -> Figure:
         assert samples.origin is not None

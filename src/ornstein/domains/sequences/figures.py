@@ -11,7 +11,10 @@ from torch import Tensor
 
 from ...report import pictures
 from ...tasks.figures import Figure
+from ...tasks.samples import Samples
 
+SHOWN = 24
+"""Samples of the alignment."""
 _COLOURS = {
     **dict.fromkeys("AVLIMC", "#7fa8d1"), **dict.fromkeys("FWYH", "#9c6fb0"), **dict.fromkeys("ST NQ", "#8cc49a"),
     **dict.fromkeys("KR", "#d1605e"), **dict.fromkeys("DE", "#e59a5b"), "G": "#e8cf6a", "P": "#b5a48a",
@@ -19,6 +22,18 @@ _COLOURS = {
 _ROOM = 900  # pixels, the widest figure on a page
 _LEGIBLE = 7  # pixels of a letter's width from which on it can be read
 _BASES = {"A": "#6fae7f", "C": "#5b8fc9", "G": "#e8b64c", "T": "#cf5f5b", "U": "#cf5f5b"}
+
+
+def of_samples(samples: Samples) -> list[Figure]:
+    """The first samples below one another, and how they came out of the noise, if they carry that.
+
+    Args:
+        samples: of a model of this domain.
+    """
+    assert samples.origin is not None
+    metadata, mask = samples.origin.metadata, samples.condition.get("mask")
+    found = [alignment(samples.x[:SHOWN], metadata, None if mask is None else mask[:SHOWN])]
+    return found + (trajectory(samples.trajectory, metadata) if samples.trajectory else [])
 
 
 def alignment(

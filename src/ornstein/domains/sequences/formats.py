@@ -85,10 +85,25 @@ def without_insertions(text: str) -> str:
     return re.sub(r"[a-z.]", "", text)
 
 
-def write_fasta(path: Path, records: Iterable[Record]) -> None:
-    """Lines of 60 letters; gaps are kept."""
+def fasta(records: Iterable[Record]) -> str:
+    """Records as FASTA, in lines of 60 letters; gaps are kept."""
     lines = ([f">{r.name} {r.description}".rstrip(), *re.findall(".{1,60}", r.sequence)] for r in records)
-    write_text(path, "".join(f"{line}\n" for record in lines for line in record))
+    return "".join(f"{line}\n" for record in lines for line in record)
+
+
+def write_fasta(path: Path, records: Iterable[Record]) -> None:
+    """Atomically writes a FASTA file; see `fasta`."""
+    write_text(path, fasta(records))
+
+
+def read_fasta(text: str, path: Path) -> list[Record]:
+    """The records of FASTA; InputError with the place of what is wrong if it is none.
+
+    Args:
+        text: whole records.
+        path: of the file that it stands in, for errors.
+    """
+    return _fasta(_tidied(text, path), path)
 
 
 def _lower(text: str) -> int:
@@ -108,6 +123,11 @@ def _text(path: Path) -> str:
             raise InputError(f"{path}: not text, expected {EXPECTED}; as UTF-16: {error.reason}") from None
     else:
         text = decoded(data, path)
+    return _tidied(text, path)
+
+
+def _tidied(text: str, path: Path) -> str:
+    """Text with lines that end in a line feed; InputError for characters that no text has."""
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     text = re.sub(r"^\0+|\0+$", "", text, flags=re.MULTILINE)
     if strange := re.search(r"[\0-\x08\x0e-\x1f]", text):

@@ -8,17 +8,11 @@ coupling                   mutual information of two columns less the product of
 ensemble defect            share of positions that are wrongly paired, averaged over ViennaRNA's ensemble
 """
 
-import os
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from math import log
-from pathlib import Path
+from math import log, nan
 from typing import Any
 
-import numpy as np
 import torch
 from einops import rearrange
 from jaxtyping import Bool, Float, Int
@@ -34,12 +28,13 @@ from ...training.clusters import identities
 from ...training.datasets import Arrays
 from ...training.feeding import Batch
 from ...training.trainer import losses
-from .data import FAMILIES, to_text
+from .data import FAMILIES
 from .factors import pairable
 from .folding.structures import folded, vienna
-from .formats import GAP, Record, ungapped, write_fasta
+from .formats import GAP
 
 FAR = 24  # columns: what counts as a long way
+_ROWS = 1024  # sequences that are compared with all others at once
 
 
 # Numbers --------------------------------------------------------------------------------------------
@@ -68,11 +63,64 @@ def bits_per_letter(denoiser: NeuralDenoiser, records: Arrays, looks: int = 8, s
     return total / (n * looks * log(2))
 
 
+class PairCounts:
+    """How often each two letters stand in each two columns: C_ij(a, b) of any number of sequences.
+
+    Holds 4 (length · letters)² bytes, whatever their number.
+    """
+
+    def __init__(self, length: int, size: int) -> None:
+        """Of no sequences yet.
+
+        Args:
+            length: columns.
+            size: letters of the alphabet.
+        """
+        self.length, self.size, self.n = length, size, 0
+        self._counts = torch.zeros(length * size, length * size, dtype=torch.int32)
+
+    @classmethod
+    def of(cls, x: Int[Tensor, "n length"], size: int) -> "PairCounts":
+        """Of these sequences."""
+        counts = cls(x.shape[1], size)
+        counts.add(x)
+        return counts
+
+    def add(self, x: Int[Tensor, "n length"]) -> None:
+        """Counts further sequences, as many at once as make 64 MB of indicators."""
+        for part in x.split(max(1, 2**24 // len(self._counts))):
+            code = torch.nn.functional.one_hot(part, self.size).float().flatten(1)
+            self._counts += (code.T @ code).int()  # whole numbers, exact below 2²⁴
+        self.n += len(x)
+
+    @property
+    def frequencies(self) -> Float[Tensor, "length size"]:
+        """Of the letters in each column, float64."""
+        return self._counts.diagonal().double().reshape(self.length, self.size) / self.n
+
+    def covariances(self, column: int) -> Float[Tensor, "size length size"]:
+        """C_ij(a, b) of one column i with every column j, float64."""
+        rows = self._counts[column * self.size : (column + 1) * self.size].double() / self.n
+        single = self.frequencies
+        return rows.reshape(self.size, self.length, self.size) - single[column, :, None, None] * single
+
+    def agreement(self, other: "PairCounts") -> float:
+        """Pearson's r of the covariances of all i < j, a, b with those of others."""
+        sums = torch.zeros(5, dtype=torch.float64)
+        number = 0
+        for column in range(self.length - 1):
+            a, b = (counts.covariances(column)[:, column + 1 :] for counts in (self, other))
+            sums += torch.stack([a.sum(), b.sum(), (a * a).sum(), (b * b).sum(), (a * b).sum()])
+            number += a.numel()
+        a, b, aa, bb, ab = (sums / max(number, 1)).tolist()
+        spread = (max(aa - a * a, 0.0) * max(bb - b * b, 0.0)) ** 0.5
+        return (ab - a * b) / spread if spread else nan
+
+
 def covariances(x: Int[Tensor, "n length"], size: int) -> Float[Tensor, "length length size size"]:
     """C_ij(a, b)."""
-    code = torch.nn.functional.one_hot(x, size).float()
-    code = rearrange(code - code.mean(0), "n l a -> n (l a)")
-    return rearrange(code.T @ code / len(x), "(i a) (j b) -> i j a b", i=x.shape[1], j=x.shape[1])
+    counts = PairCounts.of(x, size)
+    return torch.stack([rearrange(counts.covariances(i), "a j b -> j a b").float() for i in range(counts.length)])
 
 
 def pair_agreement(x: Tensor, real: Tensor, size: int) -> float:
@@ -83,9 +131,7 @@ def pair_agreement(x: Tensor, real: Tensor, size: int) -> float:
         real: real data to compare with.
         size: letters of the alphabet.
     """
-    above = torch.triu(torch.ones(x.shape[1], x.shape[1], dtype=torch.bool), 1)
-    both = torch.stack([covariances(part, size)[above].flatten() for part in (x, real)])
-    return torch.corrcoef(both)[0, 1].item()
+    return PairCounts.of(x, size).agreement(PairCounts.of(real, size))
 
 
 def satisfied(x: Int[Tensor, "n length"], metadata: Mapping[str, Any]) -> Bool[Tensor, "n pairs"]:
@@ -117,10 +163,14 @@ def nearest(x: Tensor, among: Tensor, alphabet: str, itself: bool = False) -> Fl
         alphabet: the letters, in the order of the categories.
         itself: whether x is part of those records, so that a record is not its own neighbour.
     """
-    found = identities(x, among, len(alphabet), alphabet.find(GAP))
-    if itself:
-        found.fill_diagonal_(0.0)
-    return found.amax(1)
+    found = []
+    for first in range(0, len(x), _ROWS):
+        rows = identities(x[first : first + _ROWS], among, len(alphabet), alphabet.find(GAP))
+        if itself:
+            each = torch.arange(len(rows))
+            rows[each, first + each] = 0.0
+        found.append(rows.amax(1))
+    return torch.cat(found)
 
 
 def defect(sequence: str, target: str) -> float:
@@ -135,102 +185,6 @@ def folds_into(sequence: str, target: str) -> bool:
     return folded(sequence, target)[0] == target
 
 
-# The table ------------------------------------------------------------------------------------------
-
-
-def judged(
-    x: Int[Tensor, "n length"],
-    condition: Mapping[str, Tensor],
-    train: Arrays,
-    held_out: Arrays,
-    settings: Mapping[str, Any],
-) -> list[Metric]:
-    """What can be said of these sequences, beside as many held-out records.
-
-    Args:
-        x: letters of the sequences, (n, length).
-        condition: what each sample is given, name → (batch, ...); a missing name means that nothing is said.
-        train: the records that the model was trained on.
-        held_out: records that no model was trained on.
-        settings: what was asked, from the manifest.
-    """
-    metadata = train.metadata
-    found = [] if metadata["lengths"] else _columns(x, train, held_out)
-    if settings.get("fold"):
-        found += _folding(to_text(x, metadata["alphabet"]), settings["fold"])
-    if metadata["motif"]:
-        found.append(_spacing(x, train, held_out))
-    if metadata["model"] and shutil.which("cmalign"):
-        found += _covariance(x, held_out)
-    return found + _letters(x, condition, held_out)
-
-
-def _columns(x: Tensor, train: Arrays, held_out: Arrays) -> list[Metric]:
-    """Scores of data that have columns."""
-    assert isinstance(train.x, Tensor)
-    assert isinstance(held_out.x, Tensor)
-    metadata, size, real = train.metadata, len(train.metadata["alphabet"]), held_out.x
-    alike = train.x[Keys.of(0, 1).bits(len(train.x))[0].argsort()[: len(x)]]
-    rows = [
-        Metric(
-            "pair-frequency agreement",
-            pair_agreement(x, real, size),
-            "higher",
-            "Correlation of the covariances of all pairs of columns with those of held-out records.",
-            pair_agreement(alike, real, size),
-            f"{len(alike)} training records",
-        )
-    ]
-    if metadata["pairs"]:
-        rows += _pair_scores(x, real, metadata)
-    novel, among = nearest(x, train.x, metadata["alphabet"]), nearest(real, train.x, metadata["alphabet"])
-    spread = nearest(x, x, metadata["alphabet"], itself=True)
-    return [
-        *rows,
-        Metric(
-            "nearest identity to training data",
-            novel.median().item(),
-            "closer",
-            "Median over the samples; 1 would be copies.",
-            among.median().item(),
-            "held-out records",
-        ),
-        Metric("copies of training data", (novel == 1).double().mean().item(), "lower", "Share of the samples."),
-        Metric(
-            "nearest identity among the samples",
-            spread.median().item(),
-            "closer",
-            "Median; 1 would be one sequence again and again.",
-            nearest(real, real, metadata["alphabet"], itself=True).median().item(),
-            "held-out records",
-        ),
-    ]
-
-
-def _pair_scores(x: Tensor, real: Tensor, metadata: Mapping[str, Any]) -> list[Metric]:
-    """All pairs, and those a long way apart."""
-    far = torch.tensor([j - i > FAR for i, j in metadata["pairs"]])
-    ours, theirs = satisfied(x, metadata).double(), satisfied(real, metadata).double()
-    meaning = "Both letters C, or neither." if metadata["kind"] == "protein" else "Share that can form a base pair."
-    rows = [("pairs satisfied", slice(None))] + ([(f"pairs further apart than {FAR}", far)] if far.any() else [])
-    return [
-        Metric(
-            name, ours[:, which].mean().item(), "closer", meaning, theirs[:, which].mean().item(), "held-out records"
-        )
-        for name, which in rows
-    ]
-
-
-def _folding(texts: Sequence[str], target: str) -> list[Metric]:
-    bare = [text.replace("-", "N") for text in texts]
-    solved = np.mean([folds_into(text, target) for text in bare])
-    mean_defect = np.mean([defect(text, target) for text in bare])
-    return [
-        Metric("folds into the target", float(solved), "higher", "By ViennaRNA's least free energy."),
-        Metric("normalised ensemble defect", float(mean_defect), "lower", "Share of positions wrongly paired."),
-    ]
-
-
 def motif_places(x: Int[Tensor, "n length"], motif: str, alphabet: str, fewest: int = 5) -> Float[Tensor, " places"]:
     """How often the motif, with `fewest` of its letters right, is best at each column; the last entry: nowhere.
 
@@ -242,61 +196,6 @@ def motif_places(x: Int[Tensor, "n length"], motif: str, alphabet: str, fewest: 
     right = (x.unfold(1, len(motif), 1) == letters).sum(-1)
     best = torch.where(right.amax(1) >= fewest, right.argmax(1), right.shape[1])
     return torch.bincount(best, minlength=right.shape[1] + 1).double() / len(x)
-
-
-def _spacing(x: Tensor, train: Arrays, held_out: Arrays) -> Metric:
-    """Whether the motif is where it is in the family."""
-    metadata = train.metadata
-    ours, some, theirs = (
-        motif_places(part, metadata["motif"], metadata["alphabet"])  # pyright: ignore[reportArgumentType]
-        for part in (x, train.x[: len(x)], held_out.x)  # pyright: ignore[reportArgumentType]
-    )
-    meaning = (
-        f"Total variation between the columns of {metadata['motif']} (one letter may be wrong) and held-out records'."
-    )
-    away, usual = ((places - theirs).abs().sum().item() / 2 for places in (ours, some))
-    return Metric("motif misplaced", away, "lower", meaning, usual, f"{len(x)} training records")
-
-
-def _covariance(x: Tensor, held_out: Arrays) -> list[Metric]:
-    """Scores by the family's covariance model."""
-    assert isinstance(held_out.x, Tensor)
-    model, alphabet = FAMILIES / held_out.metadata["model"], held_out.metadata["alphabet"]
-    ours, theirs = (covariance_bits(to_text(part, alphabet), model) for part in (x, held_out.x[: len(x)]))
-    meaning = "Median log-odds of Infernal's cmalign, structure and sequence together."
-    return [
-        Metric(
-            "covariance model bits",
-            float(np.median(ours)),
-            "closer",
-            meaning,
-            float(np.median(theirs)),
-            "held-out records",
-        )
-    ]
-
-
-def covariance_bits(texts: Sequence[str], model: Path) -> list[float]:
-    """The bit score of each RNA under a covariance model, by Infernal's cmalign."""
-    with tempfile.TemporaryDirectory() as name:
-        fasta, table = Path(name) / "in.fasta", Path(name) / "scores"
-        write_fasta(fasta, [Record(str(k), "", ungapped(text)) for k, text in enumerate(texts)])
-        command = ["cmalign", "--cpu", "0", "-o", os.devnull, "--sfile", str(table), str(model), str(fasta)]
-        subprocess.run(command, check=True, capture_output=True)
-        rows = [line.split() for line in table.read_text().splitlines() if not line.startswith("#")]
-    return [float(row[6]) for row in rows]
-
-
-def _letters(x: Tensor, condition: Mapping[str, Tensor], held_out: Arrays) -> list[Metric]:
-    """How far the letters' frequencies are from those of the data."""
-    assert isinstance(held_out.x, Tensor)
-    size = len(held_out.metadata["alphabet"])
-    ours, theirs = (
-        torch.bincount(part[mask] if mask is not None else part.flatten(), minlength=size).double()
-        for part, mask in ((x, condition.get("mask")), (held_out.x, held_out.condition.get("mask")))
-    )
-    distance = (ours / ours.sum() - theirs / theirs.sum()).abs().sum().item() / 2
-    return [Metric("letters misplaced", distance, "lower", "Total variation between the letters' frequencies.")]
 
 
 def headers(

@@ -1,6 +1,6 @@
 """Sequences, bound to the engine: categories under the noise of your choice, a transformer, FASTA in and out."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from ...config import TrainConfig, require_in, suggestion
-from ...denoisers.base import Condition, Guide, NeuralDenoiser
+from ...denoisers.base import Condition, Guide, NeuralDenoiser, Origin
 from ...denoisers.composition import ClassifierFreeGuidance
 from ...errors import InputError
 from ...events import Stream
-from ...files import Within, require
+from ...files import Within
 from ...networks import Transformer, TransformerConfig
 from ...sampling.grids import uniform
 from ...sampling.kernels import Kernel, Predictor
@@ -31,11 +31,10 @@ from . import data, figures, metrics, network, texts
 from .converted import CONVERSIONS
 from .data import Kind, Unknown
 from .factors import known
-from .formats import Record, read, write_fasta
+from .judging import SequenceJudge
 from .requests import SequencesRequest
+from .store import FASTA, SequenceStore
 
-FASTA = "samples.fasta"
-_MOST = 2 * 10**8  # letters of samples that are read, with padding
 CHAPTER = 64
 FEWEST_PARTICLES = 64
 POPULATION_STEPS = 64
@@ -156,54 +155,29 @@ class Sequences(Task):
             corrected=["energy"] if target else [],
         )
 
-    def write(self, samples: Samples, folder: Path) -> None:
-        """samples.fasta (gaps kept), its headers with each sample's scores; samples.npz where lengths vary; figures."""
-        metadata = _metadata(samples)
-        texts = data.to_text(samples.x, metadata["alphabet"], samples.condition.get("mask"))
-        heads = metrics.headers(samples.x, metadata, _family_names(samples, metadata), _training_letters(samples))
-        both = enumerate(zip(heads, texts, strict=True))
-        records = [Record(f"sample-{samples.first + k:05d}", head, text) for k, (head, text) in both]
-        write_fasta(folder / FASTA, records)
-        for k, figure in enumerate(self.figures(samples)):
-            (folder / f"figure-{k}.{figure.kind.removesuffix('+xml')}").write_bytes(figure.image)
+    def store(self, folder: Path, origin: Origin, numbers: range) -> SequenceStore:
+        return SequenceStore(folder, origin, numbers, partial(_training_letters, origin.config))
 
     def read(self, folder: Path, manifest: Mapping[str, Any]) -> tuple[State, Condition]:
-        path, metadata = native(folder, manifest, FASTA), manifest["model"]["facts"]
-        records = read(path).records
-        texts = [record.sequence for record in records]
-        _require_fit(texts, metadata, path)
-        padded = [text.ljust(metadata["length"], metadata["alphabet"][0]) for text in texts]
-        condition: dict[str, Tensor] = {}
-        if metadata["lengths"]:
-            lengths = torch.tensor([len(text) for text in texts])
-            condition["mask"] = torch.arange(metadata["length"]) < lengths[:, None]
-        names = [word[7:] for record in records for word in record.description.split() if word.startswith("family=")]
-        if names:
-            require(names, [tuple(metadata["families"])], f"{path}: families")
-            condition["family"] = torch.tensor([metadata["families"].index(name) for name in names])
-        if len(names) not in (0, len(texts)):
-            raise InputError(f"{path}: {len(names)} of {len(texts)} records say their family, expected all or none")
-        x = data.from_text(padded, metadata["alphabet"], str(path))
-        return x if "mask" not in condition else x * condition["mask"], condition
+        native(folder, manifest, FASTA)
+        return super().read(folder, manifest)
 
-    def evaluate(self, samples: Samples) -> list[Metric]:
-        assert samples.origin is not None
-        config = samples.origin.config
-        train, held_out = _of(config)
-        return metrics.judged(samples.x, samples.condition, train, held_out, samples.settings)
+    def parts(self, folder: Path, manifest: Mapping[str, Any], size: int) -> Iterator[tuple[State, Condition]]:
+        native(folder, manifest, FASTA)
+        return super().parts(folder, manifest, size)
+
+    def judge(self, like: Samples) -> SequenceJudge:
+        assert like.origin is not None
+        return SequenceJudge(*_of(like.origin.config), like.settings)
 
     def figures(self, samples: Samples) -> list[Figure]:
-        metadata = _metadata(samples)
-        mask = samples.condition.get("mask")
-        found = [figures.alignment(samples.x[:24], metadata, mask)]
-        if samples.trajectory:
-            found += figures.trajectory(samples.trajectory, metadata)
-        return found
+        return figures.of_samples(samples)
 
     def frame(self, samples: Samples) -> Figure:
         mask = samples.condition.get("mask")
         some = samples.x.detach().cpu()
-        return figures.alignment(some, _metadata(samples), None if mask is None else mask.cpu(), quick=True)
+        assert samples.origin is not None
+        return figures.alignment(some, samples.origin.metadata, None if mask is None else mask.cpu(), quick=True)
 
     def judge_few(self, samples: Samples) -> list[Metric]:
         return self.evaluate(samples)
@@ -242,6 +216,17 @@ def _left_out(metadata: Mapping[str, Any]) -> str:
 def _of(config: Mapping[str, Any]) -> tuple[Arrays, Arrays]:
     """The two parts of the data of a trained model; its configuration may be older than the option."""
     return _load(config["data"], config["alphabet"], config["identity"], config.get("unknown_letters", "refuse"))
+
+
+def _training_letters(config: Mapping[str, Any]) -> Tensor | None:
+    """What a model was trained on, where that comes along, so that no model names a file to open, and has columns."""
+    if config["data"] not in Sequences.data_sets:
+        return None
+    try:
+        train = _of(config)[0]
+    except InputError:
+        return None
+    return train.x if isinstance(train.x, Tensor) and not train.metadata["lengths"] else None
 
 
 @lru_cache(maxsize=4)
@@ -305,42 +290,7 @@ def _lengths(asked: SequencesRequest, numbers: range, metadata: Mapping[str, Any
     return lengths[(quantiles * len(lengths)).long()]
 
 
-def _require_fit(texts: Sequence[str], metadata: Mapping[str, Any], path: Path) -> None:
-    """InputError unless samples are as long as their model's sequences, of letters, and no more than can be held."""
-    length = metadata["length"]
-    if not metadata["alphabet"]:
-        raise InputError(f"{path}: the model's alphabet is empty, expected its letters")
-    if len(texts) * length > _MOST:
-        raise InputError(f"{path}: {len(texts)} sequences of length {length} pass the limit of {_MOST} letters")
-    for k, text in enumerate(texts):
-        if len(text) > length or (len(text) < length and not metadata["lengths"]):
-            raise InputError(f"{path}: record {k + 1} has {len(text)} letters, the model's sequences {length}")
-
-
 def _population(n: int, metadata: Mapping[str, Any]) -> dict[str, int]:
     """As many particles as see `LETTERS` letters in all steps, within limits: long sequences are slow."""
     affordable = LETTERS // (POPULATION_STEPS * metadata["length"])
     return {"particles": max(n, min(512, max(FEWEST_PARTICLES, affordable))), "steps": POPULATION_STEPS}
-
-
-def _metadata(samples: Samples) -> Mapping[str, Any]:
-    assert samples.origin is not None
-    return samples.origin.metadata
-
-
-def _training_letters(samples: Samples) -> Tensor | None:
-    """What the model was trained on, where that comes along, so that no model names a file to open, and has columns."""
-    assert samples.origin is not None
-    config = samples.origin.config
-    if config["data"] not in Sequences.data_sets:
-        return None
-    try:
-        train = _of(config)[0]
-    except InputError:
-        return None
-    return train.x if isinstance(train.x, Tensor) and not train.metadata["lengths"] else None
-
-
-def _family_names(samples: Samples, metadata: Mapping[str, Any]) -> list[str]:
-    numbers = samples.condition.get("family")
-    return [] if numbers is None else [metadata["families"][k] for k in numbers.tolist()]

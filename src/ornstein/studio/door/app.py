@@ -22,6 +22,7 @@ from starlette.responses import FileResponse, JSONResponse, Response, StreamingR
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from ...commands.objects import parsed
 from ...config import suggestion
 from ...errors import InputError
 from ...files import MB, plain
@@ -357,7 +358,7 @@ async def _object(request: Request) -> dict[str, Any]:
         body += chunk
         if len(body) > limit:
             raise TooLarge(f"the body has more than the limit of {limit / MB:.4g} MB")
-    return await in_thread(forms.parsed, bytes(body))
+    return await in_thread(parsed, bytes(body), "the body")
 
 
 def _owner(request: Request) -> str:

@@ -8,15 +8,14 @@ lets a user name but a request over HTTP may not is a path of this machine: a fi
 reference (references.py), and nothing else.
 """
 
-import json
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
-from ...commands.flags import Flag, alternatives, flags_of, laid_over, surplus, unknown
+from ...commands.flags import Flag, alternatives
+from ...commands.objects import COMMAND, Reader, flags, laid_over_both
 from ...config import SampleConfig, to_dict, update
 from ...errors import InputError
 from ...files import plain
@@ -27,7 +26,6 @@ from ..uploads.references import EXPECTED, Model, Places, domain_of_source, name
 if TYPE_CHECKING:
     from ...tasks.task import Task
 
-COMMAND = "sample"
 _ELSEWHERE = {
     "out": "the studio chooses the folder",
     "resume": "POST /v1/samples/ID/resume draws the rest of what was begun",
@@ -35,20 +33,6 @@ _ELSEWHERE = {
     "code": "no code is run for a request over HTTP",
 }
 """Flags of the command line that have no meaning here, and why."""
-
-
-def flags(this: "Task") -> list[Flag]:
-    """The flags of a domain's samples: those of its request, then those of the way to draw."""
-
-    def sample(asked: Any = this.request_type(), how: SampleConfig = SampleConfig()) -> None:  # noqa: B008
-        """Draw samples.
-
-        Args:
-            asked: what to draw.
-            how: how to draw.
-        """
-
-    return flags_of(sample)
 
 
 # A form -----------------------------------------------------------------------------------------------
@@ -116,30 +100,6 @@ def _leaves(hint: Any) -> tuple[Any, ...]:
 # An order ---------------------------------------------------------------------------------------------
 
 
-def parsed(body: bytes) -> dict[str, Any]:
-    """The JSON object of a request's body; InputError if it is none, or says a name twice."""
-
-    def pairs(found: list[tuple[str, Any]]) -> dict[str, Any]:
-        counted = Counter(name for name, _ in found)
-        if len(counted) < len(found):
-            raise InputError(f"the body says {counted.most_common(1)[0][0]!r} twice")
-        return dict(found)
-
-    def refused(constant: str) -> None:
-        raise InputError(f"the body holds {constant}, which is not JSON")
-
-    try:
-        value = json.loads(body.decode("utf-8"), object_pairs_hook=pairs, parse_constant=refused)
-        json.dumps(value, ensure_ascii=False).encode("utf-8")  # half a letter, such as "\\ud800", can be said nowhere
-    except InputError:
-        raise
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"the body is not valid JSON ({error})") from None
-    if not isinstance(value, dict):
-        raise InputError(f"the body is a {type(value).__name__}, expected a JSON object of flags")
-    return value
-
-
 def order(body: Mapping[str, Any], places: Places) -> Order:
     """What a JSON object of flags asks for; InputError for what the command line would refuse before it draws.
 
@@ -149,17 +109,8 @@ def order(body: Mapping[str, Any], places: Places) -> Order:
     """
     model = places.model(body.get("model"))
     this = task(model.domain)
-    known = {flag.option: flag for flag in flags(this)}
-    given: dict[tuple[str, ...], Any] = {}
-    for name, value in body.items():
-        if name != "model":
-            flag = _flag(name, known)
-            if value is not None:
-                given[flag.path] = _value(flag, value, this, places)
-    asked, how = (
-        laid_over(config, {path[1:]: value for path, value in given.items() if path[0] == part})
-        for part, config in (("asked", this.request_type()), ("how", SampleConfig()))
-    )
+    given = _reader(this, places).values({name: value for name, value in body.items() if name != "model"})
+    asked, how = laid_over_both(given, this.request_type(), SampleConfig())
     values = {**to_dict(asked), **to_dict(how)}
     return _ordered(model.source, asked, how, {path[-1]: values[path[-1]] for path in given})
 
@@ -181,16 +132,14 @@ def _ordered(model: str, asked: Any, how: SampleConfig, flat: Mapping[str, Any])
 
 def given(body: Mapping[str, Any], this: "Task", places: Places) -> dict[str, Any]:
     """The fields of a request as far as they are said, by name, without asking whether they make a whole one."""
-    known = {flag.option: flag for flag in flags(this)}
-    found = {name: value for name, value in body.items() if value is not None}
-    return {(flag := _flag(name, known)).path[-1]: _value(flag, value, this, places) for name, value in found.items()}
+    found = _reader(this, places).values({name: value for name, value in body.items() if value is not None})
+    return {path[-1]: value for path, value in found.items()}
 
 
 def suffixes_of(model: Model, name: str) -> Any:
     """Suffixes of the files that a field of a model's request takes, any if None; InputError if it takes none."""
     this = task(model.domain)
-    known = {flag.option: flag for flag in flags(this)}
-    flag = _flag(name, known)
+    flag = Reader(flags(this), _ELSEWHERE).flag(name)
     suffixes = this.files.get(flag.path[-1]) if flag.path[0] == "asked" else None
     if suffixes is None and Path not in _leaves(flag.hint):
         raise InputError(f"{flag.option} takes no file")
@@ -206,37 +155,18 @@ def flag_in(message: str) -> str | None:
     return f"--{first.replace('_', '-')}" if first in {one.name for one in fields(SampleConfig)} else None
 
 
-def _flag(name: str, known: Mapping[str, Flag]) -> Flag:
-    spelt = f"--{name.replace('_', '-')}"
-    if spelt in known:
-        return known[spelt]
-    if (reason := _ELSEWHERE.get(spelt[2:])) is not None:
-        raise InputError(f"{spelt} is for the command line: {reason}")
-    raise unknown(COMMAND, spelt, known)
+def _reader(this: "Task", places: Places) -> Reader:
+    """Of JSON objects in which files are named by references."""
 
+    def read(flag: Flag, words: list[str]) -> Any:
+        suffixes = this.files.get(flag.path[-1]) if flag.path[0] == "asked" else None
+        if Path in _leaves(flag.hint):
+            return _path(flag, words, suffixes, places)
+        if suffixes is not None:
+            words = [_text(flag, word, suffixes, places) for word in words]
+        return flag.value(words)
 
-def _value(flag: Flag, value: Any, this: "Task", places: Places) -> Any:
-    """The value that a JSON value means for a flag."""
-    if flag.switch and isinstance(value, bool):
-        return value
-    words = _words(flag, value)
-    if len(words) > flag.most:
-        raise surplus(COMMAND, words[int(flag.most)])
-    suffixes = this.files.get(flag.path[-1]) if flag.path[0] == "asked" else None
-    if Path in _leaves(flag.hint):
-        return _path(flag, words, suffixes, places)
-    if suffixes is not None:
-        words = [_text(flag, word, suffixes, places) for word in words]
-    return flag.value(words)
-
-
-def _words(flag: Flag, value: Any) -> list[str]:
-    """A JSON value as the words of a command line."""
-    items = value if isinstance(value, list) else [value]
-    for item in items:
-        if item is None or isinstance(item, list | Mapping):
-            raise InputError(f"{flag.option} is {json.dumps(value)[:80]}, expected {flag.metavar or 'true or false'}")
-    return [item if isinstance(item, str) else json.dumps(item) for item in items]
+    return Reader(flags(this), _ELSEWHERE, read)
 
 
 def _path(flag: Flag, words: Sequence[str], suffixes: Any, places: Places) -> Any:

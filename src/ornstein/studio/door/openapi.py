@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from ...commands.objects import flags
 from ...tasks.registry import broken, domains, names, task
 from ..uploads.references import WEIGHTS
-from .forms import field, flags
+from .forms import field
 
 if TYPE_CHECKING:
     from ...tasks.task import Task

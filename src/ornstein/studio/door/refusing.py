@@ -7,8 +7,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
-from ...commands.exits import exit_code, why
-from ...errors import InputError
+from ...errors import InputError, exit_code, why
 from ..engine.queueing import Busy
 from ..engine.results import NotThere
 from ..engine.studio import Over

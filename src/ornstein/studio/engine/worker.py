@@ -291,7 +291,7 @@ class SecondsLeft:
 
 def _answered(task: Callable[..., Any], values: Mapping[str, Any]) -> tuple[str, Any]:
     """What is sent back for a task."""
-    from ...commands.exits import exit_code, why
+    from ...errors import exit_code, why
 
     try:
         return "answer", task(**values)

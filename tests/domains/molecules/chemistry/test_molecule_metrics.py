@@ -8,7 +8,9 @@ import pytest
 from small_molecules import SMILES, apart, made, turned, without_a_hydrogen
 
 from ornstein.domains.molecules.chemistry.molecule import Molecule
-from ornstein.domains.molecules.metrics import judged
+from ornstein.domains.molecules.compared import Compared, judged
+from ornstein.tasks.figures import Metric
+from worlds import rejected
 
 pytest.importorskip("tblite")
 GOOD = [turned(made(name), seed)[0] for seed in range(3) for name in SMILES if name != "CH3NO2"]
@@ -39,6 +41,20 @@ def test_real_molecules_score_as_real_molecules() -> None:
     for row in judged(GOOD, GOOD, ("CCO",), slow=3):
         assert row.reference is not None
         assert row.name.startswith("bond") or row.value == pytest.approx(row.reference)
+
+
+def test_parts_score_as_all_of_them() -> None:
+    mixed = [*BROKEN["connected"][:4], *GOOD, *BROKEN["molecules stable"][:3]]
+    rows = judged(mixed, GOOD, ("CCO",), slow=2)
+    _scores(rows, mixed)
+    rejected(lambda found: _scores(rows, found), mixed[:-1])
+
+
+def _scores(rows: list[Metric], mixed: list[Molecule]) -> None:
+    compared = Compared(GOOD, ("CCO",), slow=2)
+    for k in range(0, len(mixed), 4):
+        compared.add(mixed[k : k + 4])
+    assert compared.metrics() == rows
 
 
 def test_novelty_is_by_what_was_learned() -> None:

@@ -6,8 +6,8 @@ molecules it decides the bonds. Atoms that only exchange places are tried in eve
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import astuple, dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -46,6 +46,47 @@ class Conformer:
     right: bool
     stereo: bool | None = None
     mirrored: bool = False
+
+
+@dataclass(frozen=True)
+class Conformers:
+    """How many of molecules that were drawn for SMILES are conformers of them.
+
+    Attributes:
+        drawn: how many there are.
+        right: those whose graph is the wanted one.
+        handed: of these, those whose SMILES says something of stereo.
+        stereo: of these, those whose stereo is what it says.
+        mirrored: of the right ones, those that were drawn as the mirror image.
+    """
+
+    drawn: int = 0
+    right: int = 0
+    handed: int = 0
+    stereo: int = 0
+    mirrored: int = 0
+
+    @classmethod
+    def of(cls, found: Sequence[Conformer]) -> "Conformers":
+        """Counts them."""
+        right = [one for one in found if one.right]
+        handed = [one.stereo for one in right if one.stereo is not None]
+        return cls(len(found), len(right), len(handed), sum(handed), sum(one.mirrored for one in right))
+
+    def __add__(self, other: "Conformers") -> "Conformers":
+        return Conformers(*map(sum, zip(astuple(self), astuple(other), strict=True)))
+
+    @property
+    def told(self) -> list[str]:
+        """The same in words; nothing, if there are none."""
+        if not self.drawn:
+            return []
+        others = ", the others are isomers" if self.right < self.drawn else ""
+        said = [f"{self.right} of {self.drawn} are conformers of the molecule that was asked for{others}"]
+        if self.handed:
+            mirrored = f"of which {self.mirrored} were drawn as mirror images"
+            said.append(f"{self.stereo} of {self.handed} have its stereo, {mirrored}")
+        return said
 
 
 def conformer(drawn: Molecule, smiles: str, mirror: bool = True) -> Conformer:

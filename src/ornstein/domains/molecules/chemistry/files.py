@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from io import StringIO
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ import numpy as np
 
 from ....deferred import deferred
 from ....errors import InputError
-from ....files import write_atomic
+from ....files import write_text
 from . import sdf, xyz
 from .conformers import with_bonds
 from .molecule import Molecule
@@ -55,21 +56,46 @@ def read(path: Path, hydrogens: bool = False, to_learn: bool = False) -> Found:
     bad: list[str] = []
     tally = Tally(_FLOAT32 if to_learn else inf)
     for file in _found(path):
-        split, parse = _FORMATS[file.suffix.lower()]
-        for number, lines in enumerate(split(_text(file)), 1):
-            where = f"{file}: record {number}"
-            try:
-                record = parse(lines, hydrogens)
-                if to_learn:
-                    require_geometry(record.molecule)
-            except Fault as fault:
-                bad.append(f"{where}: {fault}")
+        for where, record in _records(_text(file), file, hydrogens, to_learn):
+            if isinstance(record, Fault):
+                bad.append(f"{where}: {record}")
                 continue
             tally.remark([remark for remark in record.remarks if to_learn or remark != LACKING], where)
             good.append(_with_properties(record.molecule, tally.numbers(record.fields, where)))
     if not good:
         raise InputError(f"{path}: holds no usable molecule; {bad[0] if bad else 'it is empty'}")
     return Found(good, bad, tally.notes())
+
+
+def read_text(text: str, file: Path, first: int = 1) -> list[Molecule]:
+    """The molecules of some records of a file, all of which must be good: else InputError.
+
+    Args:
+        text: of the records.
+        file: in which they stand, for its suffix and for the error.
+        first: number of the first one there.
+    """
+    found = []
+    for where, record in _records(text, file, first=first):
+        if isinstance(record, Fault):
+            raise InputError(f"{where}: {record}")
+        found.append(record.molecule)
+    return found
+
+
+def _records(
+    text: str, file: Path, hydrogens: bool = False, to_learn: bool = False, first: int = 1
+) -> Iterator[tuple[str, Record | Fault]]:
+    """Where each record stands, in words, and what it holds or why it cannot be used."""
+    split, parse = _FORMATS[file.suffix.lower()]
+    for number, lines in enumerate(split(text), first):
+        try:
+            record = parse(lines, hydrogens)
+            if to_learn:
+                require_geometry(record.molecule)
+        except Fault as fault:
+            record = fault
+        yield f"{file}: record {number}", record
 
 
 def _with_properties(molecule: Molecule, properties: Mapping[str, float]) -> Molecule:
@@ -128,22 +154,24 @@ def _closed(mol: Chem.RWMol) -> Chem.RWMol:
 
 
 def write_sdf(path: Path, molecules: Sequence[Molecule], properties: Sequence[Mapping[str, float]] = ()) -> None:
-    """Atomically writes an SDF file; `properties`, one mapping a molecule, are written beside the molecules' own.
-
-    The field `bonds` of each record says where its bonds are from; see `bonded`.
+    """Atomically writes an SDF file; see `sdf_text`.
 
     Args:
         path: of the file.
     """
-    given = properties or [{}] * len(molecules)
-    mols = [_labelled(molecule, extra) for molecule, extra in zip(molecules, given, strict=True)]
+    write_text(path, sdf_text(molecules, properties))
 
-    def write(temporary: Path) -> None:
-        with Chem.SDWriter(str(temporary)) as writer:
-            for mol in mols:
-                writer.write(mol)
 
-    write_atomic(path, write)
+def sdf_text(molecules: Sequence[Molecule], properties: Sequence[Mapping[str, float]] = (), first: int = 1) -> str:
+    """Records of an SDF file; `properties`, one mapping a molecule, are written beside the molecules' own.
+
+    The field `bonds` of each record says where its bonds are from; see `bonded`.
+
+    Args:
+        first: number of the first record in its file, which stands beside every field.
+    """
+    both = enumerate(zip(molecules, properties or [{}] * len(molecules), strict=True), first - 1)
+    return "".join(Chem.SDWriter.GetText(_labelled(one, extra), molid=k) for k, (one, extra) in both)
 
 
 def _labelled(molecule: Molecule, extra: Mapping[str, float]) -> Chem.Mol:
@@ -155,6 +183,13 @@ def _labelled(molecule: Molecule, extra: Mapping[str, float]) -> Chem.Mol:
 
 
 def write_xyz(path: Path, molecules: Sequence[Molecule]) -> None:
-    """Atomically writes extended XYZ, one frame a molecule, with names and properties."""
-    frames = [to_ase(molecule) for molecule in molecules]
-    write_atomic(path, lambda temporary: ase.io.write(temporary, frames, format="extxyz"))
+    """Atomically writes extended XYZ; see `xyz_text`."""
+    write_text(path, xyz_text(molecules))
+
+
+def xyz_text(molecules: Sequence[Molecule]) -> str:
+    """Extended XYZ, one frame a molecule, with names and properties."""
+    text = StringIO()
+    for molecule in molecules:  # one at a time: ASE's molecules take far more memory than their text
+        ase.io.write(text, to_ase(molecule), format="extxyz")
+    return text.getvalue()

@@ -11,7 +11,6 @@ sulfones are right: here S=O is a double bond and S has 2, 4 or 6. QM9 holds no 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -21,6 +20,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from ....deferred import deferred
+from ....tasks.distinct import Distinct
 from .molecule import Molecule
 from .perception import to_rdkit
 
@@ -123,16 +123,47 @@ class Stability:
     @classmethod
     def of(cls, molecules: Sequence[Molecule]) -> "Stability":
         """The shares among at least one molecule."""
-        orders = [bond_orders(molecule) for molecule in molecules]
-        stable = [stable_atoms(molecule.numbers, order) for molecule, order in zip(molecules, orders, strict=True)]
-        smiles = Counter(valid_smiles(molecule) for molecule in molecules)
-        invalid, n = smiles.pop(None, 0), len(molecules)
-        return cls(
-            atoms=float(np.concatenate(stable).mean()),
-            molecules=sum(bool(atoms.all()) for atoms in stable) / n,
-            connected=sum(map(connected, orders)) / n,
-            valid=1 - invalid / n,
-            unique=len(smiles) / n,
+        tally = StabilityTally()
+        tally.add(molecules)
+        return tally.shares
+
+
+class StabilityTally:
+    """What is counted of molecules that come part by part; 16 bytes a different valid molecule.
+
+    Attributes:
+        molecules: how many came.
+    """
+
+    def __init__(self) -> None:
+        self.molecules = 0
+        self._atoms = self._stable_atoms = self._stable = self._connected = self._valid = 0
+        self._distinct = Distinct()
+
+    def add(self, molecules: Sequence[Molecule]) -> None:
+        """Takes in molecules."""
+        self.molecules += len(molecules)
+        for molecule in molecules:
+            orders = bond_orders(molecule)
+            stable = stable_atoms(molecule.numbers, orders)
+            self._atoms += len(stable)
+            self._stable_atoms += int(stable.sum())
+            self._stable += bool(stable.all())
+            self._connected += connected(orders)
+        smiles = [one for molecule in molecules if (one := valid_smiles(molecule)) is not None]
+        self._valid += len(smiles)
+        self._distinct.add(smiles)
+
+    @property
+    def shares(self) -> Stability:
+        """Among all that came, at least one."""
+        n = self.molecules
+        return Stability(
+            atoms=self._stable_atoms / self._atoms,
+            molecules=self._stable / n,
+            connected=self._connected / n,
+            valid=self._valid / n,
+            unique=len(self._distinct) / n,
         )
 
 
