@@ -6,10 +6,9 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from ..config import SampleConfig
 from ..distributed.ranks import Ranks, launch_size, launched
-from ..errors import InputError, Interrupted
+from ..errors import InputError, Interrupted, exit_code
 from ..events import Event
 from ..progress import drawing_progress
-from .exits import exit_code
 
 
 @contextmanager

@@ -12,7 +12,6 @@ from ..errors import InputError
 from ..escaping import printable
 from .asks import checked, draw_asks, options_of, readable, unchecked
 from .exits import require_writable, working_in
-from .launch import progress_of, ranked, require_alone
 
 
 def sampling(request_type: type) -> Callable[..., None]:
@@ -94,6 +93,7 @@ def _draw(source: Source, asked: Any, how: SampleConfig, spread: SpreadConfig, o
     """Draws what was asked for into a folder, or to a URL; of several ranks the first one writes."""
     from ..events import finished
     from ..tasks.requests import drawing
+    from .launch import progress_of, ranked, require_alone
 
     if spread.on is not None:
         require_alone(f"--on {spread.on}")
@@ -126,6 +126,7 @@ def _draw_requests(
 ) -> None:
     """Draws what every line of a file asks for, each into a folder of its own."""
     from ..tasks import runs
+    from .launch import require_alone
 
     require_alone("--requests")
     if out is not None and is_url(out):
