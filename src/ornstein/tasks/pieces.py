@@ -7,8 +7,9 @@
         def complete(self, samples): ...            what only all of them have
 
 A block's text and its states, bit for bit, are files of the scratch, so that blocks may come in any order, and from
-several processes: whoever draws a block writes the same bytes. In the end the pieces are copied one after the other. Records of a finished file are found by their
-places in it, of which 8 bytes a sample are held; nothing else here grows with the number of samples.
+several processes: whoever draws a block writes the same bytes. In the end the pieces are copied one after the other.
+Records of a finished file are found by their places in it, of which 8 bytes a sample are held; nothing else here grows
+with the number of samples.
 """
 
 from abc import abstractmethod
