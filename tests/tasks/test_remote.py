@@ -13,6 +13,7 @@ import torch
 import ornstein as on
 from ornstein.cli import main
 from ornstein.distributed.places import Place
+from ornstein.distributed.pools import Here
 from ornstein.domains.energies.task import Energies, EnergiesRequest
 from ornstein.errors import InputError
 from ornstein.files import read_json
@@ -25,7 +26,7 @@ from ornstein.tasks.judging import Judge
 from ornstein.tasks.members import FieldStore, Layout, Variable
 from ornstein.tasks.merging import merge
 from ornstein.tasks.reading import parts
-from ornstein.tasks.remote import COMPLETE, Remote
+from ornstein.tasks.remote import COMPLETE, Remote, Shelf
 from ornstein.tasks.requests import draw
 from ornstein.tasks.samples import Samples
 
@@ -230,6 +231,37 @@ def test_the_same_samples_are_the_same_bytes(url: str, drawn: Samples) -> None:
         there.note(again)
         assert there.finish().seconds == 2.0
     assert next(parts(url)).seconds == 2.0
+
+
+def test_what_workers_draw_is_the_same_though_they_are_cut_off(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, how = on.load("energies/gmm-40"), {**SMALL, "threads": 1}
+    whole = draw(model, EnergiesRequest(), **how)
+    put = Shelf.put
+
+    def full(shelf: Shelf, samples: Samples) -> Any:
+        if samples.first >= 4:
+            raise OSError(28, "No space left on device", url)
+        return put(shelf, samples)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Shelf, "put", full)
+        with pytest.raises(OSError, match="No space left") as error:
+            draw(model, EnergiesRequest(), **how, on=Here(), shard=2, out=url)
+    assert error.value.__notes__ == [
+        f"2 of 6 samples are whole (2 to 3) in {url}; the same command with --resume goes on"
+    ]
+    firsts: list[int] = []
+    monkeypatch.setattr(Shelf, "put", lambda shelf, samples: firsts.append(samples.first) or put(shelf, samples))
+    told = draw(model, EnergiesRequest(), **how, on=Here(), shard=2, out=url, resume=True)
+    assert firsts == [4, 6]
+    assert told.x.is_meta
+    whole.save(tmp_path / "whole")
+    merge([url], out=tmp_path / "merged")
+    assert manifest(tmp_path / "merged") == manifest(tmp_path / "whole")
+    with pytest.raises(InputError, match=r"shards are put at a URL by workers"):
+        draw(model, EnergiesRequest(), **how, out=f"{url}-here")
 
 
 # In bounded memory ------------------------------------------------------------------------------------

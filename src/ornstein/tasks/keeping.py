@@ -289,7 +289,7 @@ def read_unfinished(part: Path, allow_code: bool | str | Path = False) -> Sample
     samples = joined([unpacked(part, block) for block in said["blocks"]])
     facts = facts_of(this, origin, samples.settings.get(METADATA, {}), where)
     space = this.space(update(this.config(), origin.config, str(where)), facts)
-    _require_states(samples.x, space.prior(Keys.of(0, 1)), part)
+    require_states(samples.x, space.prior(Keys.of(0, 1)), part)
     numbers = range(samples.first, samples.first + len(samples))
     store = Shelf(part, origin, _numbers(said)).store
     if store is not None:
@@ -302,7 +302,7 @@ def _numbers(block: Mapping[str, Any]) -> range:
     return range(block["first"], block["first"] + block["n"])
 
 
-def _require_states(x: State, like: State, part: Path) -> None:
+def require_states(x: State, like: State, part: object) -> None:
     """InputError unless states are of the structure, the shapes and the kinds of numbers of a space."""
 
     def form(state: State) -> Any:

@@ -20,7 +20,7 @@ from ..keys import Keys
 from ..states import State, leaves
 from ..states import batch_size as batch_size_of
 from .figures import Metric
-from .keeping import _require_states as require_states
+from .keeping import require_states
 from .memory import require_held
 from .planning import METADATA, facts_of
 from .records import exactness_of
@@ -222,7 +222,7 @@ class Shards(Source):
     def parts(self) -> Iterator[Samples]:
         for k in range(len(self._shards)):
             samples = self._read(k)
-            require_states(samples.x, self._state, Path(self.where))
+            require_states(samples.x, self._state, self.where)
             yield samples
 
     def append(self, metrics: Sequence[Metric]) -> None:

@@ -158,14 +158,14 @@ class Remote:
         """Whether the samples of these numbers are there, all of them that are wanted."""
         return bool(self._whole[self._places(numbers)].all())
 
-    def note(self, shard: Shard) -> None:
-        """Takes notice of a shard that is there.
+    def note(self, block: Shard) -> None:
+        """Takes note of a shard that is there.
 
         Args:
-            shard: as `Shelf.put` returned it.
+            block: what `Shelf.put` returned.
         """
-        self._shards.append(shard)
-        self._whole[self._places(range(shard["first"], shard["first"] + shard["n"]))] = True
+        self._shards.append(block)
+        self._whole[self._places(range(block["first"], block["first"] + block["n"]))] = True
 
     def _places(self, numbers: range) -> slice:
         first = self.numbers.start

@@ -21,7 +21,7 @@ from ornstein.domains.mri.results.volumes import Frame, Written
 from ornstein.domains.mri.task import Mri
 from ornstein.domains.mri.trajectories.masks import middle_of, uniform
 from ornstein.errors import InputError
-from ornstein.tasks import keeping, requests
+from ornstein.tasks import keeping, reading, requests
 from ornstein.tasks.samples import read_samples
 from recon_domain import SHAPE, model, scan
 
@@ -43,7 +43,9 @@ def array(path: Path) -> np.ndarray:
 
 
 @pytest.mark.slow
-def test_a_scan_becomes_volumes_that_are_placed_resumed_and_read_again(tmp_path: Path) -> None:
+def test_a_scan_becomes_volumes_that_are_placed_resumed_and_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path, out = scan(tmp_path / "scan.npz", slices=3), tmp_path / "recon"
     whole = requests.draw(model((16, 16)), asked(path), **FEW)  # on another grid than the model's
     assert whole.x.shape == (6, 2, *SHAPE)
@@ -59,6 +61,8 @@ def test_a_scan_becomes_volumes_that_are_placed_resumed_and_read_again(tmp_path:
     assert np.allclose(magnitudes.mean(-1), mean, rtol=1e-4)
     assert np.allclose(magnitudes.std(-1, ddof=1), array(out / "std.nii.gz"), rtol=1e-3, atol=1e-4)
     again = read_samples(out)
+    monkeypatch.setattr(reading, "PART", 2 * again.x[0].numel() * 4)
+    assert torch.equal(torch.cat([part.x for part in reading.parts(out)]), again.x)
     assert (again.x - whole.x).abs().max() < 1e-5
     for name, value in whole.condition.items():
         assert torch.allclose(again.condition[name], value, atol=1e-4), name

@@ -13,7 +13,7 @@ from ornstein.domains.weather.asked.flags import WeatherRequest
 from ornstein.domains.weather.results import store
 from ornstein.domains.weather.results.drawn import ensembles
 from ornstein.errors import InputError
-from ornstein.tasks import keeping, requests
+from ornstein.tasks import keeping, reading, requests
 from ornstein.tasks.samples import read_samples
 from registering import registered
 from small_weather import DOMAIN, STEPS, TIMES, fields, model, written
@@ -71,12 +71,18 @@ def test_an_ensemble_has_the_form_of_the_forecast_and_members(tmp_path: Path) ->
     assert np.allclose(summary.t2m_mean, found.t2m.mean("number"), rtol=1e-6)
 
 
-def test_samples_read_again_are_those_that_were_drawn(tmp_path: Path) -> None:
+def test_samples_read_again_are_those_that_were_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written(tmp_path)
     asked = WeatherRequest(today(tmp_path), members=3, truth=tmp_path / "truth.nc")
     drawn = requests.draw(model(tmp_path), asked, **FEW)
     requests.draw(model(tmp_path), asked, out=tmp_path / "ens", **FEW)
     again = read_samples(tmp_path / "ens")
+    monkeypatch.setattr(reading, "PART", 1)
+    one_by_one = [*reading.parts(tmp_path / "ens")]
+    assert [len(part) for part in one_by_one] == [1] * len(again)
+    assert torch.equal(torch.cat([part.x for part in one_by_one]), again.x)
+    for name, value in again.condition.items():
+        assert torch.equal(torch.cat([part.condition[name] for part in one_by_one]), value), name
     assert torch.equal(again.x, drawn.x)
     for name in ("truth", "raw"):
         assert torch.equal(again.condition[name], drawn.condition[name])
