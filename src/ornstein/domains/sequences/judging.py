@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import tempfile
 from abc import ABC, abstractmethod
+from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -148,13 +149,13 @@ class _Novelty(_Tally):
 
     def __init__(self, train: Arrays, held_out: Arrays) -> None:
         self.train, self.real, self.alphabet = _letters_of(train), _letters_of(held_out), train.metadata["alphabet"]
-        self.found: list[Tensor] = []
+        self.found = array("f")  # in one place: small tensors among large ones would keep the memory of these
 
     def add(self, x: Tensor, mask: Tensor | None) -> None:
-        self.found.append(nearest(x, self.train, self.alphabet))
+        self.found.extend(nearest(x, self.train, self.alphabet).tolist())
 
     def metrics(self) -> list[Metric]:
-        novel, usual = torch.cat(self.found), nearest(self.real, self.train, self.alphabet)
+        novel, usual = torch.tensor(self.found), nearest(self.real, self.train, self.alphabet)
         name, meaning = "nearest identity to training data", "Median over the samples; 1 would be copies."
         return [
             Metric(name, novel.median().item(), "closer", meaning, usual.median().item(), _HELD_OUT),
@@ -243,14 +244,13 @@ class _CovarianceModel(_Tally):
     def __init__(self, held_out: Arrays) -> None:
         self.real, self.alphabet = _letters_of(held_out), held_out.metadata["alphabet"]
         self.model = FAMILIES / held_out.metadata["model"]
-        self.bits: list[np.ndarray] = []
+        self.bits = array("d")
 
     def add(self, x: Tensor, mask: Tensor | None) -> None:
-        self.bits.append(np.array(covariance_bits(to_text(x, self.alphabet), self.model)))
+        self.bits.extend(covariance_bits(to_text(x, self.alphabet), self.model))
 
     def metrics(self) -> list[Metric]:
-        ours = np.concatenate(self.bits)
-        theirs = covariance_bits(to_text(self.real[: len(ours)], self.alphabet), self.model)
+        ours, theirs = self.bits, covariance_bits(to_text(self.real[: len(self.bits)], self.alphabet), self.model)
         meaning = "Median log-odds of Infernal's cmalign, structure and sequence together."
         value, usual = float(np.median(ours)), float(np.median(theirs))
         return [Metric("covariance model bits", value, "closer", meaning, usual, _HELD_OUT)]
