@@ -103,7 +103,7 @@ def test_a_shard_that_was_cut_off_is_drawn_again(url: str, drawn: Samples) -> No
     assert raw is not None
     place.put(name, raw[: len(raw) // 2])
     with pytest.raises(InputError, match=r"not finished, 4 of 6 samples are whole \(2, 5 to 7\); --resume draws the"):
-        [*parts(url)]
+        list(parts(url))
     with remote(url, drawn, resume=True) as there:
         there.begin(DRAWN)
         left = [one for one in shards(drawn) if not there.there(range(one.first, one.first + len(one)))]
@@ -175,13 +175,13 @@ def test_what_has_changed_since_is_named(url: str, drawn: Samples) -> None:
     assert raw is not None
     place.put(name, raw[:100] + bytes([raw[100] ^ 1]) + raw[101:])
     with pytest.raises(InputError, match=rf"{name}: is missing, or not what was written; remove it and .*{COMPLETE}"):
-        [*parts(url)]
+        list(parts(url))
     place.put("members.json", b"{")
     with pytest.raises(InputError, match=r"members\.json: not valid JSON"):
-        [*parts(url)]
+        list(parts(url))
     place.remove("members.json")
     with pytest.raises(InputError, match="no samples there"):
-        [*parts(url)]
+        list(parts(url))
 
 
 def test_what_belongs_together_is_told(url: str, drawn: Samples, tmp_path: Path) -> None:
