@@ -73,3 +73,15 @@ def test_work_is_gone_in_the_end_and_a_full_disk_names_the_target(tmp_path: Path
     with beside(tmp_path / "new" / "a") as work:
         work.rename(tmp_path / "new" / "a")
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["a"]
+
+
+def test_where_nobody_knows_of_locks_nothing_is_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on NFS, where a worker on another machine may be at work."""
+
+    def unknown(descriptor: int, how: int) -> None:
+        raise OSError(errno.EBADF, "Bad file descriptor")
+
+    monkeypatch.setattr("fcntl.flock", unknown)
+    with beside(tmp_path / "a.txt", file=True) as theirs, beside(tmp_path / "b.txt", file=True):
+        assert theirs.exists()
+    assert not list(tmp_path.iterdir())

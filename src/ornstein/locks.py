@@ -94,7 +94,7 @@ def beside(target: Path, file: bool = False) -> Iterator[Path]:
 def sweep(folder: Path) -> None:
     """Removes what killed processes left unfinished in a folder; what a living one works at stays."""
     for path in folder.iterdir():
-        if _is_unfinished(path) and (descriptor := _taken(path)) is not None:
+        if _is_unfinished(path) and (descriptor := _taken(path, sure=True)) is not None:
             _remove(path)
             os.close(descriptor)
 
@@ -125,8 +125,13 @@ def _held(target: Path, file: bool) -> tuple[Path, int]:
             return Path(name), descriptor
 
 
-def _taken(path: Path) -> int | None:
-    """The descriptor that locks a path; None if another process does, or has removed it."""
+def _taken(path: Path, sure: bool = False) -> int | None:
+    """The descriptor that locks a path; None if another process does, or has removed it.
+
+    Args:
+        path: of a file or a folder.
+        sure: None, too, where nobody knows: a process of another machine may be at work there.
+    """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
     except OSError:
@@ -137,7 +142,9 @@ def _taken(path: Path) -> int | None:
         os.close(descriptor)
         return None
     except OSError:  # NFS, for one, locks no folders
-        pass
+        if sure:
+            os.close(descriptor)
+            return None
     if not os.fstat(descriptor).st_nlink or not path.exists():
         os.close(descriptor)
         return None
