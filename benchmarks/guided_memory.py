@@ -123,7 +123,7 @@ def run(weights: Iterable[Tensor], denoiser: Denoiser, kernel: Kernel, batch: in
     saved, grid = Saved(weights), asinh(steps, denoiser.space)
     with saved, torch.no_grad():
         state = Sampler(grid, (kernel,)).end(denoiser, Keys.of(0, batch))
-    return Found(saved.peak, int(state.nfe), state.gradients)
+    return Found(saved.peak, int(state.nfe), int(state.gradients))
 
 
 def measured(name: str, batch: int, side: int, steps: int) -> tuple[Found, float]:

@@ -90,7 +90,7 @@ def products(way: Callable[..., Any], factors: Sequence[Factor]) -> int:
     """How often a covariance is asked for the belief alone."""
     tally = Tally(valued=False)
     way(factors, counted(Normal(MEAN, lazily), tally, 1))
-    return tally.effort.gradients
+    return int(tally.effort.gradients)
 
 
 def test_there_is_no_solve_inside_a_solve() -> None:

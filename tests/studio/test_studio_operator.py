@@ -19,7 +19,7 @@ from ornstein.errors import InputError
 from ornstein.studio import serving
 from ornstein.studio.door import app as application
 from ornstein.studio.door.app import Door
-from ornstein.studio.door.forms import parsed
+from ornstein.commands.objects import parsed
 from ornstein.studio.door.guarding import is_loopback
 from ornstein.studio.engine import results
 from ornstein.studio.engine.queueing import Job, Order
@@ -140,8 +140,8 @@ def test_files_whose_names_are_no_text_are_left_out(tmp_path: Path) -> None:
 def test_half_letters_are_refused_since_no_answer_could_say_them(text: Any) -> None:
     """One such label once kept the list of jobs from everybody."""
     with pytest.raises(InputError, match="surrogates not allowed"):
-        parsed(json.dumps({"label": text}).encode())
-    assert parsed(json.dumps({"label": "\U0001f600"}).encode()) == {"label": "\U0001f600"}
+        parsed(json.dumps({"label": text}).encode(), "the body")
+    assert parsed(json.dumps({"label": "\U0001f600"}).encode(), "the body") == {"label": "\U0001f600"}
 
 
 def test_a_damaged_view_is_made_anew(tmp_path: Path) -> None:
