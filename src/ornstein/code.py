@@ -63,6 +63,22 @@ def require_allowed(sources: Iterable[str], where: object, how: str) -> None:
             raise InputError(f"{where}: names code, {source!r}, and a file alone may not have code run; {how}")
 
 
+def allowed() -> dict[str, tuple[Path, ...]]:
+    """What is allowed here, for processes that do a part of this one's work; see `allow_also`."""
+    return {source: tuple(place.absolute() for place in places) for source, places in _allowed.items()}
+
+
+def allow_also(sources: Mapping[str, tuple[Path, ...]]) -> None:
+    """Allows what `allowed` gave in the process that this one works for, and runs the files.
+
+    So what they define, and import from beside them, is what it is now when something that refers to it is unpacked.
+    """
+    for source, places in sources.items():
+        _allowed[source] = places
+        if any(place.is_file() for place in places):
+            run(source)
+
+
 def run(source: str, hashes: Mapping[str, str] | None = None) -> tuple[Path, dict[str, Any]]:
     """The file that a name of the user's leads to, and what it defines.
 

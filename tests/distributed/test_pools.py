@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from clusters import cluster
+from ornstein import code
 from ornstein.distributed import pools
 from ornstein.distributed.pools import Dask, Here, Parcel, Pool, WorkersLost, pool_of
 from ornstein.errors import InputError
@@ -65,6 +67,22 @@ def test_what_a_thread_opens_it_opens_once() -> None:
     other.join()
     assert found == [[1]]
     assert found[0] is not parcel.opened()
+
+
+def test_code_of_the_users_may_run_on_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it is there now: a worker lives longer than what it was given before."""
+    (tmp_path / "mine.py").write_text("import beside_mine\ndef half(x):\n    return beside_mine.share * x\n")
+    for share in (0.5, 0.25):
+        (tmp_path / "beside_mine.py").write_text(f"share = {share}\n")
+        source = f"{tmp_path / 'mine.py'}:half"
+        monkeypatch.setattr(code, "_allowed", {})
+        code.allow(source)
+        parcel = Parcel.of(code.run(source)[1]["half"])
+        monkeypatch.setattr(code, "_allowed", {})  # a process that was told nothing, has run nothing, and
+        code._executed.cache_clear()
+        sys.modules["beside_mine"].share = 7.0  # pyright: ignore[reportAttributeAccessIssue], has another of that name
+        assert parcel.opened()(8) == 8 * share
+        assert source in code.allowed()
 
 
 def test_what_is_no_pool_is_refused(threads: Pool, monkeypatch: pytest.MonkeyPatch) -> None:

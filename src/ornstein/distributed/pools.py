@@ -14,16 +14,17 @@ import pickle
 import tempfile
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 from uuid import uuid4
 
+from ..code import allow_also, allowed, hashes_of
 from ..errors import InputError, needed_for
 
 Shared = TypeVar("Shared")
@@ -265,11 +266,13 @@ class Parcel:
 
     Attributes:
         content: as cloudpickle packs it.
-        digest: SHA-256 of that.
+        digest: SHA-256 of that and of the code.
+        code: of the user's that may be run, as `code.allowed` gives it.
     """
 
     content: bytes
     digest: str
+    code: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, value: Any) -> "Parcel":
@@ -280,12 +283,15 @@ class Parcel:
             content = cloudpickle.dumps(value)
         except (TypeError, pickle.PicklingError, AttributeError) as error:
             raise InputError(f"cannot be sent to workers: {error}") from None
-        return cls(content, sha256(content).hexdigest())
+        code = allowed()
+        files = [hashes_of(place) for places in code.values() for place in places if place.is_file()]
+        return cls(content, sha256(content + repr(files).encode()).hexdigest(), code)
 
     def opened(self) -> Any:
         """What is in it, the same object every time that a thread asks for it; threads do not share it."""
         if getattr(_KEPT, "digest", None) != self.digest:
             _KEPT.digest, _KEPT.value = None, None  # the one before is gone before this one comes
+            allow_also(self.code)
             _KEPT.digest, _KEPT.value = self.digest, pickle.loads(self.content)
         return _KEPT.value
 
