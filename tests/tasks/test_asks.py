@@ -123,9 +123,13 @@ def test_folders_that_are_there_are_of_the_same_request_or_refused(model: Any, t
     found = draw_all(model, [other, THREE[1]], out, resume=True)
     assert found[0].error is not None
     assert "a: drawn with seed not said, asked for is seed = 5; give the request another name" in found[0].error
-    assert found[1].error == f"{out / 'b'}: exists already, and not by a request"
+    assert f"{out / 'b'}: exists already, and not by a request" in str(found[1].error)
     (again,) = draw_all(model, THREE[:1], out, resume=True)  # what was refused has not changed what a was drawn for
     assert again.state == "done"
+    (out / "a/manifest.json").rename(tmp_path / "manifest.json")  # a folder of that name is not yet what was drawn
+    (again,) = draw_all(model, THREE[:1], out, resume=True)
+    assert (again.state, "not by a request" in str(again.error)) == ("failed", True)
+    (tmp_path / "manifest.json").rename(out / "a/manifest.json")
     path.write_text("")
     os.utime(path, (0, 0))
     named = Ask("n", EnergiesRequest())

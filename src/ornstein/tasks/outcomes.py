@@ -200,8 +200,8 @@ class Outcomes:
         if not folder.exists():
             return outcome
         asked, file = flags_of(ask), _newer(ask, folder)
-        if flags is None:
-            error = f"{folder}: exists already, and not by a request"
+        if flags is None or not (folder / MANIFEST).is_file():
+            error = f"{folder}: exists already, and not by a request; remove it, or give the request another name"
         elif flags != asked:
             error = f"{folder}: drawn with {_other(flags, asked)}; give the request another name, or remove the folder"
         elif file is not None:
