@@ -397,6 +397,11 @@ def test_quick_blocks_are_written_together(model: Any, tmp_path: Path, monkeypat
     assert samples.x.equal(draw(model, ASKED, **{**SMALL, "n": 9}).x)
 
 
+def test_all_that_waits_is_counted() -> None:
+    x = torch.zeros(2, 3)
+    assert keeping._size(Samples(x, {"given": x}, trajectory=[x, x])) == 4 * 24
+
+
 MANIFESTS: dict[str, Callable[[dict[str, Any]], object]] = {
     "field n is 0, expected a whole number from 1": lambda said: said.update(n=0),
     "field blocks has samples 1 to 1, expected numbers from 4 to 5": lambda said: said["blocks"].reverse(),

@@ -222,6 +222,23 @@ def test_a_worker_that_sees_another_place_is_told(url: str, drawn: Samples) -> N
                 shelf.require_seen()
 
 
+def test_a_worker_that_comes_late_leaves_nothing(url: str, drawn: Samples, monkeypatch: pytest.MonkeyPatch) -> None:
+    with remote(url, drawn) as there:
+        there.begin(DRAWN)
+        shelf = there.shelf()
+    put = type(shelf).put
+
+    def slow(self: Any, samples: Samples) -> dict[str, Any]:
+        seal = put(self, samples)
+        self.place.remove("members.json")  # while it wrote
+        return seal
+
+    monkeypatch.setattr(type(shelf), "put", slow)
+    with pytest.raises(InputError, match="is not seen"):
+        shelf.put_late(drawn)
+    assert Place(url).names("shards") == []
+
+
 def test_the_same_samples_are_the_same_bytes(url: str, drawn: Samples) -> None:
     with remote(url, drawn) as there:
         there.begin(DRAWN)
