@@ -19,17 +19,17 @@ from typing import Any, Protocol, runtime_checkable
 
 import torch
 
-from ..denoisers.base import Denoiser
-from ..distributed.pools import Done, Pool, WorkersLost, pool_of
-from ..errors import InputError
-from ..events import Event, Stream, finished
-from ..keys import Keys
-from ..spaces import Space
-from ..states import leaves
-from .drawing import blocks
-from .joining import joined
-from .planning import Asking, Plan, Portion, portions
-from .samples import Samples, versions
+from ...denoisers.base import Denoiser
+from ...distributed.pools import Done, Pool, WorkersLost, pool_of
+from ...errors import InputError
+from ...events import Event, Stream, finished
+from ...keys import Keys
+from ...spaces import Space
+from ...states import leaves
+from ..drawing import blocks
+from ..planning import Asking, Plan, Portion, portions
+from ..samples import Samples, versions
+from ..storage.joining import joined
 
 MOST_SHARDS = 512
 MOST_HELD = 64_000_000
