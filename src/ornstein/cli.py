@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from .code import allow_named
-from .commands.exits import working_in
+from .commands.exits import one_voice, working_in
 from .commands.flags import flags_of, parse
 from .commands.manual import EXAMPLES, PROGRAM, completion, manual, overview
 from .commands.sampling import sampling
@@ -125,8 +125,8 @@ def merge(folders: tuple[str, ...], /, *, out: Path, allow_code: bool = False, c
         allow_code: run the Python file that the samples' energy is in, if you trust it.
         code: the same, and where that file is now.
     """
-    from .tasks.merging import merge as put_together
-    from .tasks.unfinished import require_absent
+    from .tasks.storage.merging import merge as put_together
+    from .tasks.storage.unfinished import require_absent
 
     require_absent(out)
     samples = put_together(folders, out=out, allow_code=code or allow_code)
@@ -338,12 +338,14 @@ def _run(argv: Sequence[str]) -> None:
         _told(overview(_COMMANDS, PROGRAM, EXAMPLES))
     if argv[0] == "--version":
         _told(f"ornstein {version('ornstein')}, torch {version('torch')}, Python {platform.python_version()}")
-    argv = _renewed(argv)
+    with one_voice():
+        argv = _renewed(argv)
     words, function, examples = _command(argv)
-    if "-h" in argv or "--help" in argv:
-        bare = argv[0] in TARGETS and function is _COMMANDS[argv[0]]
-        _told(manual(f"ornstein {words}", function, examples) + (f"\n\n{listed(argv[0])}" if bare else ""))
-    positional, named = parse(words, function, argv[len(words.split()) :])
+    with one_voice():
+        if "-h" in argv or "--help" in argv:
+            bare = argv[0] in TARGETS and function is _COMMANDS[argv[0]]
+            _told(manual(f"ornstein {words}", function, examples) + (f"\n\n{listed(argv[0])}" if bare else ""))
+        positional, named = parse(words, function, argv[len(words.split()) :])
     function(*positional, **named)
 
 

@@ -1,8 +1,9 @@
 """Where a command works: whether anything can be written there, and what is there if it ends early."""
 
+import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 from ..errors import OF_THE_MACHINE, InputError, Interrupted
@@ -20,6 +21,22 @@ def require_writable(folder: Path) -> None:
 
 
 @contextmanager
+def one_voice() -> Iterator[None]:
+    """Within it, of the ranks that torchrun started, the first alone speaks: all of them were given the same words."""
+    if "RANK" in os.environ:
+        from .launch import is_first
+
+        if not is_first():
+            with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+                try:
+                    yield
+                except InputError as error:
+                    raise SystemExit(error.exit_code) from error
+            return
+    yield
+
+
+@contextmanager
 def working_in(place: Path | str) -> Iterator[None]:
     """Within it faults of the machine name the folder or URL, and who stops the work is told what is in it."""
     try:
@@ -29,7 +46,7 @@ def working_in(place: Path | str) -> Iterator[None]:
         raise
     except KeyboardInterrupt as stopped:
         from ..distributed.places import is_url
-        from ..tasks.unfinished import what_is_left
+        from ..tasks.storage.unfinished import what_is_left
 
         if is_url(place):
             left = "; ".join(getattr(stopped, "__notes__", ())) or "nothing was written"

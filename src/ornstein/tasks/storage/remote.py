@@ -20,14 +20,14 @@ from typing import Any, Self
 import numpy as np
 import torch
 
-from ..denoisers.base import Origin
-from ..distributed.places import Place
-from ..errors import InputError
-from ..files import GB, MB, Within, parse_json, plain, require
-from ..states import map_state
+from ...denoisers.base import Origin
+from ...distributed.places import Place
+from ...errors import InputError
+from ...files import GB, MB, Within, parse_json, plain, require
+from ...states import map_state
+from ..samples import Samples
 from .identity import digest_of, require_same
 from .packing import pack, unpack, without_numbers
-from .samples import Samples
 from .unfinished import MEMBERS, SCHEMA, numbered
 
 SHARDS, COMPLETE = "shards", "complete.json"
@@ -72,6 +72,23 @@ class Shelf:
             pack(path, replace(samples, seconds=0.0))  # so that the same samples are the same bytes
             seal = self.place.put_sealed(_name(about), path.read_bytes(), about)
         return {**seal, "seconds": round(samples.seconds, 3)}
+
+    def put_late(self, samples: Samples) -> dict[str, Any]:
+        """The same, of a worker that may have been given up for lost: InputError if what is drawn there is gone by now.
+
+        Nothing is left then of what was written.
+
+        Args:
+            samples: in a row.
+        """
+        self.require_seen()
+        seal = self.put(samples)
+        try:
+            self.require_seen()  # it may have gone while this worker stood still
+        except InputError:
+            self.place.remove(_name(seal))
+            raise
+        return seal
 
     def require_seen(self) -> None:
         """InputError where this process does not find what is drawn there: it sees another place of that name."""

@@ -19,17 +19,17 @@ from typing import Any, Protocol, runtime_checkable
 
 import torch
 
-from ..denoisers.base import Denoiser
-from ..distributed.pools import Done, Pool, WorkersLost, pool_of
-from ..errors import InputError
-from ..events import Event, Stream, finished
-from ..keys import Keys
-from ..spaces import Space
-from ..states import leaves
-from .drawing import blocks
-from .joining import joined
-from .planning import Asking, Plan, Portion, portions
-from .samples import Samples, versions
+from ...denoisers.base import Denoiser
+from ...distributed.pools import Done, Pool, WorkersLost, pool_of
+from ...errors import InputError
+from ...events import Event, Stream, finished
+from ...keys import Keys
+from ...spaces import Space
+from ...states import leaves
+from ..drawing import blocks
+from ..planning import Asking, Plan, Portion, portions
+from ..samples import Samples, versions
+from ..storage.joining import joined
 
 MOST_SHARDS = 512
 MOST_HELD = 64_000_000
@@ -50,8 +50,8 @@ class Shelves(Protocol):
         """InputError unless this process sees the place."""
         ...
 
-    def put(self, samples: Samples) -> dict[str, Any]:
-        """Writes a block, and returns what the manifest says of it."""
+    def put_late(self, samples: Samples) -> dict[str, Any]:
+        """Writes a block, and returns what the manifest says of it; InputError if the place is gone by now."""
         ...
 
 
@@ -68,7 +68,7 @@ class Keeper(Protocol):
         ...
 
     def note(self, block: Any, /) -> None:
-        """Takes note of what `Shelves.put` returned."""
+        """Takes note of what `Shelves.put_late` returned."""
         ...
 
 
@@ -233,7 +233,7 @@ def draw_shard(order: Order, numbers: range) -> dict[str, Any] | Samples:
     if order.shelf is None:
         return replace(samples, origin=None)
     samples.require_finite(Path(f"samples {numbers.start} to {numbers.stop - 1}"), "they were not kept")
-    return order.shelf.put(samples)
+    return order.shelf.put_late(samples)
 
 
 # Who gives out the work -------------------------------------------------------------------------------
@@ -306,6 +306,7 @@ class Spreading:
             kept: takes note of what they have written.
         """
         work = self.shards(plan, kept.there)
+        yield self._event(len(self.asking.wanted) - sum(map(len, work)))  # on how many workers: there may be none yet
         for block, ready in self._counted(work, self.order(plan, kept.shelf())):
             kept.note(block)
             yield self._event(ready)

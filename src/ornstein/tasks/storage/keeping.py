@@ -22,30 +22,30 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from ..config import update
-from ..denoisers.base import Origin
-from ..errors import InputError
-from ..events import Stream
-from ..files import write_json
-from ..keys import Keys
-from ..locks import Lock, sweep
-from ..states import State, leaves
+from ...config import update
+from ...denoisers.base import Origin
+from ...errors import InputError
+from ...events import Stream
+from ...files import write_json
+from ...keys import Keys
+from ...locks import Lock, sweep
+from ...states import State, leaves
+from ..planning import METADATA, facts_of
+from ..samples import Samples, origin_in, remarked
+from ..task import SCRATCH
 from .identity import digest_of, require_same
 from .intervals import Intervals
 from .joining import joined
-from .planning import METADATA, facts_of
-from .samples import Samples, origin_in, remarked
 from .shelves import Shelf, unchanged, unpacked
-from .task import SCRATCH
 from .unfinished import MEMBERS, WORK, counted, numbered, part_of, read_members, require_place, what_is_left
 
 if TYPE_CHECKING:
-    from .members import MemberStore
+    from ..native.members import MemberStore
 
 SHARE = 0.1
 """Of the time, at most, that writing takes: blocks that are drawn faster than that are written several at a time."""
 MOST_HELD = 64_000_000
-"""Bytes of states that wait to be written, and that are read back from native files when all are there."""
+"""Bytes of samples that wait to be written, and that are read back from native files when all are there."""
 
 
 class Kept:
@@ -121,6 +121,8 @@ class Kept:
         said = {"complete": False, "model": self.origin.record(), "drawn": drawn, "together": together}
         said |= {"first": self.numbers.start, "n": len(self.numbers), "blocks": []}
         self._shelf.drawn = digest_of(drawn)
+        if not self.resume:
+            self._clear()
         if self.resume:
             before = read_members(self.part)
             require_same(before["drawn"], drawn, self.part)
@@ -133,10 +135,17 @@ class Kept:
             self._shelf.native.mkdir(parents=True, exist_ok=True)
             self._shelf.store.begin()
 
+    def _clear(self) -> None:
+        """Removes what another drawing left that was cut off before any of its samples was named."""
+        for path in self.part.iterdir():
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
     def _is_there(self, block: Mapping[str, Any]) -> bool:
         """Whether a block's files are; InputError if they are not those that were written."""
         if not all((self.part / name).exists() for name in block["files"]):
             return False
+        if self._shelf.store is not None and not self._shelf.store.is_added(_numbers(block)):
+            return False  # of a version that kept samples of this domain otherwise
         for name in block["files"]:
             unchanged(self.part, block, name)
         return True
@@ -261,7 +270,8 @@ class Kept:
 
     def _finished_by(self, store: "MemberStore", samples: Samples) -> Samples:
         """The samples of a domain that writes them as they finish."""
-        x, condition = store.read(self.numbers) if _size(samples) <= MOST_HELD else (samples.x, samples.condition)
+        few = _size_of(*store.read(self.numbers[:1])) * len(samples) <= MOST_HELD
+        x, condition = store.read(self.numbers) if few else (samples.x, samples.condition)
         samples = replace(samples, notes=(*samples.notes, *(store.finish(samples) or ())))
         sweep(self._shelf.native)
         samples.seal(self._shelf.native, self.folder)
@@ -269,8 +279,12 @@ class Kept:
 
 
 def _size(samples: Samples) -> int:
-    """The bytes of their states."""
-    return sum(leaf.numel() * leaf.element_size() for leaf in leaves(samples.x))
+    """The bytes of their states, conditions and trajectories."""
+    return _size_of(samples.x, samples.condition, *samples.trajectory)
+
+
+def _size_of(*states: State) -> int:
+    return sum(leaf.numel() * leaf.element_size() for state in states for leaf in leaves(state))
 
 
 def read_unfinished(part: Path, allow_code: bool | str | Path = False) -> Samples:

@@ -11,7 +11,7 @@ import torch
 from ornstein import InputError
 from ornstein.denoisers.base import Condition
 from ornstein.states import State
-from ornstein.tasks.pieces import Cut, PieceStore, beginning_with, ending_with
+from ornstein.tasks.native.pieces import Cut, PieceStore, beginning_with, ending_with
 from ornstein.tasks.samples import Samples
 
 NUMBERS = range(3, 15)
@@ -89,6 +89,14 @@ def test_a_sample_that_is_missing_is_named(left: list[range], tmp_path: Path) ->
     with pytest.raises(InputError, match=f"sample {number} is in none"):
         drawn(tmp_path, *left).finish(samples(NUMBERS))
     assert not list((tmp_path / "native").iterdir())
+
+
+def test_a_block_without_its_pieces_counts_as_absent(tmp_path: Path) -> None:
+    made = drawn(tmp_path, range(3, 8), range(8, 15))
+    assert made.scratch is not None
+    assert made.is_added(range(3, 8))
+    (made.scratch / "00000008.end").unlink()
+    assert not made.is_added(range(8, 15))
 
 
 def test_a_finished_file_is_read_part_by_part(tmp_path: Path) -> None:

@@ -22,14 +22,14 @@ from pathlib import Path
 from shutil import copyfileobj
 from typing import TYPE_CHECKING, BinaryIO, ClassVar
 
-from ..denoisers.base import Condition
-from ..errors import InputError
-from ..files import MB, decoded, inside, write_atomic, write_text
-from ..states import State, concatenate, take
+from ...denoisers.base import Condition
+from ...errors import InputError
+from ...files import MB, decoded, inside, write_atomic, write_text
+from ...states import State, concatenate, take
 from .members import MemberStore
 
 if TYPE_CHECKING:
-    from .samples import Samples
+    from ..samples import Samples
 
 Cut = Callable[[BinaryIO], Iterator[int]]
 """At which bytes of a file its records begin, in their order."""
@@ -132,7 +132,7 @@ class PieceStore(MemberStore):
     # Piece by piece -------------------------------------------------------------------------------------
 
     def add(self, samples: "Samples") -> list[Path]:
-        from .packing import pack  # which needs samples, whose tasks have stores
+        from ..storage.packing import pack  # which needs samples, whose tasks have stores
 
         assert self.scratch is not None
         self.scratch.mkdir(parents=True, exist_ok=True)
@@ -144,6 +144,10 @@ class PieceStore(MemberStore):
         pack(written[-1], replace(samples, trajectory=(), seconds=0.0))
         self._pieces = None
         return written
+
+    def is_added(self, numbers: range) -> bool:
+        first = numbers.start
+        return all(path.is_file() for path in (self._kept(first), *(self._piece(first, name) for name in self.files)))
 
     def finish(self, samples: "Samples") -> Sequence[str] | None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -198,7 +202,7 @@ class PieceStore(MemberStore):
         return self.states({name: self._records(name, numbers) for name in self.read_from or self.files}, numbers)
 
     def _of_pieces(self, numbers: range) -> tuple[State, Condition]:
-        from .packing import unpack
+        from ..storage.packing import unpack
 
         found = self._found()
         firsts, parts = list(found), []

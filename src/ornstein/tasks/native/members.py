@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from ..denoisers.base import Condition
-from ..errors import InputError
-from ..files import flushed, plain
-from ..states import State
+from ...denoisers.base import Condition
+from ...errors import InputError
+from ...files import flushed, plain
+from ...states import State
 
 if TYPE_CHECKING:
-    from .samples import Samples
+    from ..samples import Samples
 
 NUMBER = "number"
 """The axis of the members, as weather centres name it."""
@@ -57,6 +57,10 @@ class MemberStore(ABC):
 
         Called once for each block, in any order, and again for one whose writing was cut off: it then writes over it.
         """
+
+    def is_added(self, numbers: range) -> bool:
+        """Whether what `add` wrote of a block of these numbers is all there, as far as file names tell."""
+        return True
 
     @abstractmethod
     def read(self, numbers: range) -> tuple[State, Condition]:
