@@ -12,8 +12,7 @@ from torch import Tensor
 
 import ornstein as on
 from ornstein import InputError
-from ornstein.domains.images import data, metrics
-from ornstein.domains.images import stored
+from ornstein.domains.images import data, metrics, stored
 from ornstein.networks import UNet, UNetConfig
 from ornstein.report import walls
 from ornstein.tasks import requests

@@ -14,8 +14,8 @@ from ...errors import InputError
 from ...files import MB, Within, require
 from ...report import pictures, walls
 from ...states import State
-from ...tasks.native.blocks import BlockStore
 from ...tasks.figures import Figure
+from ...tasks.native.blocks import BlockStore
 from ...tasks.samples import MANIFEST, Samples, native
 from . import data
 from .pixels import read
@@ -28,11 +28,9 @@ _LABEL = re.compile(r"^\d+-(\d+)\.png$")
 
 
 class PictureStore(BlockStore):
-    """Pictures as they are drawn. A finished folder has at most 100 bytes a sample in memory: the names of its files."""
+    """Pictures as they are drawn. A finished folder has at most 100 bytes a sample in memory: its files' names."""
 
-    def __init__(
-        self, folder: Path, origin: Origin, numbers: range, manifest: Mapping[str, Any] | None = None
-    ) -> None:
+    def __init__(self, folder: Path, origin: Origin, numbers: range, manifest: Mapping[str, Any] | None = None) -> None:
         """Makes no file yet.
 
         Args:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ...config import TrainConfig
-from ...denoisers.base import Condition, Guide, NeuralDenoiser, Origin
+from ...denoisers.base import Guide, NeuralDenoiser, Origin
 from ...denoisers.composition import Autoguidance
 from ...denoisers.regressors import Regressor
 from ...errors import InputError
@@ -18,7 +18,6 @@ from ...networks import PatchTransformerConfig, UNetConfig
 from ...report import walls
 from ...schedules import SCHEDULES
 from ...spaces import Euclidean
-from ...states import State
 from ...tasks.figures import Figure, Metric, Stop
 from ...tasks.samples import Samples
 from ...tasks.task import Request, Task
