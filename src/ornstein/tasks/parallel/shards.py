@@ -19,24 +19,24 @@ from typing import Any, Protocol, runtime_checkable
 
 import torch
 
-from ..denoisers.base import Denoiser
-from ..distributed.pools import Done, Pool, WorkersLost, pool_of
-from ..errors import InputError
-from ..events import Event, Stream, finished
-from ..keys import Keys
-from ..spaces import Space
-from ..states import leaves
-from .drawing import blocks
-from .joining import joined
-from .planning import Asking, Plan, Portion, portions
-from .samples import Samples, versions
+from ...denoisers.base import Denoiser
+from ...distributed.pools import Done, Pool, WorkersLost, pool_of
+from ...errors import InputError
+from ...events import Event, Stream, finished
+from ...keys import Keys
+from ...spaces import Space
+from ...states import leaves
+from ..drawing import blocks
+from ..planning import Asking, Plan, Portion, portions
+from ..samples import Samples, versions
+from ..storage.joining import joined
 
 MOST_SHARDS = 512
 MOST_HELD = 64_000_000
 """Bytes of the states of a shard, if nobody says how many samples it has."""
 _TALKING = {
     "particles": "exact=particles draws one population, whose members talk while they are drawn: it has no shards; run "
-    "it on several processes as torchrun -- -m ornstein sample ... (without --on)",
+    "it on several processes as torchrun --nproc-per-node 2 -- -m ornstein sample ... (without --on)",
     "mcmc": "exact=mcmc draws one set of samples, whose weights hold within it alone: it has no shards to be given to "
     "workers (--on); draw each set in a run of its own",
 }

@@ -13,12 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import InputError
-from ..files import Within, plain
-from ..states import State, batch_size, map_state
-from ..training import checkpoints
+from ...errors import InputError
+from ...files import Within, plain
+from ...states import State, batch_size, map_state
+from ...training import checkpoints
+from ..samples import Samples, of_record
 from .records import RECORD, require_one_each
-from .samples import Samples, of_record
 
 _KIND = "samples"
 _SIZES = [Within(int, 0, 2**40)]
@@ -85,6 +85,15 @@ def unpack_with(path: Path) -> tuple[Samples, dict[str, Any]]:
         raise InputError(f"{path}: its tensors are not of {meta['record']['n']} samples, as its record says")
     found = of_record(meta["record"], nested["x"], nested["condition"], path)
     return replace(found, trajectory=list(nested["trajectory"].values())), meta
+
+
+def counted(path: Path) -> int:
+    """How many samples are in a file that `pack` wrote, whose tensors are not read; errors as of `unpack`.
+
+    Args:
+        path: of the file.
+    """
+    return checkpoints.load_meta(path, _KIND, _SCHEMA)["record"]["n"]
 
 
 def _numbered(samples: Samples) -> dict[str, State]:

@@ -22,25 +22,25 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from ..config import update
-from ..denoisers.base import Origin
-from ..errors import InputError
-from ..events import Stream
-from ..files import write_json
-from ..keys import Keys
-from ..locks import Lock, sweep
-from ..states import State, leaves
+from ...config import update
+from ...denoisers.base import Origin
+from ...errors import InputError
+from ...events import Stream
+from ...files import write_json
+from ...keys import Keys
+from ...locks import Lock, sweep
+from ...states import State, leaves
+from ..planning import METADATA, facts_of
+from ..samples import Samples, origin_in, remarked
+from ..task import SCRATCH
 from .identity import digest_of, require_same
 from .intervals import Intervals
 from .joining import joined
-from .planning import METADATA, facts_of
-from .samples import Samples, origin_in, remarked
 from .shelves import Shelf, unchanged, unpacked
-from .task import SCRATCH
 from .unfinished import MEMBERS, WORK, counted, numbered, part_of, read_members, require_place, what_is_left
 
 if TYPE_CHECKING:
-    from .members import MemberStore
+    from ..native.members import MemberStore
 
 SHARE = 0.1
 """Of the time, at most, that writing takes: blocks that are drawn faster than that are written several at a time."""

@@ -16,13 +16,13 @@ from types import TracebackType
 from typing import Any, Literal, Self
 from uuid import uuid4
 
-from ..config import SampleConfig
-from ..denoisers.base import NeuralDenoiser
-from ..errors import InputError
-from ..files import GB, Within, own, plain, read_json, write_atomic
-from ..locks import Lock, sweep
-from .samples import MANIFEST
-from .unfinished import require_absent
+from ...config import SampleConfig
+from ...denoisers.base import NeuralDenoiser
+from ...errors import InputError
+from ...files import GB, Within, own, plain, read_json, write_atomic
+from ...locks import Lock, sweep
+from ..samples import MANIFEST
+from ..storage.unfinished import require_absent
 
 RECORD = "requests.json"
 SHARE = 0.02
