@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from .code import allow_named
-from .commands.exits import working_in
+from .commands.exits import one_voice, working_in
 from .commands.flags import flags_of, parse
 from .commands.manual import EXAMPLES, PROGRAM, completion, manual, overview
 from .commands.sampling import sampling
@@ -333,12 +333,14 @@ def _run(argv: Sequence[str]) -> None:
         _told(overview(_COMMANDS, PROGRAM, EXAMPLES))
     if argv[0] == "--version":
         _told(f"ornstein {version('ornstein')}, torch {version('torch')}, Python {platform.python_version()}")
-    argv = _renewed(argv)
+    with one_voice():
+        argv = _renewed(argv)
     words, function, examples = _command(argv)
-    if "-h" in argv or "--help" in argv:
-        bare = argv[0] in TARGETS and function is _COMMANDS[argv[0]]
-        _told(manual(f"ornstein {words}", function, examples) + (f"\n\n{listed(argv[0])}" if bare else ""))
-    positional, named = parse(words, function, argv[len(words.split()) :])
+    with one_voice():
+        if "-h" in argv or "--help" in argv:
+            bare = argv[0] in TARGETS and function is _COMMANDS[argv[0]]
+            _told(manual(f"ornstein {words}", function, examples) + (f"\n\n{listed(argv[0])}" if bare else ""))
+        positional, named = parse(words, function, argv[len(words.split()) :])
     function(*positional, **named)
 
 

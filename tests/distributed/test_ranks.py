@@ -3,12 +3,13 @@
 import multiprocessing
 import socket
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import pytest
 import torch
 
+from ornstein.cli import main
 from ornstein.commands.launch import ranked
 from ornstein.config import SampleConfig
 from ornstein.distributed.ranks import ALONE, Ranks, launched
@@ -126,6 +127,21 @@ def test_a_rank_without_a_particle_is_refused() -> None:
 def second_of_two(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}.items():
         monkeypatch.setenv(name, value)
+
+
+@pytest.mark.parametrize("words", ["--steps none", "--hepl", "--help"])
+def test_words_that_all_ranks_read_are_answered_by_the_first_alone(
+    words: str, second_of_two: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command, code = ["sample", "energies/gmm-40", words.split()[0], *words.split()[1:]], 0 if words == "--help" else 2
+    with pytest.raises(SystemExit) as ended:
+        main(command)
+    assert ended.value.code == code
+    assert capsys.readouterr() == ("", "")
+    monkeypatch.setenv("RANK", "0")
+    with suppress(SystemExit):
+        assert main(command) == code
+    assert any(capsys.readouterr())
 
 
 @pytest.mark.parametrize("exact", ["off", "mcmc"])

@@ -12,6 +12,7 @@ import ornstein as on
 from folders import origin, run, states
 from ornstein import InputError
 from ornstein.cli import main
+from ornstein.distributed.ranks import Ranks
 from ornstein.errors import SamplingError
 from ornstein.tasks import memory, runs
 from ornstein.tasks.memory import available
@@ -43,6 +44,17 @@ def test_a_batch_that_cannot_be_held_is_refused_first(tmp_path: Path, monkeypatc
     with pytest.raises(InputError, match=message):
         runs.train("images", "digits", big, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_ranks_share_the_particles_and_each_holds_all_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = line()
+    monkeypatch.setattr(memory, "available", lambda: 10_000 * memory._bytes(model))
+    two_machines = Ranks(0, 8, "cpu", beside=4)
+    memory.require_room(model, two_machines, particles=20_000, n=2500)
+    with pytest.raises(InputError, match=r"particles is 20008: .* GB at least for 4 of 8 ranks"):
+        memory.require_room(model, two_machines, particles=20_008)
+    with pytest.raises(InputError, match="n is 2501"):
+        memory.require_room(model, two_machines, n=2501)
 
 
 def test_python_refuses_it_too() -> None:

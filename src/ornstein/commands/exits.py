@@ -1,8 +1,9 @@
 """Where a command works: whether anything can be written there, and what is there if it ends early."""
 
+import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 from ..errors import OF_THE_MACHINE, InputError, Interrupted
@@ -17,6 +18,22 @@ def require_writable(folder: Path) -> None:
         if error.errno in OF_THE_MACHINE:
             raise OSError(error.errno, error.strerror, str(place)) from None
         raise InputError(f"{folder}: nothing can be written in {place} ({error.strerror})") from None
+
+
+@contextmanager
+def one_voice() -> Iterator[None]:
+    """Within it, of the ranks that torchrun started, the first alone speaks: all of them were given the same words."""
+    if "RANK" in os.environ:
+        from .launch import is_first
+
+        if not is_first():
+            with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+                try:
+                    yield
+                except InputError as error:
+                    raise SystemExit(error.exit_code) from error
+            return
+    yield
 
 
 @contextmanager

@@ -53,11 +53,13 @@ class Ranks:
         rank: the number of this one, from 0.
         size: how many there are.
         device: where what travels between them is: cpu with gloo, cuda with nccl.
+        beside: how many of them are on this machine, this one included.
     """
 
     rank: int = 0
     size: int = 1
     device: str = "cpu"
+    beside: int = 1
 
     def part(self, n: int, rank: int | None = None) -> range:
         """Which of n rows a rank holds: parts follow one another, and differ by one row at most.
@@ -255,7 +257,7 @@ def launched(device: str = "auto") -> Iterator[Ranks]:
     if on == "cuda":
         _take_device()
     distributed.init_process_group("nccl" if on == "cuda" else "gloo", timeout=PATIENCE)
-    ranks = Ranks(distributed.get_rank(), size, on)
+    ranks = Ranks(distributed.get_rank(), size, on, int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
     try:
         yield ranks
         ranks.finish()

@@ -124,7 +124,7 @@ def draws(
     """
     started = time.perf_counter()
     stream = blocks(denoiser, n, how, seed=seed, first=first, condition=condition, settings=settings)
-    require_room(denoiser, n=n)
+    require_room(denoiser, _ranks_of(how), n=n)
     drawn: list[Samples] = []
     event = Event(0, 0, "sampling")
     for event in stream:
@@ -160,7 +160,7 @@ def blocks(
     how = how or Independent()
     require_sense(denoiser, n, seed, first)
     require_steps(denoiser, how)
-    require_room(denoiser, particles=getattr(how, "particles", None))
+    require_room(denoiser, _ranks_of(how), particles=getattr(how, "particles", None))
     job = Job(denoiser, n, seed, first, for_all(denoiser, n, condition or {}), path_of(denoiser) | dict(settings or {}))
     require_map(denoiser, n, job.condition)
     return _independent(job, how, there) if isinstance(how, Independent) else _at_once(job, how, there)
@@ -372,7 +372,12 @@ _AT_ONCE: Mapping[type[Engine], Callable[[Job, Any], Stream[Samples]]] = {Popula
 """The ways to draw whose samples are not independent, so that they finish together."""
 
 
+def _ranks_of(how: Engine | None) -> Ranks:
+    """The ranks that draw together."""
+    return how.on if isinstance(how, Population) else ALONE
+
+
 def _at_once(job: Job, how: Engine, there: Callable[[range], bool]) -> Stream[None]:
-    drawn, ranks = there(job.numbers(range(job.n))), how.on if isinstance(how, Population) else ALONE
-    if not ranks.agreed(torch.tensor(drawn)):  # which the rank that keeps them knows
+    drawn = there(job.numbers(range(job.n)))
+    if not _ranks_of(how).agreed(torch.tensor(drawn)):  # which the rank that keeps them knows
         yield from _AT_ONCE[type(how)](job, how)

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from ..denoisers.base import Denoiser
+from ..distributed.ranks import ALONE, Ranks
 from ..errors import InputError
 from ..keys import Keys
 from ..states import byte_count
@@ -16,21 +17,24 @@ MOST = 10**8
 _BESIDE = 200  # bytes a sample of what is kept beside its state: its names, its condition, its place in the manifest
 
 
-def require_room(denoiser: Denoiser, **counts: int | None) -> None:
+def require_room(denoiser: Denoiser, ranks: Ranks = ALONE, **counts: int | None) -> None:
     """InputError if so many states of a model cannot be held, with what they need and what there is.
 
     Args:
         denoiser: the model, which says what a state is.
+        ranks: that share the particles; every one of them holds all of what else is counted.
         counts: setting → how many states it asks for, such as n=16; None if it was not said.
     """
     for name, count in counts.items():
         if isinstance(count, int) and count > 1000:
-            need, free = count * _bytes(denoiser), available()
+            held = -(-count // ranks.size) if name == "particles" else count
+            need, free = held * ranks.beside * _bytes(denoiser), available()
             if count > MOST or need > free:
+                where = f" for {ranks.beside} of {ranks.size} ranks" if ranks.size > 1 else ""
                 raise InputError(
-                    f"{name} is {count}: so many samples need {need / 1e9:.3g} GB at least, {free / 1e9:.3g} GB are "
-                    f"free, and one call draws {MOST:.0e} at most; draw parts of them (--first, in Python first=) and "
-                    "put these together with merge"
+                    f"{name} is {count}: so many samples need {need / 1e9:.3g} GB at least{where}, {free / 1e9:.3g} GB "
+                    f"are free, and one call draws {MOST:.0e} at most; draw parts of them (--first, in Python first=) "
+                    "and put these together with merge"
                 )
 
 

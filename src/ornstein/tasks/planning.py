@@ -15,6 +15,7 @@ from ..denoisers.base import Denoiser, NeuralDenoiser, Origin, in_short
 from ..denoisers.beside import beside
 from ..denoisers.maps import Map
 from ..denoisers.windows import windowed
+from ..distributed.ranks import ALONE
 from ..errors import InputError
 from ..events import Event, Stream
 from ..files import plain, require
@@ -235,7 +236,7 @@ class Asking:
         numbers = _whole_blocks(this, self.drawn_on, portion, self.said) if self.exact == "off" else portion.numbers
         held = {"n": len(self.wanted), "batch_size": len(numbers)}
         held = {"batch_size": self.said.get("batch_size")} if streams else held
-        require_room(model, **held, particles=self.said.get("particles"))
+        require_room(model, self.said.get("ranks") or ALONE, **held, particles=self.said.get("particles"))
         request = this.request(self.asked, numbers, model.origin.metadata)
         guided = self.guided or (yield from self._guided(this, request))
         how = _engine(self.exact, request, guided, self.said)

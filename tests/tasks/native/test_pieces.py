@@ -91,6 +91,14 @@ def test_a_sample_that_is_missing_is_named(left: list[range], tmp_path: Path) ->
     assert not list((tmp_path / "native").iterdir())
 
 
+def test_a_block_without_its_pieces_counts_as_absent(tmp_path: Path) -> None:
+    made = drawn(tmp_path, range(3, 8), range(8, 15))
+    assert made.scratch is not None
+    assert made.is_added(range(3, 8))
+    (made.scratch / "00000008.end").unlink()
+    assert not made.is_added(range(8, 15))
+
+
 def test_a_finished_file_is_read_part_by_part(tmp_path: Path) -> None:
     drawn(tmp_path, NUMBERS).finish(samples(NUMBERS))
     finished = Counted(tmp_path / "native", NUMBERS)

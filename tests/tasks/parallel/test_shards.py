@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -28,7 +29,10 @@ from ornstein.tasks.parallel.shards import Order, shard_size, shards
 from ornstein.tasks.planning import Portion, portions
 from ornstein.tasks.requests import draw, drawing
 from ornstein.tasks.samples import Samples
+from ornstein.tasks.storage import shelves
+from ornstein.tasks.storage.identity import digest_of
 from ornstein.tasks.storage.intervals import Intervals
+from ornstein.tasks.storage.shelves import Shelf
 from ornstein.tasks.storage.unfinished import counted, part_of, read_members
 
 ASKED = EnergiesRequest()
@@ -143,7 +147,7 @@ def test_workers_that_count_from_their_own_start_are_seen(
         drawn = real(bare, range(len(numbers)))
         assert isinstance(drawn, Samples)
         own = replace(drawn, settings={**drawn.settings, "first": numbers.start}, origin=order.asking.model.origin)
-        return own if order.shelf is None else order.shelf.put(own)
+        return own if order.shelf is None else order.shelf.put_late(own)
 
     monkeypatch.setattr(cut, "draw_shard", twin)
     with pytest.raises(AssertionError):
@@ -166,8 +170,8 @@ def test_samples_of_any_denoiser_are_drawn_by_workers(model: Any, threads: Any) 
 def test_progress_counts_samples(model: Any, tmp_path: Path) -> None:
     events: list[Event] = []
     finished(drawing(model, ASKED, **SMALL, shard=8, on=Here(), out=tmp_path / "out"), events.append)
-    assert [(one.done, one.total) for one in events] == [(5, 21), (13, 21), (21, 21), (21, 21)]
-    assert [one.stage for one in events] == ["sampling on 1 worker"] * 3 + ["written"]
+    assert [(one.done, one.total) for one in events] == [(0, 21), (5, 21), (13, 21), (21, 21), (21, 21)]
+    assert [one.stage for one in events] == ["sampling on 1 worker"] * 4 + ["written"]
 
 
 # What is refused --------------------------------------------------------------------------------------
@@ -218,6 +222,26 @@ def test_a_worker_that_would_draw_others_is_refused(
     monkeypatch.setattr(cut, "arithmetic", lambda device: next(found))
     with pytest.raises(InputError, match=r"the worker on .* has torch 1\.0, whoever gives out the work has .*"):
         draw(model, ASKED, **SMALL, on=Here(), out=tmp_path / "out")
+
+
+@pytest.mark.parametrize("moment", ["before", "while"])
+def test_a_worker_that_comes_late_leaves_nothing(
+    moment: str, model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that stood still while others drew its shard, all was finished, and the folder went."""
+    part = part_of(tmp_path / "out")
+    with pytest.raises(WorkersLost):
+        draw(model, ASKED, **SMALL, shard=4, on=Ending(2), out=tmp_path / "out")
+    shelf = Shelf(part, model.origin, range(3, 24), digest_of(read_members(part)["drawn"]))
+    samples = draw(model, ASKED, **{**SMALL, "n": 1})
+    if moment == "before":
+        shutil.rmtree(part)
+    else:
+        real = shelves.pack
+        monkeypatch.setattr(shelves, "pack", lambda *said: (shutil.rmtree(part), real(*said)))
+    with pytest.raises(InputError, match="is not there"):
+        shelf.put_late(samples)
+    assert not part.exists()
 
 
 def test_a_worker_that_does_not_see_the_folder_is_refused(

@@ -348,6 +348,20 @@ STATES: dict[str, Any] = {
 }
 
 
+def test_nothing_of_a_drawing_that_named_no_sample_is_left_in_another(model: Any, tmp_path: Path) -> None:
+    kept = keeping.Kept(tmp_path / "out", model.origin, range(4))
+    with kept:
+        kept.begin({"seed": 0})
+        said = (kept.part / "members.json").read_text()
+    (kept.part / "native/out").mkdir(parents=True)
+    for name in ("00000000-2.safetensors", "native/out/00000009.png"):
+        (kept.part / name).touch()
+    (kept.part / "members.json").write_text(said)  # killed before it could name them
+    with kept:
+        kept.begin({"seed": 1})
+        assert [path.name for path in kept.part.rglob("*")] == ["members.json"]
+
+
 @pytest.mark.parametrize("name", STATES)
 def test_a_block_is_read_back_as_it_was(name: str, tmp_path: Path) -> None:
     x = STATES[name]

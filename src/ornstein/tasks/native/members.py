@@ -58,6 +58,10 @@ class MemberStore(ABC):
         Called once for each block, in any order, and again for one whose writing was cut off: it then writes over it.
         """
 
+    def is_added(self, numbers: range) -> bool:
+        """Whether what `add` wrote of a block of these numbers is all there, as far as file names tell."""
+        return True
+
     @abstractmethod
     def read(self, numbers: range) -> tuple[State, Condition]:
         """The states and conditions of samples that were added."""

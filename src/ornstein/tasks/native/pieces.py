@@ -145,6 +145,10 @@ class PieceStore(MemberStore):
         self._pieces = None
         return written
 
+    def is_added(self, numbers: range) -> bool:
+        first = numbers.start
+        return all(path.is_file() for path in (self._kept(first), *(self._piece(first, name) for name in self.files)))
+
     def finish(self, samples: "Samples") -> Sequence[str] | None:
         self.folder.mkdir(parents=True, exist_ok=True)
         for name in self.files:

@@ -49,8 +49,8 @@ class Shelves(Protocol):
         """InputError unless this process sees the place."""
         ...
 
-    def put(self, samples: Samples) -> dict[str, Any]:
-        """Writes a block, and returns what the manifest says of it."""
+    def put_late(self, samples: Samples) -> dict[str, Any]:
+        """Writes a block, and returns what the manifest says of it; InputError if the place is gone by now."""
         ...
 
 
@@ -67,7 +67,7 @@ class Keeper(Protocol):
         ...
 
     def note(self, block: Any, /) -> None:
-        """Takes note of what `Shelves.put` returned."""
+        """Takes note of what `Shelves.put_late` returned."""
         ...
 
 
@@ -232,7 +232,7 @@ def draw_shard(order: Order, numbers: range) -> dict[str, Any] | Samples:
     if order.shelf is None:
         return replace(samples, origin=None)
     samples.require_finite(Path(f"samples {numbers.start} to {numbers.stop - 1}"), "they were not kept")
-    return order.shelf.put(samples)
+    return order.shelf.put_late(samples)
 
 
 # Who gives out the work -------------------------------------------------------------------------------
@@ -305,6 +305,7 @@ class Spreading:
             kept: takes note of what they have written.
         """
         work = self.shards(plan, kept.there)
+        yield self._event(len(self.asking.wanted) - sum(map(len, work)))  # on how many workers: there may be none yet
         for block, ready in self._counted(work, self.order(plan, kept.shelf())):
             kept.note(block)
             yield self._event(ready)

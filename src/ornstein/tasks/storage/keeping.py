@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 SHARE = 0.1
 """Of the time, at most, that writing takes: blocks that are drawn faster than that are written several at a time."""
 MOST_HELD = 64_000_000
-"""Bytes of states, at most, that wait to be written, are read back from native files in the end, or make up a shard."""
+"""Bytes of samples, at most, that wait to be written, are read back from native files in the end, or are one shard."""
 
 
 class Kept:
@@ -121,6 +121,8 @@ class Kept:
         said = {"complete": False, "model": self.origin.record(), "drawn": drawn, "together": together}
         said |= {"first": self.numbers.start, "n": len(self.numbers), "blocks": []}
         self._shelf.drawn = digest_of(drawn)
+        if not self.resume:
+            self._clear()
         if self.resume:
             before = read_members(self.part)
             require_same(before["drawn"], drawn, self.part)
@@ -133,10 +135,17 @@ class Kept:
             self._shelf.native.mkdir(parents=True, exist_ok=True)
             self._shelf.store.begin()
 
+    def _clear(self) -> None:
+        """Removes what another drawing left that was cut off before any of its samples was named."""
+        for path in self.part.iterdir():
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
     def _is_there(self, block: Mapping[str, Any]) -> bool:
         """Whether a block's files are; InputError if they are not those that were written."""
         if not all((self.part / name).exists() for name in block["files"]):
             return False
+        if self._shelf.store is not None and not self._shelf.store.is_added(_numbers(block)):
+            return False  # of a version that kept samples of this domain otherwise
         for name in block["files"]:
             unchanged(self.part, block, name)
         return True
@@ -254,7 +263,8 @@ class Kept:
 
     def _finished_by(self, store: "MemberStore", samples: Samples) -> Samples:
         """The samples of a domain that writes them as they finish."""
-        x, condition = store.read(self.numbers) if _size(samples) <= MOST_HELD else (samples.x, samples.condition)
+        few = byte_count(*store.read(self.numbers[:1])) * len(samples) <= MOST_HELD
+        x, condition = store.read(self.numbers) if few else (samples.x, samples.condition)
         samples = replace(samples, notes=(*samples.notes, *(store.finish(samples) or ())))
         sweep(self._shelf.native)
         samples.seal(self._shelf.native, self.folder)
@@ -262,8 +272,8 @@ class Kept:
 
 
 def _size(samples: Samples) -> int:
-    """The bytes of their states."""
-    return byte_count(samples.x)
+    """The bytes of their states, conditions and trajectories."""
+    return byte_count(samples.x, samples.condition, *samples.trajectory)
 
 
 def read_unfinished(part: Path, allow_code: bool | str | Path = False) -> Samples:

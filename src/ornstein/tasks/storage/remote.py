@@ -73,6 +73,23 @@ class Shelf:
             seal = self.place.put_sealed(_name(about), path.read_bytes(), about)
         return {**seal, "seconds": round(samples.seconds, 3)}
 
+    def put_late(self, samples: Samples) -> dict[str, Any]:
+        """The same, of a worker that may have been given up for lost: InputError if what is drawn there is gone by now.
+
+        Nothing is left then of what was written.
+
+        Args:
+            samples: in a row.
+        """
+        self.require_seen()
+        seal = self.put(samples)
+        try:
+            self.require_seen()  # it may have gone while this worker stood still
+        except InputError:
+            self.place.remove(_name(seal))
+            raise
+        return seal
+
     def require_seen(self) -> None:
         """InputError where this process does not find what is drawn there: it sees another place of that name."""
         said = read_members(self.place)

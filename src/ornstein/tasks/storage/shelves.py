@@ -5,6 +5,7 @@ bytes, also a worker that was given up for lost and comes late. So the seconds t
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -70,6 +71,25 @@ class Shelf:
         digests = {path.name: sha256(path), **files}
         return {"first": first, "n": n, "file": path.name, "files": digests, "seconds": round(seconds, 3)}
 
+    def put_late(self, samples: Samples) -> dict[str, Any]:
+        """The same, of a worker that may have been given up for lost: InputError if the folder is gone by now.
+
+        Nothing is left then of what was written.
+
+        Args:
+            samples: of numbers that follow one another.
+        """
+        self.require_seen()
+        block = self.put(samples)
+        try:
+            self.require_seen()  # it may have gone while this worker stood still
+        except InputError:
+            for name in block["files"]:
+                (self.part / name).unlink(missing_ok=True)
+            remove_empty(self.part)
+            raise
+        return block
+
     def found(self, path: Path) -> dict[str, Any] | None:
         """What the manifest says of a block that is whole, but that it does not name yet; None if it is no such block.
 
@@ -97,6 +117,15 @@ class Shelf:
             ) from None
         if digest_of(drawn) != self.drawn:
             raise InputError(f"{self.part} holds samples of something else: is it the same folder on all machines?")
+
+
+def remove_empty(folder: Path) -> None:
+    """Removes the folders in a folder that hold no file, and itself if it holds none."""
+    for path in sorted((path for path in folder.rglob("*") if path.is_dir()), reverse=True):
+        with suppress(OSError):
+            path.rmdir()
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def is_there(part: Path, block: Mapping[str, Any]) -> bool:
