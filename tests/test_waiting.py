@@ -61,6 +61,15 @@ def test_each_work_has_a_clock_of_its_own(clock: Clock, capsys: pytest.CaptureFi
     assert capsys.readouterr().err.splitlines()[0] == "planning time grids: 10%, about 36 s left"
 
 
+def test_what_was_there_before_is_no_measure_of_speed(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = Lines()
+    lines(Event(90, 100, "sampling"))  # resumed: ten are left, of which each takes 20 s
+    for done in (91, 92):
+        clock.now += 20
+        lines(Event(done, 100, "sampling"))
+    assert capsys.readouterr().err.splitlines()[-1] == "sampling: 92%, about 3 min left"
+
+
 def test_clusters_tell_how_far_they_are() -> None:
     heard: list[Event] = []
     x = torch.arange(12)[:, None].repeat(1, 6)

@@ -204,10 +204,15 @@ def _train(domain: str, name: str | None, default: Any) -> Callable[..., None]:
             out: the run folder; runs/DOMAIN-RECIPE if not given.
             resume: go on with the run in that folder.
         """
+        from .commands.launch import is_first
         from .progress import Lines, training_progress
         from .tasks import runs
 
         folder = out or Path("runs") / target.replace("/", "-")
+        if not is_first():  # of several processes one speaks
+            with working_in(folder):
+                runs.train(domain, name or folder.name, settings, folder, resume)
+            return
         waiting = Lines()
         with working_in(folder), training_progress(settings.train) as show:
 

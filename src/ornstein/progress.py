@@ -92,15 +92,20 @@ class Pace:
     """
 
     def __init__(self) -> None:
-        self.started, self.share = time.monotonic(), 0.0
+        self._begin(0.0)
+
+    def _begin(self, share: float) -> None:
+        self.started, self.share = time.monotonic(), share
+        self._first: tuple[float, float] | None = None  # when the first event came, and the share that was done then
 
     def follows(self, event: Event) -> bool:
         """Takes an event in; False if it is of another work than those before, which thus began just now."""
         share = event.done / event.total if event.total else 1.0
         same = share >= self.share
         if not same:
-            self.started = time.monotonic()
+            self._begin(share)
         self.share = share
+        self._first = self._first or (time.monotonic(), share)
         return same
 
     @property
@@ -110,8 +115,15 @@ class Pace:
 
     @property
     def left(self) -> float | None:
-        """Seconds that it will still take; None while too little is done to tell."""
-        return None if self.share < _TELLING else self.elapsed * (1 / self.share - 1)
+        """Seconds that it will still take; None while too little is done to tell.
+
+        They are told from what was done since the first event, as a work that is resumed begins with a share done.
+        """
+        begun, before = self._first or (self.started, 0.0)
+        if self.share <= before:
+            begun, before = self.started, 0.0
+        done = self.share - before
+        return None if done < _TELLING else (time.monotonic() - begun) * (1 - self.share) / done
 
 
 class Lines:

@@ -107,7 +107,8 @@ def _draw(source: Source, asked: Any, how: SampleConfig, spread: SpreadConfig, o
             samples = finished(drawing(model, asked, options.pop("n", None), **options), show)
     if ranks.rank == 0:
         files = f"\nornstein merge {named} --out FOLDER writes files of them, ornstein evaluate {named} scores"
-        print(printable(f"{samples}\n{named}{files if is_url(out) else ''}"))
+        together = "" if spread.on is None else "\nseconds are those of all workers together"
+        print(printable(f"{samples}{together}\n{named}{files if is_url(out) else ''}"))
 
 
 def _checked_place(out: str, resume: bool) -> str:

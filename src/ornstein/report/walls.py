@@ -60,10 +60,15 @@ def trajectory(frames: Sequence[Any]) -> list[Figure]:
     ]
 
 
-def summary(x: Float[Tensor, "n c h w"]) -> Figure:
-    """The mean and, pixel by pixel, the standard deviation."""
-    both = torch.stack([x.mean(0), x.std(0, correction=0) - 1])
-    caption = f"Mean of {len(x)} samples, and their standard deviation (white = 1, half of the range)"
+def summary(mean: Float[Tensor, "c h w"], std: Float[Tensor, "c h w"], n: int) -> Figure:
+    """The mean and, pixel by pixel, the standard deviation.
+
+    Args:
+        mean, std: of the pictures, from −1 (black) to 1 (white).
+        n: how many they are of.
+    """
+    both = torch.stack([mean, std - 1])
+    caption = f"Mean of {n} samples, and their standard deviation (white = 1, half of the range)"
     return Figure(pictures.png(pictures.tile(to_bytes(both), 2, zoom=10)), caption, width=170)
 
 

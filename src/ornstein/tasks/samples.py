@@ -45,7 +45,7 @@ class Samples(Convertible):
         origin: the model.
         trajectory: the states at every step, noise first, if asked for.
         nfe: network evaluations a sample, on average.
-        seconds: wall time.
+        seconds: that drawing took; the sum of those of all parts that were drawn apart, by workers or in several runs.
         settings: seed, steps, eta, ..., and the user's request, in JSON values; what was made of them has other names,
             such as the intervals that are walked in so many steps with restarts.
         exactness: how exactly they follow what was asked for, if that was measured: an `Exactness` of

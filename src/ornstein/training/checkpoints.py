@@ -4,7 +4,8 @@ There is no pickle anywhere: a file that is not safetensors is refused before it
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,23 @@ def load(path: Path, kind: str, schema: Mapping[str, Any] | None = None) -> tupl
     Args:
         path: of the file.
     """
+    with _opened(path) as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, not a dictionary
+        header = file.metadata() or {}
+    meta = _meta(header, path, kind, schema)
+    return expanded(tensors, path), meta
+
+
+def load_meta(path: Path, kind: str, schema: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The JSON of a checkpoint alone; see `load`."""
+    with _opened(path) as file:
+        header = file.metadata() or {}
+    return _meta(header, path, kind, schema)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """A safetensors file; InputError if it is none."""
     if not path.is_file():
         raise InputError(f"{path}: no such checkpoint")
     with path.open("rb") as file:
@@ -50,16 +68,19 @@ def load(path: Path, kind: str, schema: Mapping[str, Any] | None = None) -> tupl
         raise InputError(f"{path}: this is a pickle, which can run code when read; expected a safetensors file")
     try:
         with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, not a dictionary
+            yield file
     except SafetensorError as error:
         raise InputError(f"{path}: truncated or not a safetensors file ({error})") from None
+
+
+def _meta(header: Mapping[str, str], path: Path, kind: str, schema: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The JSON of a header; InputError if it is not of this kind."""
     if _KEY not in header:
         raise InputError(f"{path}: a safetensors file, but not written by ornstein")
     meta = require(parse_json(header[_KEY], path, "what ornstein writes of a checkpoint"), {"kind": str}, path)
     if meta["kind"] != kind:
         raise InputError(f"{path}: a {meta['kind']} checkpoint, expected a {kind} checkpoint")
-    return expanded(tensors, path), require(meta, schema or {}, path)
+    return require(meta, schema or {}, path)
 
 
 def load_into(module: nn.Module, tensors: Mapping[str, Tensor], path: Path, partly: bool = False) -> list[str]:

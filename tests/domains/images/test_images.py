@@ -12,8 +12,7 @@ from torch import Tensor
 
 import ornstein as on
 from ornstein import InputError
-from ornstein.domains.images import data, metrics
-from ornstein.domains.images import task as images
+from ornstein.domains.images import data, metrics, stored
 from ornstein.networks import UNet, UNetConfig
 from ornstein.report import walls
 from ornstein.tasks import requests
@@ -239,7 +238,7 @@ def test_pictures_are_compared_a_few_at_a_time(digits: tuple[Arrays, Arrays], mo
 
 def test_a_grid_shows_the_first_of_many(drawn: on.Samples, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = task("images").figures(drawn)[0]
-    monkeypatch.setattr(images, "GRID", 40)
+    monkeypatch.setattr(stored, "GRID", 40)
     some = task("images").figures(drawn)[0]
     assert isinstance(whole, Figure)
     assert isinstance(some, Figure)

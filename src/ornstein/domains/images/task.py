@@ -1,6 +1,5 @@
 """Pictures, bound to the engine: Euclidean space, a U-Net, classes and captions, PNG files."""
 
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,33 +9,30 @@ import torch
 from torch import Tensor, nn
 
 from ...config import TrainConfig
-from ...denoisers.base import Condition, Guide, NeuralDenoiser, Origin
+from ...denoisers.base import Guide, NeuralDenoiser, Origin
 from ...denoisers.composition import Autoguidance
 from ...denoisers.regressors import Regressor
 from ...errors import InputError
-from ...files import Within, require
+from ...files import Within
 from ...networks import PatchTransformerConfig, UNetConfig
-from ...report import pictures, walls
+from ...report import walls
 from ...schedules import SCHEDULES
 from ...spaces import Euclidean
-from ...states import State
 from ...tasks.figures import Figure, Metric, Stop
-from ...tasks.samples import MANIFEST, Samples, native
+from ...tasks.samples import Samples
 from ...tasks.task import Request, Task
 from ...training.datasets import Arrays, Dataset
-from . import chapters, data, metrics, network
+from . import chapters, data, metrics, network, stored
 from .by_hand import BY_HAND
 from .converted import CONVERSIONS
 from .factors import Brightness, blurred, coarse, inpainted, projected, weaker
-from .pixels import read
 from .requests import ALWAYS, ImagesRequest, of_captions, of_classes
+from .stored import PictureStore
 from .vision import captions
 from .vision.folders import SUFFIXES, fitted
 from .vision.judges import Judge
 
 SHOWN = 12
-GRID = 1000
-"""Pictures in the grid, at most: more of them nobody sees at a glance."""
 PICTURES = (".png", *sorted(SUFFIXES - {".png"}))
 EACH = 3  # pictures a held-out caption, on the card
 
@@ -187,27 +183,13 @@ class Images(Task):
         data.require_shape(picture, shape, asked.observation)
         return [*ink, blurred(picture, width, noise) if asked.operator == "blur" else inpainted(picture, seen, noise)]
 
-    def write(self, samples: Samples, folder: Path) -> None:
-        """A PNG of each sample, named by number and what it shows, a grid, mean and spread, and a trajectory."""
-        names = self._names(samples)
-        for name, pixels in zip(names, walls.to_bytes(samples.x), strict=True):
-            (folder / name).write_bytes(pictures.png(pixels))
-        for name, figure in self._figures(samples).items():
-            (folder / name).write_bytes(figure.image)
+    def store(self, folder: Path, origin: Origin, numbers: range) -> PictureStore:
+        return PictureStore(folder, origin, numbers)
 
-    def read(self, folder: Path, manifest: Mapping[str, Any]) -> tuple[State, Condition]:
-        files, facts = sorted(name for name in manifest["files"] if name[:1].isdigit()), manifest["model"]["facts"]
-        if not files:
-            raise InputError(f"{folder / MANIFEST}: field files names no picture, 00000.png and so on")
-        paths = [native(folder, manifest, name) for name in files]
-        data.require_shape(data.from_bytes(read(paths[:1]))[0], facts["shape"], paths[0])
-        x = data.from_bytes(read(paths))
-        said = (manifest.get("each") or {}).get("labels")
-        labels = said or [int(_LABEL.findall(name)[0][:9]) for name in files if _LABEL.search(name)]
-        require(labels, [Within(int, 0, max(0, facts["classes"] - 1))], f"{folder / MANIFEST}: labels")
-        if len(labels) not in (0, len(files)):
-            raise InputError(f"{folder / MANIFEST}: names {len(labels)} labels, expected one for each of {len(files)}")
-        return x, {"label": torch.tensor(labels)} if labels else {}
+    def stored(self, folder: Path, manifest: Mapping[str, Any]) -> PictureStore:
+        first = manifest["settings"].get("first", 0)
+        numbers = range(first, first + manifest["n"])
+        return PictureStore(folder, Origin.from_record(manifest["model"]), numbers, manifest)
 
     def evaluate(self, samples: Samples) -> list[Metric]:
         assert samples.origin is not None
@@ -221,19 +203,7 @@ class Images(Task):
         return metrics.of_judge(regressor, regressor.origin.config["data"])
 
     def figures(self, samples: Samples) -> list[Figure]:
-        return [*self._figures(samples).values()]
-
-    def _figures(self, samples: Samples) -> dict[str, Figure]:
-        """By the names of their files: all or the first; mean and spread of several measured ones; the way there."""
-        several, first = len(samples) > 1, samples.x[:GRID]
-        counted = f"{len(samples)} sample{'s' if several else ''}"
-        told = counted if len(first) == len(samples) else f"the first {GRID} of {counted}"
-        grid = walls.wall(first, walls.columns_of(len(first)), told)
-        spread = (
-            {"mean-and-std.png": walls.summary(samples.x)} if several and samples.settings.get("observation") else {}
-        )
-        way = walls.trajectory(samples.trajectory) if samples.trajectory else []
-        return {"grid.png": grid, **spread, **dict(zip(("trajectory.gif", "trajectory.png"), way, strict=False))}
+        return stored.figures(samples)
 
     def frame(self, samples: Samples) -> Figure:
         return walls.wall(samples.x.detach().cpu(), walls.columns_of(len(samples)), "Pictures on their way", quick=True)
@@ -258,20 +228,3 @@ class Images(Task):
         if denoiser.origin.config["data"] != "digits":
             return []
         return [Stop(chapters.QUARTER, lambda seed: chapters.playground(denoiser, seed, full), 40, 100 if full else 30)]
-
-    def _names(self, samples: Samples) -> list[str]:
-        kinds = [_slug(prompt) for prompt in samples.each.get("prompts", ())]
-        label = samples.condition.get("label")
-        if not kinds and label is not None:
-            kinds = [str(value) for value in label.tolist()]
-        return [
-            f"{number:05d}{f'-{kind}' if kind else ''}.png"
-            for number, kind in enumerate(kinds or [""] * len(samples), samples.first)
-        ]
-
-
-_LABEL = re.compile(r"^\d+-(\d+)\.png$")
-
-
-def _slug(text: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:40]

@@ -14,9 +14,7 @@ with the number of samples.
 
 from abc import abstractmethod
 from array import array
-from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from shutil import copyfileobj
@@ -25,8 +23,8 @@ from typing import TYPE_CHECKING, BinaryIO, ClassVar
 from ...denoisers.base import Condition
 from ...errors import InputError
 from ...files import MB, decoded, inside, write_atomic, write_text
-from ...states import State, concatenate, take
-from .members import MemberStore
+from ...states import State
+from .blocks import BlockStore
 
 if TYPE_CHECKING:
     from ..samples import Samples
@@ -65,7 +63,7 @@ def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
         place += len(line)
 
 
-class PieceStore(MemberStore):
+class PieceStore(BlockStore):
     """Text files with one record a sample each, in the order of the numbers.
 
     Attributes:
@@ -87,8 +85,7 @@ class PieceStore(MemberStore):
             folder: of the native files.
             numbers: of all the samples.
         """
-        self.folder, self.numbers = folder, numbers
-        self._pieces: dict[int, int] | None = None
+        super().__init__(folder, numbers)
         self._places: dict[str, array[int]] = {}
 
     @abstractmethod
@@ -115,16 +112,6 @@ class PieceStore(MemberStore):
         """
         return None
 
-    def some(self, samples: "Samples", numbers: range) -> "Samples":
-        """Those of these numbers with their states, while the scratch is there.
-
-        Args:
-            samples: all of them, whose states may be shapes without numbers.
-        """
-        x, condition = self.read(numbers)
-        chosen = samples[numbers.start - samples.first : numbers.stop - samples.first]
-        return replace(chosen, x=x, condition=condition)
-
     def pieces(self, name: str) -> Iterator[str]:
         """What `texts` gave by this name, block by block in the order of the samples, while the scratch is there."""
         return (path.read_text("utf-8") for first in self._found() if (path := self._piece(first, name)).exists())
@@ -132,90 +119,38 @@ class PieceStore(MemberStore):
     # Piece by piece -------------------------------------------------------------------------------------
 
     def add(self, samples: "Samples") -> list[Path]:
-        from ..storage.packing import pack  # which needs samples, whose tasks have stores
-
         assert self.scratch is not None
         self.scratch.mkdir(parents=True, exist_ok=True)
         written = []
         for name, text in self.texts(samples).items():
             written.append(self._piece(samples.first, name))
             write_text(written[-1], text)
-        written.append(self._kept(samples.first))
-        pack(written[-1], replace(samples, trajectory=(), seconds=0.0))
-        self._pieces = None
-        return written
+        return [*written, *super().add(samples)]
 
     def is_added(self, numbers: range) -> bool:
-        first = numbers.start
-        return all(path.is_file() for path in (self._kept(first), *(self._piece(first, name) for name in self.files)))
+        return super().is_added(numbers) and all(self._piece(numbers.start, name).is_file() for name in self.files)
 
-    def finish(self, samples: "Samples") -> Sequence[str] | None:
-        self.folder.mkdir(parents=True, exist_ok=True)
+    def write(self, samples: "Samples") -> Sequence[str] | None:
+        self._require_all()
         for name in self.files:
             write_atomic(self.folder / name, lambda path, name=name: self._put_together(path, name))
         return self.complete(samples)
 
     def _put_together(self, path: Path, name: str) -> None:
-        expected = self.numbers.start
         with path.open("wb") as whole:
-            for first, n in self._found().items():
-                if first != expected:
-                    break
+            for first in self._found():
                 with self._piece(first, name).open("rb") as piece:
                     copyfileobj(piece, whole)
-                expected = first + n
-        if expected != self.numbers.stop:
-            raise InputError(f"{self.scratch}: sample {expected} is in none of its files: --resume draws it again")
 
     def _piece(self, first: int, name: str) -> Path:
         """The records of the samples from `first` on that are to stand in a file."""
         assert self.scratch is not None
         return self.scratch / f"{first:08d}{Path(name).suffix}"
 
-    def _kept(self, first: int) -> Path:
-        """Their states."""
-        return self._piece(first, "states.safetensors")
-
-    def _found(self) -> dict[int, int]:
-        """How many samples each piece has, by its first one.
-
-        Blocks may have been cut otherwise by a drawing that ended before they were noted: a file that begins within
-        the piece before it is one of those.
-        """
-        if self._pieces is None:
-            assert self.scratch is not None
-            name, cut = next(iter(self.files.items()))
-            self._pieces, end = {}, self.numbers.start
-            firsts = sorted(int(path.stem) for path in self.scratch.glob(f"*{Path(name).suffix}"))
-            for first in firsts:
-                if first >= end:
-                    with self._piece(first, name).open("rb") as file:
-                        self._pieces[first] = sum(1 for _ in cut(file))
-                    end = first + self._pieces[first]
-        return self._pieces
-
     # Read again -----------------------------------------------------------------------------------------
 
-    def read(self, numbers: range) -> tuple[State, Condition]:
-        if self.scratch is not None:
-            return self._of_pieces(numbers)
+    def load(self, numbers: range) -> tuple[State, Condition]:
         return self.states({name: self._records(name, numbers) for name in self.read_from or self.files}, numbers)
-
-    def _of_pieces(self, numbers: range) -> tuple[State, Condition]:
-        from ..storage.packing import unpack
-
-        found = self._found()
-        firsts, parts = list(found), []
-        for first in firsts[max(0, bisect_right(firsts, numbers.start) - 1) :]:
-            some = range(max(first, numbers.start), min(first + found[first], numbers.stop))
-            if first >= numbers.stop:
-                break
-            if some:
-                samples, chosen = unpack(self._kept(first)), slice(some.start - first, some.stop - first)
-                parts.append((take(samples.x, chosen), take(samples.condition, chosen)))
-        if not parts:
-            raise InputError(f"{self.scratch}: holds none of the samples {numbers.start} to {numbers.stop - 1}")
-        return concatenate([x for x, _ in parts]), concatenate([condition for _, condition in parts])
 
     def _records(self, name: str, numbers: range) -> str:
         """The text of these samples in a finished file."""

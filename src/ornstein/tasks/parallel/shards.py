@@ -35,7 +35,7 @@ from ..storage.keeping import MOST_HELD
 MOST_SHARDS = 512
 _TALKING = {
     "particles": "exact=particles draws one population, whose members talk while they are drawn: it has no shards; run "
-    "it on several processes as torchrun -m ornstein sample ... (without --on)",
+    "it on several processes as torchrun --nproc-per-node 2 -- -m ornstein sample ... (without --on)",
     "mcmc": "exact=mcmc draws one set of samples, whose weights hold within it alone: it has no shards to be given to "
     "workers (--on); draw each set in a run of its own",
 }

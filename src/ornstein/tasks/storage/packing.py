@@ -87,6 +87,15 @@ def unpack_with(path: Path) -> tuple[Samples, dict[str, Any]]:
     return replace(found, trajectory=list(nested["trajectory"].values())), meta
 
 
+def counted(path: Path) -> int:
+    """How many samples are in a file that `pack` wrote, whose tensors are not read; errors as of `unpack`.
+
+    Args:
+        path: of the file.
+    """
+    return checkpoints.load_meta(path, _KIND, _SCHEMA)["record"]["n"]
+
+
 def _numbered(samples: Samples) -> dict[str, State]:
     return {str(k): frame for k, frame in enumerate(samples.trajectory)}
 
