@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ornstein.config import to_dict, update
 from ornstein.denoisers.base import NeuralDenoiser, Origin
-from ornstein.files import plain
+from ornstein.files import plain, read_json
 from ornstein.tasks import runs
 from ornstein.tasks.registry import task
 from ornstein.tasks.samples import Samples
@@ -116,3 +116,9 @@ def run(folder: Path, domain: str = "energies", **changes: Any) -> Path:
     meta = {"domain": domain, "name": made.name, "config": made.config, "facts": made.metadata, "step": 1}
     checkpoints.save(folder / "model.safetensors", "model", model.network.state_dict(), meta)
     return folder
+
+
+def manifest(folder: Path) -> dict[str, Any]:
+    """What the manifest of samples says but for the times, with the SHA-256 of all native files."""
+    said = read_json(folder / "manifest.json", "a manifest")
+    return {name: value for name, value in said.items() if name not in ("created", "seconds")}

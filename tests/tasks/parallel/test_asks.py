@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import ornstein as on
+from folders import manifest
 from killing import killed
 from ornstein.distributed.pools import Dask, Done, Here, WorkersLost
 from ornstein.domains.energies.task import Energies, EnergiesRequest
@@ -40,12 +41,6 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def states(out: Path) -> dict[str, str]:
     return {one["name"]: one["state"] for one in read_json(out / "requests.json", "a record")["requests"]}
-
-
-def manifest(folder: Path) -> dict[str, Any]:
-    """Of a folder, with the SHA-256 of its files, but for the times."""
-    said = read_json(folder / "manifest.json", "a manifest")
-    return {name: value for name, value in said.items() if name not in ("created", "seconds")}
 
 
 def test_each_request_is_drawn_as_if_it_were_alone(model: Any, whole: Path, tmp_path: Path) -> None:

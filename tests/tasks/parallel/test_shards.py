@@ -17,12 +17,12 @@ import torch
 
 import ornstein as on
 from clusters import cluster
+from folders import manifest
 from ornstein.cli import main
 from ornstein.distributed.pools import Dask, Done, Here, Pool, WorkersLost
 from ornstein.domains.energies.task import Energies, EnergiesRequest
 from ornstein.errors import InputError
 from ornstein.events import Event, finished
-from ornstein.files import read_json
 from ornstein.spaces import Euclidean
 from ornstein.tasks.parallel import shards as cut
 from ornstein.tasks.parallel.shards import Order, shard_size, shards
@@ -68,12 +68,6 @@ class Ending(Here):
                 raise WorkersLost("all workers are gone")
             self.given.append(piece)
             yield Done(piece, work(shared, piece))
-
-
-def manifest(folder: Path) -> dict[str, Any]:
-    """Of a folder, but for the times: with the digests of all native files."""
-    said = read_json(folder / "manifest.json", "a manifest")
-    return {name: value for name, value in said.items() if name not in ("created", "seconds")}
 
 
 # How samples are cut ----------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 import ornstein as on
+from folders import manifest
 from killing import killed
 from ornstein import files
 from ornstein.cli import main
@@ -49,12 +50,6 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each block is written as it finishes, however quick; no figures, which take longer than the samples."""
     monkeypatch.setattr(keeping, "SHARE", float("inf"))
     monkeypatch.setattr(Energies, "figures", lambda self, samples: [])
-
-
-def manifest(folder: Path) -> dict[str, Any]:
-    """Of a folder, but for the times."""
-    said = read_json(folder / "manifest.json", "a manifest")
-    return {name: value for name, value in said.items() if name not in ("created", "seconds")}
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import ornstein as on
+from folders import manifest
 from ornstein.cli import main
 from ornstein.distributed.places import Place
 from ornstein.distributed.pools import Here
@@ -72,11 +73,6 @@ def filled(url: str, samples: Samples, cuts: tuple[int, ...] = CUTS) -> Samples:
             there.note(there.shelf().put(one))
             assert there.there(range(one.first, one.first + len(one)))
         return there.finish()
-
-
-def manifest(folder: Path) -> dict[str, Any]:
-    said = read_json(folder / "manifest.json", "a manifest")
-    return {name: value for name, value in said.items() if name not in ("created", "seconds")}
 
 
 def test_merged_shards_are_what_is_drawn_at_once(url: str, drawn: Samples, tmp_path: Path) -> None:

@@ -14,7 +14,6 @@ names it. The states are read back for the native files, so that what was cut of
 """
 
 import shutil
-import time
 from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import replace
@@ -29,7 +28,8 @@ from ...events import Stream
 from ...files import write_json
 from ...keys import Keys
 from ...locks import Lock, sweep
-from ...states import State, leaves
+from ...pacing import Pace
+from ...states import State, byte_count
 from ..planning import METADATA, facts_of
 from ..samples import Samples, origin_in, remarked
 from ..task import SCRATCH
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 SHARE = 0.1
 """Of the time, at most, that writing takes: blocks that are drawn faster than that are written several at a time."""
 MOST_HELD = 64_000_000
-"""Bytes of samples that wait to be written, and that are read back from native files when all are there."""
+"""Bytes of samples, at most, that wait to be written, are read back from native files in the end, or are one shard."""
 
 
 class Kept:
@@ -71,7 +71,7 @@ class Kept:
         self._said: dict[str, Any] = {}
         self._whole = Intervals()
         self._pending: list[Samples] = []
-        self._failed, self._unsaid, self._next = False, False, 0.0
+        self._failed, self._unsaid, self._pace = False, False, Pace(SHARE)
         self._shelf = Shelf(self.part, origin, numbers)
 
     def __enter__(self) -> Self:
@@ -202,19 +202,18 @@ class Kept:
         if before is not None and before.first + len(before) != samples.first:
             self._write()
         self._pending.append(samples)
-        if time.monotonic() >= self._next or sum(_size(one) for one in self._pending) > MOST_HELD:
+        if self._pace.due or sum(_size(one) for one in self._pending) > MOST_HELD:
             self._write()
 
     def _write(self) -> None:
         """Writes the samples that wait, and then says that they are whole."""
-        started = time.monotonic()
         try:
-            self._put(joined(self._pending))
+            with self._pace.spent():
+                self._put(joined(self._pending))
         except Exception:
             self._failed = True  # what could not be written is not tried once more on the way out
             raise
         self._pending = []
-        self._rest(started)
 
     def _put(self, samples: Samples) -> None:
         self._enter(self._shelf.put(samples))
@@ -229,15 +228,9 @@ class Kept:
             block: what `Shelf.put` returned.
         """
         self._enter(block)
-        started = time.monotonic()
-        if started >= self._next:
-            self._say()
-            self._rest(started)
-
-    def _rest(self, started: float) -> None:
-        """Until when nothing is written, after a writing that has `started` then."""
-        ended = time.monotonic()
-        self._next = ended + (ended - started) / SHARE
+        if self._pace.due:
+            with self._pace.spent():
+                self._say()
 
     def _enter(self, block: Mapping[str, Any]) -> None:
         blocks, first = self._said["blocks"], block["first"]
@@ -270,7 +263,7 @@ class Kept:
 
     def _finished_by(self, store: "MemberStore", samples: Samples) -> Samples:
         """The samples of a domain that writes them as they finish."""
-        few = _size_of(*store.read(self.numbers[:1])) * len(samples) <= MOST_HELD
+        few = byte_count(*store.read(self.numbers[:1])) * len(samples) <= MOST_HELD
         x, condition = store.read(self.numbers) if few else (samples.x, samples.condition)
         samples = replace(samples, notes=(*samples.notes, *(store.finish(samples) or ())))
         sweep(self._shelf.native)
@@ -280,11 +273,7 @@ class Kept:
 
 def _size(samples: Samples) -> int:
     """The bytes of their states, conditions and trajectories."""
-    return _size_of(samples.x, samples.condition, *samples.trajectory)
-
-
-def _size_of(*states: State) -> int:
-    return sum(leaf.numel() * leaf.element_size() for state in states for leaf in leaves(state))
+    return byte_count(samples.x, samples.condition, *samples.trajectory)
 
 
 def read_unfinished(part: Path, allow_code: bool | str | Path = False) -> Samples:

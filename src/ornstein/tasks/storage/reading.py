@@ -17,7 +17,7 @@ from ...denoisers.base import Origin
 from ...distributed.places import Place, is_url
 from ...errors import InputError
 from ...keys import Keys
-from ...states import State, leaves
+from ...states import State, byte_count
 from ...states import batch_size as batch_size_of
 from ..figures import Metric
 from ..memory import require_held
@@ -115,7 +115,7 @@ class Source(ABC):
 
     @property
     def _bytes(self) -> int:
-        return sum(leaf.numel() * leaf.element_size() for leaf in leaves(self._state))
+        return byte_count(self._state)
 
 
 class Folder(Source):
