@@ -13,8 +13,8 @@ from ornstein.config import TrainConfig
 from ornstein.denoisers.base import Condition, NeuralDenoiser, Origin
 from ornstein.files import Within
 from ornstein.states import State
-from ornstein.tasks.formats import NpzMembers
-from ornstein.tasks.members import Layout, MemberStore, Variable
+from ornstein.tasks.native.formats import NpzMembers
+from ornstein.tasks.native.members import Layout, MemberStore, Variable
 from ornstein.tasks.task import Request, Task
 
 EACH = 3

@@ -17,7 +17,7 @@ from ornstein.domains.images.requests import ImagesRequest
 from ornstein.domains.images.task import Images
 from ornstein.errors import InputError
 from ornstein.files import read_json
-from ornstein.tasks.outcomes import Ask, Refused
+from ornstein.tasks.parallel.outcomes import Ask, Refused
 from ornstein.tasks.registry import domains, task
 
 

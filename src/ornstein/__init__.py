@@ -79,17 +79,17 @@ _HOMES = {
     "Sampler": "sampling.sampler",
     "Event": "events",
     "trust": "report.trust",
-    "draw_all": "tasks.asks",
-    "drawing_all": "tasks.asks",
+    "draw_all": "tasks.parallel.asks",
+    "drawing_all": "tasks.parallel.asks",
     "draws": "tasks.drawing",
     "sample": "tasks.drawing",
     "Independent": "tasks.engines",
     "MCMC": "tasks.engines",
     "Population": "tasks.engines",
-    "Ask": "tasks.outcomes",
+    "Ask": "tasks.parallel.outcomes",
     "draw": "tasks.requests",
     "drawing": "tasks.requests",
-    "merge": "tasks.merging",
+    "merge": "tasks.storage.merging",
     "Samples": "tasks.samples",
     "Cosine": "schedules",
     "EDM": "schedules",
@@ -226,14 +226,14 @@ if TYPE_CHECKING:
     from .sampling.unmasking import FirstHitting, InformedCorrector, Remask, TemperatureTopP, Unmask
     from .schedules import EDM, Cosine, Linear, RectifiedFlow, Schedule, VarianceExploding
     from .spaces import Autoregressive, Categorical, Centered, Euclidean, Product, Space, Transition
-    from .tasks.asks import draw_all, drawing_all
     from .tasks.boltzmann import boltzmann, refine
     from .tasks.drawing import draws, sample
     from .tasks.engines import MCMC, Independent, Population
-    from .tasks.merging import merge
-    from .tasks.outcomes import Ask
+    from .tasks.parallel.asks import draw_all, drawing_all
+    from .tasks.parallel.outcomes import Ask
     from .tasks.requests import draw, drawing
     from .tasks.runs import load, load_regressor, shipped
     from .tasks.samples import Samples
+    from .tasks.storage.merging import merge
     from .tasks.strength import ExponentialTilt, GuidanceStrength, MomentConstraint, ValueFunction, guidance_strength
     from .training import fields

@@ -125,8 +125,8 @@ def merge(folders: tuple[str, ...], /, *, out: Path, allow_code: bool = False, c
         allow_code: run the Python file that the samples' energy is in, if you trust it.
         code: the same, and where that file is now.
     """
-    from .tasks.merging import merge as put_together
-    from .tasks.unfinished import require_absent
+    from .tasks.storage.merging import merge as put_together
+    from .tasks.storage.unfinished import require_absent
 
     require_absent(out)
     samples = put_together(folders, out=out, allow_code=code or allow_code)

@@ -49,6 +49,11 @@ def leaves(state: State) -> list[Tensor]:
     return [state]
 
 
+def byte_count(*states: State) -> int:
+    """The bytes of all numbers of some states."""
+    return sum(leaf.numel() * leaf.element_size() for state in states for leaf in leaves(state))
+
+
 def batch_size(state: State) -> int:
     """The length of the first axis, which all tensors of a state share."""
     sizes = {len(leaf) for leaf in leaves(state)}

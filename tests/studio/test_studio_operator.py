@@ -14,12 +14,12 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
+from ornstein.commands.objects import parsed
 from ornstein.domains.images.requests import ImagesRequest
 from ornstein.errors import InputError
 from ornstein.studio import serving
 from ornstein.studio.door import app as application
 from ornstein.studio.door.app import Door
-from ornstein.commands.objects import parsed
 from ornstein.studio.door.guarding import is_loopback
 from ornstein.studio.engine import results
 from ornstein.studio.engine.queueing import Job, Order

@@ -12,7 +12,7 @@ import torch
 from ornstein import InputError, Samples
 from ornstein.denoisers.base import Origin
 from ornstein.tasks import conversions
-from ornstein.tasks.netcdf import Variable
+from ornstein.tasks.native.netcdf import Variable
 from ornstein.tasks.registry import task
 from registering import registered
 

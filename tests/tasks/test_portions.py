@@ -11,9 +11,10 @@ from ornstein import files, sample
 from ornstein.denoisers.windows import windowed
 from ornstein.errors import InputError
 from ornstein.events import finished
-from ornstein.tasks import keeping, requests
+from ornstein.tasks import requests
 from ornstein.tasks.samples import read_samples
-from ornstein.tasks.unfinished import part_of
+from ornstein.tasks.storage import keeping
+from ornstein.tasks.storage.unfinished import part_of
 from registering import registered
 from stacks import EACH, Stacks, StacksRequest, model
 

@@ -11,9 +11,10 @@ from ornstein.cli import main
 from ornstein.domains.energies.task import EnergiesRequest
 from ornstein.errors import InputError
 from ornstein.events import finished
-from ornstein.tasks import merging, requests
+from ornstein.tasks import requests
 from ornstein.tasks.registry import task
 from ornstein.tasks.samples import read_samples
+from ornstein.tasks.storage import merging
 
 SPLIT = {
     "images/digits": ["--steps", "3"],

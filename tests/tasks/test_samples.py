@@ -22,8 +22,8 @@ from ornstein.sampling.particles import Particles
 from ornstein.sampling.sampler import Sampler
 from ornstein.tasks.drawing import sample
 from ornstein.tasks.engines import Population
-from ornstein.tasks.records import exactness_of
 from ornstein.tasks.samples import Samples
+from ornstein.tasks.storage.records import exactness_of
 from ornstein.tasks.strength import ExponentialTilt
 from worlds import anisotropic, coupled, double, line, sequences, single
 

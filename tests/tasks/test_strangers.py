@@ -15,9 +15,10 @@ from ornstein import InputError, code
 from ornstein.cli import main
 from ornstein.files import sha256
 from ornstein.report.show import show
-from ornstein.tasks import merging, requests, runs
+from ornstein.tasks import requests, runs
 from ornstein.tasks.registry import task
 from ornstein.tasks.samples import read_samples
+from ornstein.tasks.storage import merging
 from ornstein.training import checkpoints
 
 PAYLOAD = """

@@ -25,7 +25,7 @@ from .objects import Reader, flags, laid_over_both, parsed
 
 if TYPE_CHECKING:
     from ..events import Event
-    from ..tasks.outcomes import Ask, Outcome, Refused
+    from ..tasks.parallel.outcomes import Ask, Outcome, Refused
     from ..tasks.task import Task
 
 LIMIT = 256 * MB
@@ -65,7 +65,7 @@ def read_asks(path: Path, this: "Task", asked: Any, how: SampleConfig) -> "Itera
         this: the domain.
         asked, how: what the command line says.
     """
-    from ..tasks.outcomes import Ask, Refused
+    from ..tasks.parallel.outcomes import Ask, Refused
 
     reader, names = Reader(flags(this), _ELSEWHERE), dict[str, int]()
     data = content(path, LIMIT, "a file of requests, a JSON object of flags a line").removeprefix(b"\xef\xbb\xbf")
@@ -93,7 +93,7 @@ def options_of(how: SampleConfig) -> dict[str, Any]:
 
 def _named(name: Any, line: int, names: dict[str, int]) -> str:
     """The name of a request's folder; InputError if it can be none, or is that of an earlier line."""
-    from ..tasks.outcomes import require_name
+    from ..tasks.parallel.outcomes import require_name
 
     found = require_name(f"{line:05d}" if name is None else name)
     if found in names:
@@ -126,7 +126,7 @@ def readable(
         out: the folder of the requests' folders.
         resume: whether what an earlier command has left is to be drawn.
     """
-    from ..tasks.outcomes import Refused, require_place
+    from ..tasks.parallel.outcomes import Refused, require_place
 
     if spread.shard is not None:
         raise InputError("--shard is of the samples of one request; of a file of requests each is drawn by one worker")
@@ -157,7 +157,7 @@ def draw_asks(path: Path, asks: "Sequence[Ask | Refused]", model: Any, out: Path
     """
     from ..events import finished
     from ..progress import drawing_progress
-    from ..tasks.asks import drawing_all
+    from ..tasks.parallel.asks import drawing_all
 
     with _saying_what_is_done(out), working_in(out), drawing_progress() as show:
 
@@ -184,7 +184,7 @@ def _tell(words: str) -> None:
 def _saying_what_is_done(out: Path) -> Iterator[None]:
     """Whoever stops the work, or learns that its workers are lost, is told how many requests are done."""
     from ..distributed.pools import WorkersLost
-    from ..tasks.outcomes import counted
+    from ..tasks.parallel.outcomes import counted
 
     try:
         yield

@@ -29,7 +29,7 @@ def working_in(place: Path | str) -> Iterator[None]:
         raise
     except KeyboardInterrupt as stopped:
         from ..distributed.places import is_url
-        from ..tasks.unfinished import what_is_left
+        from ..tasks.storage.unfinished import what_is_left
 
         if is_url(place):
             left = "; ".join(getattr(stopped, "__notes__", ())) or "nothing was written"

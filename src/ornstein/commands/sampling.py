@@ -112,7 +112,7 @@ def _draw(source: Source, asked: Any, how: SampleConfig, spread: SpreadConfig, o
 
 def _checked_place(out: str, resume: bool) -> str:
     """The name of a place that can be drawn to; InputError before any work if it is none."""
-    from ..tasks.unfinished import require_place
+    from ..tasks.storage.unfinished import require_place
 
     if is_url(out):
         return str(Place(out))

@@ -64,7 +64,7 @@ def made(function: Callable[..., str]) -> Callable[..., None]:
         from ..files import sync, sync_tree
         from ..locks import beside
         from ..progress import Lines
-        from ..tasks.unfinished import require_absent
+        from ..tasks.storage.unfinished import require_absent
 
         require_absent(out)
         require_writable(out)

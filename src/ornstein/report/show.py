@@ -13,12 +13,13 @@ from ..denoisers.base import Origin
 from ..errors import InputError
 from ..escaping import html, printable
 from ..files import write_text
-from ..tasks import reading, runs
+from ..tasks import runs
 from ..tasks.figures import Chapter, Figure, Interactive
 from ..tasks.registry import task
 from ..tasks.samples import MANIFEST, read_samples
 from ..tasks.scores import latest_metrics
-from ..tasks.unfinished import counted, is_unfinished, part_of, read_members
+from ..tasks.storage import reading
+from ..tasks.storage.unfinished import counted, is_unfinished, part_of, read_members
 from ..training.metrics import read_metrics
 from . import plots
 from .page import page, verdict

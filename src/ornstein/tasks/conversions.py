@@ -13,8 +13,8 @@ import numpy as np
 from torch import Tensor
 
 from ..errors import needed_for
-from .members import NUMBER
-from .netcdf import Variable
+from .native.members import NUMBER
+from .native.netcdf import Variable
 from .registry import task
 
 if TYPE_CHECKING:

@@ -40,9 +40,9 @@ from .checks import (
 )
 from .engines import MCMC, Engine, Independent, Population, engine, path_of
 from .jobs import Job, cost, for_all, for_each, of_sampler, walked
-from .joining import joined
 from .memory import require_room
 from .samples import Samples
+from .storage.joining import joined
 
 
 @renamed(film="trajectory", watch="callback")
@@ -90,7 +90,7 @@ def sample(
     if on is not None:
         if not isinstance(how, Independent):
             raise InputError(f"on is for independent samples; with exact={how.exact!r} they are {how.words}")
-        from .spread import drawn_on  # which draws
+        from .parallel.spread import drawn_on  # which draws
 
         require_sense(denoiser, n, seed, first)
         said = {"seed": seed, "first": first, "condition": condition or {}, "settings": settings or {}}

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from ..errors import InputError
 from .figures import Metric
-from .joining import joined
-from .reading import Source, source
 from .samples import Samples
+from .storage.joining import joined
+from .storage.reading import Source, source
 from .task import Task
 
 

@@ -8,7 +8,7 @@ import torch
 from ..denoisers.base import Denoiser
 from ..errors import InputError
 from ..keys import Keys
-from ..states import leaves
+from ..states import byte_count
 from ..training.datasets import Dataset
 
 MOST = 10**8
@@ -58,8 +58,7 @@ def require_batch(data: Dataset, batch_size: int) -> None:
         batch_size: records an update.
     """
     x, condition = data.batch(torch.arange(1))
-    held = [*leaves(x), *condition.values()]
-    need, free = 4 * batch_size * sum(leaf.numel() * leaf.element_size() for leaf in held), available()
+    need, free = 4 * batch_size * byte_count(x, condition), available()
     if need > free:
         said = f"a batch needs {need / 1e9:.3g} GB at least, {free / 1e9:.3g} GB are free"
         raise InputError(f"train.batch_size is {batch_size}: {said}")
@@ -68,7 +67,7 @@ def require_batch(data: Dataset, batch_size: int) -> None:
 def _bytes(denoiser: Denoiser) -> int:
     """Of one state, twice: where it is made and where it is kept."""
     one = denoiser.space.prior(Keys.of(0, 1, denoiser.device))
-    return _BESIDE + 2 * sum(leaf.numel() * leaf.element_size() for leaf in leaves(one))
+    return _BESIDE + 2 * byte_count(one)
 
 
 def available() -> int:

@@ -18,14 +18,14 @@ from ..events import Event, Stream, part
 from ..progress import watched
 from .drawing import blocks, draws
 from .engines import Independent
-from .identity import identity
-from .joining import joined
-from .keeping import Kept
+from .parallel.shards import Spreading, threads_of
 from .planning import Asking, Plan, portions
 from .registry import task
-from .remote import Remote
 from .samples import Samples, remarked
-from .shards import Spreading, threads_of
+from .storage.identity import identity
+from .storage.joining import joined
+from .storage.keeping import Kept
+from .storage.remote import Remote
 
 SOME = 16
 """Samples that are drawn where neither the user nor the request says how many."""

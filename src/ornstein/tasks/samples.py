@@ -25,10 +25,10 @@ from ..states import State, leaves, take
 from ..states import batch_size as batch_size_of
 from ..values import as_numbers, is_number, require_finite
 from .conversions import Convertible
-from .records import RECORD, exactness_of, require_one_each
 from .registry import domains, task
+from .storage.records import RECORD, exactness_of, require_one_each
+from .storage.unfinished import is_unfinished, part_of, require_absent, require_finished
 from .task import Task
-from .unfinished import is_unfinished, part_of, require_absent, require_finished
 
 MANIFEST = "manifest.json"
 
@@ -262,7 +262,7 @@ def read_samples(folder: Path | str, *, allow_code: bool | str | Path = False, u
     """
     folder = Path(folder)
     if unfinished and is_unfinished(folder):
-        from .keeping import read_unfinished
+        from .storage.keeping import read_unfinished
 
         return read_unfinished(part_of(folder), allow_code)
     manifest, where = read_manifest(folder), folder / MANIFEST

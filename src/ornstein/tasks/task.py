@@ -30,7 +30,7 @@ from .judging import Judge
 from .request import Request
 
 if TYPE_CHECKING:
-    from .members import MemberStore
+    from .native.members import MemberStore
     from .samples import Samples
 
 

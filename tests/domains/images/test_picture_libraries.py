@@ -18,8 +18,8 @@ from ornstein.networks import UNetConfig
 from ornstein.schedules import SCHEDULES
 from ornstein.spaces import Euclidean
 from ornstein.tasks.figures import Metric
-from ornstein.tasks.packing import without_numbers
 from ornstein.tasks.samples import Samples, read_manifest, read_samples
+from ornstein.tasks.storage.packing import without_numbers
 from ornstein.training.datasets import Arrays
 from worlds import rejected
 
@@ -92,7 +92,7 @@ def test_the_few_that_a_network_compares_are_those_of_all() -> None:
         Arrays(_pictures(part)[:25], {"label": part.condition["label"][:25]}, part.metadata) for part in data.digits()
     ]
     network = build_judge(UNetConfig(4, (1,), 1, ()), parts[0].metadata)
-    judge = PictureJudge(*parts, Judge(network, _space(), "label", True))
+    judge = PictureJudge(parts[0], parts[1], Judge(network, _space(), "label", True))
     whole = library()
     judge.begin(N)
     for low in range(0, N, 7):

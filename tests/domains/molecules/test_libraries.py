@@ -17,8 +17,8 @@ from ornstein.domains.molecules import data
 from ornstein.domains.molecules.chemistry.molecule import Molecule
 from ornstein.domains.molecules.drawn import remarks
 from ornstein.domains.molecules.stored import SDF, XYZ, MoleculeStore, frames
-from ornstein.tasks.packing import without_numbers
 from ornstein.tasks.samples import Samples, read_samples
+from ornstein.tasks.storage.packing import without_numbers
 
 ASKED = {"O": ("H2O", 3), "CO": ("CH3OH", 6), "C": ("CH4", 4)}  # of methane a hydrogen is missing
 

@@ -21,8 +21,9 @@ from ornstein.domains.mri.results.volumes import Frame, Written
 from ornstein.domains.mri.task import Mri
 from ornstein.domains.mri.trajectories.masks import middle_of, uniform
 from ornstein.errors import InputError
-from ornstein.tasks import keeping, reading, requests
+from ornstein.tasks import requests
 from ornstein.tasks.samples import read_samples
+from ornstein.tasks.storage import keeping, reading
 from recon_domain import SHAPE, model, scan
 
 nibabel = pytest.importorskip("nibabel")

@@ -13,8 +13,9 @@ from ornstein.domains.weather.asked.flags import WeatherRequest
 from ornstein.domains.weather.results import store
 from ornstein.domains.weather.results.drawn import ensembles
 from ornstein.errors import InputError
-from ornstein.tasks import keeping, reading, requests
+from ornstein.tasks import requests
 from ornstein.tasks.samples import read_samples
+from ornstein.tasks.storage import keeping, reading
 from registering import registered
 from small_weather import DOMAIN, STEPS, TIMES, fields, model, written
 

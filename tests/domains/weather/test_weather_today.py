@@ -9,7 +9,8 @@ import torch
 
 from ornstein.domains.weather.asked.flags import WeatherRequest
 from ornstein.errors import InputError
-from ornstein.tasks import keeping, requests
+from ornstein.tasks import requests
+from ornstein.tasks.storage import keeping
 from registering import registered
 from small_weather import DOMAIN, fields, model, written
 

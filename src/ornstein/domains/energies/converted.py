@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from ...tasks import conversions
-from ...tasks.members import NUMBER
-from ...tasks.netcdf import Variable
+from ...tasks.native.members import NUMBER
+from ...tasks.native.netcdf import Variable
 from ...tasks.samples import Samples
 from .data import recorded
 

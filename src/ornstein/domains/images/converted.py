@@ -7,8 +7,8 @@ from PIL import Image
 
 from ...report import walls
 from ...tasks import conversions
-from ...tasks.members import NUMBER
-from ...tasks.netcdf import Variable
+from ...tasks.native.members import NUMBER
+from ...tasks.native.netcdf import Variable
 from ...tasks.samples import Samples
 
 

@@ -14,8 +14,8 @@ from ...errors import InputError
 from ...files import MB, Within, require
 from ...report import pictures, walls
 from ...states import State
-from ...tasks.blocks import BlockStore
 from ...tasks.figures import Figure
+from ...tasks.native.blocks import BlockStore
 from ...tasks.samples import MANIFEST, Samples, native
 from . import data
 from .pixels import read

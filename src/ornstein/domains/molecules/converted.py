@@ -7,8 +7,8 @@ import numpy as np
 
 from ...deferred import deferred
 from ...tasks import conversions
-from ...tasks.members import NUMBER
-from ...tasks.netcdf import Variable
+from ...tasks.native.members import NUMBER
+from ...tasks.native.netcdf import Variable
 from ...tasks.samples import Samples
 from .chemistry import files
 from .chemistry.perception import smiles_of

@@ -10,9 +10,9 @@ from ...denoisers.base import Condition, Origin
 from ...files import write_text
 from ...states import State
 from ...tasks.figures import Interactive
-from ...tasks.joining import joined
-from ...tasks.pieces import Cut, PieceStore, ending_with
+from ...tasks.native.pieces import Cut, PieceStore, ending_with
 from ...tasks.samples import Samples
+from ...tasks.storage.joining import joined
 from . import data
 from .chemistry import files
 from .chemistry.conformers import Conformers

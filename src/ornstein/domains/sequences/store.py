@@ -12,7 +12,7 @@ from ...denoisers.base import Condition, Origin
 from ...errors import InputError
 from ...files import require
 from ...states import State
-from ...tasks.pieces import Cut, PieceStore, beginning_with
+from ...tasks.native.pieces import Cut, PieceStore, beginning_with
 from ...tasks.samples import Samples
 from . import data, figures, metrics
 from .formats import Record, at, fasta, read_fasta

@@ -13,8 +13,8 @@ what the record itself warns of, is said first.
 from math import isnan
 from pathlib import Path
 
-from ...tasks.reading import require_here
 from ...tasks.samples import Samples, versions
+from ...tasks.storage.reading import require_here
 from . import doubts, retests
 from .claims import answer, claimed, kind
 from .evidence import Evidence, of_folder, of_samples

@@ -7,13 +7,14 @@ from typing import Any
 
 from ...errors import InputError
 from ...files import sha256
-from ...tasks import reading, runs
+from ...tasks import runs
 from ...tasks.evaluating import with_data
 from ...tasks.figures import Metric
-from ...tasks.records import exactness_of
 from ...tasks.registry import task
 from ...tasks.samples import MANIFEST, Samples, altered, read_manifest, read_samples
 from ...tasks.scores import latest_metrics
+from ...tasks.storage import reading
+from ...tasks.storage.records import exactness_of
 from ..settings import in_words
 from .statements import COLUMNS, Statement, clipped, count
 

@@ -21,7 +21,7 @@ from ...errors import InputError
 from ...files import MB, inside, own, plain, read_json, write_atomic, write_json, write_text
 from ...tasks.figures import Figure, Interactive, Metric
 from ...tasks.scores import latest_metrics
-from ...tasks.unfinished import counted, folder_of, is_unfinished, part_of, read_members
+from ...tasks.storage.unfinished import counted, folder_of, is_unfinished, part_of, read_members
 from .queueing import Order
 
 if TYPE_CHECKING:

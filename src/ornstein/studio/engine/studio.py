@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import InputError
-from ...tasks.unfinished import counted, is_unfinished, part_of, read_members
+from ...tasks.storage.unfinished import counted, is_unfinished, part_of, read_members
 from . import results
 from .queueing import Job, Order, Queue
 from .worker import LONGEST

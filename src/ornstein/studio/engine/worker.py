@@ -129,7 +129,7 @@ class Child:
         from ...commands.exits import require_writable
         from ...tasks.requests import drawing
         from ...tasks.runs import pick_device
-        from ...tasks.unfinished import require_place
+        from ...tasks.storage.unfinished import require_place
 
         folder = results.folder(out, id)
         require_place(folder, resume)

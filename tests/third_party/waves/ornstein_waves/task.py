@@ -18,8 +18,8 @@ from ornstein.report import ensembles, quick
 from ornstein.report import fields as plots
 from ornstein.shells import Shells
 from ornstein.tasks.figures import Figure, Metric
-from ornstein.tasks.formats import ZarrMembers
-from ornstein.tasks.members import FieldStore, Layout
+from ornstein.tasks.native.formats import ZarrMembers
+from ornstein.tasks.native.members import FieldStore, Layout
 from ornstein.tasks.task import Request, Task
 from ornstein.training.fields import FACTS, FieldData, open_given
 

@@ -11,8 +11,8 @@ from torch import Tensor
 from ....report import quick
 from ....tasks import conversions
 from ....tasks.figures import Figure
-from ....tasks.members import NUMBER
-from ....tasks.netcdf import Variable
+from ....tasks.native.members import NUMBER
+from ....tasks.native.netcdf import Variable
 from ....tasks.samples import Samples, native
 from ..scans.geometry import middle
 from . import pictures

@@ -28,8 +28,8 @@ from ....denoisers.base import Condition
 from ....errors import InputError, needed_for
 from ....files import GB, Within, read_json, require, write_json
 from ....states import State
-from ....tasks.members import MemberStore
 from ....tasks.memory import available
+from ....tasks.native.members import MemberStore
 from ....tasks.samples import Samples
 from ..asked.flags import MriRequest
 from ..asked.prepared import volume

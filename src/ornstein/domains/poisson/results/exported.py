@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from ....tasks import conversions
-from ....tasks.members import NUMBER
-from ....tasks.netcdf import Variable, write
+from ....tasks.native.members import NUMBER
+from ....tasks.native.netcdf import Variable, write
 from ....tasks.samples import Samples
 from ..asked.truths import TRUTH
 from ..equations.boundaries import axes_of

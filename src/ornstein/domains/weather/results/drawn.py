@@ -14,7 +14,7 @@ from ....calibration import gathered
 from ....denoisers.base import Origin
 from ....errors import InputError
 from ....tasks.conversions import about
-from ....tasks.members import NUMBER
+from ....tasks.native.members import NUMBER
 from ....tasks.samples import Samples
 from ..files.grids import Grid
 from ..files.times import lead_names

@@ -24,8 +24,8 @@ from torch import Tensor
 from ....denoisers.base import Condition, Origin
 from ....errors import InputError
 from ....states import State
-from ....tasks.members import NUMBER, MemberStore
 from ....tasks.memory import available
+from ....tasks.native.members import NUMBER, MemberStore
 from ....tasks.samples import Samples
 from . import tables, zarrs
 from .frame import Frame

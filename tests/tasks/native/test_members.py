@@ -16,12 +16,12 @@ from killing import killed
 from ornstein.domains.energies.task import Energies, EnergiesRequest
 from ornstein.errors import InputError
 from ornstein.files import read_json, write_json
-from ornstein.tasks import keeping
-from ornstein.tasks.formats import FORMATS, NiftiMembers, NpzMembers, ZarrMembers
-from ornstein.tasks.members import FieldStore, Layout, MemberFiles, Variable
+from ornstein.tasks.native.formats import FORMATS, NiftiMembers, NpzMembers, ZarrMembers
+from ornstein.tasks.native.members import FieldStore, Layout, MemberFiles, Variable
 from ornstein.tasks.requests import draw
 from ornstein.tasks.samples import Samples, read_samples
-from ornstein.tasks.unfinished import part_of
+from ornstein.tasks.storage import keeping
+from ornstein.tasks.storage.unfinished import part_of
 
 LAT, LON = np.linspace(-1, 1, 3), np.arange(4, dtype="float32")
 LAYOUT = Layout(

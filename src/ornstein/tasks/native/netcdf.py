@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import InputError
-from ..files import write_atomic
+from ...errors import InputError
+from ...files import write_atomic
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,14 +20,14 @@ from pathlib import Path
 from shutil import copyfileobj
 from typing import TYPE_CHECKING, BinaryIO, ClassVar
 
-from ..denoisers.base import Condition
-from ..errors import InputError
-from ..files import MB, decoded, inside, write_atomic, write_text
-from ..states import State
+from ...denoisers.base import Condition
+from ...errors import InputError
+from ...files import MB, decoded, inside, write_atomic, write_text
+from ...states import State
 from .blocks import BlockStore
 
 if TYPE_CHECKING:
-    from .samples import Samples
+    from ..samples import Samples
 
 Cut = Callable[[BinaryIO], Iterator[int]]
 """At which bytes of a file its records begin, in their order."""

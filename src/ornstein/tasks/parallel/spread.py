@@ -9,17 +9,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..denoisers.base import Condition, Denoiser
-from ..distributed.pools import pool_of
-from ..errors import InputError
-from ..events import Event, Stream, finished
-from ..states import State, take
-from .drawing import draws
-from .engines import Independent
-from .jobs import for_all
-from .joining import joined
-from .planning import Portion
-from .samples import Samples
+from ...denoisers.base import Condition, Denoiser
+from ...distributed.pools import pool_of
+from ...errors import InputError
+from ...events import Event, Stream, finished
+from ...states import State, take
+from ..drawing import draws
+from ..engines import Independent
+from ..jobs import for_all
+from ..planning import Portion
+from ..samples import Samples
+from ..storage.joining import joined
 from .shards import arithmetic, counted, require_arithmetic, shard_size, shards, threads_of
 
 

@@ -15,11 +15,11 @@ from typing import Any, Self
 
 import numpy as np
 
-from ..arrays import members as arrays_of
-from ..arrays import write as write_arrays
-from ..errors import InputError, needed_for
-from ..files import MB, Within, read_json, sync_tree, write_atomic, write_json
-from ..locks import beside
+from ...arrays import members as arrays_of
+from ...arrays import write as write_arrays
+from ...errors import InputError, needed_for
+from ...files import MB, Within, read_json, sync_tree, write_atomic, write_json
+from ...locks import beside
 from .members import NUMBER, Layout, MemberFiles, Variable
 
 _LAYOUT = "layout.json"

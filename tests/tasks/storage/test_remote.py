@@ -18,17 +18,18 @@ from ornstein.domains.energies.task import Energies, EnergiesRequest
 from ornstein.errors import InputError
 from ornstein.files import read_json
 from ornstein.report.show import show
-from ornstein.tasks import evaluating, reading
+from ornstein.tasks import evaluating
 from ornstein.tasks.figures import Metric
-from ornstein.tasks.formats import NpzMembers
-from ornstein.tasks.identity import digest_of
 from ornstein.tasks.judging import Judge
-from ornstein.tasks.members import FieldStore, Layout, Variable
-from ornstein.tasks.merging import merge
-from ornstein.tasks.reading import parts
-from ornstein.tasks.remote import COMPLETE, Remote, Shelf
+from ornstein.tasks.native.formats import NpzMembers
+from ornstein.tasks.native.members import FieldStore, Layout, Variable
 from ornstein.tasks.requests import draw
 from ornstein.tasks.samples import Samples
+from ornstein.tasks.storage import reading
+from ornstein.tasks.storage.identity import digest_of
+from ornstein.tasks.storage.merging import merge
+from ornstein.tasks.storage.reading import parts
+from ornstein.tasks.storage.remote import COMPLETE, Remote, Shelf
 
 fsspec: Any = pytest.importorskip("fsspec")
 

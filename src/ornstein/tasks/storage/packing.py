@@ -13,12 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import InputError
-from ..files import Within, plain
-from ..states import State, batch_size, map_state
-from ..training import checkpoints
+from ...errors import InputError
+from ...files import Within, plain
+from ...states import State, batch_size, map_state
+from ...training import checkpoints
+from ..samples import Samples, of_record
 from .records import RECORD, require_one_each
-from .samples import Samples, of_record
 
 _KIND = "samples"
 _SIZES = [Within(int, 0, 2**40)]

@@ -19,21 +19,20 @@ from typing import Any, Protocol, runtime_checkable
 
 import torch
 
-from ..denoisers.base import Denoiser
-from ..distributed.pools import Done, Pool, WorkersLost, pool_of
-from ..errors import InputError
-from ..events import Event, Stream, finished
-from ..keys import Keys
-from ..spaces import Space
-from ..states import leaves
-from .drawing import blocks
-from .joining import joined
-from .planning import Asking, Plan, Portion, portions
-from .samples import Samples, versions
+from ...denoisers.base import Denoiser
+from ...distributed.pools import Done, Pool, WorkersLost, pool_of
+from ...errors import InputError
+from ...events import Event, Stream, finished
+from ...keys import Keys
+from ...spaces import Space
+from ...states import byte_count
+from ..drawing import blocks
+from ..planning import Asking, Plan, Portion, portions
+from ..samples import Samples, versions
+from ..storage.joining import joined
+from ..storage.keeping import MOST_HELD
 
 MOST_SHARDS = 512
-MOST_HELD = 64_000_000
-"""Bytes of the states of a shard, if nobody says how many samples it has."""
 _TALKING = {
     "particles": "exact=particles draws one population, whose members talk while they are drawn: it has no shards; run "
     "it on several processes as torchrun -m ornstein sample ... (without --on)",
@@ -118,7 +117,7 @@ def shard_size(said: int | None, block: int, n: int, space: Space) -> int:
         if said < 1 or said % block:
             raise InputError(f"shard is {said}, expected a multiple of batch_size, which is {block}")
         return said
-    one = sum(leaf.numel() * leaf.element_size() for leaf in leaves(space.prior(Keys.of(0, 1))))
+    one = byte_count(space.prior(Keys.of(0, 1)))
     size = block
     while size * MOST_SHARDS < n and 2 * size * one <= MOST_HELD:
         size *= 2

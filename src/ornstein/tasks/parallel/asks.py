@@ -21,15 +21,15 @@ from typing import Any
 
 import torch
 
-from ..denoisers.base import NeuralDenoiser
-from ..distributed.pools import Pool, WorkersLost, pool_of
-from ..errors import InputError, exit_code, why
-from ..events import Event, Stream, finished, part
-from ..progress import watched
+from ...denoisers.base import NeuralDenoiser
+from ...distributed.pools import Pool, WorkersLost, pool_of
+from ...errors import InputError, exit_code, why
+from ...events import Event, Stream, finished, part
+from ...progress import watched
+from ..requests import drawing
+from ..storage.unfinished import is_unfinished
 from .outcomes import Ask, Outcome, Outcomes, Refused, require_seen
-from .requests import drawing
 from .shards import arithmetic, require_arithmetic
-from .unfinished import is_unfinished
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 """Faults of the disk that every other request would meet as well."""

@@ -24,14 +24,15 @@ from ornstein.events import Event, finished
 from ornstein.files import read_json
 from ornstein.guidance.factors import Energy
 from ornstein.locks import Lock
-from ornstein.tasks import drawing, keeping, shelves
-from ornstein.tasks.identity import _digest, identity, require_same
-from ornstein.tasks.packing import pack, unpack
+from ornstein.tasks import drawing
 from ornstein.tasks.requests import draw
 from ornstein.tasks.requests import drawing as stream_of
 from ornstein.tasks.samples import Samples, read_samples
+from ornstein.tasks.storage import keeping, shelves
+from ornstein.tasks.storage.identity import _digest, identity, require_same
+from ornstein.tasks.storage.packing import pack, unpack
+from ornstein.tasks.storage.unfinished import counted, is_unfinished, part_of, read_members
 from ornstein.tasks.task import Request
-from ornstein.tasks.unfinished import counted, is_unfinished, part_of, read_members
 
 ASKED = EnergiesRequest()
 SMALL: dict[str, Any] = {"n": 5, "first": 1, "steps": 2, "batch_size": 2}
@@ -143,7 +144,7 @@ def test_only_the_same_draw_goes_on(model: Any, tmp_path: Path, monkeypatch: pyt
     other = replace(model, traits=replace(model.traits, origin=replace(model.origin, weights="0" * 64)))
     with pytest.raises(InputError, match="drawn with weights = "):
         draw(other, ASKED, **SMALL, out=out, resume=True)
-    monkeypatch.setattr("ornstein.tasks.identity.versions", lambda: {"torch": "1.0"})
+    monkeypatch.setattr("ornstein.tasks.storage.identity.versions", lambda: {"torch": "1.0"})
     with pytest.raises(InputError, match=r"drawn with torch = .*, asked for is '1.0'"):
         draw(model, ASKED, **SMALL, out=out, resume=True)
     assert counted(read_members(part_of(out))) == "3 of 5 samples are whole (1 to 3)"  # which no refusal changes

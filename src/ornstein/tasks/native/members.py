@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from ..denoisers.base import Condition
-from ..errors import InputError
-from ..files import flushed, plain
-from ..states import State
+from ...denoisers.base import Condition
+from ...errors import InputError
+from ...files import flushed, plain
+from ...states import State
 
 if TYPE_CHECKING:
-    from .samples import Samples
+    from ..samples import Samples
 
 NUMBER = "number"
 """The axis of the members, as weather centres name it."""

@@ -10,18 +10,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..denoisers.base import Origin
-from ..errors import InputError
-from ..files import flushed, inside, read_json, require, sha256
+from ...denoisers.base import Origin
+from ...errors import InputError
+from ...files import flushed, inside, read_json, require, sha256
+from ..registry import task
+from ..samples import Samples
+from ..task import SCRATCH
 from .identity import digest_of
 from .packing import pack, unpack_with, without_numbers
-from .registry import task
-from .samples import Samples
-from .task import SCRATCH
 from .unfinished import MEMBERS, folder_of
 
 if TYPE_CHECKING:
-    from .members import MemberStore
+    from ..native.members import MemberStore
 
 NATIVE = "native"
 _WRITTEN = {"drawn": str, "files": {str: str}}

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError
-from ..files import NUMBER, Within, require
-from ..mcmc.report import MCMCReport
-from ..sampling.diagnostics import Exactness
+from ...errors import InputError
+from ...files import NUMBER, Within, require
+from ...mcmc.report import MCMCReport
+from ...sampling.diagnostics import Exactness
 
 _EXACTNESS = {
     "method": str,

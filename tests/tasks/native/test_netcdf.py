@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 
 from ornstein.errors import InputError
-from ornstein.tasks.netcdf import Variable, write
+from ornstein.tasks.native.netcdf import Variable, write
 
 
 def test_what_is_written_is_read_by_xarray(tmp_path: Path) -> None:

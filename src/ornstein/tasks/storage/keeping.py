@@ -14,7 +14,6 @@ names it. The states are read back for the native files, so that what was cut of
 """
 
 import shutil
-import time
 from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import replace
@@ -22,30 +21,31 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from ..config import update
-from ..denoisers.base import Origin
-from ..errors import InputError
-from ..events import Stream
-from ..files import write_json
-from ..keys import Keys
-from ..locks import Lock, sweep
-from ..states import State, leaves
+from ...config import update
+from ...denoisers.base import Origin
+from ...errors import InputError
+from ...events import Stream
+from ...files import write_json
+from ...keys import Keys
+from ...locks import Lock, sweep
+from ...pacing import Pace
+from ...states import State, byte_count
+from ..planning import METADATA, facts_of
+from ..samples import Samples, origin_in, remarked
+from ..task import SCRATCH
 from .identity import digest_of, require_same
 from .intervals import Intervals
 from .joining import joined
-from .planning import METADATA, facts_of
-from .samples import Samples, origin_in, remarked
 from .shelves import Shelf, unchanged, unpacked
-from .task import SCRATCH
 from .unfinished import MEMBERS, WORK, counted, numbered, part_of, read_members, require_place, what_is_left
 
 if TYPE_CHECKING:
-    from .members import MemberStore
+    from ..native.members import MemberStore
 
 SHARE = 0.1
 """Of the time, at most, that writing takes: blocks that are drawn faster than that are written several at a time."""
 MOST_HELD = 64_000_000
-"""Bytes of states that wait to be written, and that are read back from native files when all are there."""
+"""Bytes of states, at most, that wait to be written, are read back from native files in the end, or make up a shard."""
 
 
 class Kept:
@@ -71,7 +71,7 @@ class Kept:
         self._said: dict[str, Any] = {}
         self._whole = Intervals()
         self._pending: list[Samples] = []
-        self._failed, self._unsaid, self._next = False, False, 0.0
+        self._failed, self._unsaid, self._pace = False, False, Pace(SHARE)
         self._shelf = Shelf(self.part, origin, numbers)
 
     def __enter__(self) -> Self:
@@ -193,19 +193,18 @@ class Kept:
         if before is not None and before.first + len(before) != samples.first:
             self._write()
         self._pending.append(samples)
-        if time.monotonic() >= self._next or sum(_size(one) for one in self._pending) > MOST_HELD:
+        if self._pace.due or sum(_size(one) for one in self._pending) > MOST_HELD:
             self._write()
 
     def _write(self) -> None:
         """Writes the samples that wait, and then says that they are whole."""
-        started = time.monotonic()
         try:
-            self._put(joined(self._pending))
+            with self._pace.spent():
+                self._put(joined(self._pending))
         except Exception:
             self._failed = True  # what could not be written is not tried once more on the way out
             raise
         self._pending = []
-        self._rest(started)
 
     def _put(self, samples: Samples) -> None:
         self._enter(self._shelf.put(samples))
@@ -220,15 +219,9 @@ class Kept:
             block: what `Shelf.put` returned.
         """
         self._enter(block)
-        started = time.monotonic()
-        if started >= self._next:
-            self._say()
-            self._rest(started)
-
-    def _rest(self, started: float) -> None:
-        """Until when nothing is written, after a writing that has `started` then."""
-        ended = time.monotonic()
-        self._next = ended + (ended - started) / SHARE
+        if self._pace.due:
+            with self._pace.spent():
+                self._say()
 
     def _enter(self, block: Mapping[str, Any]) -> None:
         blocks, first = self._said["blocks"], block["first"]
@@ -270,7 +263,7 @@ class Kept:
 
 def _size(samples: Samples) -> int:
     """The bytes of their states."""
-    return sum(leaf.numel() * leaf.element_size() for leaf in leaves(samples.x))
+    return byte_count(samples.x)
 
 
 def read_unfinished(part: Path, allow_code: bool | str | Path = False) -> Samples:

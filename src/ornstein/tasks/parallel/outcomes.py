@@ -6,7 +6,6 @@ bounded rate and may be late after a crash.
 """
 
 import json
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from glob import glob
@@ -16,13 +15,14 @@ from types import TracebackType
 from typing import Any, Literal, Self
 from uuid import uuid4
 
-from ..config import SampleConfig
-from ..denoisers.base import NeuralDenoiser
-from ..errors import InputError
-from ..files import GB, Within, own, plain, read_json, write_atomic
-from ..locks import Lock, sweep
-from .samples import MANIFEST
-from .unfinished import require_absent
+from ...config import SampleConfig
+from ...denoisers.base import NeuralDenoiser
+from ...errors import InputError
+from ...files import GB, Within, own, plain, read_json, write_atomic
+from ...locks import Lock, sweep
+from ...pacing import Pace
+from ..samples import MANIFEST
+from ..storage.unfinished import require_absent
 
 RECORD = "requests.json"
 SHARE = 0.02
@@ -129,7 +129,7 @@ class Outcomes:
             raise InputError("only a trained model knows a domain whose requests it understands; take sample")
         self.folder, self.resume, self._lock = folder, resume, Lock(folder, "drawing")
         self._model = {name: getattr(model.origin, name) for name in ("domain", "name", "weights")}
-        self._asks, self._next = list(asks), 0.0
+        self._asks, self._pace = list(asks), Pace(SHARE)
         self._found: list[Outcome] = []
         self._flags: list[Mapping[str, Any] | None] = []
         self._others: list[Mapping[str, Any]] = []
@@ -213,14 +213,12 @@ class Outcomes:
     def note(self, outcome: Outcome) -> None:
         """What has become of a request of that name; it is written now, or later where that would take too long."""
         self._found[self._place[outcome.name]] = outcome
-        if time.monotonic() >= self._next:
+        if self._pace.due:
             self._write()
 
     def _write(self) -> None:
-        started = time.monotonic()
-        write_atomic(self.folder / RECORD, self._lines)
-        ended = time.monotonic()
-        self._next = ended + (ended - started) / SHARE
+        with self._pace.spent():
+            write_atomic(self.folder / RECORD, self._lines)
 
     def _lines(self, path: Path) -> None:
         """Writes the record, a request a line: there may be many."""

@@ -20,14 +20,14 @@ from typing import Any, Self
 import numpy as np
 import torch
 
-from ..denoisers.base import Origin
-from ..distributed.places import Place
-from ..errors import InputError
-from ..files import GB, MB, Within, parse_json, plain, require
-from ..states import map_state
+from ...denoisers.base import Origin
+from ...distributed.places import Place
+from ...errors import InputError
+from ...files import GB, MB, Within, parse_json, plain, require
+from ...states import map_state
+from ..samples import Samples
 from .identity import digest_of, require_same
 from .packing import pack, unpack, without_numbers
-from .samples import Samples
 from .unfinished import MEMBERS, SCHEMA, numbered
 
 SHARDS, COMPLETE = "shards", "complete.json"

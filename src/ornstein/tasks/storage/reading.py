@@ -12,22 +12,22 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ..config import update
-from ..denoisers.base import Origin
-from ..distributed.places import Place, is_url
-from ..errors import InputError
-from ..keys import Keys
-from ..states import State, leaves
-from ..states import batch_size as batch_size_of
-from .figures import Metric
+from ...config import update
+from ...denoisers.base import Origin
+from ...distributed.places import Place, is_url
+from ...errors import InputError
+from ...keys import Keys
+from ...states import State, byte_count
+from ...states import batch_size as batch_size_of
+from ..figures import Metric
+from ..memory import require_held
+from ..planning import METADATA, facts_of
+from ..samples import MANIFEST, Samples, altered, of_record, origin_in, read_manifest, renewed
+from ..scores import append_metrics, append_metrics_at
+from ..task import Task
 from .keeping import require_states
-from .memory import require_held
-from .planning import METADATA, facts_of
 from .records import exactness_of
 from .remote import read_complete, read_shard
-from .samples import MANIFEST, Samples, altered, of_record, origin_in, read_manifest, renewed
-from .scores import append_metrics, append_metrics_at
-from .task import Task
 from .unfinished import MEMBERS
 
 PART = 32_000_000
@@ -115,7 +115,7 @@ class Source(ABC):
 
     @property
     def _bytes(self) -> int:
-        return sum(leaf.numel() * leaf.element_size() for leaf in leaves(self._state))
+        return byte_count(self._state)
 
 
 class Folder(Source):

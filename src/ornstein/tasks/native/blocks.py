@@ -15,13 +15,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..denoisers.base import Condition
-from ..errors import InputError
-from ..states import State, concatenate
+from ...denoisers.base import Condition
+from ...errors import InputError
+from ...states import State, concatenate
 from .members import MemberStore
 
 if TYPE_CHECKING:
-    from .samples import Samples
+    from ..samples import Samples
 
 _STATES = ".safetensors"
 
@@ -57,7 +57,7 @@ class BlockStore(MemberStore):
         """The states and conditions of samples from finished files."""
 
     def add(self, samples: "Samples") -> list[Path]:
-        from .packing import pack  # which needs samples, whose tasks have stores
+        from ..storage.packing import pack  # which needs samples, whose tasks have stores
 
         assert self.scratch is not None
         self.scratch.mkdir(parents=True, exist_ok=True)
@@ -97,7 +97,7 @@ class BlockStore(MemberStore):
         return replace(chosen, x=x, condition=condition)
 
     def _drawn(self, numbers: range) -> Iterator["Samples"]:
-        from .packing import unpack
+        from ..storage.packing import unpack
 
         found = self._found()
         firsts = list(found)
@@ -128,7 +128,7 @@ class BlockStore(MemberStore):
         Blocks may have been cut otherwise by a drawing that ended before they were noted: one that begins within the
         block before it is one of those.
         """
-        from .packing import counted
+        from ..storage.packing import counted
 
         if self._counts is None:
             assert self.scratch is not None

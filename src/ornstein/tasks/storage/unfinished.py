@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError
-from ..files import MB, NUMBER, Within, own, read_json
-from ..locks import Lock, sweep
+from ...errors import InputError
+from ...files import MB, NUMBER, Within, own, read_json
+from ...locks import Lock, sweep
 
 MEMBERS = "members.json"
 WORK = "drawing"

@@ -23,13 +23,13 @@ from ornstein.errors import InputError
 from ornstein.events import Event, finished
 from ornstein.files import read_json
 from ornstein.spaces import Euclidean
-from ornstein.tasks import shards as cut
-from ornstein.tasks.intervals import Intervals
+from ornstein.tasks.parallel import shards as cut
+from ornstein.tasks.parallel.shards import Order, shard_size, shards
 from ornstein.tasks.planning import Portion, portions
 from ornstein.tasks.requests import draw, drawing
 from ornstein.tasks.samples import Samples
-from ornstein.tasks.shards import Order, shard_size, shards
-from ornstein.tasks.unfinished import counted, part_of, read_members
+from ornstein.tasks.storage.intervals import Intervals
+from ornstein.tasks.storage.unfinished import counted, part_of, read_members
 
 ASKED = EnergiesRequest()
 SMALL: dict[str, Any] = {"n": 21, "first": 3, "steps": 2, "batch_size": 4, "threads": 1}

@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
-from ..states import concatenate
-from .samples import Samples
+from ...states import concatenate
+from ..samples import Samples
 
 
 def joined(parts: Sequence[Samples], replace_seconds: float | None = None) -> Samples:

@@ -6,15 +6,15 @@ from itertools import pairwise
 from pathlib import Path
 from shutil import rmtree
 
-from ..distributed.places import is_url
-from ..errors import InputError
-from ..locks import beside
+from ...distributed.places import is_url
+from ...errors import InputError
+from ...locks import beside
+from ..native.members import MemberStore
+from ..samples import Samples, remarked
+from ..task import SCRATCH
 from .joining import joined
-from .members import MemberStore
 from .packing import without_numbers
 from .reading import Source, source
-from .samples import Samples, remarked
-from .task import SCRATCH
 from .unfinished import require_absent
 
 

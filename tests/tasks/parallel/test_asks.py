@@ -15,10 +15,11 @@ from ornstein.domains.energies.task import Energies, EnergiesRequest
 from ornstein.errors import InputError
 from ornstein.files import read_json
 from ornstein.locks import Lock
-from ornstein.tasks import asks, keeping, outcomes
-from ornstein.tasks.asks import draw_all, drawing_all
-from ornstein.tasks.outcomes import Ask, Refused
-from ornstein.tasks.unfinished import part_of
+from ornstein.tasks.parallel import asks, outcomes
+from ornstein.tasks.parallel.asks import draw_all, drawing_all
+from ornstein.tasks.parallel.outcomes import Ask, Refused
+from ornstein.tasks.storage import keeping
+from ornstein.tasks.storage.unfinished import part_of
 
 SMALL: dict[str, Any] = {"n": 4, "steps": 2, "batch_size": 2}
 THREE = [Ask(name, EnergiesRequest(), {**SMALL, "seed": seed}, seed + 1) for seed, name in enumerate("abc")]

@@ -15,12 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..config import to_dict
-from ..denoisers.base import Denoiser
-from ..errors import InputError
-from ..files import plain, sha256
-from .samples import versions
-from .task import Request
+from ...config import to_dict
+from ...denoisers.base import Denoiser
+from ...errors import InputError
+from ...files import plain, sha256
+from ..samples import versions
+from ..task import Request
 
 
 def identity(

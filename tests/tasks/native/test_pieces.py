@@ -11,7 +11,7 @@ import torch
 from ornstein import InputError
 from ornstein.denoisers.base import Condition
 from ornstein.states import State
-from ornstein.tasks.pieces import Cut, PieceStore, beginning_with, ending_with
+from ornstein.tasks.native.pieces import Cut, PieceStore, beginning_with, ending_with
 from ornstein.tasks.samples import Samples
 
 NUMBERS = range(3, 15)
