@@ -15,6 +15,7 @@ from ornstein.commands.objects import flags
 from ornstein.config import SampleConfig
 from ornstein.domains.images.requests import ImagesRequest
 from ornstein.domains.images.stored import PictureStore
+from ornstein.domains.images.task import Images
 from ornstein.errors import InputError
 from ornstein.files import read_json
 from ornstein.tasks.parallel.outcomes import Ask, Refused
