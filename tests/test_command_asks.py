@@ -14,6 +14,7 @@ from ornstein.commands.asks import checked, options_of, read_asks, unchecked
 from ornstein.commands.objects import flags
 from ornstein.config import SampleConfig
 from ornstein.domains.images.requests import ImagesRequest
+from ornstein.domains.images.stored import PictureStore
 from ornstein.domains.images.task import Images
 from ornstein.errors import InputError
 from ornstein.files import read_json
@@ -171,14 +172,14 @@ def test_who_stops_it_is_told_what_is_done(capsys: pytest.CaptureFixture[str], m
     Path("asks.jsonl").write_text('{"seed": 0}\n{"seed": 1}\n{"seed": 2}')
     written = []
 
-    def stopped(self: Any, samples: Any, folder: Path) -> None:
-        written.append(folder)
+    def stopped(self: PictureStore, samples: Any) -> None:
+        written.append(self.folder)
         if len(written) == 2:
             raise KeyboardInterrupt
-        write(self, samples, folder)
+        write(self, samples)
 
-    write = Images.write
-    monkeypatch.setattr(Images, "write", stopped)
+    write = PictureStore.write
+    monkeypatch.setattr(PictureStore, "write", stopped)
     code, out, err = drawn(["--n", "1", "--steps", "1"], capsys)
     said = "ornstein: stopped; 1 of 3 requests are done in out; the same command with --resume draws the rest\n"
     assert (code, out, err) == (3, "", said)

@@ -39,6 +39,7 @@ def _judged(found: Source, data: str | None) -> list[Metric]:
     if judge is None:
         found.require_room()
         return found.this.evaluate(joined([first, *parts]))
+    judge.begin(len(found.numbers))
     for part in _with(first, parts):
         judge.add(part)
     return judge.metrics()

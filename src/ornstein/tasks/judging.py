@@ -13,9 +13,17 @@ class Judge(ABC):
     """What a field makes of samples, part by part: counts, sums and histograms, and a few numbers a sample at most.
 
     judge = task.judge(first)
+    judge.begin(n)
     for part in parts: judge.add(part)
     judge.metrics()                     the same as of all samples together, to round-off
     """
+
+    def begin(self, n: int) -> None:  # noqa: B027, most need not know
+        """Says how many samples will come, before the first, such as to choose a few of them evenly.
+
+        Args:
+            n: of all parts together.
+        """
 
     @abstractmethod
     def add(self, samples: "Samples") -> None:

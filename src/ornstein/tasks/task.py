@@ -221,6 +221,7 @@ class Task(ABC):
         judge = self.judge(samples)
         if judge is None:
             raise NotImplementedError(f"{self.name}: a task has a judge, or its own evaluate")
+        judge.begin(len(samples))
         judge.add(samples)
         return judge.metrics()
 

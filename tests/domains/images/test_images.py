@@ -12,7 +12,7 @@ from torch import Tensor
 
 import ornstein as on
 from ornstein import InputError
-from ornstein.domains.images import data, metrics, stored
+from ornstein.domains.images import data, judging, metrics, stored
 from ornstein.networks import UNet, UNetConfig
 from ornstein.report import walls
 from ornstein.tasks import requests
@@ -57,7 +57,7 @@ def test_the_judge_knows_unseen_real_digits(digits: tuple[Arrays, Arrays]) -> No
 
 
 def test_the_shipped_model_draws_the_class_asked_for(digits: tuple[Arrays, Arrays], drawn: on.Samples) -> None:
-    agreement, distance, new = metrics.judged(drawn, *digits)
+    agreement, distance, new = judging.judged(drawn, *digits)
     assert agreement.value >= 0.95
     assert distance.reference is not None
     assert new.reference is not None
@@ -68,12 +68,14 @@ def test_the_shipped_model_draws_the_class_asked_for(digits: tuple[Arrays, Array
 def test_the_scores_reject_noise_and_copies(digits: tuple[Arrays, Arrays], drawn: on.Samples) -> None:
     """Broken twins of the test above."""
     noise = on.Keys.of(0, 300).normal(1, 8, 8).float()
-    agreement, distance, _ = metrics.judged(replace(drawn, x=noise), *digits)
+    agreement, distance, _ = judging.judged(replace(drawn, x=noise), *digits)
     assert distance.reference is not None
     assert agreement.value < 0.5
     assert distance.value > 1.5 * distance.reference
     copies = metrics.matched(drawn.condition["label"], digits[0], 0)
-    assert metrics.judged(replace(drawn, x=copies), *digits)[2].value == 0
+    assert copies.chosen is not None
+    copies = copies.parts[0][copies.chosen]
+    assert judging.judged(replace(drawn, x=copies), *digits)[2].value == 0
 
 
 def test_guidance_sharpens(digits: tuple[Arrays, Arrays]) -> None:
@@ -232,8 +234,8 @@ def test_pictures_are_compared_a_few_at_a_time(digits: tuple[Arrays, Arrays], mo
     x, among = pixels(digits[1])[:60], pixels(digits[0])
     whole = torch.cdist(x.flatten(1), among.flatten(1)).min(1).values.median() / 8
     monkeypatch.setattr(metrics, "_TOGETHER", 7)
-    assert metrics.nearest(x, among) == pytest.approx(float(whole), rel=1e-5)
-    assert metrics.nearest(among[:20], among) == pytest.approx(0, abs=1e-3)
+    assert float(metrics.distances(x, among).median()) == pytest.approx(float(whole), rel=1e-5)
+    assert float(metrics.distances(among[:20], among).median()) == pytest.approx(0, abs=1e-3)
 
 
 def test_a_grid_shows_the_first_of_many(drawn: on.Samples, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ from killing import killed
 from ornstein import files
 from ornstein.cli import main
 from ornstein.domains.energies.task import Energies, EnergiesRequest
+from ornstein.domains.images.stored import PictureStore
 from ornstein.domains.images.task import Images
 from ornstein.errors import InputError, SamplingError
 from ornstein.events import Event, finished
@@ -288,7 +289,7 @@ def test_a_population_is_kept_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(Images, "figures", lambda self, samples: [])
     whole = draw(model, asked, **how, out=tmp_path / "whole")
     with monkeypatch.context() as patch:
-        patch.setattr(Images, "write", fails)
+        patch.setattr(PictureStore, "write", fails)
         with pytest.raises(InputError, match="cannot be done"):
             draw(model, asked, **how, out=tmp_path / "out")
     there = read_samples(tmp_path / "out", unfinished=True)

@@ -6,7 +6,7 @@ beside the one that real pictures reach: OpenMoji's style is new to the judge of
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -27,32 +27,24 @@ from .vision.prompts import parsed
 
 MOST = 2000  # pictures a set
 _TOGETHER = 256  # pictures whose distances to all training pictures are held at once
+_DIRECTIONS = 4  # along which all samples are looked at together
 MEMORISED = 0.9  # of the distance of real unseen pictures to training ones: where samples are closer, it is said
 
 
-def judged(samples: Samples, train: Any, held_out: Any) -> list[Metric]:
-    """All scores of a set of pictures; where there is no judge, only whether they are new.
+def of_captioned(samples: Samples, train: Captioned, held_out: Captioned, judge: Judge | None) -> list[Metric]:
+    """All scores of pictures of captions; where there is no judge, only whether they are new.
 
     Args:
         samples: the samples, with their model and settings.
         train: the records that the model was trained on.
         held_out: records that no model was trained on.
+        judge: a network that tells captions apart, if there is one.
     """
-    assert samples.origin is not None
-    source, label = samples.origin.config["data"], samples.condition.get("label")
-    judge = judge_of(source)
-    if isinstance(train, Captioned):
-        rows = of_captions(samples, train, held_out, judge) if judge else []
-        (learned, names), (unseen, others) = train.shown(), held_out.shown()
-        new = novelty(samples.x, learned, unseen)
-        of_new = held_out_captions(samples, names, others)
-        return [*rows, replace(new, name=f"held-out captions: {new.name}") if of_new else new]
-    new = novelty(samples.x, train.x, held_out.x)
-    if label is None or not len(train.condition):
-        return [new]
-    if judge:
-        return [*of_classes(samples.x, label, held_out, judge), *likeness(judge, samples.x, train.x, held_out.x), new]
-    return [class_agreement(samples.x, label, train, held_out), distribution(samples.x, label, train, held_out), new]
+    rows = of_captions(samples, train, held_out, judge) if judge else []
+    (learned, names), (unseen, others) = train.shown(), held_out.shown()
+    new = novelty(distances(samples.x, learned), learned, unseen)
+    of_new = held_out_captions(samples, names, others)
+    return [*rows, replace(new, name=f"held-out captions: {new.name}") if of_new else new]
 
 
 def judge_of(source: str) -> Judge | None:
@@ -203,18 +195,16 @@ def _found(
     return Metric(name, value, "higher", f"R@{k}: {meaning}", reference, others, error, reference_error)
 
 
-def of_classes(x: Tensor, label: Tensor, held_out: Arrays, judge: Judge) -> list[Metric]:
+def of_classes(share: float, held_out: Arrays, judge: Judge) -> Metric:
     """The share of pictures taken for their class.
 
     Args:
-        x: pictures, (n, channels, height, width), from −1 (black) to 1 (white).
-        label: class of each picture.
+        share: of the samples.
         held_out: records that no model was trained on.
         judge: a classifier that was trained on real pictures.
     """
-    value, real = judge.agreement(x, label), _agreement(judge, held_out)
     meaning = "Share of samples that a network trained on real pictures takes for the class asked for."
-    return [Metric("class agreement", value, "higher", meaning, real, "held-out real pictures")]
+    return Metric("class agreement", share, "higher", meaning, _agreement(judge, held_out), "held-out real pictures")
 
 
 def _agreement(judge: Judge, real: Arrays) -> float:
@@ -249,7 +239,12 @@ def likeness(judge: Judge, x: Tensor, real: Tensor, others: Tensor | None = None
 
 def _spread(x: Tensor, n: int = MOST) -> Tensor:
     """At most n, evenly from all."""
-    return x[torch.linspace(0, len(x) - 1, min(n, len(x))).round().long()]
+    return x[spread(len(x), n)]
+
+
+def spread(count: int, n: int) -> Int64[Tensor, " n"]:
+    """The places of at most n of so many, evenly from all."""
+    return torch.linspace(0, count - 1, min(n, count)).round().long()
 
 
 # Digits -----------------------------------------------------------------------------------------------
@@ -281,26 +276,54 @@ def agreement(classifier: Classifier, x: Float[Tensor, "n c h w"], label: Int64[
     return float((classifier.predict(x.flatten(1).numpy()) == label.numpy()).mean())
 
 
-def sliced_wasserstein(a: Tensor, b: Tensor, directions: int = 200) -> float:
-    """Root mean square over random directions of the 1-D Wasserstein-2 distance between equally many points.
+@dataclass(frozen=True)
+class Projected:
+    """Pictures as they look along directions.
+
+    Attributes:
+        parts: of the pictures, (n, channels, height, width); as bytes, if they have 256 levels.
+        chosen: numbers of those that are looked at, one after the other, of the only part; all if not said.
+    """
+
+    parts: Sequence[Tensor]
+    chosen: Tensor | None = None
+
+    def along(self, axes: Float[Tensor, "directions pixels"]) -> Float[Tensor, "n directions"]:
+        """What each picture is along each direction."""
+        pixels = (unpacked(part).flatten(1) for part in self.parts)
+        found = torch.cat([part @ axes.T.to(part) for part in pixels])
+        return found if self.chosen is None else found[self.chosen]
+
+
+def unpacked(x: Tensor) -> Tensor:
+    """Pictures from bytes, as they are read from files; others as they are."""
+    return x.float() / 127.5 - 1 if x.dtype == torch.uint8 else x
+
+
+def sliced_wasserstein(a: Projected, b: Projected, directions: int = 200) -> float:
+    """Root mean square over random directions of the 1-D Wasserstein-2 distance between equally many pictures.
 
     Args:
-        a: first set of points, (n, d).
-        b: second set of points, (n, d).
+        a: first set of pictures.
+        b: second set.
+        directions: how many.
     """
-    axes = torch.nn.functional.normalize(Keys.of(0, directions).normal(a.flatten(1).shape[1]), dim=1).to(a)
-    gap = (a.flatten(1) @ axes.T).sort(0).values - (b.flatten(1) @ axes.T).sort(0).values
-    return gap.square().mean().sqrt().item()
+    axes = torch.nn.functional.normalize(Keys.of(0, directions).normal(a.parts[0][0].numel()), dim=1)
+    squares = 0.0
+    for some in axes.split(_DIRECTIONS):
+        gap = a.along(some).sort(0).values - b.along(some).sort(0).values
+        squares += gap.square().double().mean(0).sum().item()
+    return (squares / directions) ** 0.5
 
 
-def nearest(x: Tensor, among: Tensor) -> float:
-    """Median distance from a picture to the nearest of the others, root mean square a pixel."""
+def distances(x: Tensor, among: Tensor) -> Float[Tensor, " n"]:
+    """From each picture to the nearest of the others, root mean square a pixel."""
     others = among.flatten(1)
-    distances = torch.cat([torch.cdist(part, others).min(1).values for part in x.flatten(1).split(_TOGETHER)])
-    return (distances.median() / x[0].numel() ** 0.5).item()
+    found = torch.cat([torch.cdist(part, others).min(1).values for part in x.flatten(1).split(_TOGETHER)])
+    return found / x[0].numel() ** 0.5
 
 
-def matched(label: Int64[Tensor, " n"], real: Arrays, seed: int) -> Tensor:
+def matched(label: Int64[Tensor, " n"], real: Arrays, seed: int) -> Projected:
     """A real picture of the same class for each label, drawn without replacement while a class lasts.
 
     Args:
@@ -313,23 +336,21 @@ def matched(label: Int64[Tensor, " n"], real: Arrays, seed: int) -> Tensor:
         order = members[Keys.of(seed, 1).fold(int(value)).bits(len(members))[0].argsort()]
         places = (label == value).nonzero().flatten()
         chosen[places] = order[torch.arange(len(places)) % len(order)]
-    return real.x[chosen]
+    return Projected([real.x], chosen)
 
 
-def class_agreement(x: Tensor, label: Tensor, train: Arrays, held_out: Arrays) -> Metric:
+def class_agreement(share: float, classifier: Classifier, held_out: Arrays) -> Metric:
     """`agreement` beside that of held-out real pictures.
 
     Args:
-        x: pictures, (n, channels, height, width), from −1 (black) to 1 (white).
-        label: class of each picture.
-        train: the records that the model was trained on.
+        share: of the samples.
+        classifier: that judged them.
         held_out: records that no model was trained on.
     """
     assert isinstance(held_out.x, Tensor)
-    classifier = machine(train)
     return Metric(
         "class agreement",
-        agreement(classifier, x, label),
+        share,
         "higher",
         "Share of samples that a classifier trained on real pictures takes for the class asked for.",
         agreement(classifier, held_out.x, held_out.condition["label"]),
@@ -337,12 +358,12 @@ def class_agreement(x: Tensor, label: Tensor, train: Arrays, held_out: Arrays) -
     )
 
 
-def distribution(x: Tensor, label: Tensor, train: Arrays, held_out: Arrays) -> Metric:
+def distribution(x: Projected, label: Tensor, train: Arrays, held_out: Arrays) -> Metric:
     """`sliced_wasserstein` to real pictures of the same classes, beside that between two sets of them.
 
     Args:
-        x: pictures, (n, channels, height, width), from −1 (black) to 1 (white).
-        label: class of each picture.
+        x: the samples.
+        label: class of each.
         train: the records that the model was trained on.
         held_out: records that no model was trained on.
     """
@@ -357,15 +378,15 @@ def distribution(x: Tensor, label: Tensor, train: Arrays, held_out: Arrays) -> M
     )
 
 
-def novelty(x: Tensor, train: Tensor, held_out: Tensor) -> Metric:
-    """`nearest` among the training pictures, beside that of held-out real ones.
+def novelty(found: Float[Tensor, " n"], train: Tensor, held_out: Tensor) -> Metric:
+    """The median of `distances` to the training pictures, beside that of held-out real ones.
 
     Args:
-        x: pictures, (n, channels, height, width), from −1 (black) to 1 (white).
-        train: the records that the model was trained on.
-        held_out: records that no model was trained on.
+        found: distances of the samples.
+        train: pictures that the model was trained on.
+        held_out: pictures that no model was trained on.
     """
-    ours, new = nearest(x, train), nearest(held_out, train)
+    ours, new = found.median().item(), distances(held_out, train).median().item()
     meaning = "Root mean square a pixel, median. Near 0 the model copies; real unseen pictures show what new means."
     if ours < MEMORISED * new:
         meaning += " These are closer to what was learned than new real pictures are: in part the model has memorised."

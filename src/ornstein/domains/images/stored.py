@@ -28,7 +28,7 @@ _LABEL = re.compile(r"^\d+-(\d+)\.png$")
 
 
 class PictureStore(BlockStore):
-    """Pictures as they are drawn. A finished folder has at most 100 bytes a sample in memory: its files' names."""
+    """Pictures as they are drawn. Of a finished folder the names of its files are in memory, 100 bytes a sample."""
 
     def __init__(self, folder: Path, origin: Origin, numbers: range, manifest: Mapping[str, Any] | None = None) -> None:
         """Makes no file yet.

@@ -26,6 +26,7 @@ from . import chapters, data, metrics, network, stored
 from .by_hand import BY_HAND
 from .converted import CONVERSIONS
 from .factors import Brightness, blurred, coarse, inpainted, projected, weaker
+from .judging import PictureJudge, judged
 from .requests import ALWAYS, ImagesRequest, of_captions, of_classes
 from .stored import PictureStore
 from .vision import captions
@@ -191,11 +192,16 @@ class Images(Task):
         numbers = range(first, first + manifest["n"])
         return PictureStore(folder, Origin.from_record(manifest["model"]), numbers, manifest)
 
+    def judge(self, like: Samples) -> PictureJudge | None:
+        """None of pictures of captions: a caption competes with all that were asked for."""
+        train, held_out = _yardstick(like)
+        if not (isinstance(train, Arrays) and isinstance(held_out, Arrays)):
+            return None
+        assert like.origin is not None
+        return PictureJudge(train, held_out, metrics.judge_of(like.origin.config["data"]))
+
     def evaluate(self, samples: Samples) -> list[Metric]:
-        assert samples.origin is not None
-        config = samples.origin.config
-        train, held_out = data.yardstick(config["data"], config.get("size", 32), samples.origin.metadata)
-        return metrics.judged(samples, train, held_out)
+        return judged(samples, *_yardstick(samples))
 
     def predictions(self, regressor: Regressor) -> list[Metric]:
         assert isinstance(regressor, Judge)
@@ -211,15 +217,15 @@ class Images(Task):
     def judge_few(self, samples: Samples) -> list[Metric]:
         label = samples.condition.get("label")
         assert samples.origin is not None
-        source = samples.origin.config["data"]
         if label is None or samples.origin.metadata.get("caption"):
             return []
-        train, held_out = data.yardstick(source, samples.origin.config.get("size", 32), samples.origin.metadata)
+        train, held_out = _yardstick(samples)
         assert isinstance(train, Arrays)
         assert isinstance(held_out, Arrays)
-        if judge := metrics.judge_of(source):
-            return metrics.of_classes(samples.x, label, held_out, judge)
-        return [metrics.class_agreement(samples.x, label, train, held_out)]
+        if judge := metrics.judge_of(samples.origin.config["data"]):
+            return [metrics.of_classes(judge.agreement(samples.x, label), held_out, judge)]
+        machine = metrics.machine(train)
+        return [metrics.class_agreement(metrics.agreement(machine, samples.x, label), machine, held_out)]
 
     def stops(self, denoiser: NeuralDenoiser, full: bool) -> list[Stop]:
         assert denoiser.origin is not None
@@ -228,3 +234,9 @@ class Images(Task):
         if denoiser.origin.config["data"] != "digits":
             return []
         return [Stop(chapters.QUARTER, lambda seed: chapters.playground(denoiser, seed, full), 40, 100 if full else 30)]
+
+
+def _yardstick(samples: Samples) -> tuple[Dataset, Dataset]:
+    assert samples.origin is not None
+    config = samples.origin.config
+    return data.yardstick(config["data"], config.get("size", 32), samples.origin.metadata)

@@ -4,8 +4,8 @@
         def write(self, samples): ...       makes the native files, of the samples that `drawn` gives block by block
         def load(self, numbers): ...        the states of some samples from those files
 
-Blocks may come in any order, and from several processes: whoever draws a block writes the same bytes. Nothing here
-grows with the number of samples but a few numbers a block.
+Blocks may come in any order, and from several processes: whoever draws a block writes the same bytes. What grows here
+with the number of samples is a few numbers a block.
 """
 
 from abc import abstractmethod

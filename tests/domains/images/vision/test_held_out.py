@@ -94,5 +94,5 @@ def test_held_out_captions_compete_among_themselves() -> None:
 
 def test_a_model_that_knows_its_pictures_by_heart_is_said_to() -> None:
     learned, unseen, drawn = (Keys.of(seed, 20).normal(1, 4, 4) for seed in range(3))
-    assert "memorised" in metrics.novelty(learned + 0.1 * drawn, learned, unseen).meaning
-    assert "memorised" not in metrics.novelty(drawn, learned, unseen).meaning
+    assert "memorised" in metrics.novelty(metrics.distances(learned + 0.1 * drawn, learned), learned, unseen).meaning
+    assert "memorised" not in metrics.novelty(metrics.distances(drawn, learned), learned, unseen).meaning
