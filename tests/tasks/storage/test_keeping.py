@@ -27,6 +27,7 @@ from ornstein.files import read_json
 from ornstein.guidance.factors import Energy
 from ornstein.locks import Lock
 from ornstein.tasks import drawing
+from ornstein.tasks.native.blocks import BlockStore
 from ornstein.tasks.requests import draw
 from ornstein.tasks.requests import drawing as stream_of
 from ornstein.tasks.samples import Samples, read_samples
@@ -289,7 +290,7 @@ def test_a_population_is_kept_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(Images, "figures", lambda self, samples: [])
     whole = draw(model, asked, **how, out=tmp_path / "whole")
     with monkeypatch.context() as patch:
-        patch.setattr(PictureStore, "write", fails)
+        patch.setattr(BlockStore, "finish", fails)
         with pytest.raises(InputError, match="cannot be done"):
             draw(model, asked, **how, out=tmp_path / "out")
     there = read_samples(tmp_path / "out", unfinished=True)
