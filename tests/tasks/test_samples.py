@@ -42,7 +42,7 @@ def test_n_samples_are_spread_evenly_over_the_population() -> None:
 
 @pytest.mark.parametrize(
     "option",
-    [{"batch_size": 4}, {"eta": 0.5}, {"eta": 0.0}, {"order": 2}, {"sampler": Sampler(uniform(3))}],
+    [{"eta": 0.5}, {"eta": 0.0}, {"order": 2}, {"sampler": Sampler(uniform(3))}],
     ids=lambda option: next(iter(option)),
 )
 def test_settings_of_independent_samples_are_refused(option: dict[str, Any]) -> None:

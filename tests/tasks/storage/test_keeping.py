@@ -19,7 +19,6 @@ from killing import killed
 from ornstein import files
 from ornstein.cli import main
 from ornstein.domains.energies.task import Energies, EnergiesRequest
-from ornstein.domains.images.stored import PictureStore
 from ornstein.domains.images.task import Images
 from ornstein.errors import InputError, SamplingError
 from ornstein.events import Event, finished
