@@ -4,6 +4,7 @@ import shlex
 from typing import Any
 
 import ornstein as on
+from ornstein.commands.asks import checked
 from ornstein.commands.flags import parse
 from ornstein.commands.sampling import sampling
 from ornstein.config import SampleConfig
@@ -16,4 +17,4 @@ def asked_again(model: str, samples: on.Samples) -> tuple[Any, SampleConfig]:
     request_type = task(model.partition("/")[0]).request_type
     command = dict(in_words(model, len(samples), samples.settings, request_type()))["command"]
     _, named = parse("sample", sampling(request_type), shlex.split(command)[2:])
-    return named.get("asked", request_type()), named.get("how", SampleConfig())
+    return checked(named.get("asked", request_type()), request_type), named.get("how", SampleConfig())

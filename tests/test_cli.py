@@ -172,7 +172,7 @@ def test_models_and_doctor(capsys: pytest.CaptureFixture[str]) -> None:
         (["sample"], "images/digits images/fashion images/openmoji molecules/qm9"),
         (["train"], "images/openmoji-judge molecules molecules/qm9"),
         (["merge", "a", "b"], "merge needs --out PATH: the folder to write."),
-        (["evaluate"], "evaluate needs FOLDER: what `ornstein sample` wrote."),
+        (["evaluate"], "evaluate needs FOLDER: what `ornstein sample` wrote, or the URL of shards."),
         (["complete", "fish"], "completion is for bash and zsh, found 'fish'"),
         (["samle", "images/digits"], "no command 'samle', did you mean 'sample'?"),
         (["train", "images", "--data", "absent.npz"], "absent.npz: no such file"),

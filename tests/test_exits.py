@@ -15,6 +15,7 @@ import pytest
 
 from ornstein import cli
 from ornstein.commands.exits import require_writable, working_in
+from ornstein.domains.images.stored import PictureStore
 from ornstein.domains.images.task import Images
 from ornstein.errors import InputError, exit_code
 from ornstein.tasks import runs
@@ -42,7 +43,7 @@ def interrupting(number: signal.Signals, original: Callable[..., Any]) -> Callab
         (runs, "load", "ornstein: stopped"),
         (Images, "request", "ornstein: stopped; nothing was written"),
         (
-            Images,
+            PictureStore,
             "write",
             "ornstein: stopped; 2 of 2 samples are whole (0 to 1) in out.part; the same command with --resume goes on",
         ),

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 import ornstein as on
+from ornstein.commands.asks import checked
 from ornstein.commands.flags import parse
 from ornstein.commands.sampling import sampling
 from ornstein.config import SampleConfig, to_dict
@@ -51,7 +52,7 @@ def test_the_program_and_the_command_ask_for_the_same(
     _, model, *words = shlex.split(example)
     request_type = task(domain).request_type
     _, named = parse("sample", sampling(request_type), [model, *words])
-    request, how = named.get("asked", request_type()), named.get("how", SampleConfig())
+    request, how = checked(named.get("asked", request_type()), request_type), named.get("how", SampleConfig())
     settings = {**to_dict(request), **to_dict(how)}
     n = settings.pop("n", None)
     asked = run(in_python(model, n, settings, request_type(), "out"), monkeypatch)
@@ -61,7 +62,7 @@ def test_the_program_and_the_command_ask_for_the_same(
     assert SampleConfig(**asked["options"]) == SampleConfig(**{**vars(how), "device": "auto"})
     command = dict(in_words(model, n, settings, request_type()))["command"]
     _, again = parse("sample", sampling(request_type), shlex.split(command)[2:])
-    assert again.get("asked", request_type()) == request
+    assert checked(again.get("asked", request_type()), request_type) == request
     assert again.get("how", SampleConfig()) == how
 
 

@@ -4,6 +4,7 @@ import shlex
 from pathlib import Path
 
 from ornstein import cli
+from ornstein.commands.asks import checked
 from ornstein.commands.flags import parse
 from ornstein.commands.sampling import sampling
 from ornstein.config import SampleConfig
@@ -35,10 +36,9 @@ def test_the_command_makes_the_samples_again() -> None:
     assert program == "ornstein"
     places, named = parse("sample", sampling(ImagesRequest), words[1:])
     assert places == ["images/openmoji"]
-    assert named == {
-        "asked": ImagesRequest(prompt=("a cat TO a dog", "x"), guidance=2.5, interval=(0.2, 0.8)),
-        "how": SampleConfig(n=4, seed=3, exact="particles", steps=6, trajectory=True),
-    }
+    expected = ImagesRequest(prompt=("a cat TO a dog", "x"), guidance=2.5, interval=(0.2, 0.8))
+    assert checked(named["asked"], ImagesRequest) == expected
+    assert named["how"] == SampleConfig(n=4, seed=3, exact="particles", steps=6, trajectory=True)
     assert rows == {
         "kernels": "Predictor: eta 0.0, order 3, correct; Particles: temper 0.0",
         "guides": "prompt label each sample's own, scale 2",

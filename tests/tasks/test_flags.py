@@ -25,7 +25,7 @@ SETTINGS: dict[str, Any] = {
     "temper": 0.5, "moves": 3, "check": 60, "tolerance": 0.05, "budget": "20000", "trajectory": True, "restarts": 1,
     "restart_at": 0.2,
 }  # fmt: skip
-APART = {"n", "exact", "device"}  # what every run here says already
+APART = {"n", "exact", "device", "threads"}  # what every run here says already, and on what it is computed
 SAME = {"batch_size", "trajectory", "tolerance"}  # these change how samples are drawn or doubted, not the samples
 PLAIN = {"off": {"steps": 4}, "particles": {"steps": 2, "particles": 24}, "mcmc": {"steps": 4, "moves": 2, "check": 50}}
 

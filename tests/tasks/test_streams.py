@@ -125,7 +125,7 @@ def test_engines_and_keywords_say_the_same() -> None:
     ("exact", "setting", "value"),
     [
         ("off", "particles", 8), ("off", "temper", 0.5), ("off", "moves", 3), ("off", "check", 3),
-        ("particles", "eta", 0.0), ("particles", "order", 1), ("particles", "batch_size", 4), ("particles", "moves", 3),
+        ("particles", "eta", 0.0), ("particles", "order", 1), ("particles", "moves", 3),
         ("mcmc", "eta", 0.0), ("mcmc", "order", 1), ("mcmc", "grid", "uniform"), ("mcmc", "temper", 0.0),
         ("mcmc", "batch_size", 4), ("off", "colour", "red"), ("mcmc", "particles", 3), ("particles", "particles", 3),
     ],
