@@ -328,8 +328,8 @@ _ENVIRONMENT = {
     "MALLOC_MMAP_THRESHOLD_": 1 << 25,
     "MALLOC_TRIM_THRESHOLD_": 1 << 30,
 }
-"""Of a worker process on this machine: one thread, and memory that is kept. Dask has glibc give it back to the system at
-every step of a network, which then takes twice the time."""
+"""Of a worker process on this machine: one thread, and memory that is kept. Dask has glibc give it back to the system
+at every step of a network, which then takes twice the time."""
 
 
 def _set(**settings: Any) -> Any:
