@@ -23,6 +23,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+sys.path[:0] = [str(Path(__file__).parents[1] / "tests")]
+
+from killing import workers_of  # noqa: E402
+
 RESULTS = Path(__file__).parent / "results"
 WORKERS = (1, 2, 4)
 MOST_RUNS = 200
@@ -106,30 +110,6 @@ def compared(draw: Draw, folder: Path) -> Iterator[dict[str, Any]]:
 
 
 # Kills ------------------------------------------------------------------------------------------------
-
-
-def children(process: int) -> list[int]:
-    """The processes below one, as /proc has them."""
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            if int(stat.read_text().rpartition(")")[2].split()[1]) == process:
-                found.append(int(stat.parent.name))
-        except OSError:
-            continue
-    return found + [inner for one in found for inner in children(one)]
-
-
-def workers_of(process: int) -> list[int]:
-    """The processes that draw for a command."""
-
-    def draws(one: int) -> bool:
-        try:
-            return b"spawn_main" in Path(f"/proc/{one}/cmdline").read_bytes()
-        except OSError:
-            return False
-
-    return [one for one in children(process) if draws(one)]
 
 
 class Watch:

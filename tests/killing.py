@@ -3,7 +3,10 @@
 import os
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+
+import psutil
 
 from ornstein import files
 
@@ -27,3 +30,17 @@ def killed(work: Callable[[], object], flush: int) -> bool:
         work()
     finally:
         os._exit(0)
+
+
+def workers_of(process: int) -> list[int]:
+    """The processes below one that draw for it; none if it has ended.
+
+    Args:
+        process: its number.
+    """
+    found = []
+    with suppress(psutil.Error):
+        for one in psutil.Process(process).children(recursive=True):
+            with suppress(psutil.Error):  # it has ended meanwhile
+                found += [one.pid] if any("spawn_main" in word for word in one.cmdline()) else []
+    return found

@@ -118,13 +118,21 @@ def test_exact_samples_say_how_exact_they_are(run: Path, tmp_path: Path) -> None
     assert min(found["exactness"]["ess"]) > 0.99
 
 
-def test_exact_samples_are_one_population(
+def test_a_population_takes_no_setting_of_independent_samples(
     run: Path, drawn: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert json.loads((drawn / "manifest.json").read_text())["exactness"] is None
-    command = ["sample", str(run), "--exact", "particles", "--batch-size", "3", "--out", str(tmp_path / "out")]
-    assert "batch_size is for independent samples" in refused(command, capsys)
+    command = ["sample", str(run), "--exact", "particles", "--eta", "0.5", "--out", str(tmp_path / "out")]
+    assert "eta is for independent samples" in refused(command, capsys)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_population_in_chunks_is_the_same(run: Path, tmp_path: Path) -> None:
+    command = ["sample", str(run), "--n", "4", "--steps", "3", "--exact", "particles", "--particles", "12"]
+    assert main([*command, "--out", str(tmp_path / "at once")]) == 0
+    assert main([*command, "--batch-size", "5", "--out", str(tmp_path / "in chunks")]) == 0
+    ours, theirs = (json.loads((tmp_path / one / "manifest.json").read_text()) for one in ("at once", "in chunks"))
+    assert ours["files"] == theirs["files"]
 
 
 def test_score_appends(drawn: Path) -> None:

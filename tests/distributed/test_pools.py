@@ -22,8 +22,9 @@ def squared(shared: dict[str, Any], piece: int) -> int:
     """What is done: some pieces fail, some end the process, the first time or whenever they are tried."""
     if piece in shared.get("bad", ()):
         raise InputError(f"piece {piece} is bad")
-    mark = shared.get("marks", Path()) / str(piece)
-    if piece in shared.get("deadly", ()) or (piece in shared.get("once", ()) and not mark.exists()):
+    if piece in shared.get("deadly", ()):
+        os.kill(os.getpid(), signal.SIGKILL)
+    if piece in shared.get("once", ()) and not (mark := shared["marks"] / str(piece)).exists():
         mark.touch()
         os.kill(os.getpid(), signal.SIGKILL)
     time.sleep(shared.get("seconds", 0))
@@ -83,6 +84,17 @@ def test_code_of_the_users_may_run_on_workers(tmp_path: Path, monkeypatch: pytes
         sys.modules["beside_mine"].share = 7.0  # pyright: ignore[reportAttributeAccessIssue], has another of that name
         assert parcel.opened()(8) == 8 * share
         assert source in code.allowed()
+
+
+def test_settings_of_a_cluster_are_those_that_it_knows() -> None:
+    """One of a wrong name would be ignored, such as how many workers may end at a piece."""
+    from dask import config  # pyright: ignore[reportPrivateImportUsage], its documented place
+
+    before = config.get("distributed.scheduler.allowed-failures")
+    with pools._set(scheduler__allowed_failures=before + 7):
+        assert config.get("distributed.scheduler.allowed-failures") == before + 7
+    with pytest.raises(KeyError):
+        pools._set(distributed__scheduler__allowed_failures=7)
 
 
 def test_what_is_no_pool_is_refused(threads: Pool, monkeypatch: pytest.MonkeyPatch) -> None:

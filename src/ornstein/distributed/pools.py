@@ -333,10 +333,16 @@ at every step of a network, which then takes twice the time."""
 
 
 def _set(**settings: Any) -> Any:
-    """Settings of `distributed` within a block: name, with "__" for each ".", and "_" for each "-" → value."""
+    """Settings of `distributed` within a block: name, with "__" for each ".", and "_" for each "-" → value.
+
+    KeyError for a name that it does not know, which it would ignore.
+    """
     from dask import config  # pyright: ignore[reportPrivateImportUsage], its documented place
 
-    return config.set({f"distributed.{_written(name)}": value for name, value in settings.items()})
+    found = {f"distributed.{_written(name)}": value for name, value in settings.items()}
+    for name in found:
+        config.get(name)
+    return config.set(found)
 
 
 def _written(name: str) -> str:

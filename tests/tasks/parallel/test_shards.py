@@ -18,6 +18,7 @@ import torch
 import ornstein as on
 from clusters import cluster
 from folders import manifest
+from killing import workers_of
 from ornstein.cli import main
 from ornstein.distributed.pools import Dask, Done, Here, Pool, WorkersLost
 from ornstein.domains.energies.task import Energies, EnergiesRequest
@@ -329,23 +330,6 @@ def wait_for(out: Path, count: int, process: subprocess.Popen[str]) -> None:
     assert shards_in(out) >= count
 
 
-def children(process: int) -> list[int]:
-    """The workers of a process, and theirs, by what /proc says."""
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            if int(stat.read_text().rpartition(")")[2].split()[1]) == process:
-                found.append(int(stat.parent.name))
-        except OSError:
-            continue
-    return found + [inner for one in found for inner in children(one)]
-
-
-def workers_of(process: subprocess.Popen[str]) -> list[int]:
-    """The processes that draw for it."""
-    return [one for one in children(process.pid) if b"spawn_main" in Path(f"/proc/{one}/cmdline").read_bytes()]
-
-
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What one process writes."""
@@ -358,7 +342,7 @@ def test_a_killed_worker_loses_nothing(tmp_path: Path, expected: dict[str, Any])
     out = tmp_path / "out"
     process = started(out, "--on", "dask", "--workers", "2", "--shard", "50")
     wait_for(out, 3, process)
-    os.kill(workers_of(process)[0], signal.SIGKILL)
+    os.kill(workers_of(process.pid)[0], signal.SIGKILL)
     assert process.wait(300) == 0
     assert manifest(out) == expected
 
@@ -367,7 +351,7 @@ def test_a_killed_command_leaves_no_workers_and_goes_on(tmp_path: Path, expected
     out = tmp_path / "out"
     process = started(out, "--on", "dask", "--workers", "2", "--shard", "50")
     wait_for(out, 3, process)
-    workers = workers_of(process)
+    workers = workers_of(process.pid)
     process.kill()
     process.wait()
     ends = time.monotonic() + 20

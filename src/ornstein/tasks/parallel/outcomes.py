@@ -20,8 +20,8 @@ from ...denoisers.base import NeuralDenoiser
 from ...errors import InputError
 from ...files import GB, Within, own, plain, read_json, write_atomic
 from ...locks import Lock, sweep
-from ...pacing import Pace
 from ..samples import MANIFEST
+from ..storage.throttle import Throttle
 from ..storage.unfinished import require_absent
 
 RECORD = "requests.json"
@@ -129,7 +129,7 @@ class Outcomes:
             raise InputError("only a trained model knows a domain whose requests it understands; take sample")
         self.folder, self.resume, self._lock = folder, resume, Lock(folder, "drawing")
         self._model = {name: getattr(model.origin, name) for name in ("domain", "name", "weights")}
-        self._asks, self._pace = list(asks), Pace(SHARE)
+        self._asks, self._writes = list(asks), Throttle(SHARE)
         self._found: list[Outcome] = []
         self._flags: list[Mapping[str, Any] | None] = []
         self._others: list[Mapping[str, Any]] = []
@@ -213,11 +213,11 @@ class Outcomes:
     def note(self, outcome: Outcome) -> None:
         """What has become of a request of that name; it is written now, or later where that would take too long."""
         self._found[self._place[outcome.name]] = outcome
-        if self._pace.due:
+        if self._writes.due:
             self._write()
 
     def _write(self) -> None:
-        with self._pace.spent():
+        with self._writes.spent():
             write_atomic(self.folder / RECORD, self._lines)
 
     def _lines(self, path: Path) -> None:

@@ -19,7 +19,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import torch
 
-from ...denoisers.base import Denoiser
+from ...denoisers.base import Denoiser, Origin
 from ...distributed.pools import Done, Pool, WorkersLost, pool_of
 from ...errors import InputError
 from ...events import Event, Stream, finished
@@ -31,6 +31,7 @@ from ..planning import Asking, Plan, Portion, portions
 from ..samples import Samples, versions
 from ..storage.joining import joined
 from ..storage.keeping import MOST_HELD
+from ..storage.shelves import Shelves
 
 MOST_SHARDS = 512
 _TALKING = {
@@ -39,19 +40,6 @@ _TALKING = {
     "mcmc": "exact=mcmc draws one set of samples, whose weights hold within it alone: it has no shards to be given to "
     "workers (--on); draw each set in a run of its own",
 }
-
-
-@runtime_checkable
-class Shelves(Protocol):
-    """Where workers put what they draw; see shelves.py."""
-
-    def require_seen(self) -> None:
-        """InputError unless this process sees the place."""
-        ...
-
-    def put_late(self, samples: Samples) -> dict[str, Any]:
-        """Writes a block, and returns what the manifest says of it; InputError if the place is gone by now."""
-        ...
 
 
 @runtime_checkable
@@ -316,14 +304,8 @@ class Spreading:
         Args:
             plan: of the first portion.
         """
-        drawn, started = list[Samples](), time.perf_counter()
-        for samples, ready in self._counted(self.shards(plan), self.order(plan, None)):
-            drawn.append(replace(samples, origin=self.asking.model.origin))
-            yield self._event(ready)
-        drawn.sort(key=lambda one: one.first)
-        samples = joined(drawn, replace_seconds=time.perf_counter() - started)
-        yield replace(self._event(len(samples)), state=samples.x, result=samples)
-        return samples
+        counted = self._counted(self.shards(plan), self.order(plan, None))
+        return (yield from gathered(counted, self.asking.model.origin, self._event))
 
     def _event(self, ready: int) -> Event:
         return Event(ready, len(self.asking.wanted), f"sampling on {self.pool}")
@@ -354,3 +336,23 @@ def counted(results: Iterator[Done[Any, Any]], ready: int) -> Iterator[tuple[Any
                 raise done.error
     if lost:
         raise WorkersLost("; ".join(lost))
+
+
+def gathered(
+    counted: Iterator[tuple[Samples, int]], origin: Origin | None, event: Callable[[int], Event]
+) -> Stream[Samples]:
+    """Events of samples that workers send back, in any order; the result is all of them together.
+
+    Args:
+        counted: samples without their model, and how many there are by then.
+        origin: the model.
+        event: what is told when so many are there.
+    """
+    drawn, started = list[Samples](), time.perf_counter()
+    for samples, ready in counted:
+        drawn.append(replace(samples, origin=origin))
+        yield event(ready)
+    drawn.sort(key=lambda one: one.first)
+    samples = joined(drawn, replace_seconds=time.perf_counter() - started)
+    yield replace(event(len(samples)), state=samples.x, result=samples)
+    return samples

@@ -4,7 +4,6 @@ What a trained model's request asks for is drawn by requests.py and shards.py; h
 whatever guides it.
 """
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,8 +18,7 @@ from ..engines import Independent
 from ..jobs import for_all
 from ..planning import Portion
 from ..samples import Samples
-from ..storage.joining import joined
-from .shards import arithmetic, counted, require_arithmetic, shard_size, shards, threads_of
+from .shards import arithmetic, counted, gathered, require_arithmetic, shard_size, shards, threads_of
 
 
 @dataclass(frozen=True)
@@ -102,7 +100,7 @@ def drawn_on(
         raise InputError(
             "on is for samples in blocks, which workers draw whole: say how many are one, as batch_size=64"
         )
-    pool, block, started = pool_of(on), how.batch_size, time.perf_counter()
+    pool, block = pool_of(on), how.batch_size
     given, device = for_all(denoiser, n, condition), denoiser.device.type
     bare = replace(how, start=None, strength=None)
     told = Told(denoiser, bare, how.strength, seed, settings, 1, arithmetic(device))
@@ -114,10 +112,5 @@ def drawn_on(
         chosen = slice(row.start - first, row.stop - first)
         return Part(row, take(own, chosen), None if how.start is None else take(how.start, chosen))
 
-    drawn = list[Samples]()
-    for samples, ready in counted(pool.results(draw_part, told, [part(row) for row in rows]), 0):
-        drawn.append(replace(samples, origin=denoiser.origin))
-        yield Event(ready, n, f"sampling on {pool}")
-    samples = joined(sorted(drawn, key=lambda one: one.first), replace_seconds=time.perf_counter() - started)
-    yield Event(n, n, "sampling", samples.x, None, samples)
-    return samples
+    drawn = counted(pool.results(draw_part, told, [part(row) for row in rows]), 0)
+    return (yield from gathered(drawn, denoiser.origin, lambda ready: Event(ready, n, f"sampling on {pool}")))

@@ -28,7 +28,6 @@ from ...events import Stream
 from ...files import write_json
 from ...keys import Keys
 from ...locks import Lock, sweep
-from ...pacing import Pace
 from ...states import State, byte_count
 from ..planning import METADATA, facts_of
 from ..samples import Samples, origin_in, remarked
@@ -37,7 +36,8 @@ from .identity import digest_of, require_same
 from .intervals import Intervals
 from .joining import joined
 from .shelves import Shelf, unchanged, unpacked
-from .unfinished import MEMBERS, WORK, counted, numbered, part_of, read_members, require_place, what_is_left
+from .throttle import Throttle
+from .unfinished import MEMBERS, WORK, begun, counted, numbered, part_of, read_members, require_place, what_is_left
 
 if TYPE_CHECKING:
     from ..native.members import MemberStore
@@ -71,7 +71,7 @@ class Kept:
         self._said: dict[str, Any] = {}
         self._whole = Intervals()
         self._pending: list[Samples] = []
-        self._failed, self._unsaid, self._pace = False, False, Pace(SHARE)
+        self._failed, self._unsaid, self._writes = False, False, Throttle(SHARE)
         self._shelf = Shelf(self.part, origin, numbers)
 
     def __enter__(self) -> Self:
@@ -118,8 +118,7 @@ class Kept:
             drawn: what the samples are a function of; see identity.py.
             together: they are not independent, so that none is whole before all are.
         """
-        said = {"complete": False, "model": self.origin.record(), "drawn": drawn, "together": together}
-        said |= {"first": self.numbers.start, "n": len(self.numbers), "blocks": []}
+        said = begun(self.origin, drawn, self.numbers, together)
         self._shelf.drawn = digest_of(drawn)
         if not self.resume:
             self._clear()
@@ -202,13 +201,13 @@ class Kept:
         if before is not None and before.first + len(before) != samples.first:
             self._write()
         self._pending.append(samples)
-        if self._pace.due or sum(_size(one) for one in self._pending) > MOST_HELD:
+        if self._writes.due or sum(_size(one) for one in self._pending) > MOST_HELD:
             self._write()
 
     def _write(self) -> None:
         """Writes the samples that wait, and then says that they are whole."""
         try:
-            with self._pace.spent():
+            with self._writes.spent():
                 self._put(joined(self._pending))
         except Exception:
             self._failed = True  # what could not be written is not tried once more on the way out
@@ -228,8 +227,8 @@ class Kept:
             block: what `Shelf.put` returned.
         """
         self._enter(block)
-        if self._pace.due:
-            with self._pace.spent():
+        if self._writes.due:
+            with self._writes.spent():
                 self._say()
 
     def _enter(self, block: Mapping[str, Any]) -> None:

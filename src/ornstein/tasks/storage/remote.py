@@ -17,7 +17,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import numpy as np
 import torch
 
 from ...denoisers.base import Origin
@@ -27,8 +26,10 @@ from ...files import GB, MB, Within, parse_json, plain, require
 from ...states import map_state
 from ..samples import Samples
 from .identity import digest_of, require_same
+from .intervals import Intervals
 from .packing import pack, unpack, without_numbers
-from .unfinished import MEMBERS, SCHEMA, numbered
+from .shelves import Shelves
+from .unfinished import MEMBERS, SCHEMA, begun, numbered
 
 SHARDS, COMPLETE = "shards", "complete.json"
 _SHARD = {
@@ -48,7 +49,7 @@ Shard = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Shelf:
+class Shelf(Shelves):
     """Where a worker puts the shards that it has drawn.
 
     Attributes:
@@ -60,11 +61,6 @@ class Shelf:
     drawn: str
 
     def put(self, samples: Samples) -> dict[str, Any]:
-        """Puts samples there, whole, and returns what is to be noted of them.
-
-        Args:
-            samples: in a row.
-        """
         about = {"first": samples.first, "n": len(samples), "drawn": self.drawn, "nfe": float(samples.nfe)}
         about["gradients"] = float(samples.gradients)
         with tempfile.TemporaryDirectory() as work:
@@ -73,25 +69,10 @@ class Shelf:
             seal = self.place.put_sealed(_name(about), path.read_bytes(), about)
         return {**seal, "seconds": round(samples.seconds, 3)}
 
-    def put_late(self, samples: Samples) -> dict[str, Any]:
-        """The same, of a worker that may have been given up for lost: InputError if what is drawn there is gone by now.
-
-        Nothing is left then of what was written.
-
-        Args:
-            samples: in a row.
-        """
-        self.require_seen()
-        seal = self.put(samples)
-        try:
-            self.require_seen()  # it may have gone while this worker stood still
-        except InputError:
-            self.place.remove(_name(seal))
-            raise
-        return seal
+    def remove(self, block: Shard) -> None:
+        self.place.remove(_name(block))
 
     def require_seen(self) -> None:
-        """InputError where this process does not find what is drawn there: it sees another place of that name."""
         said = read_members(self.place)
         if said is None or digest_of(said["drawn"]) != self.drawn:
             raise InputError(
@@ -120,7 +101,7 @@ class Remote:
         self.place, self.origin, self.numbers, self.resume = Place(url), origin, numbers, resume
         self.folder = str(self.place)
         self._shards: list[Shard] = []
-        self._whole = np.zeros(len(numbers), bool)
+        self._whole = Intervals()
         self._drawn: Mapping[str, Any] = {}
 
     def __enter__(self) -> Self:
@@ -158,8 +139,7 @@ class Remote:
         drawn = plain(dict(drawn))
         said = read_members(self.place) if self.resume else None
         if said is None:
-            said = {"complete": False, "model": self.origin.record(), "drawn": drawn, "together": False}
-            said |= {"first": self.numbers.start, "n": len(self.numbers), "blocks": []}
+            said = begun(self.origin, drawn, self.numbers)
             self.place.put(MEMBERS, json.dumps(plain(said), indent=1).encode())
         require_same(said["drawn"], drawn, self.place)
         self._drawn = drawn
@@ -173,7 +153,8 @@ class Remote:
 
     def there(self, numbers: range) -> bool:
         """Whether the samples of these numbers are there, all of them that are wanted."""
-        return bool(self._whole[self._places(numbers)].all())
+        wanted = range(max(numbers.start, self.numbers.start), min(numbers.stop, self.numbers.stop))
+        return self._whole.covers(wanted)
 
     def note(self, block: Shard) -> None:
         """Takes note of a shard that is there.
@@ -182,15 +163,11 @@ class Remote:
             block: what `Shelf.put` returned.
         """
         self._shards.append(block)
-        self._whole[self._places(range(block["first"], block["first"] + block["n"]))] = True
-
-    def _places(self, numbers: range) -> slice:
-        first = self.numbers.start
-        return slice(max(numbers.start - first, 0), max(numbers.stop - first, 0))
+        self._whole.add(range(block["first"], block["first"] + block["n"]))
 
     def finish(self) -> Samples:
         """Says that all samples are there, and returns them as shapes: their numbers stay where they are."""
-        if not self._whole.all():
+        if not self.there(self.numbers):
             raise InputError(f"{self.place}: {self.counted}, which is not all of them")
         shards = in_a_row(self._shards, self.numbers, self.place)
         self.place.put(COMPLETE, json.dumps({"shards": [dict(one) for one in shards]}, indent=1).encode())

@@ -4,6 +4,7 @@ What a block's file holds is a function of what is drawn, and of nothing else: w
 bytes, also a worker that was given up for lost and comes late. So the seconds that it took stand in the manifest.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -28,7 +29,48 @@ NATIVE = "native"
 _WRITTEN = {"drawn": str, "files": {str: str}}
 
 
-class Shelf:
+class Shelves(ABC):
+    """A place for blocks. It may be sent to other processes that see the same place."""
+
+    @abstractmethod
+    def put(self, samples: Samples) -> dict[str, Any]:
+        """Writes a block, and returns what the manifest says of it.
+
+        Args:
+            samples: of numbers that follow one another.
+        """
+
+    @abstractmethod
+    def remove(self, block: Mapping[str, Any]) -> None:
+        """Removes what `put` wrote.
+
+        Args:
+            block: what it returned.
+        """
+
+    @abstractmethod
+    def require_seen(self) -> None:
+        """InputError unless this process sees the place as whoever gives out the work does."""
+
+    def put_late(self, samples: Samples) -> dict[str, Any]:
+        """What `put` does, for a worker that may have been given up for lost: InputError if the place is gone by now.
+
+        Nothing is left then of what was written.
+
+        Args:
+            samples: of numbers that follow one another.
+        """
+        self.require_seen()
+        block = self.put(samples)
+        try:
+            self.require_seen()  # it may have gone while this worker stood still
+        except InputError:
+            self.remove(block)
+            raise
+        return block
+
+
+class Shelf(Shelves):
     """A folder for blocks, FOLDER.part. It may be sent to other processes that see the same folder.
 
     Attributes:
@@ -54,12 +96,7 @@ class Shelf:
             store.scratch = self.part / SCRATCH
         return store
 
-    def put(self, samples: Samples) -> dict[str, Any]:
-        """Writes a block, flushed to the disk, and returns what the manifest says of it.
-
-        Args:
-            samples: of numbers that follow one another.
-        """
+    def put(self, samples: Samples) -> dict[str, Any]:  # flushed to the disk
         seconds, first, n = samples.seconds, samples.first, len(samples)
         native: list[Path] = []
         if self.store is not None:
@@ -71,24 +108,10 @@ class Shelf:
         digests = {path.name: sha256(path), **files}
         return {"first": first, "n": n, "file": path.name, "files": digests, "seconds": round(seconds, 3)}
 
-    def put_late(self, samples: Samples) -> dict[str, Any]:
-        """The same, of a worker that may have been given up for lost: InputError if the folder is gone by now.
-
-        Nothing is left then of what was written.
-
-        Args:
-            samples: of numbers that follow one another.
-        """
-        self.require_seen()
-        block = self.put(samples)
-        try:
-            self.require_seen()  # it may have gone while this worker stood still
-        except InputError:
-            for name in block["files"]:
-                (self.part / name).unlink(missing_ok=True)
-            remove_empty(self.part)
-            raise
-        return block
+    def remove(self, block: Mapping[str, Any]) -> None:
+        for name in block["files"]:
+            (self.part / name).unlink(missing_ok=True)
+        remove_empty(self.part)
 
     def found(self, path: Path) -> dict[str, Any] | None:
         """What the manifest says of a block that is whole, but that it does not name yet; None if it is no such block.
@@ -108,7 +131,6 @@ class Shelf:
         return {**block, "files": files}
 
     def require_seen(self) -> None:
-        """InputError unless this process sees the folder as whoever gives out the work does."""
         try:
             drawn = read_json(self.part / MEMBERS, "the manifest of what is drawn", {"drawn": dict})["drawn"]
         except (InputError, OSError):

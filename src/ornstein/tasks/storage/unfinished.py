@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ...denoisers.base import Origin
 from ...errors import InputError
 from ...files import MB, NUMBER, Within, own, read_json
 from ...locks import Lock, sweep
@@ -29,6 +30,19 @@ SCHEMA = {
     "blocks": [{"first": _NUMBER, "n": _COUNT, "file": str, "files": {str: str}, "seconds?": NUMBER}],
 }
 """What members.json says."""
+
+
+def begun(origin: Origin, drawn: Mapping[str, Any], numbers: range, together: bool = False) -> dict[str, Any]:
+    """What members.json says before any sample is there.
+
+    Args:
+        origin: the model.
+        drawn: what the samples are a function of; see identity.py.
+        numbers: of all the samples.
+        together: they are not independent, so that none is whole before all are.
+    """
+    said = {"complete": False, "model": origin.record(), "drawn": drawn, "together": together}
+    return {**said, "first": numbers.start, "n": len(numbers), "blocks": []}
 
 
 def part_of(folder: Path) -> Path:

@@ -4,24 +4,24 @@ import time
 
 import pytest
 
-from ornstein.pacing import Pace
+from ornstein.tasks.storage.throttle import Throttle
 
 
 def test_it_takes_its_share_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
-    pace = Pace(0.1)
-    assert pace.due  # the first time at once
-    with pace.spent():
+    throttle = Throttle(0.1)
+    assert throttle.due  # the first time at once
+    with throttle.spent():
         now += 2.0
     now += 19.9
-    assert not pace.due
+    assert not throttle.due
     now += 0.2
-    assert pace.due
+    assert throttle.due
 
 
 def test_what_failed_is_due_again() -> None:
-    pace = Pace(1e-9)
-    with pytest.raises(ZeroDivisionError), pace.spent():
+    throttle = Throttle(1e-9)
+    with pytest.raises(ZeroDivisionError), throttle.spent():
         raise ZeroDivisionError
-    assert pace.due
+    assert throttle.due

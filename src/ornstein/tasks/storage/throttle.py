@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class Pace:
+class Throttle:
     """Lets something be done again only when what it took is a small share of the time since.
 
-    pace = Pace(0.1)
-    if pace.due:
-        with pace.spent():
+    writes = Throttle(0.1)
+    if writes.due:
+        with writes.spent():
             write()
     """
 
