@@ -143,16 +143,18 @@ class SpreadConfig:
         scheduler: of a cluster that runs already, its address, such as tcp://10.0.0.1:8786, or the scheduler file that
             it wrote. Its workers need the same versions, one thread each, and a folder that all of them see.
         shard: samples that a worker draws and writes at a time, a multiple of batch-size.
+        patience: seconds without any worker after which the command ends, and --resume goes on; 600 if not said.
     """
 
     on: Literal["dask"] | None = None
     workers: int | None = None
     scheduler: str | None = None
     shard: int | None = None
+    patience: float | None = None
 
     def __post_init__(self) -> None:
-        require_with(self, "--", dict.fromkeys(("workers", "scheduler", "shard"), ("on",)))
-        require_in(self, "--", {"workers": "[1, 1e4]", "shard": "[1, 1e12]"})
+        require_with(self, "--", dict.fromkeys(("workers", "scheduler", "shard", "patience"), ("on",)))
+        require_in(self, "--", {"workers": "[1, 1e4]", "shard": "[1, 1e12]", "patience": "[1, 1e9]"})
         if self.workers is not None and self.scheduler is not None:
             raise InputError("--workers is for a cluster on this machine, --scheduler for one that runs: give one")
 

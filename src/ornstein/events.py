@@ -32,6 +32,7 @@ class Event:
         result: of all the work, in the last event; else None.
         condition: what the samples at `state` are given, name → (batch, ...), where that is known.
         settings: what samples at `state` would carry as their settings beside those of the sampler, in JSON values.
+        waits: nothing can be done until something else comes: the stage says what.
     """
 
     done: float
@@ -42,6 +43,7 @@ class Event:
     result: Any = None
     condition: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
+    waits: bool = False
 
 
 Stream = Generator[Event, None, Result]

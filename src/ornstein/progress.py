@@ -147,6 +147,9 @@ class Lines:
     def __call__(self, event: Event) -> None:
         if not self.pace.follows(event):
             self.next = self.pace.started + self.first
+        if event.waits:
+            print(f"{event.stage} ({event.done:g} of {event.total:g} are there)", file=sys.stderr, flush=True)
+            return
         now, left = time.monotonic(), self.pace.left
         if now < self.next or left is None:
             return

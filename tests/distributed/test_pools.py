@@ -14,7 +14,9 @@ import pytest
 from clusters import cluster
 from ornstein import code
 from ornstein.distributed import pools
-from ornstein.distributed.pools import Dask, Here, Parcel, Pool, WorkersLost, pool_of
+from ornstein.distributed.absence import WorkersLost
+from ornstein.distributed.parcels import Parcel
+from ornstein.distributed.pools import Dask, Here, Pool, pool_of
 from ornstein.errors import InputError
 
 
@@ -98,7 +100,7 @@ def test_settings_of_a_cluster_are_those_that_it_knows() -> None:
 
 
 def test_what_is_no_pool_is_refused(threads: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pools, "PATIENCE", 0.2)
+    monkeypatch.setattr(pools, "ANSWER", 0.2)
     assert pool_of(threads) is threads
     assert isinstance(threads, Dask)
     assert pool_of(threads.client).size == 2
@@ -122,7 +124,7 @@ def test_a_lost_worker_loses_nothing_and_a_deadly_piece_is_named(
         assert done == {k: k * k for k in range(8)}
         done = {one.piece: one for one in pool.results(squared, {"deadly": (3,)}, range(8))}
     assert isinstance(done[3].error, WorkersLost)
-    assert "2 workers have ended at 3, the last at tcp://" in str(done[3].error)
+    assert "2 workers have ended at it, the last at tcp://" in str(done[3].error)
     assert [one.value for k, one in sorted(done.items()) if k != 3] == [k * k for k in range(8) if k != 3]
 
 

@@ -152,5 +152,6 @@ def pool_for(spread: SpreadConfig) -> Iterator[Any]:
         return
     from ..distributed.pools import Dask
 
-    with Dask.local(spread.workers) if spread.scheduler is None else Dask.at(spread.scheduler) as pool:
+    at, patience = spread.scheduler, spread.patience
+    with Dask.local(spread.workers, patience=patience) if at is None else Dask.at(at, patience) as pool:
         yield pool

@@ -10,22 +10,21 @@ raises is the error of its piece alone; whoever reads decides whether the rest g
 
 import logging
 import os
-import pickle
 import tempfile
-import threading
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import ExitStack
-from dataclasses import dataclass, field
-from hashlib import sha256
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 from uuid import uuid4
 
-from ..code import allow_also, allowed, hashes_of
 from ..errors import InputError, needed_for
+from .absence import Absence, Waiting, WorkersLost
+from .parcels import NEEDS, Parcel
 
 Shared = TypeVar("Shared")
 Piece = TypeVar("Piece")
@@ -33,15 +32,14 @@ Value = TypeVar("Value")
 
 DEATHS = 5
 """Workers of a cluster on this machine that may end at one piece before it is given up."""
-PATIENCE = 10
+ANSWER = 10
 """Seconds in which a scheduler must answer."""
-_NEEDS = "work on the workers of a cluster"
-
-
-class WorkersLost(RuntimeError):
-    """Work that could not be done because workers, or the scheduler they are told by, are gone."""
-
-    exit_code = 3
+PATIENCE = 600.0
+"""Seconds without any worker after which work ends, if nothing else is said."""
+_LOOK = 1.0
+"""Seconds between two looks at how many workers there are."""
+_POLL = 0.02
+"""Seconds between two looks at what is done."""
 
 
 @dataclass(frozen=True)
@@ -70,10 +68,11 @@ class Pool(ABC):
     @abstractmethod
     def results(
         self, work: Callable[[Shared, Piece], Value], shared: Shared, pieces: Sequence[Piece]
-    ) -> Iterator[Done[Piece, Value]]:
-        """Every piece once, as it is done, in any order. Closing the iterator gives up the others.
+    ) -> Iterator[Done[Piece, Value] | Waiting]:
+        """Every piece once, as it is done, in any order; at times, that workers are waited for. Closing the iterator
+        gives up the others.
 
-        WorkersLost if nobody is there any more who could do them.
+        WorkersLost if nobody has been there for too long who could do them.
 
         Args:
             work: a function of a module, of what is shared and a piece. It returns the same whenever it is called:
@@ -118,24 +117,26 @@ class Here(Pool):
 
 
 class Dask(Pool):
-    """The workers of a dask cluster."""
+    """The workers of a dask cluster, also those that come later."""
 
-    def __init__(self, client: Any, owned: ExitStack | None = None) -> None:
+    def __init__(self, client: Any, owned: ExitStack | None = None, patience: float | None = None) -> None:
         """The workers of a client.
 
         Args:
             client: a `distributed.Client`.
             owned: what ends with the pool.
+            patience: seconds without any worker after which work ends; `PATIENCE` if not said.
         """
-        self.client, self._owned = client, owned or ExitStack()
+        self.client, self._owned, self.patience = client, owned or ExitStack(), patience or PATIENCE
 
     @classmethod
-    def local(cls, workers: int | None = None, processes: bool = True) -> "Dask":
+    def local(cls, workers: int | None = None, processes: bool = True, patience: float | None = None) -> "Dask":
         """A cluster of processes on this machine, of one thread each, which ends with the pool and with this process.
 
         Args:
             workers: how many; one a core that this process may use if not said.
             processes: False makes them threads of this one, for tests.
+            patience: seconds without any worker after which work ends; `PATIENCE` if not said.
         """
         dask = _distributed()
         with ExitStack() as made:
@@ -159,14 +160,15 @@ class Dask(Pool):
             made.callback(cluster.close, timeout=5)
             client = dask.Client(cluster, set_as_default=False)
             made.callback(client.close, timeout=5)
-            return cls(client, made.pop_all())
+            return cls(client, made.pop_all(), patience)
 
     @classmethod
-    def at(cls, scheduler: str) -> "Dask":
+    def at(cls, scheduler: str, patience: float | None = None) -> "Dask":
         """The workers of a cluster that runs; InputError if no scheduler answers.
 
         Args:
             scheduler: its address, such as "tcp://10.0.0.1:8786", or the scheduler file that it wrote.
+            patience: seconds without any worker after which work ends; `PATIENCE` if not said.
         """
         dask = _distributed()
         if "://" not in scheduler and not Path(scheduler).is_file():
@@ -175,12 +177,12 @@ class Dask(Pool):
         with ExitStack() as made:
             made.callback(_quietly())
             try:
-                client = dask.Client(**how, set_as_default=False, timeout=PATIENCE)
+                client = dask.Client(**how, set_as_default=False, timeout=ANSWER)
             except (OSError, ValueError, ImportError) as error:
                 why = str(error).splitlines()[0] if str(error) else type(error).__name__
                 raise InputError(f"scheduler is {scheduler!r}, where no dask scheduler answers ({why})") from None
             made.callback(client.close, timeout=5)
-            return cls(client, made.pop_all())
+            return cls(client, made.pop_all(), patience)
 
     @property
     def size(self) -> int:
@@ -188,7 +190,7 @@ class Dask(Pool):
 
     def results(
         self, work: Callable[[Shared, Piece], Value], shared: Shared, pieces: Sequence[Piece]
-    ) -> Iterator[Done[Piece, Value]]:
+    ) -> Iterator[Done[Piece, Value] | Waiting]:
         dask = _distributed()
         parcel = Parcel.of((work, shared))
         name = uuid4().hex
@@ -202,19 +204,34 @@ class Dask(Pool):
             places = dict(zip(keys, pieces, strict=True))
             completed = dask.as_completed(futures, loop=self.client.loop)
             try:
-                for future in completed:
+                for future in self._ended(completed):
+                    if isinstance(future, Waiting):
+                        yield future
+                        continue
                     piece = places.pop(future.key)
                     done = self._read(future, piece)
                     future.release()  # what was read need not be done again where a worker is lost
-                    if done is not None:
-                        yield done
-                    else:
+                    if done is None:
                         key = (f"pieces-{name}", len(futures))
                         futures.append(self.client.submit(_done, piece, parcel=parcel, key=key, pure=False))
                         places[key] = piece
                         completed.add(futures[-1])
+                        continue
+                    yield done
             finally:
                 self._give_up(futures)
+
+    def _ended(self, completed: Any) -> Iterator[Any]:
+        """Futures as they come to an end, and now and then that workers are waited for; WorkersLost after too long."""
+        absence, looked = Absence(f"the scheduler at {self._address}", self.patience), 0.0
+        while completed.count():
+            batch = completed.next_batch(block=False)
+            yield from batch
+            if not batch:
+                time.sleep(_POLL)
+            if not batch and time.monotonic() >= looked + _LOOK:
+                looked, told = time.monotonic(), absence.seen(self.size)
+                yield from [told] if told else []
 
     def _read(self, future: Any, piece: Piece) -> Done[Piece, Any] | None:
         """What a future has come to; None if its result went with a worker; WorkersLost if the scheduler is gone."""
@@ -222,7 +239,7 @@ class Dask(Pool):
             error = future.exception()
             if isinstance(error, _distributed().KilledWorker):
                 last = error.last_worker.address
-                error = WorkersLost(f"{error.allowed_failures + 1} workers have ended at {piece}, the last at {last}")
+                error = WorkersLost(f"{error.allowed_failures + 1} workers have ended at it, the last at {last}")
             return Done(piece, error=error)
         try:
             return Done(piece, future.result())
@@ -259,47 +276,7 @@ def pool_of(on: Any) -> Pool:
     raise InputError(f"on is {type(on).__name__}, expected a distributed.Client (that is not asynchronous) or a Pool")
 
 
-# What is sent -----------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Parcel:
-    """Something packed to be sent: dask passes on its bytes, and only whoever does the work unpacks them.
-
-    Attributes:
-        content: as cloudpickle packs it.
-        digest: SHA-256 of that and of the code.
-        code: of the user's that may be run, as `code.allowed` gives it.
-    """
-
-    content: bytes
-    digest: str
-    code: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, value: Any) -> "Parcel":
-        """A value, packed; InputError for one that cannot be sent."""
-        with needed_for(_NEEDS, "dask"):
-            import cloudpickle
-        try:
-            content = cloudpickle.dumps(value)
-        except (TypeError, pickle.PicklingError, AttributeError) as error:
-            raise InputError(f"cannot be sent to workers: {error}") from None
-        code = allowed()
-        files = [hashes_of(place) for places in code.values() for place in places if place.is_file()]
-        return cls(content, sha256(content + repr(files).encode()).hexdigest(), code)
-
-    def opened(self) -> Any:
-        """What is in it, the same object every time that a thread asks for it; threads do not share it."""
-        if getattr(_KEPT, "digest", None) != self.digest:
-            _KEPT.digest, _KEPT.value = None, None  # the one before is gone before this one comes
-            allow_also(self.code)
-            _KEPT.digest, _KEPT.value = self.digest, pickle.loads(self.content)
-        return _KEPT.value
-
-
-_KEPT = threading.local()
-"""The parcel that a thread has opened last."""
+# What workers do -------------------------------------------------------------------------------------
 
 
 def _itself(parcel: Parcel) -> Parcel:
@@ -317,7 +294,7 @@ def _done(piece: Any, parcel: Parcel) -> Any:
 
 def _distributed() -> Any:
     """The module; InputError where it is not installed."""
-    with needed_for(_NEEDS, "dask"):
+    with needed_for(NEEDS, "dask"):
         import distributed
     return distributed
 

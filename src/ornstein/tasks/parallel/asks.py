@@ -22,12 +22,14 @@ from typing import Any
 import torch
 
 from ...denoisers.base import NeuralDenoiser
-from ...distributed.pools import Pool, WorkersLost, pool_of
+from ...distributed.absence import Waiting
+from ...distributed.pools import Done, Pool, WorkersLost, pool_of
 from ...errors import InputError, exit_code, why
 from ...events import Event, Stream, finished, part
 from ...progress import watched
 from ..requests import drawing
 from ..storage.unfinished import is_unfinished
+from .counting import MOST_FAILED
 from .outcomes import Ask, Outcome, Outcomes, Refused, require_seen
 from .shards import arithmetic, require_arithmetic
 
@@ -160,17 +162,28 @@ def _by_workers(pool: Pool, model: NeuralDenoiser, outcomes: Outcomes, device: s
     order = _Order(_on_cpu(model), device, outcomes.folder.absolute(), outcomes.run, arithmetic(device))
     yield Event(0, total, stage)
     results = pool.results(_drawn_there, order, outcomes.waiting)
+    ready = lost = 0
     with closing(results):  # pyright: ignore[reportArgumentType], a generator
-        for k, done in enumerate(results):
-            if isinstance(done.error, WorkersLost):
-                outcome = Outcome(done.piece.name, done.piece.line, "failed", why(done.error))
-            elif done.error is not None:
-                raise done.error
-            else:
-                assert done.value is not None
-                outcome = done.value
+        for done in results:
+            if isinstance(done, Waiting):
+                yield Event(ready, total, str(done), waits=True)
+                continue
+            outcome = _outcome(done)
             outcomes.note(outcome)
-            yield Event(k + 1, total, stage, finished=outcome)
+            ready, lost = ready + 1, lost + isinstance(done.error, WorkersLost)
+            yield Event(ready, total, stage, finished=outcome)
+            if lost == MOST_FAILED:
+                raise WorkersLost(f"{lost} requests have ended several workers each, and the others were given up")
+
+
+def _outcome(done: Done[Ask, Outcome]) -> Outcome:
+    """What has become of a request, as a pool says; what a worker raised is raised."""
+    if isinstance(done.error, WorkersLost):
+        return Outcome(done.piece.name, done.piece.line, "failed", why(done.error))
+    if done.error is not None:
+        raise done.error
+    assert done.value is not None
+    return done.value
 
 
 def _on_cpu(model: NeuralDenoiser) -> NeuralDenoiser:

@@ -10,7 +10,7 @@ their order are of no account, and where a worker is lost another draws the same
 import platform
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -19,8 +19,9 @@ from typing import Any, Protocol, runtime_checkable
 
 import torch
 
-from ...denoisers.base import Denoiser, Origin
-from ...distributed.pools import Done, Pool, WorkersLost, pool_of
+from ...denoisers.base import Denoiser
+from ...distributed.absence import Waiting
+from ...distributed.pools import Pool, pool_of
 from ...errors import InputError
 from ...events import Event, Stream, finished
 from ...keys import Keys
@@ -32,6 +33,7 @@ from ..samples import Samples, versions
 from ..storage.joining import joined
 from ..storage.keeping import MOST_HELD
 from ..storage.shelves import Shelves
+from .counting import counted, gathered, told
 
 MOST_SHARDS = 512
 _TALKING = {
@@ -283,10 +285,7 @@ class Spreading:
         return shards(self.asking.portions, block, shard_size(self.shard, block, n, plan.guided.space), there)
 
     def kept(self, plan: Plan, kept: Keeper) -> Stream[None]:
-        """Events of drawing what is not there yet, which workers write.
-
-        WorkersLost, once the others are done, where shards have ended too many workers; what a worker finds wrong, such
-        as an InputError, as it is, at once.
+        """Events of drawing what is not there yet, which workers write; errors as of `counted`.
 
         Args:
             plan: of the first portion.
@@ -294,9 +293,10 @@ class Spreading:
         """
         work = self.shards(plan, kept.there)
         yield self._event(len(self.asking.wanted) - sum(map(len, work)))  # on how many workers: there may be none yet
-        for block, ready in self._counted(work, self.order(plan, kept.shelf())):
-            kept.note(block)
-            yield self._event(ready)
+        for found, ready in self._counted(work, self.order(plan, kept.shelf())):
+            if not isinstance(found, Waiting):
+                kept.note(found)
+            yield self._event(ready, found)
 
     def gathered(self, plan: Plan) -> Stream[Samples]:
         """The same, where workers send back what they draw; the result is all of it together.
@@ -304,55 +304,12 @@ class Spreading:
         Args:
             plan: of the first portion.
         """
-        counted = self._counted(self.shards(plan), self.order(plan, None))
-        return (yield from gathered(counted, self.asking.model.origin, self._event))
+        drawn = self._counted(self.shards(plan), self.order(plan, None))
+        return (yield from gathered(drawn, self.asking.model.origin, self._event))
 
-    def _event(self, ready: int) -> Event:
-        return Event(ready, len(self.asking.wanted), f"sampling on {self.pool}")
+    def _event(self, ready: int, found: Any = None) -> Event:
+        return told(self.pool, ready, len(self.asking.wanted), found)
 
     def _counted(self, work: Sequence[range], order: Order) -> Iterator[tuple[Any, int]]:
         """What became of shards as they are drawn, and how many samples are then whole."""
         return counted(self.pool.results(draw_shard, order, work), len(self.asking.wanted) - sum(map(len, work)))
-
-
-def counted(results: Iterator[Done[Any, Any]], ready: int) -> Iterator[tuple[Any, int]]:
-    """What became of shards as they are done, and how many samples are then whole.
-
-    At the end WorkersLost, if shards have ended too many workers.
-
-    Args:
-        results: of a pool; a piece has as many samples as it is long.
-        ready: samples that were whole before.
-    """
-    lost = list[str]()
-    with closing(results):  # pyright: ignore[reportArgumentType], a generator
-        for done in results:
-            if done.error is None:
-                ready += len(done.piece)
-                yield done.value, ready
-            elif isinstance(done.error, WorkersLost):
-                lost.append(str(done.error))
-            else:
-                raise done.error
-    if lost:
-        raise WorkersLost("; ".join(lost))
-
-
-def gathered(
-    counted: Iterator[tuple[Samples, int]], origin: Origin | None, event: Callable[[int], Event]
-) -> Stream[Samples]:
-    """Events of samples that workers send back, in any order; the result is all of them together.
-
-    Args:
-        counted: samples without their model, and how many there are by then.
-        origin: the model.
-        event: what is told when so many are there.
-    """
-    drawn, started = list[Samples](), time.perf_counter()
-    for samples, ready in counted:
-        drawn.append(replace(samples, origin=origin))
-        yield event(ready)
-    drawn.sort(key=lambda one: one.first)
-    samples = joined(drawn, replace_seconds=time.perf_counter() - started)
-    yield replace(event(len(samples)), state=samples.x, result=samples)
-    return samples

@@ -11,14 +11,15 @@ from typing import Any
 from ...denoisers.base import Condition, Denoiser
 from ...distributed.pools import pool_of
 from ...errors import InputError
-from ...events import Event, Stream, finished
+from ...events import Stream, finished
 from ...states import State, take
 from ..drawing import draws
 from ..engines import Independent
 from ..jobs import for_all
 from ..planning import Portion
 from ..samples import Samples
-from .shards import arithmetic, counted, gathered, require_arithmetic, shard_size, shards, threads_of
+from .counting import counted, gathered, told
+from .shards import arithmetic, require_arithmetic, shard_size, shards, threads_of
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ def drawn_on(
     pool, block = pool_of(on), how.batch_size
     given, device = for_all(denoiser, n, condition), denoiser.device.type
     bare = replace(how, start=None, strength=None)
-    told = Told(denoiser, bare, how.strength, seed, settings, 1, arithmetic(device))
+    order = Told(denoiser, bare, how.strength, seed, settings, 1, arithmetic(device))
     numbers = range(first, first + n)
     rows = shards([Portion(numbers, first)], block, shard_size(None, block, n, denoiser.space))
     own = {name: value for name, value in given.items() if name in condition}  # those of guides go with these
@@ -112,5 +113,5 @@ def drawn_on(
         chosen = slice(row.start - first, row.stop - first)
         return Part(row, take(own, chosen), None if how.start is None else take(how.start, chosen))
 
-    drawn = counted(pool.results(draw_part, told, [part(row) for row in rows]), 0)
-    return (yield from gathered(drawn, denoiser.origin, lambda ready: Event(ready, n, f"sampling on {pool}")))
+    drawn = counted(pool.results(draw_part, order, [part(row) for row in rows]), 0)
+    return (yield from gathered(drawn, denoiser.origin, lambda ready, found: told(pool, ready, n, found)))
