@@ -70,6 +70,29 @@ class Place:
                 files.makedirs(path.rpartition("/")[0], exist_ok=True)
                 files.pipe_file(path, data)
 
+    def put_new(self, name: str, data: bytes) -> bool:
+        """Writes an object unless there is one of that name; whether it did.
+
+        Of two that do so at once one is told that it did not, if the protocol makes a new object in one step, as those
+        of S3 and of Google do. Else both may be told that they did, and the last one's object is there.
+
+        Args:
+            name: of the object in this folder.
+            data: all of it.
+        """
+        if self.size(name) is not None:
+            return False
+        with self._reached(name) as (files, path):
+            try:
+                files.pipe_file(path, data, mode="create")
+                return True
+            except FileExistsError:
+                return False
+            except (TypeError, ValueError, NotImplementedError, FileNotFoundError):
+                pass  # a protocol that knows no such step, or a place that is not there
+        self.put(name, data)
+        return True
+
     def get(self, name: str, limit: int | None = None) -> bytes | None:
         """An object; None if it is not there.
 
@@ -121,6 +144,9 @@ class Place:
     def put_sealed(self, name: str, data: bytes, said: Mapping[str, Any]) -> dict[str, Any]:
         """Writes an object with a seal behind it, and returns what the seal says.
 
+        Where the very same is there nothing is written: who reads it would find it cut off for a moment, or for good if
+        the writer is killed.
+
         Args:
             name: of the object in this folder.
             data: all of it.
@@ -130,8 +156,18 @@ class Place:
         text = json.dumps(seal).encode()
         if len(text) > SEAL:
             raise ValueError(f"a seal says {len(text)} bytes, expected {SEAL} at most")
-        self.put(name, data + text.rjust(SEAL))
+        text = text.rjust(SEAL)
+        if not self._ends(name, len(data) + SEAL, text):
+            self.put(name, data + text)
         return seal
+
+    def _ends(self, name: str, size: int, end: bytes) -> bool:
+        """Whether an object of this size is there that ends with these bytes."""
+        if self.size(name) != size:
+            return False
+        with suppress(FileNotFoundError), self._reached(name) as (files, path):
+            return files.cat_file(path, start=size - len(end), end=size) == end
+        return False
 
     def seals(self, folder: str) -> dict[str, dict[str, Any]]:
         """What the seals of the objects in a folder of this one say, by name; of those that are whole by their size.

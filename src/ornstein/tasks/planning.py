@@ -26,6 +26,7 @@ from .engines import Engine, Independent, engine, path_of, record
 from .memory import require_room
 from .registry import task
 from .samples import Samples
+from .storage.inputs import Inputs
 from .task import Request, Task
 
 METADATA = "metadata"
@@ -211,6 +212,7 @@ class Asking:
         said: settings of the way to draw.
         device: on which samples are drawn; that of the model if not given.
         guided: the model with all the guides of the request, where these were made before.
+        inputs: the files that the request names, which must not change while it is read again.
     """
 
     model: NeuralDenoiser
@@ -222,6 +224,7 @@ class Asking:
     said: dict[str, Any]
     device: str | None = None
     guided: Denoiser | None = None
+    inputs: Inputs | None = None
 
     def planned(self, k: int, streams: bool = False) -> Stream[Plan]:
         """What a portion leads to; the events are of guides that must be fitted first.
@@ -238,6 +241,8 @@ class Asking:
         held = {"batch_size": self.said.get("batch_size")} if streams else held
         require_room(model, self.said.get("ranks") or ALONE, **held, particles=self.said.get("particles"))
         request = this.request(self.asked, numbers, model.origin.metadata)
+        if self.inputs is not None:
+            self.inputs.require_unchanged()
         guided = self.guided or (yield from self._guided(this, request))
         how = _engine(self.exact, request, guided, self.said)
         if not isinstance(how, Independent):

@@ -23,6 +23,7 @@ from .planning import Asking, Plan, portions
 from .registry import task
 from .samples import Samples, remarked
 from .storage.identity import identity
+from .storage.inputs import Inputs
 from .storage.joining import joined
 from .storage.keeping import Kept
 from .storage.remote import Remote
@@ -99,7 +100,7 @@ def drawing(
     wanted = _wanted(this.count(asked, facts), n, first)
     said = {name: value for name, value in said.items() if value is not None}
     size = this.portion(asked, facts)
-    asking = Asking(model, asked, wanted, portions(wanted, size, exact), seed, exact, said)
+    asking = Asking(model, asked, wanted, portions(wanted, size, exact), seed, exact, said, inputs=Inputs(asked))
     if resume and out is None:
         raise InputError("resume is for samples that are drawn into a folder: say which (out)")
     if on is not None:
@@ -171,7 +172,7 @@ def _drawn_into(folder: Kept, asking: Asking) -> Stream[Samples]:
 def _identity(asking: Asking, plan: Plan, threads: int | None = None) -> dict[str, Any]:
     """What all samples are a function of, by the plan of their first portion."""
     settings = {**plan.settings, "first": asking.wanted.start, "n": len(asking.wanted)}
-    return identity(plan.guided, asking.asked, plan.request, settings, asking.drawn_on, threads)
+    return identity(plan.guided, asking.asked, plan.request, settings, asking.drawn_on, threads, asking.inputs)
 
 
 def _spread(spreading: Spreading, kept: Kept | Remote | None) -> Stream[Samples]:

@@ -214,9 +214,10 @@ def test_a_worker_that_sees_another_place_is_told(url: str, drawn: Samples) -> N
     with remote(url, drawn) as there:
         there.begin(DRAWN)
         there.shelf().require_seen()
-        for shelf in (replace(there.shelf(), drawn="a"), replace(there.shelf(), place=Place(f"{url}-else"))):
-            with pytest.raises(InputError, match=r"the members.json that was written there is not seen"):
-                shelf.require_seen()
+        with pytest.raises(InputError, match="something else is drawn there by now"):
+            replace(there.shelf(), drawn="a").require_seen()
+        with pytest.raises(InputError, match=r"the members.json that was written there is not seen"):
+            replace(there.shelf(), place=Place(f"{url}-else")).require_seen()
 
 
 def test_a_worker_that_comes_late_leaves_nothing(url: str, drawn: Samples, monkeypatch: pytest.MonkeyPatch) -> None:

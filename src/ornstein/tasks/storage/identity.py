@@ -6,9 +6,8 @@ A drawing that was cut off goes on only if all of it is the same. Numbers that n
 import json
 import reprlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from hashlib import sha256 as sha256_of
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,9 +17,10 @@ from torch import Tensor, nn
 from ...config import to_dict
 from ...denoisers.base import Denoiser
 from ...errors import InputError
-from ...files import plain, sha256
+from ...files import plain
 from ..samples import versions
 from ..task import Request
+from .inputs import Inputs
 
 
 def identity(
@@ -30,6 +30,7 @@ def identity(
     settings: Mapping[str, Any],
     device: str | None = None,
     threads: int | None = None,
+    inputs: Inputs | None = None,
 ) -> dict[str, Any]:
     """What the same samples need, in JSON values: name → value.
 
@@ -41,6 +42,7 @@ def identity(
         device: on which they are drawn, "cpu" or "cuda"; that of the denoiser if not given.
         threads: of the arithmetic of a process, on which the last digit may depend where it is done on a CPU; those of
             this process if not given.
+        inputs: the files that the request names, as they were when it was first read; as they are now if not given.
     """
     device = device or denoiser.device.type
     assert denoiser.origin is not None
@@ -51,7 +53,7 @@ def identity(
         "model's config": _digest(origin.config),
         "model's facts": _digest(origin.metadata),
         **plain(to_dict(asked)),
-        **{f"file {path}": content for path, content in _files(asdict(asked))},
+        **{f"file {path}": content for path, content in (inputs or Inputs(asked)).digests.items()},
         **{f"condition {name!r}": _digest(value) for name, value in request.condition.items()},
         "what was read of the request": _digest([request.record, request.each, request.start, request.strength]),
         "guides": _digest([list(denoiser.provenance), list(_tensors(request.guides))]),
@@ -85,27 +87,6 @@ def require_same(found: Mapping[str, Any], asked: Mapping[str, Any], where: obje
                 f"{where}: drawn with {name} = {reprlib.repr(before)}, asked for is {reprlib.repr(now)}; only the same "
                 "request, model, seed, settings and versions draw the rest"
             )
-
-
-def _files(value: Any) -> Iterator[tuple[str, str]]:
-    """What the files that a request names hold, by SHA-256; of a folder their names and sizes."""
-    if isinstance(value, Mapping | list | tuple):
-        for inner in value.values() if isinstance(value, Mapping) else value:
-            yield from _files(inner)
-    elif isinstance(value, str | Path) and _exists(value):
-        path = Path(value)
-        if path.is_file():
-            yield str(value), sha256(path)
-        elif path.is_dir() and isinstance(value, Path):  # a text may be the name of a folder by accident
-            inside = [[str(one), one.stat().st_size] for one in sorted(path.rglob("*")) if one.is_file()]
-            yield str(value), _digest(inside)
-
-
-def _exists(name: str | Path) -> bool:
-    try:
-        return bool(str(name)) and Path(name).exists()
-    except (OSError, ValueError):  # too long for a name, or with a NUL
-        return False
 
 
 def _digest(value: Any) -> str:

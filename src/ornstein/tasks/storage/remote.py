@@ -1,17 +1,23 @@
 """Samples at a URL, shard by shard: what workers put there while others are drawn, and what is read there again.
 
-URL/members.json                    what is drawn, as in a folder of unfinished samples; written before any shard
-URL/shards/FIRST-N.safetensors      the samples of these numbers, exactly as they were drawn; see packing.py
-URL/complete.json                   in the end: the shards, with their SHA-256
+URL/members.json                      what is drawn, as in a folder of unfinished samples; written before any shard
+URL/shards/FIRST-N-DRAWN.safetensors  the samples of these numbers, exactly as they were drawn; see packing.py
+URL/complete.json                     in the end: the shards, with their SHA-256
 
 Every object is written once. A shard has a seal behind it that says which samples of which drawing it holds, so that
 the shards which are whole are known from the place itself, whoever was killed: one that was cut off counts as absent,
 and is drawn and written again.
+
+There is no lock at a URL, and none is needed. Two commands that draw the same into one place write the same objects.
+Of two that draw something else at most one finds its own members.json there: the other is refused when it begins or,
+where a protocol cannot make a new object in one step, at its next shard. Shards are named by what is drawn, so that
+neither writes over, or removes, what is the other's.
 """
 
 import json
 import tempfile
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -21,7 +27,7 @@ import torch
 
 from ...denoisers.base import Origin
 from ...distributed.places import Place
-from ...errors import InputError
+from ...errors import Incomplete, InputError
 from ...files import GB, MB, Within, parse_json, plain, require
 from ...states import map_state
 from ..samples import Samples
@@ -74,18 +80,17 @@ class Shelf(Shelves):
 
     def require_seen(self) -> None:
         said = read_members(self.place)
-        if said is None or digest_of(said["drawn"]) != self.drawn:
+        if said is None:
             raise InputError(
                 f"{self.place}: the {MEMBERS} that was written there is not seen, expected a URL that leads all "
                 "workers to the same place, with the same credentials"
             )
+        if digest_of(said["drawn"]) != self.drawn:
+            raise InputError(f"{self.place}: something else is drawn there by now; choose another URL")
 
 
 class Remote:
-    """The samples of one drawing at a URL, on the side of who hands out the work; takes the place of `Kept`.
-
-    Two that draw the same into one place write the same shards, so that neither harms the other.
-    """
+    """The samples of one drawing at a URL, on the side of who hands out the work; takes the place of `Kept`."""
 
     streams = True
 
@@ -103,6 +108,7 @@ class Remote:
         self._shards: list[Shard] = []
         self._whole = Intervals()
         self._drawn: Mapping[str, Any] = {}
+        self._made = False
 
     def __enter__(self) -> Self:
         said, shards = read_members(self.place), self.place.seals(SHARDS)
@@ -121,6 +127,10 @@ class Remote:
     ) -> None:
         if error is not None and self._shards:
             error.add_note(f"{self.counted} in {self.place}; the same command with --resume goes on")
+        elif error is not None and self._made:
+            with suppress(InputError, OSError):
+                if not self._there():
+                    self.place.remove(MEMBERS)  # so that something else can be drawn there
 
     @property
     def counted(self) -> str:
@@ -136,16 +146,29 @@ class Remote:
         """
         if together:
             raise InputError(f"{self.place}: one population is drawn into a folder, not into shards")
-        drawn = plain(dict(drawn))
-        said = read_members(self.place) if self.resume else None
+        self._drawn = plain(dict(drawn))
+        if read_members(self.place) is None:
+            said = begun(self.origin, self._drawn, self.numbers)
+            self._made = self.place.put_new(MEMBERS, json.dumps(plain(said), indent=1).encode())
+        self._require_mine()
+        for shard in self._there():
+            self.note(shard)
+
+    def _require_mine(self) -> None:
+        """InputError if members.json is not there, or is that of another drawing."""
+        said = read_members(self.place)
         if said is None:
-            said = begun(self.origin, drawn, self.numbers)
-            self.place.put(MEMBERS, json.dumps(plain(said), indent=1).encode())
-        require_same(said["drawn"], drawn, self.place)
-        self._drawn = drawn
-        for shard in self.place.seals(SHARDS).values():
-            if is_shard(shard) and shard["drawn"] == digest_of(drawn):
-                self.note(shard)
+            raise InputError(f"{self.place}: {MEMBERS} is not there any more; who has removed it?")
+        try:
+            require_same(said["drawn"], self._drawn, self.place)
+        except InputError as error:
+            error.add_note(f"if nobody draws it any more, remove {self.place}/{MEMBERS}, or choose another URL")
+            raise
+
+    def _there(self) -> list[Shard]:
+        """The shards of this drawing that are whole now."""
+        digest = digest_of(self._drawn)
+        return [one for one in self.place.seals(SHARDS).values() if is_shard(one) and one["drawn"] == digest]
 
     def shelf(self) -> Shelf:
         """Where workers put what they have drawn; it may be sent to them."""
@@ -166,10 +189,18 @@ class Remote:
         self._whole.add(range(block["first"], block["first"] + block["n"]))
 
     def finish(self) -> Samples:
-        """Says that all samples are there, and returns them as shapes: their numbers stay where they are."""
+        """Says that all samples are there, and returns them as shapes: their numbers stay where they are.
+
+        Incomplete if some that were written are not there any more.
+        """
         if not self.there(self.numbers):
             raise InputError(f"{self.place}: {self.counted}, which is not all of them")
+        self._require_mine()
         shards = in_a_row(self._shards, self.numbers, self.place)
+        whole = {one["sha256"] for one in self._there()}
+        if lost := [one for one in shards if one["sha256"] not in whole]:
+            self._shards = [one for one in self._shards if one["sha256"] in whole]
+            raise Incomplete(f"{self.place}: samples {numbered(lost)} were written and are not there any more")
         self.place.put(COMPLETE, json.dumps({"shards": [dict(one) for one in shards]}, indent=1).encode())
         first = without_numbers(read_shard(self.place, shards[0]))
         n = len(self.numbers)
@@ -197,6 +228,9 @@ def read_complete(place: Place) -> tuple[dict[str, Any], list[Shard]]:
         raise InputError(
             f"{place}: not finished, {counted(said, place.seals(SHARDS).values())}; --resume draws the rest"
         )
+    digest = digest_of(said["drawn"])
+    if any(one["drawn"] != digest for one in complete["shards"]):
+        raise InputError(f"{place}: {COMPLETE} is of another drawing than {MEMBERS}; draw it again, to another URL")
     return said, in_a_row(complete["shards"], range(said["first"], said["first"] + said["n"]), place)
 
 
@@ -208,7 +242,7 @@ def read_shard(place: Place, shard: Shard) -> Samples:
         shard: what complete.json says of it.
     """
     where = f"{place}/{_name(shard)}"
-    found = place.get_sealed(_name(shard), _MOST)
+    found = place.get_sealed(_name(shard), _MOST) or place.get_sealed(_older_name(shard), _MOST)
     if found is None or found[1]["sha256"] != shard["sha256"]:
         raise InputError(
             f"{where}: is missing, or not what was written; remove it and {place}/{COMPLETE}, and the same command "
@@ -281,4 +315,9 @@ def is_shard(seal: Mapping[str, Any]) -> bool:
 
 
 def _name(shard: Shard) -> str:
+    return f"{SHARDS}/{shard['first']:08d}-{shard['n']}-{shard['drawn'][:12]}.safetensors"
+
+
+def _older_name(shard: Shard) -> str:
+    """That of earlier versions, which named shards by their numbers alone."""
     return f"{SHARDS}/{shard['first']:08d}-{shard['n']}.safetensors"
