@@ -196,6 +196,11 @@ class Guide(ABC):
         yield from ()
         return denoiser & self
 
+    @property
+    def is_fitted(self) -> bool:
+        """Whether it is fitted to a denoiser, by drawing from it, when it is put on it."""
+        return type(self).guiding is not Guide.guiding
+
 
 @dataclass(frozen=True, repr=False)
 class Guided(Denoiser):

@@ -213,6 +213,7 @@ class Asking:
         device: on which samples are drawn; that of the model if not given.
         guided: the model with all the guides of the request, where these were made before.
         inputs: the files that the request names, which must not change while it is read again.
+        anew: guides are made once more for each shard, so that none may need to be fitted.
     """
 
     model: NeuralDenoiser
@@ -225,6 +226,7 @@ class Asking:
     device: str | None = None
     guided: Denoiser | None = None
     inputs: Inputs | None = None
+    anew: bool = False
 
     def planned(self, k: int, streams: bool = False) -> Stream[Plan]:
         """What a portion leads to; the events are of guides that must be fitted first.
@@ -261,6 +263,8 @@ class Asking:
 
     def _guided(self, this: Task, request: Request) -> Stream[Denoiser]:
         """The model with the guides of a request."""
+        if self.anew:
+            _require_none_fitted(request)
         model = self.model if request.path is None else self.model.along(request.path)
         if request.windows is None:
             guided: Denoiser = elsewhere(this, model, request.metadata)
@@ -270,6 +274,15 @@ class Asking:
         for guide in request.guides:
             guided = yield from guide.guiding(guided)
         return guided
+
+
+def _require_none_fitted(request: Request) -> None:
+    """InputError for guides that draw from the model to fit themselves to it, which every shard would do again."""
+    for name in (type(guide).__name__ for guide in request.guides if guide.is_fitted):
+        raise InputError(
+            f"{name} is fitted to the model by drawing from it, which workers on CUDA, or of a request of several "
+            "portions, would do for every shard: --device cpu, or draw it in one process (without --on)"
+        )
 
 
 def _require_one_of_each(exact: str, request: Request) -> None:

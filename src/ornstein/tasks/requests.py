@@ -178,16 +178,25 @@ def _identity(asking: Asking, plan: Plan, threads: int | None = None) -> dict[st
 def _spread(spreading: Spreading, kept: Kept | Remote | None) -> Stream[Samples]:
     """All that is asked for, drawn by workers, into a folder, to a URL, or sent back."""
     if kept is None:
-        plan = yield from spreading.asking.planned(0)
-        return remarked((yield from spreading.gathered(plan)))
+        return remarked((yield from spreading.gathered((yield from _planned(spreading)))))
     with kept:
-        plan = yield from spreading.asking.planned(0, kept.streams)
+        plan = yield from _planned(spreading, kept.streams)
         kept.begin(_identity(spreading.asking, plan, spreading.threads))
         yield from spreading.kept(plan, kept)
         samples = kept.finish()
     total = len(spreading.asking.wanted)
     yield Event(total, total, "written", samples.x, None, samples)
     return samples
+
+
+def _planned(spreading: Spreading, streams: bool = False) -> Stream[Plan]:
+    """What the first portion leads to; guides are fitted here, once, by the arithmetic of one worker.
+
+    Args:
+        streams: no more than a block of samples is held at once.
+    """
+    with threads_of(spreading.threads):
+        return (yield from spreading.asking.planned(0, streams))
 
 
 def _kept_blocks(asking: Asking, first: Plan, kept: Kept) -> Stream[None]:

@@ -35,6 +35,8 @@ from ornstein.tasks.storage.identity import digest_of
 from ornstein.tasks.storage.intervals import Intervals
 from ornstein.tasks.storage.shelves import Shelf
 from ornstein.tasks.storage.unfinished import counted, part_of, read_members
+from ornstein.tasks.strength import MomentConstraint
+from ornstein.tasks.task import Request
 
 ASKED = EnergiesRequest()
 SMALL: dict[str, Any] = {"n": 21, "first": 3, "steps": 2, "batch_size": 4, "threads": 1}
@@ -147,6 +149,36 @@ def test_workers_that_count_from_their_own_start_are_seen(
     monkeypatch.setattr(cut, "draw_shard", twin)
     with pytest.raises(AssertionError):
         assert_same_wherever([Here()], model, tmp_path)
+
+
+@pytest.fixture
+def fits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Every request has a guide that is fitted to the model; with how many threads that was done, each time."""
+    real, threads = MomentConstraint.guiding, list[int]()
+    asked = Energies.request
+
+    def guided(self: Energies, *said: Any) -> Request:
+        return replace(asked(self, *said), guides=[MomentConstraint(torch.tensor([1.0, 0.0]), 2.0, n=32, steps=2)])
+
+    def watched(self: MomentConstraint, denoiser: Any) -> Any:
+        threads.append(torch.get_num_threads())
+        return real(self, denoiser)
+
+    monkeypatch.setattr(Energies, "request", guided)
+    monkeypatch.setattr(MomentConstraint, "guiding", watched)
+    return threads
+
+
+def test_a_guide_is_fitted_once_as_in_one_process(model: Any, threads: Any, fits: list[int], tmp_path: Path) -> None:
+    """By the command, with the threads of a worker: one more could change its last digit."""
+    draw(model, ASKED, **SMALL, out=tmp_path / "whole")
+    with cut.threads_of(2):
+        draw(model, ASKED, **SMALL, shard=8, on=threads, out=tmp_path / "spread")
+    assert manifest(tmp_path / "spread") == manifest(tmp_path / "whole")
+    assert fits == [1, 1]
+    with pytest.raises(InputError, match="MomentConstraint is fitted to the model by drawing from it"):
+        draw(model, ASKED, **SMALL, device="cuda", on=threads)
+    assert fits == [1, 1]
 
 
 def test_samples_of_any_denoiser_are_drawn_by_workers(model: Any, threads: Any) -> None:

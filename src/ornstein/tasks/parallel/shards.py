@@ -265,7 +265,8 @@ class Spreading:
         device = device or asking.model.device.type
         model = asking.model if asking.model.device.type == "cpu" else deepcopy(asking.model)
         model.network.to("cpu")
-        return cls(replace(asking, model=model, device=device), pool_of(on), portion, shard, threads or 1)
+        anew = device != "cpu" or len(asking.portions) > 1
+        return cls(replace(asking, model=model, device=device, anew=anew), pool_of(on), portion, shard, threads or 1)
 
     def order(self, plan: Plan, shelf: Shelves | None) -> Order:
         """What the workers are told.
@@ -274,9 +275,7 @@ class Spreading:
             plan: of the first portion.
             shelf: where they put what they draw; None = they send it back.
         """
-        alone = len(self.asking.portions) == 1 and self.asking.device == "cpu"
-        device = self.asking.drawn_on
-        guided = plan.guided if alone else None
+        device, guided = self.asking.drawn_on, None if self.asking.anew else plan.guided
         return Order(self.asking, self.portion, guided, device, self.threads, shelf, arithmetic(device))
 
     def shards(self, plan: Plan, there: Callable[[range], bool] = lambda numbers: False) -> list[range]:
