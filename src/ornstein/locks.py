@@ -18,8 +18,12 @@ from typing import NoReturn
 from .errors import InputError
 
 
+class Busy(InputError):
+    """Another process is at work in a folder."""
+
+
 class Lock:
-    """`with Lock(folder):` one process at a time is at work in a folder; InputError in every other.
+    """`with Lock(folder):` one process at a time is at work in a folder; Busy in every other.
 
     The lock is on the folder itself (flock), so it leaves no file and goes with the process, however that ends. The
     same object may be entered again while it is held. Where a file system knows no locks, there is none.
@@ -50,7 +54,7 @@ class Lock:
             pass
 
     def _refuse(self) -> NoReturn:
-        raise InputError(
+        raise Busy(
             f"{self.folder}: another {self.work} is at work in this folder; wait for it or choose another folder"
         ) from None
 

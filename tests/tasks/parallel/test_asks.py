@@ -2,7 +2,9 @@
 
 import errno
 import os
+import re
 import signal
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -239,6 +241,57 @@ def test_what_workers_meet(model: Any, tmp_path: Path) -> None:
         outcomes.require_seen(tmp_path / "out", "another run")
     with pytest.raises(InputError, match=r"expected a distributed\.Client"):
         draw_all(model, THREE, tmp_path / "out", resume=True, on=3)
+
+
+@pytest.mark.parametrize("patience", [5.0, 0.1])
+def test_a_worker_that_is_late_is_waited_for_but_not_for_long(
+    patience: float, model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was given up for lost, and holds the folder of its request."""
+    monkeypatch.setattr(asks, "LATE", patience)
+    monkeypatch.setattr(asks, "_LOOK", 0.05)
+    late = Lock(part_of(tmp_path / "out" / "a"), "drawing")
+
+    class Late(Here):
+        def results(self, work: Any, shared: Any, pieces: Any) -> Any:
+            late.__enter__()
+            if patience > 1:
+                threading.Timer(0.3, late.__exit__, (None, None, None)).start()
+            yield from super().results(work, shared, pieces)
+
+    found = draw_all(model, THREE, tmp_path / "out", on=Late())
+    assert [one.state for one in found] == ["done" if patience > 1 else "failed", "done", "done"]
+    if patience < 1:
+        assert re.search(r"a\.part: another drawing is at work.*given up for lost.*--resume tries", str(found[0].error))
+        late.__exit__(None, None, None)
+
+
+def test_a_late_worker_lets_go_of_its_request_for_the_next_command(
+    model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, drawn = tmp_path / "out", asks._drawn_there
+    monkeypatch.setattr(asks, "SHARE", float("inf"))  # it looks at every event
+
+    def late(order: Any, ask: Ask) -> Any:
+        real, record = asks._without_results, out / "requests.json"
+
+        def events(stream: Any) -> Any:
+            for k, event in enumerate(real(stream)):
+                if k == 1:
+                    record.write_text(record.read_text().replace(order.run, "another"))
+                yield event
+
+        with monkeypatch.context() as patch:
+            patch.setattr(asks, "_without_results", events)
+            return drawn(order, ask)
+
+    monkeypatch.setattr(asks, "_drawn_there", late)
+    found = draw_all(model, THREE[:1], out, on=Here())
+    assert "does not see" in str(found[0].error)
+    with Lock(part_of(out / "a"), "drawing"):  # it is free
+        pass
+    monkeypatch.setattr(asks, "_drawn_there", drawn)
+    assert [one.state for one in draw_all(model, THREE[:1], out, resume=True)] == ["done"]
 
 
 @pytest.mark.slow

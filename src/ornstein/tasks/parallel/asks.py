@@ -26,13 +26,19 @@ from ...distributed.absence import Waiting
 from ...distributed.pools import Done, Pool, WorkersLost, pool_of
 from ...errors import InputError, exit_code, why
 from ...events import Event, Stream, finished, part
+from ...locks import Busy
 from ...progress import watched
 from ..requests import drawing
+from ..storage.throttle import Throttle
 from ..storage.unfinished import is_unfinished
 from .counting import MOST_FAILED
-from .outcomes import Ask, Outcome, Outcomes, Refused, require_seen
+from .outcomes import SHARE, Ask, Outcome, Outcomes, Refused, require_seen
 from .shards import arithmetic, require_arithmetic
 
+LATE = 60.0
+"""Seconds that a request waits for a worker which draws it already, as it was given up for lost and is not."""
+_LOOK = 0.5
+"""Seconds between two looks whether it still does."""
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 """Faults of the disk that every other request would meet as well."""
 
@@ -201,11 +207,43 @@ def _drawn_there(order: _Order, ask: Ask) -> Outcome:
     if order.device == "cuda" and not torch.cuda.is_available():
         raise InputError(f"worker {gethostname()} has no CUDA device; --device cpu draws without")
     order.model.network.to(order.device)
-    started, folder = time.monotonic(), order.out / ask.name
-    options = {"threads": 1, **ask.options}  # a worker shares its machine with others
+    started = time.monotonic()
     try:
-        if not folder.exists():  # which a worker that was lost may have finished
-            finished(drawing(order.model, ask.asked, **options, out=folder, resume=is_unfinished(folder)))
+        while not _is_drawn(order, ask, started):
+            time.sleep(_LOOK)
     except Exception as error:
         return _over(ask, started, error)
     return _over(ask, started)
+
+
+def _is_drawn(order: _Order, ask: Ask, started: float) -> bool:
+    """Draws a request; False where another worker does, which was given up for lost and is late: it may yet end.
+
+    Busy if it has not for too long.
+    """
+    folder, options = order.out / ask.name, {"threads": 1, **ask.options}  # a worker shares its machine with others
+    if folder.exists():  # which a worker that was lost may have finished
+        return True
+    try:
+        finished(
+            _while_wanted(order, drawing(order.model, ask.asked, **options, out=folder, resume=is_unfinished(folder)))
+        )
+    except Busy as error:
+        if time.monotonic() < started + LATE:
+            return False
+        error.add_note(f"it was given up for lost, and has drawn for more than {LATE:g} s since; --resume tries again")
+        raise
+    return True
+
+
+def _while_wanted(order: _Order, stream: Stream[Any]) -> Stream[None]:
+    """The events, as long as whoever gave out the work, and nobody after that, works in the folder; else InputError.
+
+    A worker that is late lets go of its request, then, for those of the next command.
+    """
+    looks = Throttle(SHARE)
+    for event in _without_results(stream):
+        if looks.due:
+            with looks.spent():
+                require_seen(order.out, order.run)
+        yield event
