@@ -66,7 +66,9 @@ def write_json(path: Path, value: Any) -> None:
 MB = 1_000_000
 GB = 1000 * MB
 SMALL = 32 * MB
-"""Limit of a file that describes others: a manifest, scores, a configuration, the log of a training."""
+"""Limit of a file that describes others: scores, a configuration, the log of a training."""
+LISTING = 2 * GB
+"""Limit of a file that names each of many others, such as the manifest of a million pictures, of 90 MB."""
 
 _NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EISDIR, errno.ENXIO, errno.EINVAL)
 
@@ -158,6 +160,8 @@ def inside(folder: Path, name: str, where: object) -> Path:
     named = f"{where}: names {reprlib.repr(name)}"
     if any(part in ("", ".", "..") for part in name.split("/")) or not name.isprintable():
         raise InputError(f"{named}, expected the name of a file in its own folder")
+    if "/" not in name and _is_regular(folder / name):  # no link leads anywhere: of a million files this is seen soon
+        return folder / name
     try:
         real = (folder / name).resolve(strict=True)
         mode = real.stat().st_mode
@@ -170,6 +174,14 @@ def inside(folder: Path, name: str, where: object) -> Path:
     if not stat.S_ISREG(mode):
         raise InputError(f"{named}, which is {_sort(mode)}, expected a file")
     return folder / name
+
+
+def _is_regular(path: Path) -> bool:
+    """Whether a path is that of a file, and no link."""
+    try:
+        return stat.S_ISREG(os.lstat(path).st_mode)
+    except OSError:
+        return False
 
 
 def own(folder: Path, name: str) -> Path:
@@ -311,6 +323,8 @@ def _require_each(value: Mapping[str, Any], name: type, inner: Any, where: objec
     for key, item in value.items():
         if name is int and not (key.isascii() and key.isdecimal() and len(key) < 10):
             raise InputError(f"{where}: has a field {reprlib.repr(key)}, expected a whole number as its name")
+        if isinstance(inner, type) and _is(item, inner):  # of a million nothing need be put into words
+            continue
         require(item, inner, f"{where}: field {reprlib.repr(key)}")
 
 
@@ -377,13 +391,22 @@ def sync_tree(folder: Path) -> None:
 
     Of many files all that the system holds is written at once, in a hundredth of the time; Linux waits until it is.
     """
-    paths = [*folder.rglob("*"), folder]
-    together = len(paths) > _MANY and sys.platform == "linux"
+    files, folders = files_in(folder), [Path(place) for place, _, _ in os.walk(folder, topdown=False)]
+    together = len(files) + len(folders) > _MANY and sys.platform == "linux"
     if together:
         os.sync()
-    for path in paths:
-        if not path.is_symlink() and (path.is_dir() or not together):
+    for path in folders if together else [*(folder / name for name in files), *folders]:
+        if not path.is_symlink():
             sync(path)
+
+
+def files_in(folder: Path) -> list[str]:
+    """The names of all files in a folder and in those within it, relative to it, in the order of their paths."""
+    found = []
+    for place, _, names in os.walk(folder):
+        below = os.path.relpath(place, folder)
+        found += names if below == "." else [f"{below}/{name}" for name in names]
+    return sorted(found, key=lambda name: name.split("/"))
 
 
 def flushed(files: Iterable[Path], within: Path) -> list[Path]:

@@ -17,7 +17,7 @@ from ..denoisers.base import Condition, Origin
 from ..deprecation import members, renamed
 from ..errors import InputError, SamplingError
 from ..escaping import printable
-from ..files import MB, inside, own, read_json, require, sha256, sync, sync_tree, write_json
+from ..files import LISTING, files_in, inside, own, read_json, require, sha256, sync, sync_tree, write_json
 from ..locks import beside
 from ..sampling.diagnostics import errors_of_means, interval
 from ..sampling.sampler import descent
@@ -183,12 +183,12 @@ class Samples(Convertible):
         sync(folder.parent)
 
     def _manifest(self, work: Path) -> dict[str, Any]:
-        files = [file for file in sorted(work.rglob("*")) if file.is_file() and file != work / MANIFEST]
+        files = [name for name in files_in(work) if name != MANIFEST and (work / name).is_file()]
         return {
             **self.record(),
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "versions": versions(),
-            "files": {str(file.relative_to(work)): sha256(file) for file in files},
+            "files": {name: sha256(work / name) for name in files},
         }
 
     def record(self) -> dict[str, Any]:
@@ -244,7 +244,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of a folder of samples; InputError if it is not one, or they are not all there."""
     require_finished(folder)
     path = own(folder, MANIFEST)
-    manifest = read_json(path, "the manifest of a folder of samples", _SCHEMA, limit=64 * MB)
+    manifest = read_json(path, "the manifest of a folder of samples", _SCHEMA, limit=LISTING)
     require_one_each(manifest, path)
     return manifest
 

@@ -22,7 +22,7 @@ from ornstein.domains.energies.task import Energies, EnergiesRequest
 from ornstein.domains.images.task import Images
 from ornstein.errors import InputError, SamplingError
 from ornstein.events import Event, finished
-from ornstein.files import read_json
+from ornstein.files import LISTING, read_json
 from ornstein.guidance.factors import Energy
 from ornstein.locks import Lock
 from ornstein.tasks import drawing
@@ -33,7 +33,7 @@ from ornstein.tasks.samples import Samples, read_samples
 from ornstein.tasks.storage import keeping, shelves
 from ornstein.tasks.storage.identity import _digest, identity, require_same
 from ornstein.tasks.storage.packing import pack, unpack
-from ornstein.tasks.storage.unfinished import counted, is_unfinished, part_of, read_members
+from ornstein.tasks.storage.unfinished import MOST, counted, is_unfinished, part_of, read_members
 from ornstein.tasks.task import Request
 
 ASKED = EnergiesRequest()
@@ -169,6 +169,29 @@ def test_every_folder_has_a_part(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 @dataclass(frozen=True)
 class _Asked:
     observation: str | Path
+
+
+def test_a_manifest_of_a_million_files_is_read(model: Any, tmp_path: Path) -> None:
+    """Longer than 64 MB, and of what is not finished, too; what could not be read is refused before it is drawn."""
+    stream = stream_of(model, ASKED, 4, steps=1, batch_size=2, out=tmp_path / "out")
+    next(event for event in stream if event.finished)
+    stream.close()
+    members, manifest = part_of(tmp_path / "out") / "members.json", tmp_path / "out" / "manifest.json"
+    lengthen(members)
+    read_members(members.parent)
+    draw(model, ASKED, 4, steps=1, batch_size=2, out=tmp_path / "out", resume=True)
+    lengthen(manifest)
+    assert len(read_samples(manifest.parent)) == 4
+    assert MOST * 300 < LISTING, "bytes of a file's name, its digest, and what is said of its sample"
+    for numbers in (range(MOST + 1), range(10**15 - 1, 10**15 + 1)):
+        with pytest.raises(InputError, match="draw them in several runs, with --first"):
+            draw(model, ASKED, len(numbers), first=numbers.start, out=tmp_path / "a", steps=1)
+    assert not (tmp_path / "a").exists()
+
+
+def lengthen(path: Path) -> None:
+    with path.open("ab") as file:
+        file.write(b" " * 64_000_000)
 
 
 def test_a_file_or_a_number_of_the_request_that_changed_is_named(model: Any, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 from ...config import to_dict
 from ...errors import InputError
-from ...files import MB, inside, own, plain, read_json, write_atomic, write_json, write_text
+from ...files import LISTING, MB, inside, own, plain, read_json, write_atomic, write_json, write_text
 from ...tasks.figures import Figure, Interactive, Metric
 from ...tasks.scores import latest_metrics
 from ...tasks.storage.unfinished import counted, folder_of, is_unfinished, part_of, read_members
@@ -322,7 +322,7 @@ def _finished(out: Path, id: str) -> dict[str, Any]:
     if card is not None:
         return {"id": id, **card, "viewed": True, "unfinished": None}
     path = own(folder(out, id), MANIFEST)
-    said = read_json(path, "the manifest of a folder of samples", _MANIFEST, limit=64 * MB)
+    said = read_json(path, "the manifest of a folder of samples", _MANIFEST, limit=LISTING)
     known = {name: said[name] for name in ("n", "created", "seconds")}
     model = f"{said['model']['domain']}/{said['model']['name']}"
     blank = {"cover": None, "verdict": None, "viewed": False, "unfinished": None}

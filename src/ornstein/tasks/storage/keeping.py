@@ -37,7 +37,18 @@ from .intervals import Intervals
 from .joining import joined
 from .shelves import Shelf, unchanged, unpacked
 from .throttle import Throttle
-from .unfinished import MEMBERS, WORK, begun, counted, numbered, part_of, read_members, require_place, what_is_left
+from .unfinished import (
+    MEMBERS,
+    WORK,
+    begun,
+    counted,
+    numbered,
+    part_of,
+    read_members,
+    require_countable,
+    require_place,
+    what_is_left,
+)
 
 if TYPE_CHECKING:
     from ..native.members import MemberStore
@@ -75,6 +86,7 @@ class Kept:
         self._shelf = Shelf(self.part, origin, numbers)
 
     def __enter__(self) -> Self:
+        require_countable(self.numbers, self.folder)
         require_place(self.folder, self.resume)
         self._made = [self.part, *(parent for parent in self.part.parents if not parent.exists())]
         self._lock.__enter__()

@@ -15,7 +15,7 @@ from ..task import SCRATCH
 from .joining import joined
 from .packing import without_numbers
 from .reading import Source, source
-from .unfinished import require_absent
+from .unfinished import require_absent, require_countable
 
 
 def merge(
@@ -80,6 +80,7 @@ def _written(sources: Sequence[Source], out: Path) -> Samples:
     """All of them in a new folder, which appears whole or not at all."""
     require_absent(out)
     first, numbers = sources[0], range(sources[0].numbers.start, sources[-1].numbers.stop)
+    require_countable(numbers, out)
     with beside(out) as folder:
         store = first.this.store(folder, first.origin, numbers)
         if store is None:

@@ -28,15 +28,16 @@ import torch
 from ...denoisers.base import Origin
 from ...distributed.places import Place
 from ...errors import Incomplete, InputError
-from ...files import GB, MB, Within, parse_json, plain, require
+from ...files import GB, LISTING, Within, parse_json, plain, require
 from ...states import map_state
 from ..samples import Samples
 from .identity import digest_of, require_same
 from .intervals import Intervals
 from .packing import pack, unpack, without_numbers
 from .shelves import Shelves
-from .unfinished import MEMBERS, SCHEMA, begun, numbered
+from .unfinished import MEMBERS, SCHEMA, begun, numbered, require_countable
 
+_MOST_SAMPLES = 10**9
 SHARDS, COMPLETE = "shards", "complete.json"
 _SHARD = {
     "first": Within(int, 0, 10**15),
@@ -111,6 +112,7 @@ class Remote:
         self._made = False
 
     def __enter__(self) -> Self:
+        require_countable(self.numbers, self.place, _MOST_SAMPLES)
         said, shards = read_members(self.place), self.place.seals(SHARDS)
         if self.place.size(COMPLETE) is not None:
             raise InputError(f"{self.place}: is there already, and whole; choose another URL, or merge it")
@@ -265,7 +267,7 @@ _MOST = 4 * GB
 
 
 def _json(place: Place, name: str, expected: str, schema: Any) -> Any:
-    data = place.get(name, 64 * MB)
+    data = place.get(name, LISTING)
     if data is None:
         return None
     where = f"{place}/{name}"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import InputError
-from ...files import MB, NUMBER, Within, own, read_json
+from ...files import LISTING, NUMBER, Within, own, read_json
 from ...locks import Lock, sweep
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ MEMBERS = "members.json"
 WORK = "drawing"
 _SUFFIX = ".part"
 
+MOST = 5_000_000
+"""Samples of one folder: of more the manifest, which names every file, may be too long to be read."""
 _NUMBER = Within(int, 0, 10**15)
 _COUNT = Within(int, 1, 10**9)
 SCHEMA = {
@@ -32,6 +34,21 @@ SCHEMA = {
     "blocks": [{"first": _NUMBER, "n": _COUNT, "file": str, "files": {str: str}, "seconds?": NUMBER}],
 }
 """What members.json says."""
+
+
+def require_countable(numbers: range, where: object, most: int = MOST) -> None:
+    """InputError for more samples than can be read again together, better known before they are drawn than after.
+
+    Args:
+        numbers: of all the samples.
+        where: they are to be.
+        most: how many may be.
+    """
+    if len(numbers) > most or numbers.stop > _NUMBER.high:
+        raise InputError(
+            f"{where}: samples {numbers.start} to {numbers.stop - 1} are {len(numbers):,}, expected {most:,} at most, of "
+            f"numbers below {_NUMBER.high:,}: draw them in several runs, with --first"
+        )
 
 
 def begun(origin: "Origin", drawn: Mapping[str, Any], numbers: range, together: bool = False) -> dict[str, Any]:
@@ -66,7 +83,7 @@ def is_unfinished(folder: Path) -> bool:
 def read_members(part: Path) -> dict[str, Any]:
     """What members.json says; InputError if it does not say what it must, or of samples that were not asked for."""
     path = own(part, MEMBERS)
-    said = read_json(path, "the manifest of samples that are being drawn", SCHEMA, limit=64 * MB)
+    said = read_json(path, "the manifest of samples that are being drawn", SCHEMA, limit=LISTING)
     wanted = range(said["first"], said["first"] + said["n"])
     last = wanted.start
     for block in said["blocks"]:
