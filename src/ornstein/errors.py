@@ -92,8 +92,11 @@ def exit_code(error: Exception) -> int | None:
 
 def _is_out_of_memory(error: Exception) -> bool:
     """Whether torch asked for more memory than there is, on any device."""
-    return isinstance(error, RuntimeError) and any(
-        words in str(error) for words in ("out of memory", "can't allocate memory")
+    ours = hasattr(error, "exit_code")  # which may tell of such errors of others
+    return (
+        isinstance(error, RuntimeError)
+        and not ours
+        and any(words in str(error) for words in ("out of memory", "can't allocate memory"))
     )
 
 

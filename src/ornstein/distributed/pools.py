@@ -15,7 +15,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -157,9 +157,9 @@ class Dask(Pool):
                     silence_logs=logging.CRITICAL + 1,
                     local_directory=scratch,
                 )
-            made.callback(cluster.close, timeout=5)
+            made.callback(_close, cluster)
             client = dask.Client(cluster, set_as_default=False)
-            made.callback(client.close, timeout=5)
+            made.callback(_close, client)
             return cls(client, made.pop_all(), patience)
 
     @classmethod
@@ -181,7 +181,7 @@ class Dask(Pool):
             except (OSError, ValueError, ImportError) as error:
                 why = str(error).splitlines()[0] if str(error) else type(error).__name__
                 raise InputError(f"scheduler is {scheduler!r}, where no dask scheduler answers ({why})") from None
-            made.callback(client.close, timeout=5)
+            made.callback(_close, client)
             return cls(client, made.pop_all(), patience)
 
     @property
@@ -324,6 +324,15 @@ def _set(**settings: Any) -> Any:
 
 def _written(name: str) -> str:
     return name.replace("__", ".").replace("_", "-")
+
+
+def _close(one: Any) -> None:
+    """Closes a cluster or a client; on a busy machine it may take too long, which is nothing that the work has done.
+
+    What is left of it ends with this process.
+    """
+    with suppress(TimeoutError, OSError):
+        one.close(timeout=5)
 
 
 def _cores() -> int:

@@ -16,6 +16,8 @@ from ..storage.joining import joined
 
 MOST_FAILED = 8
 """Shards that may fail by themselves before the others are given up: then they would most likely fail, too."""
+MOST_AT_FIRST = 3
+"""The same where none has been drawn."""
 _OF_ONE = (WorkersLost, SamplingError, MemoryError)
 """What may befall one shard, and not the others."""
 
@@ -30,17 +32,17 @@ def counted(results: Iterator[Done[Any, Any] | Waiting], ready: int) -> Iterator
         results: of a pool; a piece has as many samples as it is long.
         ready: samples that were whole before.
     """
-    failed = list[str]()
+    failed, most = list[str](), MOST_AT_FIRST
     with closing(results):  # pyright: ignore[reportArgumentType], a generator
         for done in results:
             if isinstance(done, Waiting):
                 yield done, ready
             elif done.error is None:
-                ready += len(done.piece)
+                ready, most = ready + len(done.piece), MOST_FAILED
                 yield done.value, ready
             elif isinstance(done.error, _OF_ONE):
                 failed.append(f"{_named(done.piece)}: {why(done.error)}")
-                if len(failed) == MOST_FAILED:
+                if len(failed) >= most:
                     failed.append("the others were given up")
                     break
             else:

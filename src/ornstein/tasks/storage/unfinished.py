@@ -46,8 +46,8 @@ def require_countable(numbers: range, where: object, most: int = MOST) -> None:
     """
     if len(numbers) > most or numbers.stop > _NUMBER.high:
         raise InputError(
-            f"{where}: samples {numbers.start} to {numbers.stop - 1} are {len(numbers):,}, expected {most:,} at most, of "
-            f"numbers below {_NUMBER.high:,}: draw them in several runs, with --first"
+            f"{where}: samples {numbers.start} to {numbers.stop - 1} are {len(numbers):,}, expected {most:,} at most, "
+            f"of numbers below {_NUMBER.high:,}: draw them in several runs, with --first"
         )
 
 
