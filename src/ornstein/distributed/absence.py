@@ -28,8 +28,8 @@ class Waiting:
     patience: float
 
     def __str__(self) -> str:
-        since = f" since {self.seconds:.0f} s" if self.seconds >= 1 else ""
-        return f"waiting for workers: {self.where} has 0{since}; without any the work ends after {self.patience:g} s"
+        has = f"has had 0 for {self.seconds:.0f} s" if self.seconds >= 1 else "has 0"
+        return f"waiting for workers: {self.where} {has}; without any the work ends after {self.patience:g} s"
 
 
 class Absence:
