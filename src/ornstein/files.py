@@ -10,7 +10,7 @@ import reprlib
 import stat
 import sys
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import file_digest
 from math import isfinite, isnan, nan
@@ -381,42 +381,3 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-_MANY = 100  # files that are waited for together
-
-
-def sync_tree(folder: Path) -> None:
-    """Waits until a folder and all that is in it is on the disk.
-
-    Of many files all that the system holds is written at once, in a hundredth of the time; Linux waits until it is.
-    """
-    files, folders = files_in(folder), [Path(place) for place, _, _ in os.walk(folder, topdown=False)]
-    together = len(files) + len(folders) > _MANY and sys.platform == "linux"
-    if together:
-        os.sync()
-    for path in folders if together else [*(folder / name for name in files), *folders]:
-        if not path.is_symlink():
-            sync(path)
-
-
-def files_in(folder: Path) -> list[str]:
-    """The names of all files in a folder and in those within it, relative to it, in the order of their paths."""
-    found = []
-    for place, _, names in os.walk(folder):
-        below = os.path.relpath(place, folder)
-        found += names if below == "." else [f"{below}/{name}" for name in names]
-    return sorted(found, key=lambda name: name.split("/"))
-
-
-def flushed(files: Iterable[Path], within: Path) -> list[Path]:
-    """Files, once they are on the disk, and the folders between them and a folder that may have been made for them.
-
-    Args:
-        within: that folder.
-    """
-    found = list(files)
-    folders = dict.fromkeys(folder for file in found for folder in file.parents if folder.is_relative_to(within))
-    for path in [*found, *folders]:
-        sync(path)
-    return found

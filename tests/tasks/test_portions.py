@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from ornstein import files, sample
+from ornstein import sample, trees
 from ornstein.denoisers.windows import windowed
 from ornstein.errors import InputError
 from ornstein.events import finished
@@ -129,7 +129,7 @@ def test_what_is_finished_is_kept_until_it_is_sealed(tmp_path: Path, monkeypatch
     monkeypatch.setattr("ornstein.tasks.samples.sync_tree", failing)
     with pytest.raises(OSError, match="the disk is full"):
         requests.draw(model(), asked, out=out, **FEW)
-    monkeypatch.setattr("ornstein.tasks.samples.sync_tree", files.sync_tree)
+    monkeypatch.setattr("ornstein.tasks.samples.sync_tree", trees.sync_tree)
     Stacks.asked_of.clear()
     requests.draw(model(), asked, out=out, resume=True, **FEW)
     assert Stacks.asked_of == [range(3)]

@@ -61,10 +61,11 @@ def made(function: Callable[..., str]) -> Callable[..., None]:
     @wraps(function)
     def command(out: Path, **how: Any) -> None:
         from ..events import heard_by
-        from ..files import sync, sync_tree
+        from ..files import sync
         from ..locks import beside
         from ..progress import Lines
         from ..tasks.storage.unfinished import require_absent
+        from ..trees import sync_tree
 
         require_absent(out)
         require_writable(out)

@@ -18,8 +18,9 @@ import numpy as np
 from ...arrays import members as arrays_of
 from ...arrays import write as write_arrays
 from ...errors import InputError, needed_for
-from ...files import MB, Within, read_json, sync_tree, write_atomic, write_json
+from ...files import MB, Within, read_json, write_atomic, write_json
 from ...locks import beside
+from ...trees import sync_tree
 from .members import NUMBER, Layout, MemberFiles, Variable
 
 _LAYOUT = "layout.json"

@@ -22,8 +22,9 @@ import numpy as np
 
 from ...denoisers.base import Condition
 from ...errors import InputError
-from ...files import flushed, plain
+from ...files import plain
 from ...states import State
+from ...trees import flushed
 
 if TYPE_CHECKING:
     from ..samples import Samples

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from ...denoisers.base import Origin
 from ...errors import InputError
-from ...files import flushed, inside, read_json, require, sha256
+from ...files import inside, read_json, require, sha256
+from ...trees import flushed
 from ..registry import task
 from ..samples import Samples
 from ..task import SCRATCH
