@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from jaxtyping import config, install_import_hook
+from jaxtyping import config
+from runtime_types import install
 
-install_import_hook("ornstein", "runtime_types.checked")  # before anything imports the package
+install("ornstein")  # before anything imports the package
 
 import pytest  # noqa: E402
 import torch  # noqa: E402
