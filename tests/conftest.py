@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from jaxtyping import config
+
 from runtime_types import install
 
 install("ornstein")  # before anything imports the package
