@@ -30,7 +30,13 @@ def install(package: str) -> None:
 
 
 def _decorator(*, typechecker: Any) -> Callable[[Any], Any]:
-    return lambda what: _typed(what) if inspect.isfunction(what) else _with_shapes(what, typechecker=typechecker)
+    def decorated(what: Any) -> Any:
+        if inspect.isfunction(what):
+            return _typed(what)
+        made_here = inspect.isclass(what) and getattr(what.__init__, "__globals__", {}).get("__name__") == __name__
+        return what if made_here else _with_shapes(what, typechecker=typechecker)  # not twice
+
+    return decorated
 
 
 def _typed(function: Callable[..., Any]) -> Callable[..., Any]:
