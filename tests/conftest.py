@@ -1,12 +1,15 @@
 """Every shape annotation of the package is checked at run time; each test is deterministic, on one thread."""
 
+import gc
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from jaxtyping import config, install_import_hook
+from jaxtyping import config
 
-install_import_hook("ornstein", "runtime_types.checked")  # before anything imports the package
+from runtime_types import install
+
+install("ornstein")  # before anything imports the package
 
 import pytest  # noqa: E402
 import torch  # noqa: E402
@@ -29,6 +32,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.nodeid in listed:
             item.add_marker(pytest.mark.slow)
+
+
+def pytest_collection() -> None:
+    """Nothing that is loaded with the tests is garbage."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Modules and tests stay to the end, so the collector of garbage need not go through their millions of objects."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

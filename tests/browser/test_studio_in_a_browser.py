@@ -75,7 +75,7 @@ def digit(folder: Path) -> tuple[Path, np.ndarray]:
 
 
 def test_digits_arrive_as_they_are_drawn_and_their_exactness_stands_first(page: StudioPage, served: Served) -> None:
-    job = page.draw(n=8, steps=200, seed=0)
+    job = page.draw(n=8, steps=100, seed=0)
     page.until_state("done")
     assert len(page.frames()) >= 3
     assert all(frame.startswith("data:image/") for frame in page.frames())

@@ -17,7 +17,7 @@ from ornstein.sampling.sampler import Sampler
 from ornstein.tasks import engines
 from ornstein.tasks.drawing import sample
 from ornstein.tasks.samples import Samples
-from populated import WORLDS, assert_same, labelled
+from populated import WORLDS, assert_same, letters
 from worlds import anisotropic, rejected
 
 
@@ -33,7 +33,7 @@ def test_chunks_are_the_population(world: Callable[..., Samples]) -> None:
 
 
 def test_a_chunk_of_all_is_no_chunk() -> None:
-    assert WORLDS["letters"](batch_size=100).x.equal(at_once(WORLDS["letters"]).x)
+    assert letters(batch_size=100).x.equal(at_once(letters).x)
 
 
 class Repeated(Particles):
@@ -45,9 +45,9 @@ class Repeated(Particles):
 
 
 def test_the_test_rejects_chunks_that_share_their_noise(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = at_once(labelled)
+    whole = at_once(letters)
     monkeypatch.setattr(engines, "Particles", Repeated)
-    rejected(assert_same, labelled(batch_size=7), whole)
+    rejected(assert_same, letters(batch_size=7), whole)
 
 
 def test_no_more_than_a_chunk_is_at_work() -> None:

@@ -56,14 +56,13 @@ class Task(ABC):
         request_type: the frozen dataclass of what a user may ask of a sample; every field has a default.
         sampling: the options of `sample` with which a model is judged on its card.
         n_evaluate: how many samples it is judged on there.
-        n_tour: how many samples of each model the full tour draws.
-        n_glance: how many the tour draws.
+        n_tour, n_glance: how many samples of each model the full tour and the tour draw.
         glance: the options of `sample` with which the tour draws them: fewer steps where these suffice to look at.
-        place: of the models' own samples in the tour; see `Stop`.
-        seconds: about how long those take on one core.
+        place, seconds: of the models' own samples in the tour, see `Stop`, and about how long they take on one core.
         renamed_flags: flags of `ornstein sample` by their old names, for one version.
         code: settings that may name code of the user's, path/to/file.py:name, which no file alone may have run; what
             `data` returns as metadata of these names, and `code`, are checked likewise. See ornstein.code.
+        request_code: fields of the request that name code in this way; the studio, which runs no code, leaves them out.
         data_sets: values of the setting `data` that come with the domain; any other is a file of the user's, which no
             file alone may have opened.
         facts: what the metadata of a model must hold; see `files.require`. Sizes must be bounded.
@@ -93,6 +92,7 @@ class Task(ABC):
     seconds: ClassVar[float] = 5.0
     renamed_flags: ClassVar[Mapping[str, str]] = {}
     code: ClassVar[Sequence[str]] = ()
+    request_code: ClassVar[Sequence[str]] = ()
     data_sets: ClassVar[Collection[str]] = ()
     facts: ClassVar[Mapping[str, Any]] = {}
     sets: ClassVar[Mapping[str, Callable[..., str]]] = {}

@@ -1,6 +1,6 @@
 """Sequences, bound to the engine: categories under the noise of your choice, a transformer, FASTA in and out."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
@@ -99,6 +99,7 @@ class Sequences(Task):
         "train sequences --data my.fasta --train.minutes 30",
     )
     renamed_flags: ClassVar[Mapping[str, str]] = {"--reveal": "--reveal-order", "--rounds": "--sweeps"}
+    request_code: ClassVar[Sequence[str]] = ("energy",)
     sampling: ClassVar[Mapping[str, Any]] = {"batch_size": 100}
     conversions = CONVERSIONS
     n_evaluate = 200

@@ -145,18 +145,22 @@ class Door:
     # The page and what it is told at first ----------------------------------------------------------------
 
     async def page(self, request: Request) -> Response:
+        """The page, with which everything else is asked for."""
         return FileResponse(STATIC / "index.html", headers={"cache-control": "no-cache"})
 
     async def style(self, request: Request) -> Response:
+        """The style sheet of reports, which the page shares."""
         from ...report import page
 
         path = Path(page.__file__).with_name("style.css")
         return FileResponse(path, headers={"cache-control": "no-cache"})
 
     async def schema(self, request: Request) -> Response:
+        """The OpenAPI document of all routes."""
         return JSONResponse(await in_thread(openapi.document))
 
     async def log_in(self, request: Request) -> Response:
+        """204 and a cookie for whoever gives the token as {"token": ...}; 401 otherwise."""
         token = (await _object(request)).get("token")
         if not (isinstance(token, str) and Guard(self.app, self.host, self.token).knows(token)):  # pyright: ignore[reportArgumentType]
             raise HTTPException(401, "that is not the token")
@@ -165,18 +169,22 @@ class Door:
         return answer
 
     async def models(self, request: Request) -> Response:
+        """The models that can be drawn from: shipped, of own runs, and uploaded."""
         return _json(await in_thread(listed, self.places))
 
     async def form(self, request: Request) -> Response:
+        """What can be asked of the model that ?model= names; see `forms.form`."""
         name = request.query_params.get("model")
         return _json(await in_thread(lambda: forms.form(self.places.model(name))))
 
     async def listed(self, request: Request) -> Response:
+        """The files below the folder of --data that may be chosen."""
         return _json({"files": await in_thread(self.places.data_files)})
 
     # Files ------------------------------------------------------------------------------------------------
 
     async def upload(self, request: Request) -> Response:
+        """Takes a file for the field ?field= of a model's request, and answers with its reference."""
         said, query = request.headers.get("content-length"), request.query_params
         suffixes = await in_thread(self._suffixes, query.get("model"), query.get("field"))
         beside = query.get("with", "").removeprefix("file:")
@@ -191,6 +199,7 @@ class Door:
         return forms.suffixes_of(self.places.model(model), name or "")
 
     async def remove(self, request: Request) -> Response:
+        """Removes an upload; 404 if there is none."""
         try:
             self.uploads.remove(request.path_params["id"].removeprefix("file:"))
         except InputError as error:
@@ -198,9 +207,11 @@ class Door:
         return Response(status_code=204)
 
     async def backdrop(self, request: Request) -> Response:
+        """What is shown under the pointer where a field is made by hand."""
         return _json(await self.studio.ask("backdrop", **await in_thread(self._by_hand, await _object(request))))
 
     async def hand(self, request: Request) -> Response:
+        """Makes a file of what was done with the pointer, and answers with its reference as for an upload."""
         body = await _object(request)
         asked = await in_thread(self._by_hand, body)
         if not isinstance(body.get("marks"), dict):
@@ -228,6 +239,7 @@ class Door:
     # Samples ----------------------------------------------------------------------------------------------
 
     async def draw(self, request: Request) -> Response:
+        """Begins to draw what a JSON object of flags asks for, and answers with the job's id before it is done."""
         body = await _object(request)
         await in_thread(forms.order, body, self.places)
         self._ordering += 1
@@ -239,6 +251,7 @@ class Door:
         return self._begun(job)
 
     async def resume(self, request: Request) -> Response:
+        """Begins to draw the rest of a result that was not finished."""
         id = request.path_params["id"]
         order = await in_thread(lambda: forms.again(*results.ordered(self.settings.out, id)))
         return self._begun(self.studio.submit(order, _owner(request), resume=id))
@@ -249,6 +262,7 @@ class Door:
         return _json({**said, "url": f"/v1/samples/{job.id}"}, 202)
 
     async def samples(self, request: Request) -> Response:
+        """The jobs, and the latest ?limit= results, those before ?before= if given."""
         query = request.query_params
         limit = query.get("limit", "50")
         if not (limit.isascii() and limit.isdigit() and 1 <= int(limit[:9]) <= 500):
@@ -257,12 +271,15 @@ class Door:
         return _json({"jobs": [self.studio.status(job) for job in self.studio.jobs()], "results": found})
 
     async def sample(self, request: Request) -> Response:
+        """All that is known of one job or result."""
         return _json(await self.studio.found(request.path_params["id"]))
 
     async def cancel(self, request: Request) -> Response:
+        """Cancels a job, and answers with its status."""
         return _json(self.studio.status(self.studio.cancel(request.path_params["id"])))
 
     async def events(self, request: Request) -> Response:
+        """A job's events as a stream, from the one after Last-Event-ID on."""
         id, last = request.path_params["id"], last_event_id(request.headers.get("last-event-id"))
         if id not in {job.id for job in self.studio.jobs()}:
             await self.studio.found(id)  # which says that there is nothing of the kind before the stream begins
@@ -294,9 +311,11 @@ class Door:
             await body.aclose()
 
     async def evaluate(self, request: Request) -> Response:
+        """Metrics of a finished result."""
         return _json(await self.studio.ask("evaluate", id=self._finished(request)))
 
     async def trust(self, request: Request) -> Response:
+        """Whether a finished result can be trusted, with the reasons."""
         return _json(await self.studio.ask("trust", id=self._finished(request)))
 
     def _finished(self, request: Request) -> str:
@@ -309,10 +328,12 @@ class Door:
     # Files of results -------------------------------------------------------------------------------------
 
     async def file(self, request: Request) -> Response:
+        """One file of a result, to be saved."""
         path = results.file(self.settings.out, request.path_params["id"], request.path_params["path"])
         return FileResponse(path, filename=path.name, media_type="application/octet-stream")
 
     async def archive(self, request: Request) -> Response:
+        """All files of a finished result in one ZIP file."""
         id = self._finished(request)
         place, folder = results.folder(self.settings.out, id), self.uploads.new()
         path = folder / f"{id}.zip"
@@ -325,9 +346,11 @@ class Door:
         return FileResponse(path, filename=path.name, media_type="application/zip", background=done)
 
     async def figure(self, request: Request) -> Response:
+        """A figure of a result by its number, or its cover."""
         return FileResponse(results.figure(self.settings.out, request.path_params["id"], request.path_params["k"]))
 
     async def script(self, request: Request) -> Response:
+        """A script that figures of results share, by its SHA-256."""
         path = results.script(self.settings.out, request.path_params["sha"])
         return FileResponse(path, media_type="text/javascript")
 

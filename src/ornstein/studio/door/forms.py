@@ -26,11 +26,12 @@ from ..uploads.references import EXPECTED, Model, Places, domain_of_source, name
 if TYPE_CHECKING:
     from ...tasks.task import Task
 
+_NO_CODE = "no code is run for a request over HTTP"
 _ELSEWHERE = {
     "out": "the studio chooses the folder",
     "resume": "POST /v1/samples/ID/resume draws the rest of what was begun",
-    "allow-code": "no code is run for a request over HTTP",
-    "code": "no code is run for a request over HTTP",
+    "allow-code": _NO_CODE,
+    "code": _NO_CODE,
 }
 """Flags of the command line that have no meaning here, and why."""
 
@@ -41,7 +42,7 @@ _ELSEWHERE = {
 def form(model: Model) -> dict[str, Any]:
     """What can be asked of a model, as JSON: groups of fields with their types, defaults and meanings."""
     this = task(model.domain)
-    table = flags(this)
+    table = offered(this)
     groups = dict.fromkeys(flag.group for flag in table)
     return {
         "model": model.name,
@@ -52,6 +53,11 @@ def form(model: Model) -> dict[str, Any]:
             {"title": group, "fields": [field(flag, this) for flag in table if flag.group == group]} for group in groups
         ],
     }
+
+
+def offered(this: "Task") -> list[Flag]:
+    """The flags that a request over HTTP may say: all but those that name code."""
+    return [flag for flag in flags(this) if flag.path[-1] not in this.request_code]
 
 
 def field(flag: Flag, this: "Task") -> dict[str, Any]:
@@ -139,7 +145,7 @@ def given(body: Mapping[str, Any], this: "Task", places: Places) -> dict[str, An
 def suffixes_of(model: Model, name: str) -> Any:
     """Suffixes of the files that a field of a model's request takes, any if None; InputError if it takes none."""
     this = task(model.domain)
-    flag = Reader(flags(this), _ELSEWHERE).flag(name)
+    flag = Reader(offered(this), _elsewhere(this)).flag(name)
     suffixes = this.files.get(flag.path[-1]) if flag.path[0] == "asked" else None
     if suffixes is None and Path not in _leaves(flag.hint):
         raise InputError(f"{flag.option} takes no file")
@@ -166,7 +172,12 @@ def _reader(this: "Task", places: Places) -> Reader:
             words = [_text(flag, word, suffixes, places) for word in words]
         return flag.value(words)
 
-    return Reader(flags(this), _ELSEWHERE, read)
+    return Reader(offered(this), _elsewhere(this), read)
+
+
+def _elsewhere(this: "Task") -> dict[str, str]:
+    """Flags of a domain that have no meaning here, without hyphens, and why."""
+    return _ELSEWHERE | {name.replace("_", "-"): _NO_CODE for name in this.request_code}
 
 
 def _path(flag: Flag, words: Sequence[str], suffixes: Any, places: Places) -> Any:

@@ -4,10 +4,9 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from ...commands.objects import flags
 from ...tasks.registry import broken, domains, names, task
 from ..uploads.references import WEIGHTS
-from .forms import field
+from .forms import field, offered
 
 if TYPE_CHECKING:
     from ...tasks.task import Task
@@ -48,7 +47,7 @@ def _request(this: "Task", models: Sequence[str]) -> dict[str, Any]:
     mine = [name for name in models if name.partition("/")[0] == this.name]
     shipped = [{"type": "string", "enum": mine}] if mine else []
     own = {"type": "string", "pattern": "^(runs|file):", "description": f"a model of {this.name} of your own"}
-    properties = {flag.path[-1]: _property(field(flag, this)) for flag in flags(this)}
+    properties = {flag.path[-1]: _property(field(flag, this)) for flag in offered(this)}
     return {
         "type": "object",
         "description": this.summary,
