@@ -76,7 +76,14 @@ def concatenate(states: Sequence[State]) -> Any:
     """States of one structure joined along the batch; a single one is as it is."""
     if len(states) == 1:
         return states[0]
-    return map_state(lambda *parts: torch.cat(parts), *states)
+    return map_state(_joined, *states)
+
+
+def _joined(*parts: Tensor) -> Tensor:
+    if not parts[0].is_meta:
+        return torch.cat(parts)
+    shape = (sum(map(len, parts)), *parts[0].shape[1:])  # torch.cat of no numbers imports the compiler: seconds
+    return torch.empty(shape, dtype=parts[0].dtype, device="meta")
 
 
 def to_device(state: State, device: torch.device | str) -> Any:

@@ -87,7 +87,7 @@ class Remote:
     Two that draw the same into one place write the same shards, so that neither harms the other.
     """
 
-    streams = True
+    streams, units = True, None
 
     def __init__(self, url: str, origin: Origin, numbers: range, resume: bool = False) -> None:
         """Looks at nothing yet.
@@ -127,12 +127,15 @@ class Remote:
         """How many samples are whole, and which, in words."""
         return counted({"n": len(self.numbers)}, self._shards)
 
-    def begin(self, drawn: Mapping[str, Any], together: bool = False) -> None:
+    def begin(
+        self, drawn: Mapping[str, Any], together: bool = False, settings: Mapping[str, Any] | None = None
+    ) -> None:
         """Says what is drawn, and finds which of it is there; InputError for samples that were drawn with another.
 
         Args:
             drawn: what the samples are a function of; see identity.py.
             together: they are not independent, of which there are no shards.
+            settings: of the samples, which shards have themselves.
         """
         if together:
             raise InputError(f"{self.place}: one population is drawn into a folder, not into shards")
