@@ -50,6 +50,7 @@ class EnsembleStore(MemberStore):
             settings: that samples which are read were drawn with.
         """
         self.folder, self.origin, self.numbers, self.settings = folder, origin, numbers, settings
+        self._finished = False
 
     @property
     def path(self) -> Path:
@@ -115,6 +116,7 @@ class EnsembleStore(MemberStore):
             if self._waits(unit):
                 self._stores.fill(source, unit)
         self._stores.finish()
+        self._finished = True
         if samples.settings.get("csv"):
             tables.write(self.folder / TABLE, self.path, self._frame, self.numbers)
         return source.notes
@@ -151,7 +153,7 @@ class EnsembleStore(MemberStore):
         shapes = _shapes(self._frame, self.numbers)
         for case in self._frame.cases(numbers):
             inside = self._frame.numbers(case, numbers)
-            if inside.start not in self._waiting:
+            if self._finished or inside.start not in self._waiting:
                 yield from _read(self.path, shapes, self._frame, self.numbers, inside)
             elif all(number in self._waiting for number in self._frame.numbers(case, self.numbers)):
                 first = case * self._frame.members

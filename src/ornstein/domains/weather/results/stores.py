@@ -4,12 +4,15 @@ What a group's chunks hold is a function of its samples alone, so that several p
 time, and one that was cut off is filled again.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from math import prod
 from pathlib import Path
 from shutil import rmtree
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from ....tasks.native.members import NUMBER
 from . import zarrs
@@ -146,13 +149,15 @@ class Stores:
             time, step = divmod(case, frame.per_time)
             steps = slice(step, step + 1) if frame.each else slice(None)
             moments = _Moments()
-            for member, fields in source.members(case):
-                moments.add(fields)
-                m = member - self.members.start
+            for first, some in _together(source.members(case), _PIECE // prod(frame.shape[1:])):
+                for fields in some:
+                    moments.add(fields)
+                chosen = slice(first - self.members.start, first - self.members.start + len(some))
                 if block is not None:
-                    block[time - group.start, m, :, steps] = fields
+                    block[time - group.start, chosen, :, steps] = some
                 else:
-                    self._put(self.path, frame.variables, (time - self.times.start, m, steps), fields)
+                    at = (time - self.times.start, chosen, steps)
+                    self._put(self.path, frame.variables, at, np.moveaxis(some, 1, 0))
             for name, value in {_MEAN: moments.mean, _STD: moments.std, **source.known(case)}.items():
                 parts[name][time - group.start, :, steps] = value
         at = slice(begin, begin + len(group))
@@ -167,10 +172,10 @@ class Stores:
         return self.files(unit)
 
     def _put(self, path: Path, names: Sequence[str], at: Any, values: np.ndarray) -> None:
-        if path not in self._opened:
-            self._opened[path] = zarrs.group(path)
         for name, one in zip(names, values, strict=True):
-            self._opened[path][name][at] = one
+            if path / name not in self._opened:
+                self._opened[path / name] = zarrs.group(path)[name]
+            self._opened[path / name][at] = one
 
     def files(self, unit: int) -> list[Path]:
         """The chunks of a group that are there: one without any number is not written.
@@ -196,6 +201,15 @@ class Stores:
             else:
                 zarrs.finished(path)
         zarrs.finished(first)  # in which the others are, where that is the folder itself
+
+
+def _together(
+    members: Iterable[tuple[int, Float[np.ndarray, "v s *grid"]]], most: int
+) -> Iterator[tuple[int, Float[np.ndarray, "m v s *grid"]]]:
+    """The first number and the fields of members in a row, as many at a time: zarr writes their chunks together."""
+    members = iter(members)
+    while some := [*islice(members, max(1, most))]:
+        yield some[0][0], np.stack([fields for _, fields in some])
 
 
 class _Moments:
