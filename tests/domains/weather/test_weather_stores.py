@@ -66,6 +66,12 @@ def store_in(folder: Path, samples: Samples) -> EnsembleStore:
     return store
 
 
+def states_in(store: EnsembleStore, numbers: range) -> torch.Tensor:
+    states, _ = store.read(numbers)
+    assert isinstance(states, torch.Tensor)
+    return states
+
+
 def files_of(folder: Path) -> dict[str, str]:
     return {str(path.relative_to(folder)): sha256(path) for path in folder.rglob("*") if path.is_file()}
 
@@ -164,14 +170,13 @@ def test_while_it_is_drawn_members_are_read_as_files_will_hold_them(
     store.add(samples[0:5])  # a group, and two of three members of the next
     store.add(samples[6:8])
     store.add(samples[8:9])
-    states, _ = store.read(range(5))
-    late, _ = store.read(range(6, 9))
-    assert states[3:].equal(samples.x[3:5])
+    early, late = states_in(store, range(5)), states_in(store, range(6, 9))
+    assert early[3:].equal(samples.x[3:5])
     store.add(samples[5:6])
     store.add(samples[9:12])
     store.finish(without_numbers(samples))
-    final, _ = store.read(range(12))
-    assert states[:3].equal(final[:3])
+    final = states_in(store, range(12))
+    assert early[:3].equal(final[:3])
     assert late.equal(final[6:9])
     assert not final[:3].equal(samples.x[:3])
 
