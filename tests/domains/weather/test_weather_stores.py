@@ -140,7 +140,7 @@ def test_a_group_that_is_moved_about_the_mean_of_a_part_is_seen(
     monkeypatch.setattr(sources.Source, "_is_whole", lambda self, numbers: True)
     for low, high in ((0, 2), (2, 12)):
         narrow = store_in(tmp_path / "twin", samples[low:high])
-        narrow.__dict__["_stores"] = store._stores
+        vars(narrow)["_stores"] = store._stores
         monkeypatch.setattr(stores.Stores, "samples", lambda self, unit, some=range(low, high): some)
         narrow.add(samples[low:high])
     store.finish(without_numbers(samples))

@@ -87,7 +87,8 @@ class Remote:
     Two that draw the same into one place write the same shards, so that neither harms the other.
     """
 
-    streams, units = True, None
+    streams = True
+    units: range | None = None
 
     def __init__(self, url: str, origin: Origin, numbers: range, resume: bool = False) -> None:
         """Looks at nothing yet.
