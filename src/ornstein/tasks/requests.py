@@ -160,7 +160,7 @@ def _one_by_one(asking: Asking) -> Stream[Samples]:
 def _drawn_into(folder: Kept, asking: Asking) -> Stream[Samples]:
     with folder as kept:
         plan = yield from asking.planned(0, kept.streams)
-        kept.begin(_identity(asking, plan), not isinstance(plan.how, Independent))
+        kept.begin(_identity(asking, plan), not isinstance(plan.how, Independent), plan.options["settings"])
         event = Event(0, 1, "sampling")
         for event in kept.reading(_kept_blocks(asking, plan, kept)):
             yield event
@@ -181,7 +181,7 @@ def _spread(spreading: Spreading, kept: Kept | Remote | None) -> Stream[Samples]
         return remarked((yield from spreading.gathered((yield from _planned(spreading)))))
     with kept:
         plan = yield from _planned(spreading, kept.streams)
-        kept.begin(_identity(spreading.asking, plan, spreading.threads))
+        kept.begin(_identity(spreading.asking, plan, spreading.threads), settings=plan.options["settings"])
         yield from spreading.kept(plan, kept)
         samples = kept.finish()
     total = len(spreading.asking.wanted)

@@ -175,13 +175,18 @@ class Samples(Convertible):
         for wrong in not_finite(self.x):
             raise SamplingError(f"{folder}: {wrong}; {left}. Guidance or a measurement may be too strong")
 
-    def seal(self, work: Path, folder: Path) -> None:
-        """Adds the manifest to native files, and moves their folder to where it is wanted, once it is on the disk."""
-        write_json(work / MANIFEST, self._manifest(work))
+    def seal(self, work: Path, folder: Path) -> str:
+        """Adds the manifest to native files, and moves their folder to where it is wanted, once it is on the disk.
+
+        Returns when that was, as `created` has it.
+        """
+        manifest = self._manifest(work)
+        write_json(work / MANIFEST, manifest)
         sync_tree(work)
         require_absent(folder)
         work.rename(folder)
         sync(folder.parent)
+        return manifest["created"]
 
     def _manifest(self, work: Path) -> dict[str, Any]:
         files = [name for name in files_in(work) if name != MANIFEST and (work / name).is_file()]

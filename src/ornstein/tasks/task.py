@@ -174,9 +174,9 @@ class Task(ABC):
         assert samples.origin is not None
         numbers = range(samples.first, samples.first + len(samples))
         store = self._require(self.store(folder, samples.origin, numbers))
-        store.scratch = folder / SCRATCH
-        for _ in store.add(samples):
-            pass
+        store.scratch, store.settings = folder / SCRATCH, samples.settings
+        store.begin()
+        list(store.add(samples))
         store.finish(samples)
         rmtree(store.scratch, ignore_errors=True)
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from ornstein.domains.weather.asked.flags import WeatherRequest
-from ornstein.domains.weather.results import store
+from ornstein.domains.weather.results import store, stores
 from ornstein.domains.weather.results.drawn import ensembles
 from ornstein.errors import InputError
 from ornstein.tasks import requests
@@ -133,12 +133,12 @@ def test_a_finish_that_was_cut_off_is_done_again(tmp_path: Path, monkeypatch: py
         if len(calls) == 3:
             raise KeyboardInterrupt
 
-    put = store._put
-    monkeypatch.setattr(store, "_put", lambda *args: (broken(*args), put(*args)))
+    put = stores.Stores._put
+    monkeypatch.setattr(stores.Stores, "_put", lambda *args: (broken(*args), put(*args)))
     with pytest.raises(KeyboardInterrupt):
         requests.draw(small, asked, out=out, **FEW)
     assert not out.exists()
-    monkeypatch.setattr(store, "_put", put)
+    monkeypatch.setattr(stores.Stores, "_put", put)
     requests.draw(small, asked, out=out, resume=True, **FEW)
     assert torch.equal(read_samples(out).x, requests.draw(small, asked, **FEW).x)
 
@@ -166,7 +166,7 @@ def test_one_lead_at_a_time_has_the_same_form(tmp_path: Path) -> None:
 def test_a_recalibrated_ensemble_has_the_spread_that_was_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, piece: int, leads: str
 ) -> None:
-    monkeypatch.setattr(store, "_PIECE", piece)
+    monkeypatch.setattr(stores, "_PIECE", piece)
     written(tmp_path)
     factors = {"factors": [2.0, 0.5, 1.5, 0.5], "helps": True}
     small = model(tmp_path, leads=leads, recalibration=factors)

@@ -103,6 +103,17 @@ def test_every_number_is_in_one_shard_and_blocks_are_whole() -> None:
     assert shards(parts, 4, 8) == [range(5, 8), range(8, 10), range(10, 18), range(18, 20), range(20, 25)]
 
 
+def test_shards_are_of_whole_units_from_the_first_block_that_begins_one() -> None:
+    units, one = range(10, 70, 12), [Portion(range(2, 40))]
+    assert shards(one, 2, 12, units=units) == [range(2, 10), range(10, 22), range(22, 34), range(34, 40)]
+    assert shards(one, 5, 60, units=units) == [range(2, 10), range(10, 40)]
+    assert shards(one, 2, 8, units=units) == shards(one, 2, 8)  # of no whole units
+    assert shards(one, 4, 12, units=range(9, 70, 12)) == shards(one, 4, 12)  # none begins with a block
+    parts = portions(range(2, 40), 20, "off")  # units do not end where portions do
+    ends = [range(2, 10), range(10, 20), range(20, 22), range(22, 34), range(34, 40)]
+    assert shards(parts, 2, 12, units=units) == ends
+
+
 def test_shards_are_few_and_small() -> None:
     space = Euclidean((250,))  # of 1000 bytes
     assert shard_size(None, 16, 100, space) == 16
@@ -110,6 +121,13 @@ def test_shards_are_few_and_small() -> None:
     assert shard_size(None, 16, 10**7, space) == 32_768  # 64 MB hold 64,000
     assert shard_size(None, 200_000, 10**7, space) == 200_000
     assert shard_size(48, 16, 10**6, space) == 48
+    units = range(0, 10**7, 24)
+    assert shard_size(None, 16, 1000, space, units, workers=2) == 48
+    assert shard_size(None, 16, 96 * 512, space, units, workers=2) == 96
+    assert shard_size(None, 16, 48 * 4 - 1, space, units, workers=2) == 16  # too few for two workers
+    assert shard_size(None, 16, 1000, space, units) == 16  # there may be many workers
+    assert shard_size(None, 16, 10**7, space, range(0, 10**7, 64_001), workers=2) == 32_768  # more than memory holds
+    assert shard_size(32, 16, 1000, space, units, workers=2) == 32
     for said in (0, 40):
         with pytest.raises(InputError, match=f"shard is {said}, expected a multiple of batch_size, which is 16"):
             shard_size(said, 16, 10**6, space)

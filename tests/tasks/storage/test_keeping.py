@@ -417,6 +417,27 @@ def test_quick_blocks_are_written_together(model: Any, tmp_path: Path, monkeypat
     assert samples.x.equal(draw(model, ASKED, **{**SMALL, "n": 9}).x)
 
 
+def test_what_is_drawn_waits_for_its_unit(model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeping.Kept, "units", range(0, 100, 5))
+    sizes: list[int] = []
+    packed = shelves.pack
+    monkeypatch.setattr(
+        shelves, "pack", lambda path, samples, more: (sizes.append(len(samples)), packed(path, samples, more))
+    )
+
+    def drawn(name: str) -> list[int]:
+        sizes.clear()
+        draw(model, ASKED, **{**SMALL, "n": 9, "batch_size": 1}, out=tmp_path / name)
+        return [*sizes]
+
+    assert drawn("units") == [4, 5]
+    monkeypatch.setattr(keeping, "MOST_HELD", 30)  # bytes: less than a unit takes
+    assert drawn("large") == [1] * 9
+    monkeypatch.setattr(keeping, "MOST_HELD", 40)
+    monkeypatch.setattr(keeping, "PATIENCE", -1.0)
+    assert drawn("slow") == [1] * 9
+
+
 def test_all_that_waits_is_counted() -> None:
     x = torch.zeros(2, 3)
     assert keeping._size(Samples(x, {"given": x}, trajectory=[x, x])) == 4 * 24

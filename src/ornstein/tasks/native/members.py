@@ -45,9 +45,20 @@ class MemberStore(ABC):
     Attributes:
         scratch: a folder, which is not there yet, for what is needed only until all samples are; it is gone once they
             are sealed. None where finished samples are read.
+        settings: of the samples, as far as they are the same for all; None where nobody has said them yet.
     """
 
     scratch: Path | None = None
+    settings: Mapping[str, Any] | None = None
+
+    @property
+    def units(self) -> range | None:
+        """The numbers at which units begin: samples, as many as from one to the next, that are best added together.
+
+        What is added as a whole unit becomes files of its own at once; what comes in parts has to wait for the rest.
+        None where every sample is a unit.
+        """
+        return None
 
     def begin(self) -> None:  # noqa: B027, most have nothing to do
         """Makes what all blocks are written into, once, before workers write theirs at the same time."""

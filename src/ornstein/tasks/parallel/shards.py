@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import cached_property
+from math import lcm
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -46,7 +47,13 @@ _TALKING = {
 
 @runtime_checkable
 class Keeper(Protocol):
-    """Whoever takes note of what workers have put on shelves; see keeping.py."""
+    """Whoever takes note of what workers have put on shelves; see keeping.py.
+
+    Attributes:
+        units: as `MemberStore.units`.
+    """
+
+    units: range | None
 
     def shelf(self) -> Shelves:
         """Where workers put what they draw."""
@@ -65,21 +72,28 @@ class Keeper(Protocol):
 
 
 def shards(
-    parts: Sequence[Portion], block: int, size: int, there: Callable[[range], bool] = lambda numbers: False
+    parts: Sequence[Portion],
+    block: int,
+    size: int,
+    there: Callable[[range], bool] = lambda numbers: False,
+    units: range | None = None,
 ) -> list[range]:
     """The numbers of the samples of each shard of which something is missing, in order.
 
-    Shards are counted from the start of each portion, whatever is wanted of it or there already.
+    Shards are counted from the start of each portion, whatever is wanted of it or there already; those of whole units
+    from the first of its blocks at which a unit begins.
 
     Args:
         parts: the portions.
         block: samples that are drawn together.
         size: of a shard, a multiple of that.
         there: whether the samples of these numbers are there already.
+        units: as `MemberStore.units`.
     """
     found = []
     for part in parts:
-        for start in range(part.start + (part.numbers.start - part.start) // size * size, part.numbers.stop, size):
+        begin = _first_unit(part.start, block, size, units)
+        for start in range(begin + (part.numbers.start - begin) // size * size, part.numbers.stop, size):
             missing: list[range] = []
             for low in range(start, start + size, block):
                 numbers = range(max(low, part.numbers.start), min(low + block, part.numbers.stop))
@@ -93,22 +107,32 @@ def shards(
     return found
 
 
-def shard_size(said: int | None, block: int, n: int, space: Space) -> int:
+def _first_unit(start: int, block: int, size: int, units: range | None) -> int:
+    """The first block from `start` on at which a unit begins; `start` where shards are of no whole units."""
+    if units is None or size % units.step:
+        return start
+    return next((one for one in range(start, start + size, block) if not (one - units.start) % units.step), start)
+
+
+def shard_size(said: int | None, block: int, n: int, space: Space, units: range | None = None, workers: int = 0) -> int:
     """How many samples a shard has; InputError if what is said is no multiple of a block.
 
     Args:
         said: by the user, if at all. Else as few blocks, by powers of two, as make no more than `MOST_SHARDS` shards,
-            if their states take no more than `MOST_HELD`.
+            if their states take no more than `MOST_HELD`; and as few whole units, where all workers have two to draw.
         block: samples that are drawn together.
         n: samples in all.
         space: of the samples.
+        units: as `MemberStore.units`.
+        workers: how many there are; 0 if nobody knows yet.
     """
     if said is not None:
         if said < 1 or said % block:
             raise InputError(f"shard is {said}, expected a multiple of batch_size, which is {block}")
         return said
     one = byte_count(space.prior(Keys.of(0, 1)))
-    size = block
+    whole = block if units is None else lcm(block, units.step)
+    size = whole if whole * one <= MOST_HELD and n // whole >= 2 * (workers or MOST_SHARDS) else block
     while size * MOST_SHARDS < n and 2 * size * one <= MOST_HELD:
         size *= 2
     return size
@@ -278,10 +302,13 @@ class Spreading:
         device, guided = self.asking.drawn_on, None if self.asking.anew else plan.guided
         return Order(self.asking, self.portion, guided, device, self.threads, shelf, arithmetic(device))
 
-    def shards(self, plan: Plan, there: Callable[[range], bool] = lambda numbers: False) -> list[range]:
+    def shards(
+        self, plan: Plan, there: Callable[[range], bool] = lambda numbers: False, units: range | None = None
+    ) -> list[range]:
         """What is left to draw; see `shards`."""
         block, n = self.asking.said["batch_size"], len(self.asking.wanted)
-        return shards(self.asking.portions, block, shard_size(self.shard, block, n, plan.guided.space), there)
+        size = shard_size(self.shard, block, n, plan.guided.space, units, self.pool.size)
+        return shards(self.asking.portions, block, size, there, units)
 
     def kept(self, plan: Plan, kept: Keeper) -> Stream[None]:
         """Events of drawing what is not there yet, which workers write; errors as of `counted`.
@@ -290,7 +317,7 @@ class Spreading:
             plan: of the first portion.
             kept: takes note of what they have written.
         """
-        work = self.shards(plan, kept.there)
+        work = self.shards(plan, kept.there, kept.units)
         yield self._event(len(self.asking.wanted) - sum(map(len, work)))  # on how many workers: there may be none yet
         for found, ready in self._counted(work, self.order(plan, kept.shelf())):
             if not isinstance(found, Waiting):

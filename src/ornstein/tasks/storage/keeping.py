@@ -14,9 +14,11 @@ names it. The states are read back for the native files, so that what was cut of
 """
 
 import shutil
+import time
 from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -58,6 +60,9 @@ SHARE = 0.1
 MOST_HELD = 64_000_000
 """Bytes of samples, at most, that wait to be written, are read back from native files in the end, or are one shard."""
 
+PATIENCE = 60.0
+"""Seconds of drawing, at most, that wait for the rest of their unit: a crash loses them."""
+
 
 class Kept:
     """The samples of one drawing, on the disk as they finish.
@@ -65,7 +70,10 @@ class Kept:
     Attributes:
         folder: where they will be when all are there.
         part: where they are until then.
+        units: as `MemberStore.units`, once it was said what is drawn.
     """
+
+    units: range | None = None
 
     def __init__(self, folder: Path, origin: Origin, numbers: range, resume: bool = False) -> None:
         """Looks at nothing yet.
@@ -82,6 +90,7 @@ class Kept:
         self._said: dict[str, Any] = {}
         self._whole = Intervals()
         self._pending: list[Samples] = []
+        self._since = 0.0
         self._failed, self._unsaid, self._writes = False, False, Throttle(SHARE)
         self._shelf = Shelf(self.part, origin, numbers)
 
@@ -123,12 +132,15 @@ class Kept:
         finally:
             self._lock.__exit__(None, None, None)
 
-    def begin(self, drawn: Mapping[str, Any], together: bool = False) -> None:
+    def begin(
+        self, drawn: Mapping[str, Any], together: bool = False, settings: Mapping[str, Any] | None = None
+    ) -> None:
         """Says what is drawn; InputError where samples are there that were drawn with something else.
 
         Args:
             drawn: what the samples are a function of; see identity.py.
             together: they are not independent, so that none is whole before all are.
+            settings: of the samples, as far as they are the same for all.
         """
         said = begun(self.origin, drawn, self.numbers, together)
         self._shelf.drawn = digest_of(drawn)
@@ -144,7 +156,9 @@ class Kept:
         self._say()
         if self._shelf.store is not None:
             self._shelf.native.mkdir(parents=True, exist_ok=True)
+            self._shelf.store.settings = settings
             self._shelf.store.begin()
+            self.units = self._shelf.store.units
 
     def _clear(self) -> None:
         """Removes what another drawing left that was cut off before any of its samples was named."""
@@ -212,9 +226,19 @@ class Kept:
         before = self._pending[-1] if self._pending else None
         if before is not None and before.first + len(before) != samples.first:
             self._write()
+        self._since = self._since if self._pending else time.monotonic()
         self._pending.append(samples)
-        if self._writes.due or sum(_size(one) for one in self._pending) > MOST_HELD:
+        if self._is_time():
             self._write()
+
+    def _is_time(self) -> bool:
+        """Whether what waits is to be written: at the end of a unit, if memory holds one and it does not take long."""
+        last = self._pending[-1]
+        end, state = last.first + len(last), byte_count(last.x) // len(last)
+        if self.units is None or end in self.units or end == self.numbers.stop or self.units.step * state > MOST_HELD:
+            return self._writes.due or sum(_size(one) for one in self._pending) > MOST_HELD
+        held = sum(byte_count(one.x) for one in self._pending)
+        return held > MOST_HELD or time.monotonic() - self._since > PATIENCE
 
     def _write(self) -> None:
         """Writes the samples that wait, and then says that they are whole."""
@@ -274,12 +298,12 @@ class Kept:
 
     def _finished_by(self, store: "MemberStore", samples: Samples) -> Samples:
         """The samples of a domain that writes them as they finish."""
+        samples = replace(samples, notes=(*samples.notes, *(store.finish(samples) or ())))
         few = byte_count(*store.read(self.numbers[:1])) * len(samples) <= MOST_HELD
         x, condition = store.read(self.numbers) if few else (samples.x, samples.condition)
-        samples = replace(samples, notes=(*samples.notes, *(store.finish(samples) or ())))
         sweep(self._shelf.native)
-        samples.seal(self._shelf.native, self.folder)
-        return replace(samples, x=x, condition=condition)
+        created = samples.seal(self._shelf.native, self.folder)
+        return replace(samples, x=x, condition=condition, created=created)
 
 
 def _size(samples: Samples) -> int:
@@ -307,8 +331,10 @@ def read_unfinished(part: Path, allow_code: bool | str | Path = False) -> Sample
     numbers = range(samples.first, samples.first + len(samples))
     store = Shelf(part, origin, _numbers(said)).store
     if store is not None:
+        store.settings = samples.settings
         x, condition = store.read(numbers)
-        samples = replace(samples, x=x, condition=condition)
+        written = datetime.fromtimestamp(where.stat().st_mtime, UTC).isoformat(timespec="seconds")
+        samples = replace(samples, x=x, condition=condition, created=written)
     return replace(samples, origin=origin, notes=(*samples.notes, f"unfinished: {counted(said)}"))
 
 

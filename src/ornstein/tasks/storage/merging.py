@@ -87,7 +87,7 @@ def _written(sources: Sequence[Source], out: Path) -> Samples:
             samples = _held(sources)
             first.this.write(samples, folder)
         else:
-            store.scratch = folder / SCRATCH
+            store.scratch, store.settings = folder / SCRATCH, first.settings
             samples = _stored(store, sources)
             rmtree(store.scratch, ignore_errors=True)
         samples.seal(folder, out)

@@ -94,6 +94,7 @@ class Remote:
     """The samples of one drawing at a URL, on the side of who hands out the work; takes the place of `Kept`."""
 
     streams = True
+    units: range | None = None
 
     def __init__(self, url: str, origin: Origin, numbers: range, resume: bool = False) -> None:
         """Looks at nothing yet.
@@ -139,12 +140,15 @@ class Remote:
         """How many samples are whole, and which, in words."""
         return counted({"n": len(self.numbers)}, self._shards)
 
-    def begin(self, drawn: Mapping[str, Any], together: bool = False) -> None:
+    def begin(
+        self, drawn: Mapping[str, Any], together: bool = False, settings: Mapping[str, Any] | None = None
+    ) -> None:
         """Says what is drawn, and finds which of it is there; InputError for samples that were drawn with another.
 
         Args:
             drawn: what the samples are a function of; see identity.py.
             together: they are not independent, of which there are no shards.
+            settings: of the samples, which shards have themselves.
         """
         if together:
             raise InputError(f"{self.place}: one population is drawn into a folder, not into shards")

@@ -1,10 +1,10 @@
-"""Samples that wait in the scratch folder until all are there, as they were drawn, and what is known of their cases.
+"""Samples that wait in the scratch folder until all of their group of times are there, as they were drawn.
 
 00000016.npy         samples from number 16 on, (n, channels, *grid), in the units of the model's states' fields
-case-00000003.npy    of cases from 3 on: (cases, known, channels, *grid), NaN where something is not known
+case-00000016.npy    what is known of their cases: (cases, known, channels, *grid), NaN where something is not known
 
 They are read where they lie: no more than one field is in memory at a time. A writing that was cut off leaves nothing;
-what is written twice is the same, as a sample is a function of its number.
+what is written twice is the same, whoever writes it, as a sample is a function of its number.
 """
 
 from collections.abc import Mapping
@@ -32,23 +32,20 @@ class Waiting:
             folder: for scratch.
             members: of each case.
         """
-        self.folder, self._members, self._cases = folder, members, set[int]()
+        self.folder, self._members = folder, members
 
     def add(self, samples: Samples) -> list[Path]:
-        """Writes some samples, and what is known of cases that are new; returns the files.
+        """Writes some samples, and what is known of their cases; returns the files.
 
         Args:
             samples: that have finished, in a row.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        written = [self._write(f"{samples.first:08d}.npy", samples.x.detach().cpu().float().numpy())]
         first, last = samples.first // self._members, (samples.first + len(samples) - 1) // self._members
-        new = [case for case in range(first, last + 1) if case not in self._cases]
-        if new:
-            places = [max(case * self._members - samples.first, 0) for case in range(new[0], last + 1)]
-            written.append(self._write(f"case-{new[0]:08d}.npy", _known(samples, places)))
-            self._cases.update(new)
-        return written
+        places = [max(case * self._members - samples.first, 0) for case in range(first, last + 1)]
+        cases = np.array([[*known_at(samples, place).values()] for place in places])
+        states = samples.x.detach().cpu().float().numpy()
+        return [self._write(f"{samples.first:08d}.npy", states), self._write(f"case-{samples.first:08d}.npy", cases)]
 
     def _write(self, name: str, array: np.ndarray) -> Path:
         def save(temporary: Path) -> None:
@@ -59,13 +56,16 @@ class Waiting:
         self.__dict__.pop("_places", None)
         return self.folder / name
 
+    def __contains__(self, number: int) -> bool:
+        return ("", number) in self._places
+
     def state(self, number: int) -> Float[np.ndarray, "channels *grid"]:
         """A sample.
 
         Args:
             number: of it.
         """
-        return self._found("", number, "sample")
+        return self._found("", number)
 
     def known(self, case: int) -> Mapping[str, Float[np.ndarray, "channels *grid"]]:
         """What is known of a case, name → field.
@@ -73,12 +73,12 @@ class Waiting:
         Args:
             case: its number.
         """
-        return dict(zip(KNOWN, self._found("case-", case, "case"), strict=True))
+        return dict(zip(KNOWN, self._found("case", case), strict=True))
 
-    def _found(self, prefix: str, number: int, what: str) -> np.ndarray:
+    def _found(self, prefix: str, number: int) -> np.ndarray:
         place = self._places.get((prefix, number))
         if place is None:
-            raise InputError(f"{self.folder}: {what} {number} is not there")
+            raise InputError(f"{self.folder}: {prefix or 'sample'} {number} is not there")
         path, offset = place
         return np.array(np.load(path, mmap_mode="r", allow_pickle=False)[offset])
 
@@ -87,20 +87,20 @@ class Waiting:
         """Where each sample and case is."""
         found = {}
         for path in sorted(self.folder.glob("*.npy")):
-            prefix, number = ("case-", path.stem[5:]) if path.stem.startswith("case-") else ("", path.stem)
+            *prefix, number = path.stem.split("-")
             count = np.load(path, mmap_mode="r", allow_pickle=False).shape[0]
-            found |= {(prefix, int(number) + k): (path, k) for k in range(count)}
+            first = int(number) // self._members if prefix else int(number)
+            found |= {("".join(prefix), first + k): (path, k) for k in range(count)}
         return found
 
 
-def _known(samples: Samples, places: list[int]) -> Float[np.ndarray, "cases known channels *grid"]:
-    """Of the samples at these places, NaN where a condition is not there."""
+def known_at(samples: Samples, place: int) -> dict[str, Float[np.ndarray, "channels *grid"]]:
+    """What is known of a sample's case, name → field; NaN where a condition is not there.
+
+    Args:
+        samples: with their conditions.
+        place: of the sample among them.
+    """
     nothing = np.full(samples.x.shape[1:], np.nan, np.float32)
-    every = [
-        [
-            samples.condition[name][place].detach().cpu().float().numpy() if name in samples.condition else nothing
-            for name in KNOWN
-        ]
-        for place in places
-    ]
-    return np.array(every)
+    given = {name: samples.condition[name][place] for name in KNOWN if name in samples.condition}
+    return {name: given[name].detach().cpu().float().numpy() if name in given else nothing for name in KNOWN}

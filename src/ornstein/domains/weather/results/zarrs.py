@@ -11,9 +11,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ....errors import InputError, needed_for
+from ....files import sync, sync_tree
+from ....locks import beside
 
 if TYPE_CHECKING:
     import xarray
+
+_MARK = "zarr.json"
+"""What a store, and every array of it, has."""
+_PARTIAL = ".partial"
+"""Of a file that zarr is writing."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +39,19 @@ class Array:
     attrs: Mapping[str, Any]
 
 
-def begun(
+def is_begun(path: Path) -> bool:
+    """Whether a store was made.
+
+    Args:
+        path: of its folder.
+    """
+    return (path / _MARK).is_file()
+
+
+def begin(
     path: Path, coords: Mapping[str, "xarray.Variable"], arrays: Mapping[str, Array], attrs: Mapping[str, Any]
-) -> Any:
-    """A new store, in the place of what was begun there before; returns Zarr's group of it.
+) -> None:
+    """Makes a store, in the place of what was begun there before; it is there whole, or not at all.
 
     Args:
         path: of the folder.
@@ -43,17 +59,28 @@ def begun(
         arrays: by name.
         attrs: of all of it.
     """
+    with beside(path) as work:
+        _make(work, coords, arrays, attrs)
+        sync_tree(work)
+        emptied(path)
+        path.mkdir(parents=True, exist_ok=True)
+        for inner in sorted(work.iterdir(), key=lambda inner: inner.name == _MARK):  # the mark last
+            inner.rename(path / inner.name)
+    sync(path)
+    sync(path.parent)
+
+
+def _make(
+    path: Path, coords: Mapping[str, "xarray.Variable"], arrays: Mapping[str, Array], attrs: Mapping[str, Any]
+) -> None:
     with needed_for("Zarr", "fields"):
         import xarray
-        import zarr
-    emptied(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     data = xarray.Dataset(coords={name: value.to_base_variable() for name, value in coords.items()}, attrs=dict(attrs))
     with _quiet():
         data.to_zarr(path, mode="a", zarr_format=3, consolidated=False)
-    group = zarr.open_group(str(path), mode="r+", use_consolidated=False)
+    made_in = group(path)
     for name, one in arrays.items():
-        made = group.create_array(
+        made = made_in.create_array(
             name,
             shape=one.shape,
             chunks=one.chunks,
@@ -63,22 +90,43 @@ def begun(
         )
         others = " ".join(other for other, value in coords.items() if value.dims != (other,))
         made.attrs.update({**one.attrs, **({"coordinates": others} if others else {})})
-    return group
+
+
+def group(path: Path) -> Any:
+    """Zarr's group of a store, to be written to.
+
+    Args:
+        path: of a store that was begun.
+    """
+    with needed_for("Zarr", "fields"):
+        import zarr
+    return zarr.open_group(str(path), mode="r+", use_consolidated=False)
+
+
+def chunks_of(array: Path, first: int | None = None) -> list[Path]:
+    """The files of an array's chunks that are there.
+
+    Args:
+        array: its folder.
+        first: of those along the first axis which; all if not given.
+    """
+    inside = array / "c" if first is None else array / "c" / str(first)
+    return sorted(path for path in inside.rglob("*") if path.is_file() and path.suffix != _PARTIAL)
 
 
 def emptied(path: Path) -> None:
     """Removes what was written of a store before that was cut off; what else is in its folder stays."""
-    marks = [inner / "zarr.json" for inner in path.iterdir()] if path.is_dir() else []
+    marks = [inner / _MARK for inner in path.iterdir()] if path.is_dir() else []
     for mark in (one for one in marks if one.is_file()):
         shutil.rmtree(mark.parent)
-    (path / "zarr.json").unlink(missing_ok=True)
+    (path / _MARK).unlink(missing_ok=True)
 
 
 def finished(path: Path) -> None:
     """Says in one place what all arrays of a store are, and removes what was left of a writing that was cut off."""
     import zarr
 
-    for partial in path.rglob("*.partial"):
+    for partial in path.rglob(f"*{_PARTIAL}"):
         partial.unlink()
     with _quiet():
         zarr.consolidate_metadata(str(path))
