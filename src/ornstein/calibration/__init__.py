@@ -9,6 +9,7 @@ from .estimates import Estimate
 from .moments import MemberByMember, Widening
 from .ranks import Coverage, RankHistogram, Ranks
 from .recalibration import Recalibration, recalibrate
+from .running import Running
 from .sbc import Cumulated, sbc, simulated, tarp
 from .scores import brier, crps, energy_score, gaussian_crps, quantile_score
 from .spectra import Along, Radial, Spectra, spectra, spectrum
@@ -32,6 +33,7 @@ __all__ = [
     "Ranks",
     "Recalibration",
     "Reliability",
+    "Running",
     "Spectra",
     "SpreadSkill",
     "Uniformity",
