@@ -58,7 +58,11 @@ class Ranks:
             weights: of the points, see `Ensemble.of`.
             seed: of the places among members that equal the truth.
         """
-        ensemble = Ensemble.of(truths, samples, weights, 1)
+        return cls.of_ensemble(Ensemble.of(truths, samples, weights, 1), seed)
+
+    @classmethod
+    def of_ensemble(cls, ensemble: Ensemble, seed: int = 0) -> "Ranks":
+        """The same of truths with their members; see `of`."""
         return cls.known(ranked(ensemble, seed), ensemble, seed)
 
     @classmethod

@@ -1,12 +1,12 @@
 """Scores of ensembles whose cases come some at a time: each case is read once, and its members are not kept.
 
-    running = Running(weights)
+    running = RunningCases(weights)
     for truths, samples in cases_as_they_come:
         running.add(truths, samples)
     running.crps(), running.spread_skill(), running.ranks()
 
-The scores are those of all cases together. Of a case a few numbers are kept, and the rank of the truth at every point: one
-byte of up to 127 members, two of up to 32,767.
+The scores are those of all cases together. Of a case a few numbers are kept, and the rank of the truth at every point:
+one byte of up to 127 members, two of up to 32,767.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ from .spread import SpreadSkill, spread_of, spread_sums
 from .variograms import Pairs, variogram_of, variogram_sums
 
 
-class Running:
+class RunningCases:
     """Scores of cases that come some at a time; fair ones, where there are several members."""
 
     def __init__(
@@ -43,11 +43,28 @@ class Running:
             transform: of spectra; None: there are none.
             thresholds: in the units of the field, whose exceedance has a Brier score.
         """
-        self._weights, self._pairs, self._transform, self._thresholds = weights, pairs, transform, thresholds
+        self.pairs, self.transform = pairs, transform
+        self._weights, self._thresholds = weights, thresholds
         self._like: Ensemble | None = None
         self.cases = 0
         self._by_point: dict[str, np.ndarray] = {}
         self._found: dict[str, list[np.ndarray]] = {}
+
+    @property
+    def members(self) -> int:
+        """Of each case."""
+        return self._known.members
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the field."""
+        return self._known.shape
+
+    @property
+    def _known(self) -> Ensemble:
+        if self._like is None:
+            raise InputError("no cases came, expected truths with their ensembles")
+        return self._like
 
     def add(self, truths: Any, samples: Any) -> None:
         """Takes in further cases.
@@ -67,10 +84,10 @@ class Running:
         if several:
             self._keep("spread", spread_sums(ensemble)[0].sum(2))
             self._keep("ranks", ranked(ensemble, first=self.cases))
-        if self._pairs is not None:
-            self._keep("variogram", variogram_sums(ensemble, self._pairs, fair=several))
-        if self._transform is not None:
-            self._keep("powers", powers(ensemble, self._transform))
+        if self.pairs is not None:
+            self._keep("variogram", variogram_sums(ensemble, self.pairs, fair=several))
+        if self.transform is not None:
+            self._keep("powers", powers(ensemble, self.transform))
         self.cases += ensemble.cases
 
     def _require_alike(self, ensemble: Ensemble) -> None:
@@ -78,7 +95,9 @@ class Running:
         like = self._like or ensemble
         if (ensemble.members, ensemble.shape) != (like.members, like.shape):
             found, expected = ((one.members, *one.shape) for one in (ensemble, like))
-            raise InputError(f"cases from {self.cases} on: (members, *field) is {found}, and {expected} of those before")
+            raise InputError(
+                f"cases from {self.cases} on: (members, *field) is {found}, and {expected} of those before"
+            )
         self._like = Ensemble(np.zeros((0, *like.shape)), np.zeros((0, like.members, *like.shape)), like.weights)
 
     def _score(self, name: str, ensemble: Ensemble, score: Score) -> None:
@@ -120,14 +139,12 @@ class Running:
 
     def ranks(self) -> Ranks:
         """See `ranks.Ranks.of`."""
-        assert self._like is not None
-        return Ranks.known(self._all("ranks", 0), self._like)
+        return Ranks.known(self._all("ranks", 0), self._known)
 
     def spectra(self, block: int = 1) -> Spectra:
         """See `spectra.spectra`."""
-        assert self._like is not None
-        assert self._transform is not None
-        return spectra_of(self._all("powers", 1), self._transform.wavenumbers(self._like.shape), block)
+        assert self.transform is not None
+        return spectra_of(self._all("powers", 1), self.transform.wavenumbers(self.shape), block)
 
 
 class _Unknown(Ensemble):

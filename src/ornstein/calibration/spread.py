@@ -61,14 +61,15 @@ def spread_skill(truths: Any, samples: Any, weights: Any = None, *, bins: int = 
 
 
 def spread_sums(
-    ensemble: Ensemble, edges: Float[np.ndarray, " edges"] = np.zeros(0)
+    ensemble: Ensemble, edges: Float[np.ndarray, " edges"] | None = None
 ) -> tuple[Float[np.ndarray, "4 cases bins"], Int[np.ndarray, " bins"]]:
     """Of each case the sums of weight, variance, squared error and error, and how many points there are, by bin.
 
     Args:
         ensemble: what is measured.
-        edges: variances between bins; none: all in one.
+        edges: variances between bins; None: all in one.
     """
+    edges = np.zeros(0) if edges is None else edges
     sums = np.zeros((4, ensemble.cases, len(edges) + 1))  # weight, variance, squared error, error
     points = np.zeros(len(edges) + 1, np.int64)
     for piece in ensemble.pieces():
@@ -83,9 +84,7 @@ def spread_sums(
     return sums, points
 
 
-def spread_of(
-    sums: Float[np.ndarray, "4 cases bins"], points: Int[np.ndarray, " bins"], block: int
-) -> SpreadSkill:
+def spread_of(sums: Float[np.ndarray, "4 cases bins"], points: Int[np.ndarray, " bins"], block: int) -> SpreadSkill:
     """Spread beside error by what `spread_sums` found."""
     weight, variance, square, off = sums.sum(2)
     units = "in the units of the field"

@@ -104,13 +104,13 @@ class EnsembleStore(MemberStore):
         return states.flatten(1, 2).nan_to_num(), condition  # NaN where the truth was never known
 
     def _require_room(self, count: int, frame: Frame) -> None:
-        """InputError for more samples than memory holds: all that are judged or shown are in it at once."""
+        """InputError for more samples than memory holds: all that are read or shown at once are in it."""
         need, free = 4 * count * frame.size * (2 + 2 * len(KNOWN)), available()
         if need > free:
             raise InputError(
                 f"{self.path}: {count} samples of {frame.size:,} numbers need {need / 1e9:.3g} GB in memory, "
-                f"{free / 1e9:.3g} GB are free; xarray reads it piece by piece, {SUMMARY} has mean and spread, and "
-                "of fewer times (--times) all can be judged at once"
+                f"{free / 1e9:.3g} GB are free; ornstein evaluate reads them time by time, xarray piece by piece, and "
+                f"{SUMMARY} has mean and spread"
             )
 
 
