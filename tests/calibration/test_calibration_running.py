@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ornstein import calibration
-from ornstein.calibration import Near, Radial, RunningCases, RunningMembers, ensembles
+from ornstein.calibration import Near, Radial, RunningCases, RunningMembers, ensembles, spool
 from ornstein.calibration import members as members_module
 from ornstein.errors import InputError
 
@@ -92,7 +92,7 @@ def test_cases_of_other_members_are_refused() -> None:
 @pytest.mark.parametrize("in_memory", [1 << 26, 100])
 def test_members_of_one_truth_may_come_in_any_cut(in_memory: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also those that lie on the disk, and that are read few points at a time."""
-    monkeypatch.setattr(members_module, "IN_MEMORY", in_memory)
+    monkeypatch.setattr(spool, "IN_MEMORY", in_memory)
     for module in (members_module, ensembles):
         monkeypatch.setattr(module, "BLOCK", 1200)
     rng = np.random.default_rng(0)

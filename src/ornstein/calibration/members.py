@@ -6,12 +6,10 @@
 
 The scores are those of all members together. These meet at every point, in the CRPS, so that they are laid aside by
 points, as distances from the truth in single precision: in memory, and on the disk (in the folder for temporary files)
-where they take more than `IN_MEMORY` bytes.
+where they are many.
 """
 
 from collections.abc import Iterator
-from math import prod
-from tempfile import SpooledTemporaryFile, gettempdir
 from typing import Any
 
 import numpy as np
@@ -22,10 +20,8 @@ from .ensembles import BLOCK, Ensemble, Piece, piece_of, point_weights, real
 from .estimates import Estimate
 from .ranks import Ranks
 from .scores import PointSums, crps_of, crps_score
+from .spool import Spool
 from .spread import SpreadSkill, spread_of, spread_sums
-
-IN_MEMORY = 1 << 26
-"""Bytes that are laid aside in memory."""
 
 
 class RunningMembers:
@@ -90,8 +86,8 @@ class _ByPoints:
     def __init__(self, truth: Float[np.ndarray, "*field"]) -> None:
         self._truth = truth
         self.count = 0
-        self._file = SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115, it lives as long as this does
-        self._blocks: list[tuple[int, int]] = []  # where each begins, bytes, and its members
+        self._spool = Spool()
+        self._blocks: list[tuple[int, int]] = []  # where each begins, and its members
         self._waiting: list[np.ndarray] = []
 
     @property
@@ -109,27 +105,17 @@ class _ByPoints:
         """Lays aside the members that wait; few blocks, as each is sought when points are read."""
         if not self._waiting:
             return
-        block = np.concatenate(self._waiting).T
+        block = np.concatenate(self._waiting)
         self._waiting.clear()
-        try:
-            self._blocks.append((self._file.seek(0, 2), block.shape[1]))
-            self._file.write(np.ascontiguousarray(block).data)
-        except OSError as error:
-            need = 4 * self.count * prod(self._truth.shape)
-            raise InputError(
-                f"{gettempdir()}: members are laid aside there while they are judged, {need / 1e9:.3g} GB so far, and "
-                f"cannot be: {error}; TMPDIR names another folder"
-            ) from None
+        self._blocks.append((self._spool.add(block.T), len(block)))
 
     def at(self, points: slice) -> Float[np.ndarray, "members points"]:
         """All members at some points of the flat field."""
         self._write()
-        width, size = points.stop - points.start, np.dtype(np.float32).itemsize
+        width, row = points.stop - points.start, 0
         found = np.empty((self.count, width))
-        row = 0
-        for begin, members in self._blocks:
-            self._file.seek(begin + size * members * points.start)
-            numbers = np.frombuffer(self._file.read(size * members * width), np.float32)
+        for first, members in self._blocks:
+            numbers = self._spool.read(first + members * points.start, members * width)
             found[row : row + members] = numbers.reshape(width, members).T
             row += members
         return found + self._truth.reshape(-1)[points]
