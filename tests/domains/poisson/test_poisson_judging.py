@@ -19,7 +19,7 @@ from ornstein.tasks.figures import Metric
 from ornstein.tasks.samples import Samples
 
 SHAPE, N = (8, 6), 40
-FACTS = {"learns": "sources", "shape": [1, *SHAPE], "mean": 0.5, "std": 2.0, "data": "gaussian"}
+FACTS = {"learns": "sources", "shape": [1, *SHAPE], "mean": 0.5, "std": 2.0, "spectrum": {"alpha": 2.0, "tau": 3.0}}
 
 
 def asked_of(folder: Path) -> dict[str, PoissonRequest]:
@@ -41,7 +41,7 @@ def asked_of(folder: Path) -> dict[str, PoissonRequest]:
 
 
 def samples(asked: PoissonRequest) -> Samples:
-    x = spectrum(FACTS).root(torch.randn(N, 1, *SHAPE, generator=torch.Generator().manual_seed(0)))
+    x = 0.5 + 2.0 * spectrum(FACTS).root(torch.randn(N, 1, *SHAPE, generator=torch.Generator().manual_seed(0)))
     found = request(asked, range(N), FACTS)
     said = {name: value for name, value in vars(asked).items() if value not in (None, ())}
     settings = {
