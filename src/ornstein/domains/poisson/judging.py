@@ -10,7 +10,7 @@ from .metrics import ByBounds, ByEquation, ByReadings, BySpectrum, ByTruth, ByWo
 from .results.solutions import problem_in, solved_in
 from .tallies import Tally
 
-_AT_ONCE = 1 << 20
+_AT_ONCE = 1 << 18
 """Numbers of samples that are solved for at once; in double precision that takes some hundred bytes each."""
 _ASKED = ("source", "source_sensors", "coefficient_sensors", "solution_sensors", "bounds", "positive", "total")
 """What changes the law of the samples."""

@@ -21,6 +21,7 @@ from ....errors import InputError
 from ....files import MB
 from ....states import State
 from ....tasks.figures import Figure
+from ....tasks.memory import require_held
 from ....tasks.samples import MANIFEST, Samples, native
 from ..asked.problems import SHARED, problem_of
 from ..asked.sensors import Sensors
@@ -30,10 +31,11 @@ from ..factors import inside
 from . import pictures
 from .exported import netcdf
 from .refined import COSTS, refined
-from .solutions import Solved, shared_of, solved_in
+from .solutions import Solved, problem_in, shared_of, solved_in
 
 NPZ, NETCDF = "samples.npz", "solution.nc"
 _ROOM = 64 * MB
+_SHOWN = 50  # bytes a number, twice, of samples that are solved for at once
 
 
 def write(samples: Samples, folder: Path) -> None:
@@ -59,9 +61,13 @@ def write(samples: Samples, folder: Path) -> None:
 def figures(samples: Samples) -> list[Figure]:
     """The unknown and the solution; of samples that were drawn without a request there is no solution to show.
 
+    InputError for more samples than memory holds with their solutions: mean and spread are of all.
+
     Args:
         samples: of a model of this domain.
     """
+    if problem_in(samples) is not None:
+        require_held(len(samples), _SHOWN * prod(samples.x.shape[1:]), "solutions that are shown")
     found = solved_in(samples)
     return [] if found is None else list(pictures.figures(samples, found).values())
 
