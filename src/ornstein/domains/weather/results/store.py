@@ -99,8 +99,10 @@ class EnsembleStore(MemberStore):
         for name, (file, _) in BESIDE.items():
             if (self.folder / file).is_dir():
                 shapes = {one: (shape[0], *shape[2:]) for one, shape in members.items()}
-                found = torch.cat(list(_read(self.folder / file, shapes, frame, self.numbers, numbers)))
-                condition[name] = (frame.rooted(found) if name == "base" else found).flatten(1, 2)
+                cases = list(_read(self.folder / file, shapes, frame, self.numbers, numbers))
+                if name == "base":
+                    cases = [frame.rooted(one[:1]).expand(one.shape) for one in cases]
+                condition[name] = (cases[0] if len(cases) == 1 else torch.cat(cases)).flatten(1, 2)  # no copies of one
         return states.flatten(1, 2).nan_to_num(), condition  # NaN where the truth was never known
 
     def _require_room(self, count: int, frame: Frame) -> None:
