@@ -128,7 +128,7 @@ def variogram_score(
 def variogram_of(sums: Float[np.ndarray, "2 cases"], block: int) -> Estimate:
     """The variogram score by its sums."""
     meaning = "squared error of the differences between points: sees correlations"
-    return ratio("variogram score", *sums, block, meaning=meaning)
+    return ratio("variogram score", sums[0], sums[1], block, meaning=meaning)
 
 
 def variogram_sums(ensemble: Ensemble, pairs: Pairs, p: float = 0.5, fair: bool = True) -> Float[np.ndarray, "2 cases"]:

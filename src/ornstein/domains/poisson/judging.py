@@ -49,8 +49,9 @@ class FieldJudge(judging.Judge):
     def add(self, samples: Samples) -> None:
         for some in _pieces(samples):
             found = None if self._problem is None else solved_in(some, self._problem)
-            for tally in self._tallies if found is not None else ():
-                tally.add(some, found)
+            if found is not None:
+                for tally in self._tallies:
+                    tally.add(some, found)
             if self._spectrum is not None:
                 self._spectrum.add(some)
 
