@@ -10,7 +10,6 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from io import BytesIO
 from math import prod
 from pathlib import Path
 from tokenize import TokenError
@@ -19,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from .errors import InputError
-from .files import MB, content, write_atomic
+from .files import MB, opened, write_atomic
 
 
 def members(path: Path, limit: int, schema: Mapping[str, str] | None = None) -> dict[str, np.ndarray]:
@@ -43,6 +42,36 @@ def members(path: Path, limit: int, schema: Mapping[str, str] | None = None) -> 
         return {
             name: _array(archive, info, kinds.get(name), f"{path}: array {name!r}") for name, info in wanted.items()
         }
+
+
+def rows(path: Path, limit: int, name: str, kinds: str, shape: tuple[int, ...], size: int) -> Iterator[np.ndarray]:
+    """An array, some rows at a time: no more of it is in memory.
+
+    InputError as of `members`, and for an array of another shape.
+
+    Args:
+        path: of the file.
+        limit: bytes of the file.
+        name: of the array.
+        kinds: of its numbers, see `members`.
+        shape: of the array.
+        size: rows, indices along its first axis, at most.
+    """
+    with _archive(path, limit) as (archive, infos):
+        where = f"{path}: array {name!r}"
+        with archive.open(_wanted(infos, {name: kinds}, path)[name]) as file:
+            dtype, found, fortran = _header(file, kinds, where)
+            if found != shape or fortran:
+                order = ", its first index fastest," if fortran else ""
+                raise InputError(f"{where} has the shape {found}{order}, expected {shape}")
+            for first in range(0, shape[0], size):
+                part = (min(size, shape[0] - first), *shape[1:])
+                data = file.read(dtype.itemsize * prod(part))
+                if len(data) != dtype.itemsize * prod(part):
+                    raise InputError(
+                        f"{where} is said to be {dtype} of shape {shape}, but ends in row {first} or after"
+                    )
+                yield np.frombuffer(data, dtype).reshape(part).astype(dtype.newbyteorder("="))
 
 
 def names(path: Path, limit: int) -> list[str]:
@@ -74,9 +103,8 @@ def write(path: Path, named: Mapping[str, Any]) -> None:
 @contextmanager
 def _archive(path: Path, limit: int) -> Iterator[tuple[zipfile.ZipFile, dict[str, zipfile.ZipInfo]]]:
     """The archive of a file and what it holds; what its readers raise for bytes that are none is an InputError."""
-    data = content(path, limit, "an .npz file")
     try:
-        with zipfile.ZipFile(BytesIO(data)) as archive:
+        with opened(path, limit, "an .npz file") as file, zipfile.ZipFile(file) as archive:
             yield archive, {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
     except InputError:
         raise

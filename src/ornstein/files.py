@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from hashlib import file_digest
 from math import isfinite, isnan, nan
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from .errors import InputError
 from .locks import beside
@@ -84,12 +84,26 @@ def content(path: Path, limit: int, expected: str) -> bytes:
         limit: bytes, none of which is read if there are more.
         expected: what the file should be, in words, for the error.
     """
-    with open(_opened(path, expected), "rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        found = b"" if size > limit else file.read(limit + 1)  # which may have grown, or hide its size, as in /proc
-    if max(size, len(found)) > limit:
-        raise InputError(f"{path}: {_megabytes(max(size, len(found)))}, more than the limit of {_megabytes(limit)}")
+    with opened(path, limit, expected) as file:
+        found = file.read(limit + 1)  # it may have grown, or hide its size, as in /proc
+    _require_most(len(found), limit, path)
     return found
+
+
+def opened(path: Path, limit: int, expected: str) -> BinaryIO:
+    """A regular file, to be read; see `content`."""
+    file = open(_opened(path, expected), "rb")  # noqa: SIM115, the caller closes it
+    try:
+        _require_most(os.fstat(file.fileno()).st_size, limit, path)
+    except InputError:
+        file.close()
+        raise
+    return file
+
+
+def _require_most(size: int, limit: int, path: Path) -> None:
+    if size > limit:
+        raise InputError(f"{path}: {_megabytes(size)}, more than the limit of {_megabytes(limit)}")
 
 
 def _opened(path: Path, expected: str) -> int:

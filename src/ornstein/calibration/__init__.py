@@ -6,9 +6,11 @@ One place for all domains: truths are (cases, *field), samples (cases, members, 
 from .conformal import Conformal, Intervals
 from .ensembles import Ensemble, gathered, latitude_weights
 from .estimates import Estimate
+from .members import RunningMembers
 from .moments import MemberByMember, Widening
 from .ranks import Coverage, RankHistogram, Ranks
 from .recalibration import Recalibration, recalibrate
+from .running import RunningCases
 from .sbc import Cumulated, sbc, simulated, tarp
 from .scores import brier, crps, energy_score, gaussian_crps, quantile_score
 from .spectra import Along, Radial, Spectra, spectra, spectrum
@@ -32,6 +34,8 @@ __all__ = [
     "Ranks",
     "Recalibration",
     "Reliability",
+    "RunningCases",
+    "RunningMembers",
     "Spectra",
     "SpreadSkill",
     "Uniformity",

@@ -142,7 +142,7 @@ class Ensemble:
         width = max(1, min(size, BLOCK // self.members))
         for start in range(0, size, width):
             points = slice(start, min(start + width, size))
-            yield _piece(cases, points, truth[:, points], samples[:, :, points], weights[points])
+            yield piece_of(cases, points, truth[:, points], samples[:, :, points], weights[points])
 
     def groups(self) -> Iterator[slice]:
         """Consecutive cases that are read together."""
@@ -150,7 +150,15 @@ class Ensemble:
         yield from (slice(first, min(first + step, self.cases)) for first in range(0, self.cases, step))
 
 
-def _piece(cases: slice, points: slice, truth: np.ndarray, samples: np.ndarray, weights: np.ndarray) -> Piece:
+def piece_of(cases: slice, points: slice, truth: np.ndarray, samples: np.ndarray, weights: np.ndarray) -> Piece:
+    """Some points of some cases, checked: InputError for infinite values, and where some members alone are missing.
+
+    Args:
+        cases, points: which.
+        truth: (cases, points), NaN where missing.
+        samples: (cases, members, points), likewise.
+        weights: of the points.
+    """
     truth, samples = truth.astype(np.float64), samples.astype(np.float64)
     if np.isinf(truth).any() or np.isinf(samples).any():
         what = "truths" if np.isinf(truth).any() else "samples"

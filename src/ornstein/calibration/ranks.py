@@ -9,7 +9,7 @@ Where members equal the truth (no rain), its place among them is drawn by a key:
 so a finite ensemble is judged at the levels that it has, not at 90 % of infinitely many members.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -21,7 +21,7 @@ from .. import markup
 from ..errors import InputError
 from ..keys import Keys
 from ..values import is_number
-from .ensembles import Ensemble, Piece
+from .ensembles import BLOCK, Ensemble, Piece
 from .estimates import Estimate, blocked, ratio
 from .scores import gaussian, positive_std
 from .uniform import DOUBTFUL, Uniformity, grouped, uniformity
@@ -58,15 +58,23 @@ class Ranks:
             weights: of the points, see `Ensemble.of`.
             seed: of the places among members that equal the truth.
         """
-        ensemble = Ensemble.of(truths, samples, weights, 1)
-        ranks = np.full((ensemble.cases, ensemble.weights.size), -1, np.int32)
-        for piece in ensemble.pieces():
-            below = (piece.samples < piece.truth[:, None]).sum(1)
-            equal = (piece.samples == piece.truth[:, None]).sum(1)
-            if equal[piece.there].any():
-                below = below + (_uniform(ensemble, piece, seed) * (equal + 1)).astype(np.int32)
-            ranks[piece.cases, piece.points] = np.where(piece.there, below, -1)
-        return cls(_some(ranks).reshape(-1, *ensemble.shape), ensemble.members, ensemble.weights, seed)
+        return cls.of_ensemble(Ensemble.of(truths, samples, weights, 1), seed)
+
+    @classmethod
+    def of_ensemble(cls, ensemble: Ensemble, seed: int = 0) -> "Ranks":
+        """The same of truths with their members; see `of`."""
+        return cls.known(ranked(ensemble, seed), ensemble, seed)
+
+    @classmethod
+    def known(cls, values: Integer[np.ndarray, "cases *field"], ensemble: Ensemble, seed: int = 0) -> "Ranks":
+        """Ranks that were counted; InputError if there are none.
+
+        Args:
+            values: see `ranked`.
+            ensemble: of which some cases are: its members and weights.
+            seed: that they were counted with.
+        """
+        return cls(_some(values), ensemble.members, ensemble.weights, seed)
 
     @classmethod
     def gaussian(
@@ -129,19 +137,28 @@ class Ranks:
             block: how many consecutive cases hang together.
         """
         inner = central(levels, self.members)
-        there = (self.values >= 0) * self.weights
-        total = there.reshape(len(there), -1).sum(1)
-        estimates = []
+        total, estimates = self._weighed(0), []
         for k, level in zip(inner, exact_levels(inner, self.members).tolist(), strict=True):
-            inside = ((self.values >= k) & (self.values <= self.members - k)) * there
-            held = inside.reshape(len(there), -1).sum(1)
-            estimates.append(coverage_estimate(held, total, level, block))
+            estimates.append(coverage_estimate(self._weighed(k), total, level, block))
         return Coverage.of(estimates, int((self.values >= 0).sum()))
 
+    def _weighed(self, k: int) -> Float[np.ndarray, " cases"]:
+        """The weight of the points of each case whose rank is k to members − k."""
+        weights = self.weights.reshape(-1)
+        found = [((rows >= k) & (rows <= self.members - k)) @ weights for rows in self._rows()]
+        return np.concatenate(found)
+
+    def _rows(self) -> Iterator[Integer[np.ndarray, "some points"]]:
+        """The ranks of all cases, some at a time, as what is made of them takes eight times their memory."""
+        rows = self.values.reshape(len(self.values), -1)
+        step = max(1, BLOCK // rows.shape[1])
+        yield from (rows[first : first + step] for first in range(0, len(rows), step))
+
     def _frequencies(self) -> np.ndarray:
-        there = self.values >= 0
-        weights = np.broadcast_to(self.weights, self.values.shape)[there]
-        found = np.bincount(self.values[there], weights, self.members + 1)
+        found, weights = np.zeros(self.members + 1), self.weights.reshape(-1)
+        for rows in self._rows():
+            there = rows >= 0
+            found += np.bincount(rows[there], np.broadcast_to(weights, rows.shape)[there], self.members + 1)
         return found / found.sum()
 
     def _thinned(self, steps: tuple[int, ...]) -> np.ndarray:
@@ -180,6 +197,25 @@ class Ranks:
             if not pairs or together / pairs < 0.1 * variance:
                 return step
         return ranks.shape[-1]
+
+
+def ranked(ensemble: Ensemble, seed: int = 0, first: int = 0) -> Integer[np.ndarray, "cases *field"]:
+    """How many members are below the truth, at random places among those that equal it; −1 where there are no data.
+
+    Args:
+        ensemble: truths with their members.
+        seed: of these places.
+        first: the number of the first case, of which the places are a function.
+    """
+    kinds = (kind for kind in (np.int8, np.int16) if ensemble.members <= np.iinfo(kind).max)
+    ranks = np.full((ensemble.cases, ensemble.weights.size), -1, next(kinds, np.int32))
+    for piece in ensemble.pieces():
+        below = (piece.samples < piece.truth[:, None]).sum(1)
+        equal = (piece.samples == piece.truth[:, None]).sum(1)
+        if equal[piece.there].any():
+            below = below + (_uniform(ensemble, piece, seed, first) * (equal + 1)).astype(np.int32)
+        ranks[piece.cases, piece.points] = np.where(piece.there, below, -1)
+    return ranks.reshape(-1, *ensemble.shape)
 
 
 def central(levels: Sequence[float] | None, members: int) -> list[int]:
@@ -222,9 +258,9 @@ def _some(ranks: np.ndarray) -> np.ndarray:
     return ranks
 
 
-def _uniform(ensemble: Ensemble, piece: Piece, seed: int) -> Float[np.ndarray, "cases points"]:
+def _uniform(ensemble: Ensemble, piece: Piece, seed: int, first: int) -> Float[np.ndarray, "cases points"]:
     """Numbers of each case and point, the same however the cases are cut."""
-    keys = Keys.of(seed, range(piece.cases.start, piece.cases.stop)).fold("ties")
+    keys = Keys.of(seed, range(first + piece.cases.start, first + piece.cases.stop)).fold("ties")
     return keys.uniform(ensemble.weights.size).numpy()[:, piece.points]
 
 

@@ -17,6 +17,7 @@ array of members × members × points (20 GB for 50 members on a million points)
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
@@ -41,13 +42,23 @@ def crps(truths: Any, samples: Any, weights: Any = None, *, fair: bool = True, b
         fair: as of infinitely many members; False: the ensemble itself as the forecast.
         block: how many consecutive cases hang together.
     """
+    return crps_of(PointSums.of(Ensemble.of(truths, samples, weights, 2 if fair else 1), crps_score(fair)), block)
+
+
+def crps_score(fair: bool) -> Score:
+    """The CRPS of every point of a piece; see `crps`."""
     rules, estimator = _rules("the CRPS"), "pwm" if fair else "qd"
 
     def score(piece: Piece) -> np.ndarray:
         return rules.crps_ensemble(piece.truth, piece.samples, m_axis=1, estimator=estimator, backend="numpy")
 
+    return score
+
+
+def crps_of(sums: "PointSums", block: int) -> Estimate:
+    """The CRPS by its sums."""
     meaning = "distance of the forecast's distribution from what happened, in the units of the field"
-    return pointwise("CRPS", Ensemble.of(truths, samples, weights, 2 if fair else 1), score, block, meaning=meaning)
+    return sums.estimate("CRPS", block, meaning=meaning)
 
 
 def gaussian_crps(truths: Any, mean: Any, std: Any, weights: Any = None, *, block: int = 1) -> Estimate:
@@ -96,8 +107,13 @@ def brier(
         fair: less p (1 − p) / (members − 1), which is what a finite ensemble costs.
         block: how many consecutive cases hang together.
     """
+    score = brier_score(require_number(threshold, "threshold"), fair)
+    return brier_of(PointSums.of(Ensemble.of(truths, samples, weights, 2 if fair else 1), score), threshold, block)
+
+
+def brier_score(threshold: float, fair: bool) -> Score:
+    """The Brier score of every point of a piece; see `brier`."""
     rules = _rules("the Brier score")
-    require_number(threshold, "threshold")
 
     def score(piece: Piece) -> np.ndarray:
         share = (piece.samples > threshold).mean(1)
@@ -105,8 +121,12 @@ def brier(
         own = share * (1 - share) / (piece.samples.shape[1] - 1) if fair else 0.0
         return rules.brier_score(happened, share, backend="numpy") - own
 
-    ensemble = Ensemble.of(truths, samples, weights, 2 if fair else 1)
-    return pointwise(f"Brier score, > {threshold:g}", ensemble, score, block, meaning="squared error of a probability")
+    return score
+
+
+def brier_of(sums: "PointSums", threshold: float, block: int) -> Estimate:
+    """The Brier score by its sums."""
+    return sums.estimate(f"Brier score, > {threshold:g}", block, meaning="squared error of a probability")
 
 
 def quantile_score(truths: Any, samples: Any, level: float, weights: Any = None, *, block: int = 1) -> Estimate:
@@ -141,18 +161,43 @@ def pointwise(name: str, ensemble: Ensemble, score: Score, block: int = 1, **att
         block: how many consecutive cases hang together.
         attributes: of the estimate.
     """
-    sums, weights = np.zeros((2, ensemble.cases))
-    points, times = np.zeros((2, ensemble.weights.size))
-    for piece in ensemble.pieces():
-        scores = np.where(piece.there, score(piece), 0.0)
-        sums[piece.cases] += scores @ piece.weights
-        weights[piece.cases] += piece.counted.sum(1)
-        points[piece.points] += scores.sum(0)
-        times[piece.points] += piece.there.sum(0)
-    with np.errstate(invalid="ignore"):
-        by_point = (points / times).reshape(ensemble.shape)
-    missing = 1 - weights.sum() / (ensemble.cases * ensemble.weights.size)
-    return ratio(name, sums, weights, block, missing=float(missing), by_point=by_point, **attributes)
+    return PointSums.of(ensemble, score).estimate(name, block, **attributes)
+
+
+@dataclass(frozen=True, eq=False)
+class PointSums:
+    """Sums of a score of points, over the points of each case and over the cases at each point.
+
+    Attributes:
+        cases: (2, cases): of the weighted scores, and of the weights that count.
+        points: (2, *field): of the scores, and of how many count.
+    """
+
+    cases: Float[np.ndarray, "2 cases"]
+    points: Float[np.ndarray, "2 *field"]
+
+    @classmethod
+    def of(cls, ensemble: Ensemble, score: Score) -> "PointSums":
+        """Of all cases of an ensemble.
+
+        Args:
+            ensemble: what is scored.
+            score: of a piece.
+        """
+        cases, points = np.zeros((2, ensemble.cases)), np.zeros((2, ensemble.weights.size))
+        for piece in ensemble.pieces():
+            scores = np.where(piece.there, score(piece), 0.0)
+            cases[:, piece.cases] += scores @ piece.weights, piece.counted.sum(1)
+            points[:, piece.points] += scores.sum(0), piece.there.sum(0)
+        return cls(cases, points.reshape(2, *ensemble.shape))
+
+    def estimate(self, name: str, block: int, **attributes: Any) -> Estimate:
+        """The mean over cases and weighted points; see `pointwise`."""
+        (sums, weights), (points, times) = self.cases, self.points
+        with np.errstate(invalid="ignore"):
+            by_point = np.asarray(points / times)
+        missing = 1 - weights.sum() / (len(weights) * times.size)
+        return ratio(name, sums, weights, block, missing=float(missing), by_point=by_point, **attributes)
 
 
 def energy_score(truths: Any, samples: Any, weights: Any = None, *, fair: bool = True, block: int = 1) -> Estimate:

@@ -230,17 +230,27 @@ def spectra(truths: Any, samples: Any, transform: Transform = Radial(), *, block
         block: how many consecutive cases hang together.
     """
     ensemble = Ensemble.of(truths, samples)
+    return spectra_of(powers(ensemble, transform), transform.wavenumbers(ensemble.shape), block)
+
+
+def spectra_of(found: Float[np.ndarray, "3 cases k"], k: Float[np.ndarray, " k"], block: int) -> Spectra:
+    """What `powers` found, at wavenumbers k; InputError if no case has data."""
+    if np.isnan(found).all():
+        raise InputError("truths, samples: no case has data (NaN everywhere)")
+    return Spectra(k, found[0], found[1], found[2], block)
+
+
+def powers(ensemble: Ensemble, transform: Transform) -> Float[np.ndarray, "3 cases k"]:
+    """Of truths, of their members and of the members' mean, at the transform's wavenumbers; see `Spectra`."""
     _require_grid(ensemble.shape, transform)
     k = transform.wavenumbers(ensemble.shape)
     found = np.full((3, ensemble.cases, len(k)), np.nan)
     for whole in ensemble.whole():
         there = whole.counted > 0
         some = there.reshape(len(there), -1).any(1)
-        powers = _powers(whole.truth, whole.samples, transform, None if there.all() else there)
-        found[:, whole.cases] = np.where(np.expand_dims(some, 1), powers, np.nan)
-    if np.isnan(found).all():
-        raise InputError("truths, samples: no case has data (NaN everywhere)")
-    return Spectra(k, found[0], found[1], found[2], block)
+        power = _powers(whole.truth, whole.samples, transform, None if there.all() else there)
+        found[:, whole.cases] = np.where(np.expand_dims(some, 1), power, np.nan)
+    return found
 
 
 def _powers(truth: np.ndarray, samples: np.ndarray, transform: Transform, there: np.ndarray | None) -> np.ndarray:

@@ -57,7 +57,19 @@ def spread_skill(truths: Any, samples: Any, weights: Any = None, *, bins: int = 
     """
     ensemble = Ensemble.of(truths, samples, weights)
     require_count(bins, "bins")
-    edges = _edges(ensemble, bins)
+    return spread_of(*spread_sums(ensemble, _edges(ensemble, bins)), block)
+
+
+def spread_sums(
+    ensemble: Ensemble, edges: Float[np.ndarray, " edges"] | None = None
+) -> tuple[Float[np.ndarray, "4 cases bins"], Int[np.ndarray, " bins"]]:
+    """Of each case the sums of weight, variance, squared error and error, and how many points there are, by bin.
+
+    Args:
+        ensemble: what is measured.
+        edges: variances between bins; None: all in one.
+    """
+    edges = np.zeros(0) if edges is None else edges
     sums = np.zeros((4, ensemble.cases, len(edges) + 1))  # weight, variance, squared error, error
     points = np.zeros(len(edges) + 1, np.int64)
     for piece in ensemble.pieces():
@@ -69,10 +81,11 @@ def spread_skill(truths: Any, samples: Any, weights: Any = None, *, bins: int = 
             added = np.bincount(place.ravel(), (piece.counted * values).ravel(), len(off) * (len(edges) + 1))
             sums[k, piece.cases] += added.reshape(len(off), -1)
         points += np.bincount(bin_of[piece.there], minlength=len(edges) + 1)
-    return _spread_skill(sums, points, block)
+    return sums, points
 
 
-def _spread_skill(sums: np.ndarray, points: np.ndarray, block: int) -> SpreadSkill:
+def spread_of(sums: Float[np.ndarray, "4 cases bins"], points: Int[np.ndarray, " bins"], block: int) -> SpreadSkill:
+    """Spread beside error by what `spread_sums` found."""
     weight, variance, square, off = sums.sum(2)
     units = "in the units of the field"
     spread = _root(ratio("spread", variance, weight, block, better="closer", meaning=f"standard deviation, {units}"))

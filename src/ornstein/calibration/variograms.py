@@ -121,7 +121,18 @@ def variogram_score(
     """
     if not require_number(p, "p") > 0:
         raise InputError(f"p: {p:g}, expected a positive power")
-    ensemble, pairs = Ensemble.of(truths, samples, weights, 2 if fair else 1), _pairs(pairs)
+    ensemble = Ensemble.of(truths, samples, weights, 2 if fair else 1)
+    return variogram_of(variogram_sums(ensemble, _pairs(pairs), p, fair), block)
+
+
+def variogram_of(sums: Float[np.ndarray, "2 cases"], block: int) -> Estimate:
+    """The variogram score by its sums."""
+    meaning = "squared error of the differences between points: sees correlations"
+    return ratio("variogram score", sums[0], sums[1], block, meaning=meaning)
+
+
+def variogram_sums(ensemble: Ensemble, pairs: Pairs, p: float = 0.5, fair: bool = True) -> Float[np.ndarray, "2 cases"]:
+    """Of each case the sum over pairs of weighted squares, and of the weights that count; see `variogram_score`."""
     if not ensemble.shape:
         raise InputError("truths: one number a case, expected fields: a variogram is of pairs of points")
     sums, counts = np.zeros((2, ensemble.cases))
@@ -132,8 +143,7 @@ def variogram_score(
             squares = np.where(both > 0, _squares(truth, whole.samples, first, second, p, fair), 0.0)
             sums[whole.cases] += (both * squares).reshape(len(both), -1).sum(1)
             counts[whole.cases] += both.reshape(len(both), -1).sum(1)
-    meaning = "squared error of the differences between points: sees correlations"
-    return ratio("variogram score", sums, counts, block, meaning=meaning)
+    return np.array([sums, counts])
 
 
 def _squares(truth: np.ndarray, members: np.ndarray, first: Any, second: Any, p: float, fair: bool) -> np.ndarray:

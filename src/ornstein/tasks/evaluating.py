@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ..errors import InputError
 from .figures import Metric
+from .memory import give_back
 from .samples import Samples
 from .storage.joining import joined
 from .storage.reading import Source, source
@@ -33,16 +34,26 @@ def evaluate(place: Path | str, *, data: str | None = None, allow_code: bool | s
 
 
 def _judged(found: Source, data: str | None) -> list[Metric]:
-    parts = (with_data(part, found.this, data, found.manifest) for part in found.parts())
+    parts = _parts(found, data)
     first = next(parts)
     judge = found.this.judge(first)
     if judge is None:
         found.require_room()
         return found.this.evaluate(joined([first, *parts]))
     judge.begin(len(found.numbers))
-    for part in _with(first, parts):
+    judge.add(first)
+    del first  # no part is kept while the next one is read
+    for part in parts:
         judge.add(part)
+        del part
+        give_back()
     return judge.metrics()
+
+
+def _parts(found: Source, data: str | None) -> Iterator[Samples]:
+    for part in found.parts():
+        yield with_data(part, found.this, data, found.manifest)
+        del part
 
 
 def with_data(samples: Samples, this: Task, data: str | None, where: object) -> Samples:
@@ -66,9 +77,3 @@ def with_data(samples: Samples, this: Task, data: str | None, where: object) -> 
             f"of yours, say so: --data {named}, in Python data={named!r}"
         )
     return samples
-
-
-def _with(first: Samples, rest: Iterator[Samples]) -> Iterator[Samples]:
-    yield first
-    del first  # which is not needed any more
-    yield from rest

@@ -1,15 +1,19 @@
 """fastMRI's numbers, the brain, and coverage over it, of reconstructions whose errors are known."""
 
+from dataclasses import replace
 from math import log10
 
 import numpy as np
 import pytest
 import torch
 
+from ornstein import calibration
 from ornstein.calibration import Conformal, Widening, recalibrate
 from ornstein.domains.mri import metrics
+from ornstein.domains.mri.task import Mri
 from ornstein.errors import InputError
 from ornstein.keys import Keys
+from ornstein.tasks import memory
 from ornstein.tasks.samples import Samples
 from worlds import rejected
 
@@ -165,32 +169,78 @@ def drawn(first: int, count: int, each: int = 4) -> Samples:
 def test_samples_are_judged_slice_by_slice_in_the_units_of_the_volume() -> None:
     truth, members = smooth(3, 4, 16, 6)
     scale = np.array([1.0, 2.0, 3.0])[:, None, None]
-    found = {one.name: one.value for one in metrics.evaluate(drawn(0, 12))}
+    found = {one.name: one.value for one in Mri().evaluate(drawn(0, 12))}
     assert found["PSNR, volume maximum"] == pytest.approx(metrics.volume_psnr(scale * truth, scale * members.mean(1)))
     assert {"brain: coverage, 60.0%", "brain: CRPS"} <= set(found)
 
 
 def test_slices_of_which_samples_are_missing_are_left_out() -> None:
-    truths, members, *_ = metrics.reconstructed(drawn(2, 9)) or ((), (), ())
-    assert len(truths) == 1
-    assert np.shape(members) == (1, 4, 16, 16)
+    assert judged(drawn(2, 9), 9) == judged(drawn(4, 4), 4)
     with pytest.raises(InputError, match="all 4 of a slice"):
-        metrics.evaluate(drawn(1, 3))
+        Mri().evaluate(drawn(1, 3))
+
+
+def judged(samples: Samples, size: int) -> dict[str, list[float | None]]:
+    judge = Mri().judge(samples)
+    judge.begin(len(samples))
+    for first in range(0, len(samples), size):
+        judge.add(samples[first : first + size])
+    return {one.name: [one.value, one.error, one.reference] for one in judge.metrics()}
+
+
+def test_parts_of_any_cut_have_the_scores_of_all() -> None:
+    """Within the samples of a slice, and of several slices at once."""
+    chi2 = {metrics.DATA: torch.linspace(0.8, 1.4, 12), metrics.HELD: torch.linspace(2.0, 0.5, 12)}
+    each = {"slice": [k // 4 for k in range(12)]}
+
+    def told(samples: Samples) -> Samples:
+        return replace(samples, condition={**samples.condition, **chi2}, each=each)
+
+    wanted = judged(told(drawn(0, 12)), 12)
+    assert {"SSIM, volume maximum", "brain: spread / skill", "χ² of the lines held out"} <= set(wanted)
+    for size in (1, 3, 7):
+        found = judged(told(drawn(0, 12)), size)
+        assert found.keys() == wanted.keys()
+        for name, numbers in found.items():
+            known = [number for number in wanted[name] if number is not None]
+            assert [number for number in numbers if number is not None] == pytest.approx(known, rel=1e-6), name
+    mixed = told(drawn(0, 12))  # a judge that takes a sample of one slice for one of another
+    rolled = judged(replace(mixed, x=mixed.x.roll(1, 0)), 3)
+    assert all(rolled[name][0] != pytest.approx(wanted[name][0], rel=1e-3) for name in ("NMSE", "brain: CRPS"))
+
+
+def test_the_scores_are_those_of_all_slices_at_once() -> None:
+    truth, members = smooth(3, 4, 16, 6)
+    scale = np.array([1.0, 2.0, 3.0])[:, None, None]
+    truth, members, found = scale * truth, scale[:, None] * members, judged(drawn(0, 12), 5)
+    wanted = metrics.accuracy(truth, members.mean(1))
+    wanted += [calibration.crps(truth, members), calibration.spread_skill(truth, members).ratio]
+    wanted.append(calibration.Ranks.of(truth, members).coverage().near(0.5))
+    by_name = {name.removeprefix("brain: "): numbers for name, numbers in found.items()}
+    for one in wanted:
+        assert by_name[one.name][:2] == pytest.approx([one.value, one.error], rel=1e-6), one.name
+
+
+def test_only_one_slice_must_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    judge = Mri().judge(drawn(0, 12))
+    monkeypatch.setattr(memory, "available", lambda: 100_000)
+    judge.begin(10**9)
+    monkeypatch.setattr(memory, "available", lambda: 1000)
+    with pytest.raises(InputError, match="samples of one slice, 16 × 16 pixels each: 4 samples"):
+        judge.begin(10**9)
 
 
 def test_slices_of_air_do_not_count() -> None:
     whole, last = drawn(0, 12), drawn(4, 8)
     for name in ("truth", "scale"):
         whole.condition[name][:4] = 0  # type: ignore[index]
-    np.testing.assert_equal(
-        [vars(one) for one in metrics.evaluate(whole)], [vars(one) for one in metrics.evaluate(last)]
-    )
+    np.testing.assert_equal([vars(one) for one in Mri().evaluate(whole)], [vars(one) for one in Mri().evaluate(last)])
     whole.condition["truth"][:] = 0  # type: ignore[index]
-    assert metrics.evaluate(whole) == []
+    assert Mri().evaluate(whole) == []
 
 
 def test_without_a_truth_there_is_nothing_to_hold_them_against() -> None:
-    assert metrics.evaluate(Samples(torch.zeros(4, 2, 16, 16))) == []
+    assert Mri().evaluate(Samples(torch.zeros(4, 2, 16, 16))) == []
 
 
 def test_agreement_with_k_space_is_a_mean_over_slices() -> None:
@@ -201,8 +251,8 @@ def test_agreement_with_k_space_is_a_mean_over_slices() -> None:
         metrics.HELD: torch.tensor([2.0, 2.0, 1.0, 1.0, nan, nan]),
     }
     each = {"slice": [3, 3, 4, 4, 5, 5]}
-    data, held = metrics.evaluate(Samples(torch.zeros(6, 2, 8, 8), condition, each=each, settings={"each": 2}))
+    data, held = Mri().evaluate(Samples(torch.zeros(6, 2, 8, 8), condition, each=each, settings={"each": 2}))
     assert (data.name, data.value, data.reference) == ("χ² of the data", pytest.approx(1.25), 1.0)
     assert data.error == pytest.approx(0.5 / 2)  # of two slices, 1.0 and 1.5
     assert (held.name, held.value) == ("χ² of the lines held out", pytest.approx(1.5))
-    assert metrics.evaluate(Samples(torch.zeros(6, 2, 8, 8), {}, each=each, settings={"each": 2})) == []
+    assert Mri().evaluate(Samples(torch.zeros(6, 2, 8, 8), {}, each=each, settings={"each": 2})) == []

@@ -11,12 +11,12 @@ from PIL import Image
 
 import ornstein as on
 from ornstein.denoisers.base import Origin
-from ornstein.domains.poisson import metrics
 from ornstein.domains.poisson.asked.flags import PoissonRequest
 from ornstein.domains.poisson.asked.requests import request
 from ornstein.domains.poisson.data import spectrum
 from ornstein.domains.poisson.equations import Boundary, Elliptic, Grid, Heat, Problem
 from ornstein.domains.poisson.results import drawn, solutions
+from ornstein.domains.poisson.task import Poisson
 from ornstein.errors import InputError
 from ornstein.files import sha256
 from ornstein.tasks.samples import Samples
@@ -97,7 +97,7 @@ def test_what_is_written_is_read_again_without_the_files(posterior: Samples, fol
     assert isinstance(x, torch.Tensor)
     assert x.equal(posterior.x)
     again = Samples(x, condition, posterior.origin, settings=posterior.settings)
-    assert metrics.evaluate(again) == metrics.evaluate(posterior)
+    assert Poisson().evaluate(again) == Poisson().evaluate(posterior)
     with np.load(folder[0] / drawn.NPZ) as arrays:
         assert arrays["solution"].shape == (40, 10, 10)
         assert arrays["source"] == pytest.approx(0.5 + 2 * posterior.x[:, 0].double().numpy())
@@ -137,7 +137,7 @@ def test_figures_show_truth_mean_spread_samples_and_sensors(posterior: Samples, 
 
 
 def test_samples_of_the_posterior_are_judged_as_right(posterior: Samples) -> None:
-    found = {metric.name: metric for metric in metrics.evaluate(posterior)}
+    found = {metric.name: metric for metric in Poisson().evaluate(posterior)}
     assert found["solution: relative error of the mean"].value < 0.01
     assert found["source: relative error of the mean"].value < 0.6
     assert found["source: coverage, 90.2%"].value == pytest.approx(0.9, abs=0.15)
@@ -151,7 +151,7 @@ def test_samples_of_the_posterior_are_judged_as_right(posterior: Samples) -> Non
         posterior.origin,
         settings=posterior.settings,
     )
-    too_sure = {metric.name: metric for metric in metrics.evaluate(narrow)}
+    too_sure = {metric.name: metric for metric in Poisson().evaluate(narrow)}
 
     def covers(value: float) -> None:
         assert value == pytest.approx(0.9, abs=0.15)
@@ -180,7 +180,7 @@ def test_every_equation_and_dimension_is_written_and_read(
     assert isinstance(again, torch.Tensor)
     assert again.equal(x)
     read = Samples(again, condition, of.origin, settings=of.settings)
-    found = {metric.name: metric.value for metric in metrics.evaluate(read)}
+    found = {metric.name: metric.value for metric in Poisson().evaluate(read)}
     assert found["largest PDE residual"] < 1e-12
     assert sum(path.suffix == ".png" for path in tmp_path.iterdir()) == 2
 
@@ -189,7 +189,7 @@ def test_one_sample_has_no_spread(posterior: Samples, tmp_path: Path) -> None:
     one = posterior[:1]
     manifest = written(one, tmp_path)
     x, condition = drawn.read(tmp_path, manifest)
-    names = [metric.name for metric in metrics.evaluate(Samples(x, condition, one.origin, settings=one.settings))]
+    names = [metric.name for metric in Poisson().evaluate(Samples(x, condition, one.origin, settings=one.settings))]
     assert "solution: relative error of the mean" in names
     assert not [name for name in names if "spread" in name or "coverage" in name]
     with xr.open_dataset(tmp_path / drawn.NETCDF) as data:
@@ -255,7 +255,7 @@ def test_what_a_learned_solver_drew_is_corrected_to_what_was_asked_for(tmp_path:
         iterations = arrays["iterations"]
     again, condition = drawn.read(tmp_path / "out", manifest)
     read = Samples(again, condition, of.origin, settings=settings)
-    scores = {metric.name: metric for metric in metrics.evaluate(read)}
+    scores = {metric.name: metric for metric in Poisson().evaluate(read)}
     assert scores["solution: relative error of the mean"].value > 1e-6
     assert not any(name.startswith("source") for name in scores)  # which it was given
     assert scores["iterations of refine"].value == iterations.mean()
@@ -283,7 +283,7 @@ def test_samples_of_no_question_have_the_power_of_the_data() -> None:
     x = law.root(torch.randn(200, 1, 16, 16, generator=torch.Generator().manual_seed(0)))
 
     def right(fields: torch.Tensor) -> None:
-        found = metrics.evaluate(samples(fields, PoissonRequest()))
+        found = Poisson().evaluate(samples(fields, PoissonRequest()))
         judged = [one for one in found if one.reference_name == "data"]
         assert len(judged) == 5
         for one in judged:
@@ -316,6 +316,6 @@ def test_what_is_known_for_sure_has_an_error_and_no_spread(tmp_path: Path) -> No
     rho = np.random.default_rng(0).normal(size=(6, 5))
     np.savez(tmp_path / "t.npz", source=rho)
     of = samples(torch.tensor(rho).float().expand(3, 1, 6, 5), PoissonRequest(truth=tmp_path / "t.npz"))
-    names = [metric.name for metric in metrics.evaluate(of) if metric.name.startswith(("source", "solution"))]
+    names = [metric.name for metric in Poisson().evaluate(of) if metric.name.startswith(("source", "solution"))]
     assert names == ["source: relative error of the mean", "solution: relative error of the mean"]
-    assert all(np.isfinite(metric.value) for metric in metrics.evaluate(of))
+    assert all(np.isfinite(metric.value) for metric in Poisson().evaluate(of))

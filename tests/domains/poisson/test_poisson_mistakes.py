@@ -18,7 +18,7 @@ from ornstein.domains.poisson.asked.sensors import read_sensors
 from ornstein.domains.poisson.asked.truths import truth_of
 from ornstein.domains.poisson.equations import Boundary, Elliptic, Grid, Problem, refine
 from ornstein.domains.poisson.factors import solution_sensors, source_sensors
-from ornstein.domains.poisson.metrics import of_bounds
+from ornstein.domains.poisson.metrics import ByBounds
 from ornstein.domains.poisson.results.exported import netcdf
 from ornstein.domains.poisson.results.solutions import solved
 from ornstein.domains.poisson.task import PoissonConfig
@@ -180,10 +180,13 @@ def test_how_far_samples_are_out_of_bounds_is_a_score() -> None:
     found = {}
     for said in ({"bounds": ["-inf", 0.0]}, {"positive": True}, {"bounds": [-1.0, 1.0]}, {}):
         drawn = Samples(field, settings=said)
-        found[str(said)] = [metric.value for metric in of_bounds(drawn, solved(problem, field))]
+        tally = ByBounds(said)
+        for k in range(2):
+            tally.add(drawn[k : k + 1], solved(problem, field[k : k + 1]))
+        found[str(said)] = [metric.value for metric in tally.metrics()]
     assert list(found.values()) == [[0.125, 1 / 24], [0.25, 1 / 24], [0.0, 0.0], []]
     with pytest.raises(InputError, match="settings: bounds are"):
-        of_bounds(Samples(field, settings={"bounds": ["low", 1]}), solved(problem, field))
+        ByBounds({"bounds": ["low", 1]})
 
 
 GRID = Grid(SHAPE, Boundary.of("dirichlet", 2))

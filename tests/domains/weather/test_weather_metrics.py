@@ -10,10 +10,10 @@ from field_worlds import ensemble, fields
 from ornstein.domains.weather import metrics
 from ornstein.domains.weather.files.grids import Grid
 from ornstein.domains.weather.files.times import lead_names
-from ornstein.domains.weather.metrics import Layout, compared, hanging, judged, kept, scored
+from ornstein.domains.weather.judging import beside_the_forecast
+from ornstein.domains.weather.metrics import Layout, compared, hanging, judged, scored
 from ornstein.domains.weather.results.drawn import Drawn
 from ornstein.domains.weather.tables import table
-from ornstein.tasks.samples import Samples
 from worlds import rejected
 
 LAYOUT = Layout(("t",), ("6 h",), "grid", periodic=(True, True), units={"t": "K"})
@@ -101,25 +101,26 @@ def test_errors_over_blocks_are_as_large_as_they_are() -> None:
     assert judged(*repeated, LAYOUT, block=1)[0].error == pytest.approx(once.error / 3**0.5, rel=0.05)  # type: ignore[operator]
 
 
-def test_many_members_wait_on_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_members_are_read_once_some_times_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     class Lazy:
         """Sliced, not an array."""
 
         def __init__(self, values: np.ndarray) -> None:
-            self.values, self.shape = values, values.shape
+            self.values, self.shape, self.read = values, values.shape, [0] * len(values)
 
         def __getitem__(self, index: slice) -> np.ndarray:
+            for k in range(*index.indices(len(self.values))):
+                self.read[k] += 1
             return self.values[index]
 
     y, x = world()
-    in_memory = scored(y, Lazy(x), LAYOUT)
-    monkeypatch.setattr(metrics, "IN_MEMORY", 10)
+    at_once = found(y, x)
     monkeypatch.setattr(metrics, "AT_ONCE", 5000)
-    with kept(Lazy(x)) as held:
-        assert isinstance(held, np.memmap)
-    for name, one in scored(y, Lazy(x), LAYOUT)["t", "6 h"].items():
-        assert one.value == in_memory["t", "6 h"][name].value
-    assert next(iter(in_memory.values()))["CRPS"].value == pytest.approx(found(y, x)["CRPS"].value, rel=1e-5)
+    lazy = Lazy(x)
+    for name, one in found(y, lazy).items():
+        assert one.value == pytest.approx(at_once[name].value, rel=1e-9)
+        assert [one.error] == [at_once[name].error] or one.error == pytest.approx(at_once[name].error, rel=1e-9)
+    assert lazy.read == [1] * 120
 
 
 def test_stations_and_one_place() -> None:
@@ -145,20 +146,17 @@ def test_rows_of_a_grid_and_borders_that_do_not_go_round() -> None:
         assert scores["power, k 2–3"].value == pytest.approx(1.0, abs=0.3)
 
 
-def test_samples_are_judged_beside_the_raw_forecast(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_samples_are_judged_beside_the_raw_forecast() -> None:
     y, x = world()
     coords = {"y": np.arange(8.0), "x": np.arange(8.0)}
     grid = Grid("grid", ("y", "x"), (8, 8), coords, periodic=(True, True))
     drawn = Drawn(x, y, x[:, 0] + 0.5, None, np.arange(120), np.array([6], "timedelta64[h]"), grid, ("t",), {})
-    samples = object.__new__(Samples)
-    monkeypatch.setattr(metrics, "ensembles", lambda _: drawn)
-    said = {one.name: one for one in metrics.evaluate(samples)}
+    said = {one.name: one for one in beside_the_forecast(drawn)}
     crps = said["t, 6 h: CRPS"]
     assert crps.reference_name == "raw forecast"
     assert crps.reference is not None
     assert crps.value == found(y, x)["CRPS"].value < 0.7 * crps.reference
-    monkeypatch.setattr(metrics, "ensembles", lambda _: replace(drawn, truths=None))
-    (spread,) = metrics.evaluate(samples)
+    (spread,) = beside_the_forecast(replace(drawn, truths=None))
     assert spread.name == "t, 6 h: spread"
     assert spread.value == pytest.approx(1.0, abs=0.05)
 

@@ -20,7 +20,7 @@ Coverage is of central intervals of the samples, at the levels that so many samp
 (`brain`). Neighbouring voxels err together: slices are what is independent, and standard errors are over them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -31,10 +31,10 @@ from torch import Tensor
 
 from ... import calibration
 from ...calibration.estimates import Estimate, ratio
+from ...calibration.spool import Spool
 from ...deferred import deferred
 from ...errors import InputError
 from ...tasks.figures import Metric
-from ...tasks.samples import Samples
 
 if TYPE_CHECKING:
     from scipy import ndimage
@@ -49,64 +49,11 @@ WINDOW = 7
 """Side of the windows of SSIM."""
 AIR, SKULL = 0.1, 0.35
 """Shares of the bright end of a slice up to which a voxel is air, and of its head up to which it is skull or fluid."""
+_EMPTY = "brain: the mask is empty, expected voxels to judge"
 PEEL = 0.015
 """The radius by which the brain is parted from scalp and eyes, in diameters of the head."""
 
 Magnitudes = Float[np.ndarray, "slices h w"]
-
-
-def evaluate(samples: Samples) -> list[Metric]:
-    """All that can be said of these samples.
-
-    Args:
-        samples: of a model of this domain.
-    """
-    found = reconstructed(samples)
-    return [*(() if found is None else against(*found)), *agreement(samples)]
-
-
-def judge_few(samples: Samples) -> list[Metric]:
-    """The same of a few samples, which takes less than a second.
-
-    Args:
-        samples: of a model of this domain.
-    """
-    return evaluate(samples)
-
-
-def reconstructed(
-    samples: Samples,
-) -> tuple[Magnitudes, Float[np.ndarray, "slices members h w"], Bool[np.ndarray, "slices h w"], Magnitudes] | None:
-    """Truths, members, brains and means of slices of which all samples are there; None without a truth that is not 0.
-
-    Sample number k is member k % each of slice k // each. What is known of a slice stands at each of its samples in
-    the condition: `truth` in units of the state, `brain` if it is known, `scale` by which states are multiplied.
-
-    Args:
-        samples: of a model of this domain.
-    """
-    condition = samples.condition
-    if not isinstance(condition, Mapping) or "truth" not in condition:
-        return None
-    rows = _whole_slices(samples)
-    scale = condition["scale"][rows[:, 0]].double().cpu().numpy() if "scale" in condition else np.ones(len(rows))
-    scale = scale.reshape(-1, 1, 1)
-    truths = magnitude(condition["truth"][rows[:, 0]]) * scale
-    members, means = magnitude(samples.x[rows]) * scale[:, None], magnitude(samples.x[rows].mean(1)) * scale
-    masks = condition["brain"][rows[:, 0]].bool().cpu().numpy() if "brain" in condition else brains(truths)
-    shown = truths.any((1, 2))  # of a slice of air there is nothing to judge
-    found = (truths, members, masks.reshape(truths.shape), means)
-    return (found[0][shown], found[1][shown], found[2][shown], found[3][shown]) if shown.any() else None
-
-
-def _whole_slices(samples: Samples) -> Tensor:
-    """The rows of the samples, (slices, each), of slices of which all are there."""
-    each = int(samples.settings.get("each", len(samples)))
-    start = -samples.first % each
-    count = (len(samples) - start) // each
-    if count < 1:
-        raise InputError(f"samples: {len(samples)} from number {samples.first}, expected all {each} of a slice")
-    return torch.arange(start, start + count * each).reshape(count, each)
 
 
 def magnitude(x: Num[Tensor, "*batch 2 h w"]) -> Float[np.ndarray, "*batch h w"]:
@@ -117,6 +64,48 @@ def magnitude(x: Num[Tensor, "*batch 2 h w"]) -> Float[np.ndarray, "*batch h w"]
     """
     found = x.detach().cpu().double()
     return torch.hypot(found[..., 0, :, :], found[..., 1, :, :]).numpy()
+
+
+class Against:
+    """How far posterior samples of slices are off the truth, and whether they know it; slices come some at a time."""
+
+    def __init__(self) -> None:
+        """Of no slices yet."""
+        self._accuracy, self._brain = Accuracy(), calibration.RunningCases()
+        self._inside, self._spread = False, False
+
+    def add(
+        self,
+        truth: Magnitudes,
+        members: Num[np.ndarray, "slices members h w"],
+        mask: Bool[np.ndarray, "slices h w"],
+        mean: Magnitudes,
+    ) -> None:
+        """Takes in further slices of the same volume.
+
+        Args:
+            truth: magnitudes, in any unit.
+            members: magnitudes of samples of each, in the same unit.
+            mask: of the voxels whose intervals are judged.
+            mean: magnitudes of the mean of the samples.
+        """
+        self._accuracy.add(truth, mean)
+        if members.shape[1] > 1:
+            self._brain.add(np.where(mask, truth, np.nan), members)
+        self._inside = self._inside or bool(mask.any())
+        self._spread = self._spread or bool((members != members[:, :1]).any())
+
+    def metrics(self) -> list[Metric]:
+        """Of all slices that came."""
+        found = [metric_of(one) for one in self._accuracy.estimates()]
+        if not self._spread:
+            return found
+        if not self._inside:
+            raise InputError(_EMPTY)
+        brain = self._brain
+        coverage = brain.ranks().coverage()
+        estimates = [brain.crps(), brain.spread_skill().ratio, *dict.fromkeys(map(coverage.near, LEVELS))]
+        return found + [metric_of(replace(one, name=f"brain: {one.name}")) for one in estimates]
 
 
 def against(
@@ -133,50 +122,14 @@ def against(
         mask: of the voxels whose intervals are judged; None: the brain.
         mean: magnitudes of the mean of the complex samples; None: the mean of the magnitudes.
     """
-    mask = brains(truth) if mask is None else mask
-    metrics = [_metric(one) for one in accuracy(truth, members.mean(1) if mean is None else mean)]
-    if members.shape[1] < 2 or bool((members == members[:, :1]).all()):
-        return metrics
-    return metrics + [_metric(one) for one in honesty(truth, members, mask)]
+    found = Against()
+    found.add(truth, members, brains(truth) if mask is None else mask, members.mean(1) if mean is None else mean)
+    return found.metrics()
 
 
-def _metric(estimate: Estimate) -> Metric:
-    known = {name: value for name, value in estimate.metric.items() if value is not None}
-    return Metric(**known)
-
-
-# Whether samples agree with k-space -------------------------------------------------------------------
-
-
-def agreement(samples: Samples) -> list[Metric]:
-    """χ² of the data and of the lines held out, mean over slices; nothing of samples that were not compared with any.
-
-    Args:
-        samples: of a model of this domain.
-    """
-    condition, names = samples.condition, {DATA: "χ² of the data", HELD: "χ² of the lines held out"}
-    meanings = {
-        DATA: "squared misfit of the k-space that samples were drawn from, in units of its noise",
-        HELD: "squared error of the mean on k-space that was held out, in units of its stated variance",
-    }
-    slices = samples.each.get("slice", [0] * len(samples))
-    return [
-        _metric(found)
-        for name, said in names.items()
-        if isinstance(condition, Mapping) and name in condition
-        for found in _by_slice(said, condition[name].double().cpu().numpy(), np.asarray(slices), meanings[name])
-    ]
-
-
-def _by_slice(
-    name: str, values: Float[np.ndarray, " n"], slices: Num[np.ndarray, " n"], meaning: str
-) -> list[Estimate]:
-    """The mean over slices, of those that have a value."""
-    means = np.array([values[slices == one].mean() for one in np.unique(slices)])
-    known = means[np.isfinite(means)]
-    if not len(known):
-        return []
-    return [replace(ratio(name, known, np.ones(len(known)), better="closer", meaning=meaning), reference=1.0)]
+def metric_of(estimate: Estimate) -> Metric:
+    """What a table says of an estimate."""
+    return Metric(**{name: value for name, value in estimate.metric.items() if value is not None})
 
 
 # fastMRI's numbers ------------------------------------------------------------------------------------
@@ -189,23 +142,64 @@ def accuracy(truth: Magnitudes, found: Magnitudes) -> list[Estimate]:
         truth: magnitudes of its slices, in any unit.
         found: those of the reconstruction, in the same unit.
     """
-    size = np.full(len(truth), float(truth[0].size))
-    error = ((truth - found) ** 2).sum((1, 2))
-    own, volume = truth.max((1, 2)), float(truth.max())
-    slope = 10 / np.log(10)
+    all_slices = Accuracy()
+    all_slices.add(truth, found)
+    return all_slices.estimates()
 
-    def mean(name: str, values: np.ndarray, meaning: str) -> Estimate:
-        return ratio(name, values, np.ones(len(values)), better="higher", meaning=meaning)
 
-    mse = ratio("PSNR, volume maximum", error, size, better="higher", meaning="dB of the volume, as fastMRI defines it")
-    safe = max(mse.value, 1e-300)
-    return [
-        mean("PSNR, slice maximum", psnr(truth, found), "dB of a slice by its own maximum, mean over slices"),
-        mse.mapped(lambda value: slope * np.log(volume**2 / max(value, 1e-300)), -slope / safe),
-        mean("SSIM, slice maximum", ssim(truth, found, own), "structural similarity by each slice's own maximum"),
-        mean("SSIM, volume maximum", ssim(truth, found, volume), "structural similarity as fastMRI defines it"),
-        ratio("NMSE", error, (truth**2).sum((1, 2)), meaning="squared error over squared truth, of the whole volume"),
-    ]
+class Accuracy:
+    """fastMRI's numbers of a volume whose slices come some at a time.
+
+    Its maximum is known in the end: slices are laid aside for the SSIM by it, in single precision.
+    """
+
+    def __init__(self) -> None:
+        """Of no slices yet."""
+        self._each: dict[str, list[np.ndarray]] = {}
+        self._spool, self._shape = Spool(), (0, 0)
+
+    def add(self, truth: Magnitudes, found: Magnitudes) -> None:
+        """Takes in further slices; see `accuracy`."""
+        own = truth.max((1, 2))
+        each = {
+            "own": own,
+            "error": ((truth - found) ** 2).sum((1, 2)),
+            "square": (truth**2).sum((1, 2)),
+            "psnr": psnr(truth, found),
+            "ssim": ssim(truth, found, own),
+        }
+        for name, values in each.items():
+            self._each.setdefault(name, []).append(values)
+        self._shape = truth.shape[1:]
+        self._spool.add(np.stack([truth, found], 1))
+
+    def estimates(self) -> list[Estimate]:
+        """Of all slices that came."""
+        each = {name: np.concatenate(values) for name, values in self._each.items()}
+        volume, error = float(each["own"].max()), each["error"]
+        size = np.full(len(error), float(np.prod(self._shape)))
+        slope = 10 / np.log(10)
+
+        def mean(name: str, values: np.ndarray, meaning: str) -> Estimate:
+            return ratio(name, values, np.ones(len(values)), better="higher", meaning=meaning)
+
+        meaning = "dB of the volume, as fastMRI defines it"
+        mse = ratio("PSNR, volume maximum", error, size, better="higher", meaning=meaning)
+        safe = max(mse.value, 1e-300)
+        by_volume = np.array([ssim(*self._slice(k), volume)[0] for k in range(len(error))])
+        return [
+            mean("PSNR, slice maximum", each["psnr"], "dB of a slice by its own maximum, mean over slices"),
+            mse.mapped(lambda value: slope * np.log(volume**2 / max(value, 1e-300)), -slope / safe),
+            mean("SSIM, slice maximum", each["ssim"], "structural similarity by each slice's own maximum"),
+            mean("SSIM, volume maximum", by_volume, "structural similarity as fastMRI defines it"),
+            ratio("NMSE", error, each["square"], meaning="squared error over squared truth, of the whole volume"),
+        ]
+
+    def _slice(self, index: int) -> tuple[Magnitudes, Magnitudes]:
+        """Truth and reconstruction of a slice that was laid aside, (1, h, w) each."""
+        size = 2 * int(np.prod(self._shape))
+        both = self._spool.read(index * size, size).reshape(2, 1, *self._shape).astype(np.float64)
+        return both[0], both[1]
 
 
 def psnr(truth: Magnitudes, found: Magnitudes, maximum: Any = None) -> Float[np.ndarray, " slices"]:
@@ -274,26 +268,6 @@ def _windowed(values: Magnitudes) -> Float[np.ndarray, "slices inner_h inner_w"]
 # Whether samples know what they do not know -----------------------------------------------------------
 
 
-def honesty(
-    truth: Magnitudes, members: Float[np.ndarray, "slices members h w"], mask: Bool[np.ndarray, "slices h w"]
-) -> list[Estimate]:
-    """Spread beside error, and coverage of central intervals, of the voxels of a mask.
-
-    Args:
-        truth: magnitudes, in any unit.
-        members: magnitudes of at least two samples of each slice, in the same unit.
-        mask: of the voxels that are judged.
-    """
-    inside = masked(truth, mask)
-    found = calibration.Ranks.of(inside, members).coverage()
-    estimates = [
-        calibration.crps(inside, members),
-        calibration.spread_skill(inside, members).ratio,
-        *dict.fromkeys(map(found.near, LEVELS)),
-    ]
-    return [replace(one, name=f"brain: {one.name}") for one in estimates]
-
-
 def coverage(
     truth: Magnitudes,
     members: Float[np.ndarray, "slices members h w"],
@@ -319,7 +293,7 @@ def masked(truth: Magnitudes, mask: Bool[np.ndarray, "slices h w"]) -> Magnitude
         mask: of the voxels that are judged.
     """
     if not mask.any():
-        raise InputError("brain: the mask is empty, expected voxels to judge")
+        raise InputError(_EMPTY)
     return np.where(mask, truth, np.nan)
 
 

@@ -19,10 +19,11 @@ from ...tasks.figures import Figure, Interactive, Metric, Stop
 from ...tasks.samples import Samples
 from ...tasks.task import Request, Task
 from ...training.datasets import Dataset
-from . import chapters, examples, metrics
+from . import chapters, examples
 from . import data as records
 from .asked import requests
 from .asked.flags import MriRequest
+from .judging import SliceJudge
 from .network import described, network
 from .results import drawn
 from .results.store import ReconStore
@@ -139,11 +140,11 @@ class Mri(Task):
         """With what a reader of the card must know of its scores."""
         return f"{metadata['source']}. Scores below are {RETROSPECTIVE}, of slices that ship; {CLINICAL}"
 
-    def evaluate(self, samples: Samples) -> list[Metric]:
-        return metrics.evaluate(drawn.in_view(samples))
+    def judge(self, like: Samples) -> SliceJudge:
+        return SliceJudge(like)
 
     def judge_few(self, samples: Samples) -> list[Metric]:
-        return metrics.judge_few(drawn.in_view(samples))
+        return self.evaluate(samples)
 
     def judged_on(self, metadata: Mapping[str, Any]) -> Sequence[tuple[MriRequest, int]]:
         """Two slices of test subjects that ship, each from a quarter of its k-space."""

@@ -1,7 +1,7 @@
 """Poisson's equation and its like, bound to the engine: what a model has learned, and what is asked of it."""
 
 import atexit
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
@@ -23,10 +23,11 @@ from ...tasks.figures import Figure, Interactive, Metric, Stop
 from ...tasks.samples import Samples
 from ...tasks.task import Request, Task
 from ...training.datasets import Dataset
-from . import chapters, data, examples, metrics
+from . import chapters, data, examples
 from .asked import requests
 from .asked.flags import PoissonRequest
 from .by_hand import BY_HAND
+from .judging import FieldJudge
 from .learned import pairs, prior, surrogate
 from .network import network
 from .results import drawn, pictures
@@ -138,8 +139,11 @@ class Poisson(Task):
     def read(self, folder: Path, manifest: Mapping[str, Any]) -> tuple[State, Condition]:
         return drawn.read(folder, manifest)
 
-    def evaluate(self, samples: Samples) -> list[Metric]:
-        return metrics.evaluate(samples)
+    def parts(self, folder: Path, manifest: Mapping[str, Any], size: int) -> Iterator[tuple[State, Condition]]:
+        return drawn.parts(folder, manifest, size)
+
+    def judge(self, like: Samples) -> FieldJudge:
+        return FieldJudge(like)
 
     def judged_on(self, metadata: Mapping[str, Any]) -> Sequence[tuple[PoissonRequest, int]]:
         """Draws of a prior as they are, and given sensors of a source and of its solution; a solver, one source."""
@@ -169,7 +173,7 @@ class Poisson(Task):
         return pictures.frame(samples)
 
     def judge_few(self, samples: Samples) -> list[Metric]:
-        return metrics.evaluate(samples)
+        return self.evaluate(samples)
 
 
 def _scratch() -> Path:

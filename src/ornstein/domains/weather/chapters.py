@@ -6,7 +6,7 @@ from ...denoisers.base import NeuralDenoiser
 from ...events import Stream
 from ...tasks.figures import Chapter, Figure, Metric, Stop
 from ...tasks.requests import drawing
-from . import examples, metrics
+from . import examples, judging
 from .asked.flags import WeatherRequest
 from .results import figures
 from .results.drawn import Drawn, ensembles
@@ -77,5 +77,5 @@ def judged(drawn: Drawn) -> list[Metric]:
     Args:
         drawn: with what happened.
     """
-    every = metrics.beside_the_forecast(drawn)
+    every = judging.beside_the_forecast(drawn)
     return [one for one in every if any(one.name.endswith(f": {name}") for name in SCORES)]

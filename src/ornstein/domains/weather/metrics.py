@@ -12,23 +12,17 @@ Standard errors are over blocks of times: as many as hang together, by the corre
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float
 
-from ... import calibration
-from ...calibration import Along, Estimate, Listed, Near, Radial
+from ...calibration import Along, Estimate, Listed, Near, Radial, RunningCases
 from ...keys import Keys
 from ...tasks.figures import Metric
-from ...tasks.samples import Samples
 from .files.times import lead_names
-from .results.drawn import Drawn, ensembles
 
 Scores = dict[tuple[str, str], dict[str, Estimate]]
 """Estimates by variable and lead, and by their names."""
@@ -38,8 +32,8 @@ REACH = 3.0
 """Grid steps that points of the variogram score are apart at most."""
 BANDS = (0.0, 3 / 16, 3 / 8, 3 / 4)
 """Ends of the bands of power, in shares of the shortest wave's number."""
-IN_MEMORY, AT_ONCE = 1 << 28, 1 << 24
-"""Members that are in memory at most, numbers (1 GiB); more are on the disk meanwhile. Numbers read at once."""
+AT_ONCE = 1 << 24
+"""Numbers of members that are read at once, if one time has no more."""
 _PAIRS, _FEW_MEMBERS = 4096, 5
 
 
@@ -98,82 +92,105 @@ class Layout:
 # Scores -----------------------------------------------------------------------------------------------
 
 
+class Scoring:
+    """Scores of an ensemble by variable and lead, whose times come some at a time and are read once."""
+
+    def __init__(self, layout: Layout, events: Mapping[str, Sequence[float]] | None = None) -> None:
+        """Of no times yet.
+
+        Args:
+            layout: of the fields.
+            events: thresholds by variable, in its units, whose exceedance has a Brier score.
+        """
+        self._layout, self._events = layout, events or {}
+        self._cells: dict[tuple[str, str], RunningCases] = {}
+        self._errors: list[np.ndarray] = []
+
+    def add(self, truths: Float[np.ndarray, "n V S *grid"], members: Float[np.ndarray, "n M V S *grid"]) -> None:
+        """Takes in further times.
+
+        Args:
+            truths: NaN is missing.
+            members: in the units of the variables.
+        """
+        for place, name in self._layout.cells():
+            if name not in self._cells:
+                self._cells[name] = self._cell(name[0], truths.shape[3:])
+            self._cells[name].add(truths[:, *place], members[:, :, *place])
+        self._errors.append(_errors(truths, members))
+
+    def _cell(self, variable: str, shape: tuple[int, ...]) -> RunningCases:
+        layout = self._layout
+        return RunningCases(
+            layout.weights,
+            pairs=layout.pairs(shape),
+            transform=layout.transform(shape),
+            thresholds=self._events.get(variable, ()),
+        )
+
+    @property
+    def block(self) -> int:
+        """How many consecutive times hang together, see `hanging`."""
+        return _lag(self._errors)
+
+    def scores(self, block: int | None = None) -> Scores:
+        """Of all times that came.
+
+        Args:
+            block: how many consecutive times hang together; None: as many as these do.
+        """
+        block = block or self.block
+        return {name: {one.name: one for one in _estimates(cell, block)} for name, cell in self._cells.items()}
+
+
+def _estimates(cell: RunningCases, block: int) -> list[Estimate]:
+    found = [cell.crps(block)]
+    if cell.pairs is not None:
+        found.append(cell.variogram_score(block))
+    if cell.members > 1:
+        spread = cell.spread_skill(block)
+        found += [spread.ratio, *_ranks(cell, block), spread.bias]
+    if cell.transform is not None:
+        found += cell.spectra(block).ratios(bands(cell.shape))
+    return found + cell.brier(block)
+
+
+def _ranks(cell: RunningCases, block: int) -> list[Estimate]:
+    if cell.members < _FEW_MEMBERS:
+        return []
+    ranks = cell.ranks()
+    test = ranks.histogram(block=block).test
+    meaning = "probability of a calibrated ensemble showing ranks as far from uniform, on uncorrelated points"
+    p = Estimate("rank p", test.p_value, np.zeros(0), "higher", meaning)
+    coverage = ranks.coverage(block=block).near(LEVEL)
+    return [replace(coverage, name=f"coverage, {LEVEL:.0%}"), p]
+
+
 def scored(
     truths: Any,
     members: Any,
     layout: Layout,
     *,
     events: Mapping[str, Sequence[float]] | None = None,
-    block: int = 1,
+    block: int | None = 1,
 ) -> Scores:
     """All scores of an ensemble, by variable and lead.
 
     Args:
         truths: (n, V, S, *grid); NaN is missing.
-        members: (n, M, V, S, *grid), an array or what is sliced along its records like one, and is read once.
+        members: (n, M, V, S, *grid), an array or what is sliced along its times like one, and is read once.
         layout: of the fields.
         events: thresholds by variable, in its units, whose exceedance has a Brier score.
-        block: how many consecutive times hang together, see `hanging`.
+        block: how many consecutive times hang together, see `hanging`; None: as many as these do.
     """
-    with kept(members) as drawn:
-        return {
-            name: _cell(_Cell(truths, place), _Cell(drawn, place, 2), layout, (events or {}).get(name[0], ()), block)
-            for place, name in layout.cells()
-        }
+    return _scoring(truths, members, layout, events).scores(block)
 
 
-@dataclass(frozen=True, eq=False)
-class _Cell:
-    """One variable and lead of an array, read where it is asked for.
-
-    Attributes:
-        array: (n, V, S, *grid) or (n, M, V, S, *grid).
-        place: of the variable and of the lead.
-        axis: of the variables.
-        times: how often each member is there.
-    """
-
-    array: Any
-    place: tuple[int, int]
-    axis: int = 1
-    times: int = 1
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        first, *rest = (*self.array.shape[: self.axis], *self.array.shape[self.axis + 2 :])
-        return (first, rest[0] * self.times, *rest[1:]) if self.axis == 2 else (first, *rest)
-
-    def __getitem__(self, cases: slice) -> np.ndarray:
-        found = np.asarray(self.array[cases])[(*(slice(None),) * self.axis, *self.place)]
-        return found if self.times == 1 else np.repeat(found, self.times, axis=1)
-
-
-def _cell(y: _Cell, x: _Cell, layout: Layout, events: Sequence[float], block: int) -> dict[str, Estimate]:
-    several = x.shape[1] > 1
-    some = {"weights": layout.weights, "block": block}
-    found = [calibration.crps(y, x, fair=several, **some)]
-    pairs, transform = layout.pairs(y.shape[1:]), layout.transform(y.shape[1:])
-    if pairs is not None:
-        found.append(calibration.variogram_score(y, x, pairs=pairs, fair=several, **some))
-    if several:
-        spread = calibration.spread_skill(y, x, **some)
-        found += [spread.ratio, *_ranks(y, x, layout, block), spread.bias]
-    if transform is not None:
-        spectra = calibration.spectra(y, x if several else replace(x, times=2), transform, block=block)
-        found += spectra.ratios(bands(y.shape[1:]))
-    found += [calibration.brier(y, x, threshold, fair=several, **some) for threshold in events]
-    return {one.name: one for one in found}
-
-
-def _ranks(y: _Cell, x: _Cell, layout: Layout, block: int) -> list[Estimate]:
-    if x.shape[1] < _FEW_MEMBERS:
-        return []
-    ranks = calibration.Ranks.of(y, x, layout.weights)
-    test = ranks.histogram(block=block).test
-    meaning = "probability of a calibrated ensemble showing ranks as far from uniform, on uncorrelated points"
-    p = Estimate("rank p", test.p_value, np.zeros(0), "higher", meaning)
-    coverage = ranks.coverage(block=block).near(LEVEL)
-    return [replace(coverage, name=f"coverage, {LEVEL:.0%}"), p]
+def _scoring(truths: Any, members: Any, layout: Layout, events: Mapping[str, Sequence[float]] | None) -> Scoring:
+    found = Scoring(layout, events)
+    for index in _parts(members):
+        found.add(np.asarray(truths[index]), np.asarray(members[index]))
+    return found
 
 
 def bands(shape: tuple[int, ...]) -> list[tuple[float, float]]:
@@ -196,13 +213,19 @@ def hanging(truths: Any, members: Any) -> int:
         truths: (n, V, S, *grid); NaN is missing.
         members: (n, M, V, S, *grid).
     """
-    count = truths.shape[0]
-    off = []
-    for index in _parts(members):
-        errors = np.asarray(members[index]).mean(1) - np.asarray(truths[index])
-        errors = errors.reshape(*errors.shape[:3], -1)
-        off.append(errors[..., :: max(1, errors.shape[-1] // 256)].astype(np.float64))
-    error = _standard(np.concatenate(off))
+    return _lag([_errors(np.asarray(truths[index]), np.asarray(members[index])) for index in _parts(members)])
+
+
+def _errors(truths: np.ndarray, members: np.ndarray) -> Float[np.ndarray, "n V S points"]:
+    """Of the mean, at some points spread over the grid."""
+    y, x = truths.reshape(*truths.shape[:3], -1), members.reshape(*members.shape[:4], -1)
+    step = max(1, y.shape[-1] // 256)
+    return (x[..., ::step].mean(1) - y[..., ::step]).astype(np.float64)
+
+
+def _lag(errors: Sequence[np.ndarray]) -> int:
+    error = _standard(np.concatenate(errors))
+    count = len(error)
     for lag in range(1, max(1, count // 10)):
         if (error[lag:] * error[:-lag]).mean() < 0.1 * (error**2).mean():
             return lag
@@ -218,61 +241,9 @@ def _standard(errors: Float[np.ndarray, "n V S points"]) -> Float[np.ndarray, "n
     return errors / np.sqrt(np.maximum(squares, np.finfo(float).tiny))
 
 
-@contextmanager
-def kept(members: Any) -> Iterator[Any]:
-    """Members as an array in memory, or on the disk if they are many, for as long as they are needed.
-
-    Args:
-        members: (n, M, …), which are read once, some records at a time.
-    """
-    if isinstance(members, np.ndarray):
-        yield members
-        return
-    shape = tuple(members.shape)
-    with ExitStack() as stack:
-        if np.prod(shape) <= IN_MEMORY:
-            found = np.empty(shape, np.float32)
-        else:
-            folder = stack.enter_context(TemporaryDirectory(ignore_cleanup_errors=True))
-            found = np.memmap(Path(folder) / "members", np.float32, "w+", shape=shape)
-        for index in _parts(members):
-            found[index] = members[index]
-        yield found
-
-
 def _parts(members: Any) -> Iterator[slice]:
     step = max(1, int(AT_ONCE // np.prod(members.shape[1:])))
     yield from (slice(first, min(first + step, members.shape[0])) for first in range(0, members.shape[0], step))
-
-
-def evaluate(samples: Samples) -> list[Metric]:
-    """What can be said of samples: their scores beside the raw forecast's, or of an unknown truth how far they spread.
-
-    Args:
-        samples: of a model of this domain, drawn or read.
-    """
-    return beside_the_forecast(ensembles(samples))
-
-
-def beside_the_forecast(drawn: Drawn) -> list[Metric]:
-    """All scores of ensembles, beside those of the forecast that was given; of an unknown truth how far they spread.
-
-    Args:
-        drawn: of some times.
-    """
-    layout = Layout.of(drawn)
-    if drawn.truths is None:
-        return [_spread(drawn.members[:, :, *place], name) for place, name in layout.cells()]
-    block = hanging(drawn.truths, drawn.members)
-    alone = None if drawn.forecast is None else drawn.forecast[:, None]
-    raw = {} if alone is None else {"raw forecast": scored(drawn.truths, alone, layout, block=block)}
-    return judged(drawn.truths, drawn.members, layout, beside=raw, block=block)
-
-
-def _spread(members: Float[np.ndarray, "n M *grid"], name: tuple[str, str]) -> Metric:
-    variance = members.var(1, ddof=min(1, members.shape[1] - 1))
-    meaning = "root mean variance of the members: what is not known, in the units of the variable"
-    return Metric(f"{name[0]}, {name[1]}: spread", float(np.sqrt(np.nanmean(variance))), "closer", meaning)
 
 
 # Beside the baselines ---------------------------------------------------------------------------------
@@ -296,9 +267,9 @@ def compared(
     found: dict[str, Scores] = {}
     block = 0
     for name, members in ensembles.items():
-        with kept(members) as drawn:
-            block = block or hanging(truths, drawn)
-            found[name] = scored(truths, drawn, layout, events=events, block=block)
+        scoring = _scoring(truths, members, layout, events)
+        block = block or scoring.block
+        found[name] = scoring.scores(block)
     return found
 
 
@@ -321,9 +292,7 @@ def judged(
         events: see `scored`.
         block: how many consecutive times hang together; None: by `hanging`.
     """
-    with kept(members) as drawn:
-        found = scored(truths, drawn, layout, events=events, block=block or hanging(truths, drawn))
-    return metrics(found, beside or {})
+    return metrics(scored(truths, members, layout, events=events, block=block), beside or {})
 
 
 def metrics(found: Scores, beside: Mapping[str, Scores]) -> list[Metric]:

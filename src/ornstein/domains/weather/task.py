@@ -21,11 +21,11 @@ from ...networks.patches import PatchTransformerConfig
 from ...networks.unet import UNetConfig
 from ...shells import Shells
 from ...spaces import Euclidean
-from ...tasks.figures import Figure, Interactive, Metric, Stop
+from ...tasks.figures import Figure, Interactive, Stop
 from ...tasks.samples import Samples
 from ...tasks.task import Request, Task
 from ...training.datasets import Dataset
-from . import chapters, examples, metrics
+from . import chapters, examples
 from . import data as records
 from .asked import requests
 from .asked.flags import WeatherRequest
@@ -34,6 +34,7 @@ from .files.opened import opened
 from .files.pairs import Pairs
 from .files.reading import GRIB, NETCDF
 from .files.tables import TABLES
+from .judging import EnsembleJudge
 from .known import FACTS, Known, dated
 from .network import described, network
 from .results import calibration, drawn, figures, stills
@@ -227,8 +228,8 @@ class Weather(Task):
     def stored(self, folder: Path, manifest: Mapping[str, Any]) -> EnsembleStore:
         return drawn.stored(folder, manifest)
 
-    def evaluate(self, samples: Samples) -> list[Metric]:
-        return metrics.evaluate(samples)
+    def judge(self, like: Samples) -> EnsembleJudge:
+        return EnsembleJudge(like)
 
     def figures(self, samples: Samples) -> Sequence[Figure | Interactive]:
         return figures.of_samples(drawn.ensembles(samples))

@@ -164,6 +164,7 @@ class Folder(Source):
                 break
             yield self._part(slice(at, end), x, condition)
             at = end
+            del x, condition  # before the next ones are read
         if at != len(self.numbers):
             raise InputError(f"{self.manifest}: n is {len(self.numbers)}, but its files hold another number of samples")
 
@@ -224,6 +225,7 @@ class Shards(Source):
             samples = self._read(k)
             require_states(samples.x, self._state, self.where)
             yield samples
+            del samples
 
     def append(self, metrics: Sequence[Metric]) -> None:
         append_metrics_at(self.place, metrics)

@@ -180,11 +180,11 @@ class ReconStore(MemberStore):
             wanted = [one for one in places.of_slice(number) if one in numbers]
             if not wanted:
                 continue
-            members = volumes.read(self.folder / SAMPLES, frame, index)
+            first = places.at(wanted[0])[1]
+            members = volumes.read(self.folder / SAMPLES, frame, index, slice(first, first + len(wanted)))
             units = torch.from_numpy(volumes.read(self.folder / FRAME, frame, index))
             scale, phase = _parted(units)
-            images = torch.from_numpy(members[[places.at(one)[1] for one in wanted]])
-            states.append(_state(images, phase, scale))
+            states.append(_state(torch.from_numpy(members), phase, scale))
             if places.each is not None:
                 kept["phase"] += [phase] * len(wanted)
                 kept["scale"] += [scale] * len(wanted)
@@ -198,14 +198,14 @@ class ReconStore(MemberStore):
         return x, condition
 
     def _require_room(self, count: int, frame: Frame) -> None:
-        """InputError for more samples than memory holds: all that are judged or shown are in it at once."""
+        """InputError for more samples than memory holds: all that are read or shown at once are in it."""
         h, w = frame.size
         need, free = 2 * count * h * w * _BYTES, available()
         if need > free:
             raise InputError(
                 f"{self.folder / SAMPLES}: {count} samples of {h} × {w} pixels need {need / 1e9:.3g} GB in memory, "
-                f"{free / 1e9:.3g} GB are free; {SHEET}, {RECON} and the .nii.gz beside it hold what was found of "
-                "them, and of fewer slices (--slices) all can be judged at once"
+                f"{free / 1e9:.3g} GB are free; ornstein evaluate reads them slice by slice, and {SHEET}, {RECON} "
+                "and the .nii.gz beside it hold what was found of them"
             )
 
     def _judged(self, places: Places, numbers: range) -> dict[str, Tensor]:

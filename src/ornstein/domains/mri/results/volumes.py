@@ -177,13 +177,14 @@ def compressed(path: Path) -> Path:
     return found
 
 
-def read(path: Path, frame: Frame, index: int) -> np.ndarray:
+def read(path: Path, frame: Frame, index: int, members: slice = slice(None)) -> np.ndarray:
     """A slice (H, W), or (several, H, W), of a volume that was written; InputError for one of another shape.
 
     Args:
         path: of the file.
         frame: where images lie.
         index: of the slice.
+        members: which of several volumes; no others are read.
     """
     with needed_for("NIfTI", "mri"):
         import nibabel
@@ -195,6 +196,7 @@ def read(path: Path, frame: Frame, index: int) -> np.ndarray:
             raise InputError(f"{path}: has the shape {image.shape}, expected {frame.shape}")
         place: list[Any] = [slice(None)] * len(image.shape)
         place[frame.axes.index(0)] = slice(index, index + 1)
+        place[3:] = [members] * len(place[3:])
         return np.array(_slice_of(np.asarray(image.dataobj[tuple(place)]), frame, 0), order="C")
     except (ImageFileError, OSError, EOFError, ValueError) as error:
         if isinstance(error, InputError):

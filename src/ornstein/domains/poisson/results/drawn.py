@@ -6,7 +6,7 @@ solution.nc     the same for xarray: (number, y, x) on the nodes of the grid, wi
 *.png           truth, mean, standard deviation, samples and sensors of the unknown and of the solution
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from ....errors import InputError
 from ....files import MB
 from ....states import State
 from ....tasks.figures import Figure
+from ....tasks.memory import require_held
 from ....tasks.samples import MANIFEST, Samples, native
 from ..asked.problems import SHARED, problem_of
 from ..asked.sensors import Sensors
@@ -30,10 +31,11 @@ from ..factors import inside
 from . import pictures
 from .exported import netcdf
 from .refined import COSTS, refined
-from .solutions import Solved, shared_of, solved_in
+from .solutions import Solved, problem_in, shared_of, solved_in
 
 NPZ, NETCDF = "samples.npz", "solution.nc"
 _ROOM = 64 * MB
+_SHOWN = 50  # bytes a number, twice, of samples that are solved for at once
 
 
 def write(samples: Samples, folder: Path) -> None:
@@ -59,9 +61,13 @@ def write(samples: Samples, folder: Path) -> None:
 def figures(samples: Samples) -> list[Figure]:
     """The unknown and the solution; of samples that were drawn without a request there is no solution to show.
 
+    InputError for more samples than memory holds with their solutions: mean and spread are of all.
+
     Args:
         samples: of a model of this domain.
     """
+    if problem_in(samples) is not None:
+        require_held(len(samples), _SHOWN * prod(samples.x.shape[1:]), "solutions that are shown")
     found = solved_in(samples)
     return [] if found is None else list(pictures.figures(samples, found).values())
 
@@ -84,27 +90,54 @@ def read(folder: Path, manifest: Mapping[str, Any]) -> tuple[State, Condition]:
         folder: of the samples.
         manifest: as `read_manifest` gives it.
     """
+    (found,) = parts(folder, manifest, manifest["n"])
+    return found
+
+
+def parts(folder: Path, manifest: Mapping[str, Any], size: int) -> Iterator[tuple[State, Condition]]:
+    """The same, some samples at a time.
+
+    Args:
+        folder: of the samples.
+        manifest: as `read_manifest` gives it.
+        size: samples, at most.
+    """
     path, n = native(folder, manifest, NPZ), manifest["n"]
-    facts = manifest["model"]["facts"]
-    shape = tuple(facts["shape"])
-    limit = max(path.stat().st_size, 64 * (n + 8) * prod(shape) + _ROOM)
+    shape = (n, *manifest["model"]["facts"]["shape"])
+    limit = max(path.stat().st_size, 64 * (8 * prod(shape[1:]) + prod(shape)) + _ROOM)
+    given, costs = _beside(path, manifest, limit)
+    first = 0
+    for x in arrays.rows(path, limit, "field", "f", shape, size):
+        _require_finite("field", x, path)
+        each = {name: value[first : first + len(x)] for name, value in costs.items()}
+        yield (
+            torch.from_numpy(x),
+            {**{name: value.expand(len(x), *value.shape) for name, value in given.items()}, **each},
+        )
+        first += len(x)
+
+
+def _beside(path: Path, manifest: Mapping[str, Any], limit: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """What all samples were given, and what each of them cost to correct."""
     names = arrays.names(path, limit)
     shared = [name for name in names if SHARED.fullmatch(name)]
     costs = [name for name in COSTS if name in names]
-    if (manifest["settings"].get("problem") or {}).get("equation") == "darcy":
+    words = manifest["settings"].get("problem")
+    if (words or {}).get("equation") == "darcy":
         shared = [name for name in shared if name != "coefficient"]
-    found = arrays.members(path, limit, {"field": "f", **dict.fromkeys([*shared, *costs], "f")})
-    x = found.pop("field")
-    if x.shape != (n, *shape):
-        raise InputError(f"{path}: array 'field' has the shape {x.shape}, expected {(n, *shape)}")
-    for name, array in {"field": x, **found}.items():
-        if not np.isfinite(array).all():
-            raise InputError(f"{path}: array {name!r} holds numbers that are not finite")
-    each = {name: torch.from_numpy(found.pop(name)) for name in costs}
-    given = {name: torch.from_numpy(array) for name, array in found.items()}
-    if (words := manifest["settings"].get("problem")) is not None:
-        _require_fit(problem_of(words, given, f"{folder / MANIFEST}: settings: problem"), given, path)
-    return torch.from_numpy(x), {**{name: value.expand(n, *value.shape) for name, value in given.items()}, **each}
+    found = arrays.members(path, limit, dict.fromkeys([*shared, *costs], "f"))
+    for name, array in found.items():
+        _require_finite(name, array, path)
+    every = {name: torch.from_numpy(array) for name, array in found.items()}
+    given = {name: every[name] for name in shared}
+    if words is not None:
+        _require_fit(problem_of(words, given, f"{path.parent / MANIFEST}: settings: problem"), given, path)
+    return given, {name: every[name] for name in costs}
+
+
+def _require_finite(name: str, array: np.ndarray, path: Path) -> None:
+    if not np.isfinite(array).all():
+        raise InputError(f"{path}: array {name!r} holds numbers that are not finite")
 
 
 def _require_fit(problem: Problem, given: Mapping[str, Tensor], path: Path) -> None:

@@ -101,12 +101,16 @@ def problem_in(samples: Samples) -> Problem | None:
     return None if words is None else problem_of(words, shared_of(samples.condition), "settings: problem")
 
 
-def solved_in(samples: Samples) -> Solved | None:
+def solved_in(samples: Samples, problem: Problem | None = None) -> Solved | None:
     """The samples with their solutions; None of those that were drawn without a request.
 
     A learned solver has drawn the solutions, of the source that all were given.
+
+    Args:
+        samples: of a model of this domain.
+        problem: that they were drawn for, if it has been made already, with what it keeps to solve it again.
     """
-    problem = problem_in(samples)
+    problem = problem or problem_in(samples)
     if problem is None:
         return None
     x = samples.x.detach().cpu()

@@ -1,6 +1,6 @@
 """What was drawn, read again: ensembles of each time, beside what happened."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,9 +78,26 @@ def ensembles(samples: Samples) -> Drawn:
         raise InputError("these samples are of no model, expected an ensemble of one")
     frame = Frame.of(samples.origin.metadata, samples.settings)
     cases = [number // frame.members for number in range(samples.first, samples.first + len(samples))]
-    numbers, members = gathered(samples.x.detach().cpu(), cases)
-    fields = _moved(torch.from_numpy(members).unflatten(2, frame.shape[:2]), numbers, frame, samples)
-    every = {name: _of_cases(samples, name, cases, frame) for name in BESIDE}
+    firsts = torch.from_numpy(np.unique(cases, return_index=True)[1])
+    known = {name: samples.condition[name].detach().cpu()[firsts] for name in BESIDE if name in samples.condition}
+    return together(frame, samples.x.detach().cpu(), cases, known, fresh=not samples.created)
+
+
+def together(
+    frame: Frame, x: Float[Tensor, "n channels *grid"], cases: Sequence[int], known: Mapping[str, Tensor], fresh: bool
+) -> Drawn:
+    """Samples of some times, put together by their time.
+
+    Args:
+        frame: what they are of.
+        x: samples of the model.
+        cases: of which case each is.
+        known: what is known of each case, by name: truth, raw and base, (cases, channels, *grid).
+        fresh: whether members are yet to be spread about their mean, as they are once they have been written.
+    """
+    numbers, members = gathered(x, cases)
+    fields = _moved(torch.from_numpy(members).unflatten(2, frame.shape[:2]), numbers, frame, fresh)
+    every = {name: _of_cases(known.get(name), name, frame) for name in BESIDE}
     grouped = {name: None if one is None else _by_time(one, frame, numbers) for name, one in every.items()}
     times = sorted({case // frame.per_time for case in numbers})
     return Drawn(
@@ -88,7 +105,7 @@ def ensembles(samples: Samples) -> Drawn:
         truths=grouped["truth"],
         forecast=grouped["raw"],
         base=grouped["base"],
-        times=values_of(frame.times)[times],
+        times=values_of({**frame.times, "values": [frame.times["values"][time] for time in times]}),
         steps=values_of(frame.steps),
         grid=frame.grid,
         variables=frame.variables,
@@ -118,9 +135,9 @@ def xarray(samples: Samples) -> Any:
 CONVERSIONS: Mapping[str, Callable[[Samples], Any]] = {"xarray": xarray}
 
 
-def _moved(fields: Tensor, cases: list[int], frame: Frame, samples: Samples) -> Float[np.ndarray, "n m v s *grid"]:
+def _moved(fields: Tensor, cases: list[int], frame: Frame, fresh: bool) -> Float[np.ndarray, "n m v s *grid"]:
     """Members as files hold them: spread about their mean, where they are fresh and all there; NaN where unseen."""
-    if frame.factors is not None and not samples.created and fields.shape[1] == frame.members > 1:
+    if frame.factors is not None and fresh and fields.shape[1] == frame.members > 1:
         each = (
             frame.spread(one, frame.rooted(one).mean(0), frame.factor(case))
             for case, one in zip(cases, fields, strict=True)
@@ -129,12 +146,11 @@ def _moved(fields: Tensor, cases: list[int], frame: Frame, samples: Samples) -> 
     return fields.numpy() if frame.unseen is None else np.where(frame.unseen, np.float32("nan"), fields.numpy())
 
 
-def _of_cases(samples: Samples, name: str, cases: list[int], frame: Frame) -> Float[np.ndarray, "n v s *grid"] | None:
+def _of_cases(known: Tensor | None, name: str, frame: Frame) -> Float[np.ndarray, "n v s *grid"] | None:
     """What is known of each case; None if it is of none."""
-    if name not in samples.condition:
+    if known is None:
         return None
-    places = np.unique(cases, return_index=True)[1]
-    fields = frame.fields(samples.condition[name].detach().cpu()[torch.from_numpy(places)])
+    fields = frame.fields(known)
     found = (frame.squared(fields) if name == "base" else fields).numpy()
     return found if np.isfinite(found).any() else None
 

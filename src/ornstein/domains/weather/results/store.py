@@ -143,8 +143,10 @@ class EnsembleStore(MemberStore):
         for name, (file, _) in BESIDE.items():
             if (self.folder / file).is_dir():
                 shapes = {one: (shape[0], *shape[2:]) for one, shape in members.items()}
-                found = torch.cat(list(_read(self.folder / file, shapes, frame, self.numbers, numbers)))
-                condition[name] = (frame.rooted(found) if name == "base" else found).flatten(1, 2)
+                cases = list(_read(self.folder / file, shapes, frame, self.numbers, numbers))
+                if name == "base":
+                    cases = [frame.rooted(one[:1]).expand(one.shape) for one in cases]
+                condition[name] = (cases[0] if len(cases) == 1 else torch.cat(cases)).flatten(1, 2)  # no copies of one
         return states.flatten(1, 2).nan_to_num(), condition  # NaN where the truth was never known
 
     def _so_far(self, numbers: range) -> Iterator[Float[Tensor, "n v s *grid"]]:
@@ -164,13 +166,13 @@ class EnsembleStore(MemberStore):
                 yield self._frame.fields(torch.from_numpy(states))
 
     def _require_room(self, count: int, frame: Frame) -> None:
-        """InputError for more samples than memory holds: all that are judged or shown are in it at once."""
+        """InputError for more samples than memory holds: all that are read or shown at once are in it."""
         need, free = 4 * count * frame.size * (2 + 2 * len(KNOWN)), available()
         if need > free:
             raise InputError(
                 f"{self.path}: {count} samples of {frame.size:,} numbers need {need / 1e9:.3g} GB in memory, "
-                f"{free / 1e9:.3g} GB are free; xarray reads it piece by piece, {SUMMARY} has mean and spread, and "
-                "of fewer times (--times) all can be judged at once"
+                f"{free / 1e9:.3g} GB are free; ornstein evaluate reads them time by time, xarray piece by piece, and "
+                f"{SUMMARY} has mean and spread"
             )
 
 
