@@ -8,18 +8,19 @@ import lzma
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from io import BytesIO
 from math import prod
 from pathlib import Path
 from tokenize import TokenError
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from .errors import InputError
-from .files import MB, content, write_atomic
+from .files import MB, content, opened, write_atomic
 
 
 def members(path: Path, limit: int, schema: Mapping[str, str] | None = None) -> dict[str, np.ndarray]:
@@ -56,27 +57,93 @@ def names(path: Path, limit: int) -> list[str]:
         return list(infos)
 
 
+def rows(path: Path, name: str, shape: Sequence[int], chosen: range, kinds: str, limit: int) -> np.ndarray:
+    """Some rows of one array of an `.npz`, (len(chosen), ...); no more than these is held.
+
+    InputError as of `members`, and if the array has another shape.
+
+    Args:
+        path: of the file, of any length.
+        name: of the array.
+        shape: that all of it must have.
+        chosen: which rows, in a row.
+        kinds: of its numbers; see `members`.
+        limit: bytes of these rows; of all, where the first index runs fastest, as rows are not together then.
+    """
+    where = f"{path}: array {name!r}"
+    with open(opened(path, "an .npz file"), "rb") as data, _unzipped(data, path) as (archive, infos):
+        info = _wanted(infos, {name: kinds}, path)[name]
+        with archive.open(info) as file:
+            dtype, found, fortran = _header(file, kinds, where)
+            if found != tuple(shape):
+                raise InputError(f"{where} has the shape {found}, expected {tuple(shape)}")
+            row = dtype.itemsize * prod(found[1:])
+            if (size := row * (found[0] if fortran else len(chosen))) > limit:
+                raise InputError(f"{where}: takes {size / MB:.4g} MB, more than the limit of {limit / MB:.4g} MB")
+            if fortran:
+                return _array(archive, info, kinds, where)[chosen.start : chosen.stop]
+            file.seek(row * chosen.start, 1)
+            return _numbers(file.read(size), dtype, (len(chosen), *found[1:]), where)
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """An array that is written block by block, so that no more than one is held.
+
+    Attributes:
+        shape: of all of it.
+        dtype: of its numbers.
+        blocks: its rows, one block after the other.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    blocks: Iterable[np.ndarray]
+
+
 def write(path: Path, named: Mapping[str, Any]) -> None:
     """Writes an `.npz`, whole or not at all.
 
     Args:
         path: of the file.
-        named: name → array.
+        named: name → array, or `Blocks` of one.
     """
 
     def written(temporary: Path) -> None:
-        with temporary.open("wb") as file:
-            np.savez(file, **named)
+        with zipfile.ZipFile(temporary, "w") as archive:  # the bytes that np.savez writes
+            for name, array in named.items():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                    _put(file, array)
 
     write_atomic(path, written)
 
 
+def _put(file: Any, array: Any) -> None:
+    if not isinstance(array, Blocks):
+        np.lib.format.write_array(file, np.asanyarray(array), allow_pickle=False)
+        return
+    descr = np.lib.format.dtype_to_descr(array.dtype)
+    np.lib.format.write_array_header_1_0(file, {"descr": descr, "fortran_order": False, "shape": array.shape})
+    count = 0
+    for block in array.blocks:
+        file.write(np.ascontiguousarray(block, array.dtype).data)
+        count += len(block)
+    if count != array.shape[0]:
+        raise ValueError(f"blocks have {count} rows together, expected {array.shape[0]}")
+
+
 @contextmanager
 def _archive(path: Path, limit: int) -> Iterator[tuple[zipfile.ZipFile, dict[str, zipfile.ZipInfo]]]:
-    """The archive of a file and what it holds; what its readers raise for bytes that are none is an InputError."""
-    data = content(path, limit, "an .npz file")
+    """The archive of a file and what it holds, read into memory."""
+    with _unzipped(BytesIO(content(path, limit, "an .npz file")), path) as found:
+        yield found
+
+
+@contextmanager
+def _unzipped(data: Any, path: Path) -> Iterator[tuple[zipfile.ZipFile, dict[str, zipfile.ZipInfo]]]:
+    """An archive and what it holds; what its readers raise for bytes that are none is an InputError."""
     try:
-        with zipfile.ZipFile(BytesIO(data)) as archive:
+        with zipfile.ZipFile(data) as archive:
             yield archive, {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
     except InputError:
         raise
@@ -108,11 +175,15 @@ def _array(archive: zipfile.ZipFile, info: zipfile.ZipInfo, kinds: str | None, w
         size = dtype.itemsize * prod(shape)
         if size > info.file_size:
             raise InputError(f"{where} is said to be {dtype} of shape {shape}, but has only {info.file_size} bytes")
-        data = file.read(size + 1)
+        return _numbers(file.read(size + 1), dtype, shape, where, "F" if fortran else "C")
+
+
+def _numbers(data: bytes, dtype: np.dtype, shape: Sequence[int], where: str, order: Literal["C", "F"] = "C") -> Any:
+    """The array of these bytes, a copy that may be written to; InputError if they are too few or too many."""
+    size = dtype.itemsize * prod(shape)
     if len(data) != size:
         raise InputError(f"{where} is said to be {dtype} of shape {shape}, {size} bytes, but has {len(data)}")
-    found = np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
-    return found.astype(dtype.newbyteorder("="))  # a copy that may be written to
+    return np.frombuffer(data, dtype).reshape(shape, order=order).astype(dtype.newbyteorder("="))
 
 
 def _header(file: Any, kinds: str | None, where: str) -> tuple[np.dtype, tuple[int, ...], bool]:

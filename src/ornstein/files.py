@@ -82,7 +82,7 @@ def content(path: Path, limit: int, expected: str) -> bytes:
         limit: bytes, none of which is read if there are more.
         expected: what the file should be, in words, for the error.
     """
-    with open(_opened(path, expected), "rb") as file:
+    with open(opened(path, expected), "rb") as file:
         size = os.fstat(file.fileno()).st_size
         found = b"" if size > limit else file.read(limit + 1)  # which may have grown, or hide its size, as in /proc
     if max(size, len(found)) > limit:
@@ -90,7 +90,7 @@ def content(path: Path, limit: int, expected: str) -> bytes:
     return found
 
 
-def _opened(path: Path, expected: str) -> int:
+def opened(path: Path, expected: str) -> int:
     """The descriptor of a regular file; a pipe is not waited for."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)

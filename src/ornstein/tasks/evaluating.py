@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ..errors import InputError
 from .figures import Metric
+from .judging import scored
 from .samples import Samples
 from .storage.joining import joined
 from .storage.reading import Source, source
@@ -34,15 +35,12 @@ def evaluate(place: Path | str, *, data: str | None = None, allow_code: bool | s
 
 def _judged(found: Source, data: str | None) -> list[Metric]:
     parts = (with_data(part, found.this, data, found.manifest) for part in found.parts())
-    first = next(parts)
-    judge = found.this.judge(first)
+    first = [next(parts)]
+    judge = found.this.judge(first[0])
     if judge is None:
         found.require_room()
-        return found.this.evaluate(joined([first, *parts]))
-    judge.begin(len(found.numbers))
-    for part in _with(first, parts):
-        judge.add(part)
-    return judge.metrics()
+        return found.this.evaluate(joined([*first, *parts]))
+    return scored(judge, len(found.numbers), found.said, _with(first, parts))
 
 
 def with_data(samples: Samples, this: Task, data: str | None, where: object) -> Samples:
@@ -68,7 +66,6 @@ def with_data(samples: Samples, this: Task, data: str | None, where: object) -> 
     return samples
 
 
-def _with(first: Samples, rest: Iterator[Samples]) -> Iterator[Samples]:
-    yield first
-    del first  # which is not needed any more
+def _with(first: list[Samples], rest: Iterator[Samples]) -> Iterator[Samples]:
+    yield first.pop()  # of which nothing is kept here
     yield from rest
