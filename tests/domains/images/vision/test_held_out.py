@@ -2,16 +2,12 @@
 
 import pytest
 import torch
-from torch import Tensor, nn
 
 from ornstein import InputError
 from ornstein.domains.images import metrics
 from ornstein.domains.images.task import EACH, Images, ImagesRequest
-from ornstein.domains.images.vision import captions
 from ornstein.domains.images.vision.held_out import among_first, plain, unlearned
-from ornstein.domains.images.vision.judges import Judge
 from ornstein.keys import Keys
-from ornstein.spaces import Euclidean
 
 METADATA = {"shape": [3, 8, 8], "classes": 0, "caption": 384, "captions": ["red heart", "green apple"]}
 
@@ -69,27 +65,6 @@ def test_held_out_captions_that_a_model_does_not_have_are_refused() -> None:
         )
     with pytest.raises(InputError, match="give one of the two"):
         ImagesRequest(captions="held-out", prompt=("a cat",))
-
-
-class Reader(nn.Module):
-    """Sees at once what a picture made of its caption's direction says."""
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        return x.flatten(1), x.flatten(1)
-
-
-def test_held_out_captions_compete_among_themselves() -> None:
-    """A judge that reads finds every picture; the broken twin, pictures of other captions, is found like chance."""
-    names = ["penguin", "violin", "volcano", "taco", "sloth", "shield", "axe", "bus", "jar", "metro", "hook", "cook"]
-    real = captions.whole(captions.encoded(names)).reshape(-1, 3, 8, 16)
-    judge = Judge(Reader(), Euclidean((3, 8, 16)), "caption", True)
-    first, ten = metrics.of_held_out_captions(judge, real.repeat(2, 1, 1, 1), names * 2, real, names)
-    assert first.name == "held-out caption among the first 1 of 12"
-    assert (first.value, first.error, first.reference, ten.value) == (1, 0, 1, 1)
-    wrong = metrics.of_held_out_captions(judge, real, names[1:] + names[:1], real, names)[0]
-    assert wrong.value == 0
-    assert wrong.measured == "0 ± 0"
-    assert wrong.yardstick == "1 ± 0 (held-out real pictures)"
 
 
 def test_a_model_that_knows_its_pictures_by_heart_is_said_to() -> None:
