@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from ornstein import InputError
-from ornstein.domains.images import metrics
+from ornstein.domains.images import data, metrics
 from ornstein.domains.images.task import EACH, Images, ImagesRequest
+from ornstein.domains.images.vision.folders import Pictures
 from ornstein.domains.images.vision.held_out import among_first, plain, unlearned
 from ornstein.keys import Keys
 
@@ -71,3 +72,14 @@ def test_a_model_that_knows_its_pictures_by_heart_is_said_to() -> None:
     learned, unseen, drawn = (Keys.of(seed, 20).normal(1, 4, 4) for seed in range(3))
     assert "memorised" in metrics.novelty(metrics.distances(learned + 0.1 * drawn, learned), learned, unseen).meaning
     assert "memorised" not in metrics.novelty(metrics.distances(drawn, learned), learned, unseen).meaning
+
+
+def test_data_name_the_captions_that_they_hold_out() -> None:
+    pixels = torch.arange(20 * 4, dtype=torch.uint8).reshape(20, 2, 2, 1).numpy()
+    names = [f"thing {k}" for k in range(20)]
+    pictures = Pictures(pixels, [(name,) for name in names], None, ())
+    train, held_out = data._captioned(pictures, "a test", names, 0.3, "test")
+    learned, others = (part.shown()[1] for part in (train, held_out))
+    assert held_out.metadata["held-out captions"] == sorted(plain(name) for name in others)
+    assert len(others) >= 2
+    assert not {plain(name) for name in learned} & {plain(name) for name in others}
