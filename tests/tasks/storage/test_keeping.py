@@ -18,6 +18,8 @@ from folders import manifest
 from killing import killed
 from ornstein import files
 from ornstein.cli import main
+from ornstein.domains.energies import metrics
+from ornstein.domains.energies.stored import EnergyStore
 from ornstein.domains.energies.task import Energies, EnergiesRequest
 from ornstein.domains.images.task import Images
 from ornstein.errors import InputError, SamplingError
@@ -50,7 +52,7 @@ def model() -> Any:
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each block is written as it finishes, however quick; no figures, which take longer than the samples."""
     monkeypatch.setattr(keeping, "SHARE", float("inf"))
-    monkeypatch.setattr(Energies, "figures", lambda self, samples: [])
+    monkeypatch.setattr(metrics, "figures", lambda first, energies, system: [])
 
 
 @pytest.mark.parametrize(
@@ -262,7 +264,7 @@ def test_on_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ca
     command = ["sample", "energies/gmm-40", "--steps", "2", "--n", "5", "--batch-size", "2", "--out"]
     assert main([*command, "whole"]) == 0
     with monkeypatch.context() as patch:
-        patch.setattr(Energies, "write", fails)
+        patch.setattr(EnergyStore, "write", fails)
         assert main([*command, "out"]) == 2
     assert "5 of 5 samples are whole (0 to 4) in out.part; the same command with --resume goes on" in (
         capsys.readouterr().err
