@@ -57,7 +57,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     ("flushes", "counts"),
-    [((1, 10, 15), {3, 5}), pytest.param(range(1, 19), {1, 3, 5}, marks=pytest.mark.slow)],
+    [((1, 20, 32), {3, 5}), pytest.param(range(1, 35), {1, 3, 5}, marks=pytest.mark.slow)],
 )
 def test_a_draw_that_is_killed_anywhere_leaves_whole_samples_and_goes_on(
     flushes: Sequence[int], counts: set[int], model: Any, tmp_path: Path
