@@ -25,8 +25,10 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT / "benchmarks")]
 
+import costs_flops  # noqa: E402
 import costs_report as reporting  # noqa: E402
 from costs_cases import DRAWS, HELD_OUT, Case, cases  # noqa: E402
+from costs_tables import lines_of  # noqa: E402
 
 Row = dict[str, Any]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -52,13 +54,10 @@ def main() -> None:
         begun = time.perf_counter()
         for model in models:
             measured(model, file, options.again, options.repeats)
+        if options.again or not costs_flops.FILE.exists():
+            costs_flops.write()
         print(f"{time.perf_counter() - begun:.0f} s")
-    (ROOT / "docs" / "costs.md").write_text(reporting.page(rows_of(file), RESULTS))
-
-
-def rows_of(file: Path) -> list[Row]:
-    """The lines that are stored; none if there is no file."""
-    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+    (ROOT / "docs" / "costs.md").write_text(reporting.page(lines_of(file), RESULTS))
 
 
 def missing(model: str, rows: Sequence[Row]) -> list[Case]:
@@ -69,7 +68,7 @@ def missing(model: str, rows: Sequence[Row]) -> list[Case]:
 
 def measured(model: str, file: Path, again: bool, repeats: int) -> None:
     """Measures what is missing of a model in a process of its own; each line is stored when it is there."""
-    rows = rows_of(file)
+    rows = lines_of(file)
     if again:
         rows = [row for row in rows if row["case"]["model"] != model]
         file.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))

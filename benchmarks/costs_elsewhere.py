@@ -1,11 +1,10 @@
 """Sections of the page of costs that other measurements fill: workers.py, and what was measured on a GPU."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from costs_tables import short, table
+from costs_tables import lines_of, short, table
 
 Row = Mapping[str, Any]
 
@@ -16,8 +15,8 @@ def workers_section(results: Path) -> str:
     Args:
         results: the folder of the results, where workers.jsonl and workers_killed.jsonl may be.
     """
-    rows = {(row["model"], row["n"], row["workers"]): row for row in _lines(results / "workers.jsonl")}
-    killed = [_killed(row) for row in _lines(results / "workers_killed.jsonl")[-1:]]
+    rows = {(row["model"], row["n"], row["workers"]): row for row in lines_of(results / "workers.jsonl")}
+    killed = [_killed(row) for row in lines_of(results / "workers_killed.jsonl")[-1:]]
     lines = []
     for (model, n, workers), row in rows.items():
         one = rows.get((model, n, 1))
@@ -45,12 +44,8 @@ def _killed(row: Row) -> str:
 def gpu_section(file: Path) -> str:
     """What was measured on a GPU, with where it is from."""
     lines = []
-    for row in _lines(file):
+    for row in lines_of(file):
         each = 1e6 * row["seconds"] / (row["count"] * (row["calls"] or 1))
         unit = f"{row['unit']} and call" if row["calls"] else row["unit"]
         lines.append([row["device"], row["what"], short(row["seconds"]), f"{short(each)} a {unit}", row["source"]])
     return table(("device", "what", "s", "µs", "source"), lines)
-
-
-def _lines(file: Path) -> list[Row]:
-    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []

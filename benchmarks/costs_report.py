@@ -7,6 +7,7 @@ from typing import Any
 
 from costs_cases import DEFAULT_N, DRAWS, FIT, HELD_OUT, SIZES, TOLD, of_row
 from costs_elsewhere import gpu_section, workers_section
+from costs_flops import flops_section
 from costs_model import CostModel, Draw, fit
 from costs_tables import short, table
 
@@ -52,6 +53,11 @@ def page(rows: Sequence[Row], results: Path) -> str:
         told=table(_TOLD, _told(rows)),
         workers=workers_section(results),
         gpu=gpu_section(results / "costs_gpu.jsonl"),
+        h100=flops_section(
+            results,
+            {row["case"]["model"]: row["nfe"] for row in rows if _is_default(row)},
+            {model: one.work for (model, series), one in models.items() if series == "draws"},
+        ),
     )
 
 
@@ -126,7 +132,7 @@ _DEFAULTS = (
 def _defaults(rows: Sequence[Row]) -> Iterator[list[str]]:
     for model in DRAWS:
         draws = of(rows, model, "draws")
-        for row in (row for row in draws if "steps" not in row["case"]):
+        for row in filter(_is_default, draws):
             a_sample, beside = bytes_of(draws)
             yield [
                 f"`{model}`",
@@ -139,6 +145,11 @@ def _defaults(rows: Sequence[Row]) -> Iterator[list[str]]:
                 short(beside / 1000),
                 "–" if row["peak_mb"] is None else f"{row['peak_mb']}",
             ]
+
+
+def _is_default(row: Row) -> bool:
+    """Whether it is a draw of the command line as it is if nothing is said."""
+    return row["case"]["series"] == "draws" and "steps" not in row["case"]
 
 
 def bytes_of(rows: Sequence[Row]) -> tuple[float, float]:
@@ -329,8 +340,9 @@ command. There cannot be more speed than cores.
 ## On a GPU
 
 Everything that was measured on a GPU is in this table, from single runs during the development. No figure above is of a
-GPU, and none can be derived from these: there trainings were bound by the launches of kernels, not by arithmetic.
-Nothing was measured on an H100.
+GPU. The trainings were bound by the launches of kernels, not by arithmetic, so that nothing is derived from them.
 
 {gpu}
+
+{h100}
 """

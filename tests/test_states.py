@@ -1,5 +1,8 @@
 """States are tensors or dictionaries of them, and what lines up with them lines up from the left."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from hypothesis import given
@@ -45,6 +48,22 @@ def test_map_keeps_the_structure() -> None:
 def test_parts_join_to_the_whole(cut: int) -> None:
     joined = concatenate([take(STATE, slice(0, cut)), take(STATE, slice(cut, 3))])
     assert all(a.equal(b) for a, b in zip(leaves(joined), leaves(STATE), strict=True))
+
+
+def test_shapes_join_as_numbers_do() -> None:
+    """And without PyTorch's compiler, whose import takes longer than drawing a few samples."""
+    code = """
+import sys, torch
+from ornstein.states import concatenate
+meta = {"device": "meta", "dtype": torch.float64}
+parts = [{"x": torch.empty(n, 3, **meta), "k": torch.empty(n, **meta)} for n in (2, 5)]
+joined = concatenate(parts)
+print(joined["x"].shape, joined["x"].dtype, joined["k"].device.type, "torch._dynamo" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "torch.Size([7, 3]) torch.float64 meta False\n"
+    with pytest.raises(RuntimeError, match="Sizes of tensors must match"):
+        concatenate([torch.empty(1, 2, device="meta"), torch.empty(1, 3, device="meta")])
 
 
 def test_batch_size_is_shared() -> None:

@@ -23,6 +23,7 @@ from ornstein.sampling.diagnostics import (
     missing,
     systematic,
     widening,
+    with_error,
 )
 from worlds import assert_close, double, rejected
 
@@ -90,6 +91,14 @@ def test_what_has_no_weight_is_never_drawn() -> None:
     log_weights = double([-torch.inf, 0.0, -torch.inf, 0.0, -torch.inf])
     for u in double([1e-12, 0.5, 1 - 1e-12]):
         assert set(systematic(log_weights, u).tolist()) == {1, 3}
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(0.01, "-2.345 ± 0.010"), (999.0, "-2.345 ± 999.000"), (3.82e31, "-2 ± 4e+31"), (inf, "-2 ± inf")],
+)
+def test_a_useless_error_has_no_digits(error: float, said: str) -> None:
+    assert with_error(-2.345, error) == said
 
 
 def test_the_family_error_of_equal_families_is_none_and_of_one_family_all() -> None:

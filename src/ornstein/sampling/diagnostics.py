@@ -151,6 +151,16 @@ def interval(
     return ends[0], ends[1]
 
 
+def with_error(value: float, error: float) -> str:
+    """A logarithm of an evidence and its standard error, in words; of a useless one no digits that mean nothing.
+
+    Args:
+        value: nats.
+        error: nats.
+    """
+    return f"{value:.0f} ± {error:.1g}" if error >= 1000 else f"{value:.3f} ± {error:.3f}"
+
+
 @dataclass(frozen=True)
 class Exactness:
     """How the samples were made exact, and how well that went.
@@ -204,7 +214,7 @@ class Exactness:
             ("particles", f"{self.particles:,}, resampled {self.resampled} ×"),
             ("effective sample size", f"at least {min(self.ess):.0%} of them"),
             ("families", f"{self.families:,}"),
-            ("log evidence", f"{self.log_evidence:.3f} ± {self.error:.3f} nats"),
+            ("log evidence", f"{with_error(self.log_evidence, self.error)} nats"),
             *missing,
         ]
 
@@ -214,7 +224,7 @@ class Exactness:
     def __str__(self) -> str:
         return (
             f"{self.particles} particles, ESS at least {min(self.ess):.0%}, resampled {self.resampled} ×, "
-            f"{self.families} families; log evidence {self.log_evidence:.3f} ± {self.error:.3f}; {self.verdict}"
+            f"{self.families} families; log evidence {with_error(self.log_evidence, self.error)}; {self.verdict}"
         )
 
     def record(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from ...files import number
 from ...mcmc.report import percent as at_most
+from ...sampling.diagnostics import with_error
 from ...tasks.figures import Metric
 from .statements import Statement, count, listed, percent, value
 
@@ -118,7 +119,7 @@ def _of_mcmc(record: Mapping[str, Any], settings: Mapping[str, Any]) -> list[str
 def _log_z(record: Mapping[str, Any]) -> str:
     low, high, check = (value(record, name) for name in ("low", "high", "check"))
     between = "" if isnan(low) or isnan(high) else f", between {low:.3f} and {high:.3f} at 95 %"
-    alone = "" if isnan(check) else f"; the search alone finds {check:.3f} ± {value(record, 'check_error'):.3f}"
+    alone = "" if isnan(check) else f"; the search alone finds {with_error(check, value(record, 'check_error'))}"
     return f"log Z {_with_error(record)} nats{between}{alone}."
 
 
@@ -150,4 +151,4 @@ def _cost(record: Mapping[str, Any]) -> str:
 
 
 def _with_error(record: Mapping[str, Any]) -> str:
-    return f"{value(record, 'log_evidence'):.3f} ± {value(record, 'error'):.3f}"
+    return with_error(value(record, "log_evidence"), value(record, "error"))

@@ -7,12 +7,14 @@ named can be read while others are drawn, and after a crash.
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ...denoisers.base import Origin
 from ...errors import InputError
 from ...files import MB, NUMBER, Within, own, read_json
 from ...locks import Lock, sweep
+
+if TYPE_CHECKING:
+    from ...denoisers.base import Origin  # which imports torch; the studio reads members.json without it
 
 MEMBERS = "members.json"
 WORK = "drawing"
@@ -32,7 +34,7 @@ SCHEMA = {
 """What members.json says."""
 
 
-def begun(origin: Origin, drawn: Mapping[str, Any], numbers: range, together: bool = False) -> dict[str, Any]:
+def begun(origin: "Origin", drawn: Mapping[str, Any], numbers: range, together: bool = False) -> dict[str, Any]:
     """What members.json says before any sample is there.
 
     Args:
