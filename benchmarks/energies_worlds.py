@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ornstein import Density, Keys
 from ornstein.domains.energies.data import System, systems
-from ornstein.domains.energies.metrics import total_variation, virial, w2
+from ornstein.domains.energies.metrics import energies_and_virials, total_variation, virial, w2
 from ornstein.mcmc import chains
 from ornstein.mcmc.annealing import anneal
 from ornstein.mcmc.moves import HMC
@@ -169,7 +169,8 @@ def quantiles(name: str, quick: bool = False) -> str:
     found = long_chains(system, 256, 20 if quick else 800)
     energies = -found.log_p
     size = bulk_ess(energies.T)
-    judged = virial(found.x[:: max(1, len(found.x) // 200)].flatten(0, 1), system)
+    thinned = found.x[:: max(1, len(found.x) // 200)].flatten(0, 1)
+    judged = virial(energies_and_virials(thinned, system)[1], system)
     values = np.quantile(energies.numpy(), np.linspace(0, 1, 41))
     return (
         f"{name}: {found.x.shape[1]} chains × {len(found.x)} draws, {found.gradients:,} gradients; R̂ of all "

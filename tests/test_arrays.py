@@ -10,7 +10,7 @@ import pytest
 
 from fuzz import mutations, require_clean
 from ornstein import InputError
-from ornstein.arrays import members
+from ornstein.arrays import Blocks, members, rows, write
 
 ARRAYS = {"x": np.arange(6.0).reshape(2, 3), "names": np.array(["a", "bc"]), "n": np.array(3)}
 
@@ -77,3 +77,38 @@ def _any_file(folder: Path, n: int) -> None:
     accepted, refused = require_clean(read, [*packed, *plain])
     assert accepted
     assert refused > n // 4
+
+
+def test_blocks_are_written_as_the_whole_array(tmp_path: Path) -> None:
+    x, y = np.arange(24, dtype="f4").reshape(6, 2, 2), np.arange(3.0)
+    np.savez(tmp_path / "whole.npz", x=x, y=y)
+    write(tmp_path / "blocks.npz", {"x": Blocks((6, 2, 2), x.dtype, (x[:1], x[1:5], x[5:])), "y": y})
+    assert (tmp_path / "blocks.npz").read_bytes() == (tmp_path / "whole.npz").read_bytes()
+    with pytest.raises(ValueError, match="blocks have 5 rows together, expected 6"):
+        write(tmp_path / "few.npz", {"x": Blocks((6, 2, 2), x.dtype, (x[:1], x[1:5]))})
+    assert not (tmp_path / "few.npz").exists()
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_some_rows_are_read_without_the_others(tmp_path: Path, save: Any) -> None:
+    x = np.arange(24, dtype=">f4").reshape(6, 4)
+    path = tmp_path / "a.npz"
+    save(path, y=np.zeros(5), x=x, columns=np.asfortranarray(x))
+
+    def read(name: str = "x", shape: tuple[int, ...] = (6, 4), size: int = 2, chosen: range | None = None) -> Any:
+        return [part.tolist() for part in rows(path, 10_000, name, "f", shape, size, chosen)]
+
+    for size in (1, 4, 6, 9):
+        assert read(size=size) == [x[k : k + size].tolist() for k in range(0, 6, size)]
+    assert read(chosen=range(2, 5)) == [x[2:4].tolist(), x[4:5].tolist()]
+    with pytest.raises(InputError, match=r"'x' has the shape \(6, 4\), expected \(5, 4\)"):
+        read(shape=(5, 4))
+    with pytest.raises(
+        InputError, match=r"'columns' has the shape \(6, 4\), its first index fastest, expected \(6, 4\)"
+    ):
+        read("columns")
+    with pytest.raises(InputError, match="has no array 'z'"):
+        read("z")
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(InputError, match=r"not an \.npz file, or a damaged one"):
+        read()

@@ -8,12 +8,13 @@ import lzma
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from tokenize import TokenError
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -44,7 +45,9 @@ def members(path: Path, limit: int, schema: Mapping[str, str] | None = None) -> 
         }
 
 
-def rows(path: Path, limit: int, name: str, kinds: str, shape: tuple[int, ...], size: int) -> Iterator[np.ndarray]:
+def rows(
+    path: Path, limit: int, name: str, kinds: str, shape: tuple[int, ...], size: int, chosen: range | None = None
+) -> Iterator[np.ndarray]:
     """An array, some rows at a time: no more of it is in memory.
 
     InputError as of `members`, and for an array of another shape.
@@ -56,7 +59,9 @@ def rows(path: Path, limit: int, name: str, kinds: str, shape: tuple[int, ...], 
         kinds: of its numbers, see `members`.
         shape: of the array.
         size: rows, indices along its first axis, at most.
+        chosen: which rows, one after the other; None = all.
     """
+    chosen = range(shape[0]) if chosen is None else chosen
     with _archive(path, limit) as (archive, infos):
         where = f"{path}: array {name!r}"
         with archive.open(_wanted(infos, {name: kinds}, path)[name]) as file:
@@ -64,14 +69,17 @@ def rows(path: Path, limit: int, name: str, kinds: str, shape: tuple[int, ...], 
             if found != shape or fortran:
                 order = ", its first index fastest," if fortran else ""
                 raise InputError(f"{where} has the shape {found}{order}, expected {shape}")
-            for first in range(0, shape[0], size):
-                part = (min(size, shape[0] - first), *shape[1:])
-                data = file.read(dtype.itemsize * prod(part))
-                if len(data) != dtype.itemsize * prod(part):
+            row = dtype.itemsize * prod(shape[1:])
+            file.seek(row * chosen.start, 1)
+            for first in chosen[::size]:
+                count = min(size, chosen.stop - first)
+                data = file.read(row * count)
+                if len(data) != row * count:
                     raise InputError(
                         f"{where} is said to be {dtype} of shape {shape}, but ends in row {first} or after"
                     )
-                yield np.frombuffer(data, dtype).reshape(part).astype(dtype.newbyteorder("="))
+                part = np.frombuffer(data, dtype).reshape(count, *shape[1:])
+                yield part.astype(dtype.newbyteorder("="))
 
 
 def names(path: Path, limit: int) -> list[str]:
@@ -85,19 +93,50 @@ def names(path: Path, limit: int) -> list[str]:
         return list(infos)
 
 
+@dataclass(frozen=True)
+class Blocks:
+    """An array that is written block by block, so that no more than one is held.
+
+    Attributes:
+        shape: of all of it.
+        dtype: of its numbers.
+        blocks: its rows, one block after the other.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    blocks: Iterable[np.ndarray]
+
+
 def write(path: Path, named: Mapping[str, Any]) -> None:
     """Writes an `.npz`, whole or not at all.
 
     Args:
         path: of the file.
-        named: name → array.
+        named: name → array, or `Blocks` of one.
     """
 
     def written(temporary: Path) -> None:
-        with temporary.open("wb") as file:
-            np.savez(file, **named)
+        with zipfile.ZipFile(temporary, "w") as archive:  # the bytes that np.savez writes
+            for name, array in named.items():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                    _put(file, array)
 
     write_atomic(path, written)
+
+
+def _put(file: Any, array: Any) -> None:
+    if not isinstance(array, Blocks):
+        np.lib.format.write_array(file, np.asanyarray(array), allow_pickle=False)
+        return
+    descr = np.lib.format.dtype_to_descr(array.dtype)
+    np.lib.format.write_array_header_1_0(file, {"descr": descr, "fortran_order": False, "shape": array.shape})
+    count = 0
+    for block in array.blocks:
+        file.write(np.ascontiguousarray(block, array.dtype).data)
+        count += len(block)
+    if count != array.shape[0]:
+        raise ValueError(f"blocks have {count} rows together, expected {array.shape[0]}")
 
 
 @contextmanager
@@ -136,11 +175,15 @@ def _array(archive: zipfile.ZipFile, info: zipfile.ZipInfo, kinds: str | None, w
         size = dtype.itemsize * prod(shape)
         if size > info.file_size:
             raise InputError(f"{where} is said to be {dtype} of shape {shape}, but has only {info.file_size} bytes")
-        data = file.read(size + 1)
+        return _numbers(file.read(size + 1), dtype, shape, where, "F" if fortran else "C")
+
+
+def _numbers(data: bytes, dtype: np.dtype, shape: Sequence[int], where: str, order: Literal["C", "F"] = "C") -> Any:
+    """The array of these bytes, a copy that may be written to; InputError if they are too few or too many."""
+    size = dtype.itemsize * prod(shape)
     if len(data) != size:
         raise InputError(f"{where} is said to be {dtype} of shape {shape}, {size} bytes, but has {len(data)}")
-    found = np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
-    return found.astype(dtype.newbyteorder("="))  # a copy that may be written to
+    return np.frombuffer(data, dtype).reshape(shape, order=order).astype(dtype.newbyteorder("="))
 
 
 def _header(file: Any, kinds: str | None, where: str) -> tuple[np.dtype, tuple[int, ...], bool]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..errors import InputError
 from .figures import Metric
-from .memory import give_back
+from .judging import scored
 from .samples import Samples
 from .storage.joining import joined
 from .storage.reading import Source, source
@@ -35,25 +35,18 @@ def evaluate(place: Path | str, *, data: str | None = None, allow_code: bool | s
 
 def _judged(found: Source, data: str | None) -> list[Metric]:
     parts = _parts(found, data)
-    first = next(parts)
-    judge = found.this.judge(first)
+    first = [next(parts)]
+    judge = found.this.judge(first[0])
     if judge is None:
         found.require_room()
-        return found.this.evaluate(joined([first, *parts]))
-    judge.begin(len(found.numbers))
-    judge.add(first)
-    del first  # no part is kept while the next one is read
-    for part in parts:
-        judge.add(part)
-        del part
-        give_back()
-    return judge.metrics()
+        return found.this.evaluate(joined([*first, *parts]))
+    return scored(judge, len(found.numbers), found.said, _with(first, parts))
 
 
 def _parts(found: Source, data: str | None) -> Iterator[Samples]:
     for part in found.parts():
         yield with_data(part, found.this, data, found.manifest)
-        del part
+        del part  # none is kept while the next one is read
 
 
 def with_data(samples: Samples, this: Task, data: str | None, where: object) -> Samples:
@@ -77,3 +70,8 @@ def with_data(samples: Samples, this: Task, data: str | None, where: object) -> 
             f"of yours, say so: --data {named}, in Python data={named!r}"
         )
     return samples
+
+
+def _with(first: list[Samples], rest: Iterator[Samples]) -> Iterator[Samples]:
+    yield first.pop()  # of which nothing is kept here
+    yield from rest

@@ -240,7 +240,8 @@ class Asking:
         this = task(model.origin.domain)
         numbers = _whole_blocks(this, self.drawn_on, portion, self.said) if self.exact == "off" else portion.numbers
         held = {"n": len(self.wanted), "batch_size": len(numbers)}
-        held = {"batch_size": self.said.get("batch_size")} if streams else held
+        if streams and self.exact == "off":  # all others are together in the end
+            held = {"batch_size": self.said.get("batch_size")}
         require_room(model, self.said.get("ranks") or ALONE, **held, particles=self.said.get("particles"))
         request = this.request(self.asked, numbers, model.origin.metadata)
         if self.inputs is not None:

@@ -26,7 +26,7 @@ from ..states import State, take
 from ..training.datasets import Dataset
 from .figures import Figure, Interactive, Metric, Stop
 from .hands import Hand
-from .judging import Judge
+from .judging import Judge, scored
 from .request import Request
 
 if TYPE_CHECKING:
@@ -221,9 +221,7 @@ class Task(ABC):
         judge = self.judge(samples)
         if judge is None:
             raise NotImplementedError(f"{self.name}: a task has a judge, or its own evaluate")
-        judge.begin(len(samples))
-        judge.add(samples)
-        return judge.metrics()
+        return scored(judge, len(samples), lambda: iter([samples.each]), [samples])
 
     @abstractmethod
     def figures(self, samples: "Samples") -> Sequence[Figure | Interactive]:

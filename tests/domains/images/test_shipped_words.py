@@ -9,6 +9,7 @@ from ornstein import InputError
 from ornstein.domains.images import data, metrics
 from ornstein.domains.images.task import ImagesRequest
 from ornstein.domains.images.vision.held_out import unlearned
+from ornstein.domains.images.vision.judges import Contest
 from ornstein.tasks import requests
 from ornstein.tasks.registry import task
 
@@ -28,9 +29,8 @@ def test_emoji_show_what_they_should(emoji: on.Samples) -> None:
     judge, (_, names) = metrics.judge_of("openmoji"), metrics.openmoji()
     assert judge is not None
     said = list(emoji.each["prompts"])
-    right, wrong = (
-        float(metrics.ranked(judge, emoji.x, one, names)[0].double().median()) for one in (said, said[16:] + said[:16])
-    )
+    contest = Contest.of(judge, [*names, *said])
+    right, wrong = (float(contest.ranks(emoji.x, one).double().median()) for one in (said, said[16:] + said[:16]))
     assert right < 0.6 * wrong
 
 

@@ -14,7 +14,8 @@ import ornstein as on
 from folders import manifest
 from killing import killed
 from ornstein.distributed.pools import Dask, Done, Here, WorkersLost
-from ornstein.domains.energies.task import Energies, EnergiesRequest
+from ornstein.domains.energies import metrics
+from ornstein.domains.energies.task import EnergiesRequest
 from ornstein.errors import InputError
 from ornstein.files import read_json
 from ornstein.locks import Lock
@@ -38,7 +39,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each block and each outcome is written as it comes; no figures, which take longer than the samples."""
     monkeypatch.setattr(keeping, "SHARE", float("inf"))
     monkeypatch.setattr(outcomes, "SHARE", float("inf"))
-    monkeypatch.setattr(Energies, "figures", lambda self, samples: [])
+    monkeypatch.setattr(metrics, "figures", lambda first, energies, system: [])
 
 
 def states(out: Path) -> dict[str, str]:
@@ -95,7 +96,7 @@ def whole(model: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The three requests, drawn without a break."""
     out = tmp_path_factory.mktemp("whole") / "out"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Energies, "figures", lambda self, samples: [])
+        patch.setattr(metrics, "figures", lambda first, energies, system: [])
         draw_all(model, THREE, out)
     return out
 

@@ -21,7 +21,8 @@ from folders import manifest
 from killing import workers_of
 from ornstein.cli import main
 from ornstein.distributed.pools import Dask, Done, Here, Pool, WorkersLost
-from ornstein.domains.energies.task import Energies, EnergiesRequest
+from ornstein.domains.energies import metrics
+from ornstein.domains.energies.task import EnergiesRequest
 from ornstein.errors import InputError
 from ornstein.events import Event, finished
 from ornstein.spaces import Euclidean
@@ -56,7 +57,7 @@ def threads() -> Iterator[Pool]:
 
 @pytest.fixture(autouse=True)
 def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Energies, "figures", lambda self, samples: [])
+    monkeypatch.setattr(metrics, "figures", lambda first, energies, system: [])
 
 
 class Ending(Here):

@@ -15,6 +15,7 @@ from folders import manifest
 from ornstein.cli import main
 from ornstein.distributed.places import Place
 from ornstein.distributed.pools import Here
+from ornstein.domains.energies import metrics
 from ornstein.domains.energies.task import Energies, EnergiesRequest
 from ornstein.errors import InputError
 from ornstein.files import read_json
@@ -48,7 +49,7 @@ def drawn() -> Samples:
 @pytest.fixture(params=["memory", "file"])
 def url(request: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Where nothing is; figures take longer than the samples."""
-    monkeypatch.setattr(Energies, "figures", lambda self, samples: [])
+    monkeypatch.setattr(metrics, "figures", lambda first, energies, system: [])
     yield f"{request.param}://{tmp_path}/run"
     fsspec.filesystem("memory").store.clear()
 
@@ -315,8 +316,6 @@ def streaming(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(Energies, "store", lambda self, folder, origin, numbers: plane(folder, numbers))
     monkeypatch.setattr(Energies, "stored", stored)
-    for name in ("read", "write"):
-        monkeypatch.delattr(Energies, name)
     monkeypatch.setattr(reading, "PART", 16)
 
 
@@ -372,12 +371,14 @@ def test_a_field_that_needs_all_at_once_is_judged_at_once(
     url: str, drawn: Samples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
+    monkeypatch.setattr(Energies, "judge", lambda self, like: None)
     monkeypatch.setattr(Energies, "evaluate", lambda self, samples: seen.append(samples) or [])
     filled(url, drawn)
     evaluating.evaluate(url)
     assert seen[0].x.equal(drawn.x)
     monkeypatch.setattr("ornstein.tasks.memory.available", lambda: 1000)
     folder = drawn.save(tmp_path / "deep" / "run")
+    monkeypatch.setattr(Energies, "store", lambda self, folder, origin, numbers: None)
     for call in (
         lambda: evaluating.evaluate(url),
         lambda: merge([url], out=tmp_path / "out"),

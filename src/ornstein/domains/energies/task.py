@@ -6,29 +6,28 @@ from math import prod
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from ... import arrays
 from ...config import TrainConfig, require_in
-from ...denoisers.base import Condition, Denoiser, NeuralDenoiser, Origin
+from ...denoisers.base import Denoiser, NeuralDenoiser, Origin
 from ...denoisers.energy import EnergyDenoiser
 from ...errors import InputError
-from ...files import GB, Within
+from ...files import Within
 from ...schedules import SCHEDULES, Scaled
 from ...spaces import Euclidean
-from ...states import State
 from ...tasks.figures import Figure, Metric, Stop, at_once
-from ...tasks.samples import Samples, native
+from ...tasks.samples import Samples
 from ...tasks.task import Request, Task
 from ...training.datasets import Arrays, Dataset
-from . import data, metrics, network, stills
+from . import chapters, data, metrics, network, stills
 from .converted import CONVERSIONS
 from .data import System, recorded
 from .factors import boltzmann
+from .judging import EnergyJudge
 from .learning import renewed
 from .network import NetworkConfig
+from .stored import EnergyStore
 
 SMALL = 8  # coordinates, of systems that are corrected within seconds
 
@@ -129,29 +128,25 @@ class Energies(Task):
     def request(self, asked: EnergiesRequest, numbers: range, metadata: Mapping[str, Any]) -> Request:
         return Request([boltzmann(recorded(metadata))])
 
-    def write(self, samples: Samples, folder: Path) -> None:
-        """samples.npz: x (n, ...) and energy (n,), in units of kT; the figures."""
-        system = _system(samples)
-        energy = system.energy(samples.x.double())
-        arrays.write(folder / "samples.npz", {"x": samples.x.numpy(), "energy": energy.numpy()})
-        for k, figure in enumerate(self.figures(samples)):
-            (folder / f"figure-{k}.{figure.kind.removesuffix('+xml')}").write_bytes(figure.image)
+    def store(self, folder: Path, origin: Origin, numbers: range) -> EnergyStore:
+        return EnergyStore(folder, origin, numbers)
 
-    def read(self, folder: Path, manifest: Mapping[str, Any]) -> tuple[State, Condition]:
-        path, shape = native(folder, manifest, "samples.npz"), tuple(manifest["model"]["facts"]["shape"])
-        x = arrays.members(path, GB, {"x": "f"})["x"]
-        if x.shape[1:] != shape or not len(x) or not np.isfinite(x).all():
-            raise InputError(f"{path}: array 'x' has the shape {x.shape}, expected finite numbers (n, *{shape})")
-        return torch.from_numpy(x if x.dtype.itemsize <= 8 else x.astype(float)), {}
+    def stored(self, folder: Path, manifest: Mapping[str, Any]) -> EnergyStore:
+        first = manifest["settings"].get("first", 0)
+        numbers = range(first, first + manifest["n"])
+        return EnergyStore(folder, Origin.from_record(manifest["model"]), numbers, manifest)
 
-    def evaluate(self, samples: Samples) -> list[Metric]:
-        return metrics.judged(samples.x, _system(samples), samples.exactness, samples.genealogy)
+    def judge(self, like: Samples) -> EnergyJudge:
+        return EnergyJudge(_system(like), like.exactness)
 
     def retest(self, samples: Samples) -> list[Metric]:
-        return metrics.identities(samples.x, _system(samples), samples.exactness, samples.genealogy)
+        judge = self.judge(samples)
+        judge.add(samples)
+        return judge.identities()
 
     def figures(self, samples: Samples) -> list[Figure]:
-        return metrics.figures(samples.x, _system(samples))
+        system = _system(samples)
+        return metrics.figures(samples.x[: metrics.SHOWN], metrics.energies(samples.x, system), system)
 
     def frame(self, samples: Samples) -> Figure:
         return stills.frame(samples.x.detach().cpu(), _system(samples))
@@ -161,8 +156,8 @@ class Energies(Task):
         system = recorded(denoiser.origin.metadata)
         if not full and prod(system.shape) > SMALL:
             return []  # its correction takes minutes; the card has it
-        title = metrics.corrected_title(system)
-        return [Stop(title, at_once(lambda seed: metrics.corrected(denoiser, system, seed)), 61, 60 if full else 6)]
+        title = chapters.corrected_title(system)
+        return [Stop(title, at_once(lambda seed: chapters.corrected(denoiser, system, seed)), 61, 60 if full else 6)]
 
 
 def _system(samples: Samples) -> System:

@@ -204,7 +204,7 @@ def _captioned(
         raise InputError(f"{source}: none of the pictures to be learned from has a caption")
     metadata |= {"classes": len(names) if len(names) > 1 else 0, "labels": names, "caption": WIDTH}
     metadata["captions"] = known[:: -(-len(known) // _SHOWN)]
-    metadata["held-out captions"] = unlearned((text for captions in said for text in captions if text), known)[:_SHOWN]
+    metadata["held-out captions"] = unlearned((text for text in said if text), known)[:_SHOWN]
     metadata["pictures"] = {name: _digest(images[labels == k]) for k, name in enumerate(names)}
     metadata |= _said_of(found)
 

@@ -1,7 +1,6 @@
-"""The scores of pictures that come part by part."""
+"""The scores of pictures of classes or of none, that come part by part; see captioned.py for those of captions."""
 
 from array import array
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,6 +11,31 @@ from ...tasks.samples import Samples
 from ...training.datasets import Arrays
 from . import metrics
 from .vision.judges import Judge
+
+
+class Few:
+    """Pictures that are chosen evenly of many, which come part by part."""
+
+    def __init__(self, count: int, n: int) -> None:
+        """None yet.
+
+        Args:
+            count: how many come.
+            n: how many are kept of them, at most.
+        """
+        self._chosen, self._n = metrics.spread(count, n), 0
+        self._parts: list[Tensor] = []
+
+    def add(self, x: Tensor) -> None:
+        """Takes those that are chosen of pictures which follow those before, (n, channels, height, width)."""
+        here = (self._chosen >= self._n) & (self._chosen < self._n + len(x))
+        self._parts.append(x[self._chosen[here] - self._n])
+        self._n += len(x)
+
+    @property
+    def x(self) -> Tensor:
+        """Those that are kept."""
+        return torch.cat(self._parts)
 
 
 class PictureJudge(judging.Judge):
@@ -34,12 +58,12 @@ class PictureJudge(judging.Judge):
         self._machine = None
         self._distances, self._right, self._n = array("f"), 0, 0  # an array: tensors among large ones would keep these
         self._labelled = False
-        self._chosen = torch.zeros(0, dtype=torch.long)
+        self._few = Few(0, 0)
         self._parts: list[Tensor] = []
         self._labels: list[Tensor] = []
 
     def begin(self, n: int) -> None:
-        self._chosen = metrics.spread(n, min(n, metrics.MOST, len(self._train), len(self._held_out)))
+        self._few = Few(n, min(metrics.MOST, len(self._train), len(self._held_out)))
 
     def add(self, samples: Samples) -> None:
         x, label = samples.x, samples.condition.get("label")
@@ -49,8 +73,7 @@ class PictureJudge(judging.Judge):
             assert label is not None
             if self._judge:
                 self._right += round(self._judge.agreement(x, label) * len(x))
-                here = (self._chosen >= self._n) & (self._chosen < self._n + len(x))
-                self._parts.append(x[self._chosen[here] - self._n])
+                self._few.add(x)
             else:
                 self._machine = self._machine or metrics.machine(self._train)
                 self._right += round(metrics.agreement(self._machine, x, label) * len(x))
@@ -65,30 +88,12 @@ class PictureJudge(judging.Judge):
         share, train, held_out = self._right / self._n, self._train, self._held_out
         if self._judge:
             real, others = _pictures(train), _pictures(held_out)
-            alike = metrics.likeness(self._judge, torch.cat(self._parts), real, others)
+            alike = metrics.likeness(self._judge, self._few.x, real, others)
             return [metrics.of_classes(share, held_out, self._judge), *alike, new]
         assert self._machine is not None
         label = torch.cat(self._labels)
         apart = metrics.distribution(metrics.Projected([*self._parts]), label, train, held_out)
         return [metrics.class_agreement(share, self._machine, held_out), apart, new]
-
-
-def judged(samples: Samples, train: Any, held_out: Any) -> list[Metric]:
-    """All scores of a set of pictures; where there is no judge, only whether they are new.
-
-    Args:
-        samples: the samples, with their model and settings.
-        train: the records that the model was trained on.
-        held_out: records that no model was trained on.
-    """
-    assert samples.origin is not None
-    network = metrics.judge_of(samples.origin.config["data"])
-    if not isinstance(train, Arrays):
-        return metrics.of_captioned(samples, train, held_out, network)
-    judge = PictureJudge(train, held_out, network)
-    judge.begin(len(samples))
-    judge.add(samples)
-    return judge.metrics()
 
 
 def _pictures(part: Arrays) -> Tensor:

@@ -6,45 +6,25 @@ beside the one that real pictures reach: OpenMoji's style is new to the judge of
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from ...errors import InputError, needed_for
+from ...errors import needed_for
 from ...keys import Keys
 from ...tasks.figures import Metric
 from ...tasks.runs import load_regressor, shipped
-from ...tasks.samples import Samples
 from ...training.datasets import Arrays
 from .data import Captioned, load
-from .vision import captions
-from .vision.held_out import among_first, plain, unlearned
-from .vision.judges import Judge, covered, frechet, within_first
-from .vision.prompts import parsed
+from .vision.judges import Contest, Judge, covered, frechet, within_first
 
 MOST = 2000  # pictures a set
 _TOGETHER = 256  # pictures whose distances to all training pictures are held at once
 _DIRECTIONS = 4  # along which all samples are looked at together
 MEMORISED = 0.9  # of the distance of real unseen pictures to training ones: where samples are closer, it is said
-
-
-def of_captioned(samples: Samples, train: Captioned, held_out: Captioned, judge: Judge | None) -> list[Metric]:
-    """All scores of pictures of captions; where there is no judge, only whether they are new.
-
-    Args:
-        samples: the samples, with their model and settings.
-        train: the records that the model was trained on.
-        held_out: records that no model was trained on.
-        judge: a network that tells captions apart, if there is one.
-    """
-    rows = of_captions(samples, train, held_out, judge) if judge else []
-    (learned, names), (unseen, others) = train.shown(), held_out.shown()
-    new = novelty(distances(samples.x, learned), learned, unseen)
-    of_new = held_out_captions(samples, names, others)
-    return [*rows, replace(new, name=f"held-out captions: {new.name}") if of_new else new]
 
 
 def judge_of(source: str) -> Judge | None:
@@ -55,46 +35,6 @@ def judge_of(source: str) -> Judge | None:
 
 
 # Networks that judge ----------------------------------------------------------------------------------
-
-
-def of_captions(samples: Samples, train: Captioned, held_out: Captioned, judge: Judge) -> list[Metric]:
-    """Whether the judge finds the caption asked for among all there are, and how like real pictures they are.
-
-    Of pictures whose captions are all held out: whether it finds these among the held-out ones. A few things tell
-    little of how like all real pictures they are, and that is left out. InputError if a picture was asked for in
-    another style than OpenMoji's, which the judge knows.
-
-    Args:
-        samples: the samples, with their model and settings.
-        train: the records that the model was trained on.
-        held_out: records that no model was trained on.
-    """
-    if any(samples.each.get("labels", ())):
-        raise InputError("scores are of OpenMoji's style: sample with --label openmoji")
-    (learned, names), (unseen, others) = train.shown(), held_out.shown()
-    if said := held_out_captions(samples, names, others):
-        new = [k for k, name in enumerate(others) if name in unlearned(others, names)]
-        return of_held_out_captions(judge, samples.x, said, unseen[new], [others[k] for k in new])
-    real, said = torch.cat([learned, unseen]), [_words(prompt) for prompt in samples.each["prompts"]]
-    return [*retrieval(judge, samples.x, said, real, [*names, *others]), *likeness(judge, samples.x, real)]
-
-
-def _words(prompt: str) -> str:
-    return " and ".join(phrase.text for end in parsed(prompt) for phrase in end)
-
-
-def held_out_captions(samples: Samples, learned: Sequence[str], others: Sequence[str]) -> list[str]:
-    """What each sample was asked to show, if all of it are captions that no training picture has; else nothing.
-
-    Args:
-        samples: the samples, with what was said of each.
-        learned: captions of training pictures.
-        others: captions of held-out pictures.
-    """
-    known = samples.origin.metadata.get("held-out captions", ()) if samples.origin else ()
-    names = {plain(name): name for name in unlearned([*known, *others], learned)}
-    said = [plain(_words(prompt)) for prompt in samples.each.get("prompts", ())]
-    return [names[text] for text in said] if all(text in names for text in said) else []
 
 
 def of_judge(judge: Judge, source: str) -> list[Metric]:
@@ -109,11 +49,12 @@ def of_judge(judge: Judge, source: str) -> list[Metric]:
             )
         ]
     real, names = openmoji()
-    ranks, known = ranked(judge, real, names, names)
+    contest = Contest.of(judge, names)
+    ranks = contest.ranks(real, names)
     return [
         Metric(
             f"caption among the first {k}", within_first(ranks, k), "higher",
-            f"R@{k} of OpenMoji's own pictures, whose style it has never seen.", k / len(known), "chance",
+            f"R@{k} of OpenMoji's own pictures, whose style it has never seen.", k / len(contest), "chance",
         )
         for k in (1, 10)
     ]  # fmt: skip
@@ -123,76 +64,6 @@ def openmoji() -> tuple[Tensor, list[str]]:
     """All of OpenMoji's pictures at the size that judges see, and their captions."""
     (learned, names), (unseen, others) = (part.shown() for part in load("openmoji") if isinstance(part, Captioned))
     return torch.cat([learned, unseen]), [*names, *others]
-
-
-def ranked(judge: Judge, x: Tensor, said: Sequence[str], names: Sequence[str]) -> tuple[Tensor, list[str]]:
-    """The rank of what is said of each picture among all captions, and these.
-
-    Args:
-        judge: a classifier that was trained on real pictures.
-        x: pictures, (n, channels, height, width), from −1 (black) to 1 (white).
-        names: all captions.
-    """
-    known = sorted({*names, *said})
-    number = {name: k for k, name in enumerate(known)}
-    directions = captions.whole(captions.encoded(known))
-    return judge.ranks(x, directions, torch.tensor([number[text] for text in said])), known
-
-
-def retrieval(judge: Judge, x: Tensor, said: Sequence[str], real: Tensor, names: Sequence[str]) -> list[Metric]:
-    """R@1 and R@10 among all captions, of drawn pictures and of real ones.
-
-    Args:
-        judge: a classifier that was trained on real pictures.
-        x: pictures, (n, channels, height, width), from −1 (black) to 1 (white).
-        said: caption of each picture.
-        names: all captions.
-    """
-    (ours, known), (theirs, _) = (ranked(judge, *part, [*names, *said]) for part in ((x, said), (real, names)))
-    return [
-        _found(
-            k, f"caption among the first {k} of {len(known)}", (ours, said), (theirs, names),
-            "share of pictures that the judge, which never saw this style, gives their caption so early.",
-            "real pictures of the style",
-        )
-        for k in (1, 10)
-    ]  # fmt: skip
-
-
-def of_held_out_captions(
-    judge: Judge, x: Tensor, said: Sequence[str], real: Tensor, names: Sequence[str]
-) -> list[Metric]:
-    """R@1 and R@10 among the held-out captions alone, of drawn pictures and of the real ones that have these captions.
-
-    Args:
-        judge: what learned neither these captions nor any picture of them.
-        x: pictures, (n, channels, height, width), from −1 (black) to 1 (white).
-        said: caption of each picture, one of the held-out ones.
-        real: pictures of the held-out captions, (m, channels, height, width).
-        names: their captions.
-    """
-    (ours, known), (theirs, _) = (ranked(judge, *part, [*names, *said]) for part in ((x, said), (real, names)))
-    return [
-        _found(
-            k, f"held-out caption among the first {k} of {len(known)}", (ours, said), (theirs, names),
-            f"share found of captions that no training picture has, among these; by chance {k / len(known):.2g}.",
-            "held-out real pictures",
-        )
-        for k in (1, 10)
-    ]  # fmt: skip
-
-
-def _found(
-    k: int,
-    name: str,
-    ours: tuple[Tensor, Sequence[str]],
-    theirs: tuple[Tensor, Sequence[str]],
-    meaning: str,
-    others: str,
-) -> Metric:
-    """R@k of ranks of captions, beside that of real pictures, with standard errors."""
-    (value, error), (reference, reference_error) = (among_first(*part, k) for part in (ours, theirs))
-    return Metric(name, value, "higher", f"R@{k}: {meaning}", reference, others, error, reference_error)
 
 
 def of_classes(share: float, held_out: Arrays, judge: Judge) -> Metric:

@@ -24,9 +24,10 @@ from ...tasks.task import Request, Task
 from ...training.datasets import Arrays, Dataset
 from . import chapters, data, metrics, network, stored
 from .by_hand import BY_HAND
+from .captioned import CaptionJudge
 from .converted import CONVERSIONS
 from .factors import Brightness, blurred, coarse, inpainted, projected, weaker
-from .judging import PictureJudge, judged
+from .judging import PictureJudge
 from .requests import ALWAYS, ImagesRequest, of_captions, of_classes
 from .stored import PictureStore
 from .vision import captions
@@ -192,16 +193,16 @@ class Images(Task):
         numbers = range(first, first + manifest["n"])
         return PictureStore(folder, Origin.from_record(manifest["model"]), numbers, manifest)
 
-    def judge(self, like: Samples) -> PictureJudge | None:
-        """None of pictures of captions: a caption competes with all that were asked for."""
+    def judge(self, like: Samples) -> PictureJudge | CaptionJudge:
         train, held_out = _yardstick(like)
-        if not (isinstance(train, Arrays) and isinstance(held_out, Arrays)):
-            return None
         assert like.origin is not None
-        return PictureJudge(train, held_out, metrics.judge_of(like.origin.config["data"]))
-
-    def evaluate(self, samples: Samples) -> list[Metric]:
-        return judged(samples, *_yardstick(samples))
+        network = metrics.judge_of(like.origin.config["data"])
+        if isinstance(train, data.Captioned):
+            assert isinstance(held_out, data.Captioned)
+            return CaptionJudge(train, held_out, network, like.origin.metadata.get("held-out captions", ()))
+        assert isinstance(train, Arrays)
+        assert isinstance(held_out, Arrays)
+        return PictureJudge(train, held_out, network)
 
     def predictions(self, regressor: Regressor) -> list[Metric]:
         assert isinstance(regressor, Judge)

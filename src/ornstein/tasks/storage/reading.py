@@ -99,6 +99,10 @@ class Source(ABC):
         """All of them, part by part."""
 
     @abstractmethod
+    def said(self) -> Iterator[Mapping[str, Sequence[Any]]]:
+        """What is said of each of them, as `Samples.each`, part by part."""
+
+    @abstractmethod
     def append(self, metrics: Sequence[Metric]) -> None:
         """Writes down beside them what was measured."""
 
@@ -184,6 +188,9 @@ class Folder(Source):
         }
         return replace(of_record(record, x, dict(condition), self.manifest), origin=self.origin)
 
+    def said(self) -> Iterator[Mapping[str, Sequence[Any]]]:
+        yield self._said.get("each") or {}
+
     def append(self, metrics: Sequence[Metric]) -> None:
         append_metrics(self.folder, metrics)
 
@@ -226,6 +233,9 @@ class Shards(Source):
             require_states(samples.x, self._state, self.where)
             yield samples
             del samples
+
+    def said(self) -> Iterator[Mapping[str, Sequence[Any]]]:
+        yield from (self._read(k).each for k in range(len(self._shards)))
 
     def append(self, metrics: Sequence[Metric]) -> None:
         append_metrics_at(self.place, metrics)

@@ -2,16 +2,13 @@
 
 import pytest
 import torch
-from torch import Tensor, nn
 
 from ornstein import InputError
-from ornstein.domains.images import metrics
+from ornstein.domains.images import data, metrics
 from ornstein.domains.images.task import EACH, Images, ImagesRequest
-from ornstein.domains.images.vision import captions
+from ornstein.domains.images.vision.folders import Pictures
 from ornstein.domains.images.vision.held_out import among_first, plain, unlearned
-from ornstein.domains.images.vision.judges import Judge
 from ornstein.keys import Keys
-from ornstein.spaces import Euclidean
 
 METADATA = {"shape": [3, 8, 8], "classes": 0, "caption": 384, "captions": ["red heart", "green apple"]}
 
@@ -71,28 +68,18 @@ def test_held_out_captions_that_a_model_does_not_have_are_refused() -> None:
         ImagesRequest(captions="held-out", prompt=("a cat",))
 
 
-class Reader(nn.Module):
-    """Sees at once what a picture made of its caption's direction says."""
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        return x.flatten(1), x.flatten(1)
-
-
-def test_held_out_captions_compete_among_themselves() -> None:
-    """A judge that reads finds every picture; the broken twin, pictures of other captions, is found like chance."""
-    names = ["penguin", "violin", "volcano", "taco", "sloth", "shield", "axe", "bus", "jar", "metro", "hook", "cook"]
-    real = captions.whole(captions.encoded(names)).reshape(-1, 3, 8, 16)
-    judge = Judge(Reader(), Euclidean((3, 8, 16)), "caption", True)
-    first, ten = metrics.of_held_out_captions(judge, real.repeat(2, 1, 1, 1), names * 2, real, names)
-    assert first.name == "held-out caption among the first 1 of 12"
-    assert (first.value, first.error, first.reference, ten.value) == (1, 0, 1, 1)
-    wrong = metrics.of_held_out_captions(judge, real, names[1:] + names[:1], real, names)[0]
-    assert wrong.value == 0
-    assert wrong.measured == "0 ± 0"
-    assert wrong.yardstick == "1 ± 0 (held-out real pictures)"
-
-
 def test_a_model_that_knows_its_pictures_by_heart_is_said_to() -> None:
     learned, unseen, drawn = (Keys.of(seed, 20).normal(1, 4, 4) for seed in range(3))
     assert "memorised" in metrics.novelty(metrics.distances(learned + 0.1 * drawn, learned), learned, unseen).meaning
     assert "memorised" not in metrics.novelty(metrics.distances(drawn, learned), learned, unseen).meaning
+
+
+def test_data_name_the_captions_that_they_hold_out() -> None:
+    pixels = torch.arange(20 * 4, dtype=torch.uint8).reshape(20, 2, 2, 1).numpy()
+    names = [f"thing {k}" for k in range(20)]
+    pictures = Pictures(pixels, [(name,) for name in names], None, ())
+    train, held_out = data._captioned(pictures, "a test", names, 0.3, "test")
+    learned, others = (part.shown()[1] for part in (train, held_out))
+    assert held_out.metadata["held-out captions"] == sorted(plain(name) for name in others)
+    assert len(others) >= 2
+    assert not {plain(name) for name in learned} & {plain(name) for name in others}

@@ -8,10 +8,10 @@ fail together, so that the standard error of a share h̄ of n pictures is that o
     se² = C/(C − 1) Σ_c (Σ_{i of c} (h_i − h̄))² / n²
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 
 import torch
-from jaxtyping import Int64
+from jaxtyping import Int
 from torch import Tensor
 
 ARTICLES = ("a ", "an ", "the ")
@@ -29,12 +29,12 @@ def unlearned(captions: Iterable[str], learned: Iterable[str]) -> list[str]:
     return sorted({caption for caption in captions if plain(caption) not in known})
 
 
-def among_first(ranks: Int64[Tensor, " n"], said: Sequence[str], k: int) -> tuple[float, float | None]:
+def among_first(ranks: Int[Tensor, " n"], said: Sequence[Hashable], k: int) -> tuple[float, float | None]:
     """R@k, the share h̄ of pictures at ranks below k, and its standard error; none for pictures of one caption.
 
     Args:
         ranks: of the caption of each picture, 0 = found first.
-        said: the caption of each picture.
+        said: the caption of each picture, or its number.
         k: how many of the first ranks count.
     """
     place = {caption: k for k, caption in enumerate(dict.fromkeys(said))}

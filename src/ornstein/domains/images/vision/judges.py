@@ -9,8 +9,10 @@ by precision and recall: the share of drawn pictures within the k-nearest-neighb
 (Kynkäänniemi et al. 2019).
 """
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import pi
+from typing import Self
 
 import torch
 from jaxtyping import Float, Int64
@@ -21,7 +23,7 @@ from ....denoisers.base import Condition
 from ....denoisers.regressors import Regressor
 from ....keys import Keys
 from ....states import State, Times
-from .captions import whole
+from .captions import encoded, whole
 
 SHARPNESS = 20.0  # 1/τ
 _BATCH = 500
@@ -73,6 +75,37 @@ class Judge(Regressor):
         """
         likeness = self.see(x)[1] @ directions.T
         return (likeness > likeness.gather(1, right[:, None])).sum(1)
+
+
+@dataclass(frozen=True)
+class Contest:
+    """Captions that compete for pictures.
+
+    Attributes:
+        judge: what finds the most fitting one.
+        places: of each caption among all, by its text.
+        directions: encodings of the captions, unit vectors, (captions, width).
+    """
+
+    judge: Judge
+    places: Mapping[str, int]
+    directions: Float[Tensor, "captions width"]
+
+    @classmethod
+    def of(cls, judge: Judge, texts: Iterable[str]) -> Self:
+        """Of these captions, each of which may be said more than once."""
+        known = sorted(set(texts))
+        some = (known[k : k + _BATCH] for k in range(0, len(known), _BATCH))
+        return cls(judge, {text: k for k, text in enumerate(known)}, torch.cat([whole(encoded(part)) for part in some]))
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def ranks(self, x: Float[Tensor, "n c h w"], said: Sequence[str]) -> Int64[Tensor, " n"]:
+        """The rank of what is said of each picture among all captions, 0 where it is found first."""
+        right = torch.tensor([self.places[text] for text in said])
+        pairs = zip(x.split(_BATCH), right.split(_BATCH), strict=True)
+        return torch.cat([self.judge.ranks(part, self.directions, own) for part, own in pairs])
 
 
 def altered(x: Float[Tensor, "n c h w"], keys: Keys) -> Float[Tensor, "n c h w"]:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ....errors import InputError, needed_for
-from ....files import sync, sync_tree
+from ....files import sync
 from ....locks import beside
+from ....trees import sync_tree
 
 if TYPE_CHECKING:
     import xarray

@@ -1,0 +1,71 @@
+"""Samples of exp(−E) on the disk: one NumPy file of all of them, written block by block, and figures."""
+
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ... import arrays
+from ...denoisers.base import Condition, Origin
+from ...errors import InputError
+from ...files import GB
+from ...states import State
+from ...tasks.native.blocks import BlockStore
+from ...tasks.samples import Samples, native
+from . import metrics
+from .data import System, recorded
+
+FILE = "samples.npz"
+_LARGEST = 1000 * GB  # of a file, of which a few rows are read at a time
+
+
+class EnergyStore(BlockStore):
+    """samples.npz: x (n, ...) and energy (n,), in units of kT; the figures. Holds 8 bytes a sample, its energy."""
+
+    def __init__(self, folder: Path, origin: Origin, numbers: range, manifest: Mapping[str, Any] | None = None) -> None:
+        """Makes no file yet.
+
+        Args:
+            folder: of the native files.
+            origin: the model.
+            numbers: of all the samples.
+            manifest: of a finished folder.
+        """
+        super().__init__(folder, numbers)
+        self._origin, self._manifest = origin, manifest or {}
+
+    def write(self, samples: Samples) -> None:
+        energies = torch.cat([metrics.energies(x, self._system) for x in self._states()])
+        first = self._read(self.numbers[: metrics.SHOWN])
+        shape, dtype = (len(self.numbers), *first.shape[1:]), first.numpy().dtype
+        blocks = arrays.Blocks(shape, dtype, (x.numpy() for x in self._states()))
+        arrays.write(self.folder / FILE, {"x": blocks, "energy": energies.numpy()})
+        for k, figure in enumerate(metrics.figures(first, energies, self._system)):
+            (self.folder / f"figure-{k}.{figure.kind.removesuffix('+xml')}").write_bytes(figure.image)
+
+    def load(self, numbers: range) -> tuple[State, Condition]:
+        path, first = native(self.folder, self._manifest, FILE), self.numbers.start
+        shape = (len(self.numbers), *self._origin.metadata["shape"])
+        chosen = range(numbers.start - first, numbers.stop - first)
+        (x,) = arrays.rows(path, _LARGEST, "x", "f", shape, len(chosen), chosen)
+        if not np.isfinite(x).all():
+            raise InputError(f"{path}: array 'x' holds numbers that are not finite")
+        return torch.from_numpy(x if x.dtype.itemsize <= 8 else x.astype(float)), {}
+
+    def _states(self) -> Iterator[Tensor]:
+        """All of them, cut alike whatever blocks they were drawn in, so that energies are the same bit for bit."""
+        size = metrics.rows_of(self._system)
+        for k in range(0, len(self.numbers), size):
+            yield self._read(self.numbers[k : k + size])
+
+    def _read(self, numbers: range) -> Tensor:
+        x, _ = self.read(numbers)
+        return torch.as_tensor(x)
+
+    @cached_property
+    def _system(self) -> System:
+        return recorded(self._origin.metadata)
