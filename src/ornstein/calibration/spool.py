@@ -35,6 +35,7 @@ class Spool:
         try:
             self._file.seek(first * _SIZE)
             self._file.write(data.data)
+            self._file.flush()  # a full disk is told here, not when something is read
         except OSError as error:
             need = (first + data.size) * _SIZE / 1e9
             raise InputError(

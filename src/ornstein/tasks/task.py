@@ -28,6 +28,7 @@ from .figures import Figure, Interactive, Metric, Stop
 from .hands import Hand
 from .judging import Judge, scored
 from .request import Request
+from .storage.records import numbers_of
 
 if TYPE_CHECKING:
     from .native.members import MemberStore
@@ -182,26 +183,26 @@ class Task(ABC):
 
     def read(self, folder: Path, manifest: Mapping[str, Any]) -> tuple[State, Condition]:
         """The states and conditions that `write` wrote; those of its `store`, if there is one."""
-        first = manifest["settings"].get("first", 0)
-        return self._require(self.stored(folder, manifest)).read(range(first, first + manifest["n"]))
+        return self._require(self.stored(folder, manifest)).read(numbers_of(manifest))
 
     def stored(self, folder: Path, manifest: Mapping[str, Any]) -> "MemberStore | None":
         """The `store` of a folder that is finished; of it, any of its samples are read."""
-        first = manifest["settings"].get("first", 0)
-        return self.store(folder, Origin.from_record(manifest["model"]), range(first, first + manifest["n"]))
+        store = self.store(folder, Origin.from_record(manifest["model"]), numbers_of(manifest))
+        if store is not None:
+            store.manifest, store.settings = manifest, manifest["settings"]
+        return store
 
     def parts(self, folder: Path, manifest: Mapping[str, Any], size: int) -> Iterator[tuple[State, Condition]]:
         """What `read` reads, at most `size` samples at a time, in the order of their numbers.
 
         A domain without a `store` whose files can be read in parts does so here; else all of them are read first.
         """
-        store, first, n = self.stored(folder, manifest), manifest["settings"].get("first", 0), manifest["n"]
+        store, some = self.stored(folder, manifest), (slice(k, k + size) for k in range(0, manifest["n"], size))
         if store is None:
             x, condition = self.read(folder, manifest)
-            yield from ((take(x, slice(k, k + size)), take(condition, slice(k, k + size))) for k in range(0, n, size))
+            yield from ((take(x, part), take(condition, part)) for part in some)
         else:
-            for k in range(0, n, size):
-                yield store.read(range(first + k, first + min(k + size, n)))
+            yield from (store.read(numbers_of(manifest)[part]) for part in some)
 
     def _require(self, store: "MemberStore | None") -> "MemberStore":
         if store is None:

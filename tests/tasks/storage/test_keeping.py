@@ -33,8 +33,9 @@ from ornstein.tasks.requests import draw
 from ornstein.tasks.requests import drawing as stream_of
 from ornstein.tasks.samples import Samples, read_samples
 from ornstein.tasks.storage import keeping, shelves
-from ornstein.tasks.storage.identity import _digest, identity, require_same
+from ornstein.tasks.storage.identity import _digest, digest_of, identity, require_same
 from ornstein.tasks.storage.packing import pack, unpack
+from ornstein.tasks.storage.shelves import Shelf
 from ornstein.tasks.storage.unfinished import MOST, counted, is_unfinished, part_of, read_members
 from ornstein.tasks.task import Request
 
@@ -180,7 +181,8 @@ def test_a_manifest_of_a_million_files_is_read(model: Any, tmp_path: Path) -> No
     stream.close()
     members, manifest = part_of(tmp_path / "out") / "members.json", tmp_path / "out" / "manifest.json"
     lengthen(members)
-    read_members(members.parent)
+    drawn = digest_of(read_members(members.parent)["drawn"])
+    Shelf(members.parent, model.origin, range(4), drawn).require_seen()
     draw(model, ASKED, 4, steps=1, batch_size=2, out=tmp_path / "out", resume=True)
     lengthen(manifest)
     assert len(read_samples(manifest.parent)) == 4

@@ -1,9 +1,8 @@
 """Samples of exp(−E) on the disk: one NumPy file of all of them, written block by block, and figures."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -26,17 +25,16 @@ _LARGEST = 1000 * GB  # of a file, of which a few rows are read at a time
 class EnergyStore(BlockStore):
     """samples.npz: x (n, ...) and energy (n,), in units of kT; the figures. Holds 8 bytes a sample, its energy."""
 
-    def __init__(self, folder: Path, origin: Origin, numbers: range, manifest: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, folder: Path, origin: Origin, numbers: range) -> None:
         """Makes no file yet.
 
         Args:
             folder: of the native files.
             origin: the model.
             numbers: of all the samples.
-            manifest: of a finished folder.
         """
         super().__init__(folder, numbers)
-        self._origin, self._manifest = origin, manifest or {}
+        self._origin = origin
 
     def write(self, samples: Samples) -> None:
         energies = torch.cat([metrics.energies(x, self._system) for x in self._states()])
@@ -48,7 +46,8 @@ class EnergyStore(BlockStore):
             (self.folder / f"figure-{k}.{figure.kind.removesuffix('+xml')}").write_bytes(figure.image)
 
     def load(self, numbers: range) -> tuple[State, Condition]:
-        path, first = native(self.folder, self._manifest, FILE), self.numbers.start
+        assert self.manifest is not None
+        path, first = native(self.folder, self.manifest, FILE), self.numbers.start
         shape = (len(self.numbers), *self._origin.metadata["shape"])
         chosen = range(numbers.start - first, numbers.stop - first)
         (x,) = arrays.rows(path, _LARGEST, "x", "f", shape, len(chosen), chosen)

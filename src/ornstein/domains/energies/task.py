@@ -131,11 +131,6 @@ class Energies(Task):
     def store(self, folder: Path, origin: Origin, numbers: range) -> EnergyStore:
         return EnergyStore(folder, origin, numbers)
 
-    def stored(self, folder: Path, manifest: Mapping[str, Any]) -> EnergyStore:
-        first = manifest["settings"].get("first", 0)
-        numbers = range(first, first + manifest["n"])
-        return EnergyStore(folder, Origin.from_record(manifest["model"]), numbers, manifest)
-
     def judge(self, like: Samples) -> EnergyJudge:
         return EnergyJudge(_system(like), like.exactness)
 

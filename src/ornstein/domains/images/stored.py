@@ -30,17 +30,16 @@ _LABEL = re.compile(r"^\d+-(\d+)\.png$")
 class PictureStore(BlockStore):
     """Pictures as they are drawn. Of a finished folder the names of its files are in memory, 100 bytes a sample."""
 
-    def __init__(self, folder: Path, origin: Origin, numbers: range, manifest: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, folder: Path, origin: Origin, numbers: range) -> None:
         """Makes no file yet.
 
         Args:
             folder: of the native files.
             origin: the model.
             numbers: of all the samples.
-            manifest: of a finished folder.
         """
         super().__init__(folder, numbers)
-        self._metadata, self._manifest = origin.metadata, manifest or {}
+        self._metadata = origin.metadata
 
     def write(self, samples: Samples) -> None:
         for block in self.drawn():
@@ -64,15 +63,21 @@ class PictureStore(BlockStore):
 
     def load(self, numbers: range) -> tuple[State, Condition]:
         chosen = slice(numbers.start - self.numbers.start, numbers.stop - self.numbers.start)
-        paths = [native(self.folder, self._manifest, name) for name in self._names[chosen]]
+        paths = [native(self.folder, self._finished, name) for name in self._names[chosen]]
         data.require_shape(data.from_bytes(read(paths[:1]))[0], self._metadata["shape"], paths[0])
         condition = {} if self._labels is None else {"label": self._labels[chosen].clone()}
         return data.from_bytes(read(paths)), condition
 
+    @property
+    def _finished(self) -> Mapping[str, Any]:
+        """The manifest of the folder, which is there."""
+        assert self.manifest is not None
+        return self.manifest
+
     @cached_property
     def _names(self) -> list[str]:
         """Of the pictures, in the order of their numbers."""
-        names, where = [name for name in self._manifest["files"] if name[:1].isdecimal()], self.folder / MANIFEST
+        names, where = [name for name in self._finished["files"] if name[:1].isdecimal()], self.folder / MANIFEST
         if not names:
             raise InputError(f"{where}: field files names no picture, 00000.png and so on")
         if len(names) != len(self.numbers):
@@ -81,7 +86,7 @@ class PictureStore(BlockStore):
 
     @cached_property
     def _labels(self) -> Tensor | None:
-        said, names, where = (self._manifest.get("each") or {}).get("labels"), self._names, self.folder / MANIFEST
+        said, names, where = (self._finished.get("each") or {}).get("labels"), self._names, self.folder / MANIFEST
         labels = said or [int(_LABEL.findall(name)[0][:9]) for name in names if _LABEL.search(name)]
         require(labels, [Within(int, 0, max(0, self._metadata["classes"] - 1))], f"{where}: labels")
         if len(labels) not in (0, len(names)):

@@ -188,11 +188,6 @@ class Images(Task):
     def store(self, folder: Path, origin: Origin, numbers: range) -> PictureStore:
         return PictureStore(folder, origin, numbers)
 
-    def stored(self, folder: Path, manifest: Mapping[str, Any]) -> PictureStore:
-        first = manifest["settings"].get("first", 0)
-        numbers = range(first, first + manifest["n"])
-        return PictureStore(folder, Origin.from_record(manifest["model"]), numbers, manifest)
-
     def judge(self, like: Samples) -> PictureJudge | CaptionJudge:
         train, held_out = _yardstick(like)
         assert like.origin is not None

@@ -16,7 +16,8 @@ from ...errors import InputError, needed_for
 from ...networks.unet import UNetConfig
 from ...spaces import Euclidean
 from ...tasks.figures import Figure, Interactive, Metric, Stop
-from ...tasks.samples import Samples
+from ...tasks.native.members import MemberStore
+from ...tasks.samples import Samples, native
 from ...tasks.task import Request, Task
 from ...training.datasets import Dataset
 from . import chapters, examples
@@ -26,7 +27,7 @@ from .asked.flags import MriRequest
 from .judging import SliceJudge
 from .network import described, network
 from .results import drawn
-from .results.store import ReconStore
+from .results.store import FRAME, SAMPLES, ReconStore
 from .scans.opened import READERS
 from .words import CLINICAL, RETROSPECTIVE
 
@@ -133,8 +134,10 @@ class Mri(Task):
             import nibabel  # noqa: F401
         return ReconStore(folder, numbers)
 
-    def stored(self, folder: Path, manifest: Mapping[str, Any]) -> ReconStore:
-        return drawn.stored(folder, manifest)
+    def stored(self, folder: Path, manifest: Mapping[str, Any]) -> MemberStore | None:
+        for name in (SAMPLES, FRAME):
+            native(folder, manifest, name)
+        return super().stored(folder, manifest)
 
     def data_provenance(self, metadata: Mapping[str, Any]) -> str:
         """With what a reader of the card must know of its scores."""

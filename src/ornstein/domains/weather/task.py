@@ -225,9 +225,6 @@ class Weather(Task):
             import zarr  # noqa: F401
         return EnsembleStore(folder, origin, numbers)
 
-    def stored(self, folder: Path, manifest: Mapping[str, Any]) -> EnsembleStore:
-        return drawn.stored(folder, manifest)
-
     def judge(self, like: Samples) -> EnsembleJudge:
         return EnsembleJudge(like)
 

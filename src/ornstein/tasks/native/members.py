@@ -46,10 +46,12 @@ class MemberStore(ABC):
         scratch: a folder, which is not there yet, for what is needed only until all samples are; it is gone once they
             are sealed. None where finished samples are read.
         settings: of the samples, as far as they are the same for all; None where nobody has said them yet.
+        manifest: of a finished folder, as `read_manifest` gives it; None of one that is written.
     """
 
     scratch: Path | None = None
     settings: Mapping[str, Any] | None = None
+    manifest: Mapping[str, Any] | None = None
 
     @property
     def units(self) -> range | None:

@@ -284,8 +284,11 @@ def require_seen(folder: Path, run: str) -> None:
         folder: the folder of the requests' folders.
         run: the word in its record.
     """
-    path = folder / RECORD
-    if not path.is_file() or run not in path.open(encoding="utf-8").readline():
+    path, said = folder / RECORD, ""
+    if path.is_file():
+        with path.open(encoding="utf-8") as file:
+            said = file.readline()
+    if run not in said:
         raise InputError(
             f"worker {gethostname()} does not see {folder}: workers on other machines need a shared folder"
         )

@@ -26,7 +26,7 @@ from ..samples import MANIFEST, Samples, altered, of_record, origin_in, read_man
 from ..scores import append_metrics, append_metrics_at
 from ..task import Task
 from .keeping import require_states
-from .records import exactness_of
+from .records import exactness_of, numbers_of
 from .remote import read_complete, read_shard
 from .unfinished import MEMBERS
 
@@ -137,8 +137,7 @@ class Folder(Source):
         self.this, self.origin = origin_in(self._said, self.manifest, allow_code)
         self._renewed = renewed(self._said)
         self.settings = self._renewed
-        first = self._said["settings"].get("first", 0)
-        self.numbers = range(first, first + self._said["n"])
+        self.numbers = numbers_of(self._said)
 
     def require_unchanged(self) -> None:
         """InputError if a file is not the one that the manifest was written with."""

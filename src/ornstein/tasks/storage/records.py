@@ -69,3 +69,13 @@ def exactness_of(record: Mapping[str, Any] | None, where: object = "exactness") 
     if kind is Exactness and not record["ess"]:
         raise InputError(f"{where}: field exactness: field ess is empty, expected one number a step")
     return kind.from_record(record)
+
+
+def numbers_of(manifest: Mapping[str, Any]) -> range:
+    """The numbers of the samples of a finished folder.
+
+    Args:
+        manifest: as `read_manifest` gives it.
+    """
+    first = manifest["settings"].get("first", 0)
+    return range(first, first + manifest["n"])

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...denoisers.base import Origin
 from ...errors import InputError
-from ...files import inside, read_json, require, sha256
+from ...files import LISTING, inside, read_json, require, sha256
 from ...trees import flushed
 from ..registry import task
 from ..samples import Samples
@@ -133,7 +133,8 @@ class Shelf(Shelves):
 
     def require_seen(self) -> None:
         try:
-            drawn = read_json(self.part / MEMBERS, "the manifest of what is drawn", {"drawn": dict})["drawn"]
+            path, expected = self.part / MEMBERS, "the manifest of what is drawn"
+            drawn = read_json(path, expected, {"drawn": dict}, LISTING)["drawn"]
         except (InputError, OSError):
             raise InputError(
                 f"{self.part} is not there: workers on other machines need a folder of a shared file system, or a URL"

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,25 +12,12 @@ from ....tasks import conversions
 from ....tasks.figures import Figure
 from ....tasks.native.members import NUMBER
 from ....tasks.native.netcdf import Variable
-from ....tasks.samples import Samples, native
+from ....tasks.samples import Samples
 from ..scans.geometry import middle
 from . import pictures
 from .places import Places
-from .store import FRAME, SAMPLES, SHOWN, ReconStore, frame_of, images_of, named, spread
+from .store import SHOWN, frame_of, images_of, named, spread
 from .volumes import Frame
-
-
-def stored(folder: Path, manifest: Mapping[str, Any]) -> ReconStore:
-    """The states of samples.nii, with what is known of the slice of each.
-
-    Args:
-        folder: of the samples.
-        manifest: as `read_manifest` gives it.
-    """
-    for name in (SAMPLES, FRAME):
-        native(folder, manifest, name)
-    first = manifest["settings"].get("first", 0)
-    return ReconStore(folder, range(first, first + manifest["n"]), manifest["settings"])
 
 
 def figures(samples: Samples) -> list[Figure]:

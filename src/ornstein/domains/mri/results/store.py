@@ -52,15 +52,14 @@ SHOWN = 4
 class ReconStore(MemberStore):
     """Samples of slices as they finish, and volumes of them in the end."""
 
-    def __init__(self, folder: Path, numbers: range, settings: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, folder: Path, numbers: range) -> None:
         """Makes no file yet.
 
         Args:
             folder: of the volumes.
             numbers: of all samples.
-            settings: that samples which are read were drawn with.
         """
-        self.folder, self.numbers, self.settings = folder, numbers, settings
+        self.folder, self.numbers = folder, numbers
 
     # One by one ---------------------------------------------------------------------------------------
 

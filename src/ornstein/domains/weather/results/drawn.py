@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ....calibration import gathered
-from ....denoisers.base import Origin
 from ....errors import InputError
 from ....tasks.conversions import about
 from ....tasks.native.members import NUMBER
@@ -19,7 +17,7 @@ from ....tasks.samples import Samples
 from ..files.grids import Grid
 from ..files.times import lead_names
 from .frame import Frame, values_of
-from .store import BESIDE, EnsembleStore
+from .store import BESIDE
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,18 +50,6 @@ class Drawn:
     def leads(self) -> list[str]:
         """Names of the steps, such as "24 h"; plain numbers where they have no unit."""
         return lead_names(self.steps)
-
-
-def stored(folder: Path, manifest: Mapping[str, Any]) -> EnsembleStore:
-    """The samples of a folder, with what is known of each.
-
-    Args:
-        folder: of the samples.
-        manifest: as `read_manifest` gives it.
-    """
-    first = manifest["settings"].get("first", 0)
-    numbers = range(first, first + manifest["n"])
-    return EnsembleStore(folder, Origin.from_record(manifest["model"]), numbers, manifest["settings"])
 
 
 def ensembles(samples: Samples) -> Drawn:

@@ -40,16 +40,15 @@ TABLE = "ens.csv"
 class EnsembleStore(MemberStore):
     """Samples as they finish, and ensembles of them."""
 
-    def __init__(self, folder: Path, origin: Origin, numbers: range, settings: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, folder: Path, origin: Origin, numbers: range) -> None:
         """Makes no file yet.
 
         Args:
             folder: of the ensembles.
             origin: the model.
             numbers: of all samples.
-            settings: that samples which are read were drawn with.
         """
-        self.folder, self.origin, self.numbers, self.settings = folder, origin, numbers, settings
+        self.folder, self.origin, self.numbers = folder, origin, numbers
         self._finished = False
 
     @property
