@@ -19,7 +19,7 @@ from ornstein.cli import main
 from ornstein.distributed import absence
 from ornstein.distributed.absence import Absence, Waiting, WorkersLost
 from ornstein.distributed.pools import Dask, Done, Here
-from ornstein.errors import Incomplete, InputError, SamplingError, exit_code
+from ornstein.errors import Incomplete, InputError, SamplingError, exit_code, why
 from ornstein.events import Event
 from ornstein.progress import Lines
 from ornstein.tasks.parallel.counting import counted, told
@@ -90,8 +90,9 @@ def test_a_shard_that_fails_by_itself_costs_no_other() -> None:
     assert exit_code(error.value) == 3
     results = counted(ended(None, SamplingError("not finite"), None), 0)
     assert [next(results), next(results)] == [(0, 8), (2, 16)]
-    with pytest.raises(InputError, match="wrong"):  # which all would find
-        list(counted(ended(None, InputError("wrong"), None), 0))
+    with pytest.raises(InputError, match="wrong") as wrong:  # which all would find
+        list(counted(ended(SamplingError("not finite"), InputError("wrong"), None), 0))
+    assert why(wrong.value) == "wrong; samples 0 to 7: not finite"
 
 
 @pytest.mark.parametrize(("first", "tried"), [(None, 8), (WorkersLost("gone"), 2)])

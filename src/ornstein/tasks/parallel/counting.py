@@ -33,20 +33,25 @@ def counted(results: Iterator[Done[Any, Any] | Waiting], ready: int) -> Iterator
         ready: samples that were whole before.
     """
     failed, most = list[str](), MOST_AT_FIRST
-    with closing(results):  # pyright: ignore[reportArgumentType], a generator
-        for done in results:
-            if isinstance(done, Waiting):
-                yield done, ready
-            elif done.error is None:
-                ready, most = ready + len(done.piece), MOST_FAILED
-                yield done.value, ready
-            elif isinstance(done.error, _OF_ONE):
-                failed.append(f"{_named(done.piece)}: {why(done.error)}")
-                if len(failed) >= most:
-                    failed.append("the others were given up")
-                    break
-            else:
-                raise done.error
+    try:
+        with closing(results):  # pyright: ignore[reportArgumentType], a generator
+            for done in results:
+                if isinstance(done, Waiting):
+                    yield done, ready
+                elif done.error is None:
+                    ready, most = ready + len(done.piece), MOST_FAILED
+                    yield done.value, ready
+                elif isinstance(done.error, _OF_ONE):
+                    failed.append(f"{_named(done.piece)}: {why(done.error)}")
+                    if len(failed) >= most:
+                        failed.append("the others were given up")
+                        break
+                else:
+                    raise done.error
+    except Exception as error:
+        for one in failed:  # which were to be named in the end
+            error.add_note(one)
+        raise
     if failed:
         raise Incomplete("; ".join(failed))
 
