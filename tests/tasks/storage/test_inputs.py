@@ -33,7 +33,7 @@ def code_beside(folder: Path) -> Asked:
 
 def a_pattern(folder: Path) -> Asked:
     (folder / "beside.py").write_text("0")
-    return Asked(folder / "b*.py")
+    return Asked(folder / "b?side.py")
 
 
 def a_folder(folder: Path) -> Asked:
@@ -69,7 +69,9 @@ def test_a_file_that_changes_is_named(asked: Callable[[Path], Asked], tmp_path: 
 
 
 def test_what_is_no_file_is_none(tmp_path: Path) -> None:
-    assert Inputs(Asked(str(tmp_path), ["a: b", "x" * 9999, "a\0b", "", "no*such"])).digests == {}
+    (tmp_path / "CO").write_text("what the SMILES C* would match as a pattern")
+    said = ["a: b", "x" * 9999, "a\0b", "", "no*such", str(tmp_path / "C*")]
+    assert Inputs(Asked(str(tmp_path), said)).digests == {}
 
 
 def picture(path: Path, grey: int) -> None:

@@ -35,19 +35,22 @@ class Inputs:
         Args:
             asked: the request, a frozen dataclass.
         """
-        stamps = {name: _stamp(name) for name in _named(asdict(asked))}
-        self.digests = {name: _content(name) for name in stamps}
-        self._stamps: Mapping[str, _Stamp] = stamps
+        self._names = {str(name): name for name in _named(asdict(asked))}
+        self._stamps: Mapping[str, _Stamp] = self._stamped()  # before anything is read
+        self.digests = {text: _content(name) for text, name in self._names.items()}
 
     def __getstate__(self) -> dict[str, Any]:
         """To another machine, where files have other times."""
-        return {"digests": self.digests, "_stamps": {}}
+        return {"digests": self.digests, "_names": self._names, "_stamps": {}}
+
+    def _stamped(self) -> dict[str, _Stamp]:
+        return {text: _stamp(name) for text, name in self._names.items()}
 
     def require_unchanged(self) -> None:
         """InputError that names a file which holds something else by now, or here; those not touched are not read."""
-        now = {name: _stamp(name) for name in self.digests}
+        now = self._stamped()
         for name, stamp in now.items():
-            if stamp != self._stamps.get(name) and _content(name) != self.digests[name]:
+            if stamp != self._stamps.get(name) and _content(self._names[name]) != self.digests[name]:
                 raise InputError(
                     f"{name}: is not what it was when drawing began; samples that are there were drawn with that: put "
                     "it back and --resume, or draw anew"
@@ -55,7 +58,7 @@ class Inputs:
         self._stamps = now
 
 
-def _named(value: Any) -> Iterator[str]:
+def _named(value: Any) -> Iterator[str | Path]:
     """The files, folders, patterns and code that a request names, as it names them."""
     if isinstance(value, Mapping | list | tuple):
         for inner in value.values() if isinstance(value, Mapping) else value:
@@ -64,11 +67,14 @@ def _named(value: Any) -> Iterator[str]:
         path.is_file() or (path.is_dir() and isinstance(value, Path))  # a text may be the name of a folder by accident
         for path in _paths(value)
     ):
-        yield str(value)
+        yield value
 
 
 def _paths(name: str | Path) -> list[Path]:
-    """What a name leads to: a file or a folder, those that a pattern matches, or the file of path/to/file.py:name."""
+    """What a name leads to: a file or a folder, those that a pattern matches, or the file of path/to/file.py:name.
+
+    A pattern is a path: the `*` of a text, such as a motif or a SMILES, means something else.
+    """
     text = str(name)
     try:
         if not text or "\0" in text:
@@ -78,12 +84,12 @@ def _paths(name: str | Path) -> list[Path]:
         file = text.rpartition(":")[0]
         if code.is_code(text) and file.endswith(".py") and Path(file).is_file():
             return [Path(file)]
-        return [Path(one) for one in sorted(glob(text))] if isinstance(name, Path) or "*" in text else []
+        return [Path(one) for one in sorted(glob(text))] if isinstance(name, Path) else []
     except (OSError, ValueError):  # too long for a name
         return []
 
 
-def _files(name: str) -> list[tuple[str, os.stat_result, Path]]:
+def _files(name: str | Path) -> list[tuple[str, os.stat_result, Path]]:
     """All files that a name leads to, with their names in it."""
     found = []
     for path in _paths(name):
@@ -97,12 +103,12 @@ def _files(name: str) -> list[tuple[str, os.stat_result, Path]]:
     return found
 
 
-def _stamp(name: str) -> _Stamp:
+def _stamp(name: str | Path) -> _Stamp:
     """What changes whenever one of its files is written."""
     return tuple(number for _, stat, _ in _files(name) for number in (stat.st_size, stat.st_mtime_ns, stat.st_ino))
 
 
-def _content(name: str) -> str:
+def _content(name: str | Path) -> str:
     """What it holds, by SHA-256."""
     files = _files(name)
     if len(files) == 1 and files[0][2] == Path(name):
