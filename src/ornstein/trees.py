@@ -14,6 +14,9 @@ def sync_tree(folder: Path) -> None:
     """Waits until a folder and all that is in it is on the disk.
 
     Of many files all that the system holds is written at once, in a hundredth of the time; Linux waits until it is.
+
+    Args:
+        folder: its path.
     """
     names, folders = files_in(folder), [Path(place) for place, _, _ in os.walk(folder, topdown=False)]
     together = len(names) + len(folders) > _MANY and sys.platform == "linux"
@@ -25,7 +28,11 @@ def sync_tree(folder: Path) -> None:
 
 
 def files_in(folder: Path) -> list[str]:
-    """The names of all files in a folder and in those within it, relative to it, in the order of their paths."""
+    """The names of all files in a folder and in those within it, relative to it, in the order of their paths.
+
+    Args:
+        folder: its path.
+    """
     found = []
     for place, _, names in os.walk(folder):
         below = os.path.relpath(place, folder)
@@ -34,10 +41,11 @@ def files_in(folder: Path) -> list[str]:
 
 
 def flushed(paths: Iterable[Path], within: Path) -> list[Path]:
-    """Files, once they are on the disk, and the folders between them and a folder that may have been made for them.
+    """Files, once they are on the disk with the folders that may have been made for them.
 
     Args:
-        within: that folder.
+        paths: of the files.
+        within: the folder that these folders are in; it is waited for, too.
     """
     found = list(paths)
     folders = dict.fromkeys(folder for file in found for folder in file.parents if folder.is_relative_to(within))

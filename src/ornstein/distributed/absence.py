@@ -36,7 +36,8 @@ class Absence:
     """Counts the seconds without any worker."""
 
     def __init__(self, where: str, patience: float) -> None:
-        """
+        """Of a scheduler that has workers, as far as is known.
+
         Args:
             where: the scheduler, in words.
             patience: seconds that may pass.

@@ -15,7 +15,8 @@ class Throttle:
     """
 
     def __init__(self, share: float) -> None:
-        """
+        """Due at once.
+
         Args:
             share: of the time that may be spent, above 0.
         """

@@ -93,7 +93,12 @@ class Contest:
 
     @classmethod
     def of(cls, judge: Judge, texts: Iterable[str]) -> Self:
-        """Of these captions, each of which may be said more than once."""
+        """Of these captions.
+
+        Args:
+            judge: what finds the most fitting one.
+            texts: the captions, each of which may be said more than once.
+        """
         known = sorted(set(texts))
         some = (known[k : k + _BATCH] for k in range(0, len(known), _BATCH))
         return cls(judge, {text: k for k, text in enumerate(known)}, torch.cat([whole(encoded(part)) for part in some]))
@@ -102,7 +107,12 @@ class Contest:
         return len(self.places)
 
     def ranks(self, x: Float[Tensor, "n c h w"], said: Sequence[str]) -> Int64[Tensor, " n"]:
-        """The rank of what is said of each picture among all captions, 0 where it is found first."""
+        """The rank of what is said of each picture among all captions, 0 where it is found first.
+
+        Args:
+            x: pictures, from −1 (black) to 1 (white).
+            said: the caption of each, one of those that compete.
+        """
         right = torch.tensor([self.places[text] for text in said])
         pairs = zip(x.split(_BATCH), right.split(_BATCH), strict=True)
         return torch.cat([self.judge.ranks(part, self.directions, own) for part, own in pairs])
