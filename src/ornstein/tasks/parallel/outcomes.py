@@ -8,6 +8,7 @@ bounded rate and may be late after a crash.
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from glob import glob
 from pathlib import Path
 from socket import gethostname
@@ -21,6 +22,7 @@ from ...errors import InputError
 from ...files import GB, Within, own, plain, read_json, write_atomic
 from ...locks import Lock, sweep
 from ..samples import MANIFEST
+from ..storage.replaced import read_again
 from ..storage.throttle import Throttle
 from ..storage.unfinished import require_absent
 
@@ -284,14 +286,16 @@ def require_seen(folder: Path, run: str) -> None:
         folder: the folder of the requests' folders.
         run: the word in its record.
     """
-    path, said = folder / RECORD, ""
-    if path.is_file():
-        with path.open(encoding="utf-8") as file:
-            said = file.readline()
-    if run not in said:
+    path = folder / RECORD
+    if not path.is_file() or run not in read_again(partial(_first_line, path)):
         raise InputError(
             f"worker {gethostname()} does not see {folder}: workers on other machines need a shared folder"
         )
+
+
+def _first_line(path: Path) -> str:
+    with path.open(encoding="utf-8") as file:
+        return file.readline()
 
 
 def counted(folder: Path) -> str | None:

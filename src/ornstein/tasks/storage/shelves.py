@@ -21,6 +21,7 @@ from ..samples import Samples
 from ..task import SCRATCH
 from .identity import digest_of
 from .packing import pack, unpack_with, without_numbers
+from .replaced import read_again
 from .unfinished import MEMBERS, folder_of
 
 if TYPE_CHECKING:
@@ -131,10 +132,12 @@ class Shelf(Shelves):
             return None
         return {**block, "files": files}
 
+    def _read(self) -> dict[str, Any]:
+        return read_json(self.part / MEMBERS, "the manifest of what is drawn", {"drawn": dict}, LISTING)
+
     def require_seen(self) -> None:
         try:
-            path, expected = self.part / MEMBERS, "the manifest of what is drawn"
-            drawn = read_json(path, expected, {"drawn": dict}, LISTING)["drawn"]
+            drawn = read_again(self._read)["drawn"]
         except (InputError, OSError):
             raise InputError(
                 f"{self.part} is not there: workers on other machines need a folder of a shared file system, or a URL"
