@@ -47,7 +47,7 @@ def together(truths: np.ndarray, samples: np.ndarray, block: int) -> dict[str, A
 @pytest.mark.parametrize(("size", "block"), [(1, 2), (2, 1), (4, 3), (9, 1)])
 def test_cases_of_any_cut_have_the_scores_of_all(size: int, block: int) -> None:
     truths, samples = world()
-    running = RunningCases(WEIGHTS, pairs=PAIRS, transform=TRANSFORM, thresholds=[0.5])
+    running = RunningCases(WEIGHTS, pairs=PAIRS, transform=TRANSFORM, thresholds=[0.5, 0.5])
     for first in range(0, len(truths), size):
         running.add(truths[first : first + size], samples[first : first + size])
     found, wanted = measured(running, block), together(truths, samples, block)
@@ -114,3 +114,13 @@ def test_members_of_one_truth_may_come_in_any_cut(in_memory: int, monkeypatch: p
     assert forgotten.crps().value != pytest.approx(wanted[0].value, rel=1e-4)
     with pytest.raises(InputError, match=r"expected \(members, \*field\) of \(10, 8\)"):
         running.add(members[:, 0])
+
+
+def test_too_few_members_are_said() -> None:
+    running = RunningMembers(np.zeros(3))
+    with pytest.raises(InputError, match="members: 0 came, expected at least 1"):
+        running.crps()
+    running.add(np.ones((1, 3)))
+    assert running.crps().value == 1.0
+    with pytest.raises(InputError, match="members: 1 came, expected at least 2"):
+        running.spread_skill()

@@ -52,21 +52,23 @@ class RunningMembers:
     def __len__(self) -> int:
         return self._members.count
 
-    @property
-    def _ensemble(self) -> Ensemble:
+    def _ensemble(self, least: int = 1) -> Ensemble:
+        """InputError of fewer members."""
+        if len(self) < least:
+            raise InputError(f"members: {len(self)} came, expected at least {least}")
         return _OneCase(self._truth[None], self._members, self._weights)
 
     def crps(self) -> Estimate:
         """See `scores.crps`."""
-        return crps_of(PointSums.of(self._ensemble, crps_score(len(self) > 1)), 1)
+        return crps_of(PointSums.of(self._ensemble(), crps_score(len(self) > 1)), 1)
 
     def spread_skill(self) -> SpreadSkill:
         """See `spread.spread_skill`; all points are in one bin."""
-        return spread_of(*spread_sums(self._ensemble), 1)
+        return spread_of(*spread_sums(self._ensemble(2)), 1)
 
     def ranks(self) -> Ranks:
         """See `ranks.Ranks.of`."""
-        return Ranks.of_ensemble(self._ensemble)
+        return Ranks.of_ensemble(self._ensemble())
 
 
 class _OneCase(Ensemble):

@@ -18,7 +18,7 @@ from ..errors import InputError
 from .ensembles import Ensemble
 from .estimates import Estimate
 from .ranks import Ranks, ranked
-from .scores import PointSums, Score, brier_of, brier_score, crps_of, crps_score
+from .scores import PointSums, Score, brier_of, brier_score, crps_of, crps_score, require_number
 from .spectra import Spectra, Transform, powers, spectra_of
 from .spread import SpreadSkill, spread_of, spread_sums
 from .variograms import Pairs, variogram_of, variogram_sums
@@ -44,7 +44,8 @@ class RunningCases:
             thresholds: in the units of the field, whose exceedance has a Brier score.
         """
         self.pairs, self.transform = pairs, transform
-        self._weights, self._thresholds = weights, thresholds
+        self._weights = weights
+        self._thresholds = [require_number(one, "threshold") for one in dict.fromkeys(thresholds)]
         self._like: Ensemble | None = None
         self.cases = 0
         self._by_point: dict[str, np.ndarray] = {}
@@ -122,7 +123,7 @@ class RunningCases:
         return crps_of(self._sums("crps"), block)
 
     def brier(self, block: int = 1) -> list[Estimate]:
-        """See `scores.brier`: of every threshold."""
+        """See `scores.brier`: of every threshold, each once."""
         return [brier_of(self._sums(f"> {threshold}"), threshold, block) for threshold in self._thresholds]
 
     def _sums(self, name: str) -> PointSums:
