@@ -105,7 +105,7 @@ def test_a_folder_is_judged_part_by_part(tmp_path: Path, monkeypatch: pytest.Mon
     whole = Energies().evaluate(read_samples(folder))
     monkeypatch.setattr(reading, "PART", 8 * 7)
     assert len(list(reading.parts(folder))) == 9
-    monkeypatch.setattr(reading.Folder, "require_room", lambda self: pytest.fail("all of them are not needed"))
+    monkeypatch.setattr(reading.Folder, "require_room", lambda *_: pytest.fail("all of them are not needed"))
     same(evaluating.evaluate(folder), whole)
 
 

@@ -378,6 +378,7 @@ def test_a_field_that_needs_all_at_once_is_judged_at_once(
     assert seen[0].x.equal(drawn.x)
     monkeypatch.setattr("ornstein.tasks.memory.available", lambda: 1000)
     folder = drawn.save(tmp_path / "deep" / "run")
+    halves = [drawn[k : k + 3].save(tmp_path / f"half-{k}") for k in (0, 3)]
     monkeypatch.setattr(Energies, "store", lambda self, folder, origin, numbers: None)
     for call in (
         lambda: evaluating.evaluate(url),
@@ -389,4 +390,6 @@ def test_a_field_that_needs_all_at_once_is_judged_at_once(
             InputError, match=r"run: 6 samples are needed together, which takes .* GB at least; 1e-06 GB"
         ):
             call()
+    with pytest.raises(InputError, match=r"half-0, .*half-3: 6 samples are needed together"):
+        merge(halves, out=tmp_path / "out")  # each of them alone could be held
     assert not (tmp_path / "out").exists()

@@ -65,8 +65,7 @@ def _require_one_run(before: Source, one: Source) -> None:
 
 def _held(sources: Sequence[Source]) -> Samples:
     """All of them in memory."""
-    for one in sources:
-        one.require_room()
+    sources[0].require_room(sources[1:])
     samples = joined([*_parts(sources)])
     return samples if samples.created else remarked(samples)
 

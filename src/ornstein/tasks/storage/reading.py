@@ -106,9 +106,14 @@ class Source(ABC):
     def append(self, metrics: Sequence[Metric]) -> None:
         """Writes down beside them what was measured."""
 
-    def require_room(self) -> None:
-        """InputError if all of them cannot be in memory together."""
-        require_held(len(self.numbers), self._bytes, self.where)
+    def require_room(self, others: Sequence["Source"] = ()) -> None:
+        """InputError if all of them cannot be in memory together.
+
+        Args:
+            others: of the same model, whose samples are to be in memory, too.
+        """
+        every = [self, *others]
+        require_held(sum(len(one.numbers) for one in every), self._bytes, ", ".join(one.where for one in every))
 
     @cached_property
     def _state(self) -> State:
