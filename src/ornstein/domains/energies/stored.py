@@ -57,9 +57,13 @@ class EnergyStore(BlockStore):
 
     def _states(self) -> Iterator[Tensor]:
         """All of them, cut alike whatever blocks they were drawn in, so that energies are the same bit for bit."""
-        size = metrics.rows_of(self._system)
-        for k in range(0, len(self.numbers), size):
-            yield self._read(self.numbers[k : k + size])
+        size, left = metrics.rows_of(self._system), list[Tensor]()
+        for block in self.drawn():
+            x = torch.cat([*left, torch.as_tensor(block.x)])
+            whole = len(x) - len(x) % size
+            yield from (x[k : k + size] for k in range(0, whole, size))
+            left = [x[whole:]]
+        yield from (x for x in left if len(x))
 
     def _read(self, numbers: range) -> Tensor:
         x, _ = self.read(numbers)
