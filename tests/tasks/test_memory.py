@@ -20,7 +20,6 @@ from ornstein.tasks.samples import Samples, not_finite
 from ornstein.training import checkpoints
 from worlds import line
 
-
 HELD = "is 1000000000"
 FLAGS = {
     "--n": "are 1,000,000,000, expected 5,000,000 at most",  # what a folder can say of its samples
