@@ -22,7 +22,7 @@ from killing import workers_of
 from ornstein.cli import main
 from ornstein.distributed.pools import Dask, Done, Here, Pool, WorkersLost
 from ornstein.domains.energies import metrics
-from ornstein.domains.energies.task import EnergiesRequest
+from ornstein.domains.energies.task import Energies, EnergiesRequest
 from ornstein.errors import InputError
 from ornstein.events import Event, finished
 from ornstein.spaces import Euclidean
