@@ -135,10 +135,8 @@ def test_a_lost_worker_loses_nothing_and_a_deadly_piece_is_named(
 
 def test_work_whose_scheduler_is_killed_says_so(tmp_path: Path) -> None:
     with cluster(tmp_path, 2) as (scheduler, file), Dask.at(str(file)) as pool:
-        reading = pool.results(squared, {"seconds": 0.1}, range(200))
-        first = next(reading)
-        assert isinstance(first, Done)
-        assert first.error is None
+        reading = results(pool, {"seconds": 0.1}, range(200))
+        assert next(reading).error is None
         scheduler.kill()
         with pytest.raises(WorkersLost, match=r"the scheduler at tcp://.* is gone"):
             list(reading)
