@@ -67,7 +67,7 @@ def rows(
         with archive.open(_wanted(infos, {name: kinds}, path)[name]) as file:
             dtype, found, fortran = _header(file, kinds, where)
             if found != shape or fortran:
-                order = ", its first index fastest," if fortran else ""
+                order = ", its first index fastest" if fortran else ""
                 raise InputError(f"{where} has the shape {found}{order}, expected {shape}")
             row = dtype.itemsize * prod(shape[1:])
             file.seek(row * chosen.start, 1)

@@ -55,7 +55,8 @@ def test_cases_of_any_cut_have_the_scores_of_all(size: int, block: int) -> None:
     for name, values in found.items():
         assert values == pytest.approx(wanted[name], rel=1e-9), name
     np.testing.assert_array_equal(running.ranks().values, calibration.Ranks.of(truths, samples, WEIGHTS).values)
-    np.testing.assert_allclose(running.crps().by_point, calibration.crps(truths, samples, WEIGHTS).by_point)
+    by_point = np.asarray(calibration.crps(truths, samples, WEIGHTS).by_point)
+    np.testing.assert_allclose(np.asarray(running.crps().by_point), by_point)
     assert running.ranks().values.dtype == np.int8
 
 

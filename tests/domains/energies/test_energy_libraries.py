@@ -96,6 +96,7 @@ def test_what_a_correction_said_is_scored() -> None:
     said: dict[str, Any] = {"method": "test", "jumps": None, "check": None, "check_error": None, **numbers}
     told = replace(library(), exactness=MCMCReport(**said))
     plain, worth = judged(library(), systems["gmm-40"]()), judged(told, systems["gmm-40"]())
+    assert plain[0].error is not None
     assert worth[0].error == pytest.approx(2 * plain[0].error)
     assert (worth[-1].name, worth[-1].value, worth[-1].reference) == ("log Z", 0.5, 0.0)
 

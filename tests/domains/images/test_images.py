@@ -12,7 +12,7 @@ from torch import Tensor
 
 import ornstein as on
 from ornstein import InputError
-from ornstein.domains.images import data, judging, metrics, stored
+from ornstein.domains.images import data, metrics, stored
 from ornstein.networks import UNet, UNetConfig
 from ornstein.report import walls
 from ornstein.tasks import requests
@@ -56,8 +56,8 @@ def test_the_judge_knows_unseen_real_digits(digits: tuple[Arrays, Arrays]) -> No
     assert wrong <= 0.05  # the broken twin
 
 
-def test_the_shipped_model_draws_the_class_asked_for(digits: tuple[Arrays, Arrays], drawn: on.Samples) -> None:
-    agreement, distance, new = judging.judged(drawn, *digits)
+def test_the_shipped_model_draws_the_class_asked_for(drawn: on.Samples) -> None:
+    agreement, distance, new = task("images").evaluate(drawn)
     assert agreement.value >= 0.95
     assert distance.reference is not None
     assert new.reference is not None
@@ -68,14 +68,14 @@ def test_the_shipped_model_draws_the_class_asked_for(digits: tuple[Arrays, Array
 def test_the_scores_reject_noise_and_copies(digits: tuple[Arrays, Arrays], drawn: on.Samples) -> None:
     """Broken twins of the test above."""
     noise = on.Keys.of(0, 300).normal(1, 8, 8).float()
-    agreement, distance, _ = judging.judged(replace(drawn, x=noise), *digits)
+    agreement, distance, _ = task("images").evaluate(replace(drawn, x=noise))
     assert distance.reference is not None
     assert agreement.value < 0.5
     assert distance.value > 1.5 * distance.reference
     copies = metrics.matched(drawn.condition["label"], digits[0], 0)
     assert copies.chosen is not None
     copies = copies.parts[0][copies.chosen]
-    assert judging.judged(replace(drawn, x=copies), *digits)[2].value == 0
+    assert task("images").evaluate(replace(drawn, x=copies))[2].value == 0
 
 
 def test_guidance_sharpens(digits: tuple[Arrays, Arrays]) -> None:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ornstein import InputError
 from ornstein.denoisers.composition import WEIGHTS
-from ornstein.domains.images.metrics import _words
+from ornstein.domains.images.captioned import _words
 from ornstein.domains.images.task import ImagesRequest
 from ornstein.domains.images.vision import captions
 from ornstein.tasks.registry import task

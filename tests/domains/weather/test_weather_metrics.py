@@ -116,7 +116,7 @@ def test_members_are_read_once_some_times_at_a_time(monkeypatch: pytest.MonkeyPa
     y, x = world()
     at_once = found(y, x)
     monkeypatch.setattr(metrics, "AT_ONCE", 5000)
-    lazy = Lazy(x)
+    lazy: Any = Lazy(x)
     for name, one in found(y, lazy).items():
         assert one.value == pytest.approx(at_once[name].value, rel=1e-9)
         assert [one.error] == [at_once[name].error] or one.error == pytest.approx(at_once[name].error, rel=1e-9)

@@ -29,6 +29,7 @@ from ornstein.guidance.factors import Energy
 from ornstein.locks import Lock
 from ornstein.tasks import drawing
 from ornstein.tasks.native.blocks import BlockStore
+from ornstein.tasks.native.members import MemberStore
 from ornstein.tasks.requests import draw
 from ornstein.tasks.requests import drawing as stream_of
 from ornstein.tasks.samples import Samples, read_samples
@@ -422,7 +423,7 @@ def test_quick_blocks_are_written_together(model: Any, tmp_path: Path, monkeypat
 
 
 def test_what_is_drawn_waits_for_its_unit(model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keeping.Kept, "units", range(0, 100, 5))
+    monkeypatch.setattr(MemberStore, "units", range(0, 100, 5))
     sizes: list[int] = []
     packed = shelves.pack
     monkeypatch.setattr(
