@@ -58,6 +58,15 @@ def test_pools_say_how_many_they_are(threads: Pool) -> None:
     assert (str(Here()), str(threads)) == ("1 worker", "2 workers")
 
 
+def test_workers_are_counted_though_nothing_is_said_of_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What Dask's client asks for every two seconds may be the answer to another question."""
+    with Dask.local(2, processes=False) as pool:
+        real = pool.client.scheduler_info
+        monkeypatch.setattr(pool.client, "scheduler_info", lambda *said, **named: real(n_workers=0))
+        assert pool.client.scheduler_info()["workers"] == {}
+        assert pool.size == 2
+
+
 def test_who_stops_reading_stops_the_work(threads: Pool) -> None:
     reading = threads.results(squared, {"seconds": 0.02}, range(1000))
     next(reading)
