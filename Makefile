@@ -12,7 +12,7 @@ INSTALL = $(if $(UV),$(UV) pip install --quiet --python $(BIN)/python,$(BIN)/pyt
 help:
 	@echo "make tour      draw from every shipped model and look at tour/index.html, which grows: 3 minutes on two cores"
 	@echo "make tour-full the same with every score measured anew: half an hour"
-	@echo "make test      lint, types and the fast tests: 5 minutes on two cores"
+	@echo "make test      lint, types and the fast tests: 7 minutes on two cores"
 	@echo "make test-all  the same with the slow tests: an hour"
 	@echo "make docs      the documentation as a site, docs/_build/html: a minute on one core"
 	@echo "make docs-run  execute the tutorials' blocks anew (PAGES=docs/molecules.md for one): 10 minutes"
@@ -53,7 +53,7 @@ TESTS = $(BIN)/python -m pytest -n 2 --dist worksteal
 unexport PYTHONDONTWRITEBYTECODE
 
 test: $(READY)
-	@echo "Lint, types and the fast tests: about 5 minutes on two cores (make test-all runs the slow ones, too)"
+	@echo "Lint, types and the fast tests: about 7 minutes on two cores (make test-all runs the slow ones, too)"
 	@$(MAKE) --no-print-directory --keep-going --jobs 3 lint types fast
 
 test-all: $(READY)

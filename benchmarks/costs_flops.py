@@ -10,6 +10,7 @@ import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -49,41 +50,39 @@ def counted() -> Iterator[dict[str, Any]]:
 # The page ---------------------------------------------------------------------------------------------
 
 
-def gpu_share(flops: Sequence[Row], drawn: Sequence[Row]) -> float | None:
-    """What share of the peak the draw on a GPU reached; None where it is not known."""
-    of = {row["model"]: row["flops"] for row in flops}
+def gpu_share(flops: Mapping[str, float], drawn: Sequence[Row]) -> float | None:
+    """What share of the peak the draw on a GPU reached; None where it is not known.
+
+    Args:
+        flops: model → operations of a sample and call.
+        drawn: rows of costs_gpu.jsonl.
+    """
     for row in drawn:
-        if row["what"].startswith(f"{DRAWN}:") and DRAWN in of:
-            return of[DRAWN] * row["count"] * row["calls"] / row["seconds"] / PEAK
+        if row["what"].startswith(f"{DRAWN}:") and DRAWN in flops:
+            return flops[DRAWN] * row["count"] * row["calls"] / row["seconds"] / PEAK
     return None
 
 
-def flops_section(results: Path, nfe: Mapping[str, float], work: Mapping[str, float]) -> str:
+def flops_section(results: Path, defaults: Mapping[str, tuple[float, float]]) -> str:
     """Operations of each model, and samples a second of an H100 that are expected of them.
 
     Args:
         results: the folder of the results.
-        nfe: model → calls of a sample at its defaults.
-        work: model → CPU seconds of one more sample and call.
+        defaults: model → calls of a sample of its default draw, and CPU seconds of that by call and sample drawn.
     """
-    flops = lines_of(results / "costs_flops.jsonl")
+    flops = {row["model"]: row["flops"] for row in lines_of(results / "costs_flops.jsonl") if row["model"] in defaults}
     share = gpu_share(flops, lines_of(results / "costs_gpu.jsonl"))
-    reached = sorted(row["flops"] / work[row["model"]] / 1e9 for row in flops if work.get(row["model"], 0) > 0)
-    if share is None or not reached:
+    if share is None:
         return table((), ())
-    lines = []
-    for row in flops:
-        each, calls = row["flops"], nfe.get(row["model"])
-        whole = (
-            ["–", "–"]
-            if calls is None
-            else [short(each * calls / 1e9), f"{float(f'{share * PEAK / (each * calls):.2g}'):,.0f}"]
-        )
-        cpu = short(each / work[row["model"]] / 1e9) if work.get(row["model"], 0) > 0 else "–"
-        lines.append([f"`{row['model']}`", short(each / 1e6), cpu, *whole])
+    lines, reached = [], []
+    for model, each in flops.items():
+        calls, seconds = defaults[model]
+        reached.append(each / seconds / 1e9)
+        expected = f"{float(f'{share * PEAK / (each * calls):.2g}'):,.0f}"
+        lines.append([f"`{model}`", short(each / 1e6), short(reached[-1]), short(each * calls / 1e9), expected])
     return TEXT.format(
         share=f"{share:.0%}", peak=f"{PEAK / 1e12:.0f}", drawn=DRAWN, lines=table(_HEAD, lines),
-        least=short(reached[0]), middle=short(reached[len(reached) // 2]), most=short(reached[-1]),
+        least=short(min(reached)), middle=short(median(reached)), most=short(max(reached)),
     )  # fmt: skip
 
 
@@ -101,8 +100,8 @@ exactly (matrix products and convolutions), and from one draw on an H200, the sa
 `{drawn}` reached {share} of the {peak} TFLOP/s which the maker states for float32. The last column is that share of the
 peak over the operations of a sample at its default steps: of full batches, without the start, writing, gradients of
 measurements and anything in chemistry. How far such a figure may be wrong is seen on the CPU, where the share differs
-between these networks, too: from {least} to {most} GFLOP/s, in the middle {middle}. Small draws and small networks,
-such as those of energies, are bound by the launches of kernels, and are slower.
+between these networks, too: their default draws reach from {least} to {most} GFLOP/s, {middle} in the middle. Small
+draws and small networks, such as those of energies, are bound by the launches of kernels, and are slower.
 
 {lines}"""
 

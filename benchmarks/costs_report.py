@@ -55,8 +55,7 @@ def page(rows: Sequence[Row], results: Path) -> str:
         gpu=gpu_section(results / "costs_gpu.jsonl"),
         h100=flops_section(
             results,
-            {row["case"]["model"]: row["nfe"] for row in rows if _is_default(row)},
-            {model: one.work for (model, series), one in models.items() if series == "draws"},
+            {row["case"]["model"]: (row["nfe"], _each(row)) for row in rows if _is_default(row)},
         ),
     )
 
@@ -150,6 +149,11 @@ def _defaults(rows: Sequence[Row]) -> Iterator[list[str]]:
 def _is_default(row: Row) -> bool:
     """Whether it is a draw of the command line as it is if nothing is said."""
     return row["case"]["series"] == "draws" and "steps" not in row["case"]
+
+
+def _each(row: Row) -> float:
+    """CPU seconds of a draw by call and by sample that was drawn, also those that only fill up a block."""
+    return row["cpu_seconds"] / (row["nfe"] * draw_of(row).drawn)
 
 
 def bytes_of(rows: Sequence[Row]) -> tuple[float, float]:

@@ -165,12 +165,12 @@ def test_what_a_gpu_does_follows_from_its_share_of_the_peak(of: Any, tmp_path: P
     flops, peak = of("costs_flops"), of("costs_flops").PEAK
     rows = [{"model": flops.DRAWN, "flops": 1e6}, {"model": "a/b", "flops": 2e6}]
     (tmp_path / "costs_flops.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    calls, work = {flops.DRAWN: 10.0, "a/b": 10.0}, {flops.DRAWN: 1e-3, "a/b": 1e-3}
-    assert flops.flops_section(tmp_path, calls, work) == of("costs_tables").NOWHERE
+    defaults = {flops.DRAWN: (10.0, 1e-3), "a/b": (10.0, 1e-3)}
+    assert flops.flops_section(tmp_path, defaults) == of("costs_tables").NOWHERE
     drawn = {"what": f"{flops.DRAWN}: some", "count": 100, "calls": 10, "seconds": 1e9 / (peak / 4)}
     (tmp_path / "costs_gpu.jsonl").write_text(json.dumps(drawn))
-    assert flops.gpu_share(rows, [drawn]) == pytest.approx(0.25)
-    page = flops.flops_section(tmp_path, calls, work)
+    assert flops.gpu_share({flops.DRAWN: 1e6}, [drawn]) == pytest.approx(0.25)
+    page = flops.flops_section(tmp_path, defaults)
     assert f"reached 25% of the {peak / 1e12:.0f} TFLOP/s" in page
     assert "| `a/b` | 2 | 2 | 0.02 | 840,000 |" in page
     assert f"| `{flops.DRAWN}` | 1 | 1 | 0.01 | 1,700,000 |" in page
