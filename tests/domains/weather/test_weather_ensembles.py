@@ -263,6 +263,8 @@ def test_times_are_numbers_or_dates() -> None:
         "2020-01": list(range(TIMES)),
     }.items():
         assert WeatherRequest(times=said).chosen(times).tolist() == expected, said
+    assert WeatherRequest(times="9:20").short_of(TIMES) == ["--times 9:20: there are 12 times"]
+    assert not any(WeatherRequest(times=said).short_of(TIMES) for said in ("", "3", ":12", "3:-1", "2020-01"))
     for wrong in ("2021-01-01", "20:30"):
         with pytest.raises(InputError, match="none of the 12 times is meant"):
             WeatherRequest(times=wrong).chosen(times)

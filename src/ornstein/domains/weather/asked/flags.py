@@ -98,6 +98,16 @@ class WeatherRequest:
             )
         return found
 
+    def short_of(self, count: int) -> list[str]:
+        """What is to be said where a range of numbers ends after the last time.
+
+        Args:
+            count: of the times that there are.
+        """
+        numbers = _NUMBERS.fullmatch(self.times)
+        stop = None if numbers is None else numbers["stop"]
+        return [] if stop is None or int(stop) <= count else [f"--times {self.times}: there are {count} times"]
+
 
 def _slice(found: re.Match[str]) -> slice:
     start, stop = (None if found[end] is None else int(found[end]) for end in ("start", "stop"))

@@ -1,6 +1,6 @@
 """The forecasts that a request names: of today, or those of the training's own files that were held out."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from glob import glob
@@ -25,10 +25,12 @@ class Given:
     Attributes:
         pairs: with the truth, where it is known; on the model's grid, with the model's variables and steps.
         chosen: numbers of these times among all of the file.
+        notes: what a user should know of the choice, in words.
     """
 
     pairs: Pairs
     chosen: Int[np.ndarray, " n"]
+    notes: Sequence[str] = ()
 
     @property
     def times(self) -> np.ndarray:
@@ -72,7 +74,7 @@ def _given(
     among = np.arange(len(pairs.times)) if part is None else np.asarray(part)
     if not len(among):
         raise InputError(f"{flag('held_out')} {asked.held_out}: no times of the training were held out for that")
-    return Given(pairs, among[asked.chosen(pairs.times[among])])
+    return Given(pairs, among[asked.chosen(pairs.times[among])], asked.short_of(len(among)))
 
 
 @lru_cache(maxsize=2)

@@ -155,7 +155,7 @@ def _factors(asked: WeatherRequest, metadata: Mapping[str, Any]) -> list[float] 
 
 def _notes(found: Given, metadata: Mapping[str, Any], factors: Sequence[float] | None) -> list[str]:
     """What a user should know of what was read."""
-    notes = list(found.pairs.notes)
+    notes = [*found.pairs.notes, *found.notes]
     if factors is None and metadata.get("recalibration") is not None:
         notes.append("not recalibrated: members are as the model draws them")
     if found.pairs.members > 1 and metadata["members"] == 1:
