@@ -64,6 +64,16 @@ def rough_plans() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="module", autouse=True)
+def own_code() -> Iterator[None]:
+    """What a module's tests allow to be run is forgotten at its end: all of it would be run by workers of later ones."""
+    from ornstein import code
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(code, "_allowed", dict(code._allowed))
+        yield
+
+
 @pytest.fixture(scope="session", autouse=True)
 def one_arithmetic() -> Iterator[None]:
     """Trainings are in float32 on every machine: no CPU is measured to be faster in bf16 unless a test says so."""
