@@ -66,7 +66,7 @@ def rough_plans() -> Iterator[None]:
 
 @pytest.fixture(scope="module", autouse=True)
 def own_code() -> Iterator[None]:
-    """What a module's tests allow to be run is forgotten at its end: all of it would be run by workers of later ones."""
+    """The code that a module's tests allow is forgotten at its end: workers of later tests would run all of it."""
     from ornstein import code
 
     with pytest.MonkeyPatch.context() as patch:
