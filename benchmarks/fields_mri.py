@@ -35,12 +35,12 @@ from ornstein.guidance.measurements import Measurement
 from ornstein.guidance.operators import LinearFunction
 from ornstein.keys import Keys
 from ornstein.networks import UNet, UNetConfig
-from ornstein.roots import Spectral, power_law
 from ornstein.schedules import Cosine
 from ornstein.spaces import Euclidean
+from ornstein.spectral.roots import Spectral, power_law
+from ornstein.spectral.transforms import periodic
 from ornstein.states import State, Time
 from ornstein.tasks.drawing import sample
-from ornstein.transforms import periodic
 
 COILS, SHARE, STD = 8, 0.25, 0.05
 NETWORK = UNetConfig(channels=32, multipliers=(1, 2, 3, 4), blocks=2, attention=(), patch=2)

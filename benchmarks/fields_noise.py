@@ -15,10 +15,10 @@ from torch import Tensor
 
 from ornstein.denoisers.fields import gaussian_field
 from ornstein.keys import Keys
-from ornstein.roots import Spectral, power_law
 from ornstein.sampling import grids
 from ornstein.sampling.sampler import Sampler
-from ornstein.transforms import periodic
+from ornstein.spectral.roots import Spectral, power_law
+from ornstein.spectral.transforms import periodic
 
 SIDE, EXPONENT, STEPS = 64, 3.0, (5, 8, 10, 15, 20, 30, 50)
 

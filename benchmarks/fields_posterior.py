@@ -21,9 +21,9 @@ from ornstein.denoisers.fields import GaussianField, gaussian_field
 from ornstein.guidance.measurements import Measurement
 from ornstein.guidance.operators import Mask
 from ornstein.keys import Keys
-from ornstein.roots import power_law
+from ornstein.spectral.roots import power_law
+from ornstein.spectral.transforms import periodic
 from ornstein.tasks.drawing import sample
-from ornstein.transforms import periodic
 
 STD, MEMBERS = 0.1, 39
 

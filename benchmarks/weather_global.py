@@ -33,8 +33,8 @@ from torch import Tensor
 import ornstein as on
 from ornstein.denoisers.windows import windowed
 from ornstein.keys import Keys
-from ornstein.roots import power_law
-from ornstein.transforms import Separable
+from ornstein.spectral.roots import power_law
+from ornstein.spectral.transforms import Separable
 
 RESULTS = Path(__file__).parent / "results" / "weather_global.jsonl"
 NAMES = ("z500", "t850")

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -30,6 +32,18 @@ def killed(work: Callable[[], object], flush: int) -> bool:
         work()
     finally:
         os._exit(0)
+
+
+def started(*words: str, path: Path | None = None) -> subprocess.Popen[str]:
+    """The command line in a process of its own, which finds what this one finds.
+
+    Args:
+        words: of the command.
+        path: where it finds further modules, before all others.
+    """
+    search = os.pathsep.join([*([str(path)] if path else []), *map(os.path.abspath, filter(None, sys.path))])
+    command, environment = [sys.executable, "-m", "ornstein", *words], {**os.environ, "PYTHONPATH": search}
+    return subprocess.Popen(command, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment)
 
 
 def workers_of(process: int) -> list[int]:

@@ -13,8 +13,8 @@ from ornstein.domains.mri.scans.npz import write_npz
 from ornstein.domains.mri.task import Mri, MriConfig
 from ornstein.domains.mri.trajectories.masks import uniform
 from ornstein.networks.unet import UNetConfig
-from ornstein.shells import Shells
-from ornstein.transforms import periodic
+from ornstein.spectral.shells import Shells
+from ornstein.spectral.transforms import periodic
 
 SMALL = UNetConfig(4, (1,), 1, ())
 SHAPE = (32, 24)

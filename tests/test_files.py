@@ -11,8 +11,8 @@ import pytest
 
 from fuzz import mutations, require_clean
 from ornstein import InputError
+from ornstein.disk.locks import Lock
 from ornstein.files import content, gunzipped, inside, parse_json, require, text
-from ornstein.locks import Lock
 
 SCHEMA = {"name": str, "sizes": [int], "std": float, "model": {"step": int}, "note?": str}
 GOOD = {"name": "a", "sizes": [1, 2], "std": 3, "model": {"step": 1, "more": None}, "note": None, "more": []}
@@ -54,7 +54,7 @@ def test_texts_that_are_no_json(text: str) -> None:
         parse_json(text, "f.json", "a manifest")
 
 
-HOLD = "import sys; from pathlib import Path; from ornstein.locks import Lock\n"
+HOLD = "import sys; from pathlib import Path; from ornstein.disk.locks import Lock\n"
 HOLD += "with Lock(Path(sys.argv[1]), 'training'): print('held', flush=True); sys.stdin.read()"
 
 

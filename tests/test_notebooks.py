@@ -7,7 +7,7 @@ import pytest
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager
 
-from ornstein.progress import Shown, in_notebook
+from ornstein.events.progress import Shown, in_notebook
 
 WORK = """
 import time
@@ -75,7 +75,7 @@ def test_a_bar_moves_and_ends_as_done(kernel: tuple[BlockingKernelClient, Kernel
 
 def test_what_is_quick_or_listened_to_shows_no_bar(kernel: tuple[BlockingKernelClient, KernelManager]) -> None:
     assert not bars(run(kernel[0], "work(5, 0.1)"))
-    quiet = "from ornstein.progress import watched; watched(work.events(5, 0.6), lambda event: None)"
+    quiet = "from ornstein.events.progress import watched; watched(work.events(5, 0.6), lambda event: None)"
     assert not bars(run(kernel[0], quiet))
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from colours import contrast
-from ornstein import markup
 from ornstein.report.page import page
 from ornstein.report.style import SHEET, style
 from ornstein.report.trust.page import page as trust_page
 from ornstein.report.trust.statements import Statement, TrustReport
 from ornstein.tasks.figures import Chapter
+from ornstein.text import markup
 
 THEMES = ("light", "dark")
 TEXTS = [  # (text, what it stands on)

@@ -19,7 +19,7 @@ import ornstein as on
 from ornstein import InputError
 from ornstein.config import TrainConfig
 from ornstein.networks.unet import UNetConfig
-from ornstein.shells import Shells
+from ornstein.spectral.shells import Shells
 from ornstein.tasks import registry, runs
 from ornstein.tasks.samples import read_samples
 from ornstein.training.fields import open_given

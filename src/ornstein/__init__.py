@@ -125,9 +125,9 @@ _MODULES = {
     "networks": "networks",
     "operators": "guidance.operators",
     "oracles": "denoisers.oracles",
-    "roots": "roots",
+    "roots": "spectral.roots",
     "testing": "testing",
-    "transforms": "transforms",
+    "transforms": "spectral.transforms",
 }
 
 _RENAMED = {
@@ -181,7 +181,7 @@ def __dir__() -> list[str]:
 
 
 if TYPE_CHECKING:
-    from . import calibration, networks, roots, testing, transforms
+    from . import calibration, networks, testing
     from .beliefs import Belief, Joint, Normal, Probs
     from .denoisers import oracles
     from .denoisers.base import Denoiser, Guide, NeuralDenoiser, Traits
@@ -226,6 +226,7 @@ if TYPE_CHECKING:
     from .sampling.unmasking import FirstHitting, InformedCorrector, Remask, TemperatureTopP, Unmask
     from .schedules import EDM, Cosine, Linear, RectifiedFlow, Schedule, VarianceExploding
     from .spaces import Autoregressive, Categorical, Centered, Euclidean, Product, Space, Transition
+    from .spectral import roots, transforms
     from .tasks.boltzmann import boltzmann, refine
     from .tasks.drawing import draws, sample
     from .tasks.engines import MCMC, Independent, Population

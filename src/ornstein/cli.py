@@ -23,8 +23,8 @@ from .commands.targets import TARGETS, listed, target_in
 from .config import nearest
 from .deprecation import renamed_word
 from .errors import InputError, Interrupted, exit_code, why
-from .escaping import printable
 from .studio.serving import studio
+from .text.escaping import printable
 from .training.stopping import interruptible
 
 
@@ -37,7 +37,7 @@ def tour(out: Path = Path("tour"), seed: int = 0, full: bool = False) -> None:
         full: as many samples and steps as a judgement needs, every score measured anew: about half an hour.
     """
     from .events import finished
-    from .progress import console, drawing_progress
+    from .events.progress import console, drawing_progress
     from .report.tour import PAGE, plan
     from .report.tour import tour as build
 
@@ -57,7 +57,7 @@ def evaluate(folder: str, /, data: str | None = None, allow_code: bool = False, 
         code: the same, and where that file is now.
     """
     from .events import heard_by
-    from .progress import Lines, console
+    from .events.progress import Lines, console
     from .report.terminal import metric_table
     from .tasks import evaluating
 
@@ -74,7 +74,7 @@ def show(path: str, /, allow_code: bool = False, code: Path | None = None) -> No
         allow_code: run the Python file that the samples' energy is in, if you trust it.
         code: the same, and where that file is now.
     """
-    from .progress import console
+    from .events.progress import console
     from .report.show import show as build
 
     for part in build(path, code or allow_code):
@@ -102,8 +102,8 @@ def trust(
         allow_code: run the Python file that the samples' energy is in, if you trust it.
         code: the same, and where that file is now.
     """
+    from .events.progress import console
     from .files import write_text
-    from .progress import console
     from .report.trust import trust as examined
     from .report.trust.page import page, printed
 
@@ -135,7 +135,7 @@ def merge(folders: tuple[str, ...], /, *, out: Path, allow_code: bool = False, c
 
 def models() -> None:
     """List the shipped models."""
-    from .progress import console
+    from .events.progress import console
     from .report.listing import shipped_table
 
     console.print(shipped_table(), soft_wrap=False)
@@ -205,7 +205,7 @@ def _train(domain: str, name: str | None, default: Any) -> Callable[..., None]:
             resume: go on with the run in that folder.
         """
         from .commands.launch import is_first
-        from .progress import Lines, training_progress
+        from .events.progress import Lines, training_progress
         from .tasks import runs
 
         folder = out or Path("runs") / target.replace("/", "-")

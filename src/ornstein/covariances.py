@@ -5,7 +5,7 @@ unless it is small. Conditioning on m numbers A x₀ seen with noise R takes awa
 
     C ↦ C − G S⁻¹ Gᵀ,     G = C Aᵀ,     S = R + A C Aᵀ
 
-The covariances of fields are in roots.py.
+The covariances of fields are in spectral/roots.py.
 """
 
 from abc import ABC, abstractmethod
@@ -42,7 +42,7 @@ class Spelled(ABC):
 
 
 class Rooted(ABC):
-    """A covariance C = L Lᵀ whose root is at hand: it can be drawn from, and has a density. See roots.py."""
+    """A covariance C = L Lᵀ whose root is at hand: it can be drawn from, and has a density. See spectral/roots.py."""
 
     @property
     @abstractmethod

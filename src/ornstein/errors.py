@@ -4,7 +4,7 @@ import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from .escaping import printable
+from .text.escaping import printable
 
 
 class InputError(ValueError):

@@ -1,6 +1,6 @@
 """Files that are whole or absent: write beside the target, flush to the disk, rename over it.
 
-What is read is a file of bounded size, checked against a schema. For `.npz` see arrays.py.
+What is read is a file of bounded size, checked against a schema. For `.npz` see disk/arrays.py.
 """
 
 import errno
@@ -17,8 +17,8 @@ from math import isfinite, isnan, nan
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from .disk.locks import beside
 from .errors import InputError
-from .locks import beside
 
 
 def write_atomic(path: Path, write: Callable[[Path], object]) -> None:

@@ -19,15 +19,15 @@ from ornstein.errors import InputError
 from ornstein.guidance.factors import Energy
 from ornstein.keys import Keys
 from ornstein.report.plots import landscape
-from ornstein.roots import power_law
 from ornstein.sampling.grids import asinh, plan
 from ornstein.sampling.sampler import Sampler
 from ornstein.schedules import EDM, Cosine, RectifiedFlow
 from ornstein.spaces import Categorical, Centered, Euclidean
+from ornstein.spectral.roots import power_law
+from ornstein.spectral.transforms import periodic
 from ornstein.training.datasets import Arrays
 from ornstein.training.feeding import Batch
 from ornstein.training.trainer import Trainer, losses
-from ornstein.transforms import periodic
 from worlds import MeanOnly, anisotropic, assert_close, double, rejected, sequences, single, smooth
 
 KEYS = Keys.of(1, 5)

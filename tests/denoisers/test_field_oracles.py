@@ -10,8 +10,8 @@ from ornstein.denoisers.fields import draw_normal, field_mixture, gaussian_field
 from ornstein.mcmc import chains
 from ornstein.mcmc.densities import Density
 from ornstein.mcmc.elliptical import EllipticalSlice
-from ornstein.roots import Downdated, Spectral, power_law, widened
-from ornstein.transforms import Separable, periodic
+from ornstein.spectral.roots import Downdated, Spectral, power_law, widened
+from ornstein.spectral.transforms import Separable, periodic
 from worlds import rejected
 
 SHAPE, SIZE = (6, 5), 30

@@ -7,8 +7,8 @@ from torch import Tensor
 import ornstein as on
 from ornstein.denoisers.fields import gaussian_field
 from ornstein.keys import Keys
-from ornstein.roots import power_law
-from ornstein.transforms import periodic
+from ornstein.spectral.roots import power_law
+from ornstein.spectral.transforms import periodic
 from worlds import rejected
 
 SIDE, STD = 32, 0.1

@@ -9,10 +9,10 @@ from torch import Tensor
 import ornstein as on
 from ornstein import Euclidean, InputError, Keys, Normal
 from ornstein.denoisers.fields import GaussianField, gaussian_field
-from ornstein.roots import Spectral, power_law
 from ornstein.spaces import Gaussian
+from ornstein.spectral.roots import Spectral, power_law
+from ornstein.spectral.transforms import PIXELS, Separable, periodic
 from ornstein.testing import check_denoiser, check_space
-from ornstein.transforms import PIXELS, Separable, periodic
 from worlds import rejected
 
 SHAPE = (8, 6)

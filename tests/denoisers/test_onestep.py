@@ -16,12 +16,12 @@ from ornstein.config import TrainConfig
 from ornstein.denoisers.base import Condition
 from ornstein.denoisers.windows import windowed
 from ornstein.guidance.factors import Energy
-from ornstein.roots import Spectral, power_law
 from ornstein.sampling import grids
 from ornstein.sampling.sampler import Sampler
+from ornstein.spectral.roots import Spectral, power_law
+from ornstein.spectral.transforms import periodic
 from ornstein.training.datasets import Arrays
 from ornstein.training.trainer import Trainer
-from ornstein.transforms import periodic
 from worlds import rejected
 
 SLOPE, STDS = torch.tensor([0.8, -0.5]), torch.tensor([0.6, 1.2])

@@ -20,10 +20,10 @@ from ornstein.denoisers.windows import Windowed, windowed
 from ornstein.guidance.maps import Residual, Standardised
 from ornstein.networks import UNet, UNetConfig
 from ornstein.networks.fields import Fields
-from ornstein.roots import Spectral, power_law
+from ornstein.spectral.roots import Spectral, power_law
+from ornstein.spectral.transforms import PIXELS, Orthogonal, Separable, periodic
 from ornstein.states import State, Time
 from ornstein.testing import check_denoiser
-from ornstein.transforms import PIXELS, Orthogonal, Separable, periodic
 from worlds import MeanOnly, rejected, sequences
 
 SHAPE, WINDOW = (24, 30), (12, 12)

@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ornstein.borders import BORDERS, folded
 from ornstein.guidance.operators import (
     Blur,
     Centered,
@@ -38,6 +37,7 @@ from ornstein.guidance.operators import (
 )
 from ornstein.guidance.operators.derivatives import STENCILS
 from ornstein.keys import Keys
+from ornstein.spectral.borders import BORDERS, folded
 from ornstein.testing import check_operator
 
 SHAPE = (4, 6)

@@ -21,15 +21,15 @@ from ornstein.guidance.operators import Downsample, Fourier, Mask, Matrix, Opera
 from ornstein.guidance.projections import projection
 from ornstein.keys import Keys
 from ornstein.mcmc.targets import Boltzmann, target_of
-from ornstein.roots import Downdated, Spectral, power_law
 from ornstein.sampling.grids import log_snr, uniform
 from ornstein.sampling.kernels import Heun, Predictor, Restart
 from ornstein.sampling.particles import Particles
 from ornstein.sampling.sampler import Sampler
 from ornstein.schedules import Cosine
 from ornstein.spaces import Categorical, Centered, Euclidean
+from ornstein.spectral.roots import Downdated, Spectral, power_law
+from ornstein.spectral.transforms import periodic
 from ornstein.states import State, Time
-from ornstein.transforms import periodic
 from worlds import MeanOnly, assert_close, assert_moments, coupled, double, rejected
 
 SIZE = 6

@@ -24,13 +24,13 @@ from ornstein.guidance.measurements import Measurement
 from ornstein.guidance.operators import Blur, Downsample, Mask, Operator
 from ornstein.guidance.preconditioners import Factored, Inner, Scaled, gaussian
 from ornstein.keys import Keys
-from ornstein.roots import Downdated, Spectral, power_law
 from ornstein.sampling.grids import uniform
 from ornstein.sampling.kernels import Predictor
 from ornstein.sampling.particles import Particles
 from ornstein.sampling.sampler import Sampler
 from ornstein.spaces import Euclidean
-from ornstein.transforms import periodic
+from ornstein.spectral.roots import Downdated, Spectral, power_law
+from ornstein.spectral.transforms import periodic
 from worlds import F64, assert_close, double, rejected
 
 SHAPE = (16, 16)

@@ -8,7 +8,6 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from ornstein.borders import BORDERS
 from ornstein.guidance.operators import (
     Complex,
     Convolution,
@@ -30,6 +29,7 @@ from ornstein.guidance.operators import (
     stack,
 )
 from ornstein.keys import Keys
+from ornstein.spectral.borders import BORDERS
 from worlds import assert_close, double, rejected
 
 KEYS = Keys.of(2, 3)

@@ -20,10 +20,10 @@ from ornstein.guidance.measurements import Fixed, Measurement, RigidMotif
 from ornstein.guidance.operators import Mask, Matrix
 from ornstein.guidance.projections import projection
 from ornstein.keys import Keys
-from ornstein.roots import Spectral
 from ornstein.spaces import Centered, Euclidean
+from ornstein.spectral.roots import Spectral
+from ornstein.spectral.transforms import periodic
 from ornstein.testing import check_map
-from ornstein.transforms import periodic
 from worlds import assert_close, coupled, double, rejected
 
 N, SHAPE = 4, (2, 3)

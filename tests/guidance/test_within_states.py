@@ -14,10 +14,10 @@ from ornstein.guidance.measurements import Measurement
 from ornstein.guidance.operators import Complex, Fourier, Mask, Multiply, Operator, real_parts
 from ornstein.guidance.solves import Remaining
 from ornstein.keys import Keys
-from ornstein.roots import Spectral, power_law
 from ornstein.spaces import Euclidean
+from ornstein.spectral.roots import Spectral, power_law
+from ornstein.spectral.transforms import periodic
 from ornstein.testing import check_operator
-from ornstein.transforms import periodic
 from worlds import F64, assert_close, double, rejected
 
 SIDE, COILS, STD = 8, 4, 0.05

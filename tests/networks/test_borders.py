@@ -7,9 +7,9 @@ import torch
 from test_networks import normal
 from torch import nn
 
-from ornstein.borders import BORDERS
 from ornstein.networks.borders import convolution, cropped, depth_to_space, padded, padding, space_to_depth
 from ornstein.networks.patches import places
+from ornstein.spectral.borders import BORDERS
 
 
 @pytest.mark.parametrize(

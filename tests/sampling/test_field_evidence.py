@@ -6,8 +6,8 @@ import torch
 import ornstein as on
 from ornstein.denoisers.fields import gaussian_field
 from ornstein.keys import Keys
-from ornstein.roots import Spectral, power_law
-from ornstein.transforms import periodic
+from ornstein.spectral.roots import Spectral, power_law
+from ornstein.spectral.transforms import periodic
 from worlds import rejected
 
 SIDE, NUMBERS, STD = 64, 1000, 0.1

@@ -15,14 +15,14 @@ from ornstein.denoisers.fields import gaussian_field
 from ornstein.denoisers.oracles import Mixture
 from ornstein.errors import InputError
 from ornstein.keys import Keys
-from ornstein.roots import power_law
 from ornstein.sampling import grids
 from ornstein.sampling.grids import FAR, Grid
 from ornstein.sampling.sampler import Sampler
 from ornstein.schedules import EDM, Cosine, RectifiedFlow, Schedule
 from ornstein.spaces import Euclidean
+from ornstein.spectral.roots import power_law
+from ornstein.spectral.transforms import periodic
 from ornstein.states import Time
-from ornstein.transforms import periodic
 from worlds import anisotropic, assert_close, coupled, double, rejected, sequences
 
 SCHEDULES = [Cosine(), RectifiedFlow(), EDM()]

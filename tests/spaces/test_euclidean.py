@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ornstein import roots, transforms
 from ornstein.beliefs import Normal
 from ornstein.denoisers.oracles import GaussianComponents, Mixture
 from ornstein.errors import InputError
@@ -20,6 +19,7 @@ from ornstein.sampling.sampler import Sampler
 from ornstein.schedules import EDM, Cosine, RectifiedFlow, Schedule
 from ornstein.spaces import Centered, Euclidean, Gaussian
 from ornstein.spaces.euclidean import Weighting
+from ornstein.spectral import roots, transforms
 from ornstein.states import left
 from worlds import assert_close, double, rejected
 

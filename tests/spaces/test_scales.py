@@ -20,10 +20,10 @@ from ornstein.guidance.measurements import Measurement
 from ornstein.guidance.operators import Mask
 from ornstein.keys import Keys
 from ornstein.networks import Fields
-from ornstein.roots import Spectral, estimated, power_law
 from ornstein.schedules import RectifiedFlow
 from ornstein.spaces import Euclidean
-from ornstein.transforms import PIXELS, Orthogonal, Separable, periodic
+from ornstein.spectral.roots import Spectral, estimated, power_law
+from ornstein.spectral.transforms import PIXELS, Orthogonal, Separable, periodic
 
 SHAPE = (4, 4)
 ONE = torch.ones(SHAPE)

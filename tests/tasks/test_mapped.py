@@ -24,15 +24,15 @@ from ornstein.guidance.measurements import Fixed, Measurement
 from ornstein.guidance.operators import Mask, Matrix
 from ornstein.keys import Keys
 from ornstein.mcmc.targets import Boltzmann, target_of
-from ornstein.roots import Spectral
 from ornstein.sampling.flows import draw_with_log_prob
 from ornstein.sampling.likelihood import log_prob
 from ornstein.spaces import Euclidean
+from ornstein.spectral.roots import Spectral
+from ornstein.spectral.transforms import periodic
 from ornstein.tasks.drawing import draws, sample
 from ornstein.tasks.engines import Independent
 from ornstein.tasks.strength import ExponentialTilt
 from ornstein.testing import check_factor
-from ornstein.transforms import periodic
 from worlds import MeanOnly, anisotropic, assert_close, assert_moments, coupled, double, rejected, single, smooth
 
 SCALE = double([2.0, 0.5])

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 import torch
 
-from ornstein import sample, trees
+from ornstein import sample
 from ornstein.denoisers.windows import windowed
+from ornstein.disk import trees
 from ornstein.errors import InputError
 from ornstein.events import finished
 from ornstein.tasks import requests

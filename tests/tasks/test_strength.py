@@ -16,8 +16,9 @@ from ornstein.denoisers.fields import gaussian_field
 from ornstein.denoisers.oracles import Mixture, gaussian_mixture
 from ornstein.keys import Keys
 from ornstein.report.posteriors import exact_mean, three_modes
-from ornstein.roots import power_law
 from ornstein.sampling.diagnostics import mean_and_error
+from ornstein.spectral.roots import power_law
+from ornstein.spectral.transforms import periodic
 from ornstein.tasks.brackets import FAMILIES, Bracket, Measured, solve, tilted_ess, tilted_mean
 from ornstein.tasks.drawing import sample
 from ornstein.tasks.strength import (
@@ -28,7 +29,6 @@ from ornstein.tasks.strength import (
     StrengthSearch,
     guidance_strength,
 )
-from ornstein.transforms import periodic
 from worlds import MeanOnly, anisotropic, assert_close, assert_same_law, double, rejected, sequences
 
 VALUES = Keys.of(0, 20_000).normal() * 2 + 1

@@ -20,8 +20,8 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float, Num
 
-from .. import markup
 from ..errors import InputError
+from ..text import markup
 
 Better = Literal["higher", "lower", "closer"]
 

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Integer
 
-from .. import markup
 from ..errors import InputError
 from ..keys import Keys
+from ..text import markup
 from ..values import is_number
 from .ensembles import BLOCK, Ensemble, Piece
 from .estimates import Estimate, blocked, ratio

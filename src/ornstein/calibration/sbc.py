@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Integer
 
-from .. import markup
 from ..errors import InputError
 from ..keys import Keys
+from ..text import markup
 from .ensembles import Ensemble, real, require_all_or_none, shaped, stacked
 from .ranks import Ranks
 from .uniform import DOUBTFUL

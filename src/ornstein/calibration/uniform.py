@@ -21,7 +21,7 @@ from math import exp, log
 import numpy as np
 from jaxtyping import Float, Int
 
-from .. import markup
+from ..text import markup
 
 DOUBTFUL = 0.05
 """The p-value below which a report is marked as bad news."""

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..config import SampleConfig, SpreadConfig
 from ..errors import Incomplete, InputError, Interrupted
-from ..escaping import printable
 from ..files import MB, content
+from ..text.escaping import printable
 from .exits import require_writable, working_in
 from .flags import laid_over
 from .objects import Reader, flags, laid_over_both, parsed
@@ -156,7 +156,7 @@ def draw_asks(path: Path, asks: "Sequence[Ask | Refused]", model: Any, out: Path
         options: of `drawing_all`.
     """
     from ..events import finished
-    from ..progress import drawing_progress
+    from ..events.progress import drawing_progress
     from ..tasks.parallel.asks import drawing_all
 
     with _saying_what_is_done(out), working_in(out), drawing_progress() as show:

@@ -8,7 +8,7 @@ from ..config import SampleConfig
 from ..distributed.ranks import Ranks, launch_size, launched
 from ..errors import InputError, Interrupted, exit_code
 from ..events import Event
-from ..progress import drawing_progress
+from ..events.progress import drawing_progress
 
 
 @contextmanager

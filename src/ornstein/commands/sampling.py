@@ -9,7 +9,7 @@ from typing import Any
 from ..config import SampleConfig, SpreadConfig
 from ..distributed.places import Place, is_url
 from ..errors import InputError
-from ..escaping import printable
+from ..text.escaping import printable
 from .asks import checked, draw_asks, options_of, readable, unchecked
 from .exits import require_writable, working_in
 

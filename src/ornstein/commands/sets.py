@@ -12,7 +12,7 @@ from typing import Any
 
 from ..config import nearest
 from ..errors import InputError
-from ..escaping import printable
+from ..text.escaping import printable
 from .exits import require_writable, working_in
 from .manual import summary
 
@@ -60,12 +60,12 @@ def made(function: Callable[..., str]) -> Callable[..., None]:
 
     @wraps(function)
     def command(out: Path, **how: Any) -> None:
+        from ..disk.locks import beside
+        from ..disk.trees import sync_tree
         from ..events import heard_by
+        from ..events.progress import Lines
         from ..files import sync
-        from ..locks import beside
-        from ..progress import Lines
         from ..tasks.storage.unfinished import require_absent
-        from ..trees import sync_tree
 
         require_absent(out)
         require_writable(out)

@@ -23,9 +23,9 @@ from ..beliefs import Normal
 from ..covariances import Rooted
 from ..errors import InputError
 from ..keys import Keys
-from ..roots import Downdated, Spectral
 from ..schedules import Cosine, Schedule
 from ..spaces import Euclidean, Structured
+from ..spectral.roots import Downdated, Spectral
 from ..states import State, Time, left
 from ..values import as_constants, as_numbers, require_positive
 from .base import Condition, Denoiser, Traits, carry

@@ -36,8 +36,8 @@ from ..errors import InputError
 from ..keys import Keys
 from ..spaces import Euclidean
 from ..spaces.base import require_shape
+from ..spectral.transforms import Separable
 from ..states import State, Times, per_sample_sum
-from ..transforms import Separable
 from ..values import is_number, require_whole
 from .base import Condition, NeuralDenoiser, carry
 

@@ -7,13 +7,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..borders import BORDERS, Border
 from ..errors import InputError
 from ..keys import Keys
 from ..networks.fields import Fields
-from ..roots import Spectral
 from ..spaces import Categorical, Centered, Euclidean
-from ..transforms import Separable
+from ..spectral.borders import BORDERS, Border
+from ..spectral.roots import Spectral
+from ..spectral.transforms import Separable
 from .base import Denoiser, NeuralDenoiser, Origin, Traits
 from .tiles import Tiles, Tiling
 

@@ -27,10 +27,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..beliefs import Belief, Normal, Probs
-from ..borders import Border
 from ..errors import InputError
-from ..roots import Spectral
 from ..spaces import Categorical
+from ..spectral.borders import Border
+from ..spectral.roots import Spectral
 from ..states import State, Time, left
 from .base import Condition, Denoiser, Traits, carry
 from .tiles import Tiling

@@ -1,6 +1,6 @@
 """(A Aᵀ)⁺ of an operator, by what is cheapest: the equations that a projection onto A x = b leads to, in float64.
 
-    A Aᵀ = U diag(λ) Uᵀ      rows that do not overlap, shift-invariant ones: U is found by trying waves (transforms.py)
+    A Aᵀ = U diag(λ) Uᵀ      rows that do not overlap, shift-invariant ones: U is found by trying waves (`Basis`)
     A Aᵀ = V diag(λ) Vᵀ      a few rows: an eigendecomposition
     otherwise                conjugate gradients
 
@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..transforms import AXES, PIXELS, Basis, Separable
+from ..spectral.transforms import AXES, PIXELS, Basis, Separable
 from .krylov import conjugate_gradients
 from .operators import Operator
 

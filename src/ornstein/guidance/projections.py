@@ -21,7 +21,7 @@ from torch import Tensor
 from ..beliefs import Normal
 from ..covariances import Covariance, Dense, Rooted
 from ..errors import InputError
-from ..roots import Downdated
+from ..spectral.roots import Downdated
 from .grams import Gram, gram
 from .operators import Mask, Operator, Stack
 

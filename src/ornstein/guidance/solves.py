@@ -33,7 +33,7 @@ from ..beliefs import Normal
 from ..covariances import Covariance, Dense, Rooted, conditioned, written
 from ..effort import Effort, Tally
 from ..errors import InputError
-from ..roots import Downdated, Spectral
+from ..spectral.roots import Downdated, Spectral
 from ..states import per_sample_sum
 from ..values import require_whole
 from .krylov import (

@@ -29,7 +29,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..covariances import Covariance
-from ..roots import Spectral
+from ..spectral.roots import Spectral
 from ..states import left, per_sample_sum
 from .krylov import Geometry, conjugate_gradients, signs
 from .operators import Operator

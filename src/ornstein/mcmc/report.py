@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass, fields
 from math import ceil, floor, isnan, log10, nan
 from typing import Any
 
-from .. import markup
 from ..files import number, plain
+from ..text import markup
 
 TOLERANCE = 0.01
 """The largest share of the mass that may be missing from samples that are called exact."""

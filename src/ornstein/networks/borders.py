@@ -1,4 +1,4 @@
-"""Networks' side of what lies beyond the ends of a field (ornstein.borders): padding, convolutions, and patches."""
+"""Networks' side of what lies beyond the ends of a field (spectral/borders.py): padding, convolutions, and patches."""
 
 from collections.abc import Sequence
 from itertools import chain
@@ -7,7 +7,7 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..borders import Border, extended
+from ..spectral.borders import Border, extended
 
 Widths = Sequence[tuple[int, int]]
 """How many elements before and after the field, axis by axis."""

@@ -3,7 +3,7 @@
 A field is (batch, channels, *grid) over one, two or three axes of any length. Beside the noisy state a network sees, as
 channels, fields that are given sample by sample, static fields and coordinates; numbers that are given sample by sample
 join the time. Where a value is NaN it is missing: the network sees 0 there and, in a channel beside, that it is not
-known. What lies beyond the ends of each axis is said, too (ornstein.borders).
+known. What lies beyond the ends of each axis is said, too (ornstein.spectral.borders).
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -15,8 +15,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..borders import BORDERS, Border
 from ..errors import InputError
+from ..spectral.borders import BORDERS, Border
 from ..states import left
 from ..values import as_tensor
 from .borders import cropped, padded, padding

@@ -17,10 +17,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..borders import Border
 from ..config import require_in
 from ..deprecation import renamed
 from ..errors import InputError
+from ..spectral.borders import Border
 from .attention import attend
 from .borders import convolution, depth_to_space, space_to_depth
 from .embeddings import Caption

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from ..escaping import html
 from ..tasks.figures import Card, Metric
+from ..text.escaping import html
 
 
 def card_table(now: Sequence[Metric], card: Card) -> str:

@@ -10,8 +10,8 @@ from ..denoisers.base import Condition, NeuralDenoiser
 from ..denoisers.oracles import ring
 from ..denoisers.regressors import Regressor
 from ..errors import InputError
+from ..events.progress import console
 from ..keys import Keys
-from ..progress import console
 from ..sampling import grids
 from ..sampling.sampler import Sampler
 from ..tasks import runs

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from .. import markup
 from ..denoisers.base import Denoiser, Guided, NeuralDenoiser, guide_in_short, in_short
 from ..errors import InputError
 from ..tasks import runs
@@ -12,6 +11,7 @@ from ..tasks.figures import Figure, Interactive, Metric
 from ..tasks.registry import domains, task
 from ..tasks.samples import Samples
 from ..tasks.scores import latest_metrics
+from ..text import markup
 
 if TYPE_CHECKING:
     from .trust.statements import Statement, TrustReport

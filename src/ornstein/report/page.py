@@ -3,8 +3,8 @@
 import re
 from collections.abc import Sequence
 
-from ..escaping import document, html, phrases
 from ..tasks.figures import Chapter, Figure, Interactive, Metric
+from ..text.escaping import document, html, phrases
 from .cards import card_table
 from .style import style
 

@@ -11,7 +11,6 @@ from rich.text import Text
 from ..config import nearest
 from ..denoisers.base import Origin
 from ..errors import InputError
-from ..escaping import html, printable
 from ..files import write_text
 from ..tasks import runs
 from ..tasks.figures import Chapter, Figure, Interactive
@@ -20,6 +19,7 @@ from ..tasks.samples import MANIFEST, read_samples
 from ..tasks.scores import latest_metrics
 from ..tasks.storage import reading
 from ..tasks.storage.unfinished import counted, is_unfinished, part_of, read_members
+from ..text.escaping import html, printable
 from ..training.metrics import read_metrics
 from . import plots
 from .page import page, verdict

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from rich.table import Table
 from rich.text import Text
 
-from ..escaping import printable
 from ..tasks.figures import Metric
+from ..text.escaping import printable
 
 
 def metric_table(metrics: Sequence[Metric], title: str) -> Table:

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..errors import InputError
-from ..escaping import html
 from ..events import Event, Stream, streamed
 from ..files import read_json, require, write_json, write_text
 from ..tasks import runs
 from ..tasks.figures import Chapter
+from ..text.escaping import html
 from . import crew, stops
 from .page import page
 from .stops import Job

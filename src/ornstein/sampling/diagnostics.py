@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from .. import markup
 from ..files import number, plain
+from ..text import markup
 
 
 def effective_sample_size(log_weights: Float[Tensor, " n"]) -> Float[Tensor, ""]:

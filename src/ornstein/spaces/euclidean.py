@@ -1,6 +1,6 @@
 """Continuous data: x_t = α x₀ + σ L z with z ~ N(0, I), and its centred version, in which translation drops out.
 
-L = 1 is white noise; of fields it may be diagonal in any basis, such as waves (roots.py).
+L = 1 is white noise; of fields it may be diagonal in any basis, such as waves (spectral/roots.py).
 
 The move from t to s under x̂ = E[x₀ | x_t] (Song et al. 2021, DDIM):
 
@@ -27,10 +27,10 @@ from ..beliefs import Belief, Normal, added
 from ..covariances import Dense, Diagonal, Rooted, Tweedie, matrix_of
 from ..errors import InputError, RecordError
 from ..keys import Keys
-from ..roots import Spectral, widened, widens
 from ..schedules import Cosine, Schedule
+from ..spectral.roots import Spectral, widened, widens
+from ..spectral.transforms import PIXELS, Basis
 from ..states import State, Time, as_time, left, per_sample_sum
-from ..transforms import PIXELS, Basis
 from .base import Mask, Space, require_shape
 from .gaussians import Correlated, Gaussian, Normally, Structured
 from .scales import Weighting, require_one_time_a_sample, settle

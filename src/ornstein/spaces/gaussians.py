@@ -16,7 +16,7 @@ from torch import Tensor
 from ..beliefs import added
 from ..covariances import Rooted, dense
 from ..keys import Keys
-from ..roots import Spectral
+from ..spectral.roots import Spectral
 from ..states import State, Time, left, per_sample_sum
 from .base import Transition
 

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
-from ..roots import Spectral
 from ..schedules import Schedule
+from ..spectral.roots import Spectral
+from ..spectral.transforms import PIXELS, require_sizes
 from ..states import Time
-from ..transforms import PIXELS, require_sizes
 from ..values import as_constants, is_number
 
 if TYPE_CHECKING:

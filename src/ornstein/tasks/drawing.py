@@ -18,13 +18,13 @@ from ..distributed.ranks import ALONE, Ranks
 from ..effort import Effort
 from ..errors import InputError
 from ..events import Event, Stream, part
+from ..events.progress import watched
 from ..keys import Keys
 from ..mcmc.correction import corrected, shuffled
 from ..mcmc.discrete import moves_for
 from ..mcmc.moves import MALA
 from ..mcmc.proposals import draw as propose
 from ..mcmc.targets import target_of
-from ..progress import watched
 from ..sampling.kernels import SamplerState
 from ..sampling.sampler import Sampler
 from ..spaces import Product

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from math import hypot
 from typing import Literal
 
-from ..escaping import html
 from ..events import Stream
+from ..text.escaping import html
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from ..deprecation import renamed
 from ..distributed.places import is_url
 from ..errors import InputError
 from ..events import Event, Stream, part
-from ..progress import watched
+from ..events.progress import watched
 from .drawing import blocks, draws
 from .engines import Independent
 from .parallel.shards import Spreading, threads_of

@@ -15,15 +15,15 @@ from .. import code
 from ..config import to_dict, update
 from ..denoisers.base import Condition, Origin
 from ..deprecation import members, renamed
+from ..disk.locks import beside
+from ..disk.trees import files_in, sync_tree
 from ..errors import InputError, SamplingError
-from ..escaping import printable
 from ..files import LISTING, inside, own, read_json, require, sha256, sync, write_json
-from ..locks import beside
 from ..sampling.diagnostics import errors_of_means, interval
 from ..sampling.sampler import descent
 from ..states import State, leaves, take
 from ..states import batch_size as batch_size_of
-from ..trees import files_in, sync_tree
+from ..text.escaping import printable
 from ..values import as_numbers, is_number, require_finite
 from .conversions import Convertible
 from .registry import domains, task

@@ -23,7 +23,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .. import markup
 from ..beliefs import Belief, combined
 from ..denoisers.base import Condition, Denoiser, Guide, Guided, Traits
 from ..denoisers.mapped import field_space, map_of
@@ -33,6 +32,7 @@ from ..guidance.classifiers import NoisyClassifierGuidance
 from ..guidance.factors import Energy, Factored
 from ..spaces import Euclidean
 from ..states import State, Time
+from ..text import markup
 from ..values import as_constants, is_number
 from .brackets import Bracket, Measured, tilted_mean
 from .drawing import draws

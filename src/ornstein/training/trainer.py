@@ -22,9 +22,9 @@ from torch import Tensor
 
 from ..config import TrainConfig
 from ..denoisers.energy import EnergyDenoiser
+from ..disk.locks import Lock
 from ..errors import InputError, Interrupted, TrainingError
 from ..keys import Keys
-from ..locks import Lock
 from . import checkpoints, metrics, resuming, sharding
 from .batches import learning_rate
 from .datasets import Dataset

@@ -14,7 +14,7 @@ from ornstein.domains.poisson import sources
 from ornstein.domains.poisson.equations import Boundary, Darcy, Elliptic, Grid, Problem
 from ornstein.domains.poisson.factors import solution_sensors, source_sensors
 from ornstein.domains.poisson.kriging import Linear, kriging
-from ornstein.roots import Spectral
+from ornstein.spectral.roots import Spectral
 from worlds import assert_close, rejected
 
 SHAPE = (6, 7)

@@ -21,9 +21,9 @@ from ornstein.domains.weather.task import Weather, WeatherConfig
 from ornstein.domains.weather.windows import PLACES, by_windows, given_places, unpacked, windows
 from ornstein.networks.patches import PatchTransformerConfig
 from ornstein.networks.unet import UNetConfig
-from ornstein.roots import power_law
+from ornstein.spectral.roots import power_law
+from ornstein.spectral.transforms import Separable
 from ornstein.training.trainer import Trainer
-from ornstein.transforms import Separable
 from worlds import rejected
 
 xarray = pytest.importorskip("xarray")

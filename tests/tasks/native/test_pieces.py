@@ -9,12 +9,13 @@ import pytest
 import torch
 
 from ornstein import InputError
-from ornstein.denoisers.base import Condition
+from ornstein.denoisers.base import Condition, Origin
 from ornstein.states import State
 from ornstein.tasks.native.pieces import Cut, PieceStore, beginning_with, ending_with
 from ornstein.tasks.samples import Samples
 
 NUMBERS = range(3, 15)
+ORIGIN = Origin("counted", "model", {}, {}, "")
 
 
 class Counted(PieceStore):
@@ -45,7 +46,7 @@ def samples(numbers: range) -> Samples:
 
 
 def store(folder: Path) -> Counted:
-    made = Counted(folder / "native", NUMBERS)
+    made = Counted(folder / "native", ORIGIN, NUMBERS)
     made.scratch = folder / "scratch"
     return made
 
@@ -79,7 +80,9 @@ def test_what_a_crash_left_does_no_harm(tmp_path: Path) -> None:
     assert torn.scratch is not None
     (torn.scratch / "00000005.txt").write_text(">5\nli")
     torn.finish(samples(NUMBERS))
-    assert (tmp_path / "native/all.txt").read_text() == Counted(tmp_path, NUMBERS).texts(samples(NUMBERS))["all.txt"]
+    assert (tmp_path / "native/all.txt").read_text() == Counted(tmp_path, ORIGIN, NUMBERS).texts(samples(NUMBERS))[
+        "all.txt"
+    ]
     assert torch.equal(torch.as_tensor(torn.read(range(4, 8))[0]), samples(range(4, 8)).x)
 
 
@@ -101,7 +104,7 @@ def test_a_block_without_its_pieces_counts_as_absent(tmp_path: Path) -> None:
 
 def test_a_finished_file_is_read_part_by_part(tmp_path: Path) -> None:
     drawn(tmp_path, NUMBERS).finish(samples(NUMBERS))
-    finished = Counted(tmp_path / "native", NUMBERS)
+    finished = Counted(tmp_path / "native", ORIGIN, NUMBERS)
     whole = torch.as_tensor(finished.read(NUMBERS)[0])
     assert whole.flatten().tolist() == list(NUMBERS)
     for size in (1, 5, 12):
@@ -114,10 +117,10 @@ def test_another_number_of_records_is_refused(tmp_path: Path, monkeypatch: pytes
     drawn(tmp_path, NUMBERS).finish(samples(NUMBERS))
     for numbers, found in ((range(3, 14), "more than 11"), (range(3, 16), "12")):
         with pytest.raises(InputError, match=f"all.txt: holds {found} records, expected {len(numbers)}"):
-            Counted(tmp_path / "native", numbers).read(range(3, 5))
+            Counted(tmp_path / "native", ORIGIN, numbers).read(range(3, 5))
     monkeypatch.setattr(Counted, "limit", 30)
     with pytest.raises(InputError, match=r"samples 3 to 14 take .* MB, more than"):
-        Counted(tmp_path / "native", NUMBERS).read(NUMBERS)
+        Counted(tmp_path / "native", ORIGIN, NUMBERS).read(NUMBERS)
 
 
 @pytest.mark.parametrize(

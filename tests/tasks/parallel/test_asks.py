@@ -13,12 +13,12 @@ import pytest
 import ornstein as on
 from folders import manifest
 from killing import killed
+from ornstein.disk.locks import Lock
 from ornstein.distributed.pools import Dask, Done, Here, WorkersLost
 from ornstein.domains.energies import metrics
 from ornstein.domains.energies.task import EnergiesRequest
 from ornstein.errors import InputError
 from ornstein.files import read_json
-from ornstein.locks import Lock
 from ornstein.tasks.parallel import asks, outcomes
 from ornstein.tasks.parallel.asks import draw_all, drawing_all
 from ornstein.tasks.parallel.outcomes import Ask, Refused

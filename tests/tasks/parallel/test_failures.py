@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,14 +13,14 @@ import pytest
 
 from clusters import cluster
 from folders import manifest
-from killing import workers_of
+from killing import started, workers_of
 from ornstein.cli import main
 from ornstein.distributed import absence
 from ornstein.distributed.absence import Absence, Waiting, WorkersLost
 from ornstein.distributed.pools import Dask, Done, Here
 from ornstein.errors import Incomplete, InputError, SamplingError, exit_code, why
 from ornstein.events import Event
-from ornstein.progress import Lines
+from ornstein.events.progress import Lines
 from ornstein.tasks.parallel.counting import counted, told
 from ornstein.tasks.storage.unfinished import part_of
 
@@ -127,14 +126,6 @@ sys.meta_path.insert(0, Finder())
 """A sitecustomize.py: whoever draws samples 50 to 74 ends with a fault of memory, each time."""
 
 
-def started(*words: str, path: Path | None = None) -> subprocess.Popen[str]:
-    """The command in a process of its own; with more modules to be found."""
-    search = os.pathsep.join([*([str(path)] if path else []), *map(os.path.abspath, filter(None, sys.path))])
-    command = [sys.executable, "-m", "ornstein", *COMMAND, *words]
-    environment = {**os.environ, "PYTHONPATH": search}
-    return subprocess.Popen(command, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment)
-
-
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What one process writes."""
@@ -147,12 +138,12 @@ def test_a_shard_that_ends_its_workers_is_named_and_the_others_drawn(tmp_path: P
     (tmp_path / "path").mkdir()
     (tmp_path / "path" / "sitecustomize.py").write_text(POISON)
     out = tmp_path / "out"
-    process = started(*SPREAD, "--out", str(out), path=tmp_path / "path")
+    process = started(*COMMAND, *SPREAD, "--out", str(out), path=tmp_path / "path")
     _, said = process.communicate(timeout=300)
     assert process.returncode == 3
     assert "samples 50 to 74: 5 workers have ended at it" in said
     assert "275 of 300 samples are whole (0 to 49, 75 to 299)" in said
-    assert started("--out", str(out), "--resume").wait(300) == 0
+    assert started(*COMMAND, "--out", str(out), "--resume").wait(300) == 0
     assert manifest(out) == expected
 
 
@@ -170,7 +161,7 @@ def test_kills_while_a_url_is_written_lose_nothing(tmp_path: Path, expected: dic
     """A worker and the command itself, twice; a shard that was cut off by it is drawn again, and no other."""
     place = tmp_path / "run"
     words = ["--out", f"file://{place}", *SPREAD]
-    process = started(*words)
+    process = started(*COMMAND, *words)
     wait_for(place, 2, process)
     os.kill(workers_of(process.pid)[0], signal.SIGKILL)
     wait_for(place, 4, process)
@@ -179,11 +170,11 @@ def test_kills_while_a_url_is_written_lose_nothing(tmp_path: Path, expected: dic
     before = {path.name: path.stat().st_mtime_ns for path in sorted(place.glob("shards/*"))}
     cut_off = place / "shards" / next(iter(before))
     cut_off.write_bytes(cut_off.read_bytes()[:-9])
-    process = started(*words, "--resume")
+    process = started(*COMMAND, *words, "--resume")
     wait_for(place, len(before) + 2, process)
     process.kill()
     process.wait()
-    assert started(*words, "--resume").wait(300) == 0
+    assert started(*COMMAND, *words, "--resume").wait(300) == 0
     after = {path.name: path.stat().st_mtime_ns for path in sorted(place.glob("shards/*"))}
     assert len(after) == 12
     assert {name for name, at in before.items() if after[name] != at} == {cut_off.name}

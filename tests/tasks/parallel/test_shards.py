@@ -5,7 +5,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -18,7 +17,7 @@ import torch
 import ornstein as on
 from clusters import cluster
 from folders import manifest
-from killing import workers_of
+from killing import started, workers_of
 from ornstein.cli import main
 from ornstein.distributed.pools import Dask, Done, Here, Pool, WorkersLost
 from ornstein.domains.energies import metrics
@@ -366,12 +365,6 @@ def test_an_error_of_a_worker_ends_the_work(model: Any, tmp_path: Path, monkeypa
 COMMAND = ["sample", "energies/gmm-40", "--n", "600", "--batch-size", "50", "--steps", "40", "--threads", "1"]
 
 
-def started(out: Path, *words: str) -> subprocess.Popen[str]:
-    """The command in a process of its own."""
-    command = [sys.executable, "-m", "ornstein", *COMMAND, "--out", str(out), *words]
-    return subprocess.Popen(command, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-
-
 def shards_in(out: Path) -> int:
     return len(list(part_of(out).glob("*-50.safetensors")))
 
@@ -395,7 +388,7 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 def test_a_killed_worker_loses_nothing(tmp_path: Path, expected: dict[str, Any]) -> None:
     out = tmp_path / "out"
-    process = started(out, "--on", "dask", "--workers", "2", "--shard", "50")
+    process = started(*COMMAND, "--out", str(out), "--on", "dask", "--workers", "2", "--shard", "50")
     wait_for(out, 3, process)
     os.kill(workers_of(process.pid)[0], signal.SIGKILL)
     assert process.wait(300) == 0
@@ -404,7 +397,7 @@ def test_a_killed_worker_loses_nothing(tmp_path: Path, expected: dict[str, Any])
 
 def test_a_killed_command_leaves_no_workers_and_goes_on(tmp_path: Path, expected: dict[str, Any]) -> None:
     out = tmp_path / "out"
-    process = started(out, "--on", "dask", "--workers", "2", "--shard", "50")
+    process = started(*COMMAND, "--out", str(out), "--on", "dask", "--workers", "2", "--shard", "50")
     wait_for(out, 3, process)
     workers = workers_of(process.pid)
     process.kill()
@@ -414,7 +407,7 @@ def test_a_killed_command_leaves_no_workers_and_goes_on(tmp_path: Path, expected
         time.sleep(0.05)
     assert not any(Path(f"/proc/{one}").exists() for one in workers)
     before = {path.name: path.stat().st_mtime_ns for path in part_of(out).glob("*-50.safetensors")}
-    again = started(out, "--on", "dask", "--workers", "1", "--shard", "100", "--resume")
+    again = started(*COMMAND, "--out", str(out), "--on", "dask", "--workers", "1", "--shard", "100", "--resume")
     wait_for(out, len(before), again)
     assert again.wait(300) == 0
     assert manifest(out) == expected
@@ -423,7 +416,7 @@ def test_a_killed_command_leaves_no_workers_and_goes_on(tmp_path: Path, expected
 def test_a_killed_scheduler_ends_the_command_which_goes_on(tmp_path: Path, expected: dict[str, Any]) -> None:
     out = tmp_path / "out"
     with cluster(tmp_path, 2) as (scheduler, file):
-        process = started(out, "--on", "dask", "--scheduler", str(file), "--shard", "50")
+        process = started(*COMMAND, "--out", str(out), "--on", "dask", "--scheduler", str(file), "--shard", "50")
         wait_for(out, 3, process)
         scheduler.kill()
         assert process.wait(120) == 3
@@ -433,5 +426,5 @@ def test_a_killed_scheduler_ends_the_command_which_goes_on(tmp_path: Path, expec
     assert "samples are whole" in said
     assert "--resume goes on" in said
     assert counted(read_members(part_of(out))).split()[0] not in ("0", "600")
-    assert started(out, "--resume").wait(300) == 0
+    assert started(*COMMAND, "--out", str(out), "--resume").wait(300) == 0
     assert manifest(out) == expected

@@ -18,6 +18,7 @@ from folders import manifest
 from killing import killed
 from ornstein import files
 from ornstein.cli import main
+from ornstein.disk.locks import Lock
 from ornstein.domains.energies import metrics
 from ornstein.domains.energies.stored import EnergyStore
 from ornstein.domains.energies.task import Energies, EnergiesRequest
@@ -26,7 +27,6 @@ from ornstein.errors import InputError, SamplingError
 from ornstein.events import Event, finished
 from ornstein.files import LISTING, read_json
 from ornstein.guidance.factors import Energy
-from ornstein.locks import Lock
 from ornstein.tasks import drawing
 from ornstein.tasks.native.blocks import BlockStore
 from ornstein.tasks.native.members import MemberStore

@@ -1,9 +1,9 @@
 """What the tour shows of an energy: proposals of the model, and what becomes of them."""
 
 from ...denoisers.base import NeuralDenoiser
-from ...escaping import html
 from ...tasks.drawing import sample
 from ...tasks.figures import Chapter
+from ...text.escaping import html
 from . import metrics
 from .data import System
 from .factors import boltzmann

@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ... import arrays
-from ...denoisers.base import Condition, Origin
+from ...denoisers.base import Condition
+from ...disk import arrays
 from ...errors import InputError
 from ...files import GB
 from ...states import State
@@ -25,17 +24,6 @@ _LARGEST = 1000 * GB  # of a file, of which a few rows are read at a time
 class EnergyStore(BlockStore):
     """samples.npz: x (n, ...) and energy (n,), in units of kT; the figures. Holds 8 bytes a sample, its energy."""
 
-    def __init__(self, folder: Path, origin: Origin, numbers: range) -> None:
-        """Makes no file yet.
-
-        Args:
-            folder: of the native files.
-            origin: the model.
-            numbers: of all the samples.
-        """
-        super().__init__(folder, numbers)
-        self._origin = origin
-
     def write(self, samples: Samples) -> None:
         energies = torch.cat([metrics.energies(x, self._system) for x in self._states()])
         first = self._read(self.numbers[: metrics.SHOWN])
@@ -48,7 +36,7 @@ class EnergyStore(BlockStore):
     def load(self, numbers: range) -> tuple[State, Condition]:
         assert self.manifest is not None
         path, first = native(self.folder, self.manifest, FILE), self.numbers.start
-        shape = (len(self.numbers), *self._origin.metadata["shape"])
+        shape = (len(self.numbers), *self.origin.metadata["shape"])
         chosen = range(numbers.start - first, numbers.stop - first)
         (x,) = arrays.rows(path, _LARGEST, "x", "f", shape, len(chosen), chosen)
         if not np.isfinite(x).all():
@@ -71,4 +59,4 @@ class EnergyStore(BlockStore):
 
     @cached_property
     def _system(self) -> System:
-        return recorded(self._origin.metadata)
+        return recorded(self.origin.metadata)

@@ -19,8 +19,8 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from ... import arrays
 from ...denoisers.base import Condition
+from ...disk import arrays
 from ...errors import InputError, needed_for
 from ...files import MB
 from ...guidance.operators import Radon

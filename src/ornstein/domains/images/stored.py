@@ -3,13 +3,12 @@
 import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ...denoisers.base import Condition, Origin
+from ...denoisers.base import Condition
 from ...errors import InputError
 from ...files import MB, Within, require
 from ...report import pictures, walls
@@ -29,17 +28,6 @@ _LABEL = re.compile(r"^\d+-(\d+)\.png$")
 
 class PictureStore(BlockStore):
     """Pictures as they are drawn. Of a finished folder the names of its files are in memory, 100 bytes a sample."""
-
-    def __init__(self, folder: Path, origin: Origin, numbers: range) -> None:
-        """Makes no file yet.
-
-        Args:
-            folder: of the native files.
-            origin: the model.
-            numbers: of all the samples.
-        """
-        super().__init__(folder, numbers)
-        self._metadata = origin.metadata
 
     def write(self, samples: Samples) -> None:
         for block in self.drawn():
@@ -64,7 +52,7 @@ class PictureStore(BlockStore):
     def load(self, numbers: range) -> tuple[State, Condition]:
         chosen = slice(numbers.start - self.numbers.start, numbers.stop - self.numbers.start)
         paths = [native(self.folder, self._finished, name) for name in self._names[chosen]]
-        data.require_shape(data.from_bytes(read(paths[:1]))[0], self._metadata["shape"], paths[0])
+        data.require_shape(data.from_bytes(read(paths[:1]))[0], self.origin.metadata["shape"], paths[0])
         condition = {} if self._labels is None else {"label": self._labels[chosen].clone()}
         return data.from_bytes(read(paths)), condition
 
@@ -88,7 +76,7 @@ class PictureStore(BlockStore):
     def _labels(self) -> Tensor | None:
         said, names, where = (self._finished.get("each") or {}).get("labels"), self._names, self.folder / MANIFEST
         labels = said or [int(_LABEL.findall(name)[0][:9]) for name in names if _LABEL.search(name)]
-        require(labels, [Within(int, 0, max(0, self._metadata["classes"] - 1))], f"{where}: labels")
+        require(labels, [Within(int, 0, max(0, self.origin.metadata["classes"] - 1))], f"{where}: labels")
         if len(labels) not in (0, len(names)):
             raise InputError(f"{where}: names {len(labels)} labels, expected one for each of {len(names)}")
         return torch.tensor(labels) if labels else None

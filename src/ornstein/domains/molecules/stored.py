@@ -3,10 +3,9 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import BinaryIO, ClassVar
 
-from ...denoisers.base import Condition, Origin
+from ...denoisers.base import Condition
 from ...files import write_text
 from ...states import State
 from ...tasks.figures import Interactive
@@ -44,17 +43,6 @@ class MoleculeStore(PieceStore):
     files: ClassVar[Mapping[str, Cut]] = {SDF: ending_with(b"$$$$"), XYZ: frames}
     read_from = (XYZ,)
 
-    def __init__(self, folder: Path, origin: Origin, numbers: range) -> None:
-        """Makes no file yet.
-
-        Args:
-            folder: of the native files.
-            origin: the model.
-            numbers: of all the samples.
-        """
-        super().__init__(folder, numbers)
-        self._metadata = origin.metadata
-
     def texts(self, samples: Samples) -> dict[str, str]:
         drawn = conformers_of(samples)
         found = [one.molecule for one in drawn] or placed(samples)
@@ -68,8 +56,8 @@ class MoleculeStore(PieceStore):
         path, first = self.folder / XYZ, numbers.start - self.numbers.start + 1
         found = files.read_text(texts[XYZ], path, first)
         for k, molecule in enumerate(found, first):
-            data.require_known(molecule, self._metadata, f"{path}: record {k}")
-        return data.states(found, self._metadata)
+            data.require_known(molecule, self.origin.metadata, f"{path}: record {k}")
+        return data.states(found, self.origin.metadata)
 
     def complete(self, samples: Samples) -> Sequence[str]:
         shown, few = (self._evenly(samples, n) for n in (SHOWN, FEW))

@@ -20,9 +20,9 @@ from torch import Tensor
 from ...denoisers.base import Condition
 from ...errors import InputError
 from ...files import MB, Within
-from ...roots import Spectral
-from ...shells import Shells
-from ...transforms import periodic
+from ...spectral.roots import Spectral
+from ...spectral.shells import Shells
+from ...spectral.transforms import periodic
 from .coils.phase import standardised
 from .volumes import appearance, planes
 from .volumes.base import Library, Source, Volume, brains, of_folder

@@ -17,12 +17,12 @@ from ...denoisers.base import Condition
 from ...errors import InputError
 from ...files import MB, Within
 from ...keys import Keys
-from ...roots import Spectral
-from ...shells import Shells
+from ...spectral.roots import Spectral
+from ...spectral.shells import Shells
+from ...spectral.transforms import Separable
 from ...training.fields import FieldData, Layout, measured, open_fields
 from ...training.fields.source import found_files
 from ...training.fields.stores import Opened, Store
-from ...transforms import Separable
 from . import sources
 from .equations.boundaries import axes_of
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ... import arrays
+from ...disk import arrays
 from ...keys import Keys
 from . import sources
 from .asked.sensors import Sensors, write_sensors

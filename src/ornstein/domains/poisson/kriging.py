@@ -24,7 +24,7 @@ from ...denoisers.fields import gaussian_field
 from ...errors import InputError
 from ...guidance.measurements import Measurement
 from ...guidance.operators import Operator
-from ...roots import Spectral
+from ...spectral.roots import Spectral
 from .equations import Problem
 
 _TOGETHER = 256

@@ -19,9 +19,9 @@ from torch import Tensor
 
 from ... import calibration
 from ...errors import InputError
+from ...spectral.transforms import Separable
 from ...tasks.figures import Metric
 from ...tasks.samples import Samples
-from ...transforms import Separable
 from ...values import number_written
 from .asked.sensors import Sensors
 from .data import spectrum

@@ -29,9 +29,9 @@ from torch import Tensor
 from ...config import suggestion
 from ...errors import InputError
 from ...keys import Keys
-from ...roots import Spectral
 from ...spaces import Structured
-from ...transforms import Separable, require_sizes
+from ...spectral.roots import Spectral
+from ...spectral.transforms import Separable, require_sizes
 from ...values import require_positive
 
 ALPHA, TAU = 2.0, 3.0

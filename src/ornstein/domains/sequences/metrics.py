@@ -19,11 +19,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ...denoisers.base import NeuralDenoiser
-from ...escaping import html
 from ...files import read_json
 from ...keys import Keys
 from ...report import plots
 from ...tasks.figures import Chapter, Figure, Metric
+from ...text.escaping import html
 from ...training.clusters import identities
 from ...training.datasets import Arrays
 from ...training.feeding import Batch

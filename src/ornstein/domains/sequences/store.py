@@ -38,8 +38,8 @@ class SequenceStore(PieceStore):
             numbers: of all the samples.
             training: the letters of the training records, (m, length), if these come along and have columns.
         """
-        super().__init__(folder, numbers)
-        self.metadata, self._load = origin.metadata, training
+        super().__init__(folder, origin, numbers)
+        self._load = training
 
     @cached_property
     def _training(self) -> Tensor | None:
@@ -50,25 +50,25 @@ class SequenceStore(PieceStore):
         return {FASTA: "".join(self._text(samples[k : k + _ROWS]) for k in starts)}
 
     def _text(self, samples: Samples) -> str:
-        letters = data.to_text(samples.x, self.metadata["alphabet"], samples.condition.get("mask"))
+        letters = data.to_text(samples.x, self.origin.metadata["alphabet"], samples.condition.get("mask"))
         families = samples.condition.get("family")
-        names = [] if families is None else [self.metadata["families"][k] for k in families.tolist()]
-        heads = metrics.headers(samples.x, self.metadata, names, self._training)
+        names = [] if families is None else [self.origin.metadata["families"][k] for k in families.tolist()]
+        heads = metrics.headers(samples.x, self.origin.metadata, names, self._training)
         both = enumerate(zip(heads, letters, strict=True), samples.first)
         return fasta(Record(f"sample-{number:05d}", head, text) for number, (head, text) in both)
 
     def states(self, texts: Mapping[str, str], numbers: range) -> tuple[State, Condition]:
         path = self.folder / FASTA
-        records, length = read_fasta(texts[FASTA], path), self.metadata["length"]
-        _require_fit(records, self.metadata, path)
-        padded = [record.sequence.ljust(length, self.metadata["alphabet"][0]) for record in records]
-        x = data.from_text(padded, self.metadata["alphabet"], str(path), [record.name for record in records])
+        records, length = read_fasta(texts[FASTA], path), self.origin.metadata["length"]
+        _require_fit(records, self.origin.metadata, path)
+        padded = [record.sequence.ljust(length, self.origin.metadata["alphabet"][0]) for record in records]
+        x = data.from_text(padded, self.origin.metadata["alphabet"], str(path), [record.name for record in records])
         condition: dict[str, Tensor] = {}
-        if self.metadata["lengths"]:
+        if self.origin.metadata["lengths"]:
             letters = torch.tensor([len(record.sequence) for record in records])
             condition["mask"] = torch.arange(length) < letters[:, None]
             x = x * condition["mask"]
-        return x, condition | _families(records, self.metadata, path)
+        return x, condition | _families(records, self.origin.metadata, path)
 
     def complete(self, samples: Samples) -> None:
         first = range(samples.first, samples.first + min(figures.SHOWN, len(samples)))

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ...denoisers.base import Condition
 from ...files import ANY, NUMBER, Within
-from ...shells import Shells
+from ...spectral.shells import Shells
 from .base import Base
 from .files.grids import Grid
 from .files.pairs import Read

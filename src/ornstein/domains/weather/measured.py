@@ -14,9 +14,9 @@ from torch import Tensor
 
 from ...errors import InputError
 from ...files import MB
-from ...shells import Shells
+from ...spectral.shells import Shells
+from ...spectral.transforms import Separable
 from ...training.datasets import Dataset
-from ...transforms import Separable
 from .base import fitted
 from .files.pairs import Read
 from .kept import Kept

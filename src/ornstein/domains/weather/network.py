@@ -6,10 +6,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from ...borders import Border
 from ...networks.fields import Fields
 from ...networks.patches import PatchTransformer, PatchTransformerConfig
 from ...networks.unet import UNet, UNetConfig
+from ...spectral.borders import Border
 from .known import Known
 from .windows import PLACES, by_windows, told_places
 

@@ -19,8 +19,8 @@ from ...files import MB
 from ...guidance.maps import Residual
 from ...networks.patches import PatchTransformerConfig
 from ...networks.unet import UNetConfig
-from ...shells import Shells
 from ...spaces import Euclidean
+from ...spectral.shells import Shells
 from ...tasks.figures import Figure, Interactive, Stop
 from ...tasks.samples import Samples
 from ...tasks.task import Request, Task

@@ -13,10 +13,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ...borders import Border
 from ...errors import InputError
 from ...files import Within
 from ...networks.fields import coordinates
+from ...spectral.borders import Border
 from .files import packing
 from .files.grids import Grid
 

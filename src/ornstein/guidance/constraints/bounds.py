@@ -30,8 +30,8 @@ from torch import Tensor
 from ...beliefs import Belief, Normal
 from ...covariances import Covariance, Dense, Diagonal, dense
 from ...errors import InputError
-from ...roots import Spectral
 from ...spaces import Euclidean, Space
+from ...spectral.roots import Spectral
 from ...states import State, Time, per_sample_sum
 from ...values import Numbers, as_tensor, is_number
 from ..factors import Smooth, Updated

@@ -9,8 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import pad
 
-from ...borders import each_axis
 from ...errors import InputError
+from ...spectral.borders import each_axis
 from ...values import Numbers, as_numbers, as_tensor, is_number, require_whole
 from ..operators import Mask, Matrix, Operator, require_event
 from .equations import Constraint

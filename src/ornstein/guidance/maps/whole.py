@@ -12,8 +12,8 @@ from torch import Tensor
 from ...covariances import Rooted
 from ...denoisers.maps import Map, Placed
 from ...errors import InputError
-from ...roots import Spectral
 from ...spaces import Euclidean, Product
+from ...spectral.roots import Spectral
 from ...states import batch_size
 from ...values import Flags, as_mask
 from ..operators import Operator

@@ -1,8 +1,8 @@
 """Convolutions by Fourier transforms, (k ∗ x)ᵢ = Σⱼ kⱼ xᵢ₋ⱼ, j = 0 at the middle of the kernel.
 
-With E what lies beyond the edges (ornstein.borders), C the circular convolution of the longer axes and P the choice of
-what belongs to the field, A = P C E and Aᵀ = Eᵀ Cᴴ Pᵀ to rounding. Transforms cost the same whatever the kernel's size,
-and on processors are faster than sums even for kernels of 3 × 3.
+With E what lies beyond the edges (spectral/borders.py), C the circular convolution of the longer axes and P the choice
+of what belongs to the field, A = P C E and Aᵀ = Eᵀ Cᴴ Pᵀ to rounding. Transforms cost the same whatever the kernel's
+size, and on processors are faster than sums even for kernels of 3 × 3.
 """
 
 from collections.abc import Sequence
@@ -13,9 +13,9 @@ import torch
 from jaxtyping import Inexact
 from torch import Tensor
 
-from ...borders import Border, borders_of, extended, folded, require_reach
 from ...deferred import deferred
 from ...errors import InputError
+from ...spectral.borders import Border, borders_of, extended, folded, require_reach
 from ...values import Numbers, as_field, as_numbers
 from .base import Operator, matched, once, require_axes, require_flag, require_samples
 

@@ -1,4 +1,4 @@
-"""Finite differences of fields on regular grids, with what lies beyond their edges (ornstein.borders).
+"""Finite differences of fields on regular grids, with what lies beyond their edges (ornstein.spectral.borders).
 
     forward   (xᵢ₊₁ − xᵢ) / h         backward  (xᵢ − xᵢ₋₁) / h
     central   (xᵢ₊₁ − xᵢ₋₁) / 2h      Laplacian  Σ_axes (xᵢ₊₁ − 2 xᵢ + xᵢ₋₁) / h²
@@ -17,8 +17,8 @@ from jaxtyping import Inexact
 from torch import Tensor
 from torch.nn.functional import pad
 
-from ...borders import Border, borders_of, each_axis, extended, folded, require_reach
 from ...errors import InputError
+from ...spectral.borders import Border, borders_of, each_axis, extended, folded, require_reach
 from ...values import is_number
 from .base import Operator, require_axes
 

@@ -14,9 +14,9 @@ import numpy as np
 from jaxtyping import Inexact
 from torch import Tensor
 
-from ...borders import each_axis
 from ...deferred import deferred
 from ...errors import InputError
+from ...spectral.borders import each_axis
 from ...values import Numbers, as_places
 from .base import Operator, require_axes, require_event, require_flag, require_samples
 from .sparse import Sparse

@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Inexact
 from torch import Tensor
 
-from ...borders import Border, borders_of, each_axis, extended, folded, require_reach
 from ...errors import InputError
+from ...spectral.borders import Border, borders_of, each_axis, extended, folded, require_reach
 from ...values import Numbers, as_places
 from .base import Operator, matched, misfit, once, require_axes, require_inexact
 

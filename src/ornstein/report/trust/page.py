@@ -6,8 +6,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from ...escaping import document, html, printable
-from ...progress import console
+from ...events.progress import console
+from ...text.escaping import document, html, printable
 from ..page import verdict
 from ..style import style
 from ..terminal import cells

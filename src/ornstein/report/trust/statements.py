@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
-from ...escaping import html, printable
 from ...files import number
 from ...tasks.figures import Metric
+from ...text.escaping import html, printable
 
 LONGEST, BASIS = 200, 24  # characters of a statement, and of what it rests on
 COLUMNS = 105  # characters of a printed line

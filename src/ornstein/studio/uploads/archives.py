@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from ...arrays import DAMAGED
+from ...disk.arrays import DAMAGED
 from ...errors import InputError
 from ...files import MB, SMALL, parse_json
 from .kinds import CHUNK, NEVER, WHOLE, chunks, kind_of, named, require_numbers, require_text

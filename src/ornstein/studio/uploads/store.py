@@ -18,10 +18,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from ...disk.locks import Lock
 from ...errors import InputError
 from ...files import MB
 from ...files import sha256 as sha256_of
-from ...locks import Lock
 from .contents import require_content
 from .kinds import HEAD, named
 

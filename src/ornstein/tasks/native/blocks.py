@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...denoisers.base import Condition
+from ...denoisers.base import Condition, Origin
 from ...errors import InputError
 from ...states import State, concatenate
 from .members import MemberStore
@@ -31,17 +31,19 @@ class BlockStore(MemberStore):
 
     Attributes:
         folder: where the files will be, or are.
+        origin: the model.
         numbers: of all the samples.
     """
 
-    def __init__(self, folder: Path, numbers: range) -> None:
+    def __init__(self, folder: Path, origin: Origin, numbers: range) -> None:
         """Makes no file yet.
 
         Args:
             folder: of the native files.
+            origin: the model.
             numbers: of all the samples.
         """
-        self.folder, self.numbers = folder, numbers
+        self.folder, self.origin, self.numbers = folder, origin, numbers
         self._counts: dict[int, int] | None = None
 
     @abstractmethod

@@ -15,12 +15,12 @@ from typing import Any, Self
 
 import numpy as np
 
-from ...arrays import members as arrays_of
-from ...arrays import write as write_arrays
+from ...disk.arrays import members as arrays_of
+from ...disk.arrays import write as write_arrays
+from ...disk.locks import beside
+from ...disk.trees import sync_tree
 from ...errors import InputError, needed_for
 from ...files import MB, Within, read_json, write_atomic, write_json
-from ...locks import beside
-from ...trees import sync_tree
 from .members import NUMBER, Layout, MemberFiles, Variable
 
 _LAYOUT = "layout.json"

@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 
 from ...denoisers.base import Condition
+from ...disk.trees import flushed
 from ...errors import InputError
 from ...files import plain
 from ...states import State
-from ...trees import flushed
 
 if TYPE_CHECKING:
     from ..samples import Samples

@@ -20,7 +20,7 @@ from pathlib import Path
 from shutil import copyfileobj
 from typing import TYPE_CHECKING, BinaryIO, ClassVar
 
-from ...denoisers.base import Condition
+from ...denoisers.base import Condition, Origin
 from ...errors import InputError
 from ...files import MB, decoded, inside, write_atomic, write_text
 from ...states import State
@@ -71,6 +71,7 @@ class PieceStore(BlockStore):
         read_from: names of the files that samples are read from; all if not said.
         limit: bytes of one file's records that are read at once.
         folder: where the files will be, or are.
+        origin: the model.
         numbers: of all the samples.
     """
 
@@ -78,14 +79,8 @@ class PieceStore(BlockStore):
     read_from: ClassVar[Sequence[str]] = ()
     limit: ClassVar[int] = 256 * MB
 
-    def __init__(self, folder: Path, numbers: range) -> None:
-        """Makes no file yet.
-
-        Args:
-            folder: of the native files.
-            numbers: of all the samples.
-        """
-        super().__init__(folder, numbers)
+    def __init__(self, folder: Path, origin: Origin, numbers: range) -> None:
+        super().__init__(folder, origin, numbers)
         self._places: dict[str, array[int]] = {}
 
     @abstractmethod

@@ -22,12 +22,12 @@ from typing import Any
 import torch
 
 from ...denoisers.base import NeuralDenoiser
+from ...disk.locks import Busy
 from ...distributed.absence import Waiting
 from ...distributed.pools import Done, Pool, WorkersLost, pool_of
 from ...errors import InputError, exit_code, why
 from ...events import Event, Stream, finished, part
-from ...locks import Busy
-from ...progress import watched
+from ...events.progress import watched
 from ..requests import drawing
 from ..storage.throttle import Throttle
 from ..storage.unfinished import is_unfinished

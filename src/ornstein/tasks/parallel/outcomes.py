@@ -9,7 +9,6 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
-from glob import glob
 from pathlib import Path
 from socket import gethostname
 from types import TracebackType
@@ -18,10 +17,11 @@ from uuid import uuid4
 
 from ...config import SampleConfig
 from ...denoisers.base import NeuralDenoiser
+from ...disk.locks import Lock, sweep
 from ...errors import InputError
 from ...files import GB, Within, own, plain, read_json, write_atomic
-from ...locks import Lock, sweep
 from ..samples import MANIFEST
+from ..storage.inputs import files_of
 from ..storage.replaced import read_again
 from ..storage.throttle import Throttle
 from ..storage.unfinished import require_absent
@@ -331,20 +331,4 @@ def _newer(ask: Ask, folder: Path) -> Path | None:
     """A file that a request names and that is newer than its samples, if there is one."""
     manifest = folder / MANIFEST
     drawn = manifest.stat().st_mtime if manifest.exists() else 0.0
-    return next((path for path in _files(ask.asked) if path.stat().st_mtime > drawn), None)
-
-
-def _files(asked: Any) -> Iterator[Path]:
-    """The files that a request names; text that may be a file's name is one if there is such a file."""
-    values = (value for one in vars(asked).values() for value in (one if isinstance(one, tuple) else (one,)))
-    for value in values:
-        if isinstance(value, str | Path) and str(value):
-            names = glob(str(value)) if isinstance(value, Path) else []
-            yield from (path for path in map(Path, names or [value]) if _is_file(path))
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # too long for a name, or with a NUL
-        return False
+    return next((path for path, stat in files_of(ask.asked) if stat.st_mtime > drawn), None)

@@ -58,6 +58,15 @@ class Inputs:
         self._stamps = now
 
 
+def files_of(asked: Any) -> Iterator[tuple[Path, os.stat_result]]:
+    """Every file that a request names, by itself, in a folder, by a pattern or as code, and what is known of it.
+
+    Args:
+        asked: the request, a frozen dataclass.
+    """
+    return ((path, stat) for name in _named(asdict(asked)) for _, stat, path in _files(name))
+
+
 def _named(value: Any) -> Iterator[str | Path]:
     """The files, folders, patterns and code that a request names, as it names them."""
     if isinstance(value, Mapping | list | tuple):

@@ -25,11 +25,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 from ...config import update
 from ...denoisers.base import Origin
+from ...disk.locks import Lock, sweep
 from ...errors import InputError
 from ...events import Stream
 from ...files import write_json
 from ...keys import Keys
-from ...locks import Lock, sweep
 from ...states import State, byte_count
 from ..planning import METADATA, facts_of
 from ..samples import Samples, origin_in, remarked

@@ -6,9 +6,9 @@ from itertools import pairwise
 from pathlib import Path
 from shutil import rmtree
 
+from ...disk.locks import beside
 from ...distributed.places import is_url
 from ...errors import InputError
-from ...locks import beside
 from ..native.members import MemberStore
 from ..samples import Samples, remarked
 from ..task import SCRATCH

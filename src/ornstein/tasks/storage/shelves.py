@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...denoisers.base import Origin
+from ...disk.trees import flushed
 from ...errors import InputError
 from ...files import LISTING, inside, read_json, require, sha256
-from ...trees import flushed
 from ..registry import task
 from ..samples import Samples
 from ..task import SCRATCH

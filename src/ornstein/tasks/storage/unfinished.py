@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...disk.locks import Lock, sweep
 from ...errors import InputError
 from ...files import LISTING, NUMBER, Within, own, read_json
-from ...locks import Lock, sweep
 
 if TYPE_CHECKING:
     from ...denoisers.base import Origin  # which imports torch; the studio reads members.json without it

@@ -31,7 +31,7 @@ _PIECE = 1 << 20
 
 @runtime_checkable
 class Transform(Protocol):
-    """A basis of fields, such as those of `ornstein.transforms`."""
+    """A basis of fields, such as those of `ornstein.spectral.transforms`."""
 
     def forward(self, x: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]: ...
 

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from ornstein import Keys, maps, roots, transforms
-from ornstein.shells import Shells
+from ornstein import Keys, maps
+from ornstein.spectral import roots, transforms
+from ornstein.spectral.shells import Shells
 from ornstein.training.fields import FieldData, Layout, measured, open_fields
 
 NAMES = ("height", "flow")

@@ -16,7 +16,7 @@ from ornstein.files import MB, Within
 from ornstein.networks.unet import UNetConfig
 from ornstein.report import ensembles, quick
 from ornstein.report import fields as plots
-from ornstein.shells import Shells
+from ornstein.spectral.shells import Shells
 from ornstein.tasks.figures import Figure, Metric
 from ornstein.tasks.native.formats import ZarrMembers
 from ornstein.tasks.native.members import FieldStore, Layout

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from ....arrays import members
+from ....disk.arrays import members
 from ....errors import InputError
 from ....files import MB
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ....deferred import deferred
-from ....escaping import document, html
 from ....report import pictures
 from ....tasks.figures import Interactive
+from ....text.escaping import document, html
 from .drawing import COLOURS, view_of
 from .molecule import Molecule
 

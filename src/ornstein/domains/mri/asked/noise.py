@@ -7,7 +7,7 @@ coil maps; k-space is divided by σ besides, so that its numbers are of a size t
 from jaxtyping import Complex
 from torch import Tensor
 
-from .... import arrays
+from ....disk import arrays
 from ....errors import InputError
 from ....files import GB
 from ..coils.noise import Noise, of_middle, of_rim, of_scan, stated, whitener

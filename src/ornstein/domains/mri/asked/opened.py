@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Complex
 
-from .... import arrays
+from ....disk import arrays
 from ....errors import InputError
 from ....files import GB
 from ..scans.bart import BESIDE, SLICE, Mapped

@@ -22,9 +22,9 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
-from .... import arrays
 from ....config import update
 from ....denoisers.base import Condition
+from ....disk import arrays
 from ....errors import InputError, needed_for
 from ....files import GB, Within, read_json, require, write_json
 from ....states import State

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Complex, Float, Inexact
 
-from .... import arrays
 from ....config import nearest
+from ....disk import arrays
 from ....errors import InputError
 from . import stored
 from .base import Scan

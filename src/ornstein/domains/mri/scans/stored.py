@@ -15,8 +15,8 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from .... import arrays
 from ....config import nearest
+from ....disk import arrays
 from ....errors import InputError
 from ....files import GB
 from ....training.fields.stores import HDF5Store, NumpyStore, Store, damaged, opened

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from .... import arrays
+from ....disk import arrays
 from ....errors import InputError
 from ....files import GB, MB
 from ....training.fields.packing import packing

@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ....arrays import members
+from ....disk.arrays import members
 from ....errors import InputError
 from ....files import MB, text
 from ....values import Numbers, as_places, number_written

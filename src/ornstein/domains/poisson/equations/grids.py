@@ -26,7 +26,7 @@ from torch import Tensor
 
 from ....errors import InputError
 from ....guidance.operators import Interpolation, Operator, Pad
-from ....transforms import Separable
+from ....spectral.transforms import Separable
 from ....values import Numbers, as_places, is_number
 from .boundaries import Boundary, along, axes_of, names_of
 from .faces import Faces

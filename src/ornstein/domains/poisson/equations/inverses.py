@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ....guidance.operators import Operator
 from ....guidance.operators.base import once, require_axes
-from ....transforms import Separable
+from ....spectral.transforms import Separable
 from .solvers import Solver
 
 

@@ -19,10 +19,10 @@ from ....denoisers.base import Condition
 from ....errors import InputError, RecordError
 from ....files import MB
 from ....keys import Keys
-from ....shells import Shells
+from ....spectral.shells import Shells
+from ....spectral.transforms import Separable
 from ....training.datasets import Dataset
 from ....training.fields import FieldData, Layout, open_fields
-from ....transforms import Separable
 from .. import sources
 from ..data import HELD_OUT, Made
 from ..equations import Boundary, Elliptic, Grid

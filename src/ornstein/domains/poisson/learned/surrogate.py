@@ -30,10 +30,10 @@ from torch import Tensor
 from ....errors import InputError
 from ....guidance.maps import Residual
 from ....networks.fields import Fields
-from ....roots import Spectral, power_law
 from ....spaces import Euclidean
+from ....spectral.roots import Spectral, power_law
+from ....spectral.transforms import Separable
 from ....training.datasets import Dataset
-from ....transforms import Separable
 from .. import sources
 from ..data import RECORDS, SHAPE, require_made
 from ..equations import Elliptic, Equation, Grid

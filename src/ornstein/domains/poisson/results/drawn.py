@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .... import arrays
 from ....denoisers.base import Condition
+from ....disk import arrays
 from ....errors import InputError
 from ....files import MB
 from ....states import State

@@ -15,12 +15,12 @@ from typing import Any, Literal
 import numpy as np
 
 from ....denoisers.base import NeuralDenoiser
-from ....escaping import html
 from ....events import Event, Stream, part
 from ....files import own, plain, write_json, write_text
 from ....report.page import page
 from ....tasks.figures import Chapter, Figure
 from ....tasks.requests import drawing
+from ....text.escaping import html
 from .. import baselines, metrics, tables
 from ..asked.flags import WeatherRequest
 from ..asked.given import given

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ....disk.locks import beside
+from ....disk.trees import sync_tree
 from ....errors import InputError, needed_for
 from ....files import sync
-from ....locks import beside
-from ....trees import sync_tree
 
 if TYPE_CHECKING:
     import xarray

@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 
 from ornstein.errors import InputError
-from ornstein.roots import Downdated, Spectral, estimated, power_law, widened
-from ornstein.transforms import Orthogonal, Separable, periodic
+from ornstein.spectral.roots import Downdated, Spectral, estimated, power_law, widened
+from ornstein.spectral.transforms import Orthogonal, Separable, periodic
 
 SHAPE = (6, 5)
 SIZE = 30

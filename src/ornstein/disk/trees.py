@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from . import files
+from .. import files
 
 _MANY = 100  # files that are waited for together
 

@@ -14,14 +14,15 @@ import pytest
 from rich.console import Console
 
 from folders import saved
-from ornstein import InputError, progress
+from ornstein import InputError
 from ornstein.cli import main
-from ornstein.escaping import document, html, phrases, printable
+from ornstein.events import progress
 from ornstein.report.page import page
 from ornstein.report.show import show
 from ornstein.tasks.figures import Chapter, Figure, Interactive, Metric
 from ornstein.tasks.samples import read_samples
 from ornstein.tasks.scores import append_metrics
+from ornstein.text.escaping import document, html, phrases, printable
 
 EVIL = [
     "<script>alert(1)</script>",

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from ornstein.disk.locks import beside, sweep
 from ornstein.files import write_text
-from ornstein.locks import beside, sweep
 
 WORK = """
 import sys, time
 from pathlib import Path
-from ornstein.locks import beside
+from ornstein.disk.locks import beside
 with beside(Path(sys.argv[1]), file=sys.argv[2] == "file") as work:
     (work if work.is_file() else work / "0.png").write_text("half")
     print("ready", flush=True)

@@ -16,11 +16,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .covariances import Rooted
-from .errors import InputError
-from .states import Time, left
+from ..covariances import Rooted
+from ..errors import InputError
+from ..states import Time, left
+from ..values import Numbers, as_constants, is_number, require_positive
 from .transforms import PIXELS, Basis, Separable, require_basis
-from .values import Numbers, as_constants, is_number, require_positive
 
 _ALL = 1 - 1e-12
 """A larger share is all of it; in densities what is certain still has a width, of a millionth."""

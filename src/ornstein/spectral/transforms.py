@@ -25,8 +25,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .errors import InputError
-from .values import Numbers, as_constants, is_number, require_whole
+from ..errors import InputError
+from ..values import Numbers, as_constants, is_number, require_whole
 
 Axis = Literal["fourier", "sine", "cosine", "sine-cosine", "cosine-sine", "pixels"]
 AXES: tuple[str, ...] = get_args(Axis)

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import NoReturn
 
-from .errors import InputError
+from ..errors import InputError
 
 
 class Busy(InputError):

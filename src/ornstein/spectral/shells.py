@@ -16,8 +16,8 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from .errors import InputError
-from .files import Within, require
+from ..errors import InputError
+from ..files import Within, require
 from .roots import Spectral
 from .transforms import AXES, Separable
 

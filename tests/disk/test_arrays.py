@@ -10,7 +10,7 @@ import pytest
 
 from fuzz import mutations, require_clean
 from ornstein import InputError
-from ornstein.arrays import Blocks, members, rows, write
+from ornstein.disk.arrays import Blocks, members, rows, write
 
 ARRAYS = {"x": np.arange(6.0).reshape(2, 3), "names": np.array(["a", "bc"]), "n": np.array(3)}
 

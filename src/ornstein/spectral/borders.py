@@ -18,7 +18,7 @@ from jaxtyping import Inexact
 from torch import Tensor
 from torch.nn import functional as F
 
-from .errors import InputError
+from ..errors import InputError
 
 BORDERS = ("zero", "periodic", "reflect", "symmetric")
 Border = str

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ornstein.borders import BORDERS, borders_of, extended, folded
 from ornstein.errors import InputError
 from ornstein.keys import Keys
+from ornstein.spectral.borders import BORDERS, borders_of, extended, folded
 
 NUMPY = {"zero": "constant", "periodic": "wrap", "reflect": "reflect", "symmetric": "symmetric"}
 WIDTHS = [(0, 0), (2, 0), (1, 3), (9, 11)]  # the last goes round or is mirrored several times

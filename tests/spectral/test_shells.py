@@ -4,8 +4,8 @@ from typing import get_args
 
 import torch
 
-from ornstein.shells import Shells
-from ornstein.transforms import Axis, Separable
+from ornstein.spectral.shells import Shells
+from ornstein.spectral.transforms import Axis, Separable
 
 
 def test_shells_tell_half_waves_apart() -> None:

@@ -15,9 +15,9 @@ from typing import Any, Literal
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from .config import TrainConfig
-from .escaping import html, printable
-from .events import Event, Result, Stream, finished
+from ..config import TrainConfig
+from ..text.escaping import html, printable
+from .stream import Event, Result, Stream, finished
 
 console = Console(soft_wrap=True)
 

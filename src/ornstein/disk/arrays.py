@@ -18,8 +18,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from .errors import InputError
-from .files import MB, opened, write_atomic
+from ..errors import InputError
+from ..files import MB, opened, write_atomic
 
 
 def members(path: Path, limit: int, schema: Mapping[str, str] | None = None) -> dict[str, np.ndarray]:

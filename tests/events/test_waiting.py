@@ -5,10 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from ornstein import progress
 from ornstein.domains.images.data import digits
-from ornstein.events import Event, Stream, heard_by, streamed, tell
-from ornstein.progress import Lines
+from ornstein.events import Event, Stream, heard_by, progress, streamed, tell
+from ornstein.events.progress import Lines
 from ornstein.tasks import plans, runs
 from ornstein.training.clusters import clustered
 

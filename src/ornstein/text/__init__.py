@@ -1,0 +1,1 @@
+"""Text that is shown: escaping (text of others), markup (HTML of notebooks)."""
