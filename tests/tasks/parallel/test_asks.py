@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import threading
+from dataclasses import make_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -133,8 +134,8 @@ def test_folders_that_are_there_are_of_the_same_request_or_refused(model: Any, t
     os.utime(path, (0, 0))
     named = Ask("n", EnergiesRequest())
     assert outcomes._newer(named, out / "a") is None
-    object.__setattr__(named, "asked", type("Asked", (), {})())
-    named.asked.file, named.asked.words = path, ("\0", "x" * 5000, str(path))
+    asked = make_dataclass("Asked", ["file", "words"])(path, ("\0", "x" * 5000, str(path)))
+    object.__setattr__(named, "asked", asked)
     assert outcomes._newer(named, out / "a") is None
     os.utime(path)
     assert outcomes._newer(named, out / "a") == path
